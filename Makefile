@@ -1,0 +1,78 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# `make demo` and `make test` need nothing but Python 3.11 or newer; they set up .venv themselves.
+
+PYTHON ?= python3
+AIRFLOW := 3.3.2
+OTHER_AIRFLOWS := 2.11.2 3.0.6
+VENV := .venv
+BIN := $(VENV)/bin
+
+# Airflow 3.0 breaks with newer releases of these, which its own metadata admits.
+PINS_3.0.6 := 'fastapi==0.116.*' 'starlette<0.48' 'cadwyn<5.5'
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo lint test test-all test-slow clean constraints
+
+help:
+	@echo 'make install      set up $(VENV) (does nothing when it is up to date)'
+	@echo 'make demo         a run from a DAG to its result, in a real Airflow; KEEP=1 leaves it running'
+	@echo 'make test         unit tests, the local HealthOmics, and a smoke test in a real Airflow'
+	@echo 'make test-all     adds the slow tests and the other Airflow versions: $(OTHER_AIRFLOWS)'
+	@echo 'make lint         ruff (format and lint) and mypy'
+	@echo 'make constraints  resolve constraints/ anew'
+	@echo 'make clean        remove every environment and cache'
+
+install: $(VENV)/.installed
+
+# $(call environment,directory,Airflow version): uv comes by pip, everything else by uv.
+define environment
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv --clear $(1)
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(1)/bin/uv pip install --quiet --python $(1)/bin/python --constraint constraints/airflow-$(2).txt \
+		--group dev --editable '.[testing]' 'apache-airflow==$(2)'
+	touch $(1)/.installed
+endef
+
+$(VENV)/.installed: pyproject.toml constraints/airflow-$(AIRFLOW).txt
+	$(call environment,$(VENV),$(AIRFLOW))
+
+$(VENV)-%/.installed: pyproject.toml constraints/airflow-%.txt
+	$(call environment,$(VENV)-$*,$*)
+
+demo: install
+	$(BIN)/python -m dev.demo $(if $(KEEP),--keep)
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: install
+	$(BIN)/pytest -m 'not slow' --cov --cov-report=term:skip-covered
+
+test-all: test-slow $(OTHER_AIRFLOWS:%=test-airflow-%)
+
+test-slow: install
+	$(BIN)/pytest -m slow
+
+# The unit tests and one dag.test() of the example, beside another Airflow.
+test-airflow-%: $(VENV)-%/.installed
+	$(VENV)-$*/bin/pytest tests/unit tests/compat
+
+constraints: install
+	$(foreach version,$(AIRFLOW) $(OTHER_AIRFLOWS),$(call resolve,$(version)))
+
+# Names and versions only: no markers, hashes, comments or addresses.
+define resolve
+printf '%s\n' 'apache-airflow==$(1)' $(PINS_$(1)) | $(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 \
+	--no-header --no-annotate --group dev --extra testing \
+	pyproject.toml - --output-file constraints/airflow-$(1).txt
+
+endef
+
+clean:
+	rm -rf .venv .venv-* .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

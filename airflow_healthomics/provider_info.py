@@ -1,0 +1,53 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""What Airflow reads about this provider; imports nothing, since every Airflow process calls it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's description in the form of Airflow's ``provider_info.schema.json``."""
+    return {
+        "package-name": "airflow-provider-healthomics",
+        "name": "AWS HealthOmics",
+        "description": "`AWS HealthOmics <https://aws.amazon.com/healthomics/>`__: genomics workflows as a service.",
+        "integrations": [
+            {
+                "integration-name": "AWS HealthOmics",
+                "external-doc-url": "https://docs.aws.amazon.com/omics/latest/dev/",
+                "tags": ["aws"],
+            }
+        ],
+        "operators": [
+            {
+                "integration-name": "AWS HealthOmics",
+                "python-modules": ["airflow_healthomics.operators"],
+            }
+        ],
+        "sensors": [
+            {
+                "integration-name": "AWS HealthOmics",
+                "python-modules": ["airflow_healthomics.sensors"],
+            }
+        ],
+        "hooks": [
+            {
+                "integration-name": "AWS HealthOmics",
+                "python-modules": ["airflow_healthomics.hooks"],
+            }
+        ],
+        "triggers": [
+            {
+                "integration-name": "AWS HealthOmics",
+                "python-modules": ["airflow_healthomics.triggers"],
+            }
+        ],
+        "extra-links": [
+            "airflow_healthomics.links.HealthOmicsRunLink",
+            "airflow_healthomics.links.HealthOmicsRunLogLink",
+            "airflow_healthomics.links.HealthOmicsEngineLogLink",
+            "airflow_healthomics.links.HealthOmicsOutputsLink",
+        ],
+    }
