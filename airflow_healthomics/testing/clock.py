@@ -1,0 +1,45 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""The one source of time of the local HealthOmics."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+
+
+class Clock:
+    """A wall clock that can be moved forward and stopped.
+
+    Times are seconds since the epoch, as floats.
+    """
+
+    def __init__(self) -> None:
+        self._offset = 0.0
+        self._stopped_at: float | None = None
+
+    def now(self) -> float:
+        """Return the local time."""
+        return (time.time() if self._stopped_at is None else self._stopped_at) + self._offset
+
+    def advance(self, seconds: float) -> None:
+        """Move the time forward."""
+        if seconds < 0:
+            raise ValueError("seconds must not be negative: time does not run backwards")
+        self._offset += seconds
+
+    def stop(self) -> None:
+        """Let time pass only by :meth:`advance` from now on."""
+        if self._stopped_at is None:
+            self._stopped_at = time.time()
+
+
+def to_datetime(seconds: float | None) -> datetime | None:
+    """Return a time as the aware datetime that moto's serializer expects."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
+
+
+def to_iso(seconds: float | None) -> str | None:
+    """Return a time as HealthOmics writes it in events and manifests: ``2022-08-24T19:53:55.284Z``."""
+    moment = to_datetime(seconds)
+    return moment and moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"

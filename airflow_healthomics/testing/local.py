@@ -1,0 +1,93 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""The state of the local HealthOmics that is not AWS's: its options, its clock, what was planned and what was called.
+
+There is one for the process, as there is one set of moto backends.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from moto.moto_api._internal import mock_random
+
+from .clock import Clock
+from .faults import Faults
+from .options import Options
+from .plans import RunPlan
+from .throttling import Throttle
+
+#: The members of a request that name something. Nothing else of a request is recorded: parameters and tags carry
+#: sample and patient identifiers.
+RECORDED_MEMBERS = ("id", "taskId", "requestId", "workflowId", "runId", "name", "status", "startingToken")
+
+
+@dataclass(kw_only=True)
+class Call:
+    """A request that arrived: ``status`` is its HTTP status, None if its connection was dropped."""
+
+    operation: str
+    account: str
+    region: str
+    time: float
+    ids: dict[str, str] = field(default_factory=dict)
+    status: int | None = None
+    error: str | None = None
+    done: bool = False
+
+
+class LocalHealthOmics:
+    """The state, and the lock under which runs and calls change."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
+        self.faults = Faults()
+        self.throttle = Throttle()
+        self.initial_options = Options()
+        self.reset()
+
+    def reset(self, options: Options | None = None) -> None:
+        """Go back to the beginning, with other options if they are given."""
+        with self.lock:
+            self.initial_options = options or self.initial_options
+            self.options = self.initial_options
+            self.clock = Clock()
+            self.plans: list[RunPlan] = []
+            self.calls: list[Call] = []
+            self.in_flight: set[tuple[str, str, str]] = set()
+            self.throttle.clear()
+            self.faults.clear(self.options.seed)
+            if self.options.seed is not None:
+                mock_random.seed(self.options.seed)
+
+    @contextmanager
+    def recording(self, call: Call) -> Iterator[None]:
+        """Keep a call, and wake those who wait for it when it is over."""
+        with self.lock:
+            self.calls.append(call)
+        try:
+            yield
+        finally:
+            with self.lock:
+                call.done = True
+                self.changed.notify_all()
+
+    def take_plan(self, request: Mapping[str, Any]) -> RunPlan:
+        """Return the plan of a new run, and use it up."""
+        for plan in self.plans:
+            if plan.matches(request):
+                if plan.times is not None:
+                    plan.times -= 1
+                    if plan.times <= 0:
+                        self.plans.remove(plan)
+                return plan
+        return RunPlan()
+
+
+#: The one of this process.
+LOCAL = LocalHealthOmics()

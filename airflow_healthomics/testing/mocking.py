@@ -1,0 +1,34 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""HealthOmics inside the test's own process, without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from moto import mock_aws
+
+from .activation import activated
+from .control import Control
+from .local import LOCAL
+from .options import Options
+
+
+@contextmanager
+def mock_healthomics(**options: Any) -> Iterator[Control]:
+    """Answer every AWS call of this process with moto and the local HealthOmics.
+
+    As a context manager it yields the :class:`Control`; as a decorator it surrounds a function. It starts empty.
+    Nothing ticks here: due transitions are applied at each request and by the control's verbs.
+
+    :param options: Fields of :class:`Options`.
+    """
+    settings = Options(**options)
+    with activated(), mock_aws():
+        LOCAL.reset(settings)
+        try:
+            yield Control()
+        finally:
+            LOCAL.faults.clear()

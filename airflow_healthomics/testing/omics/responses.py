@@ -1,0 +1,193 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Take a request apart, let the backend answer it, and put the answer together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from botocore.exceptions import ConnectionClosedError
+from moto.core.common_types import TYPE_RESPONSE
+from moto.core.responses import ActionResult, BaseResponse, EmptyResult
+from moto.core.utils import camelcase_to_underscores, get_service_model
+
+from ..faults import ConnectionDropped
+from ..local import LOCAL, RECORDED_MEMBERS, Call
+from ..validation import violations
+from .exceptions import (
+    ConflictException,
+    HealthOmicsError,
+    NotImplementedHere,
+    ThrottlingException,
+    ValidationException,
+)
+from .models import OmicsBackend, apply_due_transitions, omics_backends
+
+
+class OmicsResponse(BaseResponse):
+    """Answers the requests of HealthOmics."""
+
+    def __init__(self) -> None:
+        super().__init__("omics")
+
+    @property
+    def backend(self) -> OmicsBackend:
+        """The backend of the caller's account and region."""
+        return omics_backends[self.current_account][self.region]
+
+    def call_action(self) -> TYPE_RESPONSE:
+        """Answer a request: faults and throttling first, then the model's rules, then the operation's own."""
+        operation = self._get_action_from_method_and_request_uri(self.normalized_request)
+        if not operation:
+            return NotImplementedHere(f"HealthOmics has no {self.method} {self.path}").response()
+        call = Call(
+            operation=operation, account=self.current_account, region=self.region, time=LOCAL.clock.now()
+        )
+        with LOCAL.recording(call):
+            try:
+                status, headers, body = self._answer(call)
+            except HealthOmicsError as error:
+                status, headers, body = error.response()
+                call.error = error.code
+            except ConnectionDropped:
+                call.error = "ConnectionDropped"
+                raise self._dropped_connection() from None
+            call.status = status
+            return status, headers, body
+
+    def _answer(self, call: Call) -> TYPE_RESPONSE:
+        fields = self._fields(call.operation)
+        call.ids = {name: fields[name] for name in RECORDED_MEMBERS if isinstance(fields.get(name), str)}
+        with self._in_flight(call):
+            LOCAL.faults.meet("before", call.operation, fields)
+            with LOCAL.lock:
+                self._check_rate(call)
+                action = getattr(self, camelcase_to_underscores(call.operation), None)
+                if action is None:
+                    raise NotImplementedHere(f"{call.operation} is not implemented by the local HealthOmics")
+                self.params = self._checked(call.operation, fields)
+                apply_due_transitions()
+                answer = self.serialized(action())
+        LOCAL.faults.meet("after", call.operation, fields)
+        return answer
+
+    def _fields(self, operation: str) -> dict[str, Any]:
+        """Return the members of a request as they came over the wire; null is absent."""
+        shape = get_service_model("omics").operation_model(operation).input_shape
+        fields: dict[str, Any] = {}
+        query = self.normalized_request.args
+        for name, member in shape.members.items() if shape else ():
+            location, key = member.serialization.get("location"), member.serialization.get("name", name)
+            if location == "uri":
+                fields[name] = self.uri_match.get(key)
+            elif location == "querystring" and key in query:
+                fields[name] = _typed(query.getlist(key), member.type_name)
+        if self.body:
+            try:
+                body = json.loads(self.body)
+            except ValueError:
+                raise ValidationException("the request body must be JSON") from None
+            if not isinstance(body, dict):
+                raise ValidationException("the request body must be a JSON object")
+            fields |= body
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def _checked(self, operation: str, fields: dict[str, Any]) -> dict[str, Any]:
+        shape = get_service_model("omics").operation_model(operation).input_shape
+        broken = list(violations(shape, fields)) if shape else []
+        if broken:
+            plural = "s" if len(broken) > 1 else ""
+            raise ValidationException(f"{len(broken)} validation error{plural}: {'; '.join(broken)}")
+        return fields
+
+    def _check_rate(self, call: Call) -> None:
+        rate = LOCAL.options.rates.get(call.operation)
+        if LOCAL.options.throttling and rate is not None:
+            key = (call.account, call.region, call.operation)
+            if not LOCAL.throttle.allows(key, rate, LOCAL.clock.now()):
+                raise ThrottlingException("Rate exceeded")
+
+    @contextmanager
+    def _in_flight(self, call: Call) -> Iterator[None]:
+        """Refuse a StartRun while another one with its request id is being processed."""
+        request_id = call.ids.get("requestId") if call.operation == "StartRun" else None
+        if request_id is None or not LOCAL.options.conflict_in_flight:
+            yield
+            return
+        key = (call.account, call.region, request_id)
+        with LOCAL.lock:
+            if key in LOCAL.in_flight:
+                raise ConflictException("A request with this requestId is in progress")
+            LOCAL.in_flight.add(key)
+        try:
+            yield
+        finally:
+            with LOCAL.lock:
+                LOCAL.in_flight.discard(key)
+
+    def _dropped_connection(self) -> Exception:
+        """Return what ends the connection: werkzeug closes its socket, botocore meets its own error."""
+        if self.normalized_request.from_wsgi_server:
+            return ConnectionResetError("dropped by the local HealthOmics")
+        return ConnectionClosedError(endpoint_url=self.normalized_request.url)
+
+    # -- operations: one method for each, named after it ----------------------------------------------------------
+
+    def start_run(self) -> ActionResult:
+        return ActionResult(self.backend.start_run(self.params))
+
+    def get_run(self) -> ActionResult:
+        return ActionResult(self.backend.get_run(self.params))
+
+    def list_runs(self) -> ActionResult:
+        return ActionResult(self.backend.list_runs(self.params))
+
+    def cancel_run(self) -> ActionResult:
+        self.backend.cancel_run(self.params)
+        return EmptyResult()
+
+    def delete_run(self) -> ActionResult:
+        self.backend.delete_run(self.params)
+        return EmptyResult()
+
+    def list_run_tasks(self) -> ActionResult:
+        return ActionResult(self.backend.list_run_tasks(self.params))
+
+    def get_run_task(self) -> ActionResult:
+        return ActionResult(self.backend.get_run_task(self.params))
+
+    def create_workflow(self) -> ActionResult:
+        return ActionResult(self.backend.create_workflow(self.params))
+
+    def get_workflow(self) -> ActionResult:
+        return ActionResult(self.backend.get_workflow(self.params))
+
+    def list_workflows(self) -> ActionResult:
+        return ActionResult(self.backend.list_workflows(self.params))
+
+    def delete_workflow(self) -> ActionResult:
+        self.backend.delete_workflow(self.params)
+        return EmptyResult()
+
+    def create_workflow_version(self) -> ActionResult:
+        return ActionResult(self.backend.create_workflow_version(self.params))
+
+    def get_workflow_version(self) -> ActionResult:
+        return ActionResult(self.backend.get_workflow_version(self.params))
+
+
+def _typed(values: list[str], type_name: str) -> Any:
+    """Return a query value as its type, or as it is if it does not fit: then a rule of the model refuses it."""
+    if type_name == "list":
+        return values
+    if type_name == "integer":
+        try:
+            return int(values[0])
+        except ValueError:
+            return values[0]
+    if type_name == "boolean":
+        return {"true": True, "false": False}.get(values[0], values[0])
+    return values[0]

@@ -1,0 +1,232 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""A run: its states, its tasks and how the API shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..clock import to_datetime
+from ..options import Options
+from ..plans import RunPlan, TaskPlan
+from .workflows import Definition, Workflow
+
+#: User guide, page "monitoring-runs". STOPPING comes before every end; which end is the run's outcome.
+FOLLOWS: Mapping[str, str] = {"PENDING": "STARTING", "STARTING": "RUNNING", "RUNNING": "STOPPING"}
+ACTIVE = (*FOLLOWS, "STOPPING")
+ENDED = ("COMPLETED", "FAILED", "CANCELLED")
+
+LOG_GROUP = "/aws/omics/WorkflowLog"
+
+#: What StartRun has and GetRun gives back under the same name.
+ECHOED = (
+    "cacheBehavior",
+    "cacheId",
+    "logLevel",
+    "name",
+    "outputUri",
+    "outputUriPrefixMode",
+    "parameters",
+    "priority",
+    "retentionMode",
+    "roleArn",
+    "runGroupId",
+    "runId",
+    "scratchStorageMode",
+    "sessionPolicy",
+    "storageCapacity",
+    "storageType",
+    "workflowId",
+    "workflowOwnerId",
+    "workflowType",
+    "workflowVersionName",
+)
+
+
+@dataclass(kw_only=True)
+class Task:
+    """A task. All tasks of a run run at once, as long as the run is RUNNING."""
+
+    id: str
+    uuid: str
+    plan: TaskPlan
+    log_stream: str
+    started: float
+    status: str = "RUNNING"
+    stopped: float | None = None
+
+    def enter(self, status: str, at: float) -> None:
+        """Change the state."""
+        self.status = status
+        if status in ENDED:
+            self.stopped = at
+
+    def item(self) -> dict[str, Any]:
+        """Return the task as ListRunTasks shows it, without its reason and its log."""
+        return {
+            "taskId": self.id,
+            "uuid": self.uuid,
+            "name": self.plan.name,
+            "status": self.status,
+            "cpus": self.plan.cpus,
+            "memory": self.plan.memory,
+            "gpus": self.plan.gpus,
+            "instanceType": self.plan.instance_type,
+            "cacheHit": self.plan.cache_hit,
+            "creationTime": to_datetime(self.started),
+            "startTime": to_datetime(self.started),
+            "stopTime": to_datetime(self.stopped),
+        }
+
+    def view(self, log_prefix: str | None) -> dict[str, Any]:
+        """Return the task as GetRunTask shows it."""
+        failed = self.status == "FAILED"
+        return {
+            **self.item(),
+            "failureReason": self.plan.failure_reason if failed else None,
+            "statusMessage": self.plan.status_message if failed else None,
+            "logStream": log_prefix and log_prefix + self.log_stream,
+            "imageDetails": {"image": self.plan.image} if self.plan.image else None,
+        }
+
+
+@dataclass(kw_only=True)
+class Run:
+    """A run. Times are seconds of the local clock."""
+
+    id: str
+    uuid: str
+    account: str
+    region: str
+    partition: str
+    request_id: str
+    request: Mapping[str, Any]
+    workflow: Workflow
+    definition: Definition
+    output_uri: str
+    plan: RunPlan
+    created: float
+    sequence: int
+    status: str = "PENDING"
+    entered: float = 0.0
+    started: float | None = None
+    stopped: float | None = None
+    outcome: str = "COMPLETED"
+    failure_reason: str | None = None
+    status_message: str | None = None
+    tasks: dict[str, Task] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.entered = self.created
+        self.end_as(self.plan.status, self.plan.failure_reason, self.plan.status_message)
+
+    @property
+    def arn(self) -> str:
+        """The ARN."""
+        return f"arn:{self.partition}:omics:{self.region}:{self.account}:run/{self.id}"
+
+    @property
+    def active(self) -> bool:
+        """Whether the run has not ended."""
+        return self.status in ACTIVE
+
+    @property
+    def next_status(self) -> str:
+        """The state after this one, as long as the run is active."""
+        return FOLLOWS.get(self.status, self.outcome)
+
+    @property
+    def log_prefix(self) -> str | None:
+        """What an ARN of one of the run's log streams begins with, or None if it logs nothing."""
+        if self.request["logLevel"] == "OFF":
+            return None
+        return f"arn:{self.partition}:logs:{self.region}:{self.account}:log-group:{LOG_GROUP}:log-stream:"
+
+    def due(self, options: Options) -> float | None:
+        """Return when the run leaves its state, or None if nothing but a call can move it."""
+        if not self.active:
+            return None
+        seconds = self.plan.seconds.get(self.status, options.seconds(self.status))
+        return None if seconds is None else self.entered + seconds
+
+    def end_as(self, outcome: str, reason: str | None = None, message: str | None = None) -> None:
+        """Choose how the run will end."""
+        self.outcome = outcome
+        self.failure_reason = (reason or "WORKFLOW_RUN_FAILED") if outcome == "FAILED" else None
+        self.status_message = message
+
+    def enter(self, status: str, at: float) -> None:
+        """Change the state, and the tasks' with it."""
+        self.status, self.entered = status, at
+        if status == "RUNNING":
+            self.started = at
+        if status in ENDED:
+            self.stopped = at
+        for task in self.tasks.values():
+            if status == "STOPPING" and task.status == "RUNNING":
+                finished = "FAILED" if task.plan.failure_reason else "COMPLETED"
+                task.enter("STOPPING" if self.outcome == "CANCELLED" else finished, at)
+            elif task.status == "STOPPING" and status in ENDED:
+                task.enter("CANCELLED", at)
+
+    def start_view(self) -> dict[str, Any]:
+        """Return the run as StartRun answers."""
+        return {
+            "arn": self.arn,
+            "id": self.id,
+            "uuid": self.uuid,
+            "status": self.status,
+            "tags": self.request.get("tags") or {},
+            "runOutputUri": self.output_uri,
+            "networkingMode": self.request["networkingMode"],
+            "configuration": self._configuration(),
+        }
+
+    def item(self) -> dict[str, Any]:
+        """Return the run as ListRuns shows it, without its uuid."""
+        shown = ("name", "workflowId", "priority", "storageCapacity", "storageType", "workflowVersionName")
+        return {
+            **{name: self.request.get(name) for name in shown},
+            **self._state_view(),
+            "workflowName": self.workflow.name,
+        }
+
+    def view(self, export: list[str] | None = None) -> dict[str, Any]:
+        """Return the run as GetRun shows it."""
+        failed = self.status == "FAILED"
+        logs = self.log_prefix
+        nextflow = self.definition.engine == "NEXTFLOW"
+        return {
+            **{name: self.request.get(name) for name in ECHOED},
+            **self.start_view(),
+            **self._state_view(),
+            "failureReason": self.failure_reason if failed else None,
+            "statusMessage": self.status_message if self.status in ENDED else None,
+            "digest": self.definition.digest,
+            "definition": self.definition.request.get("definitionUri")
+            if "DEFINITION" in (export or [])
+            else None,
+            "workflowUuid": self.definition.uuid,
+            "startedBy": f"arn:{self.partition}:iam::{self.account}:root",
+            "accelerators": self.definition.request.get("accelerators"),
+            # "Nextflow only, ignored and absent from GetRun for WDL and CWL" (user guide, "starting-a-run").
+            "engineSettings": self.request.get("engineSettings") if nextflow else None,
+            "logLocation": logs
+            and {"engineLogStream": f"{logs}run/{self.id}/engine", "runLogStream": f"{logs}run/{self.id}"},
+        }
+
+    def _state_view(self) -> dict[str, Any]:
+        return {
+            "arn": self.arn,
+            "id": self.id,
+            "status": self.status,
+            "creationTime": to_datetime(self.created),
+            "startTime": to_datetime(self.started),
+            "stopTime": to_datetime(self.stopped),
+        }
+
+    def _configuration(self) -> dict[str, Any] | None:
+        name = self.request.get("configurationName")
+        return {"name": name} if name else None

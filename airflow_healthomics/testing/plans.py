@@ -1,0 +1,55 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a test plans for a run before it is started: its tasks, its pace and its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskPlan:
+    """One task of a run. ``memory`` is in GiB; with a ``failure_reason`` the task ends FAILED."""
+
+    name: str
+    cpus: int = 2
+    memory: int = 8
+    gpus: int = 0
+    instance_type: str = "omics.m.large"
+    image: str | None = None
+    cache_hit: bool = False
+    failure_reason: str | None = None
+    status_message: str | None = None
+    log: Sequence[str] = ()
+
+
+@dataclass(kw_only=True)
+class RunPlan:
+    """How the runs that it matches will go. A field left at None takes the local HealthOmics' default."""
+
+    name: str | None = None
+    workflow_id: str | None = None
+    times: int | None = 1
+    status: Literal["COMPLETED", "FAILED", "CANCELLED"] = "COMPLETED"
+    failure_reason: str | None = None
+    status_message: str | None = None
+    tasks: int | Sequence[TaskPlan] | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    engine_log: Sequence[str] = ()
+    outputs: Mapping[str, str] | None = None
+
+    def matches(self, request: Mapping[str, Any]) -> bool:
+        """Say whether the plan is for the run that a request starts."""
+        return self.name in (None, request.get("name")) and self.workflow_id in (
+            None,
+            request.get("workflowId"),
+        )
+
+    def task_plans(self, default_count: int) -> Sequence[TaskPlan]:
+        """Return the run's tasks, one by one."""
+        tasks = default_count if self.tasks is None else self.tasks
+        if not isinstance(tasks, int):
+            return tasks
+        return [TaskPlan(name=f"task-{number}") for number in range(1, tasks + 1)]

@@ -1,0 +1,156 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""HealthOmics and the rest of moto behind one address, for any AWS client in any process."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from moto.core.base_backend import BackendDict
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import BaseWSGIServer, make_server
+from werkzeug.wrappers import Request, Response
+
+from .activation import activated
+from .control import ERRORS, PATH, Control, perform
+from .local import LOCAL
+from .omics.models import apply_due_transitions
+from .options import Options
+
+log = logging.getLogger(__name__)
+
+#: How often due transitions are applied when nobody calls. Twice as often as the shortest default state.
+TICK_SECONDS = 0.05
+
+
+class HealthOmicsServer:
+    """A server of the local HealthOmics, in a thread of this process.
+
+    It starts empty and there is one in a process, since moto keeps its data in the process.
+
+    :param port: 0 chooses a free one.
+    :param host: The address to listen on.
+    :param options: Fields of :class:`Options`.
+    """
+
+    def __init__(self, port: int = 0, *, host: str = "127.0.0.1", **options: Any) -> None:
+        self.control = Control()
+        self._port, self._host, self._options = port, host, Options(**options)
+        self._server: BaseWSGIServer | None = None
+        self._threads: list[threading.Thread] = []
+        self._stopping = threading.Event()
+        self._activation = activated()
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where the server listens."""
+        if self._server is None:
+            raise RuntimeError("the server is not started")
+        return f"http://{self._host}:{self._server.port}"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The variables that point any AWS client at the server."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_REGION": "us-east-1",
+            # Every HealthOmics operation has a host prefix, and "workflows-127.0.0.1" is nowhere.
+            "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def start(self) -> HealthOmicsServer:
+        """Start serving."""
+        if self._server is not None:
+            raise RuntimeError("the server is started already")
+        self._activation = activated()
+        self._activation.__enter__()
+        try:
+            self._server = make_server(
+                self._host, self._port, _application(), threaded=True, request_handler=_QuietHandler
+            )
+        except BaseException:
+            self._activation.__exit__(None, None, None)
+            raise
+        BackendDict.reset()
+        LOCAL.reset(self._options)
+        self._stopping.clear()
+        self._threads = [
+            threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True),
+            threading.Thread(target=self._tick, daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Stop serving; held calls are let go."""
+        if self._server is None:
+            return
+        self._stopping.set()
+        LOCAL.faults.clear()
+        self._server.shutdown()
+        self._server.server_close()
+        for thread in self._threads:
+            thread.join()
+        self._server = None
+        self._activation.__exit__(None, None, None)
+
+    def __enter__(self) -> HealthOmicsServer:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _tick(self) -> None:
+        while not self._stopping.wait(TICK_SECONDS):
+            try:
+                with LOCAL.lock:
+                    apply_due_transitions()
+            except Exception:  # the next tick may do better, and without ticks every run would stand still
+                log.exception("A due transition failed")
+
+
+class _QuietHandler(MotoRequestHandler):
+    """Handles requests without a line on stderr for each."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        pass
+
+    def connection_dropped(self, error: BaseException, environ: dict[str, Any] | None = None) -> None:
+        """Close the socket of a call whose connection is to be lost."""
+        self.close_connection = True
+
+
+def _application() -> Callable[..., Iterable[bytes]]:
+    moto = DomainDispatcherApplication(create_backend_app)
+
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ["PATH_INFO"].startswith(PATH):
+            return _control(Request(environ))(environ, start_response)
+        answer: Iterable[bytes] = moto(environ, start_response)
+        return answer
+
+    return application
+
+
+def _control(request: Request) -> Response:
+    """Do a verb of :class:`Control` for another process."""
+    try:
+        arguments = json.loads(request.get_data() or b"{}")
+        answer, status = {"result": perform(request.path.removeprefix(PATH), arguments)}, 200
+    except tuple(ERRORS.values()) as error:
+        name = next(name for name, known in ERRORS.items() if isinstance(error, known))
+        answer, status = {"error": name, "message": str(error)}, 400
+    return Response(json.dumps(answer), status, mimetype="application/json")

@@ -1,0 +1,44 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Token buckets, as the service limits calls per account and region."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+
+@dataclass
+class Bucket:
+    """Holds one second's worth of calls, at least one, and fills at its rate."""
+
+    rate: float
+    tokens: float
+    filled_at: float
+
+    def take(self, now: float) -> bool:
+        """Take a token if there is one."""
+        self.tokens = min(max(self.rate, 1.0), self.tokens + (now - self.filled_at) * self.rate)
+        self.filled_at = now
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True
+
+
+class Throttle:
+    """One bucket for each account, region and operation."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[Hashable, Bucket] = {}
+
+    def clear(self) -> None:
+        """Fill all buckets."""
+        self._buckets.clear()
+
+    def allows(self, key: Hashable, rate: float, now: float) -> bool:
+        """Say whether one more call is within a rate, and count it if it is."""
+        bucket = self._buckets.get(key)
+        if bucket is None or bucket.rate != rate:
+            bucket = self._buckets[key] = Bucket(rate, max(rate, 1.0), now)
+        return bucket.take(now)

@@ -1,0 +1,148 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Check a request against the installed botocore model, as the service does.
+
+botocore's own client checks only required members, minimum lengths and minimum values. Maximums, patterns and
+enums travel unchecked, so here is where they are found out.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import sys
+import unicodedata
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+
+def violations(shape: Any, value: Any, path: str = "") -> Iterator[str]:
+    """Yield one sentence for each rule of the model that a value breaks: the field and the rule, never the value.
+
+    :param shape: A botocore shape.
+    :param value: What JSON made of the request; None means absent.
+    :param path: Where the value stands, for the sentences.
+    """
+    check = _CHECKS.get(shape.type_name)
+    if check is None:
+        raise NotImplementedError(f"{path}: no check for the type {shape.type_name}")
+    yield from check(shape, value, path)
+
+
+def _structure(shape: Any, value: Any, path: str) -> Iterator[str]:
+    if getattr(shape, "is_document_type", False):
+        return
+    if not isinstance(value, Mapping):
+        yield _broken(path, "must be an object")
+        return
+    below = f"{path}." if path else ""
+    for name in value:
+        if name not in shape.members:
+            yield _broken(below + name, "is not a member of the request")
+    for name, member in shape.members.items():
+        if value.get(name) is not None:
+            yield from violations(member, value[name], below + name)
+        elif name in shape.required_members:
+            yield _broken(below + name, "is required")
+
+
+def _list(shape: Any, value: Any, path: str) -> Iterator[str]:
+    if not isinstance(value, list):
+        yield _broken(path, "must be a list")
+        return
+    yield from _range(shape, len(value), path, "must have", "entries")
+    for index, item in enumerate(value):
+        yield from violations(shape.member, item, f"{path}[{index}]")
+
+
+def _map(shape: Any, value: Any, path: str) -> Iterator[str]:
+    if not isinstance(value, Mapping):
+        yield _broken(path, "must be an object")
+        return
+    yield from _range(shape, len(value), path, "must have", "entries")
+    for key, item in value.items():
+        yield from violations(shape.key, key, f"{path} key")
+        yield from violations(shape.value, item, f"{path}.{key}")
+
+
+def _string(shape: Any, value: Any, path: str) -> Iterator[str]:
+    if not isinstance(value, str):
+        yield _broken(path, "must be a string")
+        return
+    yield from _range(shape, len(value), path, "must have", "characters")
+    if shape.enum and value not in shape.enum:
+        yield _broken(path, f"must be one of {', '.join(shape.enum)}")
+    pattern = shape.metadata.get("pattern")
+    if pattern and not compiled(pattern).fullmatch(value):
+        yield _broken(path, f"must match {pattern}")
+
+
+def _integer(shape: Any, value: Any, path: str) -> Iterator[str]:
+    if not isinstance(value, int) or isinstance(value, bool):
+        yield _broken(path, "must be an integer")
+        return
+    yield from _range(shape, value, path, "must be", "")
+
+
+def _boolean(shape: Any, value: Any, path: str) -> Iterator[str]:
+    if not isinstance(value, bool):
+        yield _broken(path, "must be true or false")
+
+
+def _blob(shape: Any, value: Any, path: str) -> Iterator[str]:
+    try:
+        base64.b64decode(value, validate=True)
+    except (binascii.Error, TypeError, ValueError):
+        yield _broken(path, "must be base64")
+
+
+_CHECKS = {
+    "structure": _structure,
+    "list": _list,
+    "map": _map,
+    "string": _string,
+    "integer": _integer,
+    "long": _integer,
+    "boolean": _boolean,
+    "blob": _blob,
+}
+
+
+def _range(shape: Any, size: int, path: str, verb: str, unit: str) -> Iterator[str]:
+    least, most = shape.metadata.get("min"), shape.metadata.get("max")
+    if least is not None and size < least:
+        yield _broken(path, f"{verb} at least {least} {unit}")
+    if most is not None and size > most:
+        yield _broken(path, f"{verb} at most {most} {unit}")
+
+
+def _broken(path: str, rule: str) -> str:
+    return f"{path or 'the request'} {rule}".rstrip()
+
+
+@cache
+def compiled(pattern: str) -> re.Pattern[str]:
+    r"""Compile a pattern of an AWS model, which may use Java's ``\p{L}`` inside a character class.
+
+    ``re`` has no Unicode categories, so they are written out as ranges. ``||`` in a class only repeats the bar.
+    """
+    spelled = re.sub(r"\\p\{(\w)\}", lambda category: _category_ranges()[category[1]], pattern)
+    return re.compile(spelled.replace("||", "|"), re.ASCII)
+
+
+@cache
+def _category_ranges() -> dict[str, str]:
+    """Return the inside of a character class for each major Unicode category."""
+    ranges: dict[str, list[list[int]]] = {}
+    for code in range(sys.maxunicode + 1):
+        known = ranges.setdefault(unicodedata.category(chr(code))[0], [])
+        if known and known[-1][1] == code - 1:
+            known[-1][1] = code
+        else:
+            known.append([code, code])
+    return {
+        category: "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in known)
+        for category, known in ranges.items()
+    }
