@@ -1,9 +1,10 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""A local AWS HealthOmics for tests, built on moto (extra ``testing``).
+"""
+A local AWS HealthOmics for tests, built on moto (extra ``testing``).
 
-It reads the AWS model for itself and imports nothing of the rest of this package: two readings of the model must
-agree, and that is its worth.
+It reads the AWS model for itself and imports nothing of the rest of this package: two readings of the model
+must agree, and that is its worth.
 """
 
 from __future__ import annotations

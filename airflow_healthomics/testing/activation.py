@@ -15,7 +15,8 @@ _ACTIVE = threading.Lock()
 
 @contextmanager
 def activated() -> Iterator[None]:
-    """Register HealthOmics with moto, and be the only one to use it in this process.
+    """
+    Register HealthOmics with moto, and be the only one to use it in this process.
 
     :raises RuntimeError: if a server or ``mock_healthomics`` is active already.
     """

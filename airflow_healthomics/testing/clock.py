@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 
 class Clock:
-    """A wall clock that can be moved forward and stopped.
+    """
+    A wall clock that can be moved forward and stopped.
 
     Times are seconds since the epoch, as floats.
     """
@@ -36,10 +37,10 @@ class Clock:
 
 def to_datetime(seconds: float | None) -> datetime | None:
     """Return a time as the aware datetime that moto's serializer expects."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def to_iso(seconds: float | None) -> str | None:
     """Return a time as HealthOmics writes it in events and manifests: ``2022-08-24T19:53:55.284Z``."""
     moment = to_datetime(seconds)
-    return moment and moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

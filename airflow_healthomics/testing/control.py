@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Control the local HealthOmics: pace, clock, planned outcomes, faults, and what was called.
+"""
+Control the local HealthOmics: pace, clock, planned outcomes, faults, and what was called.
 
 Each verb is a method of :class:`Control`. ``Control()`` acts on the local HealthOmics of its own process;
-``Control(endpoint_url)`` sends the same verb to a server in any process, as ``POST /_healthomics/<verb>`` with the
-arguments as a JSON object.
+``Control(endpoint_url)`` sends the same verb to a server in any process, as ``POST /_healthomics/<verb>``
+with the arguments as a JSON object.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from .faults import DelayFault, DropFault, ErrorFault, Fault, HoldFault, When
 from .local import LOCAL
 from .omics.exceptions import error_of
-from .omics.models import OmicsBackend, apply_due_transitions, omics_backends
+from .omics.models import all_backends, apply_due_transitions, omics_backends
 from .omics.runs import ACTIVE, ENDED, Run
 from .plans import RunPlan, TaskPlan
 
@@ -71,7 +72,8 @@ def perform(name: str, arguments: Mapping[str, Any]) -> Any:
 
 
 class Control:
-    """The verbs.
+    """
+    The verbs.
 
     :param endpoint_url: Where the server listens; None for the local HealthOmics of this process.
     """
@@ -79,21 +81,22 @@ class Control:
     def __init__(self, endpoint_url: str | None = None) -> None:
         self.endpoint_url = endpoint_url
 
-    # -- everything -----------------------------------------------------------------------------------------------
+    # --- everything ---
 
     @verb
     def reset(self) -> None:
-        """Forget every run, workflow, fault, plan and call, and all else that moto keeps (buckets, queues, ...)."""
-        LOCAL.reset()
-        BackendDict.reset()
+        """Forget every run, workflow, fault, plan and call, and all else in moto: buckets, queues, ..."""
+        with LOCAL.lock:
+            LOCAL.reset()
+            BackendDict.reset()
 
     @verb
-    def set_options(self, **changes: Any) -> None:
+    def set_options(self, /, **changes: Any) -> None:
         """Change fields of :class:`Options`; the pace applies to running runs at once."""
         with LOCAL.lock:
             LOCAL.options = replace(LOCAL.options, **changes)
 
-    # -- time and states ------------------------------------------------------------------------------------------
+    # --- time and states ---
 
     @verb
     def advance(
@@ -104,10 +107,11 @@ class Control:
         failure_reason: str | None = None,
         status_message: str | None = None,
     ) -> dict[str, str]:
-        """Move a run, or all active runs, through the states in between to ``status``, whatever the pace.
+        """
+        Move a run, or all active runs, through the states in between to ``status``, whatever the pace.
 
-        A run that is past ``status`` stays. An end that differs from the planned one replaces it. DELETED removes
-        the run as if AWS had.
+        A run that is past ``status`` stays. An end that differs from the planned one replaces it. DELETED
+        removes the run as if AWS had.
 
         :return: the status of each run by its id. It differs from the one asked for if an export failed.
         """
@@ -117,7 +121,7 @@ class Control:
             apply_due_transitions()
             chosen = [
                 (backend, run)
-                for backend in _backends()
+                for backend in all_backends()
                 for run in list(backend.runs.values())
                 if run.id == run_id or (run_id is None and run.active)
             ]
@@ -150,18 +154,19 @@ class Control:
         failure_reason: str | None = None,
         status_message: str | None = None,
         tasks: int | Sequence[Mapping[str, Any]] | None = None,
-        seconds: Mapping[str, float] | None = None,
+        seconds: Mapping[str, float | None] | None = None,
         engine_log: Sequence[str] = (),
         outputs: Mapping[str, str] | None = None,
     ) -> None:
-        """Say how the next run will go, or the next runs of a name or workflow.
+        """
+        Say how the next run will go, or the next runs of a name or workflow.
 
         :param times: How many runs; None for all.
         :param status: How they end.
         :param failure_reason: For FAILED, e.g. ``RUN_TASK_FAILED``.
-        :param tasks: Their number, or the fields of :class:`TaskPlan` for each. A task with a ``failure_reason``
-            ends FAILED; ``log`` is its log.
-        :param seconds: The pace of these runs: seconds by active status.
+        :param tasks: Their number, or the fields of :class:`TaskPlan` for each. A task with a
+            ``failure_reason`` ends FAILED; ``log`` is its log.
+        :param seconds: The pace of these runs: seconds by active status; None keeps them there.
         :param outputs: Texts by path below ``out/``.
         """
         if failure_reason is not None and status != "FAILED":
@@ -195,12 +200,12 @@ class Control:
         region: str = "us-east-1",
         account: str = DEFAULT_ACCOUNT_ID,
     ) -> None:
-        """Add a workflow with an id of one's own; CreateWorkflow can make neither that nor a READY2RUN workflow."""
+        """Add a workflow with a chosen id, or one of AWS's (READY2RUN): CreateWorkflow makes neither."""
         request = {"name": name, "engine": engine, "parameterTemplate": parameter_template}
         with LOCAL.lock:
             omics_backends[account][region].add_workflow(workflow_id, request, type)
 
-    # -- faults ---------------------------------------------------------------------------------------------------
+    # --- faults ---
 
     @verb
     def inject_error(
@@ -215,7 +220,8 @@ class Control:
         probability: float = 1.0,
         match: Mapping[str, Any] | None = None,
     ) -> None:
-        """Answer the next calls of an operation with an error.
+        """
+        Answer the next calls of an operation with an error.
 
         The arguments that all faults have:
 
@@ -289,14 +295,13 @@ class Control:
         """Throttle at the documented default rates, or at one's own: calls per second by operation."""
         with LOCAL.lock:
             LOCAL.throttle.clear()
-            changes = {} if rates is None else {"rates": dict(rates)}
-            LOCAL.options = replace(LOCAL.options, throttling=on, **changes)
+            LOCAL.options = replace(LOCAL.options, throttling=on, rates=rates or LOCAL.options.rates)
 
-    # -- what happened --------------------------------------------------------------------------------------------
+    # --- what happened ---
 
     @verb
     def calls(self, operation: str | None = None) -> list[dict[str, Any]]:
-        """Return the calls that arrived: operation, time, HTTP status, error and ids, never a parameter's value."""
+        """Return the calls that arrived: operation, time, HTTP status, error, ids; never parameter values."""
         with LOCAL.lock:
             return [asdict(call) for call in LOCAL.calls if operation in (None, call.operation)]
 
@@ -353,13 +358,9 @@ class Control:
         LOCAL.faults.plan(fault)
 
 
-def _backends() -> list[OmicsBackend]:
-    return [backend for _, _, backend in omics_backends.iter_backends() if isinstance(backend, OmicsBackend)]
-
-
 def _all_runs() -> list[Run]:
     runs: Iterable[Run] = (
-        run for backend in _backends() for run in (*backend.runs.values(), *backend.deleted_runs.values())
+        run for backend in all_backends() for run in (*backend.runs.values(), *backend.deleted_runs.values())
     )
     return sorted(runs, key=lambda run: (run.created, run.sequence))
 

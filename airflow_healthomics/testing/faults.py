@@ -15,7 +15,7 @@ from .omics.exceptions import HealthOmicsError
 When = Literal["before", "after"]
 
 
-class ConnectionDropped(Exception):
+class DroppedConnectionError(Exception):
     """The connection is to be closed without an answer."""
 
 
@@ -67,7 +67,8 @@ class HoldFault(Fault):
 
 
 class Faults:
-    """The planned faults, and the calls that are held at the moment.
+    """
+    The planned faults, and the calls that are held at the moment.
 
     Waiting happens here, under a lock of its own: a held call never blocks another call.
     """
@@ -94,16 +95,17 @@ class Faults:
             self._changed.notify_all()
 
     def meet(self, when: When, operation: str, fields: Mapping[str, Any]) -> None:
-        """Let the faults that are planned for this call happen.
+        """
+        Let the faults that are planned for this call happen.
 
         :raises HealthOmicsError: for an error.
-        :raises ConnectionDropped: for a lost connection.
+        :raises DroppedConnectionError: for a lost connection.
         """
         for fault in self._take(when, operation, fields):
             if isinstance(fault, ErrorFault):
                 raise fault.error
             if isinstance(fault, DropFault):
-                raise ConnectionDropped
+                raise DroppedConnectionError
             if isinstance(fault, DelayFault):
                 self._delay(fault)
             if isinstance(fault, HoldFault):
@@ -121,7 +123,8 @@ class Faults:
             return count
 
     def wait_until_held(self, name: str, count: int, timeout: float) -> None:
-        """Wait until so many calls are held under a name.
+        """
+        Wait until so many calls are held under a name.
 
         :raises TimeoutError: if they are not in time.
         """

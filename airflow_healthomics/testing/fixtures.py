@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""pytest fixtures: ``pytest_plugins = ["airflow_healthomics.testing.fixtures"]`` in a top-level ``conftest.py``."""
+"""pytest fixtures, for ``pytest_plugins = ["airflow_healthomics.testing.fixtures"]`` in ``conftest.py``."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The state of the local HealthOmics that is not AWS's: its options, its clock, what was planned and what was called.
+"""
+The state of the local HealthOmics that AWS has not: options, clock, plans, faults and recorded calls.
 
 There is one for the process, as there is one set of moto backends.
 """
@@ -21,8 +22,8 @@ from .options import Options
 from .plans import RunPlan
 from .throttling import Throttle
 
-#: The members of a request that name something. Nothing else of a request is recorded: parameters and tags carry
-#: sample and patient identifiers.
+#: The members of a request that name something. Nothing else of a request is recorded: parameters and tags
+#: carry sample and patient identifiers.
 RECORDED_MEMBERS = ("id", "taskId", "requestId", "workflowId", "runId", "name", "status", "startingToken")
 
 

@@ -18,10 +18,11 @@ from .options import Options
 
 @contextmanager
 def mock_healthomics(**options: Any) -> Iterator[Control]:
-    """Answer every AWS call of this process with moto and the local HealthOmics.
+    """
+    Answer every AWS call of this process with moto and the local HealthOmics.
 
-    As a context manager it yields the :class:`Control`; as a decorator it surrounds a function. It starts empty.
-    Nothing ticks here: due transitions are applied at each request and by the control's verbs.
+    As a context manager it yields the :class:`Control`; as a decorator it surrounds a function. It starts
+    empty. Nothing ticks here: due transitions are applied at each request and by the control's verbs.
 
     :param options: Fields of :class:`Options`.
     """

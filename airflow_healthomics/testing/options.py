@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-#: Default calls per second for each account and region, from the user guide's page "api-quotas". Operations that
-#: the page does not list (batches, versions, configurations) are not throttled.
+#: Default calls per second for each account and region, from the user guide's page "api-quotas". Operations
+#: that the page does not list (batches, versions, configurations) are not throttled.
 DEFAULT_RATES: Mapping[str, float] = MappingProxyType(
     {
         "StartRun": 1,
@@ -20,8 +20,8 @@ DEFAULT_RATES: Mapping[str, float] = MappingProxyType(
     }
 )
 
-#: AWS says that a rerun uses "the run's default values", without a list. Everything that a StartRun request can
-#: say is taken over, except the run's identity, its tags and the two fields that the caller must send again.
+#: AWS says that a rerun uses "the run's default values", without a list. Everything that a StartRun request
+#: can say is taken over, except the run's identity, its tags and the fields that the caller must send again.
 RERUN_INHERITS: tuple[str, ...] = (
     "name",
     "workflowId",
@@ -48,7 +48,8 @@ RERUN_INHERITS: tuple[str, ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Settings of the local HealthOmics.
+    """
+    Settings of the local HealthOmics.
 
     A field that begins with "AWS does not document" is a choice where the real service may differ.
     """
@@ -88,8 +89,8 @@ class Options:
     request_id_survives_delete: bool = True
     #: AWS does not document which status a repeated StartRun reports: the run's own, or PENDING again.
     duplicate_status: Literal["current", "pending"] = "current"
-    #: While a StartRun is being processed, another one with its request id gets ConflictException. The user guide
-    #: names "a duplicate run creation attempt" as an example of that error.
+    #: While a StartRun is being processed, another one with its request id gets ConflictException. The user
+    #: guide names "a duplicate run creation attempt" as an example of that error.
     conflict_in_flight: bool = True
     #: AWS does not document the error of CancelRun in a terminal state.
     cancel_error: Literal["ConflictException", "ValidationException"] = "ConflictException"

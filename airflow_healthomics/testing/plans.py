@@ -36,7 +36,7 @@ class RunPlan:
     failure_reason: str | None = None
     status_message: str | None = None
     tasks: int | Sequence[TaskPlan] | None = None
-    seconds: Mapping[str, float] = field(default_factory=dict)
+    seconds: Mapping[str, float | None] = field(default_factory=dict)
     engine_log: Sequence[str] = ()
     outputs: Mapping[str, str] | None = None
 

@@ -15,10 +15,11 @@ SERVICE = "omics"
 
 
 def register() -> None:
-    """Make ``mock_aws`` and the moto server answer HealthOmics requests. Calling it again changes nothing.
+    """
+    Make ``mock_aws`` and the moto server answer HealthOmics requests; doing it again changes nothing.
 
-    moto finds the service of a host in ``backend_index.backend_url_patterns`` and the backends of a service as
-    ``moto.<service>.<service>_backends``.
+    moto finds the service of a host in ``backend_index.backend_url_patterns`` and the backends of a service
+    as ``moto.<service>.<service>_backends``.
     """
     known = sys.modules.get(f"moto.{SERVICE}")
     if known is models:

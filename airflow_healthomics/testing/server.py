@@ -32,7 +32,8 @@ TICK_SECONDS = 0.05
 
 
 class HealthOmicsServer:
-    """A server of the local HealthOmics, in a thread of this process.
+    """
+    A server of the local HealthOmics, in a thread of this process.
 
     It starts empty and there is one in a process, since moto keeps its data in the process.
 

@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Check a request against the installed botocore model, as the service does.
+"""
+Check a request against the installed botocore model, as the service does.
 
 botocore's own client checks only required members, minimum lengths and minimum values. Maximums, patterns and
 enums travel unchecked, so here is where they are found out.
@@ -19,7 +20,8 @@ from typing import Any
 
 
 def violations(shape: Any, value: Any, path: str = "") -> Iterator[str]:
-    """Yield one sentence for each rule of the model that a value breaks: the field and the rule, never the value.
+    """
+    Yield a sentence for each rule of the model that a value breaks: field and rule, never the value.
 
     :param shape: A botocore shape.
     :param value: What JSON made of the request; None means absent.
@@ -124,9 +126,10 @@ def _broken(path: str, rule: str) -> str:
 
 @cache
 def compiled(pattern: str) -> re.Pattern[str]:
-    r"""Compile a pattern of an AWS model, which may use Java's ``\p{L}`` inside a character class.
+    r"""
+    Compile a pattern of an AWS model, which may use Java's ``\p{L}`` inside a character class.
 
-    ``re`` has no Unicode categories, so they are written out as ranges. ``||`` in a class only repeats the bar.
+    ``re`` has no Unicode categories, so they are written out as ranges; ``||`` only repeats the bar.
     """
     spelled = re.sub(r"\\p\{(\w)\}", lambda category: _category_ranges()[category[1]], pattern)
     return re.compile(spelled.replace("||", "|"), re.ASCII)

@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: N818 - the classes are named after the service model
 """The errors of HealthOmics: one class for each error of the service model."""
 
 from __future__ import annotations
@@ -56,8 +57,9 @@ class ValidationException(HealthOmicsError):
     code, status = "ValidationException", 400
 
 
-class NotImplementedHere(HealthOmicsError):
-    """The service has this operation and the local HealthOmics has not.
+class NotImplementedHereError(HealthOmicsError):
+    """
+    The service has this operation and the local HealthOmics has not.
 
     501 tells it from every status of the service and is not retried by botocore.
     """

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from moto.core.base_backend import BackendDict, BaseBackend
 from moto.moto_api._internal import mock_random
 
-from ..local import LOCAL
+from airflow_healthomics.testing.local import LOCAL
+
 from . import side_effects
 from .exceptions import ConflictException, ResourceNotFoundException, ValidationException, error_of
 from .run_rules import DEFAULT_STATIC_GIB, check_parameters, check_request, check_run
@@ -46,7 +47,7 @@ class OmicsBackend(BaseBackend):
         self._last_id = mock_random.randrange(1_000_000, 9_000_000)
         self._sequence = 0
 
-    # -- time -----------------------------------------------------------------------------------------------------
+    # --- time ---
 
     def apply_due_transitions(self) -> None:
         """Move every run whose time has come, at the time at which it came."""
@@ -60,6 +61,8 @@ class OmicsBackend(BaseBackend):
         if status == "DELETED":
             return self._remove(run)
         if status in ENDED and run.active and (status != run.outcome or reason or message):
+            if status == run.outcome:
+                reason, message = reason or run.failure_reason, message or run.status_message
             run.end_as(status, reason, message)
         if status == "CANCELLED" and run.status in ("PENDING", "STARTING", "RUNNING"):
             self._enter(run, "STOPPING", LOCAL.clock.now())
@@ -87,7 +90,7 @@ class OmicsBackend(BaseBackend):
             stream = f"run/{run.id}/task/{task_id}"
             yield Task(id=task_id, uuid=str(mock_random.uuid4()), plan=plan, log_stream=stream, started=at)
 
-    # -- runs -----------------------------------------------------------------------------------------------------
+    # --- runs ---
 
     def start_run(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Start a run, or return the one that the request id started."""
@@ -180,7 +183,11 @@ class OmicsBackend(BaseBackend):
         if source.status == "DELETED":
             raise ResourceNotFoundException(f"Run {source.id} not found")
         inherits = LOCAL.options.rerun_inherits
-        request = {name: source.request[name] for name in inherits if name in source.request} | dict(params)
+        inherited = {name: source.request[name] for name in inherits if name in source.request}
+        if inherited.get("workflowType") == "READY2RUN":
+            inherited.pop("storageType", None)  # the service's own choice, which a request may not make
+            inherited.pop("storageCapacity", None)
+        request = inherited | dict(params)
         if params.get("storageType") == "DYNAMIC":
             request.pop("storageCapacity", None)
         if params.get("networkingMode") == "RESTRICTED":
@@ -245,7 +252,8 @@ class OmicsBackend(BaseBackend):
             return
         for run in self.runs.values():
             if run.request["retentionMode"] == "REMOVE" and not run.active:
-                return self._remove(run)
+                self._remove(run)
+                return
         raise error_of(
             LOCAL.options.stored_runs_error, f"The account already has {len(self.runs)} of {limit} runs"
         )
@@ -260,7 +268,7 @@ class OmicsBackend(BaseBackend):
             self._tokens.pop(("StartRun", run.request_id), None)
         LOCAL.changed.notify_all()
 
-    # -- workflows ------------------------------------------------------------------------------------------------
+    # --- workflows ---
 
     def create_workflow(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Create a workflow."""
@@ -347,7 +355,7 @@ class OmicsBackend(BaseBackend):
             return self.add_workflow(workflow_id, {"name": f"workflow-{workflow_id}"}, type_ or "PRIVATE")
         return self._workflow(workflow_id, type_)
 
-    # -- ids and request ids --------------------------------------------------------------------------------------
+    # --- ids and request ids ---
 
     def _new_id(self) -> str:
         self._last_id += 1
@@ -355,9 +363,9 @@ class OmicsBackend(BaseBackend):
 
     def _new_run_id(self) -> str:
         if LOCAL.options.reuse_run_ids:
-            for run_id in self.deleted_runs.keys() - self.runs.keys():
-                del self.deleted_runs[run_id]
-                return run_id
+            for run_id in self.deleted_runs:
+                if run_id not in self.runs:
+                    return run_id
         return self._new_id()
 
     def _known_token(self, operation: str, params: Mapping[str, Any]) -> Any:
@@ -388,7 +396,7 @@ def _name_matches(wanted: str | None, name: str | None) -> bool:
 def _page(
     things: list[T], params: Mapping[str, Any], key: Callable[[T], int], item: Callable[[T], dict[str, Any]]
 ) -> dict[str, Any]:
-    """Return the page that a token asks for. Tokens name the last thing shown, so new things shift no page."""
+    """Return the page that a token asks for. It names the last thing shown, so new things shift no page."""
     token = params.get("startingToken")
     if token is not None:
         if not token.isdecimal():
@@ -405,8 +413,12 @@ def _page(
 omics_backends = BackendDict(OmicsBackend, "omics")
 
 
+def all_backends() -> list[OmicsBackend]:
+    """Return the backends that were used."""
+    return [backend for regions in list(omics_backends.values()) for backend in list(regions.values())]
+
+
 def apply_due_transitions() -> None:
     """Move the runs of every account and region; the caller holds the lock."""
-    for _, _, backend in list(omics_backends.iter_backends()):
-        assert isinstance(backend, OmicsBackend)
+    for backend in all_backends():
         backend.apply_due_transitions()

@@ -14,13 +14,14 @@ from moto.core.common_types import TYPE_RESPONSE
 from moto.core.responses import ActionResult, BaseResponse, EmptyResult
 from moto.core.utils import camelcase_to_underscores, get_service_model
 
-from ..faults import ConnectionDropped
-from ..local import LOCAL, RECORDED_MEMBERS, Call
-from ..validation import violations
+from airflow_healthomics.testing.faults import DroppedConnectionError
+from airflow_healthomics.testing.local import LOCAL, RECORDED_MEMBERS, Call
+from airflow_healthomics.testing.validation import violations
+
 from .exceptions import (
     ConflictException,
     HealthOmicsError,
-    NotImplementedHere,
+    NotImplementedHereError,
     ThrottlingException,
     ValidationException,
 )
@@ -42,7 +43,7 @@ class OmicsResponse(BaseResponse):
         """Answer a request: faults and throttling first, then the model's rules, then the operation's own."""
         operation = self._get_action_from_method_and_request_uri(self.normalized_request)
         if not operation:
-            return NotImplementedHere(f"HealthOmics has no {self.method} {self.path}").response()
+            return NotImplementedHereError(f"HealthOmics has no {self.method} {self.path}").response()
         call = Call(
             operation=operation, account=self.current_account, region=self.region, time=LOCAL.clock.now()
         )
@@ -52,10 +53,11 @@ class OmicsResponse(BaseResponse):
             except HealthOmicsError as error:
                 status, headers, body = error.response()
                 call.error = error.code
-            except ConnectionDropped:
-                call.error = "ConnectionDropped"
+            except DroppedConnectionError:
+                call.error = "DroppedConnection"
                 raise self._dropped_connection() from None
             call.status = status
+            headers, body = self._enrich_response(headers, body)  # adds the request id
             return status, headers, body
 
     def _answer(self, call: Call) -> TYPE_RESPONSE:
@@ -67,7 +69,9 @@ class OmicsResponse(BaseResponse):
                 self._check_rate(call)
                 action = getattr(self, camelcase_to_underscores(call.operation), None)
                 if action is None:
-                    raise NotImplementedHere(f"{call.operation} is not implemented by the local HealthOmics")
+                    raise NotImplementedHereError(
+                        f"{call.operation} is not implemented by the local HealthOmics"
+                    )
                 self.params = self._checked(call.operation, fields)
                 apply_due_transitions()
                 answer = self.serialized(action())
@@ -132,9 +136,10 @@ class OmicsResponse(BaseResponse):
         """Return what ends the connection: werkzeug closes its socket, botocore meets its own error."""
         if self.normalized_request.from_wsgi_server:
             return ConnectionResetError("dropped by the local HealthOmics")
-        return ConnectionClosedError(endpoint_url=self.normalized_request.url)
+        error: Exception = ConnectionClosedError(endpoint_url=self.normalized_request.url)
+        return error
 
-    # -- operations: one method for each, named after it ----------------------------------------------------------
+    # --- operations: one method for each, named after it ---
 
     def start_run(self) -> ActionResult:
         return ActionResult(self.backend.start_run(self.params))
@@ -180,7 +185,7 @@ class OmicsResponse(BaseResponse):
 
 
 def _typed(values: list[str], type_name: str) -> Any:
-    """Return a query value as its type, or as it is if it does not fit: then a rule of the model refuses it."""
+    """Return a query value as its type, or as it is if it does not fit: a rule of the model says so."""
     if type_name == "list":
         return values
     if type_name == "integer":

@@ -22,7 +22,8 @@ _OUTPUT_URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?")
 
 
 def check_request(request: Mapping[str, Any]) -> None:
-    """Refuse a StartRun request that contradicts itself.
+    """
+    Refuse a StartRun request that contradicts itself.
 
     :raises ValidationException: with every rule that it breaks.
     """
@@ -35,7 +36,8 @@ def check_run(request: Mapping[str, Any]) -> None:
 
 
 def check_parameters(parameters: Mapping[str, Any], definition: Definition) -> None:
-    """Refuse parameters whose names the workflow's parameter template does not allow.
+    """
+    Refuse parameters whose names the workflow's parameter template does not allow.
 
     "needs all required parameters" and "cannot include any parameters that are not defined in the parameter
     template" (API reference of StartRun). Names are told, values never.
@@ -56,7 +58,7 @@ def check_parameters(parameters: Mapping[str, Any], definition: Definition) -> N
 
 
 def provisioned_gib(capacity: int) -> int:
-    """Return what STATIC storage really gets: "1200 or multiples of 2400" (user guide, "workflows-run-types")."""
+    """Return what STATIC storage gets: "1200 or multiples of 2400" (page "workflows-run-types")."""
     return DEFAULT_STATIC_GIB if capacity <= DEFAULT_STATIC_GIB else -(-capacity // 2400) * 2400
 
 

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..clock import to_datetime
-from ..options import Options
-from ..plans import RunPlan, TaskPlan
+from airflow_healthomics.testing.clock import to_datetime
+from airflow_healthomics.testing.options import Options
+from airflow_healthomics.testing.plans import RunPlan, TaskPlan
+
 from .workflows import Definition, Workflow
 
 #: User guide, page "monitoring-runs". STOPPING comes before every end; which end is the run's outcome.

@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a run leaves in other services: objects in S3, logs in CloudWatch, events in EventBridge.
+"""
+What a run leaves in other services: objects in S3, logs in CloudWatch, events in EventBridge.
 
 They are written through moto's own backends, so any client of moto sees them.
 """
@@ -17,8 +18,9 @@ from moto.logs.models import logs_backends
 from moto.s3.exceptions import MissingBucket
 from moto.s3.models import s3_backends
 
-from ..clock import to_iso
-from ..local import LOCAL
+from airflow_healthomics.testing.clock import to_iso
+from airflow_healthomics.testing.local import LOCAL
+
 from .run_rules import DEFAULT_STATIC_GIB, provisioned_gib
 from .runs import ENDED, LOG_GROUP, Run, Task
 
@@ -58,9 +60,10 @@ def announce(run: Run) -> None:
 
 
 def export(run: Run) -> None:
-    """Write the run's objects below its output URI; a run whose bucket is missing fails, as the service has it.
+    """
+    Write the run's objects below its output URI; a run whose bucket is missing fails, as in the service.
 
-    User guide, page "workflows-run-outputs": outputs below ``out/``, logs and the outputs summary below ``logs/``.
+    User guide, page "workflows-run-outputs": outputs below ``out/``, logs and the summary below ``logs/``.
     """
     location = urlsplit(run.output_uri)
     s3 = s3_backends[run.account][run.partition]

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..clock import to_datetime
-from ..local import LOCAL
+from airflow_healthomics.testing.clock import to_datetime
+from airflow_healthomics.testing.local import LOCAL
+
 from .exceptions import ConflictException, ValidationException
 
 SOURCES = ("definitionZip", "definitionUri", "definitionRepository")
