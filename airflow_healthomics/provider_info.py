@@ -12,7 +12,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-healthomics",
         "name": "AWS HealthOmics",
-        "description": "`AWS HealthOmics <https://aws.amazon.com/healthomics/>`__: genomics workflows as a service.",
+        "description": "`AWS HealthOmics <https://aws.amazon.com/healthomics/>`__ runs genomics workflows.",
         "integrations": [
             {
                 "integration-name": "AWS HealthOmics",

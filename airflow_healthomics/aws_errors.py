@@ -1,0 +1,85 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""What an error of an AWS call means: try again, gone, or refused for good."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    HTTPClientError,
+)
+
+from airflow_healthomics.exceptions import HealthOmicsApiError
+
+#: Errors that the same call may not meet again, by code. The first four are HealthOmics' own
+#: (https://docs.aws.amazon.com/omics/latest/api/CommonErrors.html and the errors of each operation), the
+#: others those which AWS front ends answer with for any service.
+TRANSIENT_CODES: Final = frozenset(
+    {
+        "ThrottlingException",
+        "RequestTimeoutException",
+        "InternalServerException",
+        "ServiceUnavailableException",
+        "InternalFailure",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "TooManyRequestsException",
+    }
+)
+
+#: What an IAM policy must allow, where the operation's own name is not the whole answer.
+_START_RUN_TOO: Final = " (and iam:PassRole on the role_arn)"
+
+
+def error_code(error: BaseException) -> str:
+    """Return the AWS error code, or the class name of an error that no answer of AWS caused."""
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code", ""))
+    return type(error).__name__
+
+
+def is_not_found(error: BaseException) -> bool:
+    """Whether the resource does not exist (any more)."""
+    return error_code(error) == "ResourceNotFoundException"
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same call may succeed later: throttling, a fault of the service, a broken connection."""
+    if isinstance(error, ClientError):
+        http_status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return error_code(error) in TRANSIENT_CODES or http_status >= 500
+    return isinstance(error, (ConnectionError, HTTPClientError))
+
+
+def api_error(operation: str, subject: str, error: ClientError | BotoCoreError) -> HealthOmicsApiError:
+    """
+    Say what was refused and what to do about it.
+
+    :param operation: API operation, such as ``GetRun``
+    :param subject: what it was about, such as ``run 1234567``
+    :param error: what botocore raised
+    """
+    code = error_code(error)
+    text = (
+        str(error.response.get("Error", {}).get("Message", ""))
+        if isinstance(error, ClientError)
+        else str(error)
+    )
+    advice = ""
+    if code.startswith("AccessDenied"):
+        advice = (
+            f" The IAM policy must allow omics:{operation}"
+            + (_START_RUN_TOO if operation == "StartRun" else "")
+            + "."
+        )
+    elif is_not_found(error):
+        advice = (
+            " Check the id, the account and the region of the connection; a deleted run is not found either."
+        )
+    return HealthOmicsApiError(f"{operation} of {subject} was refused with {code}: {text}{advice}", code)

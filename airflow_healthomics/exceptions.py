@@ -1,0 +1,118 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The errors of this package.
+
+.. code-block:: text
+
+    AirflowException
+    └── HealthOmicsError
+        ├── HealthOmicsRequestError      an argument breaks a rule; nothing was started (also a ValueError)
+        ├── HealthOmicsApiError          AWS refuses a call for good: no permission, no such run
+        └── HealthOmicsRunFailedError    the run ended as FAILED, CANCELLED or DELETED; may be retried
+            └── HealthOmicsRunFailedForGoodError   the same where Airflow must not retry
+
+The first two and the last one are also an ``AirflowFailException``: another try meets the same error. A
+sensor raises only such errors, because Airflow applies ``soft_fail`` to them in every mode, but to a plain
+``AirflowException`` only after a deferral.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+
+class HealthOmicsError(AirflowException):
+    """Base of all errors of this package."""
+
+
+class HealthOmicsRequestError(HealthOmicsError, AirflowFailException, ValueError):
+    """
+    An argument breaks a rule of the API; nothing was sent.
+
+    :param operation: the API operation that was to be called, such as ``StartRun``
+    :param problems: one sentence each, naming the argument and the rule, never a parameter's value
+    """
+
+    def __init__(self, operation: str, problems: Sequence[str]) -> None:
+        self.operation = operation
+        self.problems = tuple(problems)
+        lead = f"{operation} was not sent: "
+        super().__init__(lead + (self.problems[0] if len(self.problems) == 1 else _bullets(self.problems)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments, since the message is derived from them."""
+        return type(self), (self.operation, self.problems)
+
+
+class HealthOmicsApiError(HealthOmicsError, AirflowFailException):
+    """
+    AWS refuses a call in a way that repeating it cannot change.
+
+    :param message: what was tried, what AWS answered, and what to do
+    :param code: the AWS error code, such as ``AccessDeniedException``
+    """
+
+    def __init__(self, message: str, code: str = "") -> None:
+        self.code = code
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with the attributes."""
+        return type(self), (str(self), self.code)
+
+
+class HealthOmicsRunFailedError(HealthOmicsError):
+    """
+    A run ended without success.
+
+    :param run_id: id of the run
+    :param status: FAILED, CANCELLED or DELETED
+    :param failure_reason: the service's code, such as ``OUT_OF_MEMORY_ERROR``; a free string in the API.
+        https://docs.aws.amazon.com/omics/latest/dev/workflows-run-errors.html
+    :param status_message: the service's text
+    :param console_url: the run in the HealthOmics console
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        status: str,
+        failure_reason: str | None = None,
+        status_message: str | None = None,
+        console_url: str | None = None,
+    ) -> None:
+        self.run_id = run_id
+        self.status = status
+        self.failure_reason = failure_reason
+        self.status_message = status_message
+        self.console_url = console_url
+        lines = [
+            f"HealthOmics run {run_id} ended as {status}" + (f": {failure_reason}" if failure_reason else "")
+        ]
+        if status_message:
+            lines.append(status_message)
+        if console_url:
+            lines.append(f"See {console_url}")
+        super().__init__("\n".join(lines))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments, since the message is derived from them."""
+        return type(self), (
+            self.run_id,
+            self.status,
+            self.failure_reason,
+            self.status_message,
+            self.console_url,
+        )
+
+
+class HealthOmicsRunFailedForGoodError(HealthOmicsRunFailedError, AirflowFailException):
+    """A run ended without success, and trying the task again cannot help."""
+
+
+def _bullets(problems: Sequence[str]) -> str:
+    return "".join(f"\n  - {problem}" for problem in problems)

@@ -1,0 +1,63 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Values that go to the API as JSON documents: what is allowed, and where a value breaks the rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+
+class UndefinedTemplate:
+    """
+    Stands where a template's expression was undefined, so that the request is refused by path.
+
+    Raising while the template is rendered would make Airflow log the whole field, and with it the values of
+    the other parameters.
+    """
+
+    def __repr__(self) -> str:
+        """Return what the Rendered Template view of the Airflow UI shows."""
+        return "<undefined>"
+
+
+def to_json(value: Any) -> Any:
+    """Return mappings as ``dict`` and sequences, such as the XComs of a mapped task, as ``list``."""
+    if isinstance(value, Mapping):
+        return {key: to_json(item) for key, item in value.items()}
+    if _is_list(value):
+        return [to_json(item) for item in value]
+    return value
+
+
+def json_problems(value: Any, path: str) -> Iterator[str]:
+    """
+    Yield one sentence for each place that is no JSON, by its path and never with its content.
+
+    :param value: anything
+    :param path: name of the argument, such as ``parameters``
+    """
+    if value is None or isinstance(value, (str, bool, int)):
+        return
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            yield f"{path} is NaN or infinite, which JSON does not have"
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if isinstance(key, str):
+                yield from json_problems(item, f"{path}.{key}")
+            else:
+                yield f"{path} has a key of type {type(key).__name__}; JSON keys are strings"
+    elif _is_list(value):
+        for index, item in enumerate(value):
+            yield from json_problems(item, f"{path}[{index}]")
+    elif isinstance(value, UndefinedTemplate):
+        yield f"{path} is a template whose expression is undefined: a misspelt name, or a missing XCom"
+    else:
+        yield f"{path} is of type {type(value).__name__}, which is not JSON"
+
+
+def _is_list(value: Any) -> bool:
+    # A tuple is refused: Jinja makes one of "1, 2", where a list was hardly meant.
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray, tuple))

@@ -1,0 +1,120 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Links from a task to its run: console, logs, outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, quote_plus
+
+from airflow.providers.amazon.aws.links.base_aws import BASE_AWS_CONSOLE_LINK, BaseAwsLink
+from airflow.providers.common.compat.sdk import XCom
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, Context, TaskInstanceKey
+
+    from airflow_healthomics.hooks import HealthOmicsHook
+
+#: https://docs.aws.amazon.com/omics/latest/dev/monitoring-cloudwatch-logs.html
+LOG_GROUP: Final = "/aws/omics/WorkflowLog"
+
+_LOG_STREAM_FORMAT: Final = (
+    BASE_AWS_CONSOLE_LINK
+    + "/cloudwatch/home?region={region_name}#logsV2:log-groups/log-group/"
+    + quote_plus(LOG_GROUP)
+    + "/log-events/"
+)
+
+
+class HealthOmicsLink(BaseAwsLink):
+    """
+    Base of the links: the XCom under ``xcom_key`` is the URL itself.
+
+    Airflow 3 shows a link from nothing but that XCom, and writes it when the task ends or defers, by
+    :meth:`get_link`. Since :func:`persist_links` has put it there right after the start, it is there while a
+        task
+    waits on a worker too, and :meth:`get_link` only reads it back.
+    """
+
+    @property
+    def xcom_key(self) -> str:
+        """XCom key of the URL."""
+        return self.key
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the URL, or nothing for a task that has no run."""
+        return XCom.get_value(key=self.key, ti_key=ti_key) or ""
+
+
+class HealthOmicsRunLink(HealthOmicsLink):
+    """The run in the HealthOmics console."""
+
+    name = "HealthOmics Run"
+    key = "healthomics_run_link"
+    format_str = BASE_AWS_CONSOLE_LINK + "/omics/home?region={region_name}#/runs/{run_id}"
+
+
+class HealthOmicsRunLogLink(HealthOmicsLink):
+    """The run's log in CloudWatch: what the service did."""
+
+    name = "HealthOmics Run Log"
+    key = "healthomics_run_log_link"
+    format_str = _LOG_STREAM_FORMAT + "run%2F{run_id}"
+
+
+class HealthOmicsEngineLogLink(HealthOmicsLink):
+    """The log of the workflow engine in CloudWatch."""
+
+    name = "HealthOmics Engine Log"
+    key = "healthomics_engine_log_link"
+    format_str = _LOG_STREAM_FORMAT + "run%2F{run_id}%2Fengine"
+
+
+class HealthOmicsOutputsLink(HealthOmicsLink):
+    """The run's outputs in S3."""
+
+    name = "HealthOmics Outputs"
+    key = "healthomics_outputs_link"
+    format_str = BASE_AWS_CONSOLE_LINK + "/s3/buckets/{bucket}?region={region_name}&prefix={prefix}"
+
+
+RUN_LINKS: Final[tuple[HealthOmicsLink, ...]] = (
+    HealthOmicsRunLink(),
+    HealthOmicsRunLogLink(),
+    HealthOmicsEngineLogLink(),
+    HealthOmicsOutputsLink(),
+)
+
+
+def run_urls(run: Mapping[str, Any], region_name: str, partition: str) -> dict[str, str]:
+    """
+    Return the URLs of a run by XCom key; of the outputs only if the run says where they are.
+
+    :param run: what StartRun or GetRun answered
+    :param region_name: region of the run
+    :param partition: AWS partition, such as ``aws``
+    """
+    values = {
+        "region_name": region_name,
+        "aws_domain": BaseAwsLink.get_aws_domain(partition) or "aws.amazon.com",
+        "run_id": run["id"],
+    }
+    links = RUN_LINKS
+    if output_uri := run.get("runOutputUri"):
+        bucket, _, prefix = output_uri.removeprefix("s3://").partition("/")
+        values |= {"bucket": bucket, "prefix": quote(prefix.rstrip("/") + "/", safe="")}
+    else:
+        links = tuple(link for link in links if not isinstance(link, HealthOmicsOutputsLink))
+    return {link.key: link.format_link(**values) for link in links}
+
+
+def console_url(run_id: str, hook: HealthOmicsHook) -> str:
+    """Return the run in the HealthOmics console."""
+    return run_urls({"id": run_id}, hook.conn_region_name, hook.conn_partition)[HealthOmicsRunLink.key]
+
+
+def persist_links(context: Context, hook: HealthOmicsHook, run: Mapping[str, Any]) -> None:
+    """Make the links of a run work from now on, also with ``do_xcom_push=False``."""
+    for key, url in run_urls(run, hook.conn_region_name, hook.conn_partition).items():
+        context["ti"].xcom_push(key=key, value=url)

@@ -1,0 +1,17 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Operators of HealthOmics."""
+
+from __future__ import annotations
+
+from airflow_healthomics.operators.run import (
+    HealthOmicsCancelRunOperator,
+    HealthOmicsDeleteRunOperator,
+    HealthOmicsStartRunOperator,
+)
+
+__all__ = [
+    "HealthOmicsCancelRunOperator",
+    "HealthOmicsDeleteRunOperator",
+    "HealthOmicsStartRunOperator",
+]

@@ -1,0 +1,373 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Start, cancel and delete HealthOmics runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
+from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
+from airflow.providers.common.compat.sdk import conf
+from botocore.exceptions import BotoCoreError, ClientError
+
+from airflow_healthomics.aws_errors import api_error, error_code, is_not_found
+from airflow_healthomics.exceptions import HealthOmicsRequestError
+from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.links import RUN_LINKS, console_url, persist_links
+from airflow_healthomics.params import workflow_parameter_problems
+from airflow_healthomics.polling import RunWatch
+from airflow_healthomics.request_id import TaskIdentity, derive_request_id
+from airflow_healthomics.run_outcome import raise_for_status
+from airflow_healthomics.run_request import ARGUMENTS, checked_run_id
+from airflow_healthomics.templating import TypedTemplateMixin
+from airflow_healthomics.waiting import RunWaiterMixin
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOperator[HealthOmicsHook]):
+    """
+    Start a new HealthOmics run (``workflow_id``), or a duplicate of one (``run_id``).
+
+    The request ID begins with the DAG-run ID and is the same for every try of the task instance, so that
+    HealthOmics starts the run only once. A new run gets the defaults of the connection's extra and of the hook
+    (:class:`~airflow_healthomics.hooks.HealthOmicsHook`); a duplicate inherits from its original all that is not
+    given here, except for ``role_arn`` and ``output_uri``, which StartRun wants again.
+
+    In ``parameters``, ``tags``, ``engine_settings``, ``priority`` and ``storage_capacity`` a template that is
+    exactly one expression keeps the type of its value.
+
+    Returns the run id. XCom ``run`` has ``id``, ``arn``, ``uuid``, ``runOutputUri`` and ``requestId``; XCom
+    ``summary`` has the finished run, if the operator waits for it.
+
+    .. seealso::
+        For more information on how to use this operator, take a look at
+        :external+boto3:py:meth:`Omics.Client.start_run`
+
+    :param workflow_id: id of the workflow to run, 1 to 18 digits (templated)
+    :param workflow_type: PRIVATE or READY2RUN; HealthOmics takes PRIVATE by default and finds a READY2RUN
+        workflow only if this says so (templated)
+    :param workflow_version_name: version of the workflow; its default version without (templated)
+    :param workflow_owner_id: AWS account id of the owner of a shared workflow, 12 digits (templated)
+    :param run_id: id of the HealthOmics run to duplicate, 1 to 18 digits; not the DAG-run ID (templated)
+    :param role_arn: ARN of the IAM role that the run works with (templated)
+    :param output_uri: S3 URI of the outputs, up to 750 characters; a bucket of the same region (templated)
+    :param output_uri_prefix_mode: SERVICE_DEFINED (the service's default, a prefix of its own for each run)
+        or NONE_WITH_OVERWRITE (templated)
+    :param parameters: the workflow's parameters, a mapping of up to 50,000 bytes as JSON (templated)
+    :param name: name of the run, up to 128 characters; the request ID by default (templated)
+    :param request_id: 1 to 128 characters, used as it is; by default derived from the DAG-run ID (templated)
+    :param retention_mode: RETAIN or REMOVE (templated)
+    :param storage_type: STATIC or DYNAMIC (templated)
+    :param storage_capacity: GiB of STATIC storage, 0 to 100,000, which HealthOmics rounds up (templated)
+    :param scratch_storage_mode: SHARED (the service's default) or LOCAL (templated)
+    :param run_group_id: id of the run group that limits the run (templated)
+    :param priority: 0 to 100,000 (templated)
+    :param cache_id: id of the run cache (templated)
+    :param cache_behavior: CACHE_ON_FAILURE or CACHE_ALWAYS; needs ``cache_id`` (templated)
+    :param networking_mode: RESTRICTED (the service's default) or VPC (templated)
+    :param configuration_name: configuration of the VPC; with ``networking_mode="VPC"`` only (templated)
+    :param engine_settings: settings of the engine, for Nextflow only, a mapping (templated)
+    :param session_policy: IAM policy that narrows the role's, JSON text of up to 2,048 characters or a
+        mapping (templated)
+    :param log_level: OFF, FATAL, ERROR or ALL (templated)
+    :param tags: up to 50 tags of the run, a mapping of strings to strings; no place for patients' data
+        (templated)
+    :param validate_parameters: whether to compare the names of ``parameters`` with the workflow's parameter
+        template first, which takes the permission omics:GetWorkflow
+    :param wait_for_completion: whether to wait for the run to end, and to fail unless it is COMPLETED
+    :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
+    :param waiter_delay: seconds between two polls
+    :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
+        (templated)
+    :param region_name: AWS region; the connection's by default (templated)
+    :param verify: whether, or by which bundle, to verify TLS certificates (templated)
+    :param botocore_config: settings of the botocore client
+    :raises HealthOmicsRequestError: before anything is sent, if arguments break the API's rules
+    :raises HealthOmicsRunFailedError: if the run that is waited for does not end as COMPLETED
+    """
+
+    aws_hook_class = HealthOmicsHook
+    template_fields: Sequence[str] = aws_template_fields(*ARGUMENTS)
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "parameters": "json",
+        "engine_settings": "json",
+        "tags": "json",
+    }
+    typed_template_fields = ("parameters", "engine_settings", "tags", "priority", "storage_capacity")
+    operator_extra_links = RUN_LINKS
+    ui_color = "#d6eadf"
+
+    def __init__(
+        self,
+        *,
+        workflow_id: str | None = None,
+        workflow_type: str | None = None,
+        workflow_version_name: str | None = None,
+        workflow_owner_id: str | None = None,
+        run_id: str | None = None,
+        role_arn: str | None = None,
+        output_uri: str | None = None,
+        output_uri_prefix_mode: str | None = None,
+        parameters: Mapping[str, Any] | str | None = None,
+        name: str | None = None,
+        request_id: str | None = None,
+        retention_mode: str | None = None,
+        storage_type: str | None = None,
+        storage_capacity: int | str | None = None,
+        scratch_storage_mode: str | None = None,
+        run_group_id: str | None = None,
+        priority: int | str | None = None,
+        cache_id: str | None = None,
+        cache_behavior: str | None = None,
+        networking_mode: str | None = None,
+        configuration_name: str | None = None,
+        engine_settings: Mapping[str, Any] | str | None = None,
+        session_policy: str | Mapping[str, Any] | None = None,
+        log_level: str | None = None,
+        tags: Mapping[str, str] | str | None = None,
+        validate_parameters: bool = False,
+        wait_for_completion: bool = False,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        waiter_delay: float = 60,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.workflow_id = workflow_id
+        self.workflow_type = workflow_type
+        self.workflow_version_name = workflow_version_name
+        self.workflow_owner_id = workflow_owner_id
+        self.run_id = run_id
+        self.role_arn = role_arn
+        self.output_uri = output_uri
+        self.output_uri_prefix_mode = output_uri_prefix_mode
+        self.parameters = parameters
+        self.name = name
+        self.request_id = request_id
+        self.retention_mode = retention_mode
+        self.storage_type = storage_type
+        self.storage_capacity = storage_capacity
+        self.scratch_storage_mode = scratch_storage_mode
+        self.run_group_id = run_group_id
+        self.priority = priority
+        self.cache_id = cache_id
+        self.cache_behavior = cache_behavior
+        self.networking_mode = networking_mode
+        self.configuration_name = configuration_name
+        self.engine_settings = engine_settings
+        self.session_policy = session_policy
+        self.log_level = log_level
+        self.tags = tags
+        self.validate_parameters = validate_parameters
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.waiter_delay = waiter_delay
+
+    def execute(self, context: Context) -> str:
+        """Start the run, and wait for it if asked to."""
+        request = self._build_request(context)
+        if self.validate_parameters:
+            self._check_parameter_names(request)
+        run = self._start_run(request)
+        self.log.info(
+            "HealthOmics run %s is %s, request ID %s", run["id"], run["status"], request["requestId"]
+        )
+        persist_links(context, self.hook, run)
+        if self.do_xcom_push:
+            value = {key: run[key] for key in ("id", "arn", "uuid", "runOutputUri") if key in run}
+            context["ti"].xcom_push(key="run", value=value | {"requestId": request["requestId"]})
+        if self.wait_for_completion:
+            self.wait_for_run(context, run["id"], run["uuid"])
+        return str(run["id"])
+
+    def finish(self, context: Context, summary: dict[str, Any]) -> str:
+        """Return the run id, or raise unless the run is COMPLETED."""
+        if self.do_xcom_push:
+            context["ti"].xcom_push(key="summary", value=summary)
+        raise_for_status(summary, console_url=console_url(summary["id"], self.hook))
+        return str(summary["id"])
+
+    def _build_request(self, context: Context) -> dict[str, Any]:
+        arguments = {name: getattr(self, name) for name in ARGUMENTS}
+        arguments["request_id"] = self.request_id or derive_request_id(_task_identity(context))
+        # The same by default, so that ListRuns can find the run of a request.
+        arguments["name"] = self.name or arguments["request_id"]
+        return self.hook.build_start_run_request(**arguments)
+
+    def _start_run(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            run: dict[str, Any] = self.hook.conn.start_run(**request)
+        except (ClientError, BotoCoreError) as error:
+            raise api_error("StartRun", f"request {request['requestId']}", error) from error
+        return run
+
+    def _check_parameter_names(self, request: Mapping[str, Any]) -> None:
+        """Compare with the parameter template of the workflow, which for a duplicate is its original's."""
+        source: Mapping[str, Any] = request
+        try:
+            if "runId" in request:
+                source = self.hook.get_run(request["runId"])
+            workflow = self.hook.get_workflow(
+                source["workflowId"],
+                version_name=request.get("workflowVersionName", source.get("workflowVersionName")),
+                workflow_type=source.get("workflowType"),
+                workflow_owner_id=source.get("workflowOwnerId"),
+            )
+        except (ClientError, BotoCoreError) as error:
+            self.log.warning(
+                "The parameters are not compared with the workflow's parameter template, as AWS answered %s. "
+                "validate_parameters needs the permissions omics:GetWorkflow and omics:GetWorkflowVersion "
+                "(for a duplicate run omics:GetRun too).",
+                error_code(error),
+            )
+            return
+        problems = workflow_parameter_problems(
+            request.get("parameters", {}),
+            workflow.get("parameterTemplate", {}),
+            may_inherit="runId" in request,
+        )
+        if problems:
+            raise HealthOmicsRequestError("StartRun", problems)
+
+
+class HealthOmicsCancelRunOperator(RunWaiterMixin, AwsBaseOperator[HealthOmicsHook]):
+    """
+    Cancel a HealthOmics run. A run that has already ended is no error.
+
+    A cancelled run exports no outputs. Returns the run id.
+
+    .. seealso::
+        For more information on how to use this operator, take a look at
+        :external+boto3:py:meth:`Omics.Client.cancel_run`
+
+    :param run_id: HealthOmics run id, 1 to 18 digits (templated)
+    :param wait_for_completion: whether to wait until the run has ended
+    :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
+    :param waiter_delay: seconds between two polls
+    :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
+        (templated)
+    :param region_name: AWS region; the connection's by default (templated)
+    :param verify: whether, or by which bundle, to verify TLS certificates (templated)
+    :param botocore_config: settings of the botocore client
+    :raises HealthOmicsRequestError: if ``run_id`` is no HealthOmics run id
+    :raises HealthOmicsApiError: if HealthOmics refuses, for instance because there is no such run
+    """
+
+    aws_hook_class = HealthOmicsHook
+    template_fields: Sequence[str] = aws_template_fields("run_id")
+    operator_extra_links = RUN_LINKS
+    ui_color = "#f6e2c8"
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        wait_for_completion: bool = False,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        waiter_delay: float = 60,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.run_id = run_id
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.waiter_delay = waiter_delay
+
+    def execute(self, context: Context) -> str:
+        """Ask for the run to be cancelled, and wait for its end if asked to."""
+        run_id = checked_run_id("CancelRun", self.run_id)
+        persist_links(context, self.hook, {"id": run_id})
+        try:
+            self.hook.cancel_run(run_id)
+        except ClientError as error:
+            if not self._has_ended(run_id, error):
+                raise api_error("CancelRun", f"run {run_id}", error) from error
+            return run_id
+        except BotoCoreError as error:
+            raise api_error("CancelRun", f"run {run_id}", error) from error
+        self.log.info("HealthOmics run %s is being cancelled", run_id)
+        if self.wait_for_completion:
+            self.wait_for_run(context, run_id)
+        return run_id
+
+    def finish(self, context: Context, summary: dict[str, Any]) -> str:
+        """Return the run id, whichever way the run ended."""
+        return str(summary["id"])
+
+    def _has_ended(self, run_id: str, refusal: ClientError) -> bool:
+        # Nobody documents what CancelRun answers for a run that has ended, so GetRun has the word.
+        if error_code(refusal) not in {"ConflictException", "ValidationException"}:
+            return False
+        return RunWatch(self.hook, run_id, log=self.log).poll() is not None
+
+
+class HealthOmicsDeleteRunOperator(AwsBaseOperator[HealthOmicsHook]):
+    """
+    Delete the record of a HealthOmics run that has ended. Its outputs and logs stay. Returns the run id.
+
+    HealthOmics may give the id of a deleted run to a new one.
+
+    .. seealso::
+        For more information on how to use this operator, take a look at
+        :external+boto3:py:meth:`Omics.Client.delete_run`
+
+    :param run_id: HealthOmics run id, 1 to 18 digits (templated)
+    :param wait_for_completion: whether to wait until the run is gone
+    :param waiter_delay: seconds between two polls
+    :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
+        (templated)
+    :param region_name: AWS region; the connection's by default (templated)
+    :param verify: whether, or by which bundle, to verify TLS certificates (templated)
+    :param botocore_config: settings of the botocore client
+    :raises HealthOmicsRequestError: if ``run_id`` is no HealthOmics run id
+    :raises HealthOmicsApiError: if HealthOmics refuses, for instance because the run has not ended
+    """
+
+    aws_hook_class = HealthOmicsHook
+    template_fields: Sequence[str] = aws_template_fields("run_id")
+    ui_color = "#f3d5d5"
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        wait_for_completion: bool = False,
+        waiter_delay: float = 5,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.run_id = run_id
+        self.wait_for_completion = wait_for_completion
+        self.waiter_delay = waiter_delay
+
+    def execute(self, context: Context) -> str:
+        """Delete the run, and wait until it is gone if asked to."""
+        run_id = checked_run_id("DeleteRun", self.run_id)
+        try:
+            self.hook.delete_run(run_id)
+        except (ClientError, BotoCoreError) as error:
+            if not is_not_found(error):
+                raise api_error("DeleteRun", f"run {run_id}", error) from error
+            self.log.info("HealthOmics run %s does not exist (any more)", run_id)
+            return run_id
+        watch = RunWatch(self.hook, run_id, log=self.log)
+        while self.wait_for_completion and (watch.poll() or {}).get("status") != "DELETED":
+            time.sleep(self.waiter_delay)
+        self.log.info("HealthOmics run %s is deleted", run_id)
+        return run_id
+
+
+def _task_identity(context: Context) -> TaskIdentity:
+    ti = context["ti"]
+    return TaskIdentity(
+        dag_id=ti.dag_id,
+        dag_run_id=ti.run_id,
+        task_id=ti.task_id,
+        map_index=-1 if ti.map_index is None else ti.map_index,
+        start_date=context["dag_run"].start_date,
+        epoch=ti.max_tries,
+    )

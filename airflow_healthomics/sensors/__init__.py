@@ -1,0 +1,9 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Sensors of HealthOmics."""
+
+from __future__ import annotations
+
+from airflow_healthomics.sensors.run import HealthOmicsRunSensor
+
+__all__ = ["HealthOmicsRunSensor"]

@@ -1,0 +1,9 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Triggers of HealthOmics. Their class paths are stored in users' databases: they never move."""
+
+from __future__ import annotations
+
+from airflow_healthomics.triggers.run import HealthOmicsRunTrigger
+
+__all__ = ["HealthOmicsRunTrigger"]

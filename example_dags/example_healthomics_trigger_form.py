@@ -1,0 +1,157 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""A form in the Airflow UI for people who have samples, not DAGs."""
+
+from __future__ import annotations
+
+from airflow.providers.common.compat.sdk import DAG, Param
+
+from airflow_healthomics.operators import HealthOmicsStartRunOperator
+from airflow_healthomics.sensors import HealthOmicsRunSensor
+
+DOC = """
+Press **Trigger**, fill in the form, and the sample is on its way.
+
+The workflow is germline-fastqs-to-vcf of the
+[AWS HealthOmics tutorials](https://github.com/aws-samples/amazon-omics-tutorials); the values that the form opens with are its test data.
+"""
+
+READS = "s3://omics-us-east-1/sample-inputs/9500764"
+
+S3_OBJECT = "^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+$"
+S3_PREFIX = "^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?$"
+
+with DAG(
+    dag_id="example_healthomics_trigger_form",
+    dag_display_name="Germline variants of a sample",
+    doc_md=DOC,
+    schedule=None,
+    catchup=False,
+    tags=["healthomics", "example"],
+    params={
+        "sample_name": Param(
+            "ERR194159",
+            type="string",
+            pattern="^[A-Za-z0-9._-]+$",
+            maxLength=64,
+            title="Sample",
+            description="Name of the sample; the names of the output files begin with it",
+            section="Sample",
+        ),
+        "read_group": Param(
+            "C0L01ACXX.1",
+            type="string",
+            title="Read group",
+            description="Flow cell and lane",
+            section="Sample",
+        ),
+        "fastq_1": Param(
+            f"{READS}/C0L01ACXX.1.5-percent.R1.fastq.gz",
+            type="string",
+            pattern=S3_OBJECT,
+            title="Reads 1",
+            description="S3 URI of the FASTQ file of the first reads",
+            section="Sample",
+        ),
+        "fastq_2": Param(
+            f"{READS}/C0L01ACXX.1.5-percent.R2.fastq.gz",
+            type="string",
+            pattern=S3_OBJECT,
+            title="Reads 2",
+            description="S3 URI of the FASTQ file of the second reads",
+            section="Sample",
+        ),
+        "platform": Param(
+            "illumina",
+            type="string",
+            enum=["illumina", "iontorrent", "pacbio", "ont"],
+            values_display={
+                "illumina": "Illumina",
+                "iontorrent": "Ion Torrent",
+                "pacbio": "PacBio",
+                "ont": "Oxford Nanopore",
+            },
+            title="Sequencer",
+            section="Sample",
+        ),
+        "output_uri": Param(
+            "s3://example-healthomics-outputs/germline",
+            type="string",
+            pattern=S3_PREFIX,
+            maxLength=750,
+            title="Outputs",
+            description="S3 URI below which the outputs go",
+            section="Run",
+        ),
+        "priority": Param(
+            100,
+            type="integer",
+            minimum=0,
+            maximum=100_000,
+            title="Priority",
+            description="Runs of a higher priority start first",
+            section="Run",
+        ),
+        "tags": Param(
+            {"project": "germline"},
+            type="object",
+            additionalProperties={"type": "string", "maxLength": 256},
+            title="Tags",
+            description="Tags of the run, for the bill; no place for patients' data",
+            section="Run",
+        ),
+        "workflow_id": Param(
+            "1234567",
+            type="string",
+            pattern="^[0-9]{1,18}$",
+            title="Workflow",
+            description="Id of the HealthOmics workflow",
+            section="Set-up",
+        ),
+        "aws_region": Param(
+            "us-east-1",
+            type="string",
+            enum=["eu-central-1", "eu-west-1", "eu-west-2", "us-east-1", "us-west-2"],
+            title="Region",
+            description="Where the reads lie and the workflow runs",
+            section="Set-up",
+        ),
+        "ecr_registry": Param(
+            "123456789012.dkr.ecr.us-east-1.amazonaws.com",
+            type="string",
+            title="Container registry",
+            description="Amazon ECR registry with the containers of the workflow",
+            section="Set-up",
+        ),
+    },
+) as dag:
+    start = HealthOmicsStartRunOperator(
+        task_id="start",
+        region_name="{{ params.aws_region }}",
+        workflow_id="{{ params.workflow_id }}",
+        output_uri="{{ params.output_uri }}",
+        priority="{{ params.priority }}",
+        tags="{{ params.tags }}",
+        parameters={
+            "sample_name": "{{ params.sample_name }}",
+            "fastq_pairs": [
+                {
+                    "read_group": "{{ params.read_group }}",
+                    "fastq_1": "{{ params.fastq_1 }}",
+                    "fastq_2": "{{ params.fastq_2 }}",
+                    "platform": "{{ params.platform }}",
+                }
+            ],
+            "ecr_registry": "{{ params.ecr_registry }}",
+            "aws_region": "{{ params.aws_region }}",
+        },
+        validate_parameters=True,
+    )
+
+    HealthOmicsRunSensor(
+        task_id="wait",
+        region_name="{{ params.aws_region }}",
+        run_id=start.output,
+        deferrable=True,
+        timeout=7 * 24 * 60 * 60,
+    )
