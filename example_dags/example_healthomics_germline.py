@@ -14,9 +14,10 @@ from airflow_healthomics.sensors import HealthOmicsRunSensor
 DOC = """
 From paired FASTQ files to variants, by GATK best practices.
 
-The parameters are those of the workflow germline-fastqs-to-vcf of the
-[AWS HealthOmics tutorials](https://github.com/aws-samples/amazon-omics-tutorials), the reads its test data. `role_arn` and `output_uri` come from the extra of the
-connection `aws_default`: `{"service_config": {"omics": {"role_arn": "...", "output_uri": "s3://..."}}}`.
+The workflow is germline-fastqs-to-vcf of the
+[AWS HealthOmics tutorials](https://github.com/aws-samples/amazon-omics-tutorials), the reads are test data.
+`role_arn` and `output_uri` come from the extra of the connection `aws_default`:
+`{"service_config": {"omics": {"role_arn": "...", "output_uri": "s3://..."}}}`.
 """
 
 READS = "s3://omics-us-east-1/sample-inputs/9500764"

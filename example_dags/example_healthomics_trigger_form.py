@@ -13,7 +13,8 @@ DOC = """
 Press **Trigger**, fill in the form, and the sample is on its way.
 
 The workflow is germline-fastqs-to-vcf of the
-[AWS HealthOmics tutorials](https://github.com/aws-samples/amazon-omics-tutorials); the values that the form opens with are its test data.
+[AWS HealthOmics tutorials](https://github.com/aws-samples/amazon-omics-tutorials); the form opens with test
+data of theirs.
 """
 
 READS = "s3://omics-us-east-1/sample-inputs/9500764"

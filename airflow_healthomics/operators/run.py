@@ -13,7 +13,7 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import conf
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_healthomics.aws_errors import api_error, error_code, is_not_found
+from airflow_healthomics.aws_errors import api_error, error_code, is_not_found, is_transient
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.links import RUN_LINKS, console_url, persist_links
@@ -202,6 +202,8 @@ class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOpe
         try:
             run: dict[str, Any] = self.hook.conn.start_run(**request)
         except (ClientError, BotoCoreError) as error:
+            if is_transient(error) or error_code(error) == "ConflictException":
+                raise  # the next try repeats the request ID
             raise api_error("StartRun", f"request {request['requestId']}", error) from error
         return run
 
@@ -283,12 +285,12 @@ class HealthOmicsCancelRunOperator(RunWaiterMixin, AwsBaseOperator[HealthOmicsHo
         persist_links(context, self.hook, {"id": run_id})
         try:
             self.hook.cancel_run(run_id)
-        except ClientError as error:
+        except (ClientError, BotoCoreError) as error:
+            if is_transient(error):
+                raise
             if not self._has_ended(run_id, error):
                 raise api_error("CancelRun", f"run {run_id}", error) from error
             return run_id
-        except BotoCoreError as error:
-            raise api_error("CancelRun", f"run {run_id}", error) from error
         self.log.info("HealthOmics run %s is being cancelled", run_id)
         if self.wait_for_completion:
             self.wait_for_run(context, run_id)
@@ -298,7 +300,7 @@ class HealthOmicsCancelRunOperator(RunWaiterMixin, AwsBaseOperator[HealthOmicsHo
         """Return the run id, whichever way the run ended."""
         return str(summary["id"])
 
-    def _has_ended(self, run_id: str, refusal: ClientError) -> bool:
+    def _has_ended(self, run_id: str, refusal: Exception) -> bool:
         # Nobody documents what CancelRun answers for a run that has ended, so GetRun has the word.
         if error_code(refusal) not in {"ConflictException", "ValidationException"}:
             return False
@@ -350,6 +352,8 @@ class HealthOmicsDeleteRunOperator(AwsBaseOperator[HealthOmicsHook]):
         try:
             self.hook.delete_run(run_id)
         except (ClientError, BotoCoreError) as error:
+            if is_transient(error):
+                raise
             if not is_not_found(error):
                 raise api_error("DeleteRun", f"run {run_id}", error) from error
             self.log.info("HealthOmics run %s does not exist (any more)", run_id)
