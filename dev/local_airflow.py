@@ -1,0 +1,485 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""A real Airflow on this machine, for the demo, the system tests and the benchmarks."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, Final, Self, TypeVar
+from urllib.parse import quote
+
+import requests
+from tenacity import (
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_delay,
+    wait_fixed,
+)
+
+from dev.sessions import Guard, kill
+
+T = TypeVar("T")
+
+#: The arguments of ``airflow`` by the name of the process. The log servers would listen on every address, and
+#: the API server reads the same files.
+PROCESSES: Final[Mapping[str, Sequence[str]]] = {
+    "api-server": ("api-server",),
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+}
+
+ENDED_DAG_RUN: Final = frozenset({"success", "failed"})
+ENDED_TASK: Final = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+
+#: Seconds; generous, since a limit is met only when something is broken.
+START_LIMIT: Final = 180
+WAIT_LIMIT: Final = 300
+#: A scheduler waits for its running tasks before it ends.
+STOP_LIMIT: Final = 8
+
+_NOBODYS_PORT: Final = 1
+
+#: What Airflow may know of the machine; no proxies, no Python path, nothing of AWS or another Airflow.
+_INHERITED: Final = ("PATH", "LANG", "LC_ALL", "TMPDIR", "TZ", "USER", "LOGNAME")
+
+_LOCAL_SETTINGS: Final = '''\
+"""Let the tasks of this provider poll often, and keep host names out of it."""
+
+
+def task_policy(task):
+    operator = getattr(task, "operator_class", type(task))
+    if not operator.__module__.startswith("airflow_healthomics."):
+        return
+    name = "poke_interval" if hasattr(operator, "poke") else "waiter_delay"
+    if hasattr(task, "partial_kwargs"):
+        task.partial_kwargs[name] = {poll_seconds}
+    else:
+        setattr(task, name, {poll_seconds})
+
+
+def hostname():
+    return "127.0.0.1"
+'''
+
+
+class LocalAirflowError(Exception):
+    """Airflow did not do what was waited for; the message ends with the tails of its logs."""
+
+
+class LocalAirflow:
+    """
+    A real Airflow in processes of its own: API server, scheduler, DAG processor and triggerer.
+
+    All it writes is in a temporary directory, it listens on a free port of the loopback address, and it
+    inherits nothing of AWS or of another Airflow. A start takes about half a minute.
+
+    :param dags_folder: folder of the DAGs; they are unpaused
+    :param environment: variables of all processes, such as ``HealthOmicsServer.environ`` or
+        ``AIRFLOW__SECTION__KEY``
+    :param connections: connections by id, in Airflow's JSON form
+    :param poll_seconds: ``waiter_delay`` and ``poke_interval`` of every task of this provider, without a
+        change of the DAGs
+    :param parallelism: how many tasks the LocalExecutor runs at once
+    :param say: is told what is being done
+    :ivar home: AIRFLOW_HOME; gone after :meth:`stop`
+    """
+
+    username: Final = "admin"
+
+    def __init__(
+        self,
+        dags_folder: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+        connections: Mapping[str, Mapping[str, Any]] | None = None,
+        poll_seconds: float = 1.0,
+        parallelism: int = 4,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.dags_folder = dags_folder
+        self.poll_seconds = poll_seconds
+        self.parallelism = parallelism
+        # Airflow's masker hides the password wherever it occurs in a log, so it is no common word.
+        self.password = secrets.token_urlsafe(9)
+        self.home = Path()
+        self.url = ""
+        self._environment = dict(environment or {})
+        self._connections = dict(connections or {})
+        self._say = say
+        self._guard: Guard | None = None
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._http = requests.Session()
+        # A proxy of the machine has no business here.
+        self._http.trust_env = False
+
+    # --- processes ---
+
+    def start(self) -> Self:
+        """Migrate the database, start the processes and wait until all are healthy."""
+        self.home = Path(tempfile.mkdtemp(prefix="airflow-"))
+        self.url = f"http://127.0.0.1:{_free_port()}"
+        self._guard = Guard()
+        try:
+            self._write_settings()
+            self._say("Creating Airflow's database")
+            self.run_cli("db", "migrate")
+            self._say(f"Starting Airflow: {', '.join(PROCESSES)}")
+            for name in PROCESSES:
+                self.start_process(name)
+            self._until(self._is_healthy, "Airflow is healthy", START_LIMIT)
+            self._log_in()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """End every process, and remove all that Airflow wrote."""
+        try:
+            for process in self._processes.values():
+                process.terminate()
+            for name in list(self._processes):
+                self.stop_process(name)
+        finally:
+            # After an interrupt, too, nothing may be left.
+            if self._guard is not None:
+                self._guard.close()
+                self._guard = None
+            for process in self._processes.values():
+                process.wait()
+            self._processes.clear()
+            self._http.close()
+            if self.home.name:
+                shutil.rmtree(self.home, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start_process(self, name: str, *, component: str | None = None) -> None:
+        """
+        Start a process.
+
+        :param name: a name of its own, such as ``triggerer`` or ``triggerer-2``
+        :param component: one of :data:`PROCESSES`; the name by default
+        """
+        with self._log_path(name).open("ab") as log:
+            self._processes[name] = self._spawn(PROCESSES[component or name], log)
+
+    def stop_process(self, name: str, *, gracefully: bool = True) -> None:
+        """
+        End a process and all that it started.
+
+        :param name: its name
+        :param gracefully: whether to ask first (SIGTERM) and to wait a little; else it is killed at once
+        """
+        process = self._processes[name]
+        if gracefully:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_LIMIT)
+        self._kill(process)
+        del self._processes[name]
+
+    def process_id(self, name: str) -> int:
+        """Return the id of a process, which leads a session of its own."""
+        return self._processes[name].pid
+
+    def run_cli(self, *arguments: str) -> str:
+        """
+        Run a command of ``airflow`` and return its standard output.
+
+        :raises LocalAirflowError: if it fails
+        """
+        with tempfile.TemporaryFile() as output, self._log_path("cli").open("ab") as log:
+            process = self._spawn(arguments, output, log)
+            try:
+                code = process.wait()
+            finally:
+                self._kill(process)
+            output.seek(0)
+            text = output.read().decode()
+        if code:
+            raise LocalAirflowError(
+                f"airflow {' '.join(arguments)} ended with {code}\n{text}\n{self.log_tails()}"
+            )
+        return text
+
+    def log_tails(self, lines: int = 25) -> str:
+        """Return the last lines of every process's log."""
+        tails = []
+        for path in sorted(self.home.glob("process-*.log")):
+            tail = path.read_text(errors="replace").splitlines()[-lines:]
+            tails.append("\n".join([f"--- {path.stem.removeprefix('process-')} ---", *tail]))
+        return "\n".join(tails)
+
+    # --- REST ---
+
+    def trigger_dag(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
+        """Trigger a DAG, once it is there, and return the id of the DAG run."""
+        self._until(lambda: self._has_dag(dag_id), f"DAG {dag_id} is parsed", WAIT_LIMIT)
+        run_id = f"manual__{datetime.now(UTC).isoformat()}"
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf or {})}
+        # With an id of ours a request that is repeated after an error of SQLite's starts no second run.
+        response = self._request("POST", f"dags/{dag_id}/dagRuns", json=body)
+        if response.status_code != requests.codes.conflict:
+            self._checked(response)
+        return run_id
+
+    def dag_run(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """Return a DAG run."""
+        run: dict[str, Any] = self.get(_run_path(dag_id, run_id))
+        return run
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return the task instances of a DAG run."""
+        found: list[dict[str, Any]] = self.get(_run_path(dag_id, run_id, "taskInstances"))["task_instances"]
+        return found
+
+    def task_instance(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, Any]:
+        """Return a task instance."""
+        path = _run_path(
+            dag_id, run_id, "taskInstances", task_id, *([str(map_index)] if map_index >= 0 else [])
+        )
+        found: dict[str, Any] = self.get(path)
+        return found
+
+    def wait_for_dag_run(self, dag_id: str, run_id: str, *, limit: float = WAIT_LIMIT) -> str:
+        """Wait until a DAG run has ended, and return its state."""
+
+        def ended() -> str | None:
+            state = str(self.dag_run(dag_id, run_id)["state"])
+            return state if state in ENDED_DAG_RUN else None
+
+        return self._until(ended, f"DAG run {run_id} of {dag_id} has ended", limit)
+
+    def wait_for_task_state(
+        self,
+        dag_id: str,
+        run_id: str,
+        task_id: str,
+        *states: str,
+        map_index: int = -1,
+        limit: float = WAIT_LIMIT,
+    ) -> str:
+        """
+        Wait until a task instance has one of the states, and return it.
+
+        :raises LocalAirflowError: if it is not in time, or if the task instance ends in another state
+        """
+
+        def reached() -> str | None:
+            state = self.task_instance(dag_id, run_id, task_id, map_index)["state"]
+            if state in ENDED_TASK and state not in states:
+                log = self.task_log(dag_id, run_id, task_id, map_index=map_index)
+                raise LocalAirflowError(f"{dag_id}.{task_id} is {state}, not {' or '.join(states)}\n{log}")
+            return str(state) if state in states else None
+
+        return self._until(reached, f"{dag_id}.{task_id} is {' or '.join(states)}", limit)
+
+    def xcom(
+        self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", *, map_index: int = -1
+    ) -> Any:
+        """Return an XCom's value."""
+        path = _run_path(dag_id, run_id, "taskInstances", task_id, "xcomEntries", key)
+        return self.get(path, map_index=map_index, deserialize=True)["value"]
+
+    def links(self, dag_id: str, run_id: str, task_id: str, *, map_index: int = -1) -> dict[str, str | None]:
+        """Return the extra links of a task instance: URLs by name, None where there is none yet."""
+        path = _run_path(dag_id, run_id, "taskInstances", task_id, "links")
+        links: dict[str, str | None] = self.get(path, map_index=map_index)["extra_links"]
+        return links
+
+    def task_log(
+        self, dag_id: str, run_id: str, task_id: str, *, try_number: int | None = None, map_index: int = -1
+    ) -> str:
+        """Return the log of a task instance, one event a line, with the errors' own texts."""
+        if try_number is None:
+            try_number = self.task_instance(dag_id, run_id, task_id, map_index)["try_number"]
+        path = _run_path(dag_id, run_id, "taskInstances", task_id, "logs", str(try_number))
+        content = self.get(path, map_index=map_index, full_content=True)["content"]
+        return "\n".join(line for event in content for line in _log_lines(event))
+
+    def get(self, path: str, **query: Any) -> Any:
+        """
+        Ask the REST API.
+
+        :param path: below ``/api/v2/``
+        :param query: its query parameters
+        """
+        return self._checked(self._request("GET", path, params=query)).json()
+
+    # --- inside ---
+
+    def _environ(self) -> dict[str, str]:
+        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        connections = {
+            f"AIRFLOW_CONN_{name.upper()}": json.dumps(value) for name, value in self._connections.items()
+        }
+        sections: Mapping[str, Mapping[str, object]] = {
+            "core": {
+                "dags_folder": self.dags_folder.resolve(),
+                "executor": "LocalExecutor",
+                "parallelism": self.parallelism,
+                "load_examples": False,
+                "dags_are_paused_at_creation": False,
+                "execution_api_server_url": f"{self.url}/execution/",
+                "simple_auth_manager_users": f"{self.username}:admin",
+                "simple_auth_manager_passwords_file": self.home / "passwords.json",
+                "hostname_callable": "airflow_local_settings.hostname",
+            },
+            "api": {
+                "host": "127.0.0.1",
+                "port": self.url.rpartition(":")[2],
+                "base_url": self.url,
+                "secret_key": self.password,
+            },
+            "api_auth": {"jwt_secret": self.password * 4},
+            "dag_processor": {"refresh_interval": 5, "dag_bundle_storage_path": self.home / "bundles"},
+            "logging": {
+                "base_log_folder": self.home / "logs",
+                "colored_console_log": False,
+                # The API server asks there for the log of an unfinished task, besides reading the file.
+                # Nobody may listen, least of all another Airflow at the default port.
+                "trigger_log_server_port": _NOBODYS_PORT,
+                "worker_log_server_port": _NOBODYS_PORT,
+            },
+        }
+        settings = {
+            f"AIRFLOW__{section}__{key}".upper(): str(value)
+            for section, values in sections.items()
+            for key, value in values.items()
+        }
+        # HOME too, so that nobody's ~/.aws is read.
+        home = {"HOME": str(self.home), "AIRFLOW_HOME": str(self.home)}
+        return {**inherited, **home, **settings, **connections, **self._environment}
+
+    def _write_settings(self) -> None:
+        config = self.home / "config"
+        config.mkdir()
+        (config / "airflow_local_settings.py").write_text(
+            _LOCAL_SETTINGS.format(poll_seconds=float(self.poll_seconds))
+        )
+        (self.home / "passwords.json").write_text(json.dumps({self.username: self.password}))
+
+    def _spawn(
+        self, arguments: Sequence[str], stdout: IO[bytes], stderr: IO[bytes] | None = None
+    ) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "airflow", *arguments],
+            cwd=self.home,
+            env=self._environ(),
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr or subprocess.STDOUT,
+            start_new_session=True,
+        )
+        if self._guard is not None:
+            self._guard.watch(process.pid)
+        return process
+
+    def _kill(self, process: subprocess.Popen[bytes]) -> None:
+        kill(process.pid)
+        process.wait()
+        if self._guard is not None:
+            self._guard.forget(process.pid)
+
+    def _log_path(self, name: str) -> Path:
+        return self.home / f"process-{name}.log"
+
+    def _is_healthy(self) -> bool:
+        try:
+            response = self._http.get(f"{self.url}/api/v2/monitor/health", timeout=10)
+        except requests.RequestException:
+            return False
+        health = response.json() if response.ok else {}
+        parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+        return all((health.get(part) or {}).get("status") == "healthy" for part in parts)
+
+    def _log_in(self) -> None:
+        login = {"username": self.username, "password": self.password}
+        answer = self._checked(self._http.post(f"{self.url}/auth/token", json=login, timeout=30))
+        self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def _has_dag(self, dag_id: str) -> bool:
+        response = self._request("GET", f"dags/{dag_id}")
+        if response.status_code != requests.codes.not_found:
+            self._checked(response)
+            return True
+        if errors := self.get("importErrors")["import_errors"]:
+            raise LocalAirflowError("\n".join(error["stack_trace"] for error in errors))
+        return False
+
+    def _request(self, method: str, path: str, **more: Any) -> requests.Response:
+        # SQLite lets one process write at a time, and Airflow answers 500 to whoever comes second.
+        retrying = Retrying(
+            retry=retry_if_exception_type((requests.ConnectionError, requests.Timeout))
+            | retry_if_result(lambda response: response.status_code >= requests.codes.server_error),
+            wait=wait_fixed(0.5),
+            stop=stop_after_delay(60),
+            retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+        )
+        response: requests.Response = retrying(
+            self._http.request, method, f"{self.url}/api/v2/{path}", timeout=30, **more
+        )
+        return response
+
+    def _checked(self, response: requests.Response) -> requests.Response:
+        if not response.ok:
+            request = response.request
+            raise LocalAirflowError(f"{request.method} {request.url}: {response.status_code} {response.text}")
+        return response
+
+    def _until(self, probe: Callable[[], T | None], what: str, limit: float) -> T:
+        """Probe until the answer is true, while all processes live."""
+
+        def attempt() -> T | None:
+            dead = [name for name, process in self._processes.items() if process.poll() is not None]
+            if dead:
+                raise LocalAirflowError(f"{', '.join(dead)} ended unasked\n{self.log_tails()}")
+            return probe()
+
+        retrying = Retrying(
+            retry=retry_if_result(lambda answer: not answer),
+            wait=wait_fixed(0.5),
+            stop=stop_after_delay(limit),
+        )
+        try:
+            answer = retrying(attempt)
+        except RetryError:
+            raise LocalAirflowError(f"Not within {limit} seconds: {what}\n{self.log_tails()}") from None
+        return answer  # type: ignore[return-value]  # not None, or it would still be retried
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _run_path(dag_id: str, run_id: str, *more: str) -> str:
+    return "/".join(("dags", dag_id, "dagRuns", *(quote(part, safe="") for part in (run_id, *more))))
+
+
+def _log_lines(event: dict[str, Any] | str) -> list[str]:
+    if isinstance(event, str):
+        return [event]
+    errors = [f"{error['exc_type']}: {error['exc_value']}" for error in event.get("error_detail") or ()]
+    return [str(event["event"]), *errors]
