@@ -87,8 +87,8 @@ class Control:
     def reset(self) -> None:
         """Forget every run, workflow, fault, plan and call, and all else in moto: buckets, queues, ..."""
         with LOCAL.lock:
-            LOCAL.reset()
             BackendDict.reset()
+            LOCAL.reset()
 
     @verb
     def set_options(self, /, **changes: Any) -> None:
@@ -319,13 +319,16 @@ class Control:
             return [_summary(run) for run in _all_runs()]
 
     @verb
-    def wait_for_call(self, operation: str, *, count: int = 1, timeout: float = 30.0) -> None:
-        """Wait until an operation was called and answered so many times since the beginning."""
+    def wait_for_call(
+        self, operation: str, *, count: int = 1, answered: bool = True, timeout: float = 30.0
+    ) -> None:
+        """Wait until an operation was called, and by default answered, so often since the beginning."""
 
-        def answered() -> int:
-            return len([call for call in LOCAL.calls if call.done and call.operation == operation])
+        def seen() -> int:
+            calls = [call for call in LOCAL.calls if call.operation == operation]
+            return len([call for call in calls if call.done or not answered])
 
-        _wait(lambda: answered() >= count, timeout, lambda: f"{answered()} of {count} calls of {operation}")
+        _wait(lambda: seen() >= count, timeout, lambda: f"{seen()} of {count} calls of {operation}")
 
     @verb
     def wait_for_run(

@@ -152,6 +152,7 @@ class Faults:
                 if isinstance(fault, HoldFault):
                     fault = replace(fault)  # each held call is told apart by identity
                     self._held.append(fault)
+                    self._changed.notify_all()
                 taken.append(fault)
                 if isinstance(fault, ErrorFault | DropFault):
                     break

@@ -8,13 +8,13 @@ There is one for the process, as there is one set of moto backends.
 
 from __future__ import annotations
 
+import random
 import threading
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-
-from moto.moto_api._internal import mock_random
 
 from .clock import Clock
 from .faults import Faults
@@ -58,19 +58,23 @@ class LocalHealthOmics:
             self.initial_options = options or self.initial_options
             self.options = self.initial_options
             self.clock = Clock()
+            self.random = random.Random(self.options.seed)
             self.plans: list[RunPlan] = []
             self.calls: list[Call] = []
             self.in_flight: set[tuple[str, str, str]] = set()
             self.throttle.clear()
             self.faults.clear(self.options.seed)
-            if self.options.seed is not None:
-                mock_random.seed(self.options.seed)
+
+    def uuid(self) -> str:
+        """Return a new uuid."""
+        return str(uuid.UUID(int=self.random.getrandbits(128), version=4))
 
     @contextmanager
     def recording(self, call: Call) -> Iterator[None]:
         """Keep a call, and wake those who wait for it when it is over."""
         with self.lock:
             self.calls.append(call)
+            self.changed.notify_all()
         try:
             yield
         finally:

@@ -15,6 +15,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -93,6 +94,13 @@ def _boolean(shape: Any, value: Any, path: str) -> Iterator[str]:
         yield _broken(path, "must be true or false")
 
 
+def _timestamp(shape: Any, value: Any, path: str) -> Iterator[str]:
+    try:
+        datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        yield _broken(path, "must be a time in ISO 8601")
+
+
 def _blob(shape: Any, value: Any, path: str) -> Iterator[str]:
     try:
         base64.b64decode(value, validate=True)
@@ -109,6 +117,7 @@ _CHECKS = {
     "long": _integer,
     "boolean": _boolean,
     "blob": _blob,
+    "timestamp": _timestamp,
 }
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from moto.core.base_backend import BackendDict, BaseBackend
-from moto.moto_api._internal import mock_random
 
 from airflow_healthomics.testing.local import LOCAL
 
@@ -44,7 +43,7 @@ class OmicsBackend(BaseBackend):
         self.workflows: dict[str, Workflow] = {}
         self.active: dict[str, Run] = {}
         self._tokens: dict[tuple[str, str], Token] = {}
-        self._last_id = mock_random.randrange(1_000_000, 9_000_000)
+        self._last_id = LOCAL.random.randrange(1_000_000, 9_000_000)
         self._sequence = 0
 
     # --- time ---
@@ -60,7 +59,9 @@ class OmicsBackend(BaseBackend):
         """Move a run through the states in between to the one asked for."""
         if status == "DELETED":
             return self._remove(run)
-        if status in ENDED and run.active and (status != run.outcome or reason or message):
+        # The export happens before STOPPING: what was not exported cannot complete any more.
+        too_late = status == "COMPLETED" and run.status == "STOPPING"
+        if status in ENDED and run.active and not too_late and (status != run.outcome or reason or message):
             if status == run.outcome:
                 reason, message = reason or run.failure_reason, message or run.status_message
             run.end_as(status, reason, message)
@@ -88,7 +89,7 @@ class OmicsBackend(BaseBackend):
         for plan in run.plan.task_plans(LOCAL.options.tasks):
             task_id = self._new_id()
             stream = f"run/{run.id}/task/{task_id}"
-            yield Task(id=task_id, uuid=str(mock_random.uuid4()), plan=plan, log_stream=stream, started=at)
+            yield Task(id=task_id, uuid=LOCAL.uuid(), plan=plan, log_stream=stream, started=at)
 
     # --- runs ---
 
@@ -218,7 +219,7 @@ class OmicsBackend(BaseBackend):
 
     def _create_run(self, request: dict[str, Any], workflow: Workflow, definition: Definition) -> Run:
         run_id = self._new_run_id()
-        run_uuid = str(mock_random.uuid4())
+        run_uuid = LOCAL.uuid()
         output_uri = request["outputUri"].rstrip("/")
         if request["outputUriPrefixMode"] == "SERVICE_DEFINED":
             output_uri += f"/{run_id}"
@@ -286,7 +287,7 @@ class OmicsBackend(BaseBackend):
         workflow = self.workflows[workflow_id] = Workflow(
             id=workflow_id,
             arn=f"arn:{self.partition}:omics:{self.region_name}:{account}:workflow/{workflow_id}",
-            uuid=str(mock_random.uuid4()),
+            uuid=LOCAL.uuid(),
             request=request,
             type=type_,
         )
@@ -320,9 +321,7 @@ class OmicsBackend(BaseBackend):
             name = params["versionName"]
             if name in workflow.versions:
                 raise ConflictException(f"Version {name} of workflow {workflow.id} exists already")
-            version = Definition(
-                arn=f"{workflow.arn}/version/{name}", uuid=str(mock_random.uuid4()), request=params
-            )
+            version = Definition(arn=f"{workflow.arn}/version/{name}", uuid=LOCAL.uuid(), request=params)
             workflow.versions[name] = version
             self._remember_token("CreateWorkflowVersion", params, version)
         return {

@@ -31,6 +31,9 @@ from .models import OmicsBackend, apply_due_transitions, omics_backends
 class OmicsResponse(BaseResponse):
     """Answers the requests of HealthOmics."""
 
+    #: A read set's part is no text.
+    use_raw_body = True
+
     def __init__(self) -> None:
         super().__init__("omics")
 
@@ -89,7 +92,7 @@ class OmicsResponse(BaseResponse):
                 fields[name] = self.uri_match.get(key)
             elif location == "querystring" and key in query:
                 fields[name] = _typed(query.getlist(key), member.type_name)
-        if self.body:
+        if self.body and not (shape and "payload" in shape.serialization):
             try:
                 body = json.loads(self.body)
             except ValueError:

@@ -5,7 +5,11 @@
 from .responses import OmicsResponse
 
 # Every operation has a host prefix ("workflows-", "control-storage-", ...). No method and path stand for two
-# operations, so the prefix says nothing that the path does not.
-url_bases = [r"https?://(?:[a-z-]+-)?omics(?:-fips)?\.(.+)\.(?:amazonaws\.com|api\.aws)"]
+# operations, so the prefix says nothing that the path does not. The region is spelled out, since the host of a
+# bucket ("my-omics.s3.amazonaws.com") must not match.
+_PREFIX = r"(?:(?:workflows|control-storage|storage|analytics|tags)-)?"
+_REGION = r"[a-z]{2}-[a-z-]+-\d"
+
+url_bases = [rf"https?://{_PREFIX}omics(?:-fips)?\.{_REGION}\.(?:amazonaws\.com|api\.aws)"]
 
 url_paths = {"{0}/.*$": OmicsResponse.dispatch}

@@ -1,0 +1,90 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of the local HealthOmics share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from airflow_healthomics.testing import Control, HealthOmicsServer, mock_healthomics
+
+ROLE = "arn:aws:iam::123456789012:role/omics"
+BUCKET = "outputs"
+#: Shared, since loading the models anew is most of what a client costs.
+SESSION = boto3.Session()
+
+
+@pytest.fixture(autouse=True)
+def _aws_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strip every AWS variable of the machine, and put false ones in their place."""
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+def aws(service: str, **more: Any) -> Any:
+    """Make a client that does not repeat a call by itself."""
+    return SESSION.client(service, config=Config(retries={"total_max_attempts": 1}), **more)
+
+
+@pytest.fixture
+def options() -> dict[str, Any]:
+    """Options of the fixtures below; override it by parametrization."""
+    return {}
+
+
+@pytest.fixture(params=["in-process", "server"])
+def control(
+    request: pytest.FixtureRequest, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Control]:
+    """The local HealthOmics in each of its two modes; nothing moves by itself."""
+    settings = {"manual": True, "any_workflow": True, **options}
+    if request.param == "in-process":
+        with mock_healthomics(**settings) as local:
+            yield local
+    else:
+        with HealthOmicsServer(**settings) as server:
+            for name, value in server.environ.items():
+                monkeypatch.setenv(name, value)
+            yield Control(server.endpoint_url)
+
+
+@pytest.fixture
+def omics(control: Control) -> Any:
+    """A HealthOmics client, and the bucket for its runs' outputs."""
+    aws("s3").create_bucket(Bucket=BUCKET)
+    return aws("omics")
+
+
+@pytest.fixture
+def start(omics: Any) -> Callable[..., dict[str, Any]]:
+    """Start a run with the least that a request needs."""
+
+    def start_run(**fields: Any) -> dict[str, Any]:
+        defaults = {"roleArn": ROLE, "outputUri": f"s3://{BUCKET}/results"}
+        if "runId" not in fields:
+            defaults["workflowId"] = "1234567"
+        run: dict[str, Any] = omics.start_run(**{**defaults, **fields})
+        return run
+
+    return start_run
+
+
+def error_of(call: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[str, int, str]:
+    """Return code, HTTP status and message of the error that a call ends with."""
+    from botocore.exceptions import ClientError
+
+    with pytest.raises(ClientError) as caught:
+        call(*args, **kwargs)
+    error = caught.value.response
+    return error["Error"]["Code"], error["ResponseMetadata"]["HTTPStatusCode"], error["Error"]["Message"]

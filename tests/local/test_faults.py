@@ -1,0 +1,233 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Faults happen when they are planned, to the calls that they are planned for, in both modes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
+
+from airflow_healthomics.testing import Control
+
+from .conftest import SESSION, aws, error_of
+
+Start = Callable[..., dict[str, Any]]
+ERRORS = {
+    shape.name: shape.metadata["error"]["httpStatusCode"]
+    for shape in botocore.session.get_session().get_service_model("omics").error_shapes
+}
+
+
+@pytest.mark.parametrize(("code", "status"), sorted(ERRORS.items()))
+def test_every_error_of_the_model_can_be_injected(
+    control: Control, omics: Any, code: str, status: int
+) -> None:
+    """The error has the model's status, the planned message and botocore's own class, and happens once."""
+    if code == "RangeNotSatisfiableException":
+        pytest.skip("an error of GetReadSet, which is not implemented")
+    control.inject_error("ListRuns", code, message="no luck")
+    with pytest.raises(getattr(omics.exceptions, code)) as caught:
+        omics.list_runs()
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
+    assert caught.value.response["Error"]["Message"] == "no luck"
+    assert caught.value.response["ResponseMetadata"]["RequestId"]
+    assert omics.list_runs()["items"] == []
+
+
+def test_an_error_of_another_kind_needs_a_status(control: Control, omics: Any) -> None:
+    """A code that HealthOmics does not have can be injected with its status, and not without."""
+    with pytest.raises(ValueError, match="ExpiredTokenException"):
+        control.inject_error("ListRuns", "ExpiredTokenException")
+    control.inject_error("ListRuns", "ExpiredTokenException", status=403, message="expired")
+    assert error_of(omics.list_runs) == ("ExpiredTokenException", 403, "expired")
+
+
+def test_a_fault_happens_so_many_times_to_its_operation(control: Control, omics: Any) -> None:
+    """Faults are used up in their order, and leave other operations alone."""
+    control.inject_error("ListRuns", "InternalServerException", times=2)
+    control.inject_error("ListRuns", "AccessDeniedException")
+    assert omics.list_workflows()["items"] == []
+    codes = [error_of(omics.list_runs)[0] for _ in range(3)]
+    assert codes == ["InternalServerException", "InternalServerException", "AccessDeniedException"]
+    assert omics.list_runs()["items"] == []
+
+
+def test_a_fault_can_last_until_it_is_cleared(control: Control, omics: Any) -> None:
+    """``times=None`` and ``*`` meet every call."""
+    control.inject_error("*", "InternalServerException", times=None)
+    for call in (omics.list_runs, omics.list_workflows, omics.list_runs):
+        assert error_of(call)[1] == 500
+    control.clear_faults()
+    assert omics.list_runs()["items"] == []
+
+
+def test_a_fault_can_be_for_one_run(control: Control, omics: Any, start: Start) -> None:
+    """``match`` compares members of the request."""
+    first, second = start()["id"], start()["id"]
+    control.inject_error("GetRun", "AccessDeniedException", times=None, match={"id": second})
+    assert omics.get_run(id=first)["id"] == first
+    assert error_of(omics.get_run, id=second)[0] == "AccessDeniedException"
+
+
+@pytest.mark.parametrize("options", [{"seed": 3}])
+def test_a_fault_can_be_probable(control: Control, omics: Any) -> None:
+    """With a seed, the same calls are met each time."""
+
+    def met() -> list[bool]:
+        control.reset()
+        control.inject_error("ListRuns", times=None, probability=0.5)
+        statuses = []
+        for _ in range(20):
+            try:
+                omics.list_runs()
+                statuses.append(False)
+            except omics.exceptions.InternalServerException:
+                statuses.append(True)
+        return statuses
+
+    first = met()
+    assert first == met()
+    assert 0 < sum(first) < 20
+
+
+def test_an_error_before_does_nothing_and_after_hides_what_was_done(control: Control, start: Start) -> None:
+    """``when`` says whether the request took effect."""
+    control.inject_error("StartRun", when="before")
+    assert error_of(start, requestId="one")[1] == 500
+    assert control.runs() == []
+    control.inject_error("StartRun", when="after")
+    assert error_of(start, requestId="one")[1] == 500
+    (run,) = control.runs()
+    assert start(requestId="one")["id"] == run["id"]
+
+
+@pytest.mark.parametrize(("when", "runs"), [("before", 0), ("after", 1)])
+def test_a_dropped_connection_has_no_answer(control: Control, start: Start, when: Any, runs: int) -> None:
+    """Botocore meets a closed connection, whether or not the run was started."""
+    control.drop_connection("StartRun", when=when)
+    with pytest.raises(ConnectionClosedError):
+        start(requestId="one")
+    assert len(control.runs()) == runs
+    start(requestId="one")
+    assert len(control.runs()) == 1
+    assert [call["error"] for call in control.calls("StartRun")] == ["DroppedConnection", None]
+
+
+def test_botocore_repeats_after_a_fault(control: Control, omics: Any) -> None:
+    """A client with its usual retries gets through one fault of each kind."""
+    control.inject_error("ListRuns", "ThrottlingException")
+    control.drop_connection("ListRuns")
+    retrying = SESSION.client("omics", config=Config(retries={"mode": "standard", "total_max_attempts": 3}))
+    assert retrying.list_runs()["items"] == []
+    assert [call["status"] for call in control.calls("ListRuns")] == [429, None, 200]
+
+
+def test_an_answer_can_be_late(control: Control, omics: Any) -> None:
+    """A delayed call takes its time, and others do not wait for it."""
+    control.delay("ListRuns", 0.3)
+    began = time.monotonic()
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(omics.list_runs)
+        omics.list_workflows()
+        assert not late.done()
+        late.result()
+    assert time.monotonic() - began >= 0.3
+
+
+@pytest.mark.parametrize("control", ["server"], indirect=True)
+def test_a_late_answer_runs_into_the_clients_timeout(control: Control) -> None:
+    """A client that waits less than the delay gives up."""
+    control.delay("ListRuns", 60)
+    hasty = SESSION.client("omics", config=Config(read_timeout=0.2, retries={"total_max_attempts": 1}))
+    with pytest.raises(ReadTimeoutError):
+        hasty.list_runs()
+
+
+@pytest.mark.parametrize(("when", "runs"), [("before", 0), ("after", 1)])
+def test_a_held_call_waits_for_its_release(
+    control: Control, omics: Any, start: Start, when: Any, runs: int
+) -> None:
+    """A held call blocks before or after it took effect; other calls go on; then it is answered."""
+    control.hold("StartRun", "gate", when=when)
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(start)
+        control.wait_until_held("gate")
+        assert len(omics.list_runs()["items"]) == runs
+        assert not held.done()
+        assert control.release("gate") == 1
+        assert held.result()["status"] == "PENDING"
+    assert len(control.runs()) == 1
+
+
+def test_several_calls_can_be_held(control: Control, omics: Any) -> None:
+    """One name holds many calls and lets all go; after that nothing is held."""
+    control.hold("ListRuns", "gate", times=None)
+    with ThreadPoolExecutor(5) as pool:
+        held = [pool.submit(aws("omics").list_runs) for _ in range(5)]
+        control.wait_until_held("gate", count=5)
+        assert control.release("gate") == 5
+        assert all(call.result()["items"] == [] for call in held)
+    assert omics.list_runs()["items"] == []
+    assert control.release("gate") == 0
+
+
+def test_waiting_for_a_held_call_ends(control: Control) -> None:
+    """The wait says what it waited for."""
+    with pytest.raises(TimeoutError, match="0 of 1 calls are held as 'gate'"):
+        control.wait_until_held("gate", timeout=0.05)
+
+
+def test_a_cleared_fault_lets_go(control: Control, omics: Any) -> None:
+    """Clearing the faults ends holds and delays."""
+    control.hold("ListRuns", "gate")
+    control.delay("ListWorkflows", 600)
+    with ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(omics.list_runs), pool.submit(omics.list_workflows)]
+        control.wait_until_held("gate")
+        control.wait_for_call("ListWorkflows", answered=False)
+        control.clear_faults()
+        for call in calls:
+            assert call.result(timeout=10)["items"] == []
+
+
+def test_a_second_start_meets_the_first_in_flight(control: Control, start: Start) -> None:
+    """While a StartRun is processed, its request id conflicts; another one does not; later it is a duplicate."""
+    control.hold("StartRun", "gate")
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(start, requestId="one")
+        control.wait_until_held("gate")
+        assert error_of(start, requestId="one")[:2] == ("ConflictException", 409)
+        assert start(requestId="two")["id"]
+        control.release("gate")
+        assert held.result()["id"] == start(requestId="one")["id"]
+
+
+@pytest.mark.parametrize("options", [{"conflict_in_flight": False}])
+def test_the_conflict_in_flight_can_be_off(control: Control, start: Start) -> None:
+    """With the option, whichever is processed first starts the run."""
+    control.hold("StartRun", "gate")
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(start, requestId="one")
+        control.wait_until_held("gate")
+        run_id = start(requestId="one")["id"]
+        control.release("gate")
+        assert held.result()["id"] == run_id
+
+
+def test_a_fault_can_meet_an_operation_that_is_not_implemented(control: Control, omics: Any) -> None:
+    """Injected errors come before anything else."""
+    control.inject_error("GetBatch", "AccessDeniedException")
+    assert error_of(omics.get_batch, batchId="1")[0] == "AccessDeniedException"
+
+
+def test_a_fault_happens_before_or_after(control: Control) -> None:
+    """There is no third time."""
+    with pytest.raises(ValueError, match="before"):
+        control.drop_connection("GetRun", when="during")  # type: ignore[arg-type]

@@ -1,0 +1,173 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Every operation of the installed model is answered: as the model says, or with one clear error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.model import Shape, StructureShape
+
+from airflow_healthomics.testing import Control
+from airflow_healthomics.testing.validation import violations
+
+from .conftest import ROLE, aws, error_of
+
+IMPLEMENTED = {
+    "StartRun",
+    "GetRun",
+    "ListRuns",
+    "CancelRun",
+    "DeleteRun",
+    "ListRunTasks",
+    "GetRunTask",
+    "CreateWorkflow",
+    "GetWorkflow",
+    "ListWorkflows",
+    "DeleteWorkflow",
+    "CreateWorkflowVersion",
+    "GetWorkflowVersion",
+}
+MODEL = botocore.session.get_session().get_service_model("omics")
+EVERYTHING = {
+    "workflowId": "7654321",
+    "workflowVersionName": "v1",
+    "name": "sample run",
+    "cacheId": "1",
+    "cacheBehavior": "CACHE_ALWAYS",
+    "runGroupId": "2",
+    "priority": 3,
+    "parameters": {"reads": "s3://inputs/reads"},
+    "storageType": "STATIC",
+    "storageCapacity": 10,
+    "logLevel": "ALL",
+    "tags": {"project": "demo"},
+    "retentionMode": "REMOVE",
+    "workflowOwnerId": "123456789012",
+    "networkingMode": "VPC",
+    "configurationName": "private",
+    "scratchStorageMode": "LOCAL",
+    "sessionPolicy": "{}",
+    "engineSettings": {"profile": "test"},
+    "outputUriPrefixMode": "SERVICE_DEFINED",
+}
+
+
+def sample(shape: Shape) -> Any:
+    """Make a value of a shape that botocore's client accepts."""
+    if isinstance(shape, StructureShape):
+        if getattr(shape, "is_tagged_union", False):
+            name, member = next(iter(shape.members.items()))
+            return {name: sample(member)}
+        return {name: sample(shape.members[name]) for name in shape.required_members}
+    if shape.type_name == "list":
+        return [sample(shape.member)] * max(1, shape.metadata.get("min", 1))
+    if shape.type_name == "map":
+        return {}
+    if shape.type_name == "string":
+        return (shape.enum or ["1" * max(1, shape.metadata.get("min", 1))])[0]
+    return {
+        "integer": 1,
+        "long": 1,
+        "boolean": True,
+        "blob": b"1",
+        "timestamp": datetime(2026, 1, 1),
+    }[shape.type_name]
+
+
+@pytest.mark.parametrize("operation", sorted(set(MODEL.operation_names) - IMPLEMENTED))
+@pytest.mark.parametrize("control", ["in-process"], indirect=True)
+def test_the_rest_is_named_in_one_clear_error(control: Control, operation: str) -> None:
+    """What is not implemented says so, by the operation's name."""
+    call = getattr(aws("omics"), botocore.xform_name(operation))
+    shape = MODEL.operation_model(operation).input_shape
+    code, status, message = error_of(call, **(sample(shape) if shape else {}))
+    assert (code, status) == ("NotSupportedOperationException", 501)
+    assert message == f"{operation} is not implemented by the local HealthOmics"
+
+
+def test_answers_have_only_members_of_the_model(
+    control: Control, omics: Any, start: Callable[..., Any]
+) -> None:
+    """Each answer, as it travels, keeps every rule of the model's output shape, for each status of a run."""
+    answered: dict[str, list[dict[str, Any]]] = {}
+
+    def keep(http_response: Any, model: Any, **_: Any) -> None:
+        answered.setdefault(model.name, []).append(json.loads(http_response.content or b"{}"))
+
+    omics.meta.events.register("after-call.omics", keep)
+    control.add_workflow("7654321", name="align", engine="NEXTFLOW")
+    omics.create_workflow_version(workflowId="7654321", versionName="v1", definitionUri="s3://code/v1.zip")
+    omics.get_workflow_version(workflowId="7654321", versionName="v1", export=["DEFINITION"])
+    created = omics.create_workflow(
+        name="call",
+        description="calls variants",
+        definitionUri="s3://code/call.zip",
+        engine="WDL",
+        parameterTemplate={"reads": {"description": "the reads"}},
+        storageType="STATIC",
+        storageCapacity=1200,
+        tags={"a": "b"},
+    )
+    omics.get_workflow(id=created["id"], export=["DEFINITION"])
+    omics.list_workflows()
+    control.plan_run(
+        status="FAILED",
+        failure_reason="RUN_TASK_FAILED",
+        status_message="a task failed",
+        tasks=[{"name": "align", "failure_reason": "OUT_OF_MEMORY_ERROR", "image": "align:1"}],
+    )
+    run = start(**EVERYTHING)
+    for status in ("PENDING", "STARTING", "RUNNING", "STOPPING", "FAILED"):
+        control.advance(status)
+        omics.get_run(id=run["id"], export=["DEFINITION"])
+        omics.list_runs()
+        for task in omics.list_run_tasks(id=run["id"])["items"]:
+            omics.get_run_task(id=run["id"], taskId=task["taskId"])
+    cancelled = start()
+    omics.cancel_run(id=cancelled["id"])
+    control.advance("CANCELLED")
+    omics.delete_run(id=cancelled["id"])
+    omics.delete_workflow(id=created["id"])
+    assert set(answered) == IMPLEMENTED
+    for operation, answers in answered.items():
+        shape = MODEL.operation_model(operation).output_shape
+        for answer in answers:
+            assert answer == {} if shape is None else list(violations(shape, answer)) == [], operation
+
+
+def test_everything_that_a_request_says_is_given_back(
+    control: Control, omics: Any, start: Callable[..., Any]
+) -> None:
+    """GetRun echoes the request, field by field."""
+    control.add_workflow("7654321", engine="NEXTFLOW")
+    omics.create_workflow_version(
+        workflowId="7654321", versionName="v1", definitionUri="s3://code/v1.zip", engine="NEXTFLOW"
+    )
+    run = omics.get_run(id=start(**EVERYTHING)["id"])
+    expected = {name: value for name, value in EVERYTHING.items() if name != "configurationName"}
+    assert {name: run[name] for name in expected} == expected
+    assert run["configuration"]["name"] == "private"
+    assert run["roleArn"] == ROLE
+
+
+def test_list_items_lack_what_the_model_does_not_give_them(
+    control: Control, omics: Any, start: Callable[..., Any]
+) -> None:
+    """ListRuns has no uuid; ListRunTasks has no reason and no log."""
+    control.plan_run(status="FAILED", tasks=[{"name": "a", "failure_reason": "X", "status_message": "Y"}])
+    run = start(name="n")
+    control.advance("FAILED")
+    (item,) = omics.list_runs()["items"]
+    assert "uuid" not in item
+    assert "failureReason" not in item
+    (task,) = omics.list_run_tasks(id=run["id"])["items"]
+    assert not {"failureReason", "statusMessage", "logStream"} & set(task)
+    whole = omics.get_run_task(id=run["id"], taskId=task["taskId"])
+    assert (whole["failureReason"], whole["statusMessage"]) == ("X", "Y")
+    assert whole["logStream"].endswith(f"log-stream:run/{run['id']}/task/{task['taskId']}")

@@ -1,0 +1,70 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Workflows and their versions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_healthomics.testing import Control
+
+from .conftest import error_of
+
+
+def test_a_workflow_is_created_once_for_a_request_id(omics: Any) -> None:
+    """The same request again gives the same workflow; another body conflicts."""
+    request = {"name": "align", "definitionZip": b"zip", "requestId": "one"}
+    first = omics.create_workflow(**request)
+    assert omics.create_workflow(**request)["id"] == first["id"]
+    assert error_of(omics.create_workflow, **{**request, "name": "other"})[0] == "ConflictException"
+    assert first["status"] == "CREATING"
+    assert first["arn"] == f"arn:aws:omics:us-east-1:123456789012:workflow/{first['id']}"
+
+
+@pytest.mark.parametrize("options", [{"workflow_creating_seconds": 60.0}])
+def test_a_workflow_becomes_active(control: Control, omics: Any) -> None:
+    """A new workflow is CREATING for its time."""
+    workflow_id = omics.create_workflow(definitionZip=b"zip")["id"]
+    assert omics.get_workflow(id=workflow_id)["status"] == "CREATING"
+    control.advance_clock(60)
+    assert omics.get_workflow(id=workflow_id)["status"] == "ACTIVE"
+
+
+def test_a_deleted_workflow_is_not_found(omics: Any) -> None:
+    """Get, delete and version of what is not there are refused."""
+    workflow_id = omics.create_workflow(definitionZip=b"zip")["id"]
+    omics.delete_workflow(id=workflow_id)
+    for call in (omics.get_workflow, omics.delete_workflow):
+        assert error_of(call, id=workflow_id)[:2] == ("ResourceNotFoundException", 404)
+    version = {"workflowId": workflow_id, "versionName": "v1"}
+    assert error_of(omics.get_workflow_version, **version)[0] == "ResourceNotFoundException"
+    assert error_of(omics.create_workflow_version, **version)[0] == "ResourceNotFoundException"
+
+
+def test_a_workflow_of_aws_is_found_by_its_type(control: Control, omics: Any) -> None:
+    """Without the type it is not found; its ARN names no account."""
+    control.add_workflow("77", name="germline", type="READY2RUN")
+    assert error_of(omics.get_workflow, id="77") == (
+        "ResourceNotFoundException",
+        404,
+        "Workflow 77 not found",
+    )
+    workflow = omics.get_workflow(id="77", type="READY2RUN")
+    assert (workflow["name"], workflow["type"]) == ("germline", "READY2RUN")
+    assert workflow["arn"] == "arn:aws:omics:us-east-1::workflow/77"
+
+
+def test_versions_inherit_nothing_and_have_unique_names(omics: Any) -> None:
+    """A version has its own template, and its name can be taken once."""
+    workflow_id = omics.create_workflow(definitionZip=b"zip", parameterTemplate={"a": {}})["id"]
+    version = {"workflowId": workflow_id, "versionName": "v1", "definitionZip": b"zip"}
+    created = omics.create_workflow_version(**version)
+    assert created["arn"].endswith(f"workflow/{workflow_id}/version/v1")
+    assert "parameterTemplate" not in omics.get_workflow_version(workflowId=workflow_id, versionName="v1")
+    assert error_of(omics.create_workflow_version, **version)[0] == "ConflictException"
+    assert (
+        error_of(omics.get_workflow_version, workflowId=workflow_id, versionName="v2")[0]
+        == "ResourceNotFoundException"
+    )
