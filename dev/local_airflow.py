@@ -142,6 +142,7 @@ class LocalAirflow:
                 self.start_process(name)
             self._until(self._is_healthy, "Airflow is healthy", START_LIMIT)
             self._log_in()
+            self._say(f"Airflow is healthy: {self.url}")
         except BaseException:
             self.stop()
             raise
@@ -260,10 +261,22 @@ class LocalAirflow:
         found: dict[str, Any] = self.get(path)
         return found
 
-    def wait_for_dag_run(self, dag_id: str, run_id: str, *, limit: float = WAIT_LIMIT) -> str:
-        """Wait until a DAG run has ended, and return its state."""
+    def wait_for_dag_run(
+        self,
+        dag_id: str,
+        run_id: str,
+        *,
+        look: Callable[[], object] = lambda: None,
+        limit: float = WAIT_LIMIT,
+    ) -> str:
+        """
+        Wait until a DAG run has ended, and return its state.
+
+        :param look: is called at every poll
+        """
 
         def ended() -> str | None:
+            look()
             state = str(self.dag_run(dag_id, run_id)["state"])
             return state if state in ENDED_DAG_RUN else None
 

@@ -1,0 +1,256 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Run the germline example in a real Airflow, against the local HealthOmics, and show what comes of it.
+
+``python -m dev.demo [--keep]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column, Table
+
+from airflow_healthomics.testing import HealthOmicsServer
+from dev.local_airflow import LocalAirflow, LocalAirflowError
+
+EXAMPLE_DAGS: Final = Path(__file__).parent.parent / "example_dags"
+DAG_ID: Final = "example_healthomics_germline"
+FORM_DAG_ID: Final = "example_healthomics_trigger_form"
+#: What the form opens with.
+FORM_WORKFLOW_ID: Final = "1234567"
+BUCKET: Final = "example-healthomics-outputs"
+
+#: germline-fastqs-to-vcf of https://github.com/aws-samples/amazon-omics-tutorials
+WORKFLOW_NAME: Final = "germline-fastqs-to-vcf"
+PARAMETER_TEMPLATE: Final[Mapping[str, Any]] = {
+    "sample_name": {"description": "Name of the sample"},
+    "fastq_pairs": {"description": "Paired FASTQ files with read group and platform"},
+    "ecr_registry": {"description": "Amazon ECR registry with the containers"},
+    "aws_region": {"description": "Region of the reference data"},
+}
+
+CONNECTION: Final[Mapping[str, Any]] = {
+    "conn_type": "aws",
+    "extra": {
+        "service_config": {
+            "omics": {
+                "role_arn": "arn:aws:iam::123456789012:role/HealthOmicsRun",
+                "output_uri": f"s3://{BUCKET}/germline",
+            }
+        }
+    },
+}
+
+#: A run's way, in seconds; in AWS it takes hours.
+PACE: Final[Mapping[str, Any]] = {
+    "pending_seconds": 3,
+    "starting_seconds": 4,
+    "running_seconds": 10,
+    "stopping_seconds": 3,
+}
+
+
+class Reporter:
+    """Tells what happens: a line for each change, and on a terminal a clock below them."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._clock = self._progress.add_task("")
+        self._started = time.monotonic()
+
+    def __enter__(self) -> Reporter:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def say(self, text: str) -> None:
+        """Tell of a change."""
+        self.console.print(f"[dim]{time.monotonic() - self._started:5.1f} s[/]  {text}", highlight=False)
+
+    def show(self, text: str) -> None:
+        """Show how things stand, beside the clock."""
+        self._progress.update(self._clock, description=text)
+
+
+def main() -> int:
+    """Run the demo and return its exit code: 0 only if the run succeeded and its outputs exist."""
+    parser = argparse.ArgumentParser(prog="python -m dev.demo", description=main.__doc__)
+    parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C")
+    keep = parser.parse_args().keep
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console = Console(soft_wrap=True)
+    try:
+        with HealthOmicsServer(**PACE) as server:
+            return demonstrate(server, console, keep=keep)
+    except LocalAirflowError as error:
+        console.print(str(error), style="red", markup=False, highlight=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("Interrupted; everything is stopped.")
+        return 130
+
+
+def demonstrate(server: HealthOmicsServer, console: Console, *, keep: bool) -> int:
+    """Start Airflow, trigger the example, follow it to its end and show its results."""
+    with ExitStack() as stack:
+        with Reporter(console) as reporter:
+            reporter.say(f"AWS HealthOmics, S3 and CloudWatch Logs, locally: {server.endpoint_url}")
+            _use_only(server.environ)
+            workflow_id = prepare_aws(server)
+            airflow = stack.enter_context(
+                LocalAirflow(
+                    EXAMPLE_DAGS,
+                    environment=server.environ,
+                    connections={"aws_default": CONNECTION},
+                    say=reporter.say,
+                )
+            )
+            run_id = airflow.trigger_dag(DAG_ID, {"workflow_id": workflow_id})
+            reporter.say(f"[bold]{DAG_ID}[/] is triggered, with workflow {workflow_id}, {WORKFLOW_NAME}")
+            state = follow(airflow, server, run_id, reporter)
+        code = 1
+        if state == "success":
+            code = show_results(airflow, run_id, console)
+        else:
+            show_failure(airflow, run_id, console)
+        if keep:
+            wait_for_ctrl_c(airflow, server, console)
+    return code
+
+
+def prepare_aws(server: HealthOmicsServer) -> str:
+    """Create the bucket and the workflow, and return the workflow's id."""
+    boto3.client("s3").create_bucket(Bucket=BUCKET)
+    # AWS chooses the ids of workflows, and the form opens with a certain one.
+    server.control.add_workflow(FORM_WORKFLOW_ID, name=WORKFLOW_NAME, parameter_template=PARAMETER_TEMPLATE)
+    workflow = boto3.client("omics").create_workflow(
+        name=WORKFLOW_NAME,
+        engine="WDL",
+        definitionZip=b"not read by the local HealthOmics",
+        parameterTemplate=PARAMETER_TEMPLATE,
+        requestId=WORKFLOW_NAME,
+    )
+    return str(workflow["id"])
+
+
+def follow(airflow: LocalAirflow, server: HealthOmicsServer, run_id: str, reporter: Reporter) -> str:
+    """Report each change of state until the DAG run has ended, and return its state."""
+    known: dict[str, str] = {}
+
+    def look() -> None:
+        states = {f"HealthOmics run {run['id']}": run["status"] for run in server.control.runs()}
+        for task in airflow.task_instances(DAG_ID, run_id):
+            states[f"task {task['task_id']}"] = task["state"] or "waiting"
+        for what, state in states.items():
+            if known.get(what, "waiting") != state:
+                reporter.say(f"{what} is [bold]{state}[/]")
+        known.update(states)
+        reporter.show(" · ".join(f"{what} {state}" for what, state in states.items()))
+
+    state = airflow.wait_for_dag_run(DAG_ID, run_id, look=look)
+    look()
+    return state
+
+
+def show_results(airflow: LocalAirflow, run_id: str, console: Console) -> int:
+    """Show what came of the run, and return the exit code."""
+    summary = airflow.xcom(DAG_ID, run_id, "wait")
+    show_summary(summary, console)
+    outputs = show_outputs(summary["runOutputUri"], console)
+    show_links(airflow.links(DAG_ID, run_id, "wait"), console)
+    return 0 if outputs else 1
+
+
+def show_summary(summary: Mapping[str, Any], console: Console) -> None:
+    """Show what the sensor handed on to the next task."""
+    table = Table(
+        "field",
+        Column("value", overflow="fold"),
+        title="The run, as the sensor's XCom has it",
+        title_justify="left",
+    )
+    for name, value in summary.items():
+        if not isinstance(value, dict):
+            table.add_row(name, str(value))
+    console.print("", table)
+
+
+def show_outputs(output_uri: str, console: Console) -> int:
+    """Show what the run left in S3, and return how many outputs there are."""
+    bucket, _, prefix = output_uri.removeprefix("s3://").partition("/")
+    found = boto3.client("s3").list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/").get("Contents", [])
+    table = Table(
+        "object", Column("bytes", justify="right"), title=f"Outputs in {output_uri}/", title_justify="left"
+    )
+    for item in found:
+        table.add_row(item["Key"].removeprefix(f"{prefix}/"), str(item["Size"]))
+    console.print("", table)
+    return sum(item["Key"].startswith(f"{prefix}/out/") for item in found)
+
+
+def show_links(links: Mapping[str, str | None], console: Console) -> None:
+    """Show where the task's buttons in the Airflow UI lead."""
+    console.print("\n[italic]Links of the task in the Airflow UI, which lead to the AWS console[/]")
+    for name, url in links.items():
+        console.print(f"{name}: {url}", markup=False)
+
+
+def show_failure(airflow: LocalAirflow, run_id: str, console: Console) -> None:
+    """Show the logs of the tasks that failed, and of Airflow's processes."""
+    for task in airflow.task_instances(DAG_ID, run_id):
+        if task["state"] == "failed":
+            log = airflow.task_log(DAG_ID, run_id, task["task_id"])
+            console.print(f"\nTask {task['task_id']} failed:", style="red")
+            console.print(*log.splitlines()[-30:], sep="\n", markup=False, highlight=False)
+    console.print(airflow.log_tails(), markup=False, highlight=False)
+
+
+def wait_for_ctrl_c(airflow: LocalAirflow, server: HealthOmicsServer, console: Console) -> None:
+    """Say how to look around, and wait."""
+    exports = " ".join(f"{name}={value}" for name, value in server.environ.items())
+    console.print(
+        f"\nAirflow is at {airflow.url}, user {airflow.username}, password {airflow.password}\n"
+        f"A form for people who have samples: {airflow.url}/dags/{FORM_DAG_ID}, then Trigger\n"
+        f"Any AWS client: {exports} aws omics list-runs\n"
+        "Ctrl-C stops all of it.",
+        markup=False,
+        highlight=False,
+    )
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()
+
+
+def _use_only(environ: Mapping[str, str]) -> None:
+    """Let this process's AWS clients see the local AWS and nothing of the machine's settings."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    nothing = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    os.environ.update({**environ, **nothing})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
