@@ -1,0 +1,254 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the unit tests share: a local HealthOmics, a clock moved by hand, a stand-in for the triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+
+from airflow_healthomics.testing import Control, mock_healthomics
+
+ROLE = "arn:aws:iam::123456789012:role/omics"
+OUTPUT = "s3://outputs/results"
+WORKFLOW = "1234567"
+START_DATE = datetime(2026, 11, 22, 3, 4, 5, tzinfo=UTC)
+DAG_RUN_ID = "manual__2026-11-22T03:04:05+00:00"
+
+#: Settings of the client that let a call fail at once, so that no test waits for botocore's own retries.
+ONE_ATTEMPT = {"retries": {"total_max_attempts": 1}}
+
+
+class DeadlineError(BaseException):
+    """The clock passed the deadline of a deferral, or of a task that waits on a worker."""
+
+
+class Clock:
+    """Time that passes only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.elapsed = 0.0
+        self.sleeps: list[float] = []
+        self.deadline: float | None = None
+        self.control: Control | None = None
+        self._start = time.monotonic()
+        self._plans: list[tuple[float, Callable[[], Any]]] = []
+
+    def monotonic(self) -> float:
+        """Stand in for time.monotonic, which asyncio's event loop reads too."""
+        return self._start + self.elapsed
+
+    def at(self, seconds: float, action: Callable[[], Any]) -> None:
+        """Do something as soon as so many seconds have passed."""
+        self._plans.append((seconds, action))
+
+    def sleep(self, seconds: float) -> None:
+        """Stand in for time.sleep."""
+        self.sleeps.append(seconds)
+        self.advance(seconds)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, for the local HealthOmics too."""
+        seconds = max(seconds, 0.0)
+        self.elapsed += seconds
+        if self.control is not None:
+            self.control.advance_clock(seconds)
+        for plan in [plan for plan in self._plans if plan[0] <= self.elapsed]:
+            self._plans.remove(plan)
+            plan[1]()
+        if self.deadline is not None and self.elapsed > self.deadline:
+            self.deadline = None
+            raise DeadlineError
+
+
+class FakeTaskInstance:
+    """A task instance that records its XComs."""
+
+    def __init__(self, **attributes: Any) -> None:
+        self.dag_id = "a_dag"
+        self.task_id = "a_task"
+        self.run_id = DAG_RUN_ID
+        self.map_index: int | None = -1
+        self.max_tries = 0
+        self.try_number = 1
+        self.xcoms: dict[str, Any] = {}
+        self.upstream: dict[tuple[str, str], Any] = {}
+        self.first_reschedule: datetime | None = None
+        self.__dict__.update(attributes)
+
+    def xcom_push(self, key: str, value: Any, **_: Any) -> None:
+        """Record a value, which must be JSON."""
+        self.xcoms[key] = json.loads(json.dumps(value))
+
+    def xcom_pull(
+        self, task_ids: Any = None, key: str = "return_value", default: Any = None, **_: Any
+    ) -> Any:
+        """Return what a test put into ``upstream``."""
+        task_id = task_ids[0] if isinstance(task_ids, list) else task_ids
+        value = self.upstream.get((task_id, key), default)
+        return [value] if isinstance(task_ids, list) else value
+
+    def get_first_reschedule_date(self, context: Any) -> datetime | None:
+        """Return when a rescheduled sensor began."""
+        return self.first_reschedule
+
+
+@pytest.fixture
+def connection(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Set the extra of aws_default, or only its ``service_config.omics``."""
+
+    def set_extra(*, omics: dict[str, Any] | None = None, **extra: Any) -> None:
+        if omics is not None:
+            extra["service_config"] = {"omics": omics}
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps({"conn_type": "aws", "extra": extra}))
+
+    return set_extra
+
+
+@pytest.fixture
+def with_defaults(connection: Callable[..., None]) -> None:
+    """Give the connection a role and an output URI."""
+    connection(omics={"role_arn": ROLE, "output_uri": OUTPUT})
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Nobody sleeps: the clock moves instead."""
+    fake = Clock()
+    yield_to_others = asyncio.sleep
+
+    async def sleep(delay: float, result: Any = None) -> Any:
+        fake.sleep(delay)
+        return await yield_to_others(0, result)
+
+    monkeypatch.setattr(time, "monotonic", fake.monotonic)
+    monkeypatch.setattr(time, "sleep", fake.sleep)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    return fake
+
+
+@pytest.fixture
+def healthomics_options() -> dict[str, Any]:
+    """Options of the local HealthOmics; override it by parametrization."""
+    return {}
+
+
+@pytest.fixture
+def omics(healthomics_options: dict[str, Any], clock: Clock) -> Iterator[Control]:
+    """The local HealthOmics, whose time is the test's clock; with a bucket for outputs."""
+    settings = {"any_workflow": True, "seed": 1, **healthomics_options}
+    with mock_healthomics(**settings) as control:
+        control.stop_clock()
+        clock.control = control
+        boto3.client("s3").create_bucket(Bucket="outputs")
+        yield control
+        clock.control = None
+
+
+@pytest.fixture
+def client(omics: Control) -> Any:
+    """A client of the test's own."""
+    return boto3.client("omics")
+
+
+@pytest.fixture
+def started(client: Any) -> Callable[..., dict[str, Any]]:
+    """Start a run beside the code under test."""
+
+    def start(**fields: Any) -> dict[str, Any]:
+        request = {"roleArn": ROLE, "outputUri": OUTPUT, "workflowId": WORKFLOW, **fields}
+        run: dict[str, Any] = client.start_run(**request)
+        return run
+
+    return start
+
+
+@pytest.fixture
+def ti() -> FakeTaskInstance:
+    """The task instance of ``context``."""
+    return FakeTaskInstance()
+
+
+@pytest.fixture
+def context(ti: FakeTaskInstance) -> dict[str, Any]:
+    """A context with all that the package reads."""
+    return context_of(ti)
+
+
+def context_of(ti: FakeTaskInstance, **more: Any) -> dict[str, Any]:
+    """Return the context of a task instance."""
+    return {
+        "ti": ti,
+        "task_instance": ti,
+        "run_id": ti.run_id,
+        "dag_run": SimpleNamespace(run_id=ti.run_id, dag_id=ti.dag_id, start_date=START_DATE),
+        "params": {},
+        **more,
+    }
+
+
+class Tasks:
+    """Runs a task the way Airflow does, with a stand-in for the triggerer."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.deferrals: list[TaskDeferred] = []
+        self.events: list[Any] = []
+
+    def run(self, make: Callable[[], Any], context: dict[str, Any]) -> Any:
+        """
+        Execute a task, and resume it after its deferral as a new process would: with a new instance.
+
+        A deferral that times out resumes with ``__fail__``, as the scheduler does it.
+        """
+        try:
+            return make().execute(context)
+        except TaskDeferred as deferral:
+            self.deferrals.append(deferral)
+            kwargs: dict[str, Any] = dict(deferral.kwargs or {})
+            method = deferral.method_name
+            try:
+                event = self.fire(deferral.trigger, deferral.timeout)
+                self.events.append(event)
+                kwargs["event"] = event
+            except DeadlineError:
+                method, kwargs = "__fail__", {"error": "Trigger timeout"}
+        return make().resume_execution(method, kwargs, context)
+
+    def fire(self, trigger: Any, timeout: timedelta | None = None) -> Any:
+        """Return the payload of a trigger's first event. The trigger makes the way through the database."""
+        path, kwargs = trigger.serialize()
+        module, _, name = path.rpartition(".")
+        revived = getattr(importlib.import_module(module), name)(**json.loads(json.dumps(kwargs)))
+
+        async def first() -> Any:
+            async for event in revived.run():
+                return event.payload
+            raise AssertionError("the trigger ended without an event")
+
+        self.clock.deadline = None if timeout is None else self.clock.elapsed + timeout.total_seconds()
+        try:
+            return json.loads(json.dumps(asyncio.run(first())))
+        finally:
+            self.clock.deadline = None
+
+
+@pytest.fixture
+def tasks(clock: Clock) -> Tasks:
+    """Run tasks, and see how they deferred."""
+    return Tasks(clock)
+
+
+def calls_of(control: Control, operation: str) -> int:
+    """Return how often an operation was called."""
+    return control.call_counts().get(operation, 0)

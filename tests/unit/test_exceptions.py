@@ -1,0 +1,104 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""The errors cross process borders, and say to Airflow whether to try again."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+from airflow_healthomics import exceptions
+from airflow_healthomics.exceptions import (
+    HealthOmicsApiError,
+    HealthOmicsError,
+    HealthOmicsRequestError,
+    HealthOmicsRunFailedError,
+    HealthOmicsRunFailedForGoodError,
+)
+
+RUN_FAILED = ("1234567", "FAILED", "OUT_OF_MEMORY_ERROR", "Task 7 ran out of memory", "https://console/run")
+
+ERRORS = [
+    HealthOmicsError("something"),
+    HealthOmicsRequestError("StartRun", ["role_arn is required"]),
+    HealthOmicsRequestError("StartRun", ["role_arn is required", "priority must be a whole number"]),
+    HealthOmicsApiError("GetRun was refused", "AccessDeniedException"),
+    HealthOmicsApiError("GetRun was refused"),
+    HealthOmicsRunFailedError(*RUN_FAILED),
+    HealthOmicsRunFailedError("1234567", "CANCELLED"),
+    HealthOmicsRunFailedForGoodError(*RUN_FAILED),
+]
+
+
+def test_each_error_is_tested() -> None:
+    """An error that is added to the module is added to the table."""
+    public = {
+        error
+        for error in vars(exceptions).values()
+        if isinstance(error, type) and issubclass(error, HealthOmicsError)
+    }
+    assert public == {type(error) for error in ERRORS}
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("way", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy])
+def test_it_pickles(error: HealthOmicsError, way) -> None:  # type: ignore[no-untyped-def]
+    """Type, message and attributes survive."""
+    again = way(error)
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+    assert vars(again) == vars(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "base"),
+    [
+        (HealthOmicsError, AirflowException),
+        (HealthOmicsRequestError, HealthOmicsError),
+        (HealthOmicsRequestError, ValueError),
+        (HealthOmicsRequestError, AirflowFailException),
+        (HealthOmicsApiError, HealthOmicsError),
+        (HealthOmicsRunFailedError, HealthOmicsError),
+        (HealthOmicsRunFailedForGoodError, HealthOmicsRunFailedError),
+        (HealthOmicsRunFailedForGoodError, AirflowFailException),
+    ],
+)
+def test_the_tree(error: type, base: type) -> None:
+    """Who catches the base catches the leaf."""
+    assert issubclass(error, base)
+
+
+def test_a_failed_run_may_be_tried_again() -> None:
+    """Airflow retries as the DAG says, unless the error is the one for good."""
+    assert not issubclass(HealthOmicsRunFailedError, AirflowFailException)
+
+
+def test_a_failed_run_has_typed_attributes() -> None:
+    """A callback reads why a run failed without parsing text."""
+    error = HealthOmicsRunFailedError(*RUN_FAILED)
+    assert (error.run_id, error.status, error.failure_reason) == RUN_FAILED[:3]
+    assert (error.status_message, error.console_url) == RUN_FAILED[3:]
+
+
+@pytest.mark.parametrize("part", RUN_FAILED)
+def test_a_failed_run_says_everything(part: str) -> None:
+    """The message names run, status, AWS's reason and text, and where to look."""
+    assert part in str(HealthOmicsRunFailedError(*RUN_FAILED))
+
+
+def test_a_failed_run_without_a_reason_shows_no_none() -> None:
+    """What AWS does not say is left out."""
+    assert "None" not in str(HealthOmicsRunFailedError("1234567", "CANCELLED"))
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_a_bad_request_says_all_of_its_problems(count: int) -> None:
+    """One error has everything that breaks a rule."""
+    problems = [f"argument_{number} is wrong" for number in range(count)]
+    error = HealthOmicsRequestError("StartRun", problems)
+    assert all(problem in str(error) for problem in problems)
+    assert "StartRun" in str(error)
+    assert tuple(error.problems) == tuple(problems)

@@ -1,0 +1,125 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""The request ID is the identity of a task instance, in a form that the API allows."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_healthomics.request_id import TaskIdentity, derive_request_id
+
+IDENTITY = TaskIdentity(
+    dag_id="a_dag",
+    dag_run_id="manual__2026-11-22T03:04:05+00:00",
+    task_id="a_task",
+    map_index=-1,
+    start_date=datetime(2026, 11, 22, 3, 4, 5, tzinfo=UTC),
+    epoch=0,
+)
+
+identities = st.builds(
+    TaskIdentity,
+    dag_id=st.text(min_size=1, max_size=250),
+    dag_run_id=st.text(min_size=1, max_size=250),
+    task_id=st.text(min_size=1, max_size=250),
+    map_index=st.integers(-1, 10_000),
+    start_date=st.none() | st.datetimes(timezones=st.just(UTC)),
+    epoch=st.integers(0, 100),
+)
+generations = st.integers(0, 1000)
+
+quick = settings(deadline=None, max_examples=150)
+
+
+@quick
+@given(identities, generations)
+def test_the_api_accepts_it(identity: TaskIdentity, generation: int) -> None:
+    """It has 1 to 128 characters, none of them of a category that the API's pattern leaves out."""
+    request_id = derive_request_id(identity, generation)
+    assert 1 <= len(request_id) <= 128
+    assert not [c for c in request_id if unicodedata.category(c).startswith("C")]
+
+
+@quick
+@given(identities, generations)
+def test_it_ends_with_a_digest(identity: TaskIdentity, generation: int) -> None:
+    """After the last dot stand 16 hex digits."""
+    assert re.fullmatch(r".*\.[0-9a-f]{16}", derive_request_id(identity, generation), re.DOTALL)
+
+
+@quick
+@given(identities, generations)
+def test_it_is_stable(identity: TaskIdentity, generation: int) -> None:
+    """Equal identities have equal request IDs."""
+    assert derive_request_id(replace(identity), generation) == derive_request_id(identity, generation)
+
+
+def test_it_is_the_same_in_the_next_release() -> None:
+    """The derivation never changes, since a retry after an upgrade must find the run of the try before."""
+    assert derive_request_id(IDENTITY) == "manual__2026-11-22T03:04:05+00:00.849c9f7012b15bae"
+
+
+def test_it_begins_with_the_dag_run_id() -> None:
+    """A person recognises the DAG run."""
+    assert derive_request_id(IDENTITY).startswith("manual__2026-11-22T03:04:05+00:00.")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"dag_id": "another_dag"}, id="dag"),
+        pytest.param({"dag_run_id": "manual__2026-11-23T03:04:05+00:00"}, id="dag-run"),
+        pytest.param({"task_id": "another_task"}, id="task"),
+        pytest.param({"map_index": 0}, id="map-index"),
+        pytest.param({"start_date": None}, id="no-start-date"),
+        pytest.param({"start_date": datetime(2026, 11, 22, 3, 4, 6, tzinfo=UTC)}, id="start-date"),
+        pytest.param({"start_date": datetime(2026, 11, 22, 3, 4, 5, 1, tzinfo=UTC)}, id="microsecond"),
+        pytest.param({"epoch": 1}, id="epoch"),
+    ],
+)
+def test_each_part_tells_apart(change: dict[str, Any]) -> None:
+    """Whatever differs in the identity makes another request ID."""
+    assert derive_request_id(replace(IDENTITY, **change)) != derive_request_id(IDENTITY)
+
+
+def test_the_generation_tells_apart() -> None:
+    """A run after a failed one gets a request ID of its own."""
+    assert len({derive_request_id(IDENTITY, generation) for generation in range(50)}) == 50
+
+
+@quick
+@given(identities, identities, generations, generations)
+def test_no_two_identities_share_one(one: TaskIdentity, two: TaskIdentity, first: int, second: int) -> None:
+    """Different identities or generations have different request IDs."""
+    same = (one, first) == (two, second)
+    assert (derive_request_id(one, first) == derive_request_id(two, second)) == same
+
+
+@quick
+@given(st.text(max_size=20), st.text(max_size=20), st.text(max_size=20))
+def test_text_does_not_move_between_the_parts(a: str, b: str, c: str) -> None:
+    """A DAG "a" with a task "bc" is not a DAG "ab" with a task "c"."""
+    one = derive_request_id(replace(IDENTITY, dag_id=a + b, task_id=c))
+    two = derive_request_id(replace(IDENTITY, dag_id=a, task_id=b + c))
+    assert (one == two) == ((a + b, c) == (a, b + c))
+
+
+def test_long_dag_run_ids_stay_apart() -> None:
+    """DAG-run IDs that differ after the limit have different request IDs of at most 128 characters."""
+    ids = {derive_request_id(replace(IDENTITY, dag_run_id="x" * 240 + end)) for end in "abc"}
+    assert {len(request_id) for request_id in ids} == {128}
+    assert len(ids) == 3
+
+
+def test_the_time_zone_of_the_start_date_does_not_matter() -> None:
+    """One moment is one start date, in whichever zone a process sees it."""
+    local = IDENTITY.start_date.astimezone(timezone(timedelta(hours=5, minutes=30)))
+    assert derive_request_id(replace(IDENTITY, start_date=local)) == derive_request_id(IDENTITY)

@@ -1,0 +1,89 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""The summary of a run, and the error that its end may be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_healthomics.exceptions import HealthOmicsRunFailedError
+from airflow_healthomics.run_outcome import raise_for_status, summarize_run
+from airflow_healthomics.testing import Control
+
+SUMMARY = {
+    "id": "1234567",
+    "status": "FAILED",
+    "failureReason": "EXPORT_FAILED",
+    "statusMessage": "no bucket",
+}
+
+SECRET = "canary-patient-7"
+
+
+@pytest.fixture
+def finished(omics: Control, client: Any, started: Callable[..., Any]) -> dict[str, Any]:
+    """What GetRun answers for a run that used every field with values of the user's."""
+    run = started(
+        parameters={"sample": SECRET},
+        tags={"patient": SECRET},
+        engineSettings={"profile": SECRET},
+        sessionPolicy=json.dumps({"Sid": SECRET}),
+    )
+    omics.advance("COMPLETED", run_id=run["id"])
+    answer: dict[str, Any] = client.get_run(id=run["id"])
+    return answer
+
+
+def test_a_summary_is_json(finished: dict[str, Any]) -> None:
+    """It passes through XCom and through a trigger's event unchanged."""
+    summary = summarize_run(finished)
+    assert json.loads(json.dumps(summary)) == summary
+
+
+@pytest.mark.parametrize("field", ["creationTime", "startTime", "stopTime"])
+def test_times_are_iso_8601(finished: dict[str, Any], field: str) -> None:
+    """Times are text that says their zone."""
+    assert summarize_run(finished)[field] == finished[field].isoformat()
+    assert finished[field].tzinfo is not None
+
+
+@pytest.mark.parametrize(
+    "field", ["id", "arn", "uuid", "status", "runOutputUri", "workflowId", "storageType"]
+)
+def test_a_summary_has_what_the_next_task_needs(finished: dict[str, Any], field: str) -> None:
+    """By GetRun's own names."""
+    assert summarize_run(finished)[field] == finished[field]
+
+
+def test_a_summary_has_no_values_of_the_users(finished: dict[str, Any]) -> None:
+    """Parameters, tags, engine settings and the session policy stay out of XCom."""
+    assert SECRET in repr(finished)
+    assert SECRET not in repr(summarize_run(finished))
+
+
+def test_absent_stays_absent() -> None:
+    """A run that has not started has no start time, rather than a null."""
+    assert summarize_run({"id": "1", "status": "PENDING"}) == {"id": "1", "status": "PENDING"}
+
+
+def test_completed_is_no_error() -> None:
+    """Only COMPLETED passes."""
+    raise_for_status({"id": "1", "status": "COMPLETED"})
+
+
+@pytest.mark.parametrize("status", ["FAILED", "CANCELLED", "DELETED"])
+@pytest.mark.parametrize("for_good", [True, False])
+def test_any_other_end_is_one(status: str, for_good: bool) -> None:
+    """The error has the run's status, and Airflow retries it unless it is for good."""
+    with pytest.raises(HealthOmicsRunFailedError) as caught:
+        raise_for_status(SUMMARY | {"status": status}, for_good=for_good, console_url="https://console")
+    error = caught.value
+    assert (error.run_id, error.status) == ("1234567", status)
+    assert (error.failure_reason, error.status_message) == ("EXPORT_FAILED", "no bucket")
+    assert error.console_url == "https://console"
+    assert isinstance(error, AirflowFailException) == for_good

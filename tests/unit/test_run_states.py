@@ -1,0 +1,43 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""The states of a run, held against the installed botocore."""
+
+from __future__ import annotations
+
+import botocore.session
+import pytest
+
+from airflow_healthomics import run_states
+from airflow_healthomics.hooks import HealthOmicsHook
+
+
+def test_they_are_all_that_botocore_knows() -> None:
+    """A new state of AWS fails here first."""
+    model = botocore.session.get_session().get_service_model("omics")
+    assert set(model.shape_for("RunStatus").enum) == run_states.ACTIVE | run_states.TERMINAL
+
+
+def test_each_state_means_one_thing() -> None:
+    """No state is active and terminal, or a success and a failure."""
+    assert not run_states.ACTIVE & run_states.TERMINAL
+    assert not run_states.SUCCEEDED & run_states.FAILED
+    assert run_states.TERMINAL == run_states.SUCCEEDED | run_states.FAILED
+
+
+@pytest.mark.parametrize("status", ["PENDING", "STARTING", "RUNNING", "STOPPING"])
+def test_a_run_on_its_way_is_active(status: str) -> None:
+    """STOPPING is active too: it comes before COMPLETED as well."""
+    assert status in run_states.ACTIVE
+
+
+@pytest.mark.parametrize("status", ["FAILED", "CANCELLED", "DELETED"])
+def test_only_completed_is_a_success(status: str) -> None:
+    """Every other end is a failure."""
+    assert status in run_states.FAILED
+    assert {"COMPLETED"} == run_states.SUCCEEDED
+
+
+@pytest.mark.parametrize("name", ["ACTIVE", "SUCCEEDED", "FAILED", "TERMINAL"])
+def test_the_hook_shows_them(name: str) -> None:
+    """DAG authors read the sets from the hook."""
+    assert getattr(HealthOmicsHook, f"RUN_{name}_STATES") == getattr(run_states, name)
