@@ -16,7 +16,7 @@ from airflow_healthomics.testing.local import LOCAL
 from . import side_effects
 from .exceptions import ConflictException, ResourceNotFoundException, ValidationException, error_of
 from .run_rules import DEFAULT_STATIC_GIB, check_parameters, check_request, check_run
-from .runs import ENDED, Run, Task
+from .runs import ENDED, ORDER, Run, Task
 from .workflows import Definition, Workflow, check_active, check_source
 
 PAGE_SIZE = 100
@@ -67,7 +67,7 @@ class OmicsBackend(BaseBackend):
             run.end_as(status, reason, message)
         if status == "CANCELLED" and run.status in ("PENDING", "STARTING", "RUNNING"):
             self._enter(run, "STOPPING", LOCAL.clock.now())
-        while run.active and run.status != status:
+        while run.active and ORDER.index(run.status) < ORDER.index(status):
             self._step(run, LOCAL.clock.now())
         return None
 

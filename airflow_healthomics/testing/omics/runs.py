@@ -18,6 +18,7 @@ from .workflows import Definition, Workflow
 FOLLOWS: Mapping[str, str] = {"PENDING": "STARTING", "STARTING": "RUNNING", "RUNNING": "STOPPING"}
 ACTIVE = (*FOLLOWS, "STOPPING")
 ENDED = ("COMPLETED", "FAILED", "CANCELLED")
+ORDER = (*ACTIVE, *ENDED)
 
 LOG_GROUP = "/aws/omics/WorkflowLog"
 

@@ -43,7 +43,8 @@ def announce(run: Run) -> None:
         "DetailType": "Run Status Change",
         "Detail": json.dumps({key: value for key, value in detail.items() if value is not None}),
         "Resources": [run.arn],
-        "Time": to_iso(run.entered),
+        # moto's own form: it delivers seconds where AWS has ISO 8601, and leaves the account out.
+        "Time": run.entered,
     }
     events_backends[run.account][run.region].put_events([event])
     _log(run, f"run/{run.id}", [f"Run {run.id} is {run.status}"])

@@ -5,8 +5,8 @@
 from .responses import OmicsResponse
 
 # Every operation has a host prefix ("workflows-", "control-storage-", ...). No method and path stand for two
-# operations, so the prefix says nothing that the path does not. The region is spelled out, since the host of a
-# bucket ("my-omics.s3.amazonaws.com") must not match.
+# operations, so the prefix says nothing that the path does not. The region is spelled out, since a bucket's
+# host ("my-omics.s3.amazonaws.com") must not match.
 _PREFIX = r"(?:(?:workflows|control-storage|storage|analytics|tags)-)?"
 _REGION = r"[a-z]{2}-[a-z-]+-\d"
 

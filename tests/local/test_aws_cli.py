@@ -1,0 +1,52 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""The AWS CLI works against the server unchanged."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_healthomics.testing import HealthOmicsServer
+
+from .conftest import ROLE
+
+AWS = Path(sys.executable).with_name("aws")
+
+pytestmark = pytest.mark.skipif(not AWS.exists(), reason="the AWS CLI is not installed beside this Python")
+
+
+def test_the_life_of_a_run(tmp_path: Path) -> None:
+    """Start, start again, get, list and cancel; and a wrong enum, which the CLI does not check."""
+    with HealthOmicsServer(any_workflow=True, manual=True) as server:
+        # An empty home, so that no configuration of the machine's user takes part.
+        environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **server.environ}
+
+        def aws(*arguments: str, expect: int = 0) -> Any:
+            done = subprocess.run(
+                [AWS, "omics", *arguments, "--output", "json"],
+                env=environ,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            assert (done.returncode == 0) == (expect == 0), done.stderr
+            return json.loads(done.stdout) if done.stdout.strip() else done.stderr
+
+        request = ["--workflow-id", "1234567", "--role-arn", ROLE, "--output-uri", "s3://outputs"]
+        request += ["--parameters", '{"reads": "s3://inputs/reads"}', "--request-id", "one"]
+        run = aws("start-run", *request)
+        assert aws("start-run", *request)["id"] == run["id"]
+        assert aws("get-run", "--id", run["id"])["parameters"] == {"reads": "s3://inputs/reads"}
+        assert [item["id"] for item in aws("list-runs")["items"]] == [run["id"]]
+        aws("cancel-run", "--id", run["id"])
+        assert aws("get-run", "--id", run["id"])["status"] == "STOPPING"
+        refused = aws("start-run", *request[:6], "--storage-type", "BOGUS", expect=254)
+        assert "ValidationException" in refused
+        assert "storageType must be one of STATIC, DYNAMIC" in refused

@@ -1,0 +1,149 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""The control: one class, in this process and over HTTP."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import urllib.request
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from airflow_healthomics.testing import Control, HealthOmicsServer, Options, mock_healthomics
+from airflow_healthomics.testing.control import VERBS
+
+from .conftest import BUCKET, aws, error_of
+
+Start = Callable[..., dict[str, Any]]
+
+
+def test_every_public_method_is_a_verb() -> None:
+    """Nothing can be done in-process that another process cannot do."""
+    public = {name for name, _ in inspect.getmembers(Control, inspect.isfunction) if not name.startswith("_")}
+    assert public == set(VERBS)
+
+
+def test_calls_are_recorded_without_parameters(control: Control, omics: Any, start: Start) -> None:
+    """A recorded call has its operation, status, error and ids; parameters and tags are nowhere."""
+    run = start(name="n", requestId="one", parameters={"sample": "PATIENT-1"}, tags={"who": "PATIENT-1"})
+    omics.get_run(id=run["id"])
+    error_of(omics.get_run, id="1")
+    calls = control.calls()
+    assert [(call["operation"], call["status"], call["error"]) for call in calls] == [
+        ("StartRun", 201, None),
+        ("GetRun", 200, None),
+        ("GetRun", 404, "ResourceNotFoundException"),
+    ]
+    assert calls[0]["ids"] == {"name": "n", "requestId": "one", "workflowId": "1234567"}
+    assert calls[1]["ids"] == {"id": run["id"]}
+    assert "PATIENT-1" not in json.dumps(calls)
+    assert control.call_counts() == {"StartRun": 1, "GetRun": 2}
+    assert len(control.calls("GetRun")) == 2
+
+
+def test_runs_are_told_with_their_request_ids(control: Control, start: Start) -> None:
+    """The list of runs says what was started, deleted ones too."""
+    first, second = start(name="a", requestId="one"), start(name="b", requestId="two")
+    control.advance("DELETED", run_id=first["id"])
+    told = [(run["id"], run["uuid"], run["name"], run["requestId"], run["status"]) for run in control.runs()]
+    assert told == [
+        (first["id"], first["uuid"], "a", "one", "DELETED"),
+        (second["id"], second["uuid"], "b", "two", "PENDING"),
+    ]
+
+
+def test_one_run_can_be_advanced_and_others_stay(control: Control, start: Start) -> None:
+    """``run_id`` chooses one, else all active runs move; a run that is past a state stays."""
+    first, second = start()["id"], start()["id"]
+    assert control.advance("RUNNING", run_id=first) == {first: "RUNNING"}
+    assert control.advance("STARTING") == {first: "RUNNING", second: "STARTING"}
+
+
+def test_a_run_can_fail_unplanned(control: Control, omics: Any, start: Start) -> None:
+    """``advance`` says how and why, whatever was planned."""
+    run_id = start()["id"]
+    control.advance("FAILED", failure_reason="SERVICE_ERROR", status_message="try again")
+    run = omics.get_run(id=run_id)
+    assert (run["failureReason"], run["statusMessage"]) == ("SERVICE_ERROR", "try again")
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "error", "complaint"),
+    [
+        ("advance", {"status": "DONE"}, ValueError, "DONE"),
+        ("advance", {"status": "RUNNING", "run_id": "1"}, LookupError, "no run 1"),
+        ("advance_clock", {"seconds": -1}, ValueError, "backwards"),
+        ("plan_run", {"failure_reason": "SERVICE_ERROR"}, ValueError, "FAILED"),
+        ("plan_run", {"seconds": {"COMPLETED": 1}}, ValueError, "COMPLETED"),
+        ("plan_run", {"tasks": [{"cpu": 1}]}, TypeError, "cpu"),
+        ("set_options", {"paces": 1}, TypeError, "paces"),
+        ("set_options", {"request_id_reuse": "maybe"}, ValueError, "request_id_reuse"),
+        ("wait_for_run", {"status": "RUNNING", "timeout": 0.05}, TimeoutError, "0 of 1 runs RUNNING"),
+        ("wait_for_call", {"operation": "GetRun", "timeout": 0.05}, TimeoutError, "0 of 1 calls of GetRun"),
+    ],
+)
+def test_a_mistake_is_the_same_error_in_both_modes(
+    control: Control, verb: str, arguments: dict[str, Any], error: type[Exception], complaint: str
+) -> None:
+    """The error of a verb travels from another process as itself."""
+    with pytest.raises(error, match=complaint):
+        getattr(control, verb)(**arguments)
+
+
+def test_waiting_for_runs_and_calls(control: Control, omics: Any, start: Start) -> None:
+    """A wait ends when what it waits for happens in another thread."""
+    with ThreadPoolExecutor(2) as pool:
+        running = pool.submit(control.wait_for_run, "RUNNING", count=2)
+        asked = pool.submit(control.wait_for_call, "ListRuns", count=1)
+        start()
+        start()
+        assert not running.done()
+        control.advance("RUNNING")
+        omics.list_runs()
+        running.result(10)
+        asked.result(10)
+
+
+@pytest.mark.parametrize("options", [{"pending_seconds": 7.0}])
+def test_reset_goes_back_to_the_beginning(control: Control, omics: Any, start: Start) -> None:
+    """Runs, buckets, faults, plans and calls are gone, and the options are those of the start."""
+    start()
+    control.set_options(any_workflow=False)
+    control.inject_error("ListRuns")
+    control.plan_run(status="FAILED")
+    control.stop_clock()
+    control.reset()
+    assert control.calls() == []
+    assert control.runs() == []
+    assert omics.list_runs()["items"] == []
+    assert aws("s3").list_buckets()["Buckets"] == []
+    run_id = start()["id"]
+    aws("s3").create_bucket(Bucket=BUCKET)
+    assert control.advance("COMPLETED") == {run_id: "COMPLETED"}
+
+
+def test_a_verb_is_a_plain_http_request() -> None:
+    """Any program can send a verb, by GET or with JSON by POST; an unknown verb is told what there is."""
+    with HealthOmicsServer() as server:
+        url = f"{server.endpoint_url}/_healthomics/"
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(url + "runs") as answer:
+            assert json.load(answer) == {"result": []}
+        with opener.open(url + "advance_clock", data=b'{"seconds": 5}') as answer:
+            assert json.load(answer) == {"result": None}
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            opener.open(url + "bogus")
+        assert caught.value.code == 400
+        assert "wait_for_run" in json.load(caught.value)["message"]
+
+
+def test_options_are_checked() -> None:
+    """A choice that does not exist is refused at once, by name."""
+    with pytest.raises(ValueError, match="output_layout must be one of run_id, run_id_uuid"):
+        Options(output_layout="flat")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="pace"), mock_healthomics(pace=1):
+        pass
