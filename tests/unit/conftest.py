@@ -10,12 +10,14 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
+from botocore.loaders import JSONFileLoader
 
 from airflow_healthomics.testing import Control, mock_healthomics
 
@@ -121,6 +123,14 @@ def with_defaults(connection: Callable[..., None]) -> None:
     connection(omics={"role_arn": ROLE, "output_uri": OUTPUT})
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _parse_models_once() -> Iterator[None]:
+    """Botocore parses the AWS models anew for each session, and so for each hook, which is slow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", staticmethod(cache(JSONFileLoader().load_file)))
+        yield
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Nobody sleeps: the clock moves instead."""
@@ -145,14 +155,26 @@ def healthomics_options() -> dict[str, Any]:
 
 @pytest.fixture
 def omics(healthomics_options: dict[str, Any], clock: Clock) -> Iterator[Control]:
-    """The local HealthOmics, whose time is the test's clock; with a bucket for outputs."""
-    settings = {"any_workflow": True, "seed": 1, **healthomics_options}
+    """The local HealthOmics, whose time is the test's clock."""
+    settings = {"any_workflow": True, "create_buckets": True, "seed": 1, **healthomics_options}
     with mock_healthomics(**settings) as control:
         control.stop_clock()
         clock.control = control
-        boto3.client("s3").create_bucket(Bucket="outputs")
         yield control
         clock.control = None
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """Return all that was logged since the last look, on each version of Airflow."""
+    caplog.set_level("INFO")
+
+    def look() -> str:
+        text = caplog.text + "".join(capfd.readouterr())
+        caplog.clear()
+        return text
+
+    return look
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ EVERY_FIELD: dict[str, Any] = {
     "output_uri": OUTPUT,
     "output_uri_prefix_mode": "NONE_WITH_OVERWRITE",
     "parameters": {"a": [1, 2.5, None, True, {"b": "c"}]},
-    "name": "Tumor/normal – Größe 7",
+    "name": "Tumor/normal, Größe 7",
     "request_id": "r-1",
     "retention_mode": "RETAIN",
     "storage_type": "STATIC",
