@@ -3,6 +3,18 @@
 """
 A local AWS HealthOmics for tests, built on moto (extra ``testing``).
 
+In the test's own process, for boto3::
+
+    with mock_healthomics(any_workflow=True) as control: ...
+
+As a server, for any client in any process that gets ``server.environ``::
+
+    with HealthOmicsServer(any_workflow=True) as server: ...
+
+As a command that prints those variables: ``python -m airflow_healthomics.testing --port 5000``. As pytest
+fixtures: see :mod:`airflow_healthomics.testing.fixtures`. The keyword arguments are the fields of
+:class:`Options`; :class:`Control` sets the pace, plans outcomes and injects faults.
+
 It reads the AWS model for itself and imports nothing of the rest of this package: two readings of the model
 must agree, and that is its worth.
 """

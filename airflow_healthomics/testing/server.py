@@ -8,6 +8,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from typing import Any
 
 from moto.core.base_backend import BackendDict
@@ -46,9 +47,8 @@ class HealthOmicsServer:
         self.control = Control()
         self._port, self._host, self._options = port, host, Options(**options)
         self._server: BaseWSGIServer | None = None
-        self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
-        self._activation = activated()
+        self._undo = ExitStack()
 
     @property
     def endpoint_url(self) -> str:
@@ -75,44 +75,39 @@ class HealthOmicsServer:
         """Start serving."""
         if self._server is not None:
             raise RuntimeError("the server is started already")
-        self._activation = activated()
-        self._activation.__enter__()
-        try:
-            self._server = make_server(
+        with ExitStack() as undo:
+            undo.enter_context(activated())
+            server = make_server(
                 self._host, self._port, _application(), threaded=True, request_handler=_QuietHandler
             )
-        except BaseException:
-            self._activation.__exit__(None, None, None)
-            raise
-        BackendDict.reset()
-        LOCAL.reset(self._options)
-        self._stopping.clear()
-        self._threads = [
-            threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True),
-            threading.Thread(target=self._tick, daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+            undo.callback(server.server_close)
+            BackendDict.reset()
+            LOCAL.reset(self._options)
+            self._stopping.clear()
+            self._run(undo, server.serve_forever, server.shutdown)
+            self._run(undo, self._tick, self._stopping.set)
+            undo.callback(LOCAL.faults.clear)
+            self._server, self._undo = server, undo.pop_all()
         return self
 
     def stop(self) -> None:
         """Stop serving; held calls are let go."""
-        if self._server is None:
-            return
-        self._stopping.set()
-        LOCAL.faults.clear()
-        self._server.shutdown()
-        self._server.server_close()
-        for thread in self._threads:
-            thread.join()
         self._server = None
-        self._activation.__exit__(None, None, None)
+        self._undo.close()
 
     def __enter__(self) -> HealthOmicsServer:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    @staticmethod
+    def _run(undo: ExitStack, target: Callable[[], None], end: Callable[[], None]) -> None:
+        """Run something in a thread until it is told to end."""
+        thread = threading.Thread(target=target, daemon=True)
+        thread.start()
+        undo.callback(thread.join)
+        undo.callback(end)
 
     def _tick(self) -> None:
         while not self._stopping.wait(TICK_SECONDS):

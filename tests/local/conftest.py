@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +12,12 @@ import pytest
 from botocore.config import Config
 
 from airflow_healthomics.testing import Control, HealthOmicsServer, mock_healthomics
+from airflow_healthomics.testing.fixtures import (  # noqa: F401 - fixtures are found by their names
+    aws_environment,
+    healthomics,
+    healthomics_options,
+    healthomics_server,
+)
 
 ROLE = "arn:aws:iam::123456789012:role/omics"
 BUCKET = "outputs"
@@ -21,15 +26,9 @@ SESSION = boto3.Session()
 
 
 @pytest.fixture(autouse=True)
-def _aws_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _aws_environment(request: pytest.FixtureRequest) -> None:
     """Strip every AWS variable of the machine, and put false ones in their place."""
-    for name in list(os.environ):
-        if name.startswith("AWS_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    request.getfixturevalue("aws_environment")
 
 
 def aws(service: str, **more: Any) -> Any:

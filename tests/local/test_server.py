@@ -18,14 +18,8 @@ import boto3
 import pytest
 
 from airflow_healthomics.testing import Control, HealthOmicsServer, mock_healthomics
-from airflow_healthomics.testing import fixtures as published
 
 from .conftest import ROLE, aws
-
-healthomics_options = published.healthomics_options
-aws_environment = published.aws_environment
-healthomics = published.healthomics
-healthomics_server = published.healthomics_server
 
 
 def test_the_variables_are_all_that_a_client_needs(monkeypatch: pytest.MonkeyPatch) -> None:
