@@ -101,7 +101,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m dev.demo", description=main.__doc__)
     parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C")
     keep = parser.parse_args().keep
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     console = Console(soft_wrap=True)
     try:
         with HealthOmicsServer(**PACE) as server:

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -153,8 +154,10 @@ class LocalAirflow:
         try:
             for process in self._processes.values():
                 process.terminate()
-            for name in list(self._processes):
-                self.stop_process(name)
+            deadline = time.monotonic() + STOP_LIMIT
+            for process in self._processes.values():
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0, deadline - time.monotonic()))
         finally:
             # After an interrupt, too, nothing may be left.
             if self._guard is not None:
