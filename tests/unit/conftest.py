@@ -213,7 +213,7 @@ def context_of(ti: FakeTaskInstance, **more: Any) -> dict[str, Any]:
         "ti": ti,
         "task_instance": ti,
         "run_id": ti.run_id,
-        "dag_run": SimpleNamespace(run_id=ti.run_id, dag_id=ti.dag_id, start_date=START_DATE),
+        "dag_run": SimpleNamespace(run_id=ti.run_id, dag_id=ti.dag_id, start_date=START_DATE, conf={}),
         "params": {},
         **more,
     }
