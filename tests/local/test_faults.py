@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import botocore.session
@@ -26,6 +27,16 @@ ERRORS = {
     .operation_model("ListRuns")
     .error_shapes
 } | {"NotSupportedOperationException": 405}
+
+
+@contextmanager
+def background(control: Control, threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Make calls in other threads; a test that fails leaves none of them held."""
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            yield pool
+        finally:
+            control.clear_faults()
 
 
 @pytest.mark.parametrize(("code", "status"), sorted(ERRORS.items()))
@@ -134,7 +145,7 @@ def test_an_answer_can_be_late(control: Control, omics: Any) -> None:
     """A delayed call takes its time, and others do not wait for it."""
     control.delay("ListRuns", 0.3)
     began = time.monotonic()
-    with ThreadPoolExecutor(1) as pool:
+    with background(control, 1) as pool:
         late = pool.submit(omics.list_runs)
         omics.list_workflows()
         assert not late.done()
@@ -157,7 +168,7 @@ def test_a_held_call_waits_for_its_release(
 ) -> None:
     """A held call blocks before or after it took effect; other calls go on; then it is answered."""
     control.hold("StartRun", "gate", when=when)
-    with ThreadPoolExecutor(1) as pool:
+    with background(control, 1) as pool:
         held = pool.submit(start)
         control.wait_until_held("gate")
         assert len(omics.list_runs()["items"]) == runs
@@ -170,7 +181,7 @@ def test_a_held_call_waits_for_its_release(
 def test_several_calls_can_be_held(control: Control, omics: Any) -> None:
     """One name holds many calls and lets all go; after that nothing is held."""
     control.hold("ListRuns", "gate", times=None)
-    with ThreadPoolExecutor(5) as pool:
+    with background(control, 5) as pool:
         held = [pool.submit(aws("omics").list_runs) for _ in range(5)]
         control.wait_until_held("gate", count=5)
         assert control.release("gate") == 5
@@ -189,7 +200,7 @@ def test_a_cleared_fault_lets_go(control: Control, omics: Any) -> None:
     """Clearing the faults ends holds and delays."""
     control.hold("ListRuns", "gate")
     control.delay("ListWorkflows", 600)
-    with ThreadPoolExecutor(2) as pool:
+    with background(control, 2) as pool:
         calls = [pool.submit(omics.list_runs), pool.submit(omics.list_workflows)]
         control.wait_until_held("gate")
         control.wait_for_call("ListWorkflows", answered=False)
@@ -201,7 +212,7 @@ def test_a_cleared_fault_lets_go(control: Control, omics: Any) -> None:
 def test_a_second_start_meets_the_first_in_flight(control: Control, start: Start) -> None:
     """While a StartRun is processed, its request id conflicts and others do not; later it is a duplicate."""
     control.hold("StartRun", "gate")
-    with ThreadPoolExecutor(1) as pool:
+    with background(control, 1) as pool:
         held = pool.submit(start, requestId="one")
         control.wait_until_held("gate")
         assert error_of(start, requestId="one")[:2] == ("ConflictException", 409)
@@ -214,7 +225,7 @@ def test_a_second_start_meets_the_first_in_flight(control: Control, start: Start
 def test_the_conflict_in_flight_can_be_off(control: Control, start: Start) -> None:
     """With the option, whichever is processed first starts the run."""
     control.hold("StartRun", "gate")
-    with ThreadPoolExecutor(1) as pool:
+    with background(control, 1) as pool:
         held = pool.submit(start, requestId="one")
         control.wait_until_held("gate")
         run_id = start(requestId="one")["id"]

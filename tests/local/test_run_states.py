@@ -88,10 +88,10 @@ def test_a_server_moves_runs_without_being_asked(monkeypatch: pytest.MonkeyPatch
     with HealthOmicsServer(any_workflow=True, create_buckets=True, **pace) as server:
         for name, value in server.environ.items():
             monkeypatch.setenv(name, value)
-        start_run()
+        run_id = start_run()
         aws("s3").get_waiter("object_exists").wait(
             Bucket=BUCKET,
-            Key=f"{server.control.runs()[0]['id']}/logs/outputs.json",
+            Key=f"{run_id}/logs/outputs.json",
             WaiterConfig={"Delay": 1, "MaxAttempts": 30},
         )
 
