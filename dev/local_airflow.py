@@ -312,15 +312,27 @@ class LocalAirflow:
     def xcom(
         self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", *, map_index: int = -1
     ) -> Any:
-        """Return an XCom's value."""
+        """Return an XCom's value, as it is stored: deserialized by the API, a text of digits is a number."""
         path = _run_path(dag_id, run_id, "taskInstances", task_id, "xcomEntries", key)
-        return self.get(path, map_index=map_index, deserialize=True)["value"]
+        return self.get(path, map_index=map_index)["value"]
 
     def links(self, dag_id: str, run_id: str, task_id: str, *, map_index: int = -1) -> dict[str, str | None]:
         """Return the extra links of a task instance: URLs by name, None where there is none yet."""
         path = _run_path(dag_id, run_id, "taskInstances", task_id, "links")
         links: dict[str, str | None] = self.get(path, map_index=map_index)["extra_links"]
         return links
+
+    def wait_for_links(
+        self, dag_id: str, run_id: str, task_id: str, *, map_index: int = -1, limit: float = WAIT_LIMIT
+    ) -> dict[str, str]:
+        """Wait until all extra links of a task instance are there, and return them."""
+
+        def complete() -> dict[str, str] | None:
+            links = self.links(dag_id, run_id, task_id, map_index=map_index)
+            there = {name: url for name, url in links.items() if url}
+            return there if there.keys() == links.keys() else None
+
+        return self._until(complete, f"{dag_id}.{task_id} has all its links", limit)
 
     def task_log(
         self, dag_id: str, run_id: str, task_id: str, *, try_number: int | None = None, map_index: int = -1
