@@ -9,6 +9,7 @@ The errors of this package.
     └── HealthOmicsError
         ├── HealthOmicsRequestError      an argument breaks a rule; nothing was started (also a ValueError)
         ├── HealthOmicsApiError          AWS refuses a call for good: no permission, no such run
+        │   └── HealthOmicsRequestChangedError     the request ID stands for another request
         └── HealthOmicsRunFailedError    the run ended as FAILED, CANCELLED or DELETED; may be retried
             └── HealthOmicsRunFailedForGoodError   the same where Airflow must not retry
 
@@ -20,9 +21,12 @@ sensor raises only such errors, because Airflow applies ``soft_fail`` to them in
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+if TYPE_CHECKING:
+    from airflow_healthomics.diagnosis import Diagnosis
 
 
 class HealthOmicsError(AirflowException):
@@ -65,6 +69,30 @@ class HealthOmicsApiError(HealthOmicsError, AirflowFailException):
         return type(self), (str(self), self.code)
 
 
+class HealthOmicsRequestChangedError(HealthOmicsApiError):
+    """
+    A crashed try has used the request ID for another request, and no run of its name exists.
+
+    :param request_id: the request ID in question
+    :param has_changed: whether the request is known to differ from that of the crashed try
+    """
+
+    def __init__(self, request_id: str, has_changed: bool) -> None:
+        self.request_id = request_id
+        self.has_changed = has_changed
+        super().__init__(
+            f"StartRun keeps answering ConflictException for request ID {request_id}, and no run has its name. "
+            + ("The request has changed" if has_changed else "Perhaps the request has changed")
+            + " since a try that crashed: an edited DAG, or {{ ti.try_number }} or the like in a parameter. "
+            "Clear the task to start a run with a request ID of its own.",
+            "ConflictException",
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments, since the message is derived from them."""
+        return type(self), (self.request_id, self.has_changed)
+
+
 class HealthOmicsRunFailedError(HealthOmicsError):
     """
     A run ended without success.
@@ -75,6 +103,8 @@ class HealthOmicsRunFailedError(HealthOmicsError):
         https://docs.aws.amazon.com/omics/latest/dev/workflows-run-errors.html
     :param status_message: the service's text
     :param console_url: the run in the HealthOmics console
+    :param diagnosis: why it failed, as far as HealthOmics and its logs say
+    :param text: the whole message, if there is a diagnosis
     """
 
     def __init__(
@@ -84,12 +114,16 @@ class HealthOmicsRunFailedError(HealthOmicsError):
         failure_reason: str | None = None,
         status_message: str | None = None,
         console_url: str | None = None,
+        diagnosis: Diagnosis | None = None,
+        text: str | None = None,
     ) -> None:
         self.run_id = run_id
         self.status = status
         self.failure_reason = failure_reason
         self.status_message = status_message
         self.console_url = console_url
+        self.diagnosis = diagnosis
+        self.text = text
         lines = [
             f"HealthOmics run {run_id} ended as {status}" + (f": {failure_reason}" if failure_reason else "")
         ]
@@ -97,7 +131,7 @@ class HealthOmicsRunFailedError(HealthOmicsError):
             lines.append(status_message)
         if console_url:
             lines.append(f"See {console_url}")
-        super().__init__("\n".join(lines))
+        super().__init__(text or "\n".join(lines))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the arguments, since the message is derived from them."""
@@ -107,6 +141,8 @@ class HealthOmicsRunFailedError(HealthOmicsError):
             self.failure_reason,
             self.status_message,
             self.console_url,
+            self.diagnosis,
+            self.text,
         )
 
 

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -14,6 +15,10 @@ from airflow_healthomics.aws_errors import api_error, error_code, is_not_found, 
 from airflow_healthomics.exceptions import HealthOmicsApiError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.run_outcome import summarize_run
+
+#: Seconds in which GetRun may not find a run that StartRun has just answered with. AWS documents no such delay, so
+#: this is caution: a run is money, and "not found" would end the wait for it.
+NEW_RUN_GRACE: Final = 60
 
 
 class Log(Protocol):
@@ -36,11 +41,14 @@ class RunWatch:
     :param hook: hook of the task's connection
     :param run_id: HealthOmics run id
     :param uuid: uuid of the run, if known; else the first answer's
+    :param is_new: whether the run was started just now, so that GetRun may not find it yet
     :param log: the task's log
     :ivar run: what HealthOmics answered last
     """
 
-    def __init__(self, hook: HealthOmicsHook, run_id: str, *, uuid: str | None = None, log: Log) -> None:
+    def __init__(
+        self, hook: HealthOmicsHook, run_id: str, *, uuid: str | None = None, is_new: bool = False, log: Log
+    ) -> None:
         self.hook = hook
         self.run_id = run_id
         self.uuid = uuid
@@ -48,6 +56,7 @@ class RunWatch:
         self.run: Mapping[str, Any] | None = None
         self._status: str | None = None
         self._failing = False
+        self._may_be_invisible_until = time.monotonic() + (NEW_RUN_GRACE if is_new else 0)
 
     def poll(self) -> dict[str, Any] | None:
         """
@@ -78,6 +87,8 @@ class RunWatch:
         except ClientError as error:
             if not is_not_found(error):
                 raise
+            if time.monotonic() < self._may_be_invisible_until:
+                return {"id": self.run_id, "status": "PENDING"}
             return {
                 "id": self.run_id,
                 "status": "DELETED",
@@ -90,6 +101,7 @@ class RunWatch:
                 f"not {self.uuid}. The run was deleted and HealthOmics gave its id to another one."
             )
         self.uuid = run["uuid"]
+        self._may_be_invisible_until = 0.0
         return run
 
     def _note(self, status: str) -> None:

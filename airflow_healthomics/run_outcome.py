@@ -9,7 +9,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from airflow_healthomics import run_states
+from airflow_healthomics.diagnosis import describe_failure, diagnose
 from airflow_healthomics.exceptions import HealthOmicsRunFailedError, HealthOmicsRunFailedForGoodError
+from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.links import console_url
+from airflow_healthomics.polling import Log
 
 #: What a summary says of a run, by GetRun's names. Left out is what holds values of the user's, which do not
 #: belong into XCom: parameters, engineSettings, sessionPolicy, resourceDigests, tags.
@@ -56,25 +60,38 @@ def summarize_run(run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def raise_for_status(
-    summary: Mapping[str, Any], *, for_good: bool = False, console_url: str | None = None
+    summary: Mapping[str, Any],
+    *,
+    hook: HealthOmicsHook,
+    log_tail_lines: int,
+    log: Log,
+    for_good: bool | None = None,
 ) -> None:
     """
-    Raise unless the run succeeded.
+    Raise unless the run succeeded, with what can be found out about why it did not.
 
     :param summary: of a run in a terminal state
-    :param for_good: whether Airflow must not retry the task
-    :param console_url: the run in the HealthOmics console
+    :param hook: hook of the task's connection
+    :param log_tail_lines: last lines of the failed task's log to show; 0 fetches none
+    :param log: the task's log
+    :param for_good: whether Airflow must not retry the task; None leaves it to the reason of the failure
     :raises HealthOmicsRunFailedError: with the service's reason
     """
     if summary["status"] in run_states.SUCCEEDED:
         return
+    diagnosis = diagnose(hook, summary, log_tail_lines=log_tail_lines, log=log)
+    if for_good is None:
+        for_good = not diagnosis.retry
     error = HealthOmicsRunFailedForGoodError if for_good else HealthOmicsRunFailedError
+    url = console_url(summary["id"], hook)
     raise error(
         summary["id"],
         summary["status"],
         summary.get("failureReason"),
         summary.get("statusMessage"),
-        console_url,
+        url,
+        diagnosis,
+        describe_failure(summary, diagnosis, console_url=url),
     )
 
 

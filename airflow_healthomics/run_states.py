@@ -6,9 +6,12 @@ from __future__ import annotations
 
 from typing import Final
 
-#: On its way. STOPPING too: a run passes through it before COMPLETED, FAILED and CANCELLED alike.
+#: A run passes through it before COMPLETED, FAILED and CANCELLED alike.
 #: https://docs.aws.amazon.com/omics/latest/dev/monitoring-runs.html
-ACTIVE: Final = frozenset({"PENDING", "STARTING", "RUNNING", "STOPPING"})
+STOPPING: Final = "STOPPING"
+
+#: On its way.
+ACTIVE: Final = frozenset({"PENDING", "STARTING", "RUNNING", STOPPING})
 
 SUCCEEDED: Final = frozenset({"COMPLETED"})
 

@@ -1,26 +1,44 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""How an operator waits for its run: on the worker or in the triggerer, with the same end."""
+"""How a task waits for its run: on the worker or in the triggerer, with the same end."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+from botocore.exceptions import BotoCoreError, ClientError
+
+from airflow_healthomics.aws_errors import error_code
 from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.kill import CancelOnKillMixin
 from airflow_healthomics.polling import RunWatch
-from airflow_healthomics.triggers.run import HealthOmicsRunTrigger, ended_run
+from airflow_healthomics.triggers.run import HealthOmicsRunTrigger, ended_event, ended_run
 
 if TYPE_CHECKING:
     from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
     from airflow.providers.common.compat.sdk import Context
 
-    _Base = AwsBaseOperator[HealthOmicsHook]
+    class _Base(CancelOnKillMixin, AwsBaseOperator[HealthOmicsHook]):
+        hook: HealthOmicsHook  # type: ignore[assignment]
 else:
-    _Base = object
+    _Base = CancelOnKillMixin
 
 
-def run_trigger(task: Any, run_id: str, uuid: str | None, delay: float) -> HealthOmicsRunTrigger:
+def connection_of(task: Any) -> dict[str, Any]:
+    """Return the connection arguments of an operator or sensor, as a trigger takes them."""
+    return {
+        "aws_conn_id": task.aws_conn_id,
+        "region_name": task.region_name,
+        "verify": task.verify,
+        "botocore_config": task.botocore_config,
+    }
+
+
+def run_trigger(
+    task: Any, run_id: str, uuid: str | None, delay: float, *, is_new: bool = False
+) -> HealthOmicsRunTrigger:
     """
     Return the trigger that waits for a run with the connection of a task.
 
@@ -28,15 +46,15 @@ def run_trigger(task: Any, run_id: str, uuid: str | None, delay: float) -> Healt
     :param run_id: HealthOmics run id
     :param uuid: uuid of the run, if known
     :param delay: seconds between two polls
+    :param is_new: whether the run was started just now
     """
     return HealthOmicsRunTrigger(
         run_id=run_id,
         uuid=uuid,
         waiter_delay=delay,
-        aws_conn_id=task.aws_conn_id,
-        region_name=task.region_name,
-        verify=task.verify,
-        botocore_config=task.botocore_config,
+        is_new=is_new,
+        cancel_on_kill=task.cancel_on_kill,
+        **connection_of(task),
     )
 
 
@@ -50,29 +68,78 @@ class RunWaiterMixin(_Base):
     deferrable: bool
     waiter_delay: float
 
-    def wait_for_run(self, context: Context, run_id: str, uuid: str | None = None) -> Any:
-        """Wait, and return what :meth:`finish` makes of the run."""
-        watch = RunWatch(self.hook, run_id, uuid=uuid, log=self.log)
+    def wait_for_run(
+        self,
+        context: Context,
+        run_id: str,
+        uuid: str | None = None,
+        *,
+        is_new: bool = False,
+        then: str = "execute_complete",
+    ) -> Any:
+        """
+        Wait, and return what the method named by ``then`` makes of the trigger's event.
+
+        :param context: the task's context
+        :param run_id: HealthOmics run id
+        :param uuid: uuid of the run, if known
+        :param is_new: whether the run was started just now
+        :param then: method to go on with, in this process or in the one that the task resumes in
+        """
+        watch = RunWatch(self.hook, run_id, uuid=uuid, is_new=is_new, log=self.log)
         summary = watch.poll()
         if summary is None and self.deferrable:
             self.defer(
-                trigger=run_trigger(self, run_id, watch.uuid, self.waiter_delay),
-                method_name="execute_complete",
+                trigger=run_trigger(self, run_id, watch.uuid, self.waiter_delay, is_new=is_new),
+                method_name=then,
                 timeout=self.execution_timeout,
             )
-        while summary is None:
-            time.sleep(self.waiter_delay)
-            summary = watch.poll()
-        return self.finish(context, summary)
+        try:
+            while summary is None:
+                time.sleep(self.waiter_delay)
+                summary = watch.poll()
+        except AirflowTaskTimeout:
+            self.handle_timeout(context, run_id)
+            raise
+        return getattr(self, then)(context, ended_event(summary))
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
-        """Go on after a deferral."""
+        """Go on with a run that has ended."""
         return self.finish(context, ended_run(event))
 
     def finish(self, context: Context, summary: dict[str, Any]) -> Any:
         """
         Turn the end of the run into the end of the task.
 
+        :param context: the task's context
         :param summary: of the run, in a terminal state
         """
         raise NotImplementedError
+
+    def handle_timeout(self, context: Context, run_id: str) -> None:
+        """
+        Cancel the run when ``execution_timeout`` has ended the last try; else the next one reattaches.
+
+        :param context: the task's context
+        :param run_id: HealthOmics run id
+        """
+        if not self.cancel_on_kill:
+            return
+        if has_tries_left(context):
+            self.log.info("Run %s goes on; the next try waits for it", run_id)
+            return
+        self.log.info("Cancelling run %s, as the task has timed out and no try is left", run_id)
+        try:
+            self.hook.cancel_run(run_id)
+        except (ClientError, BotoCoreError) as error:
+            self.log.warning("Run %s could not be cancelled: %s", run_id, error_code(error))
+
+
+def has_tries_left(context: Context) -> bool:
+    """
+    Whether Airflow would try the task again.
+
+    :param context: the task's context
+    """
+    ti = context["ti"]
+    return bool(ti.try_number <= ti.max_tries)

@@ -5,5 +5,6 @@
 from __future__ import annotations
 
 from airflow_healthomics.triggers.run import HealthOmicsRunTrigger
+from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
 
-__all__ = ["HealthOmicsRunTrigger"]
+__all__ = ["HealthOmicsRunTrigger", "HealthOmicsStartTrigger"]

@@ -7,19 +7,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
-from asgiref.sync import sync_to_async
+from airflow.triggers.base import TriggerEvent
 
+from airflow_healthomics import run_states
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.polling import RunWatch
-
-#: Seconds between the start of the trigger and its event, at least. Airflow up to 3.3.2 fails a task whose
-#: trigger fires before the scheduler has seen the deferral (apache/airflow#67287, #71580).
-EARLIEST_EVENT: Final = 10.0
-
+from airflow_healthomics.triggers import base
+from airflow_healthomics.triggers.kill import cancel_if_over
 
 class RunEvent(StrEnum):
     """What the trigger has to say."""
@@ -28,7 +25,7 @@ class RunEvent(StrEnum):
     ERROR = "error"
 
 
-class HealthOmicsRunTrigger(BaseTrigger):
+class HealthOmicsRunTrigger(base.HealthOmicsTrigger):
     """
     Fire when a run has ended.
 
@@ -37,10 +34,9 @@ class HealthOmicsRunTrigger(BaseTrigger):
     :param run_id: HealthOmics run id
     :param uuid: uuid of the run, if known
     :param waiter_delay: seconds between two polls
-    :param aws_conn_id: Airflow connection for AWS
-    :param region_name: AWS region
-    :param verify: whether, or by which bundle, to verify TLS certificates
-    :param botocore_config: settings of the botocore client
+    :param is_new: whether the run was started just now
+    :param cancel_on_kill: whether the run is cancelled when the task is killed (Airflow 3.3 and later)
+    :param connection: aws_conn_id, region_name, verify and botocore_config
     """
 
     def __init__(
@@ -48,19 +44,16 @@ class HealthOmicsRunTrigger(BaseTrigger):
         run_id: str,
         uuid: str | None = None,
         waiter_delay: float = 60,
-        aws_conn_id: str | None = "aws_default",
-        region_name: str | None = None,
-        verify: bool | str | None = None,
-        botocore_config: dict[str, Any] | None = None,
+        is_new: bool = False,
+        cancel_on_kill: bool = False,
+        **connection: Any,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Airflow annotates it from 3.1 on only
+        super().__init__(**connection)
         self.run_id = run_id
         self.uuid = uuid
         self.waiter_delay = waiter_delay
-        self.aws_conn_id = aws_conn_id
-        self.region_name = region_name
-        self.verify = verify
-        self.botocore_config = botocore_config
+        self.is_new = is_new
+        self.cancel_on_kill = cancel_on_kill
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""
@@ -70,42 +63,54 @@ class HealthOmicsRunTrigger(BaseTrigger):
                 "run_id": self.run_id,
                 "uuid": self.uuid,
                 "waiter_delay": self.waiter_delay,
-                "aws_conn_id": self.aws_conn_id,
-                "region_name": self.region_name,
-                "verify": self.verify,
-                "botocore_config": self.botocore_config,
+                "is_new": self.is_new,
+                "cancel_on_kill": self.cancel_on_kill,
+                **self.connection,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll until the run has ended, or until HealthOmics refuses for good to say."""
-        earliest = asyncio.get_running_loop().time() + EARLIEST_EVENT
+        loop = asyncio.get_running_loop()
+        earliest = loop.time() + base.EARLIEST_EVENT
         try:
-            payload = {"event": RunEvent.ENDED.value, "run": await self._ended_run()}
+            payload = ended_event(await self._ended_run())
         except HealthOmicsError as error:
+            self.disconnect()
             payload = {
                 "event": RunEvent.ERROR.value,
                 "message": str(error),
                 "code": getattr(error, "code", ""),
             }
-        await asyncio.sleep(earliest - asyncio.get_running_loop().time())
+        await asyncio.sleep(earliest - loop.time())
         yield TriggerEvent(payload)
 
+    async def on_kill(self) -> None:
+        """Cancel the run, if the task is really over (Airflow 3.3 and later)."""
+        if self.cancel_on_kill:
+            cancel_if_over(self, self._cancel_run)
+
     async def _ended_run(self) -> dict[str, Any]:
-        hook = HealthOmicsHook(
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            config=self.botocore_config,
-        )
-        # Looking the connection up from a plain thread breaks the triggerer's channel on Airflow 3.0 to 3.2
-        # (apache/airflow#67380), so the client is made in asgiref's one thread; later calls need no
-        # connection.
-        await sync_to_async(lambda: hook.conn)()
-        watch = RunWatch(hook, self.run_id, uuid=self.uuid, log=self.log)
+        hook = await self.connect()
+        watch = RunWatch(hook, self.run_id, uuid=self.uuid, is_new=self.is_new, log=self.log)
         while (summary := await asyncio.to_thread(watch.poll)) is None:
             await asyncio.sleep(self.waiter_delay)
         return summary
+
+    def _cancel_run(self, hook: HealthOmicsHook) -> None:
+        run = hook.get_run(self.run_id)
+        if run["status"] in run_states.ACTIVE and self.uuid in (None, run["uuid"]):
+            hook.cancel_run(self.run_id)
+            self.log.info("The task was killed, so run %s is cancelled", self.run_id)
+
+
+def ended_event(summary: dict[str, Any]) -> dict[str, Any]:
+    """
+    Return the payload of the event that a run has ended.
+
+    :param summary: of the run
+    """
+    return {"event": RunEvent.ENDED.value, "run": summary}
 
 
 def ended_run(event: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -1,0 +1,202 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a task remembers of its run, from one try to the next."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from botocore.exceptions import ClientError
+
+from airflow_healthomics import run_states
+from airflow_healthomics.aws_errors import error_code
+from airflow_healthomics.hooks import HealthOmicsHook
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+#: Key of the record in the task state store.
+KEY: Final = "healthomics_run"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """
+    The run of a task instance, or the intention to start it.
+
+    :param request_id: request ID of the start
+    :param epoch: ``max_tries`` of the task instance when it was started, which a Clear raises
+    :param generation: number of runs of this epoch that were seen to have failed before
+    :param run_id: HealthOmics run id; None until StartRun has answered
+    :param uuid: uuid of the run
+    :param fingerprint: keyed digest of the request, ``{key}:{digest}``, which tells whether it has changed
+        and nothing else of it
+    """
+
+    request_id: str
+    epoch: int
+    generation: int = 0
+    run_id: str | None = None
+    uuid: str | None = None
+    fingerprint: str | None = None
+
+
+class RunRecords(Protocol):
+    """Where the record of a task instance is kept."""
+
+    def load(self) -> RunRecord | None:
+        """Return what an earlier try has left."""
+
+    def save(self, record: RunRecord) -> None:
+        """Keep the record; when this returns, no crash loses it."""
+
+
+class StoredRecords:
+    """
+    The record in Airflow's task state store (3.3 and later), which survives retries and clears.
+
+    :param store: ``context["task_state_store"]``
+    """
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def load(self) -> RunRecord | None:
+        """Return the stored record."""
+        value = self._store.get(KEY)
+        # A field of a later version of this package is left out, for the day of a downgrade.
+        known = {field.name for field in fields(RunRecord)}
+        return RunRecord(**{name: value[name] for name in known & value.keys()}) if value else None
+
+    def save(self, record: RunRecord) -> None:
+        """Store the record for as long as the DAG run exists."""
+        from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]  # a lazy import of 3.3
+
+        self._store.set(KEY, asdict(record), retention=NEVER_EXPIRE)
+
+
+class NamedRecords:
+    """
+    The record read off the runs themselves, for Airflow before 3.3, which remembers nothing from try to try.
+
+    A run's name is its request ID, which can be derived again.
+
+    :param hook: hook of the task's connection
+    :param request_id: request ID of a generation
+    :param epoch: ``max_tries`` of the task instance
+    :param is_first_try: whether no try came before, so that there is nothing to look for
+    :param log: the task's log
+    """
+
+    def __init__(
+        self,
+        hook: HealthOmicsHook,
+        request_id: Callable[[int], str],
+        epoch: int,
+        is_first_try: bool,
+        log: Any,
+    ) -> None:
+        self._hook = hook
+        self._request_id = request_id
+        self._epoch = epoch
+        self._is_first_try = is_first_try
+        self._log = log
+
+    def load(self) -> RunRecord | None:
+        """Return the record of the newest generation that has a run."""
+        record = None
+        while not self._is_first_try:
+            generation = 0 if record is None else record.generation + 1
+            run = self._find(self._request_id(generation))
+            if run is None:
+                break
+            record = RunRecord(
+                request_id=self._request_id(generation),
+                epoch=self._epoch,
+                generation=generation,
+                run_id=run["id"],
+                uuid=run.get("uuid"),
+            )
+            if run["status"] not in run_states.FAILED or record.request_id == self._request_id(
+                generation + 1
+            ):
+                break
+        return record
+
+    def save(self, record: RunRecord) -> None:
+        """Keep nothing: the run's name says it all."""
+
+    def _find(self, name: str) -> Mapping[str, Any] | None:
+        try:
+            return find_run(self._hook, name)
+        except ClientError as error:
+            self._log.warning(
+                "ListRuns failed with %s, so the run of an earlier try is found only if HealthOmics still "
+                "knows its request ID. The IAM policy should allow omics:ListRuns.",
+                error_code(error),
+            )
+            return None
+
+
+def run_records(
+    context: Context, hook: HealthOmicsHook, request_id: Callable[[int], str], epoch: int, log: Any
+) -> RunRecords:
+    """
+    Return where the record of this task instance is kept.
+
+    :param context: the task's context
+    :param hook: hook of the task's connection
+    :param request_id: request ID of a generation
+    :param epoch: ``max_tries`` of the task instance
+    :param log: the task's log
+    """
+    store = context.get("task_state_store")
+    if store is not None:
+        return StoredRecords(store)
+    return NamedRecords(hook, request_id, epoch, context["ti"].try_number <= 1, log)
+
+
+def find_run(hook: HealthOmicsHook, name: str) -> dict[str, Any] | None:
+    """
+    Return the run of that very name, by GetRun; an active one before an ended one, a later one before an
+    earlier.
+
+    :param hook: hook of the task's connection
+    :param name: name of the run, matched here too, since nobody documents how ListRuns matches it
+    """
+    runs = [run for run in hook.list_runs(name=name) if run.get("name") == name]
+    if not runs:
+        return None
+    newest = max(runs, key=lambda run: (run["status"] in run_states.ACTIVE, run["creationTime"]))
+    return hook.get_run(newest["id"])
+
+
+def fingerprint(request: Mapping[str, Any], key: str | None = None) -> str:
+    """
+    Return ``{key}:{digest}`` of a request, with a fresh key unless one is given.
+
+    :param request: a StartRun request
+    :param key: key of the fingerprint to compare with
+    """
+    key = key or secrets.token_hex(16)
+    text = json.dumps(request, sort_keys=True, separators=(",", ":"))
+    return f"{key}:{hmac.digest(key.encode(), text.encode(), hashlib.sha256).hex()}"
+
+
+def has_changed(record: RunRecord, request: Mapping[str, Any]) -> bool:
+    """
+    Whether a request is another one than that of the record.
+
+    :param record: record of the start
+    :param request: a StartRun request
+    """
+    if record.fingerprint is None:
+        return False
+    key, _, _ = record.fingerprint.partition(":")
+    return not hmac.compare_digest(fingerprint(request, key), record.fingerprint)

@@ -1,0 +1,108 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Waiting for a turn to call StartRun."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from airflow.providers.common.compat.sdk import conf
+from airflow.triggers.base import TriggerEvent
+
+from airflow_healthomics import run_states
+from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.run_record import find_run
+from airflow_healthomics.triggers import base
+from airflow_healthomics.triggers.kill import cancel_if_over
+
+
+class Turnstile:
+    """
+    Let one through at a time, at a steady rate.
+
+    :param rate: turns a second
+    """
+
+    def __init__(self, rate: float) -> None:
+        self._interval = 1 / rate
+        self._next = 0.0
+
+    def reserve(self, not_before: float) -> float:
+        """
+        Return the time of the next free turn, which is then taken.
+
+        :param not_before: earliest time, in seconds of the event loop's clock
+        """
+        turn = max(self._next, not_before)
+        self._next = turn + self._interval
+        return turn
+
+
+_turnstiles: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Turnstile]] = WeakKeyDictionary()
+
+
+class HealthOmicsStartTrigger(base.HealthOmicsTrigger):
+    """
+    Fire when it is this task's turn to repeat a StartRun that was throttled or unavailable.
+
+    The turns of a connection come at ``[healthomics] start_rate`` a second, one by default, as StartRun is
+    limited to by default. So no worker slot is held by waiting, and no worker is started in vain.
+
+    :param name: name of the run, to find it by if the task is killed and a lost answer has started it
+    :param turns: how often this start has waited for its turn, this time included
+    :param conflict_turns: how often of them on a ConflictException
+    :param cancel_on_kill: whether such a run is cancelled
+    :param connection: aws_conn_id, region_name, verify and botocore_config
+    """
+
+    def __init__(
+        self,
+        name: str,
+        turns: int = 1,
+        conflict_turns: int = 0,
+        cancel_on_kill: bool = True,
+        **connection: Any,
+    ) -> None:
+        super().__init__(**connection)
+        self.name = name
+        self.turns = turns
+        self.conflict_turns = conflict_turns
+        self.cancel_on_kill = cancel_on_kill
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments."""
+        return (
+            "airflow_healthomics.triggers.start.HealthOmicsStartTrigger",
+            {
+                "name": self.name,
+                "turns": self.turns,
+                "conflict_turns": self.conflict_turns,
+                "cancel_on_kill": self.cancel_on_kill,
+                **self.connection,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait for the turn."""
+        loop = asyncio.get_running_loop()
+        turn = self._turnstile(loop).reserve(loop.time() + base.EARLIEST_EVENT)
+        await asyncio.sleep(turn - loop.time())
+        yield TriggerEvent({"turns": self.turns, "conflict_turns": self.conflict_turns})
+
+    async def on_kill(self) -> None:
+        """Cancel the run that a lost answer may have started (Airflow 3.3 and later)."""
+        if self.cancel_on_kill:
+            cancel_if_over(self, self._cancel_run)
+
+    def _cancel_run(self, hook: HealthOmicsHook) -> None:
+        run = find_run(hook, self.name)
+        if run is not None and run["status"] in run_states.ACTIVE:
+            hook.cancel_run(run["id"])
+
+    def _turnstile(self, loop: asyncio.AbstractEventLoop) -> Turnstile:
+        of_loop = _turnstiles.setdefault(loop, {})
+        rate = conf.getfloat("healthomics", "start_rate", fallback=1.0)
+        return of_loop.setdefault(self.connection_key, Turnstile(rate))
