@@ -34,9 +34,9 @@ class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOpe
     Start a new HealthOmics run (``workflow_id``), or a duplicate of one (``run_id``).
 
     The request ID begins with the DAG-run ID and is the same for every try of the task instance, so that
-    HealthOmics starts the run only once. A new run gets the defaults of the connection's extra and of the hook
-    (:class:`~airflow_healthomics.hooks.HealthOmicsHook`); a duplicate inherits from its original all that is not
-    given here, except for ``role_arn`` and ``output_uri``, which StartRun wants again.
+    HealthOmics starts the run only once. A new run gets the defaults of the connection's extra and of the
+    hook (:class:`~airflow_healthomics.hooks.HealthOmicsHook`); a duplicate inherits from its original all
+    that is not given here, except for ``role_arn`` and ``output_uri``, which StartRun wants again.
 
     In ``parameters``, ``tags``, ``engine_settings``, ``priority`` and ``storage_capacity`` a template that is
     exactly one expression keeps the type of its value.
