@@ -81,6 +81,16 @@ def test_a_port_can_be_chosen_and_taken_again() -> None:
         assert again.endpoint_url == f"http://127.0.0.1:{port}"
 
 
+def test_stopping_lets_held_calls_go(healthomics_server: HealthOmicsServer) -> None:
+    """A call that is held when the server stops is answered and waits no longer."""
+    healthomics_server.control.hold("ListRuns", "gate")
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(aws("omics").list_runs)
+        healthomics_server.control.wait_until_held("gate")
+        healthomics_server.stop()
+        assert held.result(10)["items"] == []
+
+
 def test_calls_are_served_at_once(healthomics_server: HealthOmicsServer) -> None:
     """Fifty clients start runs at the same time; each gets its own, with an id of its own."""
     healthomics_server.control.set_options(any_workflow=True, manual=True)

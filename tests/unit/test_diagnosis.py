@@ -14,6 +14,7 @@ from typing import Any
 
 import boto3
 import pytest
+import requests
 from moto.core.exceptions import JsonRESTError
 from moto.logs.models import LogsBackend
 
@@ -160,7 +161,7 @@ def test_failed_tasks_decide_for_their_run(task_reasons: list[str | None], retry
 
 @pytest.mark.parametrize("reason", ["SERVICE_ERROR", "WORKFLOW_RUN_FAILED", "EXPORT_FAILED", None])
 def test_failed_tasks_decide_for_no_other_reason(reason: str | None) -> None:
-    """A task that failed may have been repeated by the engine, so only RUN_TASK_FAILED asks for its reason."""
+    """The engine may have repeated a failed task with success, so only RUN_TASK_FAILED asks for reasons."""
     assert remedy_for(reason, ["OUT_OF_MEMORY_ERROR", "SERVICE_ERROR"]) == remedy_for(reason)
 
 
@@ -362,9 +363,7 @@ def test_slow_answers_end_the_diagnosis(
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ValidationException", "InternalServerException"])
-@pytest.mark.parametrize(
-    ("operation", "tasks", "retry"), [("ListRunTasks", 0, True), ("GetRunTask", 2, True)]
-)
+@pytest.mark.parametrize(("operation", "tasks"), [("ListRunTasks", 0), ("GetRunTask", 2)])
 def test_a_refused_call_costs_a_line(
     omics: Control,
     failed: Callable[..., Any],
@@ -372,13 +371,12 @@ def test_a_refused_call_costs_a_line(
     operation: str,
     code: str,
     tasks: int,
-    retry: bool,
 ) -> None:
     """Without an answer the run counts as ambiguous, a log is found all the same, and one line says why."""
     summary = failed(tasks=[task("a", log=["oops"]), task("b", log=["oops"])], engine_log=["oops"])
     omics.inject_error(operation, code, times=None)
     found = look(summary, log)
-    assert (len(found.failed_tasks), found.retry, found.log_lines[-1]) == (tasks, retry, "oops")
+    assert (len(found.failed_tasks), found.retry, found.log_lines[-1]) == (tasks, True, "oops")
     (line,) = log.lines
     assert f"omics:{operation}" in line
     assert code in line
@@ -409,10 +407,26 @@ def test_a_lost_connection_costs_a_line(omics: Control, failed: Callable[..., An
     assert "omics:ListRunTasks, which failed with ConnectionClosedError" in line
 
 
-def test_a_run_that_is_gone_by_now_is_diagnosed(omics: Control, client: Any, log: Lines) -> None:
+def test_a_run_that_is_gone_by_now_is_diagnosed(omics: Control, log: Lines) -> None:
     """A run whose record was deleted meanwhile has its reason in the summary."""
     gone = {"id": "7654321", "status": "FAILED", "failureReason": "IMPORT_FAILED"}
     assert look(gone, log) == Diagnosis(*REMEDIES["IMPORT_FAILED"])
+
+
+def test_an_identity_provider_that_is_down_is_no_failure(
+    failed: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New credentials may take a call to others than AWS, whose errors are not botocore's."""
+    summary = failed(failure_reason="IMPORT_FAILED")
+    hook = HealthOmicsHook()
+    hook.get_conn()
+
+    def refuse(self: Any, deferrable: bool = False) -> Any:
+        raise requests.ConnectionError("no way to the identity provider")
+
+    monkeypatch.setattr(module.SessionFactory, "create_session", refuse)
+    assert diagnose(hook, summary, log_tail_lines=5, log=log) == Diagnosis(*REMEDIES["IMPORT_FAILED"])
+    assert ["omics:ListRunTasks" in line for line in log.lines] == [True, False]
 
 
 @pytest.fixture
@@ -428,21 +442,16 @@ def test_the_connection_carries_over_and_its_patience_does_not(
     log: Lines,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Both clients use the connection's endpoint, region and credentials; one that hangs is given up."""
+    """Both clients use the hook's endpoint and region; a call that hangs is given up soon."""
     connection(
         endpoint_url=server.endpoint_url,
-        region_name="eu-west-1",
+        region_name="us-west-2",
         config_kwargs={"read_timeout": 600, "retries": {"total_max_attempts": 100}},
     )
-    for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(name)
-    credentials = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
-    for name, value in credentials.items():
-        monkeypatch.setenv(name, value)
     monkeypatch.setattr(module, "READ_TIMEOUT", 0.3)
     control = server.control
     control.plan_run(status="FAILED", failure_reason="RUN_TASK_FAILED", engine_log=["from Ireland"])
-    hook = HealthOmicsHook()
+    hook = HealthOmicsHook(region_name="eu-west-1")
     run = hook.conn.start_run(roleArn=ROLE, outputUri=OUTPUT, workflowId=WORKFLOW, requestId="r")
     control.advance("FAILED")
     control.delay("ListRunTasks", 30, times=None)

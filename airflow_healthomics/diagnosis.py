@@ -1,0 +1,357 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Why a run failed, whether to try it again, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from time import monotonic
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+from airflow.providers.amazon.aws.hooks.base_aws import SessionFactory
+from botocore import xform_name
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from airflow_healthomics.aws_errors import error_code, is_not_found
+from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.links import LOG_GROUP
+from airflow_healthomics.polling import Log
+
+#: No call begins later than so many seconds after the first, since a diagnosis must not hold up the outcome.
+#: The last one may take another 2 * (2 + 5).
+MAX_SECONDS: Final = 15.0
+#: Seconds that one attempt of a call may take, at most twice (botocore's own: 60, 60 and three attempts).
+CONNECT_TIMEOUT: Final = 2.0
+READ_TIMEOUT: Final = 5.0
+MAX_ATTEMPTS: Final = 2
+#: Pages to turn until one is not empty; both lists may have empty pages that are not the last one.
+MAX_PAGES: Final = 3
+#: Tasks a page, the most that ListRunTasks gives.
+PAGE_SIZE: Final = 100
+#: Failed tasks to describe, a GetRunTask call each, of which an account has 10 a second.
+MAX_TASKS: Final = 5
+#: Lines of a log, and characters of a line or of a service's text: an exception is read by a person.
+MAX_LOG_LINES: Final = 50
+MAX_LINE: Final = 300
+MAX_TEXT: Final = 1_000
+
+#: OSError is what a connection's identity provider or token file ends with, outside botocore.
+_AWS_ERRORS: Final = (ClientError, BotoCoreError, OSError)
+
+
+class Remedy(NamedTuple):
+    """What to do about a failed run: whether another try may succeed, and the next step of a person."""
+
+    retry: bool
+    next_step: str
+
+
+#: The next step for every documented reason, by whether another try may succeed: after faults and shortages
+#: of the service, and after what says too little. The other reasons the same input meets again.
+#: https://docs.aws.amazon.com/omics/latest/dev/workflows-run-errors.html
+_NEXT_STEPS: Final = {
+    True: {
+        "SERVICE_ERROR": "Run it again; if that keeps failing, ask AWS Support.",
+        "INSTANCE_RESERVATION_FAILED": "Run it again later, or ask for other CPUs, GPUs or memory.",
+        "MODIFIED_INPUT_RESOURCE": "Run it again, and leave its inputs unchanged meanwhile.",
+        "RUN_TASK_FAILED": "Read the log of the failed task.",
+        "WORKFLOW_RUN_FAILED": "Read the engine log.",
+    },
+    False: {
+        "RUN_TIMED_OUT": "Make the run shorter, or raise the maximum duration of run group or account.",
+        "TASK_TIMED_OUT": "Raise the task's timeout in the workflow definition.",
+        "OUT_OF_MEMORY_ERROR": "Give the task more memory in the workflow definition.",
+        "FILE_SYSTEM_OUT_OF_SPACE": "Raise storage_capacity, or set storage_type to DYNAMIC.",
+        "ASSUME_ROLE_FAILED": "Allow omics.amazonaws.com in the trust policy of the role_arn.",
+        "ECR_PERMISSION_ERROR": "Allow omics.amazonaws.com to pull from the image's ECR repository.",
+        "CANNOT_START_CONTAINER_ERROR": "Repair the task's container image.",
+        "CANNOT_START_CONTAINER_SIZE_ERROR": "Make the task's container image smaller.",
+        "IMAGE_VERIFICATION_FAILURE": "Push the task's container image to ECR anew.",
+        "INVALID_ECR_IMAGE_URI": "Correct the URI of the task's container image.",
+        "IMPORT_FAILED": "Check that the inputs exist and that the role_arn may read them.",
+        "EXPORT_FAILED": "Check that the output bucket exists and that the role_arn may write to it.",
+        "INPUT_URI_NOT_FOUND": "Check that the input exists and that the role_arn may read it.",
+        "INVALID_URI_INPUT": "Correct the URI of the input.",
+        "INACTIVE_OMICS_STORAGE_RESOURCE": "Activate the read set, then clear the task.",
+        "INVALID_TASK_RESOURCE_VALUE": "Ask for CPUs, GPUs and memory that an instance type has.",
+        "UNSUPPORTED_INPUT_SIZE": "Give the run less input.",
+        "UNSUPPORTED_GPU_INSTANCE_TYPE": "Ask for a GPU that the region has.",
+        "WORKFLOW_VER_VALIDATION_FAILED": "Choose a Nextflow version that HealthOmics supports.",
+    },
+}
+
+#: The remedy for every documented reason.
+REMEDIES: Final[Mapping[str, Remedy]] = MappingProxyType(
+    {reason: Remedy(retry, step) for retry, steps in _NEXT_STEPS.items() for reason, step in steps.items()}
+)
+_NO_REASON: Final = Remedy(True, "Read the run log and the engine log.")
+_UNKNOWN_REASON: Final = Remedy(True, "Look the reason up in the user guide, and read the engine log.")
+_NOT_FAILED: Final[Mapping[str, Remedy]] = MappingProxyType(
+    {
+        "CANCELLED": Remedy(True, "Find out who cancelled the run; clear the task to start it again."),
+        "DELETED": Remedy(True, "Find out who deleted the run; clear the task to start it again."),
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedTask:
+    """
+    A task of a run that failed.
+
+    :param task_id: HealthOmics task id
+    :param name: name of the task in the workflow
+    :param failure_reason: the service's code; AWS documents no list of them. None if it could not be asked.
+    :param status_message: the service's text, shortened
+    """
+
+    task_id: str
+    name: str = ""
+    failure_reason: str | None = None
+    status_message: str = ""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """
+    What was found out about a run that did not succeed; plain values that pickle and become JSON.
+
+    :param retry: whether another try may succeed
+    :param next_step: what a person should do
+    :param failed_tasks: those that failed last, the last one first, up to :data:`MAX_TASKS`
+    :param failed_task_count: how many there are, counted up to :data:`PAGE_SIZE`
+    :param log_stream: the stream of the log lines, in the log group of HealthOmics
+    :param log_lines: the last lines of the last failed task's log, or of the engine's, shortened
+    """
+
+    retry: bool
+    next_step: str
+    failed_tasks: tuple[FailedTask, ...] = ()
+    failed_task_count: int = 0
+    log_stream: str | None = None
+    log_lines: tuple[str, ...] = ()
+
+
+def remedy_for(failure_reason: str | None, task_reasons: Sequence[str | None] = ()) -> Remedy:
+    """
+    Return what to do about a FAILED run.
+
+    RUN_TASK_FAILED says nothing by itself. Such a run is not retried if all its failed tasks have reasons
+    that they will meet again; with a mixture, the engine may have repeated one of them with success.
+
+    :param failure_reason: of the run, if there is one
+    :param task_reasons: of its failed tasks, None where unknown
+    """
+    if not failure_reason:
+        return _NO_REASON
+    remedy = REMEDIES.get(failure_reason, _UNKNOWN_REASON)
+    if failure_reason != "RUN_TASK_FAILED" or not task_reasons:
+        return remedy
+    # What a task's unknown reason calls for is what RUN_TASK_FAILED does.
+    remedies = [REMEDIES.get(reason or "", remedy) for reason in task_reasons]
+    hopeless = [each for each in remedies if not each.retry]
+    return Remedy(len(hopeless) < len(remedies), (hopeless or remedies)[0].next_step)
+
+
+def diagnose(
+    hook: HealthOmicsHook, summary: Mapping[str, Any], *, log_tail_lines: int, log: Log
+) -> Diagnosis:
+    """
+    Find out why a run did not succeed. Takes some seconds at most, and raises nothing that AWS answers.
+
+    Needs the permissions omics:ListRunTasks, omics:GetRunTask and logs:GetLogEvents; each one that is missing
+    costs a line in the log and what it would have told.
+
+    :param hook: its connection, region, endpoints and settings are used, with shorter timeouts
+    :param summary: of the run, in a terminal state
+    :param log_tail_lines: lines of CloudWatch logs to fetch, up to :data:`MAX_LOG_LINES`; 0 fetches none
+    :param log: the task's log
+    """
+    if remedy := _NOT_FAILED.get(summary["status"]):
+        return Diagnosis(*remedy)
+    run_id: str = summary["id"]
+    aws = _Inquiry(hook, run_id, log)
+    items = _list_failed_tasks(aws, run_id)
+    details = [aws.ask("omics:GetRunTask", id=run_id, taskId=item["taskId"]) for item in items[:MAX_TASKS]]
+    tasks = tuple(
+        FailedTask(
+            task_id=item["taskId"],
+            name=item.get("name", ""),
+            failure_reason=detail.get("failureReason"),
+            status_message=_shorten(detail.get("statusMessage", ""), MAX_LINE),
+        )
+        for item, detail in zip(items, details, strict=False)
+    )
+    streams = [detail.get("logStream", f"run/{run_id}/task/{tasks[0].task_id}") for detail in details[:1]]
+    streams.append(summary.get("logLocation", {}).get("engineLogStream", f"run/{run_id}/engine"))
+    log_stream, log_lines = _tail(
+        aws, streams, summary.get("creationTime"), min(log_tail_lines, MAX_LOG_LINES)
+    )
+    remedy = remedy_for(summary.get("failureReason"), [task.failure_reason for task in tasks])
+    return Diagnosis(
+        *remedy,
+        failed_tasks=tasks,
+        failed_task_count=len(items),
+        log_stream=log_stream,
+        log_lines=log_lines,
+    )
+
+
+def describe_failure(
+    summary: Mapping[str, Any], diagnosis: Diagnosis, *, console_url: str | None = None
+) -> str:
+    """
+    Return the few lines that tell a person what happened.
+
+    :param summary: of the run
+    :param diagnosis: of the run
+    :param console_url: the run in the HealthOmics console
+    """
+    reason = summary.get("failureReason")
+    lines = [
+        f"HealthOmics run {summary['id']} ended as {summary['status']}" + (f": {reason}" if reason else "")
+    ]
+    if message := _shorten(summary.get("statusMessage", ""), MAX_TEXT):
+        lines.append(message)
+    for task in diagnosis.failed_tasks:
+        says = ": ".join(filter(None, (task.failure_reason, task.status_message)))
+        lines.append(f"Failed task {task.name} ({task.task_id})" + (f": {says}" if says else ""))
+    if more := diagnosis.failed_task_count - len(diagnosis.failed_tasks):
+        least = "at least " if diagnosis.failed_task_count == PAGE_SIZE else ""
+        lines.append(f"... and {least}{more} more failed tasks")
+    if diagnosis.log_lines:
+        lines.append(f"Last lines of the log {diagnosis.log_stream}:")
+        lines += [f"    {line}" for line in diagnosis.log_lines]
+    if console_url:
+        lines.append(f"See {console_url}")
+    lines.append(f"Next step: {diagnosis.next_step}")
+    return "\n".join(lines)
+
+
+class _Inquiry:
+    """Calls that may fail: an error costs a line in the log, and what failed is not asked again."""
+
+    def __init__(self, hook: HealthOmicsHook, run_id: str, log: Log) -> None:
+        self._hook, self._run_id, self._log = hook, run_id, log
+        self._clients: dict[str, Any] = {}
+        self._failed: set[str] = set()
+        self._deadline = monotonic() + MAX_SECONDS
+        self._late = False
+
+    def ask(self, permission: str, **request: Any) -> Mapping[str, Any]:
+        """Return the answer, or an empty one; the permission, such as omics:GetRunTask, names the call."""
+        if permission in self._failed or self._is_late():
+            return {}
+        service, operation = permission.split(":")
+        try:
+            answer: dict[str, Any] = getattr(self._client(service), xform_name(operation))(**request)
+        except _AWS_ERRORS as error:
+            self._note(permission, error)
+            return {}
+        return answer
+
+    @cached_property
+    def _config(self) -> Config:
+        """The hook's settings, with little patience."""
+        ours = Config(
+            connect_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+            retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
+            # The hook has decided that by its endpoint.
+            inject_host_prefix=self._hook.conn_client_meta.config.inject_host_prefix,
+        )
+        return self._hook.config.merge(ours)
+
+    @cached_property
+    def _session(self) -> Any:
+        """
+        A session of the hook's connection.
+
+        A second hook would look the connection up again, which can fail in ways that are not AWS's.
+        """
+        hook = self._hook
+        return SessionFactory(hook.conn_config, hook.region_name, self._config).create_session()
+
+    def _client(self, service: str) -> Any:
+        if service not in self._clients:
+            url = self._hook.conn_config.get_service_endpoint_url(service)
+            self._clients[service] = self._session.client(
+                service, endpoint_url=url, config=self._config, verify=self._hook.verify
+            )
+        return self._clients[service]
+
+    def _is_late(self) -> bool:
+        if not self._late and monotonic() >= self._deadline:
+            self._late = True
+            self._log.warning("The diagnosis of run %s ends early, after %s s", self._run_id, MAX_SECONDS)
+        return self._late
+
+    def _note(self, permission: str, error: BaseException) -> None:
+        if is_not_found(error):
+            # A task that printed nothing has no log, while the engine may have one.
+            self._log.info("The diagnosis of run %s: %s finds nothing", self._run_id, permission)
+            return
+        self._failed.add(permission)
+        code = error_code(error)
+        advice = "; the IAM policy must allow it" if code.startswith("AccessDenied") else ""
+        self._log.warning(
+            "The diagnosis of run %s goes without %s, which failed with %s%s",
+            self._run_id,
+            permission,
+            code,
+            advice,
+        )
+
+
+def _list_failed_tasks(aws: _Inquiry, run_id: str) -> list[Mapping[str, Any]]:
+    """Return a page of failed tasks, the last one to stop first: the engine may have repeated others."""
+    request: dict[str, Any] = {"id": run_id, "status": "FAILED", "maxResults": PAGE_SIZE}
+    for _ in range(MAX_PAGES):
+        page = aws.ask("omics:ListRunTasks", **request)
+        if page.get("items"):
+            return sorted(page["items"], key=lambda item: str(item.get("stopTime", "")), reverse=True)
+        if not page.get("nextToken"):
+            break
+        request["startingToken"] = page["nextToken"]
+    return []
+
+
+def _tail(
+    aws: _Inquiry, streams: Sequence[str], created: str | None, count: int
+) -> tuple[str | None, tuple[str, ...]]:
+    """Return the last lines of the first log that has any since the run was created, and its name."""
+    if count <= 0 or not created:
+        return None, ()
+    for stream in streams:
+        stream = stream.rpartition(":log-stream:")[2]  # from an ARN
+        request = {
+            "logGroupName": LOG_GROUP,
+            "logStreamName": stream,
+            # The id of a deleted run is given to another one, whose log has the same name.
+            "startTime": int(datetime.fromisoformat(created).timestamp() * 1000),
+            "startFromHead": False,
+            "limit": count,
+        }
+        for _ in range(MAX_PAGES):
+            page = aws.ask("logs:GetLogEvents", **request)
+            lines = [line for event in page.get("events", ()) for line in event["message"].splitlines()]
+            if lines:
+                return stream, tuple(_shorten(line, MAX_LINE) for line in lines[-count:])
+            # "The returned tokens are never null": the same one again is the end.
+            if page.get("nextBackwardToken") in (None, request.get("nextToken")):
+                break
+            request["nextToken"] = page["nextBackwardToken"]
+    return None, ()
+
+
+def _shorten(text: str, limit: int) -> str:
+    """Return the text without its middle if it is too long: the beginning says what, the end says why."""
+    if len(text) <= limit:
+        return text
+    half = (limit - 5) // 2
+    return f"{text[:half]} ... {text[-half:]}"
