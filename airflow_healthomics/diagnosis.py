@@ -17,9 +17,11 @@ from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from airflow_healthomics import run_states
 from airflow_healthomics.aws_errors import error_code, is_not_found
+from airflow_healthomics.exceptions import HealthOmicsRunFailedError, HealthOmicsRunFailedForGoodError
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.links import LOG_GROUP
+from airflow_healthomics.links import LOG_GROUP, console_url
 from airflow_healthomics.polling import Log
 
 #: No call begins later than so many seconds after the first, since a diagnosis must not hold up the outcome.
@@ -231,6 +233,42 @@ def describe_failure(
         lines.append(f"See {console_url}")
     lines.append(f"Next step: {diagnosis.next_step}")
     return "\n".join(lines)
+
+
+def raise_for_status(
+    summary: Mapping[str, Any],
+    *,
+    hook: HealthOmicsHook,
+    log_tail_lines: int,
+    log: Log,
+    for_good: bool | None = None,
+) -> None:
+    """
+    Raise unless the run succeeded, with what can be found out about why it did not.
+
+    :param summary: of a run in a terminal state
+    :param hook: hook of the task's connection
+    :param log_tail_lines: last lines of the failed task's log to show; 0 fetches none
+    :param log: the task's log
+    :param for_good: whether Airflow must not retry the task; None leaves it to the reason of the failure
+    :raises HealthOmicsRunFailedError: with the service's reason
+    """
+    if summary["status"] in run_states.SUCCEEDED:
+        return
+    diagnosis = diagnose(hook, summary, log_tail_lines=log_tail_lines, log=log)
+    if for_good is None:
+        for_good = not diagnosis.retry
+    error = HealthOmicsRunFailedForGoodError if for_good else HealthOmicsRunFailedError
+    url = console_url(summary["id"], hook)
+    raise error(
+        summary["id"],
+        summary["status"],
+        summary.get("failureReason"),
+        summary.get("statusMessage"),
+        url,
+        diagnosis,
+        describe_failure(summary, diagnosis, console_url=url),
+    )
 
 
 class _Inquiry:

@@ -47,6 +47,7 @@ class HealthOmicsHook(AwsGenericHook[Any]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["client_type"] = "omics"
         super().__init__(*args, **kwargs)
+        self._sessions: dict[str | None, Any] = {}
 
     @cached_property
     def connection_defaults(self) -> Mapping[str, Any]:
@@ -202,6 +203,14 @@ class HealthOmicsHook(AwsGenericHook[Any]):
                 self.conn.get_workflow_version(workflowId=workflow_id, versionName=version_name, **scope)
             )
         return _body(self.conn.get_workflow(id=workflow_id, **scope))
+
+    def get_session(self, region_name: str | None = None, deferrable: bool = False) -> Any:
+        """Get the underlying boto3 session; one for all clients of the hook, which so share their credentials."""
+        if deferrable:
+            return super().get_session(region_name, deferrable)
+        if region_name not in self._sessions:
+            self._sessions[region_name] = super().get_session(region_name)
+        return self._sessions[region_name]
 
     def get_client_type(self, *args: Any, **kwargs: Any) -> Any:
         """Get the underlying boto3 client; a missing region is an error of ours."""

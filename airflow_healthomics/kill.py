@@ -13,9 +13,11 @@ from botocore.config import Config
 from airflow_healthomics.hooks import HealthOmicsHook
 
 if TYPE_CHECKING:
+    from airflow.providers.amazon.aws.utils.mixins import AwsBaseHookMixin
     from airflow.providers.common.compat.sdk import BaseOperator
 
-    _Base = BaseOperator
+    class _Base(BaseOperator, AwsBaseHookMixin[HealthOmicsHook]):
+        """What the mixin is mixed into."""
 else:
     _Base = object
 
@@ -27,13 +29,13 @@ class CancelOnKillMixin(_Base):
     """
     Cancel a run when its task is killed, for an operator or sensor with ``cancel_on_kill``.
 
-    Airflow calls ``on_kill`` inside a signal handler, where a call to the supervisor can deadlock, and so can a client
-    that the interrupted code is using. So :meth:`guard_run` makes a client of its own beforehand, and
+    Airflow calls ``on_kill`` inside a signal handler, where a call to the supervisor can deadlock, and so can
+    a client that the interrupted code is using. So :meth:`guard_run` makes a client of its own beforehand,
+    and
     :meth:`on_kill` needs nothing else.
     """
 
     cancel_on_kill: bool
-    hook: HealthOmicsHook
 
     _is_killed = False
     _cancel: Callable[[], Any] | None = None

@@ -14,10 +14,10 @@ from airflow_healthomics import run_states
 from airflow_healthomics.aws_errors import api_error, error_code, is_not_found, is_transient
 from airflow_healthomics.exceptions import HealthOmicsApiError
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.run_outcome import summarize_run
+from airflow_healthomics.run_summary import summarize_run
 
-#: Seconds in which GetRun may not find a run that StartRun has just answered with. AWS documents no such delay, so
-#: this is caution: a run is money, and "not found" would end the wait for it.
+#: Seconds in which GetRun may not find a run that StartRun has just answered with. AWS documents no such
+#: delay, so this is caution: a run is money, and "not found" would end the wait for it.
 NEW_RUN_GRACE: Final = 60
 
 

@@ -145,7 +145,13 @@ class NamedRecords:
 
 
 def run_records(
-    context: Context, hook: HealthOmicsHook, request_id: Callable[[int], str], epoch: int, log: Any
+    context: Context,
+    hook: HealthOmicsHook,
+    request_id: Callable[[int], str],
+    epoch: int,
+    *,
+    is_first_try: bool,
+    log: Any,
 ) -> RunRecords:
     """
     Return where the record of this task instance is kept.
@@ -154,12 +160,13 @@ def run_records(
     :param hook: hook of the task's connection
     :param request_id: request ID of a generation
     :param epoch: ``max_tries`` of the task instance
+    :param is_first_try: whether no try came before
     :param log: the task's log
     """
     store = context.get("task_state_store")
     if store is not None:
         return StoredRecords(store)
-    return NamedRecords(hook, request_id, epoch, context["ti"].try_number <= 1, log)
+    return NamedRecords(hook, request_id, epoch, is_first_try, log)
 
 
 def find_run(hook: HealthOmicsHook, name: str) -> dict[str, Any] | None:

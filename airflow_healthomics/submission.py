@@ -36,6 +36,9 @@ _ATTEMPTS: Final = 2
 MAX_CONFLICT_TURNS: Final = 3
 
 
+_CONFLICT: Final = "ConflictException"
+
+
 class Decision(StrEnum):
     """What a try does about the run of its task instance."""
 
@@ -85,11 +88,26 @@ def decide(record: RunRecord | None, epoch: int, status: str | None) -> Plan:
 
 
 class StartDelayedError(HealthOmicsError):
-    """StartRun is throttled or unavailable for now; the same request may be repeated at any time."""
+    """
+    StartRun is throttled or unavailable for now; the same request may be repeated at any time.
 
-    def __init__(self, code: str) -> None:
+    :param request_id: request ID of the start
+    :param code: the AWS error code, or the class of the connection's error
+    """
+
+    def __init__(self, request_id: str, code: str) -> None:
+        self.request_id = request_id
         self.code = code
-        super().__init__(f"StartRun is delayed: {code}")
+        super().__init__(f"StartRun of request {request_id} is delayed: {code}")
+
+    @property
+    def is_conflict(self) -> bool:
+        """Whether a duplicate of the request is in flight, or a request that differs has its ID."""
+        return self.code == _CONFLICT
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments, since the message is derived from them."""
+        return type(self), (self.request_id, self.code)
 
 
 @dataclass(frozen=True)
@@ -198,15 +216,15 @@ class Submission:
         try:
             run = self._call(request)
         except ClientError as error:
-            if error_code(error) == "ConflictException" and conflict_turns >= MAX_CONFLICT_TURNS:
+            if error_code(error) == _CONFLICT and conflict_turns >= MAX_CONFLICT_TURNS:
                 run = self._adopt(record, request, error)
             elif _may_pass(error):
-                raise StartDelayedError(error_code(error)) from error
+                raise StartDelayedError(request_id, error_code(error)) from error
             else:
                 raise api_error("StartRun", f"request {request_id}", error) from error
         except BotoCoreError as error:
             if is_transient(error):
-                raise StartDelayedError(error_code(error)) from error
+                raise StartDelayedError(request_id, error_code(error)) from error
             raise api_error("StartRun", f"request {request_id}", error) from error
         self.records.save(replace(record, run_id=run["id"], uuid=run["uuid"]))
         return {**run, "requestId": request_id}
@@ -232,4 +250,4 @@ class Submission:
 def _may_pass(error: BaseException) -> bool:
     # A ConflictException is a duplicate of the request in flight, which "typically resolves on its own":
     # https://docs.aws.amazon.com/omics/latest/dev/workflows-batch.html
-    return is_transient(error) or error_code(error) == "ConflictException"
+    return is_transient(error) or error_code(error) == _CONFLICT

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     class _Base(CancelOnKillMixin, AwsBaseOperator[HealthOmicsHook]):
-        hook: HealthOmicsHook  # type: ignore[assignment]
+        """What the mixin is mixed into."""
 else:
     _Base = CancelOnKillMixin
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
@@ -14,19 +15,26 @@ from airflow.providers.common.compat.sdk import conf
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.aws_errors import api_error, error_code, is_not_found, is_transient
+from airflow_healthomics.diagnosis import raise_for_status
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.links import RUN_LINKS, console_url, persist_links
+from airflow_healthomics.links import RUN_LINKS, persist_links
 from airflow_healthomics.params import workflow_parameter_problems
 from airflow_healthomics.polling import RunWatch
 from airflow_healthomics.request_id import TaskIdentity, derive_request_id
-from airflow_healthomics.run_outcome import raise_for_status
+from airflow_healthomics.run_record import RunRecords, run_records
 from airflow_healthomics.run_request import ARGUMENTS, checked_run_id
+from airflow_healthomics.submission import Decision, StartDelayedError, Submission
 from airflow_healthomics.templating import TypedTemplateMixin
-from airflow_healthomics.waiting import RunWaiterMixin
+from airflow_healthomics.triggers.run import ended_run
+from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
+from airflow_healthomics.waiting import RunWaiterMixin, connection_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+#: What Airflow resumes a task with whose deferral has timed out; a triggerer's fault has other words.
+_TRIGGER_TIMEOUT: Final = "Trigger timeout"
 
 
 class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOperator[HealthOmicsHook]):
@@ -34,9 +42,10 @@ class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOpe
     Start a new HealthOmics run (``workflow_id``), or a duplicate of one (``run_id``).
 
     The request ID begins with the DAG-run ID and is the same for every try of the task instance, so that
-    HealthOmics starts the run only once. A new run gets the defaults of the connection's extra and of the
-    hook (:class:`~airflow_healthomics.hooks.HealthOmicsHook`); a duplicate inherits from its original all
-    that is not given here, except for ``role_arn`` and ``output_uri``, which StartRun wants again.
+    HealthOmics starts the run only once: a retry goes on with the run of the try before, and starts a new one
+    only after that has failed. A new run gets the defaults of the connection's extra and of the hook
+    (:class:`~airflow_healthomics.hooks.HealthOmicsHook`); a duplicate inherits from its original all that is
+    not given here, except for ``role_arn`` and ``output_uri``, which StartRun wants again.
 
     In ``parameters``, ``tags``, ``engine_settings``, ``priority`` and ``storage_capacity`` a template that is
     exactly one expression keeps the type of its value.
@@ -82,6 +91,12 @@ class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOpe
     :param wait_for_completion: whether to wait for the run to end, and to fail unless it is COMPLETED
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
     :param waiter_delay: seconds between two polls
+    :param cancel_on_kill: whether the run is cancelled when the task is killed, cleared, or out of time and
+        tries
+    :param retry_user_errors: whether a run that failed for a reason which the same input meets again, such as
+        OUT_OF_MEMORY_ERROR, is retried all the same
+    :param log_tail_lines: last lines of the failed task's log to show when the run has failed, 0 to 50; 0
+        shows none
     :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
         (templated)
     :param region_name: AWS region; the connection's by default (templated)
@@ -89,6 +104,7 @@ class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOpe
     :param botocore_config: settings of the botocore client
     :raises HealthOmicsRequestError: before anything is sent, if arguments break the API's rules
     :raises HealthOmicsRunFailedError: if the run that is waited for does not end as COMPLETED
+    :raises HealthOmicsApiError: if StartRun or GetRun is refused for good
     """
 
     aws_hook_class = HealthOmicsHook
@@ -134,6 +150,9 @@ class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOpe
         wait_for_completion: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         waiter_delay: float = 60,
+        cancel_on_kill: bool = True,
+        retry_user_errors: bool = False,
+        log_tail_lines: int = 20,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -166,45 +185,115 @@ class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOpe
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         self.waiter_delay = waiter_delay
+        self.cancel_on_kill = cancel_on_kill
+        self.retry_user_errors = retry_user_errors
+        self.log_tail_lines = log_tail_lines
 
-    def execute(self, context: Context) -> str:
-        """Start the run, and wait for it if asked to."""
-        request = self._build_request(context)
-        if self.validate_parameters:
-            self._check_parameter_names(request)
-        run = self._start_run(request)
-        self.log.info(
-            "HealthOmics run %s is %s, request ID %s", run["id"], run["status"], request["requestId"]
-        )
-        persist_links(context, self.hook, run)
-        if self.do_xcom_push:
-            value = {key: run[key] for key in ("id", "arn", "uuid", "runOutputUri") if key in run}
-            context["ti"].xcom_push(key="run", value=value | {"requestId": request["requestId"]})
-        if self.wait_for_completion:
-            self.wait_for_run(context, run["id"], run["uuid"])
-        return str(run["id"])
+    def execute(self, context: Context) -> Any:
+        """Start the run, or find the one that an earlier try has started, and wait for it if asked to."""
+        return self._submit(context)
+
+    def start_in_turn(self, context: Context, event: dict[str, Any]) -> Any:
+        """Repeat a StartRun that was throttled or unavailable, now that it is this task's turn."""
+        return self._submit(context, event["turns"], event["conflict_turns"])
+
+    def submit_again(self, context: Context, event: dict[str, Any] | None = None) -> Any:
+        """Decide anew, now that the run of an earlier try has stopped."""
+        ended_run(event)
+        return self._submit(context)
 
     def finish(self, context: Context, summary: dict[str, Any]) -> str:
         """Return the run id, or raise unless the run is COMPLETED."""
         if self.do_xcom_push:
             context["ti"].xcom_push(key="summary", value=summary)
-        raise_for_status(summary, console_url=console_url(summary["id"], self.hook))
+        raise_for_status(
+            summary,
+            hook=self.hook,
+            log_tail_lines=self.log_tail_lines,
+            log=self.log,
+            for_good=False if self.retry_user_errors else None,
+        )
         return str(summary["id"])
 
-    def _build_request(self, context: Context) -> dict[str, Any]:
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume; a deferral that has timed out comes back here without its event."""
+        if next_method == "__fail__" and (next_kwargs or {}).get("error") == _TRIGGER_TIMEOUT:
+            record = self._records(context, is_first_try=False).load()
+            if record and record.run_id:
+                self.handle_timeout(context, record.run_id)
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def _submit(self, context: Context, turns: int = 0, conflict_turns: int = 0) -> Any:
+        submission = Submission(
+            hook=self.hook,
+            records=self._records(context, is_first_try=context["ti"].try_number <= 1),
+            epoch=self._epoch(context),
+            request_id=partial(self._request_id, context),
+            build_request=self._build_request,
+            start_run=self._start_run,
+            cancels_superseded=self.cancel_on_kill,
+            log=self.log,
+        )
+        try:
+            decision, run = submission.submit(conflict_turns)
+        except StartDelayedError as delay:
+            self.log.info("StartRun is delayed by %s; waiting for a turn in the triggerer", delay.code)
+            self.defer(
+                trigger=HealthOmicsStartTrigger(
+                    name=delay.request_id,
+                    turns=turns + 1,
+                    conflict_turns=conflict_turns + delay.is_conflict,
+                    cancel_on_kill=self.cancel_on_kill,
+                    **connection_of(self),
+                ),
+                method_name="start_in_turn",
+                timeout=self.execution_timeout,
+            )
+        self._publish(context, run)
+        if decision is Decision.WAIT_OUT:
+            return self.wait_for_run(context, run["id"], run["uuid"], then="submit_again")
+        if self.wait_for_completion:
+            is_new = decision in (Decision.START, Decision.REPEAT)
+            return self.wait_for_run(context, run["id"], run["uuid"], is_new=is_new)
+        return str(run["id"])
+
+    def _publish(self, context: Context, run: Mapping[str, Any]) -> None:
+        self.log.info("HealthOmics run %s, request ID %s", run["id"], run["requestId"])
+        persist_links(context, self.hook, run)
+        if self.do_xcom_push:
+            fields = ("id", "arn", "uuid", "runOutputUri", "requestId")
+            context["ti"].xcom_push(key="run", value={key: run[key] for key in fields if key in run})
+
+    def _records(self, context: Context, *, is_first_try: bool) -> RunRecords:
+        return run_records(
+            context,
+            self.hook,
+            partial(self._request_id, context),
+            self._epoch(context),
+            is_first_try=is_first_try,
+            log=self.log,
+        )
+
+    def _epoch(self, context: Context) -> int:
+        # A request ID of the DAG author's own stands for one run, whatever is cleared.
+        return 0 if self.request_id else int(context["ti"].max_tries)
+
+    def _request_id(self, context: Context, generation: int) -> str:
+        return str(self.request_id or derive_request_id(_task_identity(context), generation))
+
+    def _build_request(self, request_id: str) -> dict[str, Any]:
         arguments = {name: getattr(self, name) for name in ARGUMENTS}
-        arguments["request_id"] = self.request_id or derive_request_id(_task_identity(context))
+        arguments["request_id"] = request_id
         # The same by default, so that ListRuns can find the run of a request.
-        arguments["name"] = self.name or arguments["request_id"]
-        return self.hook.build_start_run_request(**arguments)
+        arguments["name"] = self.name or request_id
+        request = self.hook.build_start_run_request(**arguments)
+        if self.validate_parameters:
+            self._check_parameter_names(request)
+        return request
 
     def _start_run(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        try:
-            run: dict[str, Any] = self.hook.conn.start_run(**request)
-        except (ClientError, BotoCoreError) as error:
-            if is_transient(error) or error_code(error) == "ConflictException":
-                raise  # the next try repeats the request ID
-            raise api_error("StartRun", f"request {request['requestId']}", error) from error
+        run: dict[str, Any] = self.hook.conn.start_run(**request)
+        self.guard_run(run["id"])
         return run
 
     def _check_parameter_names(self, request: Mapping[str, Any]) -> None:
@@ -263,6 +352,8 @@ class HealthOmicsCancelRunOperator(RunWaiterMixin, AwsBaseOperator[HealthOmicsHo
     template_fields: Sequence[str] = aws_template_fields("run_id")
     operator_extra_links = RUN_LINKS
     ui_color = "#f6e2c8"
+    #: Nothing is left to cancel when this task is killed.
+    cancel_on_kill = False
 
     def __init__(
         self,

@@ -20,10 +20,11 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_healthomics.diagnosis import raise_for_status
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.links import RUN_LINKS, console_url, persist_links
+from airflow_healthomics.kill import CancelOnKillMixin
+from airflow_healthomics.links import RUN_LINKS, persist_links
 from airflow_healthomics.polling import RunWatch
-from airflow_healthomics.run_outcome import raise_for_status
 from airflow_healthomics.run_request import checked_run_id
 from airflow_healthomics.triggers.run import ended_run
 from airflow_healthomics.waiting import run_trigger
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class HealthOmicsRunSensor(AwsBaseSensor[HealthOmicsHook]):
+class HealthOmicsRunSensor(CancelOnKillMixin, AwsBaseSensor[HealthOmicsHook]):
     """
     Wait until a HealthOmics run is COMPLETED.
 
@@ -52,6 +53,10 @@ class HealthOmicsRunSensor(AwsBaseSensor[HealthOmicsHook]):
     :param poke_interval: seconds between two polls, in every mode
     :param timeout: seconds until the wait ends as an AirflowSensorTimeout
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
+    :param cancel_on_kill: whether the run is cancelled when this task is killed; the task that started it
+        does so by itself
+    :param log_tail_lines: last lines of the failed task's log to show when the run has failed, 0 to 50; 0
+        shows none
     :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
         (templated)
     :param region_name: AWS region; the connection's by default (templated)
@@ -71,11 +76,15 @@ class HealthOmicsRunSensor(AwsBaseSensor[HealthOmicsHook]):
         *,
         run_id: str,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        cancel_on_kill: bool = False,
+        log_tail_lines: int = 20,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.run_id = run_id
         self.deferrable = deferrable
+        self.cancel_on_kill = cancel_on_kill
+        self.log_tail_lines = log_tail_lines
 
     def execute(self, context: Context) -> Any:
         """Wait on the worker, or ask once and go on in the triggerer."""
@@ -98,6 +107,7 @@ class HealthOmicsRunSensor(AwsBaseSensor[HealthOmicsHook]):
         summary = self._watch.poll()
         if is_first and self._watch.run is not None:
             persist_links(context, self.hook, self._watch.run)
+            self.guard_run(self._watch.run_id)
         if summary is None:
             return False
         return PokeReturnValue(is_done=True, xcom_value=self._finish(summary))
@@ -116,7 +126,9 @@ class HealthOmicsRunSensor(AwsBaseSensor[HealthOmicsHook]):
         return RunWatch(self.hook, checked_run_id("GetRun", self.run_id), log=self.log)
 
     def _finish(self, summary: dict[str, Any]) -> dict[str, Any]:
-        raise_for_status(summary, for_good=True, console_url=console_url(summary["id"], self.hook))
+        raise_for_status(
+            summary, hook=self.hook, log_tail_lines=self.log_tail_lines, log=self.log, for_good=True
+        )
         return summary
 
     @contextmanager

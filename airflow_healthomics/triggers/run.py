@@ -18,6 +18,7 @@ from airflow_healthomics.polling import RunWatch
 from airflow_healthomics.triggers import base
 from airflow_healthomics.triggers.kill import cancel_if_over
 
+
 class RunEvent(StrEnum):
     """What the trigger has to say."""
 
