@@ -81,7 +81,7 @@ class HealthOmicsRequestChangedError(HealthOmicsApiError):
         self.request_id = request_id
         self.has_changed = has_changed
         super().__init__(
-            f"StartRun always answers ConflictException for request ID {request_id}, and no run has that name. "
+            f"StartRun always answers ConflictException for request ID {request_id}, and no run bears it. "
             + ("The request has changed" if has_changed else "Perhaps the request has changed")
             + " since a try that crashed: an edited DAG, or {{ ti.try_number }} or the like in a parameter. "
             "Clear the task to start a run with a request ID of its own.",

@@ -205,7 +205,7 @@ class HealthOmicsHook(AwsGenericHook[Any]):
         return _body(self.conn.get_workflow(id=workflow_id, **scope))
 
     def get_session(self, region_name: str | None = None, deferrable: bool = False) -> Any:
-        """Get the underlying boto3 session; one for all clients of the hook, which so share their credentials."""
+        """Get the underlying boto3 session, the same for all clients, so that they share credentials."""
         if deferrable:
             return super().get_session(region_name, deferrable)
         if region_name not in self._sessions:
