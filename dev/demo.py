@@ -221,13 +221,13 @@ def show_links(links: Mapping[str, str | None], console: Console) -> None:
 
 
 def show_failure(airflow: LocalAirflow, run_id: str, console: Console) -> None:
-    """Show the logs of the tasks that failed, and of Airflow's processes."""
+    """Show the logs of Airflow's processes, and of the tasks that failed."""
+    console.print(airflow.log_tails(), markup=False, highlight=False)
     for task in airflow.task_instances(DAG_ID, run_id):
         if task["state"] == "failed":
             log = airflow.task_log(DAG_ID, run_id, task["task_id"])
             console.print(f"\nTask {task['task_id']} failed:", style="red")
             console.print(*log.splitlines()[-30:], sep="\n", markup=False, highlight=False)
-    console.print(airflow.log_tails(), markup=False, highlight=False)
 
 
 def wait_for_ctrl_c(airflow: LocalAirflow, server: HealthOmicsServer, console: Console) -> None:

@@ -209,12 +209,14 @@ class LocalAirflow:
         """
         Run a command of ``airflow`` and return its standard output.
 
-        :raises LocalAirflowError: if it fails
+        :raises LocalAirflowError: if it fails, or does not end
         """
         with tempfile.TemporaryFile() as output, self._log_path("cli").open("ab") as log:
             process = self._spawn(arguments, output, log)
             try:
-                code = process.wait()
+                code: int | str = process.wait(START_LIMIT)
+            except subprocess.TimeoutExpired:
+                code = f"nothing in {START_LIMIT} seconds"
             finally:
                 self._kill(process)
             output.seek(0)
@@ -383,6 +385,8 @@ class LocalAirflow:
             "logging": {
                 "base_log_folder": self.home / "logs",
                 "colored_console_log": False,
+                # A line for each request would bury the rest.
+                "namespace_levels": "http.access=WARNING",
                 # The API server asks there for the log of an unfinished task, besides reading the file.
                 # Nobody may listen, least of all another Airflow at the default port.
                 "trigger_log_server_port": _NOBODYS_PORT,
