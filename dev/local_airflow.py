@@ -237,10 +237,12 @@ class LocalAirflow:
 
     # --- REST ---
 
-    def trigger_dag(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
+    def trigger_dag(
+        self, dag_id: str, conf: Mapping[str, Any] | None = None, *, run_id: str | None = None
+    ) -> str:
         """Trigger a DAG, once it is there, and return the id of the DAG run."""
         self._until(lambda: self._has_dag(dag_id), f"DAG {dag_id} is parsed", WAIT_LIMIT)
-        run_id = f"manual__{datetime.now(UTC).isoformat()}"
+        run_id = run_id or f"manual__{datetime.now(UTC).isoformat()}"
         body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf or {})}
         # With an id of ours a request that is repeated after an error of SQLite's starts no second run.
         response = self._request("POST", f"dags/{dag_id}/dagRuns", json=body)
@@ -257,6 +259,23 @@ class LocalAirflow:
         """Return the task instances of a DAG run."""
         found: list[dict[str, Any]] = self.get(_run_path(dag_id, run_id, "taskInstances"))["task_instances"]
         return found
+
+    def mark_dag_run(self, dag_id: str, run_id: str, state: str) -> None:
+        """Set a DAG run to success or failed, as a person does."""
+        self.send("PATCH", _run_path(dag_id, run_id), {"state": state})
+
+    def delete_dag_run(self, dag_id: str, run_id: str) -> None:
+        """Delete a DAG run, which Airflow allows once it has ended."""
+        self.send("DELETE", _run_path(dag_id, run_id))
+
+    def mark_task(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
+        """Set a task instance to success, failed or skipped, as a person does."""
+        self.send("PATCH", _run_path(dag_id, run_id, "taskInstances", task_id), {"new_state": state})
+
+    def clear_task(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Clear a task instance, so that it runs again."""
+        body = {"dry_run": False, "only_failed": False, "dag_run_id": run_id, "task_ids": [task_id]}
+        self.send("POST", f"dags/{dag_id}/clearTaskInstances", body)
 
     def task_instance(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, Any]:
         """Return a task instance."""
@@ -354,6 +373,26 @@ class LocalAirflow:
         :param query: its query parameters
         """
         return self._checked(self._request("GET", path, params=query)).json()
+
+    def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> None:
+        """
+        Change something by the REST API.
+
+        :param method: POST, PATCH or DELETE
+        :param path: below ``/api/v2/``
+        :param body: sent as JSON
+        """
+        self._checked(self._request(method, path, json=body))
+
+    def wait_until(self, probe: Callable[[], T | None], what: str, limit: float = WAIT_LIMIT) -> T:
+        """
+        Wait until an answer is true, and return it.
+
+        :param probe: gives the answer
+        :param what: what the answer means, for the error
+        :raises LocalAirflowError: if it is not in time, or if a process of Airflow has died
+        """
+        return self._until(probe, what, limit)
 
     # --- inside ---
 

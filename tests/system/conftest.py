@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -52,11 +51,20 @@ def omics(server: HealthOmicsServer) -> Any:
 
 
 @pytest.fixture(scope="module")
-def airflow(server: HealthOmicsServer, request: pytest.FixtureRequest) -> Iterator[LocalAirflow]:
-    """Run Airflow with the DAGs beside the tests."""
+def airflow_settings() -> dict[str, str]:
+    """Variables of Airflow's processes; a module overrides it to set its own."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def airflow(
+    server: HealthOmicsServer, airflow_settings: dict[str, str], request: pytest.FixtureRequest
+) -> Iterator[LocalAirflow]:
+    """Run Airflow with the DAGs beside the tests; those of test_x.py that need many are in dags_x."""
+    folder = request.path.parent / request.path.stem.replace("test_", "dags_", 1)
     airflow = LocalAirflow(
-        Path(__file__).parent / "dags",
-        environment=server.environ,
+        folder if folder.exists() else request.path.parent / "dags",
+        environment={**server.environ, **airflow_settings},
         connections={"aws_default": CONNECTION},
     )
     with airflow:

@@ -1,0 +1,88 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The DAGs of the crash tests: one for each point at which a task's process is killed, with Airflow's task state
+store and without it.
+
+The runs have the tag ``dag``, by which the test holds the calls of one of them.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_healthomics.operators import HealthOmicsStartRunOperator
+
+POINTS = (
+    "before_record",
+    "before_start_lost",
+    "before_start_late",
+    "before_start_in_flight",
+    "after_start",
+    "before_run_id",
+    "before_deferral",
+    "after_resume",
+)
+
+
+class Task(HealthOmicsStartRunOperator):
+    """Makes two more calls, which the test can hold: after StartRun has answered, and after the resume."""
+
+    def _start_run(self, request: Any) -> dict[str, Any]:
+        run = super()._start_run(request)
+        self._call("started")
+        return run
+
+    def finish(self, context: Any, summary: dict[str, Any]) -> str:
+        """Call, then finish."""
+        self._call("resumed")
+        return super().finish(context, summary)
+
+    def _call(self, point: str) -> None:
+        self.hook.conn.list_runs(name=f"{self.dag_id} {point}")
+
+
+class TaskWithoutStore(Task):
+    """Has no task state store, as before Airflow 3.3."""
+
+    def execute(self, context: Any) -> Any:
+        """Take the store away, then execute."""
+        context.pop("task_state_store")
+        return super().execute(context)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
+        """Take the store away, then resume."""
+        context.pop("task_state_store")
+        return super().resume_execution(next_method, next_kwargs, context)
+
+
+def make_dag(dag_id: str, operator: type[HealthOmicsStartRunOperator], **arguments: Any) -> DAG:
+    """Return a DAG of one task that starts a run and waits for it in the triggerer."""
+    with DAG(dag_id, schedule=None) as dag:
+        operator(
+            task_id="run",
+            tags={"dag": dag_id},
+            wait_for_completion=True,
+            deferrable=True,
+            waiter_delay=1,
+            retries=2,
+            retry_delay=timedelta(seconds=1),
+            # A call that is held must not be repeated by botocore.
+            botocore_config={"read_timeout": 600},
+            **arguments,
+        )
+    return dag
+
+
+for point in POINTS:
+    for suffix, operator, workflow_id in (("", Task, "1"), ("_without_store", TaskWithoutStore, "2")):
+        dag_id = f"crash_{point}{suffix}"
+        globals()[dag_id] = make_dag(
+            dag_id, operator, workflow_id=workflow_id, validate_parameters=point == "before_record"
+        )
+
+for name in ("crash_triggerer", "crash_scheduler"):
+    globals()[name] = make_dag(name, Task, workflow_id="3")
