@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -58,7 +59,7 @@ _NOBODYS_PORT: Final = 1
 _INHERITED: Final = ("PATH", "LANG", "LC_ALL", "TMPDIR", "TZ", "USER", "LOGNAME")
 
 _LOCAL_SETTINGS: Final = '''\
-"""Let the tasks of this provider poll often, and keep host names out of it."""
+"""Let the tasks of this provider poll often, keep host names out of it, and be patient."""
 
 
 def task_policy(task):
@@ -74,6 +75,10 @@ def task_policy(task):
 
 def hostname():
     return "127.0.0.1"
+
+
+# SQLite's own is 5 seconds, after which the scheduler ends with "database is locked".
+CONNECT_ARGS = {{"timeout": 60}}
 '''
 
 
@@ -95,6 +100,9 @@ class LocalAirflow:
     :param poll_seconds: ``waiter_delay`` and ``poke_interval`` of every task of this provider, without a
         change of the DAGs
     :param parallelism: how many tasks the LocalExecutor runs at once
+    :param separate_execution_api: whether the tasks have an API server of their own. With one for all, a
+        change by REST waits for SQLite's lock on the event loop (Airflow's action_logging), and so do the
+        tasks' requests, one of which has the lock: both give up in the end.
     :param say: is told what is being done
     :ivar home: AIRFLOW_HOME; gone after :meth:`stop`
     """
@@ -109,20 +117,24 @@ class LocalAirflow:
         connections: Mapping[str, Mapping[str, Any]] | None = None,
         poll_seconds: float = 1.0,
         parallelism: int = 4,
+        separate_execution_api: bool = False,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.dags_folder = dags_folder
         self.poll_seconds = poll_seconds
         self.parallelism = parallelism
+        self.separate_execution_api = separate_execution_api
         # Airflow's masker hides the password wherever it occurs in a log, so it is no common word.
         self.password = secrets.token_urlsafe(9)
         self.home = Path()
         self.url = ""
+        self._execution_url = ""
         self._environment = dict(environment or {})
         self._connections = dict(connections or {})
         self._say = say
         self._guard: Guard | None = None
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._sending = threading.Lock()
         self._http = requests.Session()
         # A proxy of the machine has no business here.
         self._http.trust_env = False
@@ -133,6 +145,8 @@ class LocalAirflow:
         """Migrate the database, start the processes and wait until all are healthy."""
         self.home = Path(tempfile.mkdtemp(prefix="airflow-"))
         self.url = f"http://127.0.0.1:{_free_port()}"
+        if self.separate_execution_api:
+            self._execution_url = f"http://127.0.0.1:{_free_port()}"
         self._guard = Guard()
         try:
             self._write_settings()
@@ -141,6 +155,8 @@ class LocalAirflow:
             self._say(f"Starting Airflow: {', '.join(PROCESSES)}")
             for name in PROCESSES:
                 self.start_process(name)
+            if self._execution_url:
+                self._start_execution_api()
             self._until(self._is_healthy, "Airflow is healthy", START_LIMIT)
             self._log_in()
             self._say(f"Airflow is healthy: {self.url}")
@@ -245,7 +261,8 @@ class LocalAirflow:
         run_id = run_id or f"manual__{datetime.now(UTC).isoformat()}"
         body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf or {})}
         # With an id of ours a request that is repeated after an error of SQLite's starts no second run.
-        response = self._request("POST", f"dags/{dag_id}/dagRuns", json=body)
+        with self._sending:
+            response = self._request("POST", f"dags/{dag_id}/dagRuns", json=body)
         if response.status_code != requests.codes.conflict:
             self._checked(response)
         return run_id
@@ -382,7 +399,9 @@ class LocalAirflow:
         :param path: below ``/api/v2/``
         :param body: sent as JSON
         """
-        self._checked(self._request(method, path, json=body))
+        # Several at a time wait for each other's lock on SQLite, and everybody else for them.
+        with self._sending:
+            self._checked(self._request(method, path, json=body))
 
     def wait_until(self, probe: Callable[[], T | None], what: str, limit: float = WAIT_LIMIT) -> T:
         """
@@ -408,7 +427,7 @@ class LocalAirflow:
                 "parallelism": self.parallelism,
                 "load_examples": False,
                 "dags_are_paused_at_creation": False,
-                "execution_api_server_url": f"{self.url}/execution/",
+                "execution_api_server_url": f"{self._execution_url or self.url}/execution/",
                 "simple_auth_manager_users": f"{self.username}:admin",
                 "simple_auth_manager_passwords_file": self.home / "passwords.json",
                 "hostname_callable": "airflow_local_settings.hostname",
@@ -437,6 +456,8 @@ class LocalAirflow:
             for section, values in sections.items()
             for key, value in values.items()
         }
+        if self._execution_url:
+            settings["AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS"] = "airflow_local_settings.CONNECT_ARGS"
         # HOME too, so that nobody's ~/.aws is read.
         home = {"HOME": str(self.home), "AIRFLOW_HOME": str(self.home)}
         return {**inherited, **home, **settings, **connections, **self._environment}
@@ -448,6 +469,13 @@ class LocalAirflow:
             _LOCAL_SETTINGS.format(poll_seconds=float(self.poll_seconds))
         )
         (self.home / "passwords.json").write_text(json.dumps({self.username: self.password}))
+
+    def _start_execution_api(self) -> None:
+        port = self._execution_url.rpartition(":")[2]
+        with self._log_path("execution-api").open("ab") as log:
+            self._processes["execution-api"] = self._spawn(
+                ["api-server", "--apps", "execution", "--port", port], log
+            )
 
     def _spawn(
         self, arguments: Sequence[str], stdout: IO[bytes], stderr: IO[bytes] | None = None

@@ -65,6 +65,7 @@ def airflow(
     airflow = LocalAirflow(
         folder if folder.exists() else request.path.parent / "dags",
         environment={**server.environ, **airflow_settings},
+        separate_execution_api=request.node.get_closest_marker("slow") is not None,
         connections={"aws_default": CONNECTION},
     )
     with airflow:
