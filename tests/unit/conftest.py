@@ -14,6 +14,7 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
+import airflow
 import boto3
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
@@ -29,6 +30,10 @@ DAG_RUN_ID = "manual__2026-11-22T03:04:05+00:00"
 
 #: Settings of the client that let a call fail at once, so that no test waits for botocore's own retries.
 ONE_ATTEMPT = {"retries": {"total_max_attempts": 1}}
+
+
+#: What the scheduler tells a task whose deferral has timed out.
+TRIGGER_TIMEOUT = "Trigger/execution timeout" if airflow.__version__.startswith("2.") else "Trigger timeout"
 
 
 class DeadlineError(BaseException):
@@ -244,7 +249,7 @@ class Tasks:
                 self.events.append(event)
                 kwargs["event"] = event
             except DeadlineError:
-                method, kwargs = "__fail__", {"error": "Trigger timeout"}
+                method, kwargs = "__fail__", {"error": TRIGGER_TIMEOUT}
         return make().resume_execution(method, kwargs, context)
 
     def fire(self, trigger: Any, timeout: timedelta | None = None) -> Any:
