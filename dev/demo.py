@@ -172,11 +172,8 @@ def follow(airflow: LocalAirflow, server: HealthOmicsServer, run_id: str, report
             if known.get(what, "waiting") != state:
                 reporter.say(f"{what} is [bold]{state}[/]")
         known.update(runs | tasks)
-        reporter.show(
-            " · ".join(
-                [*runs.values(), *(f"{what.removeprefix('task ')} {state}" for what, state in tasks.items())]
-            )
-        )
+        words = [f"{what.removeprefix('task ')} {state}" for what, state in tasks.items()]
+        reporter.show(" · ".join([*runs.values(), *words]))
 
     state = airflow.wait_for_dag_run(DAG_ID, run_id, look=look)
     look()
