@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import json
 import time
@@ -134,6 +135,17 @@ def _parse_models_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(JSONFileLoader, "load_file", staticmethod(cache(JSONFileLoader().load_file)))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _collect_less_garbage() -> Iterator[None]:
+    """Airflow, botocore and moto fill a heap that takes long to look through, and stays."""
+    threshold = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    yield
+    gc.set_threshold(*threshold)
+    gc.unfreeze()
 
 
 @pytest.fixture

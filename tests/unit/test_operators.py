@@ -438,6 +438,30 @@ def test_a_start_whose_answer_is_lost_starts_one_run(omics: Control, context: di
     assert calls_of(omics, "StartRun") == 2
 
 
+@pytest.mark.parametrize(
+    "code", ["ThrottlingException", "InternalServerException", "RequestTimeoutException"]
+)
+@pytest.mark.parametrize("operation", ["StartRun", "CancelRun", "DeleteRun"])
+def test_a_passing_fault_is_no_failure_for_good(
+    omics: Control, context: dict[str, Any], started: Callable[..., Any], operation: str, code: str
+) -> None:
+    """Throttling and faults of the service are retried by Airflow as the DAG says."""
+    run_id = started()["id"]
+    omics.inject_error(operation, code, times=100)
+    operator = {
+        "StartRun": lambda: start_of(),
+        "CancelRun": lambda: HealthOmicsCancelRunOperator(
+            task_id="a_task", run_id=run_id, botocore_config=ONE_ATTEMPT
+        ),
+        "DeleteRun": lambda: HealthOmicsDeleteRunOperator(
+            task_id="a_task", run_id=run_id, botocore_config=ONE_ATTEMPT
+        ),
+    }[operation]()
+    with pytest.raises(Exception, match=code) as caught:
+        operator.execute(context)
+    assert not isinstance(caught.value, AirflowFailException)
+
+
 # --- validate_parameters ---
 
 TEMPLATE = {"reference": {"description": "x"}, "sample": {}, "threads": {"optional": True}}
@@ -504,6 +528,16 @@ def test_validation_of_a_duplicate_asks_for_the_originals_workflow(
         )
     fields = {"validate_parameters": True}
     assert start_of(run_id=original["id"], **fields).execute(context) == omics.runs()[1]["id"]
+
+
+def test_validation_of_a_version_asks_for_the_version(omics: Control, context: dict[str, Any]) -> None:
+    """The parameter template may differ between versions."""
+    omics.add_workflow("77")
+    fields: dict[str, Any] = {"workflow_version_name": "v1", "validate_parameters": True}
+    with pytest.raises(HealthOmicsApiError):  # there is no such version
+        start_of(workflow_id="77", **fields).execute(context)
+    assert calls_of(omics, "GetWorkflowVersion") == 1
+    assert calls_of(omics, "GetWorkflow") == 0
 
 
 # --- waiting: where x how it ends ---
