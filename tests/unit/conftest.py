@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import importlib
 import json
 import time
@@ -18,6 +17,7 @@ from typing import Any
 import airflow
 import boto3
 import pytest
+from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from airflow.providers.common.compat.sdk import TaskDeferred
 from botocore.loaders import JSONFileLoader
 
@@ -130,22 +130,17 @@ def with_defaults(connection: Callable[..., None]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _parse_models_once() -> Iterator[None]:
-    """Botocore parses the AWS models anew for each session, and so for each hook, which is slow."""
+def _make_clients_quickly() -> Iterator[None]:
+    """
+    Save most of the time that the tests would take.
+
+    Botocore parses the AWS models anew for each session, and so for each hook. The amazon provider looks
+    through the whole stack for the caller of each hook, which is deep in pytest.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(JSONFileLoader, "load_file", staticmethod(cache(JSONFileLoader().load_file)))
+        patch.setattr(AwsGenericHook, "_get_caller", lambda *_, **__: "Unknown", raising=False)
         yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _collect_less_garbage() -> Iterator[None]:
-    """Airflow, botocore and moto fill a heap that takes long to look through, and stays."""
-    threshold = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-    yield
-    gc.set_threshold(*threshold)
-    gc.unfreeze()
 
 
 @pytest.fixture
