@@ -9,6 +9,7 @@ The errors of this package.
     └── HealthOmicsError
         ├── HealthOmicsRequestError      an argument breaks a rule; nothing was started (also a ValueError)
         ├── HealthOmicsApiError          AWS refuses a call for good: no permission, no such run
+        │   └── HealthOmicsRunReplacedError     the run id belongs to another run now
         └── HealthOmicsRunFailedError    the run ended as FAILED, CANCELLED or DELETED; may be retried
             └── HealthOmicsRunFailedForGoodError   the same where Airflow must not retry
 
@@ -63,6 +64,29 @@ class HealthOmicsApiError(HealthOmicsError, AirflowFailException):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle with the attributes."""
         return type(self), (str(self), self.code)
+
+
+class HealthOmicsRunReplacedError(HealthOmicsApiError):
+    """
+    The run was deleted, and AWS gave its id to another one.
+
+    :param run_id: id of the run
+    :param uuid: uuid of the run that was meant
+    :param found: uuid of the run that has the id now
+    """
+
+    def __init__(self, run_id: str, uuid: str, found: str | None) -> None:
+        self.run_id = run_id
+        self.uuid = uuid
+        self.found = found
+        super().__init__(
+            f"Run {run_id} is another run now: its uuid is {found}, not {uuid}. The run that was meant was "
+            "deleted, and HealthOmics gave its id to a new one."
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments, since the message is derived from them."""
+        return type(self), (self.run_id, self.uuid, self.found)
 
 
 class HealthOmicsRunFailedError(HealthOmicsError):

@@ -71,10 +71,11 @@ _PRIVATE_ONLY: Final = frozenset(
     {"storage_type", "storage_capacity", "cache_id", "cache_behavior", "run_group_id"}
 )
 
-#: An argument, and the default that belongs to one value of it only and is dropped with it.
-_BELONGS_TO: Final[Mapping[str, str]] = {
-    "storage_type": "storage_capacity",
-    "networking_mode": "configuration_name",
+#: A default that is for one value of another argument only, and left out if the DAG author gives that another
+#: one.
+_ONLY_WITH: Final[Mapping[str, tuple[str, str]]] = {
+    "storage_capacity": ("storage_type", "STATIC"),
+    "configuration_name": ("networking_mode", "VPC"),
 }
 
 _Rule = tuple[re.Pattern[str], str]
@@ -159,12 +160,10 @@ def _with_defaults(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dic
     defaults = {name: value for name, value in defaults.items() if value is not None}
     if "run_id" in given:
         return {name: defaults[name] for name in _DUPLICATE_DEFAULTS & defaults.keys()} | dict(given)
-    chosen: dict[str, Any] = {}
-    for layer in (BUILT_IN_DEFAULTS, defaults, given):
-        for owner, belonging in _BELONGS_TO.items():
-            if owner in layer and layer[owner] != chosen.get(owner):
-                chosen.pop(belonging, None)
-        chosen.update(layer)
+    for name, (other, value) in _ONLY_WITH.items():
+        if given.get(other, value) != value:
+            defaults.pop(name, None)
+    chosen = {**BUILT_IN_DEFAULTS, **defaults, **given}
     if chosen.get("workflow_type") == "READY2RUN":
         return {name: value for name, value in chosen.items() if name in given or name not in _PRIVATE_ONLY}
     return chosen
@@ -220,7 +219,7 @@ def _string(name: str, value: Any, shape: Shape) -> tuple[Any, list[str]]:
 
 
 def _whole_number(name: str, value: Any, shape: Shape) -> tuple[Any, list[str]]:
-    if isinstance(value, str) and re.fullmatch(r"-?[0-9]+", value):
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
         value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)

@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import conf
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.aws_errors import api_error, error_code, is_not_found, is_transient
-from airflow_healthomics.exceptions import HealthOmicsRequestError
+from airflow_healthomics.exceptions import HealthOmicsRequestError, HealthOmicsRunReplacedError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.links import RUN_LINKS, console_url, persist_links
 from airflow_healthomics.params import workflow_parameter_problems
@@ -193,9 +193,11 @@ class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOpe
 
     def _build_request(self, context: Context) -> dict[str, Any]:
         arguments = {name: getattr(self, name) for name in ARGUMENTS}
-        arguments["request_id"] = self.request_id or derive_request_id(_task_identity(context))
+        arguments["request_id"] = (
+            derive_request_id(_task_identity(context)) if self.request_id is None else self.request_id
+        )
         # The same by default, so that ListRuns can find the run of a request.
-        arguments["name"] = self.name or arguments["request_id"]
+        arguments["name"] = arguments["request_id"] if self.name is None else self.name
         return self.hook.build_start_run_request(**arguments)
 
     def _start_run(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -349,6 +351,9 @@ class HealthOmicsDeleteRunOperator(AwsBaseOperator[HealthOmicsHook]):
     def execute(self, context: Context) -> str:
         """Delete the run, and wait until it is gone if asked to."""
         run_id = checked_run_id("DeleteRun", self.run_id)
+        watch = RunWatch(self.hook, run_id, log=self.log)
+        if self.wait_for_completion:
+            watch.poll()  # from now on the run is known by its uuid, as its id may be given to another one
         try:
             self.hook.delete_run(run_id)
         except (ClientError, BotoCoreError) as error:
@@ -358,11 +363,18 @@ class HealthOmicsDeleteRunOperator(AwsBaseOperator[HealthOmicsHook]):
                 raise api_error("DeleteRun", f"run {run_id}", error) from error
             self.log.info("HealthOmics run %s does not exist (any more)", run_id)
             return run_id
-        watch = RunWatch(self.hook, run_id, log=self.log)
-        while self.wait_for_completion and (watch.poll() or {}).get("status") != "DELETED":
+        while self.wait_for_completion and not self._is_gone(watch):
             time.sleep(self.waiter_delay)
         self.log.info("HealthOmics run %s is deleted", run_id)
         return run_id
+
+    @staticmethod
+    def _is_gone(watch: RunWatch) -> bool:
+        try:
+            summary = watch.poll()
+        except HealthOmicsRunReplacedError:
+            return True
+        return summary is not None and summary["status"] == "DELETED"
 
 
 def _task_identity(context: Context) -> TaskIdentity:

@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator, Mapping
 from enum import StrEnum
 from typing import Any, Final
 
+from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
+from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsError
+from airflow_healthomics.exceptions import HealthOmicsApiError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.polling import RunWatch
 
@@ -82,7 +84,7 @@ class HealthOmicsRunTrigger(BaseTrigger):
         earliest = asyncio.get_running_loop().time() + EARLIEST_EVENT
         try:
             payload = {"event": RunEvent.ENDED.value, "run": await self._ended_run()}
-        except HealthOmicsError as error:
+        except (AirflowException, ClientError, BotoCoreError) as error:
             payload = {
                 "event": RunEvent.ERROR.value,
                 "message": str(error),
@@ -115,9 +117,9 @@ def ended_run(event: Mapping[str, Any] | None) -> dict[str, Any]:
     :param event: payload of the event
     :raises HealthOmicsApiError: if the trigger could not find out
     """
-    if event is None:
-        raise HealthOmicsApiError("The trigger resumed the task without an event")
-    if event["event"] == RunEvent.ERROR:
-        raise HealthOmicsApiError(event["message"], event["code"])
-    summary: dict[str, Any] = event["run"]
-    return summary
+    match event:
+        case {"event": RunEvent.ENDED.value, "run": dict(summary)}:
+            return summary
+        case {"event": RunEvent.ERROR.value, "message": message, "code": code}:
+            raise HealthOmicsApiError(message, code)
+    raise HealthOmicsApiError("The trigger resumed the task without an event that it knows")

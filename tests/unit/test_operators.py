@@ -882,12 +882,12 @@ def test_delete_waits_until_the_run_is_gone(
     omics.set_options(show_deleted_runs=shown)
     run_id = started()["id"]
     omics.advance("COMPLETED", run_id=run_id)
-    omics.inject_error("GetRun", "ThrottlingException", times=2)
+    omics.inject_error("GetRun", "ThrottlingException", times=3)  # the first before the deletion
     HealthOmicsDeleteRunOperator(
         task_id="a_task", run_id=run_id, wait_for_completion=True, botocore_config=ONE_ATTEMPT
     ).execute(context)
     assert len(clock.sleeps) == 2
-    assert calls_of(omics, "GetRun") == 3
+    assert calls_of(omics, "GetRun") == 4
 
 
 # --- all of them ---

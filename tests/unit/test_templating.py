@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import DAG, BaseOperator
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from airflow_healthomics.json_values import UndefinedTemplate
+from airflow_healthomics.json_values import BrokenTemplate
 from airflow_healthomics.operators import (
     HealthOmicsCancelRunOperator,
     HealthOmicsDeleteRunOperator,
@@ -268,7 +268,7 @@ UNDEFINED = ["{{ nope }}", "{{ params.nope }}"]
 def test_an_undefined_name_never_becomes_a_value(native: bool) -> None:
     """Neither text nor null is sent for it: it is refused with the request."""
     operator = rendered(native, parameters={"a": "{{ nope }}", "b": 1})
-    assert isinstance(operator.parameters["a"], UndefinedTemplate)
+    assert isinstance(operator.parameters["a"], BrokenTemplate)
 
 
 def test_a_default_makes_an_undefined_name_good() -> None:
