@@ -108,7 +108,7 @@ def test_no_assert(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_except_exception(path: Path) -> None:
-    """Outside ``on_kill``, where a failure must not become another, and of templates, which raise anything."""
+    """Outside ``on_kill``, which has no second chance, and templates, which may raise anything."""
     if path.name == "templating.py":
         return
     nodes = nodes_of(path)
