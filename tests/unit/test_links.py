@@ -111,3 +111,11 @@ def test_every_link_of_a_task_is_registered(task: Any) -> None:
     declared = set(get_provider_info()["extra-links"])
     used = {f"{type(link).__module__}.{type(link).__qualname__}" for link in task.operator_extra_links}
     assert used == declared
+
+
+@pytest.mark.parametrize("uri", ["s3://outputs", "s3://outputs/"])
+def test_the_link_to_outputs_at_the_root_of_a_bucket(uri: str) -> None:
+    """NONE_WITH_OVERWRITE may put them there; their keys begin with nothing."""
+    url = urlsplit(run_urls({"id": "1", "runOutputUri": uri}, "us-east-1", "aws")["healthomics_outputs_link"])
+    assert parse_qs(url.query).get("prefix", [""]) == [""]
+    assert url.path == "/s3/buckets/outputs"

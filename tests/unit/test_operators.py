@@ -914,3 +914,32 @@ def test_every_argument_is_documented(task: Any) -> None:
     for name in inspect.signature(task.__init__).parameters:
         if name not in ("self", "kwargs", "args"):
             assert f":param {name}:" in task.__doc__
+
+
+@pytest.mark.parametrize("field", ["request_id", "name"])
+def test_an_empty_request_id_or_name_is_refused(omics: Control, context: dict[str, Any], field: str) -> None:
+    """1 to 128 characters; an explicit one is used as it is, and not replaced in silence."""
+    with pytest.raises(HealthOmicsRequestError, match=field):
+        start_of(**{field: ""}).execute(context)
+
+
+def test_delete_does_not_wait_for_another_run(
+    omics: Control, context: dict[str, Any], started: Callable[..., Any], clock: Clock
+) -> None:
+    """AWS may give the deleted run's id to a new one; the deleted run is gone nevertheless."""
+    omics.set_options(reuse_run_ids=True, manual=True)
+    old = started()
+    omics.advance("COMPLETED", run_id=old["id"])
+    operator = HealthOmicsDeleteRunOperator(
+        task_id="a_task", run_id=old["id"], wait_for_completion=True, botocore_config=ONE_ATTEMPT
+    )
+    clock.deadline = 3600
+    operator.hook.conn.meta.events.register("after-call.omics.DeleteRun", lambda **_: started())
+    assert operator.execute(context) == old["id"]
+
+
+def test_the_advice_is_a_sentence_of_its_own(omics: Control, context: dict[str, Any]) -> None:
+    """AWS's messages end without a full stop."""
+    omics.inject_error("StartRun", "AccessDeniedException", message="not authorized")
+    with pytest.raises(AirflowFailException, match=r"not authorized\. The IAM policy"):
+        start_of().execute(context)

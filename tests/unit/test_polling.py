@@ -197,3 +197,22 @@ def test_another_run_under_the_same_id_is_an_error(
     assert other["id"] == run["id"]
     with pytest.raises(HealthOmicsApiError, match=other["uuid"]):
         watch.poll()
+
+
+@pytest.mark.parametrize("status", [408, 429])
+def test_throttling_by_another_name_is_passing(
+    omics: Control, started: Callable[..., Any], status: int
+) -> None:
+    """A proxy or front end answers with the status only."""
+    omics.inject_error("GetRun", "TooManyRequests", status=status)
+    watch = RunWatch(HealthOmicsHook(config=ONE_ATTEMPT), started()["id"], log=Records())
+    assert watch.poll() is None
+
+
+def test_a_run_without_a_uuid_is_waited_for(omics: Control) -> None:
+    """GetRun's model requires none, and old runs may have none."""
+    hook = HealthOmicsHook(config=ONE_ATTEMPT)
+    answering(hook, {"id": "1", "status": "RUNNING"}, {"id": "1", "status": "COMPLETED"})
+    watch = RunWatch(hook, "1", log=Records())
+    assert watch.poll() is None
+    assert watch.poll() == {"id": "1", "status": "COMPLETED"}
