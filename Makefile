@@ -58,7 +58,7 @@ test-all: test-slow $(OTHER_AIRFLOWS:%=test-airflow-%)
 test-slow: install
 	$(BIN)/pytest -m slow
 
-# The unit tests and one dag.test() of the example, beside another Airflow.
+# The unit tests and one `airflow dags test` of the example, beside another Airflow.
 test-airflow-%: $(VENV)-%/.installed
 	$(VENV)-$*/bin/pytest tests/unit tests/compat
 
