@@ -449,9 +449,10 @@ def test_a_field_newer_than_botocore_costs_nothing_when_not_used() -> None:
     assert build(dict.fromkeys(ARGUMENTS) | NEW, shape=older) == build(NEW)
 
 
-def test_parameters_of_exactly_the_limit_pass() -> None:
-    """50,000 bytes are allowed."""
-    parameters = {"a": "x" * (50_000 - len('{"a":""}'))}
+@pytest.mark.parametrize("character", ["x", "é"])
+def test_parameters_of_exactly_the_limit_pass(character: str) -> None:
+    """50,000 bytes of UTF-8 are allowed."""
+    parameters = {"a": character * ((50_000 - len('{"a":""}')) // len(character.encode()))}
     assert build(NEW | {"parameters": parameters})["parameters"] == parameters
 
 
