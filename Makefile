@@ -30,8 +30,8 @@ install: $(VENV)/.installed
 define environment
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv --clear $(1)
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check uv
-	$(1)/bin/uv pip install --quiet --python $(1)/bin/python --constraint constraints/airflow-$(2).txt \
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints/airflow-$(2).txt uv
+	$(1)/bin/uv pip install --system-certs --quiet --python $(1)/bin/python --constraint constraints/airflow-$(2).txt \
 		--group dev --editable '.[testing]' 'apache-airflow==$(2)'
 	touch $(1)/.installed
 endef
@@ -58,7 +58,7 @@ test-all: test-slow $(OTHER_AIRFLOWS:%=test-airflow-%)
 test-slow: install
 	$(BIN)/pytest -m slow
 
-# The unit tests and one dag.test() of the example, beside another Airflow.
+# The unit tests and one `airflow dags test` of the example, beside another Airflow.
 test-airflow-%: $(VENV)-%/.installed
 	$(VENV)-$*/bin/pytest tests/unit tests/compat
 
@@ -67,7 +67,7 @@ constraints: install
 
 # Names and versions only: no markers, hashes, comments or addresses.
 define resolve
-printf '%s\n' 'apache-airflow==$(1)' $(PINS_$(1)) | $(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 \
+printf '%s\n' 'apache-airflow==$(1)' $(PINS_$(1)) | $(BIN)/uv pip compile --system-certs --quiet --upgrade --python-version 3.11 \
 	--no-header --no-annotate --group dev --extra testing \
 	pyproject.toml - --output-file constraints/airflow-$(1).txt
 

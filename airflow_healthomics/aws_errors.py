@@ -53,7 +53,7 @@ def is_transient(error: BaseException) -> bool:
     """Whether the same call may succeed later: throttling, a fault of the service, a broken connection."""
     if isinstance(error, ClientError):
         http_status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return error_code(error) in TRANSIENT_CODES or http_status >= 500
+        return error_code(error) in TRANSIENT_CODES or http_status in (408, 429) or http_status >= 500
     return isinstance(error, (ConnectionError, HTTPClientError))
 
 
@@ -82,4 +82,6 @@ def api_error(operation: str, subject: str, error: ClientError | BotoCoreError) 
         advice = (
             " Check the id, the account and the region of the connection; a deleted run is not found either."
         )
-    return HealthOmicsApiError(f"{operation} of {subject} was refused with {code}: {text}{advice}", code)
+    return HealthOmicsApiError(
+        f"{operation} of {subject} was refused with {code}: {text.rstrip('.')}.{advice}", code
+    )

@@ -8,14 +8,16 @@ The errors of this package.
     AirflowException
     └── HealthOmicsError
         ├── HealthOmicsRequestError      an argument breaks a rule; nothing was started (also a ValueError)
+        ├── HealthOmicsTemplateError     a template could not be rendered for now; may be retried
         ├── HealthOmicsApiError          AWS refuses a call for good: no permission, no such run
         │   └── HealthOmicsRequestChangedError     the request ID stands for another request
+        │   └── HealthOmicsRunReplacedError     the run id belongs to another run now
         └── HealthOmicsRunFailedError    the run ended as FAILED, CANCELLED or DELETED; may be retried
             └── HealthOmicsRunFailedForGoodError   the same where Airflow must not retry
 
-The first two and the last one are also an ``AirflowFailException``: another try meets the same error. A
-sensor raises only such errors, because Airflow applies ``soft_fail`` to them in every mode, but to a plain
-``AirflowException`` only after a deferral.
+All but HealthOmicsTemplateError and HealthOmicsRunFailedError are also an ``AirflowFailException``: another
+try meets the same error. A sensor raises only such errors, because Airflow applies ``soft_fail`` to them in
+every mode, but to a plain ``AirflowException`` only after a deferral.
 """
 
 from __future__ import annotations
@@ -50,6 +52,24 @@ class HealthOmicsRequestError(HealthOmicsError, AirflowFailException, ValueError
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the arguments, since the message is derived from them."""
         return type(self), (self.operation, self.problems)
+
+
+class HealthOmicsTemplateError(HealthOmicsError):
+    """
+    A template could not be rendered, for a reason that may pass; nothing was sent.
+
+    :param path: of the argument, such as ``parameters.sample``
+    :param reason: without any value
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path} is a template that {reason}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments, since the message is derived from them."""
+        return type(self), (self.path, self.reason)
 
 
 class HealthOmicsApiError(HealthOmicsError, AirflowFailException):
@@ -91,6 +111,29 @@ class HealthOmicsRequestChangedError(HealthOmicsApiError):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the arguments, since the message is derived from them."""
         return type(self), (self.request_id, self.has_changed)
+
+
+class HealthOmicsRunReplacedError(HealthOmicsApiError):
+    """
+    The run was deleted, and AWS gave its id to another one.
+
+    :param run_id: id of the run
+    :param uuid: uuid of the run that was meant
+    :param found: uuid of the run that has the id now
+    """
+
+    def __init__(self, run_id: str, uuid: str, found: str | None) -> None:
+        self.run_id = run_id
+        self.uuid = uuid
+        self.found = found
+        super().__init__(
+            f"Run {run_id} is another run now: its uuid is {found}, not {uuid}. The run that was meant was "
+            "deleted, and HealthOmics gave its id to a new one."
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments, since the message is derived from them."""
+        return type(self), (self.run_id, self.uuid, self.found)
 
 
 class HealthOmicsRunFailedError(HealthOmicsError):

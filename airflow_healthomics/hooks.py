@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Final
@@ -19,6 +20,12 @@ from airflow_healthomics.run_request import BUILT_IN_DEFAULTS, DEFAULTABLE, buil
 
 #: Keys of the connection's ``service_config.omics`` that are not ours.
 _AMAZON_PROVIDER_KEYS: Final = frozenset({"endpoint_url", "config_kwargs", "region_name"})
+
+#: The endpoints that the host prefixes are meant for, fips and dual stack among them.
+_AWS_HOST: Final = re.compile(r"//omics(-fips)?\.[a-z0-9-]+\.(amazonaws\.com|api\.aws)$")
+
+#: botocore's own setting: https://docs.aws.amazon.com/sdkref/latest/guide/feature-host-prefix.html
+_HOST_PREFIX_VARIABLE: Final = "AWS_DISABLE_HOST_PREFIX_INJECTION"
 
 
 class HealthOmicsHook(AwsGenericHook[Any]):
@@ -212,10 +219,17 @@ class HealthOmicsHook(AwsGenericHook[Any]):
             self._sessions[region_name] = super().get_session(region_name)
         return self._sessions[region_name]
 
-    def get_client_type(self, *args: Any, **kwargs: Any) -> Any:
-        """Get the underlying boto3 client; a missing region is an error of ours."""
+    def get_client_type(
+        self, region_name: str | None = None, config: Config | None = None, deferrable: bool = False
+    ) -> Any:
+        """
+        Get the underlying boto3 client; a missing region is an error of ours.
+
+        For a custom endpoint the host prefixes are left out, unless the user has said otherwise: each
+        operation has one, and botocore would call ``http://workflows-localhost:5000``.
+        """
         try:
-            return super().get_client_type(*args, **kwargs)
+            client: Any = super().get_client_type(region_name, config, deferrable)
         except NoRegionError:
             raise HealthOmicsRequestError(
                 "The request",
@@ -224,6 +238,12 @@ class HealthOmicsHook(AwsGenericHook[Any]):
                     "AWS_DEFAULT_REGION"
                 ],
             ) from None
+        if deferrable or _HOST_PREFIX_VARIABLE in os.environ or _AWS_HOST.search(client.meta.endpoint_url):
+            return client
+        # The user's own setting goes before this one.
+        return super().get_client_type(
+            region_name, Config(inject_host_prefix=False).merge(config or self.config)
+        )
 
     def _items(self, operation: str, page_size: int, filters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         pages = self.conn.get_paginator(operation).paginate(
@@ -231,22 +251,6 @@ class HealthOmicsHook(AwsGenericHook[Any]):
         )
         for page in pages:
             yield from page["items"]
-
-    def _get_config(self, config: Config | None = None) -> Config:
-        """Leave the host prefixes out for a custom endpoint, unless the user said otherwise."""
-        ours = Config()
-        if self._has_custom_endpoint():
-            # Every operation has a prefix, and botocore would call http://workflows-localhost:5000.
-            ours = Config(inject_host_prefix=False)
-        return ours.merge(super()._get_config(config))
-
-    def _has_custom_endpoint(self) -> bool:
-        # botocore's own variables: https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
-        return bool(
-            self.conn_config.get_service_endpoint_url("omics")
-            or os.environ.get("AWS_ENDPOINT_URL_OMICS")
-            or os.environ.get("AWS_ENDPOINT_URL")
-        )
 
 
 def _body(response: dict[str, Any]) -> dict[str, Any]:

@@ -5,21 +5,37 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
+
+from airflow_healthomics.exceptions import HealthOmicsTemplateError
+
+#: Deeper than any parameters of a workflow, and safely within Python's own limit. A mapping may hold itself.
+MAX_DEPTH: Final = 100
+
+#: The largest number that JSON parsers agree on, a double's: https://www.rfc-editor.org/rfc/rfc8259#section-6
+_MAX_INTEGER: Final = int(sys.float_info.max)
 
 
-class UndefinedTemplate:
+class BrokenTemplate:
     """
-    Stands where a template's expression was undefined, so that the request is refused by path.
+    Stands where a template could not be rendered, so that the request is refused by path.
 
     Raising while the template is rendered would make Airflow log the whole field, and with it the values of
     the other parameters.
+
+    :param reason: what went wrong, without any value
+    :param may_pass: whether it may go well at another time, as when an XCom could not be fetched
     """
+
+    def __init__(self, reason: str, *, may_pass: bool = False) -> None:
+        self.reason = reason
+        self.may_pass = may_pass
 
     def __repr__(self) -> str:
         """Return what the Rendered Template view of the Airflow UI shows."""
-        return "<undefined>"
+        return f"<template {self.reason}>"
 
 
 def to_json(value: Any) -> Any:
@@ -31,29 +47,38 @@ def to_json(value: Any) -> Any:
     return value
 
 
-def json_problems(value: Any, path: str) -> Iterator[str]:
+def json_problems(value: Any, path: str, depth: int = 0) -> Iterator[str]:
     """
     Yield one sentence for each place that is no JSON, by its path and never with its content.
 
     :param value: anything
     :param path: name of the argument, such as ``parameters``
+    :param depth: how many mappings and lists the value is inside of
+    :raises HealthOmicsTemplateError: if a template could not be rendered for a reason that may pass
     """
-    if value is None or isinstance(value, (str, bool, int)):
+    if value is None or isinstance(value, (str, bool)):
         return
-    if isinstance(value, float):
+    if depth > MAX_DEPTH:
+        yield f"{path} is nested deeper than {MAX_DEPTH} levels"
+    elif isinstance(value, int):
+        if abs(value) > _MAX_INTEGER:
+            yield f"{path} is a whole number of too many digits"
+    elif isinstance(value, float):
         if not math.isfinite(value):
             yield f"{path} is NaN or infinite, which JSON does not have"
     elif isinstance(value, Mapping):
         for key, item in value.items():
             if isinstance(key, str):
-                yield from json_problems(item, f"{path}.{key}")
+                yield from json_problems(item, f"{path}.{key}", depth + 1)
             else:
                 yield f"{path} has a key of type {type(key).__name__}; JSON keys are strings"
     elif _is_list(value):
         for index, item in enumerate(value):
-            yield from json_problems(item, f"{path}[{index}]")
-    elif isinstance(value, UndefinedTemplate):
-        yield f"{path} is a template whose expression is undefined: a misspelt name, or a missing XCom"
+            yield from json_problems(item, f"{path}[{index}]", depth + 1)
+    elif isinstance(value, BrokenTemplate):
+        if value.may_pass:
+            raise HealthOmicsTemplateError(path, value.reason)
+        yield f"{path} is a template that {value.reason}"
     else:
         yield f"{path} is of type {type(value).__name__}, which is not JSON"
 

@@ -103,7 +103,7 @@ def run_urls(run: Mapping[str, Any], region_name: str, partition: str) -> dict[s
     links = RUN_LINKS
     if output_uri := run.get("runOutputUri"):
         bucket, _, prefix = output_uri.removeprefix("s3://").partition("/")
-        values |= {"bucket": bucket, "prefix": quote(prefix.rstrip("/") + "/", safe="")}
+        values |= {"bucket": bucket, "prefix": quote(f"{prefix.rstrip('/')}/" if prefix else "", safe="")}
     else:
         links = tuple(link for link in links if not isinstance(link, HealthOmicsOutputsLink))
     return {link.key: link.format_link(**values) for link in links}

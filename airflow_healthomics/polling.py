@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics import run_states
 from airflow_healthomics.aws_errors import api_error, error_code, is_not_found, is_transient
-from airflow_healthomics.exceptions import HealthOmicsApiError
+from airflow_healthomics.exceptions import HealthOmicsRunReplacedError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.run_summary import summarize_run
 
@@ -65,6 +65,7 @@ class RunWatch:
         A status that this version does not know is waited on.
 
         :raises HealthOmicsApiError: if the call is refused in a way that asking again cannot change
+        :raises HealthOmicsRunReplacedError: if the id belongs to another run now
         """
         try:
             self.run = run = self._get_run()
@@ -95,12 +96,10 @@ class RunWatch:
                 "statusMessage": "GetRun does not find the run: it was deleted, by a person or by retention "
                 "mode REMOVE, or the run id, the account or the region is not the run's.",
             }
-        if self.uuid and run["uuid"] != self.uuid:
-            raise HealthOmicsApiError(
-                f"Run {self.run_id} is not the run that was waited for any more: its uuid is {run['uuid']}, "
-                f"not {self.uuid}. The run was deleted and HealthOmics gave its id to another one."
-            )
-        self.uuid = run["uuid"]
+        uuid = run.get("uuid")
+        if self.uuid and uuid != self.uuid:
+            raise HealthOmicsRunReplacedError(self.run_id, self.uuid, uuid)
+        self.uuid = uuid
         self._may_be_invisible_until = 0.0
         return run
 

@@ -14,7 +14,7 @@ from botocore import __version__ as botocore_version
 from botocore.model import MapShape, Shape, StructureShape
 
 from airflow_healthomics.exceptions import HealthOmicsRequestError
-from airflow_healthomics.json_values import json_problems, to_json
+from airflow_healthomics.json_values import BrokenTemplate, json_problems, to_json
 
 #: https://docs.aws.amazon.com/omics/latest/dev/fixed-quotas.html
 MAX_PARAMETERS_BYTES: Final = 50_000
@@ -71,10 +71,11 @@ _PRIVATE_ONLY: Final = frozenset(
     {"storage_type", "storage_capacity", "cache_id", "cache_behavior", "run_group_id"}
 )
 
-#: An argument, and the default that belongs to one value of it only and is dropped with it.
-_BELONGS_TO: Final[Mapping[str, str]] = {
-    "storage_type": "storage_capacity",
-    "networking_mode": "configuration_name",
+#: A default that is for one value of another argument only, and left out if the DAG author gives that another
+#: one.
+_ONLY_WITH: Final[Mapping[str, tuple[str, str]]] = {
+    "storage_capacity": ("storage_type", "STATIC"),
+    "configuration_name": ("networking_mode", "VPC"),
 }
 
 _Rule = tuple[re.Pattern[str], str]
@@ -159,12 +160,10 @@ def _with_defaults(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dic
     defaults = {name: value for name, value in defaults.items() if value is not None}
     if "run_id" in given:
         return {name: defaults[name] for name in _DUPLICATE_DEFAULTS & defaults.keys()} | dict(given)
-    chosen: dict[str, Any] = {}
-    for layer in (BUILT_IN_DEFAULTS, defaults, given):
-        for owner, belonging in _BELONGS_TO.items():
-            if owner in layer and layer[owner] != chosen.get(owner):
-                chosen.pop(belonging, None)
-        chosen.update(layer)
+    for name, (other, value) in _ONLY_WITH.items():
+        if given.get(other, value) != value:
+            defaults.pop(name, None)
+    chosen = {**BUILT_IN_DEFAULTS, **defaults, **given}
     if chosen.get("workflow_type") == "READY2RUN":
         return {name: value for name, value in chosen.items() if name in given or name not in _PRIVATE_ONLY}
     return chosen
@@ -197,6 +196,8 @@ def _contradictions(given: Mapping[str, Any], chosen: Mapping[str, Any]) -> Iter
 
 def _convert(name: str, value: Any, shape: Shape) -> tuple[Any, list[str]]:
     """Return the value as the API wants it, and what is wrong with it."""
+    if isinstance(value, BrokenTemplate):
+        return value, list(json_problems(value, name))
     convert = _CONVERTERS.get(name) or (_whole_number if shape.type_name == "integer" else _string)
     converted, problems = convert(name, value, shape)
     return converted, problems
@@ -220,7 +221,7 @@ def _string(name: str, value: Any, shape: Shape) -> tuple[Any, list[str]]:
 
 
 def _whole_number(name: str, value: Any, shape: Shape) -> tuple[Any, list[str]]:
-    if isinstance(value, str) and re.fullmatch(r"-?[0-9]+", value):
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
         value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)

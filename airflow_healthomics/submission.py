@@ -167,7 +167,7 @@ class Submission:
             if is_transient(error):
                 raise
             raise api_error("GetRun", f"run {record.run_id}", error) from error
-        if record.uuid and run["uuid"] != record.uuid:
+        if record.uuid and run.get("uuid") != record.uuid:
             self.log.warning(
                 "Run id %s belongs to another run now: this task's run was deleted", record.run_id
             )
@@ -226,7 +226,7 @@ class Submission:
             if is_transient(error):
                 raise StartDelayedError(request_id, error_code(error)) from error
             raise api_error("StartRun", f"request {request_id}", error) from error
-        self.records.save(replace(record, run_id=run["id"], uuid=run["uuid"]))
+        self.records.save(replace(record, run_id=run["id"], uuid=run.get("uuid")))
         return {**run, "requestId": request_id}
 
     def _call(self, request: Mapping[str, Any]) -> dict[str, Any]:

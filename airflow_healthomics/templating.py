@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from jinja2 import nodes
 
-from airflow_healthomics.json_values import UndefinedTemplate
+from airflow_healthomics.json_values import BrokenTemplate
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -22,6 +22,23 @@ else:
 
 #: The variable that a single expression is assigned to; a name that no DAG author uses.
 _RESULT = "_healthomics_typed_value"
+
+_UNDEFINED = "is undefined: a misspelt name, or a missing XCom"
+
+
+#: Errors of the expression itself. Any other comes from what it asks, such as an XCom or a Variable.
+_MISTAKES = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
+class _UndefinedTextError(Exception):
+    """Something undefined was to become text."""
+
+
+class _LoudUndefined(jinja2.Undefined):
+    """May be tested and defaulted, but leaves no gap in a text, such as a path without its sample."""
+
+    def __str__(self) -> str:
+        raise _UndefinedTextError
 
 
 class TypedTemplateMixin(_Base):
@@ -44,11 +61,14 @@ class TypedTemplateMixin(_Base):
     ) -> Any:
         """Render ``content``; by type if it is the value of one of ``typed_template_fields``."""
         # By identity, as this is the one public method that plain and mapped tasks both pass through, and it
-        # is not told the field's name. Should the same literal stand in another field too, that field gets
-        # the typed value, and the request turns it into the text that Jinja would have made.
-        if any(content is getattr(self, field, None) for field in self.typed_template_fields):
+        # is not told the field's name. A literal that another field has too is rendered to text.
+        if self._is_typed(content):
             return self._render_typed(content, context, jinja_env or self.get_template_env())
         return super().render_template(content, context, jinja_env, seen_oids)
+
+    def _is_typed(self, content: Any) -> bool:
+        fields = [field for field in self.template_fields if getattr(self, field, None) is content]
+        return bool(fields) and set(fields) <= set(self.typed_template_fields)
 
     def _render_typed(self, content: Any, context: Context, jinja_env: jinja2.Environment) -> Any:
         if isinstance(content, str):
@@ -61,21 +81,37 @@ class TypedTemplateMixin(_Base):
 
 
 def _render_string(text: str, context: Context, jinja_env: jinja2.Environment) -> Any:
-    tree = jinja_env.parse(text)
-    match tree.body:
-        case [nodes.Output(nodes=[nodes.Expr() as expression])] if not isinstance(
-            expression, nodes.TemplateData
-        ):
-            tree.body = [nodes.Assign(nodes.Name(_RESULT, "store"), expression, lineno=1)]
-            template = jinja_env.from_string(tree)
-            scope = _scope(template, context)
-            for _ in template.root_render_func(scope):
-                pass
-            value = scope.vars[_RESULT]
-            return UndefinedTemplate() if isinstance(value, jinja2.Undefined) else value
-    template = jinja_env.from_string(text)
-    # Joined here, since a native environment would evaluate the joined text.
-    return "".join(map(str, template.root_render_func(_scope(template, context))))
+    try:
+        tree = jinja_env.parse(text)
+        match tree.body:
+            case [nodes.Output(nodes=[nodes.Expr() as expression])] if not _is_text(expression):
+                return _value_of(expression, tree, context, jinja_env)
+        template = jinja_env.overlay(undefined=_LoudUndefined).from_string(text)
+        # Joined here, since a native environment would evaluate the joined text.
+        return "".join(map(str, template.root_render_func(_scope(template, context))))
+    except _UndefinedTextError:
+        return BrokenTemplate(_UNDEFINED)
+    except Exception as error:  # noqa: BLE001 - an expression may raise anything; see BrokenTemplate
+        may_pass = not isinstance(error, _MISTAKES)
+        return BrokenTemplate(f"failed with {type(error).__name__}", may_pass=may_pass)
+
+
+def _is_text(expression: nodes.Expr) -> bool:
+    return isinstance(expression, nodes.TemplateData)
+
+
+def _value_of(
+    expression: nodes.Expr, tree: nodes.Template, context: Context, jinja_env: jinja2.Environment
+) -> Any:
+    tree.body = [nodes.Assign(nodes.Name(_RESULT, "store"), expression, lineno=1)]
+    template = jinja_env.from_string(tree)
+    scope = _scope(template, context)
+    for _ in template.root_render_func(scope):
+        pass
+    value = scope.vars[_RESULT]
+    if isinstance(value, jinja2.Undefined):
+        return BrokenTemplate(_UNDEFINED)
+    return value
 
 
 def _scope(template: jinja2.Template, context: Context) -> jinja2.runtime.Context:

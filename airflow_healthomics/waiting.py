@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from botocore.exceptions import BotoCoreError, ClientError
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
         """What the mixin is mixed into."""
 else:
     _Base = CancelOnKillMixin
+
+
+#: Airflow's words, those of 2.11 last.
+_TRIGGER_TIMEOUTS: Final = frozenset({"Trigger timeout", "Trigger/execution timeout"})
 
 
 def connection_of(task: Any) -> dict[str, Any]:
@@ -133,6 +138,16 @@ class RunWaiterMixin(_Base):
             self.hook.cancel_run(run_id)
         except (ClientError, BotoCoreError) as error:
             self.log.warning("Run %s could not be cancelled: %s", run_id, error_code(error))
+
+
+def is_trigger_timeout(next_method: str, next_kwargs: Mapping[str, Any] | None) -> bool:
+    """
+    Whether a deferral has timed out, for which Airflow resumes a task as for a triggerer's fault.
+
+    :param next_method: as for ``resume_execution``
+    :param next_kwargs: as for ``resume_execution``
+    """
+    return next_method == "__fail__" and (next_kwargs or {}).get("error") in _TRIGGER_TIMEOUTS
 
 
 def has_tries_left(context: Context) -> bool:

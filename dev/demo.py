@@ -71,8 +71,8 @@ class Reporter:
         self.console = console
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
             TimeElapsedColumn(),
+            TextColumn("{task.description}"),
             console=console,
             transient=True,
             disable=not console.is_terminal,
@@ -163,14 +163,17 @@ def follow(airflow: LocalAirflow, server: HealthOmicsServer, run_id: str, report
     known: dict[str, str] = {}
 
     def look() -> None:
-        states = {f"HealthOmics run {run['id']}": run["status"] for run in server.control.runs()}
-        for task in airflow.task_instances(DAG_ID, run_id):
-            states[f"task {task['task_id']}"] = task["state"] or "waiting"
-        for what, state in states.items():
+        runs = {f"HealthOmics run {run['id']}": run["status"] for run in server.control.runs()}
+        tasks = {
+            f"task {task['task_id']}": task["state"] or "waiting"
+            for task in airflow.task_instances(DAG_ID, run_id)
+        }
+        for what, state in (runs | tasks).items():
             if known.get(what, "waiting") != state:
                 reporter.say(f"{what} is [bold]{state}[/]")
-        known.update(states)
-        reporter.show(" · ".join(f"{what} {state}" for what, state in states.items()))
+        known.update(runs | tasks)
+        words = [f"{what.removeprefix('task ')} {state}" for what, state in tasks.items()]
+        reporter.show(" · ".join([*runs.values(), *words]))
 
     state = airflow.wait_for_dag_run(DAG_ID, run_id, look=look)
     look()

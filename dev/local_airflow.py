@@ -126,6 +126,7 @@ class LocalAirflow:
         self.separate_execution_api = separate_execution_api
         # Airflow's masker hides the password wherever it occurs in a log, so it is no common word.
         self.password = secrets.token_urlsafe(9)
+        self._secret = secrets.token_hex(32)
         self.home = Path()
         self.url = ""
         self._execution_url = ""
@@ -436,9 +437,9 @@ class LocalAirflow:
                 "host": "127.0.0.1",
                 "port": self.url.rpartition(":")[2],
                 "base_url": self.url,
-                "secret_key": self.password,
+                "secret_key": self._secret,
             },
-            "api_auth": {"jwt_secret": self.password * 4},
+            "api_auth": {"jwt_secret": self._secret},
             "dag_processor": {"refresh_interval": 5, "dag_bundle_storage_path": self.home / "bundles"},
             "logging": {
                 "base_log_folder": self.home / "logs",

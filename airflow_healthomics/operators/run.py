@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.aws_errors import api_error, error_code, is_not_found, is_transient
 from airflow_healthomics.diagnosis import raise_for_status
-from airflow_healthomics.exceptions import HealthOmicsRequestError
+from airflow_healthomics.exceptions import HealthOmicsRequestError, HealthOmicsRunReplacedError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.links import RUN_LINKS, persist_links
 from airflow_healthomics.params import workflow_parameter_problems
@@ -28,13 +28,10 @@ from airflow_healthomics.submission import Decision, StartDelayedError, Submissi
 from airflow_healthomics.templating import TypedTemplateMixin
 from airflow_healthomics.triggers.run import ended_run
 from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
-from airflow_healthomics.waiting import RunWaiterMixin, connection_of
+from airflow_healthomics.waiting import RunWaiterMixin, connection_of, is_trigger_timeout
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-
-#: What Airflow resumes a task with whose deferral has timed out; a triggerer's fault has other words.
-_TRIGGER_TIMEOUT: Final = "Trigger timeout"
 
 
 class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOperator[HealthOmicsHook]):
@@ -217,7 +214,7 @@ class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOpe
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume; a deferral that has timed out comes back here without its event."""
-        if next_method == "__fail__" and (next_kwargs or {}).get("error") == _TRIGGER_TIMEOUT:
+        if is_trigger_timeout(next_method, next_kwargs):
             record = self._records(context, is_first_try=False).load()
             if record and record.run_id:
                 self.handle_timeout(context, record.run_id)
@@ -251,10 +248,10 @@ class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOpe
             )
         self._publish(context, run)
         if decision is Decision.WAIT_OUT:
-            return self.wait_for_run(context, run["id"], run["uuid"], then="submit_again")
+            return self.wait_for_run(context, run["id"], run.get("uuid"), then="submit_again")
         if self.wait_for_completion:
             is_new = decision in (Decision.START, Decision.REPEAT)
-            return self.wait_for_run(context, run["id"], run["uuid"], is_new=is_new)
+            return self.wait_for_run(context, run["id"], run.get("uuid"), is_new=is_new)
         return str(run["id"])
 
     def _publish(self, context: Context, run: Mapping[str, Any]) -> None:
@@ -276,16 +273,18 @@ class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOpe
 
     def _epoch(self, context: Context) -> int:
         # A request ID of the DAG author's own stands for one run, whatever is cleared.
-        return 0 if self.request_id else int(context["ti"].max_tries)
+        return int(context["ti"].max_tries) if self.request_id is None else 0
 
     def _request_id(self, context: Context, generation: int) -> str:
-        return str(self.request_id or derive_request_id(_task_identity(context), generation))
+        if self.request_id is None:
+            return derive_request_id(_task_identity(context), generation)
+        return str(self.request_id)
 
     def _build_request(self, request_id: str) -> dict[str, Any]:
         arguments = {name: getattr(self, name) for name in ARGUMENTS}
         arguments["request_id"] = request_id
         # The same by default, so that ListRuns can find the run of a request.
-        arguments["name"] = self.name or request_id
+        arguments["name"] = request_id if self.name is None else self.name
         request = self.hook.build_start_run_request(**arguments)
         if self.validate_parameters:
             self._check_parameter_names(request)
@@ -440,6 +439,9 @@ class HealthOmicsDeleteRunOperator(AwsBaseOperator[HealthOmicsHook]):
     def execute(self, context: Context) -> str:
         """Delete the run, and wait until it is gone if asked to."""
         run_id = checked_run_id("DeleteRun", self.run_id)
+        watch = RunWatch(self.hook, run_id, log=self.log)
+        if self.wait_for_completion:
+            watch.poll()  # from now on the run is known by its uuid, as its id may be given to another one
         try:
             self.hook.delete_run(run_id)
         except (ClientError, BotoCoreError) as error:
@@ -449,11 +451,18 @@ class HealthOmicsDeleteRunOperator(AwsBaseOperator[HealthOmicsHook]):
                 raise api_error("DeleteRun", f"run {run_id}", error) from error
             self.log.info("HealthOmics run %s does not exist (any more)", run_id)
             return run_id
-        watch = RunWatch(self.hook, run_id, log=self.log)
-        while self.wait_for_completion and (watch.poll() or {}).get("status") != "DELETED":
+        while self.wait_for_completion and not self._is_gone(watch):
             time.sleep(self.waiter_delay)
         self.log.info("HealthOmics run %s is deleted", run_id)
         return run_id
+
+    @staticmethod
+    def _is_gone(watch: RunWatch) -> bool:
+        try:
+            summary = watch.poll()
+        except HealthOmicsRunReplacedError:
+            return True
+        return summary is not None and summary["status"] == "DELETED"
 
 
 def _task_identity(context: Context) -> TaskIdentity:

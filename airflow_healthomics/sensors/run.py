@@ -27,7 +27,7 @@ from airflow_healthomics.links import RUN_LINKS, persist_links
 from airflow_healthomics.polling import RunWatch
 from airflow_healthomics.run_request import checked_run_id
 from airflow_healthomics.triggers.run import ended_run
-from airflow_healthomics.waiting import run_trigger
+from airflow_healthomics.waiting import is_trigger_timeout, run_trigger
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -116,10 +116,12 @@ class HealthOmicsRunSensor(CancelOnKillMixin, AwsBaseSensor[HealthOmicsHook]):
         """Go on after a deferral."""
         return self._finish(ended_run(event))
 
-    def resume_execution(self, *args: Any, **kwargs: Any) -> Any:
-        """Resume; ``soft_fail`` holds for a timeout too, on each version of Airflow."""
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume; a timeout is that of a sensor, also for ``soft_fail``, on each version of Airflow."""
         with self._soft_failing():
-            return super().resume_execution(*args, **kwargs)
+            if is_trigger_timeout(next_method, next_kwargs):
+                raise AirflowSensorTimeout(f"The run did not end within {self.timeout} seconds")
+            return super().resume_execution(next_method, next_kwargs, context)
 
     @cached_property
     def _watch(self) -> RunWatch:

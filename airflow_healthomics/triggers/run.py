@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator, Mapping
 from enum import StrEnum
 from typing import Any
 
+from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import TriggerEvent
+from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics import run_states
-from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsError
+from airflow_healthomics.exceptions import HealthOmicsApiError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.polling import RunWatch
 from airflow_healthomics.triggers import base
@@ -76,7 +78,7 @@ class HealthOmicsRunTrigger(base.HealthOmicsTrigger):
         earliest = loop.time() + base.EARLIEST_EVENT
         try:
             payload = ended_event(await self._ended_run())
-        except HealthOmicsError as error:
+        except (AirflowException, ClientError, BotoCoreError) as error:
             self.disconnect()
             payload = {
                 "event": RunEvent.ERROR.value,
@@ -121,9 +123,9 @@ def ended_run(event: Mapping[str, Any] | None) -> dict[str, Any]:
     :param event: payload of the event
     :raises HealthOmicsApiError: if the trigger could not find out
     """
-    if event is None:
-        raise HealthOmicsApiError("The trigger resumed the task without an event")
-    if event["event"] == RunEvent.ERROR:
-        raise HealthOmicsApiError(event["message"], event["code"])
-    summary: dict[str, Any] = event["run"]
-    return summary
+    match event:
+        case {"event": RunEvent.ENDED.value, "run": dict(summary)}:
+            return summary
+        case {"event": RunEvent.ERROR.value, "message": message, "code": code}:
+            raise HealthOmicsApiError(message, code)
+    raise HealthOmicsApiError("The trigger resumed the task without an event that it knows")

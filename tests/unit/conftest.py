@@ -14,12 +14,15 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
+import airflow
 import boto3
 import pytest
+from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from airflow.providers.common.compat.sdk import TaskDeferred
 from botocore.loaders import JSONFileLoader
 
 from airflow_healthomics.testing import Control, mock_healthomics
+from airflow_healthomics.triggers import base as triggers_base
 
 ROLE = "arn:aws:iam::123456789012:role/omics"
 OUTPUT = "s3://outputs/results"
@@ -29,6 +32,10 @@ DAG_RUN_ID = "manual__2026-11-22T03:04:05+00:00"
 
 #: Settings of the client that let a call fail at once, so that no test waits for botocore's own retries.
 ONE_ATTEMPT = {"retries": {"total_max_attempts": 1}}
+
+
+#: What the scheduler tells a task whose deferral has timed out.
+TRIGGER_TIMEOUT = "Trigger/execution timeout" if airflow.__version__.startswith("2.") else "Trigger timeout"
 
 
 class DeadlineError(BaseException):
@@ -63,6 +70,8 @@ class Clock:
         """Let time pass, for the local HealthOmics too."""
         seconds = max(seconds, 0.0)
         self.elapsed += seconds
+        if self.elapsed > 30 * 24 * 3600:
+            pytest.fail("the code under test waits for ever")
         if self.control is not None:
             self.control.advance_clock(seconds)
         for plan in [plan for plan in self._plans if plan[0] <= self.elapsed]:
@@ -105,6 +114,12 @@ class FakeTaskInstance:
         return self.first_reschedule
 
 
+@pytest.fixture(autouse=True)
+def _fresh_triggerer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test meet the clients that another one's triggers have made."""
+    monkeypatch.setattr(triggers_base, "_hooks", {})
+
+
 @pytest.fixture
 def connection(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Set the extra of aws_default, or only its ``service_config.omics``."""
@@ -124,10 +139,16 @@ def with_defaults(connection: Callable[..., None]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _parse_models_once() -> Iterator[None]:
-    """Botocore parses the AWS models anew for each session, and so for each hook, which is slow."""
+def _make_clients_quickly() -> Iterator[None]:
+    """
+    Save most of the time that the tests would take.
+
+    Botocore parses the AWS models anew for each session, and so for each hook. The amazon provider looks
+    through the whole stack for the caller of each hook, which is deep in pytest.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(JSONFileLoader, "load_file", staticmethod(cache(JSONFileLoader().load_file)))
+        patch.setattr(AwsGenericHook, "_get_caller", lambda *_, **__: "Unknown", raising=False)
         yield
 
 
@@ -244,7 +265,7 @@ class Tasks:
                 self.events.append(event)
                 kwargs["event"] = event
             except DeadlineError:
-                method, kwargs = "__fail__", {"error": "Trigger timeout"}
+                method, kwargs = "__fail__", {"error": TRIGGER_TIMEOUT}
         return make().resume_execution(method, kwargs, context)
 
     def fire(self, trigger: Any, timeout: timedelta | None = None) -> Any:

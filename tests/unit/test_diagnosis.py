@@ -28,7 +28,7 @@ from airflow_healthomics.diagnosis import (
     remedy_for,
 )
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.run_outcome import summarize_run
+from airflow_healthomics.run_summary import summarize_run
 from airflow_healthomics.testing import Control, HealthOmicsServer
 from airflow_healthomics.testing.omics.models import OmicsBackend
 

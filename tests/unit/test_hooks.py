@@ -391,3 +391,26 @@ def test_other_settings_of_the_client_are_kept(connection: Callable[..., None]) 
     assert HealthOmicsHook().conn.meta.config.connect_timeout == 7
     hook = HealthOmicsHook(config={"read_timeout": 8, "retries": {"total_max_attempts": 1}})
     assert hook.conn.meta.config.read_timeout == 8
+
+
+def test_endpoints_that_boto3_ignores_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS_IGNORE_CONFIGURED_ENDPOINT_URLS leads to AWS itself, which needs its prefixes."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
+    assert host_of(HealthOmicsHook()) == "https://workflows-omics.us-east-1.amazonaws.com"
+
+
+def test_the_users_host_prefix_variable_wins(
+    connection: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AWS_DISABLE_HOST_PREFIX_INJECTION=false is explicit, too."""
+    connection(endpoint_url="http://omics.test:9")
+    monkeypatch.setenv("AWS_DISABLE_HOST_PREFIX_INJECTION", "false")
+    assert host_of(HealthOmicsHook()) == "http://workflows-omics.test:9"
+
+
+def test_a_custom_endpoint_in_the_aws_config_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    """boto3's own setting for an endpoint works without knowing about host prefixes."""
+    (tmp_path / "config").write_text("[default]\nendpoint_url = http://omics.test:9\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    assert host_of(HealthOmicsHook()) == "http://omics.test:9"

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_healthomics.json_values import UndefinedTemplate, json_problems, to_json
+from airflow_healthomics.json_values import BrokenTemplate, json_problems, to_json
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -50,7 +50,7 @@ NO_JSON = [
     pytest.param({1: "canary"}, id="number-as-key"),
     pytest.param({None: "canary"}, id="null-as-key"),
     pytest.param({("canary",): 1}, id="tuple-as-key"),
-    pytest.param(UndefinedTemplate(), id="undefined"),
+    pytest.param(BrokenTemplate("is undefined"), id="undefined"),
 ]
 
 
@@ -98,4 +98,4 @@ def test_other_mappings_and_sequences_become_json(value: Any, expected: Any) -> 
 
 def test_undefined_shows_as_such() -> None:
     """The Rendered Template view says that there was nothing."""
-    assert repr(UndefinedTemplate()) == "<undefined>"
+    assert repr(BrokenTemplate("is undefined")) == "<template is undefined>"

@@ -15,6 +15,7 @@ from typing import Any
 import boto3
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
+from botocore.exceptions import ClientError
 
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
@@ -438,6 +439,32 @@ def test_a_start_whose_answer_is_lost_starts_one_run(omics: Control, context: di
     assert calls_of(omics, "StartRun") == 2
 
 
+@pytest.mark.parametrize(
+    "code", ["ThrottlingException", "InternalServerException", "RequestTimeoutException"]
+)
+@pytest.mark.parametrize("operation", ["StartRun", "CancelRun", "DeleteRun"])
+def test_a_passing_fault_is_no_failure_for_good(
+    omics: Control, context: dict[str, Any], started: Callable[..., Any], operation: str, code: str
+) -> None:
+    """Throttling and faults of the service are retried by Airflow as the DAG says."""
+    run_id = started()["id"]
+    omics.inject_error(operation, code, times=100)
+    operator = {
+        "StartRun": lambda: start_of(),
+        "CancelRun": lambda: HealthOmicsCancelRunOperator(
+            task_id="a_task", run_id=run_id, botocore_config=ONE_ATTEMPT
+        ),
+        "DeleteRun": lambda: HealthOmicsDeleteRunOperator(
+            task_id="a_task", run_id=run_id, botocore_config=ONE_ATTEMPT
+        ),
+    }[operation]()
+    # a start waits its turn in the triggerer
+    expected = TaskDeferred if operation == "StartRun" else ClientError
+    with pytest.raises(expected) as caught:
+        operator.execute(context)
+    assert code in str(caught.value) or operation == "StartRun"
+
+
 # --- validate_parameters ---
 
 TEMPLATE = {"reference": {"description": "x"}, "sample": {}, "threads": {"optional": True}}
@@ -504,6 +531,16 @@ def test_validation_of_a_duplicate_asks_for_the_originals_workflow(
         )
     fields = {"validate_parameters": True}
     assert start_of(run_id=original["id"], **fields).execute(context) == omics.runs()[1]["id"]
+
+
+def test_validation_of_a_version_asks_for_the_version(omics: Control, context: dict[str, Any]) -> None:
+    """The parameter template may differ between versions."""
+    omics.add_workflow("77")
+    fields: dict[str, Any] = {"workflow_version_name": "v1", "validate_parameters": True}
+    with pytest.raises(HealthOmicsApiError):  # there is no such version
+        start_of(workflow_id="77", **fields).execute(context)
+    assert calls_of(omics, "GetWorkflowVersion") == 1
+    assert calls_of(omics, "GetWorkflow") == 0
 
 
 # --- waiting: where x how it ends ---
@@ -848,12 +885,12 @@ def test_delete_waits_until_the_run_is_gone(
     omics.set_options(show_deleted_runs=shown)
     run_id = started()["id"]
     omics.advance("COMPLETED", run_id=run_id)
-    omics.inject_error("GetRun", "ThrottlingException", times=2)
+    omics.inject_error("GetRun", "ThrottlingException", times=3)  # the first before the deletion
     HealthOmicsDeleteRunOperator(
         task_id="a_task", run_id=run_id, wait_for_completion=True, botocore_config=ONE_ATTEMPT
     ).execute(context)
     assert len(clock.sleeps) == 2
-    assert calls_of(omics, "GetRun") == 3
+    assert calls_of(omics, "GetRun") == 4
 
 
 # --- all of them ---
@@ -880,3 +917,32 @@ def test_every_argument_is_documented(task: Any) -> None:
     for name in inspect.signature(task.__init__).parameters:
         if name not in ("self", "kwargs", "args"):
             assert f":param {name}:" in task.__doc__
+
+
+@pytest.mark.parametrize("field", ["request_id", "name"])
+def test_an_empty_request_id_or_name_is_refused(omics: Control, context: dict[str, Any], field: str) -> None:
+    """1 to 128 characters; an explicit one is used as it is, and not replaced in silence."""
+    with pytest.raises(HealthOmicsRequestError, match=field):
+        start_of(**{field: ""}).execute(context)
+
+
+def test_delete_does_not_wait_for_another_run(
+    omics: Control, context: dict[str, Any], started: Callable[..., Any], clock: Clock
+) -> None:
+    """AWS may give the deleted run's id to a new one; the deleted run is gone nevertheless."""
+    omics.set_options(reuse_run_ids=True, manual=True)
+    old = started()
+    omics.advance("COMPLETED", run_id=old["id"])
+    operator = HealthOmicsDeleteRunOperator(
+        task_id="a_task", run_id=old["id"], wait_for_completion=True, botocore_config=ONE_ATTEMPT
+    )
+    clock.deadline = 3600
+    operator.hook.conn.meta.events.register("after-call.omics.DeleteRun", lambda **_: started())
+    assert operator.execute(context) == old["id"]
+
+
+def test_the_advice_is_a_sentence_of_its_own(omics: Control, context: dict[str, Any]) -> None:
+    """AWS's messages end without a full stop."""
+    omics.inject_error("StartRun", "AccessDeniedException", message="not authorized")
+    with pytest.raises(AirflowFailException, match=r"not authorized\. The IAM policy"):
+        start_of().execute(context)

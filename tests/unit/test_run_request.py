@@ -449,9 +449,10 @@ def test_a_field_newer_than_botocore_costs_nothing_when_not_used() -> None:
     assert build(dict.fromkeys(ARGUMENTS) | NEW, shape=older) == build(NEW)
 
 
-def test_parameters_of_exactly_the_limit_pass() -> None:
-    """50,000 bytes are allowed."""
-    parameters = {"a": "x" * (50_000 - len('{"a":""}'))}
+@pytest.mark.parametrize("character", ["x", "é"])
+def test_parameters_of_exactly_the_limit_pass(character: str) -> None:
+    """50,000 bytes of UTF-8 are allowed."""
+    parameters = {"a": character * ((50_000 - len('{"a":""}')) // len(character.encode()))}
     assert build(NEW | {"parameters": parameters})["parameters"] == parameters
 
 
@@ -570,3 +571,35 @@ def test_no_message_shows_a_parameters_value(parameters: dict[str, Any], path: l
 def test_no_message_shows_a_value_of_the_users(change: dict[str, Any]) -> None:
     """Parameters that are none, tags, engine settings and policies neither."""
     assert CANARY not in refused(NEW | change)
+
+
+@pytest.mark.parametrize(
+    ("argument", "default"),
+    [
+        ({"storage_type": "STATIC"}, {"storage_capacity": 1200}),
+        ({"networking_mode": "VPC"}, {"configuration_name": "vpc-1"}),
+    ],
+)
+def test_half_of_a_pair_may_come_from_the_connection(argument: Any, default: Any) -> None:
+    """Operator argument, else the connection: for each argument by itself."""
+    request = build(NEW | argument, default)
+    assert {*argument.values(), *default.values()} <= set(request.values())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"parameters": {"a": 10**5000}}, {"priority": "9" * 5000}, {"engine_settings": {"a": 10**5000}}],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_number_of_thousands_of_digits_is_refused(change: dict[str, Any]) -> None:
+    """With our error, not with Python's."""
+    with pytest.raises(HealthOmicsRequestError, match=next(iter(change))):
+        build(NEW | change)
+
+
+def test_parameters_without_end_are_refused() -> None:
+    """A mapping that holds itself is no JSON."""
+    endless: dict[str, Any] = {}
+    endless["again"] = endless
+    with pytest.raises(HealthOmicsRequestError, match="parameters"):
+        build(NEW | {"parameters": endless})

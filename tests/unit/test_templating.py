@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,8 @@ from airflow.providers.common.compat.sdk import DAG, BaseOperator
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from airflow_healthomics.json_values import UndefinedTemplate
+from airflow_healthomics.exceptions import HealthOmicsRequestError
+from airflow_healthomics.json_values import BrokenTemplate
 from airflow_healthomics.operators import (
     HealthOmicsCancelRunOperator,
     HealthOmicsDeleteRunOperator,
@@ -22,8 +24,10 @@ from airflow_healthomics.operators import (
 )
 from airflow_healthomics.run_request import ARGUMENTS
 from airflow_healthomics.sensors import HealthOmicsRunSensor
+from airflow_healthomics.testing import Control
 
 from .conftest import FakeTaskInstance, context_of
+from .test_operators import start_of
 
 NATIVE = [pytest.param(False, id="plain"), pytest.param(True, id="native")]
 
@@ -47,6 +51,9 @@ VALUES: dict[str, Any] = {
     "mapping": {"a": {"b": [True, 1.5]}},
     "template-in-value": "{{ run_id }}",
 }
+
+
+CANARY = "canary-patient-7"
 
 
 def dag_of(native: bool) -> DAG:
@@ -268,7 +275,7 @@ UNDEFINED = ["{{ nope }}", "{{ params.nope }}"]
 def test_an_undefined_name_never_becomes_a_value(native: bool) -> None:
     """Neither text nor null is sent for it: it is refused with the request."""
     operator = rendered(native, parameters={"a": "{{ nope }}", "b": 1})
-    assert isinstance(operator.parameters["a"], UndefinedTemplate)
+    assert isinstance(operator.parameters["a"], BrokenTemplate)
 
 
 def test_a_default_makes_an_undefined_name_good() -> None:
@@ -331,3 +338,24 @@ def test_rendered_parameters_can_be_shown() -> None:
     """What is undefined does not break the view of what was rendered."""
     operator = rendered(parameters={"a": "{{ nope }}", "b": 1})
     assert "undefined" in json.dumps(operator.parameters, default=repr)
+
+
+@pytest.mark.parametrize(
+    "template", ["{{ nope.x }}", "a-{{ nope }}", "{{ params.a.b.c }}", "{{ 1 / 0 }}", "{{ x"]
+)
+def test_a_template_that_fails_shows_no_value_beside_it(template: str, logged: Callable[[], str]) -> None:
+    """Airflow logs the whole field when rendering raises, so it must not raise."""
+    with DAG("a_dag", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+        operator = start_of(parameters={"a": template, "sample": CANARY})
+    with suppress(Exception):
+        operator.render_template_fields(context_of(FakeTaskInstance(), dag=operator.dag))
+    assert CANARY not in logged()
+
+
+@pytest.mark.parametrize("template", ["{{ nope.x }}", "a-{{ nope }}"])
+def test_anything_undefined_is_refused_by_path(omics: Control, template: str) -> None:
+    """Like a name that is undefined itself."""
+    operator = start_of(parameters={"a": {"b": template}})
+    operator.render_template_fields(context_of(FakeTaskInstance()))
+    with pytest.raises(HealthOmicsRequestError, match=r"parameters\.a\.b"):
+        operator.execute(context_of(FakeTaskInstance()))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The summary of a run, and the error that its end may be."""
+"""The summary of a run."""
 
 from __future__ import annotations
 
@@ -9,18 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_healthomics.exceptions import HealthOmicsRunFailedError
-from airflow_healthomics.run_outcome import raise_for_status, summarize_run
+from airflow_healthomics.run_summary import summarize_run
 from airflow_healthomics.testing import Control
-
-SUMMARY = {
-    "id": "1234567",
-    "status": "FAILED",
-    "failureReason": "EXPORT_FAILED",
-    "statusMessage": "no bucket",
-}
 
 SECRET = "canary-patient-7"
 
@@ -69,21 +60,3 @@ def test_a_summary_has_no_values_of_the_users(finished: dict[str, Any]) -> None:
 def test_absent_stays_absent() -> None:
     """A run that has not started has no start time, rather than a null."""
     assert summarize_run({"id": "1", "status": "PENDING"}) == {"id": "1", "status": "PENDING"}
-
-
-def test_completed_is_no_error() -> None:
-    """Only COMPLETED passes."""
-    raise_for_status({"id": "1", "status": "COMPLETED"})
-
-
-@pytest.mark.parametrize("status", ["FAILED", "CANCELLED", "DELETED"])
-@pytest.mark.parametrize("for_good", [True, False])
-def test_any_other_end_is_one(status: str, for_good: bool) -> None:
-    """The error has the run's status, and Airflow retries it unless it is for good."""
-    with pytest.raises(HealthOmicsRunFailedError) as caught:
-        raise_for_status(SUMMARY | {"status": status}, for_good=for_good, console_url="https://console")
-    error = caught.value
-    assert (error.run_id, error.status) == ("1234567", status)
-    assert (error.failure_reason, error.status_message) == ("EXPORT_FAILED", "no bucket")
-    assert error.console_url == "https://console"
-    assert isinstance(error, AirflowFailException) == for_good

@@ -1,0 +1,121 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""The links of a task to its run."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+
+from airflow_healthomics import links
+from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.links import RUN_LINKS, console_url, persist_links, run_urls
+from airflow_healthomics.operators import HealthOmicsCancelRunOperator, HealthOmicsStartRunOperator
+from airflow_healthomics.provider_info import get_provider_info
+from airflow_healthomics.sensors import HealthOmicsRunSensor
+from airflow_healthomics.testing import Control
+
+from .conftest import FakeTaskInstance
+
+RUN = {"id": "1234567", "runOutputUri": "s3://outputs/results/a b/1234567"}
+CONSOLE = "https://console.aws.amazon.com"
+
+
+def test_the_run_in_the_console() -> None:
+    """By region and run id."""
+    url = run_urls(RUN, "eu-west-1", "aws")["healthomics_run_link"]
+    assert url == f"{CONSOLE}/omics/home?region=eu-west-1#/runs/1234567"
+
+
+@pytest.mark.parametrize(
+    ("key", "stream"),
+    [("healthomics_run_log_link", "run/1234567"), ("healthomics_engine_log_link", "run/1234567/engine")],
+)
+def test_the_logs_in_cloudwatch(key: str, stream: str) -> None:
+    """The stream of HealthOmics' one log group."""
+    url = urlsplit(run_urls(RUN, "eu-west-1", "aws")[key])
+    assert parse_qs(url.query) == {"region": ["eu-west-1"]}
+    path = url.fragment.removeprefix("logsV2:log-groups/log-group/").split("/")
+    assert [unquote(part) for part in path] == ["/aws/omics/WorkflowLog", "log-events", stream]
+
+
+def test_the_outputs_in_s3() -> None:
+    """Bucket and prefix of what the API says, and a prefix of special characters."""
+    url = urlsplit(run_urls(RUN, "eu-west-1", "aws")["healthomics_outputs_link"])
+    assert url.path == "/s3/buckets/outputs"
+    assert parse_qs(url.query) == {"region": ["eu-west-1"], "prefix": ["results/a b/1234567/"]}
+
+
+@pytest.mark.parametrize("prefix", ["a&b=c", "a#b", "ü", "a+b", "a%2Fb", "a?b", "{a}"])
+def test_a_prefix_of_any_characters(prefix: str) -> None:
+    """A key is not a piece of a URL."""
+    run = RUN | {"runOutputUri": f"s3://outputs/{prefix}"}
+    url = urlsplit(run_urls(run, "eu-west-1", "aws")["healthomics_outputs_link"])
+    assert parse_qs(url.query)["prefix"] == [f"{prefix}/"]
+    assert url.fragment == ""
+
+
+def test_no_link_to_outputs_that_are_nowhere() -> None:
+    """A run that does not say where has the others."""
+    assert set(run_urls({"id": "1"}, "eu-west-1", "aws")) == {
+        "healthomics_run_link",
+        "healthomics_run_log_link",
+        "healthomics_engine_log_link",
+    }
+
+
+def test_persisting_pushes_each_url(omics: Control, ti: FakeTaskInstance, context: dict[str, Any]) -> None:
+    """Under the key that Airflow reads."""
+    persist_links(context, HealthOmicsHook(region_name="eu-west-1"), RUN)
+    assert ti.xcoms == run_urls(RUN, "eu-west-1", "aws")
+    assert set(ti.xcoms) == {link.xcom_key for link in RUN_LINKS}
+
+
+def test_the_console_url_is_the_first_link(omics: Control) -> None:
+    """Errors show it."""
+    hook = HealthOmicsHook(region_name="eu-west-1")
+    assert console_url("7", hook) == run_urls({"id": "7"}, "eu-west-1", "aws")["healthomics_run_link"]
+
+
+@pytest.mark.parametrize("link", RUN_LINKS, ids=lambda link: link.name)
+@pytest.mark.parametrize("stored", ["https://console/x", None])
+def test_a_link_reads_back_what_was_pushed(
+    link: Any, stored: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task without a run has no link, and no error."""
+    asked: list[dict[str, Any]] = []
+
+    def get_value(**key: Any) -> Any:
+        asked.append(key)
+        return stored
+
+    monkeypatch.setattr(links, "XCom", SimpleNamespace(get_value=get_value))
+    ti_key = object()
+    assert link.get_link(object(), ti_key=ti_key) == (stored or "")
+    assert asked == [{"key": link.xcom_key, "ti_key": ti_key}]
+
+
+def test_names_and_keys_are_distinct() -> None:
+    """Each link has its own button."""
+    assert len({link.name for link in RUN_LINKS}) == len({link.xcom_key for link in RUN_LINKS}) == 4
+
+
+@pytest.mark.parametrize(
+    "task", [HealthOmicsStartRunOperator, HealthOmicsCancelRunOperator, HealthOmicsRunSensor]
+)
+def test_every_link_of_a_task_is_registered(task: Any) -> None:
+    """Airflow shows no link that the provider does not declare."""
+    declared = set(get_provider_info()["extra-links"])
+    used = {f"{type(link).__module__}.{type(link).__qualname__}" for link in task.operator_extra_links}
+    assert used == declared
+
+
+@pytest.mark.parametrize("uri", ["s3://outputs", "s3://outputs/"])
+def test_the_link_to_outputs_at_the_root_of_a_bucket(uri: str) -> None:
+    """NONE_WITH_OVERWRITE may put them there; their keys begin with nothing."""
+    url = urlsplit(run_urls({"id": "1", "runOutputUri": uri}, "us-east-1", "aws")["healthomics_outputs_link"])
+    assert parse_qs(url.query).get("prefix", [""]) == [""]
+    assert url.path == "/s3/buckets/outputs"

@@ -1,0 +1,158 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""What Airflow reads about the provider, and the rules of its source."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+import airflow_healthomics
+from airflow_healthomics.provider_info import get_provider_info
+
+PACKAGE = Path(airflow_healthomics.__file__).parent
+#: The package without its test double.
+SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if "testing" not in path.relative_to(PACKAGE).parts)
+INFO = get_provider_info()
+
+
+def test_it_passes_airflows_schema() -> None:
+    """Of the installed Airflow."""
+    schema = json.loads((files("airflow") / "provider_info.schema.json").read_text())
+    jsonschema.validate(INFO, schema)
+
+
+def test_it_has_an_entry_point() -> None:
+    """By which Airflow finds the provider."""
+    found = {entry.value for entry in entry_points(group="apache_airflow_provider")}
+    assert "airflow_healthomics.provider_info:get_provider_info" in found
+
+
+def test_airflow_knows_the_provider() -> None:
+    """Its manager lists it, with the links."""
+    from airflow.providers_manager import ProvidersManager
+
+    manager = ProvidersManager()
+    assert INFO["package-name"] in manager.providers
+    assert set(INFO["extra-links"]) <= set(manager.extra_links_class_names)
+
+
+def modules() -> list[str]:
+    kinds = ("operators", "sensors", "hooks", "triggers")
+    return [module for kind in kinds for entry in INFO[kind] for module in entry["python-modules"]]
+
+
+@pytest.mark.parametrize("module", modules())
+def test_each_module_exists(module: str) -> None:
+    """A path that is misspelt is seen by nobody but users."""
+    importlib.import_module(module)
+
+
+@pytest.mark.parametrize("path", INFO["extra-links"])
+def test_each_link_exists(path: str) -> None:
+    """And has a name."""
+    module, _, name = path.rpartition(".")
+    assert getattr(importlib.import_module(module), name).name
+
+
+def test_it_imports_nothing() -> None:
+    """Every Airflow process calls it, so it must cost nothing."""
+    code = (
+        "import sys, airflow_healthomics.provider_info as p; p.get_provider_info();"
+        "print([m for m in ('airflow', 'boto3', 'botocore', 'moto') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("package", "names"),
+    [
+        (
+            "operators",
+            ["HealthOmicsStartRunOperator", "HealthOmicsCancelRunOperator", "HealthOmicsDeleteRunOperator"],
+        ),
+        ("sensors", ["HealthOmicsRunSensor"]),
+        ("triggers", ["HealthOmicsRunTrigger"]),
+        ("hooks", ["HealthOmicsHook"]),
+    ],
+)
+def test_public_classes_come_from_the_package_of_their_kind(package: str, names: list[str]) -> None:
+    """As the documents say."""
+    module: Any = importlib.import_module(f"airflow_healthomics.{package}")
+    assert all(isinstance(getattr(module, name), type) for name in names)
+
+
+# --- the source ---
+
+
+def nodes_of(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_assert(path: Path) -> None:
+    """``python -O`` would drop it."""
+    assert [node.lineno for node in nodes_of(path) if isinstance(node, ast.Assert)] == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_except_exception(path: Path) -> None:
+    """Outside ``on_kill``, which has no second chance, and templates, which may raise anything."""
+    if path.name == "templating.py":
+        return
+    nodes = nodes_of(path)
+    allowed = {
+        id(inner)
+        for node in nodes
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == "on_kill"
+        for inner in ast.walk(node)
+    }
+    broad = [
+        node
+        for node in nodes
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or ast.unparse(node.type) in ("Exception", "BaseException"))
+    ]
+    assert [node.lineno for node in broad if id(node) not in allowed] == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_bare_airflow_exception(path: Path) -> None:
+    """Errors have types of their own."""
+    raised = [ast.unparse(node.exc) for node in nodes_of(path) if isinstance(node, ast.Raise) and node.exc]
+    assert [text for text in raised if text.startswith(("AirflowException", "Exception("))] == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_license_is_named(path: Path) -> None:
+    """In two lines at the top of each file."""
+    assert path.read_text().splitlines()[1] == "# SPDX-License-Identifier: Apache-2.0"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "testing").rglob("*.py")), ids=lambda path: path.name)
+def test_the_test_double_imports_nothing_of_the_rest(path: Path) -> None:
+    """Two separate readings of the AWS model must agree."""
+    imported = [
+        name
+        for node in nodes_of(path)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom) and node.level == 0
+            else []
+        )
+    ]
+    ours = [name for name in imported if name.startswith("airflow_healthomics")]
+    assert [name for name in ours if not name.startswith("airflow_healthomics.testing")] == []
