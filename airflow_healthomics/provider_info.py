@@ -44,6 +44,21 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": ["airflow_healthomics.triggers"],
             }
         ],
+        "config": {
+            "healthomics": {
+                "description": "Settings of the AWS HealthOmics provider.",
+                "options": {
+                    "start_rate": {
+                        "description": "StartRun calls a second, for each connection and triggerer, that tasks "
+                        "make which were throttled before. AWS limits an account to 1 in a region by default.",
+                        "version_added": "0.1.0",
+                        "type": "float",
+                        "example": None,
+                        "default": "1.0",
+                    }
+                },
+            }
+        },
         "extra-links": [
             "airflow_healthomics.links.HealthOmicsRunLink",
             "airflow_healthomics.links.HealthOmicsRunLogLink",
