@@ -78,6 +78,11 @@ def api_error(operation: str, subject: str, error: ClientError | BotoCoreError) 
             + (_START_RUN_TOO if operation == "StartRun" else "")
             + "."
         )
+    elif code == "ServiceQuotaExceededException" and operation == "StartRun":
+        advice = (
+            " If it is the limit of stored runs: delete runs, and start with retention_mode REMOVE, which lets "
+            "HealthOmics make room. Runs with RETAIN stay until somebody deletes them."
+        )
     elif is_not_found(error):
         advice = (
             " Check the id, the account and the region of the connection; a deleted run is not found either."

@@ -49,8 +49,8 @@ def get_provider_info() -> dict[str, Any]:
                 "description": "Settings of the AWS HealthOmics provider.",
                 "options": {
                     "start_rate": {
-                        "description": "StartRun calls a second, for each connection and triggerer, that tasks "
-                        "make which were throttled before. AWS limits an account to 1 in a region by default.",
+                        "description": "Starts a second that were throttled before, for each connection "
+                        "and triggerer. AWS limits an account to 1 in a region by default.",
                         "version_added": "0.1.0",
                         "type": "float",
                         "example": None,
