@@ -13,9 +13,9 @@ from airflow_healthomics.operators import HealthOmicsStartRunOperator
 DOC = """
 One task that starts a run, waits for it in the triggerer, and starts it anew when it fails.
 
-A run that failed for want of capacity or by a fault of the service is retried as the DAG says, and takes from the
-run cache what the failed one has finished. A run that failed for a reason which the same input meets again, such as
-a missing file or too little memory, fails the task at once.
+A run that failed for want of capacity or by a fault of the service is retried as the DAG says, and takes from
+the run cache what the failed one has finished. A run that failed for a reason which the same input meets
+again, such as a missing file or too little memory, fails the task at once.
 """
 
 with DAG(
