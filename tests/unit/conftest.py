@@ -295,3 +295,53 @@ def tasks(clock: Clock) -> Tasks:
 def calls_of(control: Control, operation: str) -> int:
     """Return how often an operation was called."""
     return control.call_counts().get(operation, 0)
+
+
+class Crash(BaseException):
+    """A try ends here without a word."""
+
+
+class Store:
+    """
+    A task state store, which survives tries and holds JSON only.
+
+    :ivar retentions: what each value was stored with
+    """
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+        self.retentions: list[Any] = []
+        self.before_set: Callable[[dict[str, Any]], Any] = lambda value: None
+        self.after_set: Callable[[dict[str, Any]], Any] = lambda value: None
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value, or the default."""
+        return json.loads(self.values[key]) if key in self.values else default
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        """Store a value; a test may have the process crash before or after."""
+        self.before_set(value)
+        self.values[key] = json.dumps(value)
+        self.retentions.append(retention)
+        self.after_set(value)
+
+    def delete(self, key: str) -> None:
+        """Forget a value."""
+        self.values.pop(key, None)
+
+
+#: Airflow has a task state store since 3.3.
+HAS_STORE = getattr(airflow, "__version__", "0") >= "3.3"
+
+needs_store = pytest.mark.skipif(not HAS_STORE, reason="Airflow has no task state store before 3.3")
+
+
+@pytest.fixture
+def store() -> Store:
+    """An empty task state store."""
+    return Store()
+
+
+def try_of(ti: FakeTaskInstance, store: Store | None = None) -> dict[str, Any]:
+    """Return the context of a try, with the store of its task instance if there is one."""
+    return context_of(ti, **({} if store is None else {"task_state_store": store}))

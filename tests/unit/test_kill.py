@@ -1,0 +1,497 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Who cancels a run when its task is killed, and who does not."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout
+from botocore.exceptions import EndpointConnectionError
+
+from airflow_healthomics.operators import HealthOmicsStartRunOperator
+from airflow_healthomics.sensors import HealthOmicsRunSensor
+from airflow_healthomics.testing import Control
+from airflow_healthomics.triggers import HealthOmicsRunTrigger
+from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
+
+from .conftest import (
+    ONE_ATTEMPT,
+    OUTPUT,
+    ROLE,
+    WORKFLOW,
+    Clock,
+    FakeTaskInstance,
+    Store,
+    Tasks,
+    calls_of,
+    needs_store,
+    try_of,
+)
+
+STORES = [pytest.param(True, id="store", marks=needs_store), pytest.param(False, id="names")]
+TIMEOUTS = ["Trigger timeout", "Trigger/execution timeout"]
+
+
+def start_of(**fields: Any) -> HealthOmicsStartRunOperator:
+    defaults: dict[str, Any] = {"role_arn": ROLE, "output_uri": OUTPUT, "botocore_config": ONE_ATTEMPT}
+    return HealthOmicsStartRunOperator(task_id="a_task", workflow_id=WORKFLOW, **{**defaults, **fields})
+
+
+@pytest.fixture(autouse=True)
+def _runs_stay_on_their_way(omics: Control) -> None:
+    omics.plan_run(times=None, seconds={"PENDING": None})
+
+
+class Killed(BaseException):
+    """The process ends."""
+
+
+def killed_while_waiting(task: Any, clock: Clock, context: dict[str, Any]) -> None:
+    """Kill a task in the middle of its first sleep."""
+
+    def kill() -> None:
+        task.on_kill()
+        raise Killed
+
+    clock.at(1, kill)
+    with pytest.raises(Killed):
+        task.execute(context)
+
+
+# --- on a worker ---
+
+
+@pytest.mark.parametrize(("cancel_on_kill", "status"), [(True, "STOPPING"), (False, "PENDING")])
+def test_a_killed_operator_cancels_its_run(
+    omics: Control, clock: Clock, context: dict[str, Any], cancel_on_kill: bool, status: str
+) -> None:
+    """Unless the DAG author says otherwise."""
+    task = start_of(wait_for_completion=True, deferrable=False, cancel_on_kill=cancel_on_kill)
+    killed_while_waiting(task, clock, context)
+    assert [run["status"] for run in omics.runs()] == [status]
+
+
+@pytest.mark.parametrize(("fields", "status"), [({"cancel_on_kill": True}, "STOPPING"), ({}, "PENDING")])
+def test_a_killed_sensor_leaves_the_run_unless_asked(
+    omics: Control,
+    clock: Clock,
+    context: dict[str, Any],
+    started: Callable[..., Any],
+    fields: dict[str, Any],
+    status: str,
+) -> None:
+    """Another task has started it."""
+    task = HealthOmicsRunSensor(task_id="a_task", run_id=started()["id"], deferrable=False, **fields)
+    killed_while_waiting(task, clock, context)
+    assert [run["status"] for run in omics.runs()] == [status]
+
+
+def test_a_kill_touches_nothing_but_its_own_client(
+    omics: Control, clock: Clock, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call to the supervisor from a signal handler can deadlock: no store, XCom, connection or hook."""
+    store = Store()
+    task = start_of(wait_for_completion=True, deferrable=False)
+
+    def kill() -> None:
+        with monkeypatch.context() as patch:
+            for forbidden in ("get", "set", "delete"):
+                patch.setattr(store, forbidden, lambda *_, **__: pytest.fail("the store was used"))
+            for forbidden in ("xcom_push", "xcom_pull"):
+                patch.setattr(context["ti"], forbidden, lambda *_, **__: pytest.fail("XCom was used"))
+            patch.setattr(
+                type(task.hook), "get_connection", lambda *_, **__: pytest.fail("a connection was looked up")
+            )
+            for name in ("cancel_run", "get_run", "list_runs"):
+                patch.setattr(task.hook.conn, name, lambda *_, **__: pytest.fail("the busy client was used"))
+            patch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "nonsense")
+            task.on_kill()
+        raise Killed
+
+    clock.at(1, kill)
+    with pytest.raises(Killed):
+        task.execute(context)
+    assert [run["status"] for run in omics.runs()] == ["STOPPING"]
+
+
+def test_the_client_of_the_kill_has_little_patience(omics: Control, context: dict[str, Any]) -> None:
+    """SIGKILL comes five seconds later."""
+    task = start_of(
+        botocore_config={"read_timeout": 900, "connect_timeout": 900, "retries": {"max_attempts": 9}}
+    )
+    task.execute(context)
+    config = task._cancel.func.__self__.meta.config  # type: ignore[union-attr]
+    assert config.connect_timeout + config.read_timeout < 5
+    assert config.retries["total_max_attempts"] == 1
+
+
+@pytest.mark.parametrize("event", ["before-send", "after-call"])
+def test_a_kill_while_the_run_is_being_started_cancels_it(
+    omics: Control, context: dict[str, Any], event: str
+) -> None:
+    """As soon as StartRun has answered."""
+    task = start_of()
+    calls: list[int] = []
+
+    def kill(**_: Any) -> None:
+        task.on_kill()
+        calls.append(calls_of(omics, "CancelRun"))
+
+    task.hook.conn.meta.events.register(f"{event}.omics.StartRun", kill)
+    task.execute(context)
+    assert calls == [0]
+    assert [run["status"] for run in omics.runs()] == ["STOPPING"]
+
+
+def test_a_kill_while_a_run_is_being_started_leaves_it_if_told_to(
+    omics: Control, context: dict[str, Any]
+) -> None:
+    """``cancel_on_kill=False`` holds there, too."""
+    task = start_of(cancel_on_kill=False)
+    task.hook.conn.meta.events.register("after-call.omics.StartRun", lambda **_: task.on_kill())
+    task.execute(context)
+    assert [run["status"] for run in omics.runs()] == ["PENDING"]
+
+
+@pytest.mark.parametrize("cancel_on_kill", [True, False])
+def test_a_kill_before_anything_was_started_does_nothing(omics: Control, cancel_on_kill: bool) -> None:
+    """No call, and no error."""
+    start_of(cancel_on_kill=cancel_on_kill).on_kill()
+    HealthOmicsRunSensor(task_id="a_task", run_id="1", cancel_on_kill=cancel_on_kill).on_kill()
+    assert omics.calls() == []
+
+
+def unreachable(**_: Any) -> None:
+    raise EndpointConnectionError(endpoint_url="https://omics")
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["ThrottlingException", "InternalServerException", "ConflictException", "AccessDeniedException", None],
+)
+def test_a_kill_never_raises(
+    omics: Control, context: dict[str, Any], logged: Callable[[], str], code: str | None
+) -> None:
+    """It logs that the run goes on."""
+    task = start_of()
+    task.execute(context)
+    if code:
+        omics.inject_error("CancelRun", code, times=None)
+    else:
+        task._cancel.func.__self__.meta.events.register("before-send.omics.CancelRun", unreachable)  # type: ignore[union-attr]
+    logged()
+    task.on_kill()
+    assert "could not be cancelled" in logged()
+
+
+def test_two_kills_are_one(omics: Control, context: dict[str, Any]) -> None:
+    """Airflow may call ``on_kill`` twice."""
+    task = start_of()
+    task.execute(context)
+    task.on_kill()
+    task.on_kill()
+    assert [run["status"] for run in omics.runs()] == ["STOPPING"]
+
+
+# --- timeouts ---
+
+
+def timed_out(task: Any, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ``execution_timeout`` strike in the first sleep."""
+
+    def sleep(_: float) -> None:
+        raise AirflowTaskTimeout("Timeout")
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    with pytest.raises(AirflowTaskTimeout):
+        task.execute(context)
+
+
+@pytest.mark.parametrize(
+    ("try_number", "max_tries", "cancel_on_kill", "status"),
+    [
+        (1, 0, True, "STOPPING"),
+        (3, 2, True, "STOPPING"),
+        (1, 0, False, "PENDING"),
+        (3, 2, False, "PENDING"),
+        (1, 2, True, "PENDING"),
+        (2, 2, True, "PENDING"),
+    ],
+)
+def test_a_timeout_on_a_worker_cancels_the_run_of_the_last_try(
+    omics: Control,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    try_number: int,
+    max_tries: int,
+    cancel_on_kill: bool,
+    status: str,
+) -> None:
+    """With tries left the next one goes on with it."""
+    task = start_of(wait_for_completion=True, deferrable=False, cancel_on_kill=cancel_on_kill)
+    ti = FakeTaskInstance(try_number=try_number, max_tries=max_tries)
+    timed_out(task, try_of(ti), monkeypatch)
+    assert [run["status"] for run in omics.runs()] == [status]
+
+
+@pytest.mark.parametrize("with_store", STORES)
+@pytest.mark.parametrize("error", TIMEOUTS)
+@pytest.mark.parametrize(
+    ("try_number", "max_tries", "cancel_on_kill", "status"),
+    [
+        (1, 0, True, "STOPPING"),
+        (3, 2, True, "STOPPING"),
+        (1, 0, False, "PENDING"),
+        (1, 2, True, "PENDING"),
+        (2, 2, True, "PENDING"),
+    ],
+)
+def test_a_deferral_that_times_out_cancels_the_run_of_the_last_try(
+    omics: Control,
+    with_store: bool,
+    error: str,
+    try_number: int,
+    max_tries: int,
+    cancel_on_kill: bool,
+    status: str,
+) -> None:
+    """It comes back with ``__fail__``, in another process."""
+    context = try_of(
+        FakeTaskInstance(try_number=try_number, max_tries=max_tries), Store() if with_store else None
+    )
+    start_of().execute(context)
+    with pytest.raises(AirflowException):
+        start_of(cancel_on_kill=cancel_on_kill).resume_execution("__fail__", {"error": error}, context)
+    assert [run["status"] for run in omics.runs()] == [status]
+
+
+@pytest.mark.parametrize("with_store", STORES)
+def test_the_retry_of_a_timed_out_try_goes_on_with_its_run(
+    omics: Control, tasks: Tasks, with_store: bool
+) -> None:
+    """Hours of work are not lost."""
+    ti, store = FakeTaskInstance(max_tries=1), Store() if with_store else None
+    fields = {
+        "wait_for_completion": True,
+        "deferrable": True,
+        "execution_timeout": timedelta(minutes=30),
+    }
+    with pytest.raises(AirflowException):
+        tasks.run(lambda: start_of(**fields), try_of(ti, store))
+    ti.try_number = 2
+    assert start_of().execute(try_of(ti, store)) == omics.runs()[0]["id"]
+    assert len(omics.runs()) == 1
+
+
+@pytest.mark.parametrize("with_store", STORES)
+@pytest.mark.parametrize("kwargs", [{"error": "Trigger failure"}, {"error": "Trigger timeout."}, {}, None])
+def test_a_fault_of_the_triggerer_cancels_nothing(
+    omics: Control, with_store: bool, kwargs: dict[str, Any] | None
+) -> None:
+    """The run has nothing to do with it."""
+    context = try_of(FakeTaskInstance(), Store() if with_store else None)
+    start_of().execute(context)
+    with pytest.raises((AirflowException, TypeError)):
+        start_of().resume_execution("__fail__", kwargs, context)
+    assert [run["status"] for run in omics.runs()] == ["PENDING"]
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException", "ConflictException"])
+def test_a_timeout_stays_a_timeout_if_the_run_cannot_be_cancelled(
+    omics: Control, context: dict[str, Any], logged: Callable[[], str], code: str
+) -> None:
+    """And the log says that the run goes on."""
+    start_of().execute(context)
+    omics.inject_error("CancelRun", code, times=None)
+    with pytest.raises(AirflowException, match="imeout"):
+        start_of().resume_execution("__fail__", {"error": "Trigger timeout"}, context)
+    assert code in logged()
+
+
+@needs_store
+def test_a_start_that_never_got_its_turn_has_nothing_to_cancel(omics: Control) -> None:
+    """Its deferral times out like any other."""
+    context = try_of(FakeTaskInstance(), Store())
+    omics.inject_error("StartRun", "ThrottlingException", times=None)
+    with pytest.raises(BaseException) as deferral:  # noqa: PT011
+        start_of().execute(context)
+    assert type(deferral.value).__name__ == "TaskDeferred"
+    with pytest.raises(AirflowException, match="imeout"):
+        start_of().resume_execution("__fail__", {"error": "Trigger timeout"}, context)
+    assert calls_of(omics, "CancelRun") == 0
+
+
+# --- in the triggerer ---
+
+OVER = ["success", "failed", "skipped", "upstream_failed", "removed"]
+GOES_ON = [
+    "deferred", "scheduled", "queued", "running", "None", "up_for_retry", "up_for_reschedule", "restarting",
+]  # fmt: skip
+
+
+def kill_trigger(trigger: Any, state: str, monkeypatch: pytest.MonkeyPatch, rude: bool = False) -> None:
+    """Kill a deferred task whose instance has a state, and let the triggerer go on for a while."""
+    monkeypatch.setattr("airflow_healthomics.triggers.kill._state", lambda _: state)
+    trigger.task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
+
+    async def main() -> None:
+        from airflow_healthomics.triggers import kill
+
+        caller = asyncio.ensure_future(trigger.on_kill())
+        await asyncio.sleep(0)
+        if rude:
+            for _ in range(3):
+                caller.cancel()
+                await asyncio.sleep(0)
+        await asyncio.wait([caller])
+        await asyncio.gather(*kill._running, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+def run_trigger_of(run: dict[str, Any], **fields: Any) -> HealthOmicsRunTrigger:
+    return HealthOmicsRunTrigger(
+        **{
+            "run_id": run["id"],
+            "uuid": run["uuid"],
+            "cancel_on_kill": True,
+            "botocore_config": ONE_ATTEMPT,
+            **fields,
+        }
+    )
+
+
+@pytest.mark.parametrize("state", [*OVER, *GOES_ON])
+def test_a_killed_trigger_cancels_the_run_of_a_task_that_is_over(
+    omics: Control, clock: Clock, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """A takeover or a restart looks the same, and cancels nothing."""
+    kill_trigger(run_trigger_of(started()), state, monkeypatch)
+    assert calls_of(omics, "CancelRun") == (state in OVER)
+
+
+@pytest.mark.parametrize("state", ["failed", "deferred"])
+def test_a_killed_start_cancels_the_run_of_a_lost_answer(
+    omics: Control, clock: Clock, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """It is found by its name, and no other run is."""
+    other, run = started(name="b", requestId="b"), started(name="a", requestId="a")
+    omics.set_options(name_filter="contains")
+    started(name="ab", requestId="ab")
+    kill_trigger(HealthOmicsStartTrigger(name="a", botocore_config=ONE_ATTEMPT), state, monkeypatch)
+    stopping = [each["id"] for each in omics.runs() if each["status"] == "STOPPING"]
+    assert stopping == ([run["id"]] if state == "failed" else [])
+    assert other["id"] not in stopping
+
+
+@pytest.mark.parametrize("kind", ["run", "start"])
+def test_a_killed_trigger_leaves_the_run_if_told_to(
+    omics: Control, clock: Clock, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """``cancel_on_kill=False``."""
+    run = started(name="a")
+    trigger = {
+        "run": lambda: run_trigger_of(run, cancel_on_kill=False),
+        "start": lambda: HealthOmicsStartTrigger(name="a", cancel_on_kill=False),
+    }[kind]()
+    kill_trigger(trigger, "failed", monkeypatch)
+    assert calls_of(omics, "CancelRun") == 0
+
+
+def test_a_killed_trigger_does_not_cancel_a_stranger(
+    omics: Control, clock: Clock, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The id was given to another run."""
+    kill_trigger(run_trigger_of(started(), uuid="another"), "failed", monkeypatch)
+    assert calls_of(omics, "CancelRun") == 0
+
+
+def test_a_killed_trigger_leaves_an_ended_run_alone(
+    omics: Control, clock: Clock, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is nothing to cancel."""
+    run = started()
+    omics.advance("COMPLETED", run_id=run["id"])
+    kill_trigger(run_trigger_of(run), "failed", monkeypatch)
+    assert calls_of(omics, "CancelRun") == 0
+
+
+def test_an_aborted_on_kill_cancels_all_the_same(
+    omics: Control, clock: Clock, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow cancels it after a second, also more than once."""
+    kill_trigger(run_trigger_of(started()), "failed", monkeypatch, rude=True)
+    assert calls_of(omics, "CancelRun") == 1
+
+
+def test_on_kill_does_not_wait(
+    omics: Control, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It returns before AWS was asked for anything."""
+    monkeypatch.setattr("airflow_healthomics.triggers.kill._state", lambda _: "failed")
+    trigger = run_trigger_of(started())
+    trigger.task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
+
+    async def main() -> int:
+        from airflow_healthomics.triggers import kill
+
+        await trigger.on_kill()
+        meanwhile = calls_of(omics, "CancelRun") + calls_of(omics, "GetRun")
+        await asyncio.gather(*kill._running)
+        return meanwhile
+
+    assert asyncio.run(main()) == 0
+    assert calls_of(omics, "CancelRun") == 1
+
+
+@pytest.mark.parametrize(
+    "code", ["ThrottlingException", "InternalServerException", "RequestTimeoutException"]
+)
+@pytest.mark.parametrize("operation", ["GetRun", "CancelRun"])
+def test_a_throttled_cancellation_is_repeated(
+    omics: Control,
+    clock: Clock,
+    started: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    operation: str,
+    code: str,
+) -> None:
+    """Many killed at once meet the limit of ten calls a second."""
+    omics.inject_error(operation, code, times=5)
+    kill_trigger(run_trigger_of(started()), "failed", monkeypatch)
+    assert [run["status"] for run in omics.runs()] == ["STOPPING"]
+
+
+def test_a_cancellation_that_always_fails_ends(
+    omics: Control, clock: Clock, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some minutes."""
+    omics.inject_error("CancelRun", "ThrottlingException", times=None)
+    kill_trigger(run_trigger_of(started()), "failed", monkeypatch)
+    assert 60 < clock.elapsed < 600
+
+
+def test_many_killed_at_once_are_all_cancelled(
+    omics: Control, clock: Clock, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only those that a second is enough for."""
+    monkeypatch.setattr("airflow_healthomics.triggers.kill._state", lambda _: "removed")
+    triggers = [run_trigger_of(started()) for _ in range(30)]
+    for trigger in triggers:
+        trigger.task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
+
+    async def main() -> None:
+        from airflow_healthomics.triggers import kill
+
+        await asyncio.gather(*(trigger.on_kill() for trigger in triggers))
+        await asyncio.gather(*kill._running)
+
+    asyncio.run(main())
+    assert {run["status"] for run in omics.runs()} == {"STOPPING"}

@@ -1,0 +1,623 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Exactly one run for a task instance: the decision, and what crashes, retries and clears make of it."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from botocore.exceptions import ReadTimeoutError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_healthomics import run_states
+from airflow_healthomics.exceptions import (
+    HealthOmicsApiError,
+    HealthOmicsRequestChangedError,
+    HealthOmicsRunFailedError,
+)
+from airflow_healthomics.operators import HealthOmicsStartRunOperator
+from airflow_healthomics.run_record import RunRecord
+from airflow_healthomics.submission import Decision, Plan, StartDelayedError, decide
+from airflow_healthomics.testing import Control
+
+from .conftest import (
+    HAS_STORE,
+    ONE_ATTEMPT,
+    OUTPUT,
+    ROLE,
+    WORKFLOW,
+    Clock,
+    Crash,
+    FakeTaskInstance,
+    Store,
+    Tasks,
+    calls_of,
+    needs_store,
+    try_of,
+)
+
+STATES = ["PENDING", "STARTING", "RUNNING", "STOPPING", "COMPLETED", "FAILED", "CANCELLED", "DELETED"]
+STORES = [pytest.param(True, id="store", marks=needs_store), pytest.param(False, id="names")]
+WAYS = [pytest.param(False, id="sync"), pytest.param(True, id="deferred")]
+
+
+def start_of(**fields: Any) -> HealthOmicsStartRunOperator:
+    defaults: dict[str, Any] = {"role_arn": ROLE, "output_uri": OUTPUT, "botocore_config": ONE_ATTEMPT}
+    return HealthOmicsStartRunOperator(task_id="a_task", workflow_id=WORKFLOW, **{**defaults, **fields})
+
+
+def record_of(**fields: Any) -> RunRecord:
+    return RunRecord(**{"request_id": "r", "epoch": 3, "generation": 2, **fields})
+
+
+# --- decide ---
+
+ONLY_REQUEST = record_of()
+WITH_RUN = record_of(run_id="1", uuid="u")
+BY_STATE = {
+    None: Plan(Decision.REPEAT, 2),
+    "PENDING": Plan(Decision.REATTACH, 2),
+    "STARTING": Plan(Decision.REATTACH, 2),
+    "RUNNING": Plan(Decision.REATTACH, 2),
+    "STOPPING": Plan(Decision.WAIT_OUT, 2),
+    "COMPLETED": Plan(Decision.DONE, 2),
+    "FAILED": Plan(Decision.START, 3),
+    "CANCELLED": Plan(Decision.START, 3),
+    "DELETED": Plan(Decision.START, 3),
+    "A_STATUS_OF_NEXT_YEAR": Plan(Decision.REATTACH, 2),
+}
+
+
+@pytest.mark.parametrize("status", BY_STATE)
+@pytest.mark.parametrize("record", [ONLY_REQUEST, WITH_RUN], ids=["request", "run"])
+def test_a_retry_goes_on_with_what_it_finds(record: RunRecord, status: str | None) -> None:
+    """A failed run is followed by the next generation, any other one is the task's own."""
+    assert decide(record, 3, status) == BY_STATE[status]
+
+
+@pytest.mark.parametrize("status", [None, *STATES, "A_STATUS_OF_NEXT_YEAR"])
+@pytest.mark.parametrize("epoch", [0, 2, 4, 9])
+@pytest.mark.parametrize("record", [ONLY_REQUEST, WITH_RUN], ids=["request", "run"])
+def test_another_epoch_starts_anew(record: RunRecord, epoch: int, status: str | None) -> None:
+    """Clear means "run it again", whatever became of the run before."""
+    assert decide(record, epoch, status) == Plan(Decision.START, 0, supersedes=True)
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 7])
+def test_nothing_on_record_starts(epoch: int) -> None:
+    """The first generation, with nothing to cancel."""
+    assert decide(None, epoch, None) == Plan(Decision.START, 0, supersedes=False)
+
+
+def test_the_table_knows_every_state() -> None:
+    """A new state of AWS needs a decision."""
+    assert set(STATES) == run_states.ACTIVE | run_states.TERMINAL
+
+
+# --- histories ---
+
+#: Where the process dies: at which store write, or around which call.
+CRASHES = ["before-record", "after-record", "before-call", "after-call", "before-run-id", "after-run-id"]
+
+
+class History:
+    """The tries of one task instance, and the runs that they have started."""
+
+    def __init__(self, omics: Control, *, with_store: bool, **fields: Any) -> None:
+        omics.reset()
+        omics.stop_clock()
+        omics.set_options(manual=True)
+        self.omics = omics
+        self.store = Store() if with_store else None
+        self.ti = FakeTaskInstance(try_number=0)
+        self.fields = fields
+        self.hook = start_of().hook  # it remembers no run, and a client takes its time to be made
+        self.epoch_of: dict[str, int] = {}
+
+    def try_again(self, crash: str | None = None) -> Any:
+        """Make the next try; return its run id, or None if it has crashed."""
+        self.ti.try_number += 1
+        operator = start_of(**self.fields)
+        operator.__dict__["hook"] = self.hook
+        events = self.hook.conn.meta.events
+        store = self.store or Store()
+        writes: list[Any] = []
+
+        def die(**_: Any) -> None:
+            raise Crash
+
+        def dies_at(number: int) -> Callable[[Any], None]:
+            return lambda value: die() if len(writes) == number else None
+
+        store.before_set, store.after_set = writes.append, lambda value: None
+        match crash:
+            case "before-record":
+                store.before_set = die_now
+            case "after-record":
+                store.after_set = dies_at(1)
+            case "before-run-id":
+
+                def before(value: Any) -> None:
+                    if value["run_id"]:
+                        die()
+
+                store.before_set = before
+            case "after-run-id":
+                store.after_set = lambda value: die() if value["run_id"] else None
+            case "before-call" | "after-call":
+                event = {"before-call": "before-send", "after-call": "after-call"}[crash]
+                events.register(f"{event}.omics.StartRun", die, unique_id=event)
+        try:
+            return operator.execute(try_of(self.ti, self.store))
+        except Crash:
+            return None
+        finally:
+            for event in ("before-send", "after-call"):
+                events.unregister(f"{event}.omics.StartRun", unique_id=event)
+            for run in self.omics.runs():
+                self.epoch_of.setdefault(run["requestId"], self.ti.max_tries)
+
+    def clear(self) -> None:
+        """Clear the task: Airflow allows it as many tries again as it had."""
+        self.ti.max_tries = self.ti.try_number + 1
+
+    def runs(self, epoch: int) -> list[dict[str, Any]]:
+        """Return the runs that an epoch has started."""
+        return [run for run in self.omics.runs() if self.epoch_of[run["requestId"]] == epoch]
+
+
+def die_now(_: Any) -> None:
+    raise Crash
+
+
+def alive(run: dict[str, Any]) -> bool:
+    return run["status"] not in run_states.FAILED
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from([None, None, *CRASHES]),
+        st.sampled_from([None, None, "RUNNING", "FAILED", "CANCELLED", "COMPLETED", "DELETED"]),
+        st.sampled_from([False, False, False, True]),
+    ),
+    min_size=2,
+    max_size=6,
+)
+quick = settings(
+    deadline=None,
+    max_examples=20,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+def play(history: History, plot: list[tuple[str | None, str | None, bool]]) -> Iterator[list[Any]]:
+    """Make a try for each step, and yield the runs of its epoch before and after, and its answer."""
+    for crash, becomes, is_cleared in plot:
+        epoch = history.ti.max_tries
+        before = history.runs(epoch)
+        answer = history.try_again(crash)
+        yield [before, history.runs(epoch), answer]
+        newest = history.omics.runs()[-1:]
+        if becomes and newest and newest[0]["status"] not in (*run_states.TERMINAL, "STOPPING"):
+            # a name is of no help when its run was deleted
+            becomes = "FAILED" if becomes == "DELETED" and history.store is None else becomes
+            history.omics.advance(becomes, run_id=newest[0]["id"])
+        if is_cleared:
+            history.clear()
+
+
+@pytest.mark.parametrize("with_store", STORES)
+@given(plot=steps)
+@quick
+def test_a_new_run_follows_failed_ones_only(
+    omics: Control, with_store: bool, plot: list[tuple[str | None, str | None, bool]]
+) -> None:
+    """
+    Whatever crashes, no epoch has two runs that live or have succeeded, and no try more than one start.
+
+    With a store, the first try after a Clear that gets through leaves no run of an earlier epoch at work.
+    """
+    history = History(omics, with_store=with_store)
+    for before, after, answer in play(history, plot):
+        assert len(after) - len(before) <= 1
+        if len(after) > len(before):
+            assert not [run for run in before if alive(run)]
+        assert len([run for run in after if alive(run)]) <= 1
+        assert answer in (None, *(run["id"] for run in after))
+        if answer is not None and with_store:
+            working = {
+                run["id"] for run in omics.runs() if run["status"] in ("PENDING", "STARTING", "RUNNING")
+            }
+            assert working <= {run["id"] for run in after}
+
+
+@pytest.mark.parametrize("with_store", STORES)
+@pytest.mark.parametrize("crash", CRASHES[1:])
+def test_a_crash_repeats_the_request_id(omics: Control, with_store: bool, crash: str) -> None:
+    """The next try finds the run, or starts it, under the same request ID."""
+    history = History(omics, with_store=with_store)
+    ids = [history.try_again(crash), history.try_again(), history.try_again()]
+    (run,) = omics.runs()
+    assert ids[1:] == [run["id"]] * 2
+
+
+@pytest.mark.parametrize("with_store", STORES)
+@pytest.mark.parametrize("status", ["FAILED", "CANCELLED"])
+def test_a_failure_is_followed_by_another_request_id(omics: Control, with_store: bool, status: str) -> None:
+    """Each generation has its own, and a name to match."""
+    history = History(omics, with_store=with_store)
+    for _ in range(4):
+        omics.advance(status, run_id=history.try_again())
+    runs = omics.runs()
+    assert len({run["requestId"] for run in runs}) == len(runs) == 4
+    assert all(run["name"] == run["requestId"] for run in runs)
+
+
+@pytest.mark.parametrize("with_store", STORES)
+def test_a_completed_run_is_not_repeated_by_a_retry(omics: Control, with_store: bool) -> None:
+    """It is what the task was for."""
+    history = History(omics, with_store=with_store)
+    run_id = history.try_again()
+    omics.advance("COMPLETED", run_id=run_id)
+    assert history.try_again() == run_id
+
+
+@needs_store
+def test_a_deleted_run_is_followed_by_another(omics: Control) -> None:
+    """Gone is failed."""
+    history = History(omics, with_store=True)
+    first = history.try_again()
+    omics.advance("DELETED", run_id=first)
+    assert history.try_again() != first
+
+
+@pytest.mark.parametrize("with_store", STORES)
+@pytest.mark.parametrize("status", ["RUNNING", "COMPLETED", "FAILED"])
+def test_a_clear_runs_it_again(omics: Control, with_store: bool, status: str) -> None:
+    """A cleared success too."""
+    history = History(omics, with_store=with_store)
+    first = history.try_again()
+    omics.advance(status, run_id=first)
+    history.clear()
+    assert history.try_again() != first
+
+
+@needs_store
+@pytest.mark.parametrize(("cancel_on_kill", "status"), [(True, "STOPPING"), (False, "RUNNING")])
+@pytest.mark.parametrize("crash", [None, "after-call", "before-run-id"])
+def test_a_clear_cancels_the_old_run(
+    omics: Control, cancel_on_kill: bool, status: str, crash: str | None, logged: Callable[[], str]
+) -> None:
+    """Also one whose start was never heard of; with ``cancel_on_kill=False`` it is left, as the log says."""
+    history = History(omics, with_store=True, cancel_on_kill=cancel_on_kill)
+    history.try_again(crash)
+    (old,) = omics.runs()
+    omics.advance("RUNNING", run_id=old["id"])
+    history.clear()
+    history.try_again()
+    assert omics.runs()[0]["status"] == status
+    assert old["id"] in logged()
+
+
+@needs_store
+def test_the_old_run_is_cancelled_before_the_new_one_starts(omics: Control) -> None:
+    """They would write to the same place."""
+    history = History(omics, with_store=True)
+    history.try_again()
+    history.clear()
+    history.try_again()
+    operations = [call["operation"] for call in omics.calls()]
+    assert operations.index("CancelRun") < len(operations) - 1 - operations[::-1].index("StartRun")
+
+
+@needs_store
+@pytest.mark.parametrize("code", ["ConflictException", "ValidationException", "AccessDeniedException"])
+def test_an_old_run_that_cannot_be_cancelled_holds_nothing_up(
+    omics: Control, logged: Callable[[], str], code: str
+) -> None:
+    """It may have ended meanwhile; the log says it."""
+    history = History(omics, with_store=True)
+    first = history.try_again()
+    history.clear()
+    omics.inject_error("CancelRun", code)
+    assert history.try_again() not in (None, first)
+    assert code in logged()
+
+
+@needs_store
+def test_a_run_id_that_belongs_to_another_run_is_not_touched(omics: Control) -> None:
+    """The task's run is gone, and a Clear does not cancel the one that has its id now."""
+    history = History(omics, with_store=True)
+    first = history.try_again()
+    omics.set_options(reuse_run_ids=True)
+    omics.advance("DELETED", run_id=first)
+    stranger = start_of(request_id="stranger").execute(try_of(FakeTaskInstance()))
+    assert stranger == first
+    history.clear()
+    history.epoch_of["stranger"] = -1
+    history.try_again()
+    assert calls_of(omics, "CancelRun") == 0
+
+
+@needs_store
+def test_a_retry_does_not_take_a_stranger_for_its_run(omics: Control, logged: Callable[[], str]) -> None:
+    """An id that was reused is another run, so the next generation starts."""
+    history = History(omics, with_store=True)
+    first = history.try_again()
+    omics.set_options(reuse_run_ids=True)
+    omics.advance("DELETED", run_id=first)
+    start_of(request_id="stranger").execute(try_of(FakeTaskInstance()))
+    assert history.try_again() != first
+    assert "another run" in logged()
+
+
+@needs_store
+@pytest.mark.parametrize("wait", [False, True])
+@pytest.mark.parametrize("deferrable", WAYS)
+@pytest.mark.parametrize(("end", "runs"), [("COMPLETED", 1), ("FAILED", 2), ("CANCELLED", 2)])
+def test_a_stopping_run_is_waited_out(
+    omics: Control, clock: Clock, tasks: Tasks, wait: bool, deferrable: bool, end: Any, runs: int
+) -> None:
+    """What it ends as decides whether another one starts."""
+    store, ti = Store(), FakeTaskInstance()
+    reason = {"failure_reason": "SERVICE_ERROR"} if end == "FAILED" else {}
+    omics.plan_run(status=end, seconds={"STOPPING": 300}, **reason)
+    first = start_of().execute(try_of(ti, store))
+    omics.advance("STOPPING", run_id=first)
+    ti.try_number = 2
+    fields = {"wait_for_completion": wait, "deferrable": deferrable}
+    answer = run_to_the_end(tasks, lambda: start_of(**fields), try_of(ti, store))
+    assert len(omics.runs()) == runs
+    assert answer == omics.runs()[-1]["id"]
+
+
+def test_the_intention_is_stored_before_the_call(omics: Control) -> None:
+    """So that there is no window in which a crash forgets it."""
+    if not HAS_STORE:
+        pytest.skip("Airflow has no task state store before 3.3")
+    store = Store()
+    seen: list[int] = []
+    store.after_set = lambda value: seen.append(calls_of(omics, "StartRun"))
+    start_of().execute(try_of(FakeTaskInstance(), store))
+    assert seen == [0, 1]
+
+
+# --- an explicit request ID ---
+
+
+@pytest.mark.parametrize("with_store", STORES)
+def test_an_explicit_request_id_is_one_run_ever(omics: Control, with_store: bool) -> None:
+    """It is used as it is: retries and clears find its run."""
+    history = History(omics, with_store=with_store, request_id="mine")
+    ids = [history.try_again("after-call"), history.try_again()]
+    history.clear()
+    ids += [history.try_again(), history.try_again()]
+    (run,) = omics.runs()
+    assert ids == [None, run["id"], run["id"], run["id"]]
+    assert (run["requestId"], calls_of(omics, "CancelRun")) == ("mine", 0)
+
+
+@pytest.mark.parametrize("with_store", STORES)
+@pytest.mark.parametrize("status", ["FAILED", "CANCELLED"])
+@pytest.mark.parametrize("is_cleared", [False, True])
+def test_a_retry_with_an_explicit_request_id_says_why_it_cannot(
+    omics: Control, with_store: bool, status: str, is_cleared: bool
+) -> None:
+    """HealthOmics would answer with the failed run for ever."""
+    history = History(omics, with_store=with_store, request_id="mine")
+    first = history.try_again()
+    omics.advance(status, run_id=first)
+    if is_cleared:
+        history.clear()
+    with pytest.raises(AirflowFailException, match=f"{first}.*request_id is fixed"):
+        history.try_again()
+    assert len(omics.runs()) == 1
+
+
+# --- ConflictException ---
+
+
+def test_a_duplicate_in_flight_resolves(omics: Control, tasks: Tasks, clock: Clock) -> None:
+    """The same request is repeated, later, until its run is the answer."""
+    omics.inject_error("StartRun", "ConflictException", times=3)
+    run_id = tasks.run(start_of, try_of(FakeTaskInstance()))
+    assert [run["id"] for run in omics.runs()] == [run_id]
+    assert [deferral.method_name for deferral in tasks.deferrals] == ["start_in_turn"]
+
+
+def run_to_the_end(tasks: Tasks, make: Callable[[], Any], context: dict[str, Any], limit: int = 20) -> Any:
+    """Execute a task through all of its deferrals."""
+    method, kwargs = "execute", {}
+    for _ in range(limit):
+        try:
+            operator = make()
+            if method == "execute":
+                return operator.execute(context)
+            return operator.resume_execution(method, kwargs, context)
+        except TaskDeferred as deferral:
+            tasks.deferrals.append(deferral)
+            method, kwargs = deferral.method_name, {"event": tasks.fire(deferral.trigger, deferral.timeout)}
+    return pytest.fail("the task defers for ever")
+
+
+def test_an_endless_conflict_adopts_the_run(omics: Control, tasks: Tasks) -> None:
+    """A request that was edited after a crash conflicts for ever; its run is found by name."""
+    ti = FakeTaskInstance()
+    operator = start_of(parameters={"a": 1})
+    operator.hook.conn.meta.events.register("after-call.omics.StartRun", crash)
+    with pytest.raises(Crash):
+        operator.execute(try_of(ti))
+    answer = run_to_the_end(tasks, lambda: start_of(parameters={"a": 2}), try_of(ti))
+    assert [run["id"] for run in omics.runs()] == [answer]
+    assert len(tasks.deferrals) <= 5
+
+
+def crash(**_: Any) -> None:
+    raise Crash
+
+
+@pytest.mark.parametrize("with_store", STORES)
+def test_an_endless_conflict_without_a_run_says_so(omics: Control, tasks: Tasks, with_store: bool) -> None:
+    """Bounded, for good, and with what to do."""
+    omics.inject_error("StartRun", "ConflictException", times=None)
+    store = Store() if with_store else None
+    with pytest.raises(HealthOmicsRequestChangedError, match="Clear the task") as caught:
+        run_to_the_end(tasks, start_of, try_of(FakeTaskInstance(), store))
+    assert caught.value.has_changed is False
+    assert isinstance(caught.value, AirflowFailException)
+    assert len(tasks.deferrals) <= 5
+
+
+@needs_store
+def test_a_request_that_has_changed_is_said_to_have(omics: Control, tasks: Tasks) -> None:
+    """The record knows, without holding the request."""
+    ti, store = FakeTaskInstance(), Store()
+    operator = start_of(parameters={"a": 1}, name="mine")
+    operator.hook.conn.meta.events.register("after-call.omics.StartRun", crash)
+    with pytest.raises(Crash):
+        operator.execute(try_of(ti, store))
+    with pytest.raises(HealthOmicsRequestChangedError, match="The request has changed") as caught:
+        run_to_the_end(tasks, lambda: start_of(parameters={"a": 2}, name="mine"), try_of(ti, store))
+    assert caught.value.has_changed is True
+    assert pickle.loads(pickle.dumps(caught.value)).has_changed is True
+
+
+# --- delayed ---
+
+
+def lose_connection(**_: Any) -> None:
+    raise ReadTimeoutError(endpoint_url="https://omics")
+
+
+DELAYS: dict[str, Callable[[Control], None]] = {
+    "throttled": lambda omics: omics.inject_error("StartRun", "ThrottlingException", times=2),
+    "500": lambda omics: omics.inject_error("StartRun", "InternalServerException", times=2),
+    "408": lambda omics: omics.inject_error("StartRun", "RequestTimeoutException", times=2),
+    "500-after": lambda omics: omics.inject_error(
+        "StartRun", "InternalServerException", times=2, when="after"
+    ),
+    "503": lambda omics: omics.inject_error("StartRun", "AnyCode", status=503, times=2),
+    "429": lambda omics: omics.inject_error("StartRun", "AnyCode", status=429, times=2),
+    "dropped": lambda omics: omics.drop_connection("StartRun", times=2),
+    "dropped-after": lambda omics: omics.drop_connection("StartRun", times=2, when="after"),
+}
+
+
+@pytest.mark.parametrize("with_store", STORES)
+@pytest.mark.parametrize("delay", DELAYS.values(), ids=DELAYS)
+def test_a_delayed_start_waits_its_turn_in_the_triggerer(
+    omics: Control, tasks: Tasks, with_store: bool, delay: Callable[[Control], None]
+) -> None:
+    """And goes on with the same request ID, so that there is one run."""
+    delay(omics)
+    store = Store() if with_store else None
+    bodies: list[str] = []
+
+    def make() -> HealthOmicsStartRunOperator:
+        operator = start_of(deferrable=False)
+        operator.hook.conn.meta.events.register(
+            "before-send.omics.StartRun",
+            lambda request, **_: bodies.append(json.loads(request.body)["requestId"]),
+        )
+        return operator
+
+    answer = tasks.run(make, try_of(FakeTaskInstance(), store))
+    (deferral,) = tasks.deferrals
+    assert type(deferral.trigger).__name__ == "HealthOmicsStartTrigger"
+    assert deferral.method_name == "start_in_turn"
+    assert len(bodies) == 3
+    assert set(bodies) == {omics.runs()[0]["requestId"]}
+    assert [run["id"] for run in omics.runs()] == [answer]
+
+
+def test_a_delayed_start_is_not_waited_for_on_the_worker(omics: Control, clock: Clock) -> None:
+    """A slot is held for seconds only."""
+    omics.inject_error("StartRun", "ThrottlingException", times=None)
+    with pytest.raises(TaskDeferred):
+        start_of().execute(try_of(FakeTaskInstance()))
+    assert clock.elapsed <= 10
+
+
+def test_others_that_are_faster_are_no_failure(omics: Control, tasks: Tasks) -> None:
+    """A start that is throttled each time goes on waiting for its turns."""
+    omics.inject_error("StartRun", "ThrottlingException", times=30)
+    run_to_the_end(tasks, start_of, try_of(FakeTaskInstance()), limit=40)
+    assert len(omics.runs()) == 1
+    assert [deferral.trigger.turns for deferral in tasks.deferrals] == list(
+        range(1, len(tasks.deferrals) + 1)
+    )
+
+
+def test_a_delay_pickles() -> None:
+    """By its arguments."""
+    again = pickle.loads(pickle.dumps(StartDelayedError("r", "ConflictException")))
+    assert (again.request_id, again.code, again.is_conflict) == ("r", "ConflictException", True)
+
+
+# --- refused ---
+
+
+@pytest.mark.parametrize("with_store", STORES)
+@pytest.mark.parametrize(
+    "code",
+    [
+        "ValidationException",
+        "AccessDeniedException",
+        "ResourceNotFoundException",
+        "ServiceQuotaExceededException",
+    ],
+)
+def test_a_refused_start_fails_at_once(omics: Control, with_store: bool, code: str, clock: Clock) -> None:
+    """Another try would meet the same answer."""
+    omics.inject_error("StartRun", code, times=None)
+    with pytest.raises(HealthOmicsApiError, match=code) as caught:
+        start_of().execute(try_of(FakeTaskInstance(), Store() if with_store else None))
+    assert caught.value.code == code
+    assert isinstance(caught.value, AirflowFailException)
+    assert (calls_of(omics, "StartRun"), clock.sleeps, omics.runs()) == (1, [], [])
+
+
+@pytest.mark.parametrize("with_store", STORES)
+def test_a_clear_after_a_refusal_starts_the_run(omics: Control, with_store: bool) -> None:
+    """Once the reason was repaired."""
+    history = History(omics, with_store=with_store)
+    omics.inject_error("StartRun", "AccessDeniedException")
+    with pytest.raises(HealthOmicsApiError):
+        history.try_again()
+    history.clear()
+    assert history.try_again() == omics.runs()[0]["id"]
+
+
+@pytest.mark.parametrize("with_store", STORES)
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_a_failed_run_is_repaired_by_the_retry(
+    omics: Control, tasks: Tasks, with_store: bool, deferrable: bool
+) -> None:
+    """One task that starts, waits and repairs."""
+    ti, store = FakeTaskInstance(max_tries=2), Store() if with_store else None
+    omics.plan_run(status="FAILED", failure_reason="SERVICE_ERROR")
+    fields = {"wait_for_completion": True, "deferrable": deferrable}
+    with pytest.raises(HealthOmicsRunFailedError) as caught:
+        tasks.run(lambda: start_of(**fields), try_of(ti, store))
+    assert not isinstance(caught.value, AirflowFailException)
+    ti.try_number = 2
+    answer = tasks.run(lambda: start_of(**fields), try_of(ti, store))
+    assert [run["status"] for run in omics.runs()] == ["FAILED", "COMPLETED"]
+    assert answer == omics.runs()[1]["id"]
+
+
+def test_the_stand_in_of_the_store_forgets_nothing() -> None:
+    """Fakes are tested too."""
+    store = Store()
+    store.set("k", {"a": 1}, retention=SimpleNamespace())
+    assert (store.get("k"), store.get("x", 7), len(store.retentions)) == ({"a": 1}, 7, 1)
+    store.delete("k")
+    assert store.get("k") is None
