@@ -80,7 +80,7 @@ def api_error(operation: str, subject: str, error: ClientError | BotoCoreError) 
         )
     elif code == "ServiceQuotaExceededException" and operation == "StartRun":
         advice = (
-            " If it is the limit of stored runs: delete runs, and start with retention_mode REMOVE, for which "
+            " If it is the limit of stored runs: delete some, and use retention_mode REMOVE, for which "
             "HealthOmics makes room. Runs with RETAIN stay until somebody deletes them."
         )
     elif is_not_found(error):
