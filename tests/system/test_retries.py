@@ -20,7 +20,7 @@ SECONDS = {"RUNNING": 12}
 LIMIT = 600
 
 #: Two DAGs have equal DAG-run IDs.
-DAG_RUN_ID = "scheduled__2026-11-22T00:00:00+00:00"
+DAG_RUN_ID = "manual__2026-11-22T00:00:00+00:00"
 
 NAMES = (
     "retries_service_error",
