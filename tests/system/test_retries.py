@@ -146,7 +146,7 @@ def test_a_failure_says_why(
         "OUT_OF_MEMORY_ERROR",
         "The container was killed",
         "java.lang.OutOfMemoryError: Java heap space",
-        "Read the log of the failed task.",
+        "Give the task more memory in the workflow definition.",
     ):
         assert text in log
     assert "NA12878" not in log
