@@ -55,6 +55,10 @@ class CancelOnKillMixin(_Base):
         if self._is_killed:
             self.on_kill()
 
+    def unguard_run(self) -> None:
+        """Let the run go on when the task is killed from now on."""
+        self._cancel = None
+
     def on_kill(self) -> None:
         """Cancel the run; for a run that is still being started, have :meth:`guard_run` do it."""
         self._is_killed = True

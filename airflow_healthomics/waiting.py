@@ -130,6 +130,8 @@ class RunWaiterMixin(_Base):
         """
         if not self.cancel_on_kill:
             return
+        # Airflow calls on_kill too after a timeout on the worker, whether a try is left or not.
+        self.unguard_run()
         if has_tries_left(context):
             self.log.info("Run %s goes on; the next try waits for it", run_id)
             return

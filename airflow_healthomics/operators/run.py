@@ -246,6 +246,8 @@ class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOpe
                 method_name="start_in_turn",
                 timeout=self.execution_timeout,
             )
+        if decision is Decision.REATTACH:
+            self.guard_run(run["id"])
         self._publish(context, run)
         if decision is Decision.WAIT_OUT:
             return self.wait_for_run(context, run["id"], run.get("uuid"), then="submit_again")

@@ -20,7 +20,7 @@ SECONDS = {"RUNNING": 12}
 LIMIT = 600
 
 #: Two DAGs have equal DAG-run IDs.
-DAG_RUN_ID = "scheduled__2026-11-22T00:00:00+00:00"
+DAG_RUN_ID = "manual__2026-11-22T00:00:00+00:00"
 
 NAMES = (
     "retries_service_error",
@@ -146,7 +146,7 @@ def test_a_failure_says_why(
         "OUT_OF_MEMORY_ERROR",
         "The container was killed",
         "java.lang.OutOfMemoryError: Java heap space",
-        "Read the log of the failed task.",
+        "Give the task more memory in the workflow definition.",
     ):
         assert text in log
     assert "NA12878" not in log

@@ -32,9 +32,14 @@ WAITING: dict[str, Any] = {"workflow_id": "1", "wait_for_completion": True, "wai
 
 DEFERRED = {"deferrable": True}
 ON_WORKER = {"deferrable": False}
-SOON = {"execution_timeout": timedelta(seconds=30)}
+SOON = {"execution_timeout": timedelta(seconds=30), "waiter_delay": 5}
 #: The next try has as long to see the run end as the first one had to time out.
-RETRIED = {"execution_timeout": timedelta(seconds=60), "retries": 1, "retry_delay": timedelta(seconds=1)}
+RETRIED = {
+    "execution_timeout": timedelta(seconds=60),
+    "waiter_delay": 5,
+    "retries": 1,
+    "retry_delay": timedelta(seconds=1),
+}
 
 OPERATORS: dict[str, dict[str, Any]] = {
     "failed_deferred": DEFERRED,
