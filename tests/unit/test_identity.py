@@ -1,0 +1,141 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""A run is its id and its uuid, from the moment of its start to its deletion."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsRunFailedError
+from airflow_healthomics.operators import HealthOmicsStartRunOperator
+from airflow_healthomics.polling import NEW_RUN_GRACE
+from airflow_healthomics.sensors import HealthOmicsRunSensor
+from airflow_healthomics.testing import Control
+
+from .conftest import ONE_ATTEMPT, OUTPUT, ROLE, WORKFLOW, Clock, Tasks
+
+WAYS = [pytest.param(False, id="sync"), pytest.param(True, id="deferred")]
+
+
+def waiting(deferrable: bool) -> Callable[[], HealthOmicsStartRunOperator]:
+    return lambda: HealthOmicsStartRunOperator(
+        task_id="a_task",
+        workflow_id=WORKFLOW,
+        role_arn=ROLE,
+        output_uri=OUTPUT,
+        wait_for_completion=True,
+        deferrable=deferrable,
+        waiter_delay=10,
+        botocore_config=ONE_ATTEMPT,
+    )
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_new_run_may_not_be_found_yet(
+    omics: Control, context: dict[str, Any], tasks: Tasks, deferrable: bool, times: int
+) -> None:
+    """Not found right after StartRun is no end."""
+    omics.inject_error("GetRun", "ResourceNotFoundException", times=times)
+    assert tasks.run(waiting(deferrable), context) == omics.runs()[0]["id"]
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_a_new_run_that_is_never_found_is_a_clear_end(
+    omics: Control, context: dict[str, Any], tasks: Tasks, clock: Clock, deferrable: bool
+) -> None:
+    """After a minute."""
+    omics.plan_run(seconds={"RUNNING": None})
+    omics.inject_error("GetRun", "ResourceNotFoundException", times=None)
+    with pytest.raises(HealthOmicsRunFailedError, match="does not find the run") as caught:
+        tasks.run(waiting(deferrable), context)
+    assert caught.value.status == "DELETED"
+    assert NEW_RUN_GRACE <= clock.elapsed <= 2 * NEW_RUN_GRACE
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_a_run_that_was_found_once_has_no_grace(
+    omics: Control, context: dict[str, Any], tasks: Tasks, clock: Clock, deferrable: bool
+) -> None:
+    """Not found after found is deleted; the failure says that retention may have done it."""
+    omics.plan_run(seconds={"RUNNING": None})
+    clock.at(25, lambda: omics.advance("DELETED"))
+    with pytest.raises(HealthOmicsRunFailedError, match="retention") as caught:
+        tasks.run(waiting(deferrable), context)
+    assert caught.value.status == "DELETED"
+    assert clock.elapsed <= 50
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_a_sensor_has_no_grace(
+    omics: Control, context: dict[str, Any], tasks: Tasks, clock: Clock, deferrable: bool
+) -> None:
+    """Its run was started by another task, so it is wrong or gone."""
+    with pytest.raises(HealthOmicsRunFailedError, match="the run id, the account or the region") as caught:
+        tasks.run(
+            lambda: HealthOmicsRunSensor(task_id="a_task", run_id="1234567", deferrable=deferrable), context
+        )
+    assert isinstance(caught.value, AirflowFailException)
+    assert clock.elapsed == 0
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+@pytest.mark.parametrize("is_sensor", [False, True], ids=["operator", "sensor"])
+def test_an_id_that_was_given_to_another_run_is_an_error(
+    omics: Control,
+    context: dict[str, Any],
+    tasks: Tasks,
+    clock: Clock,
+    started: Callable[..., Any],
+    deferrable: bool,
+    is_sensor: bool,
+) -> None:
+    """It says both uuids, and fails for good in both places."""
+    omics.set_options(reuse_run_ids=True)
+    omics.plan_run(seconds={"RUNNING": None})
+    uuids: list[str] = []
+
+    def replace() -> None:
+        (run,) = omics.runs()
+        omics.advance("DELETED", run_id=run["id"])
+        uuids.extend([run["uuid"], started()["uuid"]])
+
+    clock.at(100, replace)
+    run_id = started()["id"] if is_sensor else None
+
+    def task() -> Any:
+        if run_id is None:
+            return waiting(deferrable)()
+        return HealthOmicsRunSensor(task_id="a_task", run_id=run_id, deferrable=deferrable, poke_interval=30)
+
+    with pytest.raises(HealthOmicsApiError, match="is another run now") as caught:
+        tasks.run(task, context)
+    assert isinstance(caught.value, AirflowFailException)
+    assert all(uuid in str(caught.value) for uuid in uuids)
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_deleted_run_ends_the_wait_whether_it_is_shown_or_not(
+    omics: Control, context: dict[str, Any], tasks: Tasks, clock: Clock, deferrable: bool, shown: bool
+) -> None:
+    """AWS documents both a state and its absence."""
+    omics.set_options(show_deleted_runs=shown)
+    omics.plan_run(seconds={"RUNNING": None})
+    clock.at(100, lambda: omics.advance("DELETED"))
+    with pytest.raises(HealthOmicsRunFailedError) as caught:
+        tasks.run(waiting(deferrable), context)
+    assert caught.value.status == "DELETED"
+
+
+def test_the_trigger_is_told_the_uuid(omics: Control, context: dict[str, Any], tasks: Tasks) -> None:
+    """So that it knows its run from the first poll on."""
+    omics.plan_run(seconds={"RUNNING": 60})
+    tasks.run(waiting(True), context)
+    _, arguments = tasks.deferrals[0].trigger.serialize()
+    assert json.loads(json.dumps(arguments))["uuid"] == omics.runs()[0]["uuid"]
