@@ -56,10 +56,13 @@ def json_problems(value: Any, path: str, depth: int = 0) -> Iterator[str]:
     :param depth: how many mappings and lists the value is inside of
     :raises HealthOmicsTemplateError: if a template could not be rendered for a reason that may pass
     """
-    if value is None or isinstance(value, (str, bool)):
+    if value is None or isinstance(value, bool):
         return
     if depth > MAX_DEPTH:
         yield f"{path} is nested deeper than {MAX_DEPTH} levels"
+    elif isinstance(value, str):
+        if not _is_text(value):
+            yield f"{path} has half of a surrogate pair, which is not text"
     elif isinstance(value, int):
         if abs(value) > _MAX_INTEGER:
             yield f"{path} is a whole number of too many digits"
@@ -68,10 +71,10 @@ def json_problems(value: Any, path: str, depth: int = 0) -> Iterator[str]:
             yield f"{path} is NaN or infinite, which JSON does not have"
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            if isinstance(key, str):
+            if isinstance(key, str) and _is_text(key):
                 yield from json_problems(item, f"{path}.{key}", depth + 1)
             else:
-                yield f"{path} has a key of type {type(key).__name__}; JSON keys are strings"
+                yield f"{path} has a key that is not text, of type {type(key).__name__}; JSON keys are strings"
     elif _is_list(value):
         for index, item in enumerate(value):
             yield from json_problems(item, f"{path}[{index}]", depth + 1)
@@ -81,6 +84,10 @@ def json_problems(value: Any, path: str, depth: int = 0) -> Iterator[str]:
         yield f"{path} is a template that {value.reason}"
     else:
         yield f"{path} is of type {type(value).__name__}, which is not JSON"
+
+
+def _is_text(value: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _is_list(value: Any) -> bool:

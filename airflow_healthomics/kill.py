@@ -9,7 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
+from airflow_healthomics import run_states
+from airflow_healthomics.aws_errors import error_code, is_transient
 from airflow_healthomics.hooks import HealthOmicsHook
 
 if TYPE_CHECKING:
@@ -25,6 +28,30 @@ else:
 _CLIENT_CONFIG: Final = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
 
 
+def cancel_run(hook: HealthOmicsHook, run_id: str, uuid: str | None, log: Any) -> None:
+    """
+    Cancel a run that may have ended, or whose id may be another run's by now.
+
+    A refused cancellation costs a line in the log.
+
+    :param hook: hook of the run's connection
+    :param run_id: HealthOmics run id
+    :param uuid: uuid of the run, if known
+    :param log: the task's log
+    """
+    try:
+        run = hook.get_run(run_id)
+        if run["status"] in run_states.TERMINAL or (uuid and run.get("uuid") != uuid):
+            return
+        hook.cancel_run(run_id)
+    except (ClientError, BotoCoreError) as error:
+        if is_transient(error):
+            raise
+        log.warning("Run %s could not be cancelled: %s", run_id, error_code(error))
+    else:
+        log.info("Run %s is being cancelled", run_id)
+
+
 class CancelOnKillMixin(_Base):
     """
     Cancel a run when its task is killed, for an operator or sensor with ``cancel_on_kill``.
@@ -38,6 +65,7 @@ class CancelOnKillMixin(_Base):
     cancel_on_kill: bool
 
     _is_killed = False
+    _guarded: str | None = None
     _cancel: Callable[[], Any] | None = None
 
     def guard_run(self, run_id: str) -> None:
@@ -46,8 +74,9 @@ class CancelOnKillMixin(_Base):
 
         :param run_id: HealthOmics run id
         """
-        if not self.cancel_on_kill:
+        if not self.cancel_on_kill or run_id == self._guarded:
             return
+        self._guarded = run_id
         client = self.hook.get_client_type(
             region_name=self.hook.region_name, config=self.hook.config.merge(_CLIENT_CONFIG)
         )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from botocore.exceptions import ClientError
 
 from airflow_healthomics import run_states
-from airflow_healthomics.aws_errors import error_code
+from airflow_healthomics.aws_errors import error_code, is_not_found, is_transient
 from airflow_healthomics.hooks import HealthOmicsHook
 
 if TYPE_CHECKING:
@@ -50,6 +50,10 @@ class RunRecord:
 class RunRecords(Protocol):
     """Where the record of a task instance is kept."""
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether :meth:`load` tells of every start that an earlier try can have made."""
+
     def load(self) -> RunRecord | None:
         """Return what an earlier try has left."""
 
@@ -66,6 +70,11 @@ class StoredRecords:
 
     def __init__(self, store: Any) -> None:
         self._store = store
+
+    @property
+    def is_complete(self) -> bool:
+        """Yes: the record is written before the start."""
+        return True
 
     def load(self) -> RunRecord | None:
         """Return the stored record."""
@@ -90,58 +99,41 @@ class NamedRecords:
     :param hook: hook of the task's connection
     :param request_id: request ID of a generation
     :param epoch: ``max_tries`` of the task instance
-    :param is_first_try: whether no try came before, so that there is nothing to look for
+    :param tries: how many tries can have started a run, and so how many generations there can be
     :param log: the task's log
     """
 
     def __init__(
-        self,
-        hook: HealthOmicsHook,
-        request_id: Callable[[int], str],
-        epoch: int,
-        is_first_try: bool,
-        log: Any,
+        self, hook: HealthOmicsHook, request_id: Callable[[int], str], epoch: int, tries: int, log: Any
     ) -> None:
         self._hook = hook
         self._request_id = request_id
         self._epoch = epoch
-        self._is_first_try = is_first_try
+        self._tries = tries
         self._log = log
 
+    @property
+    def is_complete(self) -> bool:
+        """Not after a first try: a run may have a name of the user's own, or have been removed."""
+        return self._tries == 0
+
     def load(self) -> RunRecord | None:
-        """Return the record of the newest generation that has a run."""
-        record = None
-        while not self._is_first_try:
-            generation = 0 if record is None else record.generation + 1
-            run = self._find(self._request_id(generation))
-            if run is None:
-                break
-            record = RunRecord(
-                request_id=self._request_id(generation),
-                epoch=self._epoch,
-                generation=generation,
-                run_id=run["id"],
-                uuid=run.get("uuid"),
-            )
-            if run["status"] not in run_states.FAILED or record.request_id == self._request_id(
-                generation + 1
-            ):
-                break
-        return record
+        """Return the record of the newest generation that has a run; an older one may have been removed."""
+        newest = None
+        request_ids = dict.fromkeys(map(self._request_id, range(self._tries)))
+        for generation, request_id in enumerate(request_ids):
+            if run := find_run(self._hook, request_id, self._log):
+                newest = RunRecord(
+                    request_id=request_id,
+                    epoch=self._epoch,
+                    generation=generation,
+                    run_id=run["id"],
+                    uuid=run.get("uuid"),
+                )
+        return newest
 
     def save(self, record: RunRecord) -> None:
         """Keep nothing: the run's name says it all."""
-
-    def _find(self, name: str) -> Mapping[str, Any] | None:
-        try:
-            return find_run(self._hook, name)
-        except ClientError as error:
-            self._log.warning(
-                "ListRuns failed with %s, so the run of an earlier try is found only if HealthOmics still "
-                "knows its request ID. The IAM policy should allow omics:ListRuns.",
-                error_code(error),
-            )
-            return None
 
 
 def run_records(
@@ -150,7 +142,7 @@ def run_records(
     request_id: Callable[[int], str],
     epoch: int,
     *,
-    is_first_try: bool,
+    tries: int,
     log: Any,
 ) -> RunRecords:
     """
@@ -160,28 +152,39 @@ def run_records(
     :param hook: hook of the task's connection
     :param request_id: request ID of a generation
     :param epoch: ``max_tries`` of the task instance
-    :param is_first_try: whether no try came before
+    :param tries: how many tries can have started a run
     :param log: the task's log
     """
     store = context.get("task_state_store")
     if store is not None:
         return StoredRecords(store)
-    return NamedRecords(hook, request_id, epoch, is_first_try, log)
+    return NamedRecords(hook, request_id, epoch, tries, log)
 
 
-def find_run(hook: HealthOmicsHook, name: str) -> dict[str, Any] | None:
+def find_run(hook: HealthOmicsHook, name: str, log: Any) -> dict[str, Any] | None:
     """
-    Return the run of that very name, by GetRun; an active one before an ended one, a later one before an
-    earlier.
+    Return the run of that very name, by GetRun; an active one before an ended one, and of those the latest.
+
+    A denied ListRuns finds nothing, and a line in the log says so.
 
     :param hook: hook of the task's connection
     :param name: name of the run, matched here too, since nobody documents how ListRuns matches it
+    :param log: the task's log
     """
-    runs = [run for run in hook.list_runs(name=name) if run.get("name") == name]
-    if not runs:
+    try:
+        runs = [run for run in hook.list_runs(name=name) if run.get("name") == name]
+        runs.sort(key=lambda run: (run["status"] in run_states.ACTIVE, run["creationTime"]))
+        return hook.get_run(runs[-1]["id"]) if runs else None
+    except ClientError as error:
+        if is_transient(error):
+            raise
+        if not is_not_found(error):
+            log.warning(
+                "ListRuns was refused with %s, so a run of an earlier try is found only if HealthOmics still "
+                "knows its request ID. The IAM policy should allow omics:ListRuns and omics:GetRun.",
+                error_code(error),
+            )
         return None
-    newest = max(runs, key=lambda run: (run["status"] in run_states.ACTIVE, run["creationTime"]))
-    return hook.get_run(newest["id"])
 
 
 def fingerprint(request: Mapping[str, Any], key: str | None = None) -> str:

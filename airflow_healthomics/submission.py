@@ -20,6 +20,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRequestChangedError,
 )
 from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.kill import cancel_run
 from airflow_healthomics.run_record import (
     RunRecord,
     RunRecords,
@@ -141,56 +142,63 @@ class Submission:
 
         :param conflict_turns: how often StartRun was repeated on a ConflictException already
         :return: the decision, and what StartRun or GetRun answered, with ``requestId``
-        :raises StartDelayedError: if StartRun should be repeated later, with :meth:`submit`
-        :raises HealthOmicsApiError: if StartRun is refused for good
+        :raises StartDelayedError: if AWS is busy, and this should be repeated later
+        :raises HealthOmicsApiError: if a call is refused for good
         """
+        try:
+            return self._submit(conflict_turns)
+        except (ClientError, BotoCoreError) as error:
+            if is_transient(error):
+                raise StartDelayedError(self.request_id(0), error_code(error)) from error
+            raise
+
+    def _submit(self, conflict_turns: int) -> tuple[Decision, dict[str, Any]]:
         record = self.records.load()
         run = self._recorded_run(record)
         plan = decide(record, self.epoch, run["status"] if run else None)
-        if plan.decision in (Decision.REATTACH, Decision.WAIT_OUT, Decision.DONE) and record and run:
-            self.log.info("Run %s of an earlier try is %s", run["id"], run["status"])
-            return plan.decision, {**run, "requestId": record.request_id}
         if record and plan.supersedes:
             self._supersede(record, run)
-        if record and plan.decision is Decision.START and not plan.supersedes:
-            self._check_next_generation(record, run)
-        return plan.decision, self._start(plan, record, conflict_turns)
+        while record is None or run is None or plan.decision in (Decision.START, Decision.REPEAT):
+            if record and plan.decision is Decision.START and not plan.supersedes:
+                self._check_next_generation(record, run)
+            record, answer = self._start(plan, record, conflict_turns)
+            if plan.decision is Decision.START and self.records.is_complete:
+                return plan.decision, answer
+            # The request ID may stand for a run of an earlier try, whatever has become of that.
+            run = self._recorded_run(record, is_new=True)
+            if run is None:
+                return plan.decision, answer
+            plan = decide(record, self.epoch, run["status"])
+        self.log.info("Run %s of request ID %s is %s", run["id"], record.request_id, run["status"])
+        return plan.decision, {**run, "requestId": record.request_id}
 
-    def _recorded_run(self, record: RunRecord | None) -> dict[str, Any] | None:
+    def _recorded_run(self, record: RunRecord | None, *, is_new: bool = False) -> dict[str, Any] | None:
+        """Return the run of the record; one that is gone as DELETED, one that cannot be seen yet as None."""
         if record is None or record.run_id is None:
             return None
         try:
             run = self.hook.get_run(record.run_id)
         except ClientError as error:
             if is_not_found(error):
-                return {"id": record.run_id, "status": "DELETED"}
+                return None if is_new else {"id": record.run_id, "status": "DELETED"}
             if is_transient(error):
                 raise
             raise api_error("GetRun", f"run {record.run_id}", error) from error
         if record.uuid and run.get("uuid") != record.uuid:
-            self.log.warning(
-                "Run id %s belongs to another run now: this task's run was deleted", record.run_id
-            )
+            self.log.warning("Run id %s is that of another run now: this task's was deleted", record.run_id)
             return {"id": record.run_id, "status": "DELETED"}
         return run
 
     def _supersede(self, record: RunRecord, run: Mapping[str, Any] | None) -> None:
         """Cancel the run from before a Clear, if it still lives."""
-        run = run or find_run(self.hook, record.request_id)
-        if run is None or run["status"] not in run_states.ACTIVE:
+        run = run or find_run(self.hook, record.request_id, self.log)
+        if run is None or run["status"] in run_states.TERMINAL:
             return
         if not self.cancels_superseded:
-            self.log.warning(
-                "Run %s from before the task was cleared is left alone: %s", run["id"], run["status"]
-            )
+            self.log.warning("Run %s from before the Clear is left alone: %s", run["id"], run["status"])
             return
-        self.log.info("Cancelling run %s from before the task was cleared", run["id"])
-        try:
-            self.hook.cancel_run(run["id"])
-        except ClientError as error:
-            if is_transient(error):
-                raise
-            self.log.warning("Run %s could not be cancelled: %s", run["id"], error_code(error))
+        self.log.info("Cancelling run %s from before the Clear", run["id"])
+        cancel_run(self.hook, run["id"], run.get("uuid"), self.log)
 
     def _check_next_generation(self, record: RunRecord, run: Mapping[str, Any] | None) -> None:
         status = run["status"] if run else "gone"
@@ -201,50 +209,57 @@ class Submission:
             )
         self.log.info("Run %s of an earlier try is %s; starting anew", record.run_id, status)
 
-    def _start(self, plan: Plan, record: RunRecord | None, conflict_turns: int) -> dict[str, Any]:
-        request_id = self.request_id(plan.generation)
-        request = self.build_request(request_id)
-        if plan.decision is Decision.START or record is None:
+    def _start(
+        self, plan: Plan, record: RunRecord | None, conflict_turns: int
+    ) -> tuple[RunRecord, dict[str, Any]]:
+        if plan.decision is Decision.REPEAT and record:
+            request = self.build_request(record.request_id)
+            # HealthOmics may have forgotten the request ID since.
+            run = self._find(record, request) or self._call(record, request, conflict_turns)
+        else:
+            request = self.build_request(self.request_id(plan.generation))
             record = RunRecord(
-                request_id=request_id,
+                request_id=request["requestId"],
                 epoch=self.epoch,
                 generation=plan.generation,
                 fingerprint=fingerprint(request),
             )
             # Before the call: a try that crashes from here on repeats this request ID.
             self.records.save(record)
-        try:
-            run = self._call(request)
-        except ClientError as error:
-            if error_code(error) == _CONFLICT and conflict_turns >= MAX_CONFLICT_TURNS:
-                run = self._adopt(record, request, error)
-            elif _may_pass(error):
-                raise StartDelayedError(request_id, error_code(error)) from error
-            else:
-                raise api_error("StartRun", f"request {request_id}", error) from error
-        except BotoCoreError as error:
-            if is_transient(error):
-                raise StartDelayedError(request_id, error_code(error)) from error
-            raise api_error("StartRun", f"request {request_id}", error) from error
-        self.records.save(replace(record, run_id=run["id"], uuid=run.get("uuid")))
-        return {**run, "requestId": request_id}
+            run = self._call(record, request, conflict_turns)
+        record = replace(record, run_id=run["id"], uuid=run.get("uuid"))
+        self.records.save(record)
+        return record, {**run, "requestId": record.request_id}
 
-    def _call(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def _call(self, record: RunRecord, request: Mapping[str, Any], conflict_turns: int) -> dict[str, Any]:
         retrying = Retrying(
             stop=stop_after_attempt(_ATTEMPTS),
             wait=wait_random_exponential(multiplier=1, max=2),
             retry=retry_if_exception(_may_pass),
             reraise=True,
         )
-        return retrying(self.start_run, request)
+        try:
+            return retrying(self.start_run, request)
+        except (ClientError, BotoCoreError) as error:
+            code = error_code(error)
+            if code == _CONFLICT and conflict_turns >= MAX_CONFLICT_TURNS:
+                return self._adopt(record, request, error)
+            if _may_pass(error):
+                raise StartDelayedError(record.request_id, code) from error
+            raise api_error("StartRun", f"request {record.request_id}", error) from error
 
-    def _adopt(self, record: RunRecord, request: Mapping[str, Any], error: ClientError) -> dict[str, Any]:
+    def _adopt(self, record: RunRecord, request: Mapping[str, Any], error: Exception) -> dict[str, Any]:
         """Take the run that the request ID has started, since repeating the request conflicts for ever."""
-        run = find_run(self.hook, record.request_id)
+        run = self._find(record, request)
         if run is None:
             raise HealthOmicsRequestChangedError(record.request_id, has_changed(record, request)) from error
         self.log.warning("StartRun conflicts; run %s is the one that an earlier try has started", run["id"])
         return run
+
+    def _find(self, record: RunRecord, request: Mapping[str, Any]) -> dict[str, Any] | None:
+        # A name of the user's own may be that of another task's run.
+        is_ours = request["name"] == record.request_id
+        return find_run(self.hook, record.request_id, self.log) if is_ours else None
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
@@ -92,19 +93,17 @@ class RunWaiterMixin(_Base):
         :param then: method to go on with, in this process or in the one that the task resumes in
         """
         watch = RunWatch(self.hook, run_id, uuid=uuid, is_new=is_new, log=self.log)
-        summary = watch.poll()
-        if summary is None and self.deferrable:
-            self.defer(
-                trigger=run_trigger(self, run_id, watch.uuid, self.waiter_delay, is_new=is_new),
-                method_name=then,
-                timeout=self.execution_timeout,
-            )
         try:
-            while summary is None:
+            while (summary := watch.poll()) is None:
+                if self.deferrable:
+                    self.defer(
+                        trigger=run_trigger(self, run_id, watch.uuid, self.waiter_delay, is_new=is_new),
+                        method_name=then,
+                        timeout=self.execution_timeout,
+                    )
                 time.sleep(self.waiter_delay)
-                summary = watch.poll()
         except AirflowTaskTimeout:
-            self.handle_timeout(context, run_id)
+            self.handle_timeout(context, run_id, partial(self.hook.cancel_run, run_id))
             raise
         return getattr(self, then)(context, ended_event(summary))
 
@@ -121,12 +120,13 @@ class RunWaiterMixin(_Base):
         """
         raise NotImplementedError
 
-    def handle_timeout(self, context: Context, run_id: str) -> None:
+    def handle_timeout(self, context: Context, run_id: str, cancel: Callable[[], None]) -> None:
         """
         Cancel the run when ``execution_timeout`` has ended the last try; else the next one reattaches.
 
         :param context: the task's context
         :param run_id: HealthOmics run id
+        :param cancel: cancels it
         """
         if not self.cancel_on_kill:
             return
@@ -135,9 +135,9 @@ class RunWaiterMixin(_Base):
         if has_tries_left(context):
             self.log.info("Run %s goes on; the next try waits for it", run_id)
             return
-        self.log.info("Cancelling run %s, as the task has timed out and no try is left", run_id)
+        self.log.info("The task has timed out, and no try is left")
         try:
-            self.hook.cancel_run(run_id)
+            cancel()
         except (ClientError, BotoCoreError) as error:
             self.log.warning("Run %s could not be cancelled: %s", run_id, error_code(error))
 

@@ -16,13 +16,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.aws_errors import api_error, error_code, is_not_found, is_transient
 from airflow_healthomics.diagnosis import raise_for_status
-from airflow_healthomics.exceptions import HealthOmicsRequestError, HealthOmicsRunReplacedError
+from airflow_healthomics.exceptions import (
+    HealthOmicsError,
+    HealthOmicsRequestError,
+    HealthOmicsRunReplacedError,
+)
 from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.kill import cancel_run
 from airflow_healthomics.links import RUN_LINKS, persist_links
 from airflow_healthomics.params import workflow_parameter_problems
 from airflow_healthomics.polling import RunWatch
 from airflow_healthomics.request_id import TaskIdentity, derive_request_id
-from airflow_healthomics.run_record import RunRecords, run_records
+from airflow_healthomics.run_record import RunRecords, find_run, run_records
 from airflow_healthomics.run_request import ARGUMENTS, checked_run_id
 from airflow_healthomics.submission import Decision, StartDelayedError, Submission
 from airflow_healthomics.templating import TypedTemplateMixin
@@ -215,15 +220,25 @@ class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOpe
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume; a deferral that has timed out comes back here without its event."""
         if is_trigger_timeout(next_method, next_kwargs):
-            record = self._records(context, is_first_try=False).load()
-            if record and record.run_id:
-                self.handle_timeout(context, record.run_id)
+            self._handle_deferral_timeout(context)
         return super().resume_execution(next_method, next_kwargs, context)
+
+    def _handle_deferral_timeout(self, context: Context) -> None:
+        try:
+            record = self._records(context, tries=context["ti"].try_number).load()
+            run_id, uuid = (record.run_id, record.uuid) if record else (None, None)
+            if record and not run_id and (run := find_run(self.hook, record.request_id, self.log)):
+                # The answer of StartRun was lost, and the task has waited for its turn to repeat it.
+                run_id, uuid = run["id"], run.get("uuid")
+            if run_id:
+                self.handle_timeout(context, run_id, partial(cancel_run, self.hook, run_id, uuid, self.log))
+        except (ClientError, BotoCoreError) as error:
+            self.log.warning("The run of this task could not be looked up: %s", error_code(error))
 
     def _submit(self, context: Context, turns: int = 0, conflict_turns: int = 0) -> Any:
         submission = Submission(
             hook=self.hook,
-            records=self._records(context, is_first_try=context["ti"].try_number <= 1),
+            records=self._records(context, tries=context["ti"].try_number - 1),
             epoch=self._epoch(context),
             request_id=partial(self._request_id, context),
             build_request=self._build_request,
@@ -246,8 +261,7 @@ class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOpe
                 method_name="start_in_turn",
                 timeout=self.execution_timeout,
             )
-        if decision is Decision.REATTACH:
-            self.guard_run(run["id"])
+        self.guard_run(run["id"])
         self._publish(context, run)
         if decision is Decision.WAIT_OUT:
             return self.wait_for_run(context, run["id"], run.get("uuid"), then="submit_again")
@@ -263,13 +277,13 @@ class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOpe
             fields = ("id", "arn", "uuid", "runOutputUri", "requestId")
             context["ti"].xcom_push(key="run", value={key: run[key] for key in fields if key in run})
 
-    def _records(self, context: Context, *, is_first_try: bool) -> RunRecords:
+    def _records(self, context: Context, *, tries: int) -> RunRecords:
         return run_records(
             context,
             self.hook,
             partial(self._request_id, context),
             self._epoch(context),
-            is_first_try=is_first_try,
+            tries=tries,
             log=self.log,
         )
 
@@ -293,6 +307,8 @@ class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOpe
         return request
 
     def _start_run(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        if self._is_killed:
+            raise HealthOmicsError("The task was killed before its run was started")
         run: dict[str, Any] = self.hook.conn.start_run(**request)
         self.guard_run(run["id"])
         return run

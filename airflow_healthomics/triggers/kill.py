@@ -10,9 +10,10 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
+from botocore.exceptions import BotoCoreError, ClientError
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from airflow_healthomics.aws_errors import is_transient
+from airflow_healthomics.aws_errors import error_code, is_transient
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.triggers.base import HealthOmicsTrigger
 
@@ -62,7 +63,10 @@ async def _cancel_if_over(trigger: HealthOmicsTrigger, cancel: Callable[[HealthO
             retry=retry_if_exception(is_transient),
             reraise=True,
         )
-        await asyncio.to_thread(retrying, cancel, hook)
+        try:
+            await asyncio.to_thread(retrying, cancel, hook)
+        except (ClientError, BotoCoreError) as error:
+            trigger.log.warning("The run of the killed task could not be cancelled: %s", error_code(error))
 
 
 def _state(task_instance: Any) -> str:

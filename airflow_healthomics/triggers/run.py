@@ -13,9 +13,9 @@ from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import TriggerEvent
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_healthomics import run_states
 from airflow_healthomics.exceptions import HealthOmicsApiError
 from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.kill import cancel_run
 from airflow_healthomics.polling import RunWatch
 from airflow_healthomics.triggers import base
 from airflow_healthomics.triggers.kill import cancel_if_over
@@ -101,10 +101,7 @@ class HealthOmicsRunTrigger(base.HealthOmicsTrigger):
         return summary
 
     def _cancel_run(self, hook: HealthOmicsHook) -> None:
-        run = hook.get_run(self.run_id)
-        if run["status"] in run_states.ACTIVE and self.uuid in (None, run["uuid"]):
-            hook.cancel_run(self.run_id)
-            self.log.info("The task was killed, so run %s is cancelled", self.run_id)
+        cancel_run(hook, self.run_id, self.uuid, self.log)
 
 
 def ended_event(summary: dict[str, Any]) -> dict[str, Any]:

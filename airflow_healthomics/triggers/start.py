@@ -12,8 +12,8 @@ from weakref import WeakKeyDictionary
 from airflow.providers.common.compat.sdk import conf
 from airflow.triggers.base import TriggerEvent
 
-from airflow_healthomics import run_states
 from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.kill import cancel_run
 from airflow_healthomics.run_record import find_run
 from airflow_healthomics.triggers import base
 from airflow_healthomics.triggers.kill import cancel_if_over
@@ -98,9 +98,8 @@ class HealthOmicsStartTrigger(base.HealthOmicsTrigger):
             cancel_if_over(self, self._cancel_run)
 
     def _cancel_run(self, hook: HealthOmicsHook) -> None:
-        run = find_run(hook, self.name)
-        if run is not None and run["status"] in run_states.ACTIVE:
-            hook.cancel_run(run["id"])
+        if run := find_run(hook, self.name, self.log):
+            cancel_run(hook, run["id"], run.get("uuid"), self.log)
 
     def _turnstile(self, loop: asyncio.AbstractEventLoop) -> Turnstile:
         of_loop = _turnstiles.setdefault(loop, {})
