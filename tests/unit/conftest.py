@@ -19,7 +19,7 @@ import boto3
 import pytest
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from airflow.providers.common.compat.sdk import TaskDeferred
-from botocore.loaders import JSONFileLoader
+from botocore.loaders import JSONFileLoader, Loader
 
 from airflow_healthomics.testing import Control, mock_healthomics
 from airflow_healthomics.triggers import base as triggers_base
@@ -143,10 +143,13 @@ def _make_clients_quickly() -> Iterator[None]:
     """
     Save most of the time that the tests would take.
 
-    Botocore parses the AWS models anew for each session, and so for each hook. The amazon provider looks
-    through the whole stack for the caller of each hook, which is deep in pytest.
+    Botocore parses the AWS models, and lists the folders of all services, anew for each session, and so for
+    each hook. The amazon provider looks through the whole stack for the caller of each hook, which is deep in
+    pytest.
     """
+    services = cache(Loader().list_available_services)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Loader, "list_available_services", lambda _, type_name: services(type_name))
         patch.setattr(JSONFileLoader, "load_file", staticmethod(cache(JSONFileLoader().load_file)))
         patch.setattr(AwsGenericHook, "_get_caller", lambda *_, **__: "Unknown", raising=False)
         yield

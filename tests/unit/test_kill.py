@@ -132,6 +132,16 @@ def test_the_client_of_the_kill_has_little_patience(omics: Control, context: dic
     assert config.retries["total_max_attempts"] == 1
 
 
+@pytest.mark.parametrize("with_store", STORES)
+def test_a_killed_retry_cancels_the_run_that_it_found(omics: Control, clock: Clock, with_store: bool) -> None:
+    """It is this task's, whichever try has started it."""
+    ti, store = FakeTaskInstance(max_tries=2), Store() if with_store else None
+    start_of().execute(try_of(ti, store))
+    ti.try_number = 2
+    killed_while_waiting(start_of(wait_for_completion=True, deferrable=False), clock, try_of(ti, store))
+    assert [run["status"] for run in omics.runs()] == ["STOPPING"]
+
+
 @pytest.mark.parametrize("event", ["before-send", "after-call"])
 def test_a_kill_while_the_run_is_being_started_cancels_it(
     omics: Control, context: dict[str, Any], event: str
@@ -204,7 +214,7 @@ def test_two_kills_are_one(omics: Control, context: dict[str, Any]) -> None:
 
 
 def timed_out(task: Any, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let ``execution_timeout`` strike in the first sleep."""
+    """Let ``execution_timeout`` strike in the first sleep, for which Airflow calls ``on_kill`` too."""
 
     def sleep(_: float) -> None:
         raise AirflowTaskTimeout("Timeout")
@@ -212,6 +222,7 @@ def timed_out(task: Any, context: dict[str, Any], monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(time, "sleep", sleep)
     with pytest.raises(AirflowTaskTimeout):
         task.execute(context)
+    task.on_kill()
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,7 @@ steps = st.lists(
 )
 quick = settings(
     deadline=None,
-    max_examples=20,
+    max_examples=15,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -548,7 +548,7 @@ def test_a_delayed_start_is_not_waited_for_on_the_worker(omics: Control, clock: 
 
 def test_others_that_are_faster_are_no_failure(omics: Control, tasks: Tasks) -> None:
     """A start that is throttled each time goes on waiting for its turns."""
-    omics.inject_error("StartRun", "ThrottlingException", times=30)
+    omics.inject_error("StartRun", "ThrottlingException", times=10)
     run_to_the_end(tasks, start_of, try_of(FakeTaskInstance()), limit=40)
     assert len(omics.runs()) == 1
     assert [deferral.trigger.turns for deferral in tasks.deferrals] == list(
