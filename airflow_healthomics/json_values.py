@@ -74,7 +74,7 @@ def json_problems(value: Any, path: str, depth: int = 0) -> Iterator[str]:
             if isinstance(key, str) and _is_text(key):
                 yield from json_problems(item, f"{path}.{key}", depth + 1)
             else:
-                yield f"{path} has a key that is not text, of type {type(key).__name__}; JSON keys are strings"
+                yield f"{path} has a key that is not text, of type {type(key).__name__}"
     elif _is_list(value):
         for index, item in enumerate(value):
             yield from json_problems(item, f"{path}[{index}]", depth + 1)

@@ -264,10 +264,10 @@ def _tags(name: str, value: Any, shape: MapShape) -> tuple[Any, list[str]]:
 
 
 def _tag_value(path: str, value: Any, shape: Shape) -> tuple[Any, list[str]]:
+    if problems := list(json_problems(value, path)):
+        return value, problems
     if isinstance(value, bool) or not isinstance(value, (str, int)):
-        return value, list(json_problems(value, path)) or [
-            f"{path} must be a string, not {type(value).__name__}"
-        ]
+        return value, [f"{path} must be a string, not {type(value).__name__}"]
     return _text(value), _length_problem(path, _text(value), shape)
 
 

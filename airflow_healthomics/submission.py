@@ -136,23 +136,24 @@ class Submission:
     cancels_superseded: bool
     log: Any
 
-    def submit(self, conflict_turns: int = 0) -> tuple[Decision, dict[str, Any]]:
+    def submit(self, turns: int = 0, conflict_turns: int = 0) -> tuple[Decision, dict[str, Any]]:
         """
         Have a run, and say how: STARTed or REPEATed now, REATTACHed, to be WAITed OUT, or DONE already.
 
-        :param conflict_turns: how often StartRun was repeated on a ConflictException already
+        :param turns: how often this try has waited for its turn to repeat StartRun
+        :param conflict_turns: how often of them on a ConflictException
         :return: the decision, and what StartRun or GetRun answered, with ``requestId``
         :raises StartDelayedError: if AWS is busy, and this should be repeated later
         :raises HealthOmicsApiError: if a call is refused for good
         """
         try:
-            return self._submit(conflict_turns)
+            return self._submit(turns, conflict_turns)
         except (ClientError, BotoCoreError) as error:
             if is_transient(error):
                 raise StartDelayedError(self.request_id(0), error_code(error)) from error
             raise
 
-    def _submit(self, conflict_turns: int) -> tuple[Decision, dict[str, Any]]:
+    def _submit(self, turns: int, conflict_turns: int) -> tuple[Decision, dict[str, Any]]:
         record = self.records.load()
         run = self._recorded_run(record)
         plan = decide(record, self.epoch, run["status"] if run else None)
@@ -161,7 +162,7 @@ class Submission:
         while record is None or run is None or plan.decision in (Decision.START, Decision.REPEAT):
             if record and plan.decision is Decision.START and not plan.supersedes:
                 self._check_next_generation(record, run)
-            record, answer = self._start(plan, record, conflict_turns)
+            record, answer = self._start(plan, record, turns, conflict_turns)
             if plan.decision is Decision.START and self.records.is_complete:
                 return plan.decision, answer
             # The request ID may stand for a run of an earlier try, whatever has become of that.
@@ -210,12 +211,13 @@ class Submission:
         self.log.info("Run %s of an earlier try is %s; starting anew", record.run_id, status)
 
     def _start(
-        self, plan: Plan, record: RunRecord | None, conflict_turns: int
+        self, plan: Plan, record: RunRecord | None, turns: int, conflict_turns: int
     ) -> tuple[RunRecord, dict[str, Any]]:
         if plan.decision is Decision.REPEAT and record:
             request = self.build_request(record.request_id)
-            # HealthOmics may have forgotten the request ID since.
-            run = self._find(record, request) or self._call(record, request, conflict_turns)
+            # Since a try that crashed, HealthOmics may have forgotten the request ID.
+            known = self._find(record, request) if turns == 0 else None
+            run = known or self._call(record, request, conflict_turns)
         else:
             request = self.build_request(self.request_id(plan.generation))
             record = RunRecord(

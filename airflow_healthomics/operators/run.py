@@ -49,7 +49,7 @@ class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOpe
     (:class:`~airflow_healthomics.hooks.HealthOmicsHook`); a duplicate inherits from its original all that is
     not given here, except for ``role_arn`` and ``output_uri``, which StartRun wants again.
 
-    In ``parameters``, ``tags``, ``engine_settings``, ``priority`` and ``storage_capacity`` a template that is
+    In ``parameters``, ``tags``, ``engine_settings``, ``session_policy``, ``priority`` and ``storage_capacity`` a template that is
     exactly one expression keeps the type of its value.
 
     Returns the run id. XCom ``run`` has ``id``, ``arn``, ``uuid``, ``runOutputUri`` and ``requestId``; XCom
@@ -116,7 +116,14 @@ class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOpe
         "engine_settings": "json",
         "tags": "json",
     }
-    typed_template_fields = ("parameters", "engine_settings", "tags", "priority", "storage_capacity")
+    typed_template_fields = (
+        "parameters",
+        "engine_settings",
+        "session_policy",
+        "tags",
+        "priority",
+        "storage_capacity",
+    )
     operator_extra_links = RUN_LINKS
     ui_color = "#d6eadf"
 
@@ -247,7 +254,7 @@ class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOpe
             log=self.log,
         )
         try:
-            decision, run = submission.submit(conflict_turns)
+            decision, run = submission.submit(turns, conflict_turns)
         except StartDelayedError as delay:
             self.log.info("StartRun is delayed by %s; waiting for a turn in the triggerer", delay.code)
             self.defer(
