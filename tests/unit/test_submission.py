@@ -533,7 +533,7 @@ def test_a_delayed_start_waits_its_turn_in_the_triggerer(
     (deferral,) = tasks.deferrals
     assert type(deferral.trigger).__name__ == "HealthOmicsStartTrigger"
     assert deferral.method_name == "start_in_turn"
-    assert len(bodies) == 3
+    assert 2 <= len(bodies) <= 3  # a run that a lost answer has started may be found by its name
     assert set(bodies) == {omics.runs()[0]["requestId"]}
     assert [run["id"] for run in omics.runs()] == [answer]
 
