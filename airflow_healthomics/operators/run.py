@@ -49,8 +49,8 @@ class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOpe
     (:class:`~airflow_healthomics.hooks.HealthOmicsHook`); a duplicate inherits from its original all that is
     not given here, except for ``role_arn`` and ``output_uri``, which StartRun wants again.
 
-    In ``parameters``, ``tags``, ``engine_settings``, ``session_policy``, ``priority`` and ``storage_capacity`` a
-    template that is exactly one expression keeps the type of its value.
+    In ``parameters``, ``tags``, ``engine_settings``, ``session_policy``, ``priority`` and
+    ``storage_capacity`` a template that is exactly one expression keeps the type of its value.
 
     Returns the run id. XCom ``run`` has ``id``, ``arn``, ``uuid``, ``runOutputUri`` and ``requestId``; XCom
     ``summary`` has the finished run, if the operator waits for it.
