@@ -183,7 +183,7 @@ class Submission:
             if is_not_found(error):
                 return None if is_new else {"id": record.run_id, "status": "DELETED"}
             if is_transient(error):
-                raise
+                raise StartDelayedError(record.request_id, error_code(error)) from error
             raise api_error("GetRun", f"run {record.run_id}", error) from error
         if record.uuid and run.get("uuid") != record.uuid:
             self.log.warning("Run id %s is that of another run now: this task's was deleted", record.run_id)

@@ -27,6 +27,8 @@ class Turnstile:
     """
 
     def __init__(self, rate: float) -> None:
+        if rate <= 0:
+            raise ValueError(f"[healthomics] start_rate must be above 0, not {rate}")
         self._interval = 1 / rate
         self._next = 0.0
 
