@@ -32,7 +32,7 @@ class HealthOmicsLink(BaseAwsLink):
     Base of the links: the XCom under ``xcom_key`` is the URL itself.
 
     Airflow 3 shows a link from nothing but that XCom, and writes it when the task ends or defers, by
-    :meth:`get_link`. :func:`persist_links` has put it there right after the start, so that it is there while a
+    :meth:`get_link`. :func:`persist_links` has put it there right after the start, so it is there while a
     task waits on a worker too, and :meth:`get_link` only reads it back.
     """
 
