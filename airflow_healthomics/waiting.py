@@ -93,6 +93,9 @@ class RunWaiterMixin(_Base):
         :param then: method to go on with, in this process or in the one that the task resumes in
         """
         watch = RunWatch(self.hook, run_id, uuid=uuid, is_new=is_new, log=self.log)
+        deadline = None
+        if self.execution_timeout is not None:
+            deadline = time.monotonic() + self.execution_timeout.total_seconds()
         try:
             while (summary := watch.poll()) is None:
                 if self.deferrable:
@@ -101,6 +104,10 @@ class RunWaiterMixin(_Base):
                         method_name=then,
                         timeout=self.execution_timeout,
                     )
+                # Airflow raises by a signal, and an exception out of a signal handler can get lost in what it
+                # interrupts, such as a finalizer of the connection.
+                if deadline is not None and time.monotonic() > deadline:
+                    raise AirflowTaskTimeout(f"Run {run_id} did not end within {self.execution_timeout}")
                 time.sleep(self.waiter_delay)
         except AirflowTaskTimeout:
             self.handle_timeout(context, run_id, partial(self.hook.cancel_run, run_id))

@@ -506,3 +506,16 @@ def test_many_killed_at_once_are_all_cancelled(
 
     asyncio.run(main())
     assert {run["status"] for run in omics.runs()} == {"STOPPING"}
+
+
+def test_a_timeout_that_airflows_signal_lost_ends_the_wait(omics: Control, clock: Clock) -> None:
+    """The wait on a worker keeps execution_timeout by itself, to within a poll."""
+    omics.plan_run(times=None, seconds={"PENDING": None})
+    task = start_of(
+        wait_for_completion=True, deferrable=False, waiter_delay=30, execution_timeout=timedelta(seconds=600)
+    )
+    clock.deadline = 3600
+    with pytest.raises(AirflowTaskTimeout):
+        task.execute(try_of(FakeTaskInstance()))
+    assert 600 <= clock.elapsed <= 630
+    assert [run["status"] for run in omics.runs()] == ["STOPPING"]
