@@ -234,9 +234,7 @@ def kill_while_starting(case: Killed) -> None:
     case.airflow.mark_task(case.dag_id, case.dag_run_id, "task", "failed")
     marker = case.airflow.home / f"killed-{case.dag_id}"
     # Airflow sends SIGKILL five seconds later.
-    deadline = time.monotonic() + LIMIT
-    while not marker.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    case.airflow.wait_until(marker.exists, f"{case.dag_id}: on_kill was called", LIMIT)
     case.server.control.release(case.dag_id)
     if case.cancels:
         case.until_statuses("CANCELLED")

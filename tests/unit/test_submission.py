@@ -28,7 +28,6 @@ from airflow_healthomics.submission import Decision, Plan, StartDelayedError, de
 from airflow_healthomics.testing import Control
 
 from .conftest import (
-    HAS_STORE,
     ONE_ATTEMPT,
     OUTPUT,
     ROLE,
@@ -379,10 +378,9 @@ def test_a_stopping_run_is_waited_out(
     assert answer == omics.runs()[-1]["id"]
 
 
+@needs_store
 def test_the_intention_is_stored_before_the_call(omics: Control) -> None:
     """So that there is no window in which a crash forgets it."""
-    if not HAS_STORE:
-        pytest.skip("Airflow has no task state store before 3.3")
     store = Store()
     seen: list[int] = []
     store.after_set = lambda value: seen.append(calls_of(omics, "StartRun"))
