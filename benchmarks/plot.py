@@ -32,7 +32,7 @@ def draw(path: Path) -> None:
         label, color, style = STYLES[side]
         entries = list(of_side.values())
         runs = [entry["runs"] for entry in entries]
-        few = results["few"][side]
+        few = results["few"][side]["requests_per_interval"]
         requests.plot(
             [int(number) for number in few] + runs,
             [*few.values(), *(entry["requests_per_interval"] for entry in entries)],
@@ -40,7 +40,7 @@ def draw(path: Path) -> None:
             color=color,
             label=label,
         )
-        mebibytes = [(entry["memory_bytes"] - entry["memory_bytes_asleep"]) / 2**20 for entry in entries]
+        mebibytes = [entry["memory_bytes_per_run"] * entry["runs"] / 2**20 for entry in entries]
         memory.plot(runs, mebibytes, style, color=color, label=label)
     requests.set(title=f"AWS requests per poll interval ({results['interval']:g} s)", ylabel="requests")
     memory.set(title="Memory above triggers that only sleep", ylabel="MiB")

@@ -29,7 +29,6 @@ from typing import Any, Final
 import psutil
 from airflow.executors.workloads import RunTrigger
 from airflow.models.trigger import Trigger
-from airflow.utils.module_loading import import_string
 
 #: Seconds between two looks at how late the event loop is.
 _HEARTBEAT: Final = 0.05
@@ -105,7 +104,8 @@ class Probe:
         self._runner = runner
         self._classpath = os.environ["BENCH_TRIGGER"]
         # Its modules are then there before the baseline is measured.
-        self._trigger_class = import_string(self._classpath)
+        module, _, name = self._classpath.rpartition(".")
+        self._trigger_class = getattr(importlib.import_module(module), name)
         package = importlib.import_module(self._classpath.partition(".")[0])
         self._package = str(Path(package.__file__ or "").parent) + os.sep
         if package.__name__ == __package__:
@@ -177,12 +177,13 @@ class Probe:
         """Return the clocks, and how late the event loop was since :meth:`mark`."""
         return {**self._clocks(), "late": [round(late, 5) for late in self._late], "slow": self._slow}
 
-    def memory(self) -> int:
-        """Return the bytes that would be free if the process ended, after a clean-up."""
+    def memory(self) -> dict[str, int]:
+        """Return the bytes of the process's own pages (uss) and of all its pages (rss), after a clean-up."""
         gc.collect()
         with suppress(AttributeError, OSError):  # glibc only
             ctypes.CDLL(None).malloc_trim(0)
-        return int(psutil.Process().memory_full_info().uss)
+        memory = psutil.Process().memory_full_info()
+        return {"uss": memory.uss, "rss": memory.rss}
 
     # --- inside ---
 

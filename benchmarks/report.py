@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +14,9 @@ from rich.table import Column, Table
 #: ListRuns gives at most so many runs at once.
 PAGE: Final = 100
 ACTIVE_STATUSES: Final = 4
+
+#: Of a core: below it the server answers at once.
+ENOUGH: Final = 0.5
 
 #: The size at which the ratios are judged.
 JUDGED: Final = "1000"
@@ -39,6 +42,7 @@ ROWS: Final = (
     Row("cpu_seconds_per_minute", "CPU above sleeping", "s/min", digits=2),
     Row("supervisor_cpu_seconds_per_minute", "  and of the triggerer's supervisor", "s/min", digits=2),
     Row("memory_bytes_per_run", "Memory per run above sleeping", "KiB", 1 / 1024),
+    Row("memory_bytes_per_further_run", "  each further run", "KiB", 1 / 1024),
     Row("stall_ms", "Longest stall of the event loop", "ms"),
     Row("stall_ms_p99", "99th-percentile stall", "ms"),
     Row("stall_ms_asleep", "  longest while all sleep", "ms"),
@@ -81,8 +85,8 @@ def judge(results: Mapping[str, Any]) -> list[dict[str, Any]]:
             at_most(JUDGED, "memory_bytes_per_run", 50)
             at_most(JUDGED, "seconds_to_poll_all", 10)
     if {"ours", "peer"} <= results["few"].keys():
-        for size, count in results["few"]["ours"].items():
-            add(size, "requests_per_interval", "at most the peer's", count <= results["few"]["peer"][size])
+        for size, count in _few(results, "ours").items():
+            add(size, "requests_per_interval", "at most the peer's", count <= _few(results, "peer")[size])
     return targets
 
 
@@ -109,21 +113,40 @@ def main_table(results: Mapping[str, Any]) -> Table:
 
 
 def few_table(results: Mapping[str, Any]) -> Table:
-    """Return the requests for a few runs."""
+    """Return the requests for a few runs, and what the first one costs."""
     table = _table("Waiting for a few runs")
-    few = results["few"]
-    for size in next(iter(few.values())):
-        ours, peer = (few.get(side, {}).get(size) for side in ("ours", "peer"))
-        shown: Callable[[float | None], str] = lambda count: "" if count is None else f"{count:.1f}"  # noqa: E731
-        table.add_row(
-            size,
-            ROWS[0].title,
-            shown(ours),
-            shown(peer),
-            "" if ours is None or peer is None else _ratio(ours, peer),
-            _verdict(results["targets"], size, ROWS[0].key),
-        )
+    ours, peer = (_few(results, side) for side in ("ours", "peer"))
+    for size in ours or peer:
+        verdict = _verdict(results["targets"], size, ROWS[0].key)
+        _add_few(table, size, ROWS[0].title, ours.get(size), peer.get(size), verdict)
+    first = [results["few"].get(side, {}).get("first_run_memory_bytes") for side in ("ours", "peer")]
+    _add_few(
+        table,
+        "1",
+        "Memory of the first run, MiB",
+        *(None if size is None else size / 2**20 for size in first),
+    )
     return table
+
+
+def server_line(results: Mapping[str, Any]) -> str:
+    """Return whether the local HealthOmics was fast enough."""
+    share = max(entry["server_cpu_share"] for side in results["sides"].values() for entry in side.values())
+    verdict = "it limited neither side" if share < ENOUGH else "too much: choose a longer interval"
+    return f"The local HealthOmics used at most {share:.0%} of a core in a steady state: {verdict}."
+
+
+def _add_few(
+    table: Table, size: str, title: str, ours: float | None, peer: float | None, verdict: str = ""
+) -> None:
+    shown = ["" if value is None else f"{value:.1f}" for value in (ours, peer)]
+    ratio = "" if ours is None or peer is None else _ratio(ours, peer)
+    table.add_row(size, title, *shown, ratio, verdict)
+
+
+def _few(results: Mapping[str, Any], side: str) -> dict[str, float]:
+    counts: dict[str, float] = results["few"].get(side, {}).get("requests_per_interval", {})
+    return counts
 
 
 def _table(title: str) -> Table:
