@@ -26,8 +26,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
-from airflow.executors.workloads import RunTrigger
+import psutil  # type: ignore[import-untyped]
+from airflow.executors.workloads.trigger import RunTrigger
 from airflow.models.trigger import Trigger
 
 #: Seconds between two looks at how late the event loop is.
@@ -257,7 +257,7 @@ class Probe:
                 own = self._stepped + sum(seconds for handle, seconds in handles if self._is_own(handle))
                 self._slow.append((time.time(), took, time.thread_time() - cpu, own))
 
-        asyncio.Handle._run = timed_handle
+        asyncio.Handle._run = timed_handle  # type: ignore[method-assign,assignment]
         loop._run_once = timed_once
 
     def _is_own(self, handle: asyncio.Handle) -> bool:
@@ -266,7 +266,7 @@ class Probe:
 
         A step of a trigger's task is not, since a part of it is Airflow's: :class:`_Timed` has the rest.
         """
-        callback: Any = handle._callback
+        callback: Any = handle._callback  # type: ignore[attr-defined]
         while isinstance(callback, partial):
             callback = callback.func
         owner = getattr(callback, "__self__", None)

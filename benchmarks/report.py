@@ -46,6 +46,7 @@ ROWS: Final = (
     Row("stall_ms", "Longest stall of the event loop", "ms"),
     Row("stall_ms_p99", "99th-percentile stall", "ms"),
     Row("stall_ms_asleep", "  longest while all sleep", "ms"),
+    Row("stall_ms_start", "  longest while all start", "ms"),
     Row("own_stall_ms", "Longest stall by its own code", "ms"),
     Row("seconds_to_poll_all", "Until all are polled once", "s", digits=2),
     Row("delay_seconds", "From end to event, median", "s", digits=2),
@@ -120,12 +121,8 @@ def few_table(results: Mapping[str, Any]) -> Table:
         verdict = _verdict(results["targets"], size, ROWS[0].key)
         _add_few(table, size, ROWS[0].title, ours.get(size), peer.get(size), verdict)
     first = [results["few"].get(side, {}).get("first_run_memory_bytes") for side in ("ours", "peer")]
-    _add_few(
-        table,
-        "1",
-        "Memory of the first run, MiB",
-        *(None if size is None else size / 2**20 for size in first),
-    )
+    mebibytes = [None if size is None else size / 2**20 for size in first]
+    _add_few(table, "1", "Memory of the first run, MiB", mebibytes[0], mebibytes[1])
     return table
 
 

@@ -24,11 +24,11 @@ def install() -> None:
         probe = Probe(self)
         serving = asyncio.create_task(probe.serve())
         try:
-            await arun(self)
+            await arun(self)  # type: ignore[no-untyped-call]
         finally:
             serving.cancel()
 
-    TriggerRunner.arun = arun_with_probe
+    TriggerRunner.arun = arun_with_probe  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

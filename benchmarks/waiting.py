@@ -19,18 +19,19 @@ A probe (``benchmarks/probe.py``) in the runner process measures, in this order:
 1. *Sleeping.* Each trigger is held before the first line of its ``run``, where it only sleeps, until all are
    there. What the process uses then is the baseline: the side's modules imported and Airflow's own work for
    so many triggers, but no client.
-2. *Start.* The triggers are let go one after another, without a pause. "Until all are polled" is the time from
-   then to the first answer of HealthOmics for the last run: to GetRun, or a page of ListRuns with the run in
-   it, after the run's own trigger went on. It leaves out the time that Airflow takes to create the triggers,
-   which is the same work on both sides (``seconds_to_create`` in the JSON).
+2. *Start.* The triggers are let go one after another, without a pause. "Until all are polled" is the time
+   from then to the first answer of HealthOmics for the last run: to GetRun, or a page of ListRuns with the
+   run in it, after the run's own trigger went on. It leaves out the time that Airflow takes to create the
+   triggers, which is the same work on both sides (``seconds_to_create`` in the JSON).
 3. *Steady state*, over some poll intervals. Requests are those that arrive at the server. CPU time is that of
    the runner process, all threads, user and system, above the baseline; its supervisor, which also writes the
    logs, is counted apart. Memory is the process's unique set size after a garbage collection and malloc_trim,
    above the baseline, divided by the number of runs, client and service model included; "each further run"
    leaves out what the first run of a triggerer costs. The event loop's stall is how late a timer of 50 ms
    fires. "By its own code" is the longest time in one iteration of the event loop, from the first request to
-   the last end, that was spent in steps of the side's triggers and, for ours, in every other task and callback
-   of the package. It is wall-clock time, so other processes add to it; the JSON has the thread's CPU time too.
+   the last end, that was spent in steps of the side's triggers and, for ours, in every other task and
+   callback of the package. It is wall-clock time, so other processes and threads add to it; the JSON has the
+   event loop's CPU time too.
 4. *Ends.* The runs complete one after another at random moments of two poll intervals. The delay is from a
    run's end at the server to the event of its trigger. The events are held back until all have come, since
    the workers that they start would take the machine from the triggerer.
@@ -60,7 +61,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import boto3
-import psutil
+import psutil  # type: ignore[import-untyped]
 from rich.console import Console
 
 from airflow_healthomics.testing import HealthOmicsServer
@@ -121,11 +122,11 @@ class Answers:
             self.entries.append((ended, ended - began, operation, _told(operation, body)))
             return status, headers, body
 
-        OmicsResponse.call_action = recording
+        OmicsResponse.call_action = recording  # type: ignore[method-assign,assignment]
         try:
             yield
         finally:
-            OmicsResponse.call_action = answer
+            OmicsResponse.call_action = answer  # type: ignore[method-assign]
 
     def between(self, began: float, ended: float) -> list[tuple[float, float, str, tuple[str, ...]]]:
         """Return the answers of a time."""
@@ -222,7 +223,7 @@ class SideBenchmark:
         self.side, self.airflow, self.server, self.answers = side, airflow, server, answers
         self.interval = interval
         self.probe = ProbeClient(airflow.home / "probe.sock")
-        self._say = lambda text: say(f"{side}: {text}")
+        self._tell = say
 
     def count_few(self) -> dict[str, Any]:
         """Count the requests of an interval for 1 run and for 4, and weigh the first."""
@@ -317,6 +318,9 @@ class SideBenchmark:
         return result
 
     # --- steps ---
+
+    def _say(self, text: str) -> None:
+        self._tell(f"{self.side}: {text}")
 
     def _start_runs(self, number: int) -> list[dict[str, Any]]:
         """Start so many runs, most of which are RUNNING, and return what GetRun says of them."""
@@ -523,7 +527,7 @@ def _versions(python: str) -> dict[str, str]:
 
 
 def main() -> int:
-    """Run the benchmark, and return 0 if every target that was measured is met."""
+    """Run the benchmark, print its tables, and return the exit code: 0 if it ran, whatever it found."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.waiting", description=main.__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10, 100, 1000], help="waiting runs")
     parser.add_argument("--interval", type=float, default=20, help="poll interval in seconds, a whole number")
@@ -565,7 +569,7 @@ def main() -> int:
     )
     console.print("", main_table(results), few_table(results))
     console.print(server_line(results), highlight=False)
-    return 0 if all(target["met"] for target in results["targets"]) else 2
+    return 0
 
 
 if __name__ == "__main__":
