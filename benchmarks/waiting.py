@@ -32,7 +32,7 @@ A probe (``benchmarks/probe.py``) in the runner process measures, in this order:
    the last end, that was spent in steps of the side's triggers and, for ours, in every other task and
    callback of the package. It is wall-clock time, so other processes and threads add to it; the JSON has the
    event loop's CPU time too.
-4. *Ends.* The runs complete one after another at random moments of two poll intervals. The delay is from a
+4. *Ends.* The runs complete in random order at random moments of two poll intervals, evenly spread. The delay is from a
    run's end at the server to the event of its trigger. The events are held back until all have come, since
    the workers that they start would take the machine from the triggerer.
 
@@ -84,8 +84,10 @@ MOST_TASKS: Final = 100
 FOLLOWED: Final = 10
 FEW: Final = (1, 4)
 FEW_INTERVAL: Final = 5.0
-#: In poll intervals.
-BASELINE, STEADY, ENDS = 2, 3, 2
+#: In poll intervals; the longer ones are for many runs, where the ratios are judged.
+SLEEPING, LONG_SLEEPING = 1, 2
+STEADY, LONG_STEADY = 2, 3
+ENDS = 2
 
 SETTLE_SECONDS: Final = 5.0
 LIMIT: Final = 300.0
@@ -242,8 +244,8 @@ class SideBenchmark:
             self._wait_for_polls(number)
             time.sleep(FEW_INTERVAL / 2)
             began = time.time()
-            time.sleep(STEADY * FEW_INTERVAL)
-            counts[str(number)] = len(self.answers.between(began, time.time())) / STEADY
+            time.sleep(LONG_STEADY * FEW_INTERVAL)
+            counts[str(number)] = len(self.answers.between(began, time.time())) / LONG_STEADY
             self._say(f"{number} runs, {counts[str(number)]:.1f} requests an interval")
         return {"requests_per_interval": counts, "first_run_memory_bytes": memory[1] - memory[0]}
 
@@ -262,7 +264,8 @@ class SideBenchmark:
 
         self._say(f"{number} runs: sleeping")
         time.sleep(SETTLE_SECONDS)
-        asleep = self._window(BASELINE * self.interval)
+        sleeping, steady = (LONG_SLEEPING, LONG_STEADY) if number > MOST_TASKS else (SLEEPING, STEADY)
+        asleep = self._window(sleeping * self.interval)
         memory_asleep = self.probe.ask("memory")
 
         self._say(f"{number} runs: starting")
@@ -274,7 +277,7 @@ class SideBenchmark:
 
         self._say(f"{number} runs: steady, all polled after {result['seconds_to_poll_all']:.1f} s")
         time.sleep(self.interval / 2)
-        awake = self._window(STEADY * self.interval)
+        awake = self._window(steady * self.interval)
         memory_awake = self.probe.ask("memory")
 
         self._say(f"{number} runs: ending")
@@ -285,7 +288,7 @@ class SideBenchmark:
         slow = [entry for part in (start, awake, end) for entry in part["slow"] if entry[0] >= first_request]
         requests = awake["answers"]
         result |= {
-            "requests_per_interval": len(requests) / STEADY,
+            "requests_per_interval": len(requests) / steady,
             "requests_by_operation": _counts(requests),
             "cpu_seconds_per_minute": awake["cpu"] - asleep["cpu"],
             "cpu_seconds_per_minute_asleep": asleep["cpu"],
@@ -380,7 +383,7 @@ class SideBenchmark:
             times = self.probe.ask("times")
             return self.answers.first_after({run_id: at for run_id, (at, _) in times.items() if at})
 
-        wait_until(lambda: len(first()) >= number, f"{number} runs are polled")
+        wait_until(lambda: len(first()) >= number, f"{number} runs are polled", 2 * LIMIT)
         return max(first().values())
 
     def _window(self, seconds: float) -> dict[str, Any]:
@@ -402,7 +405,9 @@ class SideBenchmark:
     def _end(self, runs: Sequence[Mapping[str, Any]]) -> list[float]:
         """Complete the runs at random moments, and return how late the events came."""
         chance = random.Random(0)
-        moments = sorted(chance.uniform(0, ENDS * self.interval) for _ in runs)
+        # One in each of equal parts of the time, so that a few runs too have all kinds of moments.
+        part = ENDS * self.interval / len(runs)
+        moments = [(index + chance.random()) * part for index in range(len(runs))]
         began, ended = time.time(), {}
         for run, moment in zip(chance.sample(runs, len(runs)), moments, strict=True):
             time.sleep(max(0.0, began + moment - time.time()))
