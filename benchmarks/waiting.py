@@ -28,13 +28,13 @@ A probe (``benchmarks/probe.py``) in the runner process measures, in this order:
    logs, is counted apart. Memory is the process's unique set size after a garbage collection and malloc_trim,
    above the baseline, divided by the number of runs, client and service model included; "each further run"
    leaves out what the first run of a triggerer costs. The event loop's stall is how late a timer of 50 ms
-   fires. "By its own code" is the longest time in one iteration of the event loop, from the first request to
+   fires. "By its own code" is the longest time in one iteration of the event loop, from the first answer to
    the last end, that was spent in steps of the side's triggers and, for ours, in every other task and
    callback of the package. It is wall-clock time, so other processes and threads add to it; the JSON has the
    event loop's CPU time too.
-4. *Ends.* The runs complete in random order at random moments of two poll intervals, evenly spread. The delay is from a
-   run's end at the server to the event of its trigger. The events are held back until all have come, since
-   the workers that they start would take the machine from the triggerer.
+4. *Ends.* The runs complete in random order at random moments of two poll intervals, evenly spread. The delay
+   is from a run's end at the server to the event of its trigger. The events are held back until all have
+   come, since the workers that they start would take the machine from the triggerer.
 
 For 1 and 4 runs only requests are counted, with a shorter interval, and the memory of the first.
 """
@@ -49,14 +49,11 @@ import math
 import os
 import random
 import signal
-import socket
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,8 +62,8 @@ import psutil  # type: ignore[import-untyped]
 from rich.console import Console
 
 from airflow_healthomics.testing import HealthOmicsServer
-from airflow_healthomics.testing.omics.responses import OmicsResponse
 from airflow_healthomics.triggers import HealthOmicsRunTrigger
+from benchmarks.instruments import Answer, Answers, BenchmarkError, ProbeClient, wait_until
 from benchmarks.report import few_table, judge, main_table, server_line
 from dev.local_airflow import LocalAirflow, LocalAirflowError
 
@@ -90,8 +87,6 @@ STEADY, LONG_STEADY = 2, 3
 ENDS = 2
 
 SETTLE_SECONDS: Final = 5.0
-LIMIT: Final = 300.0
-
 PACKAGES: Final = (
     "apache-airflow",
     "apache-airflow-providers-amazon",
@@ -99,106 +94,6 @@ PACKAGES: Final = (
     "aiobotocore",
     "airflow-provider-healthomics",
 )
-
-
-class BenchmarkError(Exception):
-    """Something did not happen that was waited for."""
-
-
-@dataclass
-class Answers:
-    """What the server answered: when, how long it took, the operation, and the runs it told of."""
-
-    entries: list[tuple[float, float, str, tuple[str, ...]]] = field(default_factory=list)
-
-    @contextmanager
-    def recorded(self) -> Iterator[None]:
-        """Record the answers of this process's local HealthOmics."""
-        answer = OmicsResponse.call_action
-
-        def recording(response: Any) -> Any:
-            began = time.time()
-            status, headers, body = answer(response)
-            ended = time.time()
-            operation = response._get_action_from_method_and_request_uri(response.normalized_request)
-            self.entries.append((ended, ended - began, operation, _told(operation, body)))
-            return status, headers, body
-
-        OmicsResponse.call_action = recording  # type: ignore[method-assign,assignment]
-        try:
-            yield
-        finally:
-            OmicsResponse.call_action = answer  # type: ignore[method-assign]
-
-    def between(self, began: float, ended: float) -> list[tuple[float, float, str, tuple[str, ...]]]:
-        """Return the answers of a time."""
-        return [entry for entry in list(self.entries) if began <= entry[0] < ended]
-
-    def first_after(self, started: Mapping[str, float]) -> dict[str, float]:
-        """Return when each run was first told of after its trigger started."""
-        first: dict[str, float] = {}
-        for at, _, _, run_ids in list(self.entries):
-            for run_id in run_ids:
-                if run_id in started and run_id not in first and at >= started[run_id]:
-                    first[run_id] = at
-        return first
-
-
-def _told(operation: str, body: Any) -> tuple[str, ...]:
-    answer = json.loads(body or "{}")
-    if operation == "GetRun" and "status" in answer:
-        return (answer["id"],)
-    if operation == "ListRuns":
-        return tuple(run["id"] for run in answer.get("items", ()))
-    return ()
-
-
-class ProbeClient:
-    """
-    The benchmark's end of the probe.
-
-    :param path: of its socket
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def ask(self, verb: str, **arguments: Any) -> Any:
-        """Have the probe do something."""
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(LIMIT)
-            connection.connect(str(self._path))
-            connection.sendall(json.dumps([verb, arguments]).encode())
-            connection.shutdown(socket.SHUT_WR)
-            answer = json.loads(b"".join(iter(lambda: connection.recv(1 << 20), b"")))
-        if "error" in answer:
-            raise BenchmarkError(answer["error"])
-        return answer["result"]
-
-    def wait(self) -> None:
-        """Wait until the probe answers."""
-
-        def answers() -> bool:
-            try:
-                self.ask("arrived")
-            except (FileNotFoundError, ConnectionRefusedError):
-                return False
-            return True
-
-        wait_until(answers, "the triggerer's runner has its probe")
-
-    def forget(self) -> None:
-        """Remove the socket of a runner that has ended."""
-        self._path.unlink(missing_ok=True)
-
-
-def wait_until(reached: Callable[[], bool], what: str, limit: float = LIMIT) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + limit
-    while not reached():
-        if time.monotonic() > deadline:
-            raise BenchmarkError(f"Not within {limit:.0f} s: {what}")
-        time.sleep(0.25)
 
 
 class SideBenchmark:
@@ -273,7 +168,7 @@ class SideBenchmark:
         opened = self.probe.ask("open")
         result["seconds_to_poll_all"] = self._wait_for_polls(number) - opened
         start = self.probe.ask("read")
-        first_request = min(at for at, *_ in self.answers.between(opened, math.inf))
+        first_answer = min(answer.time for answer in self.answers.between(opened, math.inf))
 
         self._say(f"{number} runs: steady, all polled after {result['seconds_to_poll_all']:.1f} s")
         time.sleep(self.interval / 2)
@@ -285,7 +180,13 @@ class SideBenchmark:
         delays = self._end(runs)
         end = self.probe.ask("read")
 
-        slow = [entry for part in (start, awake, end) for entry in part["slow"] if entry[0] >= first_request]
+        # Iterations of the event loop since then: the client was there when they began.
+        slow = [
+            (own, cpu)
+            for part in (start, awake, end)
+            for ended, took, cpu, own in part["slow"]
+            if ended - took >= first_answer
+        ]
         requests = awake["answers"]
         result |= {
             "requests_per_interval": len(requests) / steady,
@@ -303,13 +204,13 @@ class SideBenchmark:
             "stall_ms_p99_asleep": _milliseconds(percentile(asleep["late"], 99)),
             "stall_ms_start": _milliseconds(max(start["late"])),
             "stall_ms_ends": _milliseconds(max(end["late"])),
-            "own_stall_ms": _milliseconds(max((own for *_, own in slow), default=0.0)),
-            "own_stall_cpu_ms": _milliseconds(max((min(cpu, own) for *_, cpu, own in slow), default=0.0)),
+            "own_stall_ms": _milliseconds(max((own for own, _ in slow), default=0.0)),
+            "own_stall_cpu_ms": _milliseconds(max((min(pair) for pair in slow), default=0.0)),
             "delay_seconds": statistics.median(delays),
             "delay_seconds_p99": percentile(delays, 99),
             "delays": [round(delay, 3) for delay in delays],
             "server_cpu_share": awake["server_cpu"],
-            "server_answer_ms_p99": _milliseconds(percentile([took for _, took, *_ in requests], 99)),
+            "server_answer_ms_p99": _milliseconds(percentile([answer.seconds for answer in requests], 99)),
         }
         self._clean_up(dag_run_id, follow=number <= FOLLOWED)
         self._say(
@@ -373,7 +274,7 @@ class SideBenchmark:
 
     def _wait_for_arrivals(self, number: int) -> None:
         self.airflow.wait_until(
-            lambda: self.probe.ask("arrived") >= number, f"{number} triggers are in the triggerer", LIMIT
+            lambda: self.probe.ask("arrived") >= number, f"{number} triggers are in the triggerer"
         )
 
     def _wait_for_polls(self, number: int) -> float:
@@ -383,7 +284,7 @@ class SideBenchmark:
             times = self.probe.ask("times")
             return self.answers.first_after({run_id: at for run_id, (at, _) in times.items() if at})
 
-        wait_until(lambda: len(first()) >= number, f"{number} runs are polled", 2 * LIMIT)
+        wait_until(lambda: len(first()) >= number, f"{number} runs are polled", 600)
         return max(first().values())
 
     def _window(self, seconds: float) -> dict[str, Any]:
@@ -434,8 +335,8 @@ class SideBenchmark:
             raise BenchmarkError(f"The DAG run ended as {state}\n{self.airflow.log_tails()}")
 
 
-def _counts(answers: Sequence[tuple[float, float, str, tuple[str, ...]]]) -> dict[str, int]:
-    operations = [operation for _, _, operation, _ in answers]
+def _counts(answers: Sequence[Answer]) -> dict[str, int]:
+    operations = [answer.operation for answer in answers]
     return {operation: operations.count(operation) for operation in sorted(set(operations))}
 
 
