@@ -36,7 +36,7 @@ A probe (``benchmarks/probe.py``) in the runner process measures, in this order:
    is from a run's end at the server to the event of its trigger. The events are held back until all have
    come, since the workers that they start would take the machine from the triggerer.
 
-For 1 and 4 runs only requests are counted, with a shorter interval, and the memory of the first.
+For 1 and 4 runs the requests are counted, with a shorter interval, and for 1 run the memory.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ class SideBenchmark:
             "own_stall_cpu_ms": _milliseconds(max((min(pair) for pair in slow), default=0.0)),
             "delay_seconds": statistics.median(delays),
             "delay_seconds_p99": percentile(delays, 99),
-            "delays": [round(delay, 3) for delay in delays],
+            "delay_seconds_deciles": [round(percentile(delays, 10 * part), 3) for part in range(11)],
             "server_cpu_share": awake["server_cpu"],
             "server_answer_ms_p99": _milliseconds(percentile([answer.seconds for answer in requests], 99)),
         }
@@ -443,6 +443,10 @@ def main() -> int:
     )
     parser.add_argument("--output", type=Path, help="folder of waiting.json and waiting.png")
     options = parser.parse_args()
+    # Airflow's processes have another working directory; the link itself is what makes it an environment.
+    options.peer_python = str(Path(options.peer_python).absolute())
+    if not Path(options.peer_python).exists():
+        parser.error(f"{options.peer_python} is missing; make bench sets it up")
     # Only a full run replaces the results that the README shows.
     is_full = all(
         getattr(options, name) == parser.get_default(name) for name in ("sizes", "interval", "sides")
