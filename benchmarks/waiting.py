@@ -54,6 +54,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -356,6 +357,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Measure the sides one after the other, and return the results."""
     results: dict[str, Any] = {
+        "date": datetime.now(UTC).date().isoformat(),
         "interval": options.interval,
         "machine": _machine(),
         "versions": {
