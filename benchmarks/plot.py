@@ -12,11 +12,8 @@ import json
 import sys
 from pathlib import Path
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-
-from matplotlib import pyplot as plt  # after the choice of a backend that needs no display
+from matplotlib import pyplot as plt
+from matplotlib import ticker
 
 STYLES = {
     "ours": ("this provider", "#0b6e99", "o-"),
@@ -41,11 +38,15 @@ def draw(path: Path) -> None:
             label=label,
         )
         mebibytes = [entry["memory_bytes_per_run"] * entry["runs"] / 2**20 for entry in entries]
-        memory.plot(runs, mebibytes, style, color=color, label=label)
+        first = results["few"][side]["first_run_memory_bytes"] / 2**20
+        memory.plot([1, *runs], [first, *mebibytes], style, color=color, label=label)
     requests.set(title=f"AWS requests per poll interval ({results['interval']:g} s)", ylabel="requests")
     memory.set(title="Memory above triggers that only sleep", ylabel="MiB")
     for axes in (requests, memory):
         axes.set(xlabel="waiting runs", xscale="log", yscale="log")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
+            axis.set_minor_formatter(ticker.NullFormatter())
         axes.grid(visible=True, which="major", alpha=0.3)
         axes.legend(frameon=False)
     figure.savefig(path.with_suffix(".png"), dpi=120)
