@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import json
 import time
@@ -23,6 +22,8 @@ from botocore.loaders import JSONFileLoader, Loader
 
 from airflow_healthomics.testing import Control, mock_healthomics
 from airflow_healthomics.triggers import base as triggers_base
+
+from . import virtual_time
 
 ROLE = "arn:aws:iam::123456789012:role/omics"
 OUTPUT = "s3://outputs/results"
@@ -43,7 +44,12 @@ class DeadlineError(BaseException):
 
 
 class Clock:
-    """Time that passes only when somebody sleeps."""
+    """
+    Time that passes only when somebody sleeps, or when an event loop of :mod:`virtual_time` waits.
+
+    :ivar elapsed: seconds since the beginning
+    :ivar sleeps: what ``time.sleep`` was called with
+    """
 
     def __init__(self) -> None:
         self.elapsed = 0.0
@@ -159,15 +165,8 @@ def _make_clients_quickly() -> Iterator[None]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Nobody sleeps: the clock moves instead."""
     fake = Clock()
-    yield_to_others = asyncio.sleep
-
-    async def sleep(delay: float, result: Any = None) -> Any:
-        fake.sleep(delay)
-        return await yield_to_others(0, result)
-
     monkeypatch.setattr(time, "monotonic", fake.monotonic)
     monkeypatch.setattr(time, "sleep", fake.sleep)
-    monkeypatch.setattr(asyncio, "sleep", sleep)
     return fake
 
 
@@ -284,7 +283,7 @@ class Tasks:
 
         self.clock.deadline = None if timeout is None else self.clock.elapsed + timeout.total_seconds()
         try:
-            return json.loads(json.dumps(asyncio.run(first())))
+            return json.loads(json.dumps(virtual_time.run(self.clock, first())))
         finally:
             self.clock.deadline = None
 
