@@ -56,7 +56,8 @@ class Clock:
         self.sleeps: list[float] = []
         self.deadline: float | None = None
         self.control: Control | None = None
-        self._start = time.monotonic()
+        # A whole number, so that sums of whole seconds are exact.
+        self._start = float(int(time.monotonic()))
         self._plans: list[tuple[float, Callable[[], Any]]] = []
 
     def monotonic(self) -> float:
