@@ -262,11 +262,16 @@ class Poller:
         # Two may wait for one run, which costs one GetRun.
         due = Counter({each.watch.run_id: each.watch.status for each in left}.values())
         lists = choose_lists(due, pages)
+        listed: set[str] = set()
         budget = due.total()
         try:
             for status in LIFE:
-                if status in lists and left and budget > 0:
+                # Those missing in a list may have moved on together, as when a queue begins to flow.
+                missing = sum(each.watch.status in listed for each in left)
+                is_worth_it = status in lists or missing > max(pages.get(status, 1), FEW)
+                if is_worth_it and left and budget > 0:
                     budget -= await self._list_status(status, left, budget)
+                    listed.add(status)
         except (ClientError, BotoCoreError) as error:
             if is_transient(error):
                 self._list_failures += 1
