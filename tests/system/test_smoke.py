@@ -10,6 +10,7 @@ RUNNING until the test has seen enough.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -111,6 +112,18 @@ def test_a_failed_run_says_why(airflow: LocalAirflow, dag_runs: dict[str, str]) 
     assert "OUT_OF_MEMORY_ERROR" in log
     assert STATUS_MESSAGE in log
     assert airflow.xcom(*of_task, "summary")["failureReason"] == "OUT_OF_MEMORY_ERROR"
+
+
+def test_a_change_of_state_is_told_in_the_tasks_own_log(
+    airflow: LocalAirflow, dag_runs: dict[str, str]
+) -> None:
+    """Though one poller asks for all runs: each task's log tells of its own run, and of its end once."""
+    for dag_id, task_id, end in (("smoke_deferred", "wait", "COMPLETED"), ("smoke_failed", "run", "FAILED")):
+        airflow.wait_for_dag_run(dag_id, dag_runs[dag_id])
+        log = airflow.task_log(dag_id, dag_runs[dag_id], task_id)
+        changes = re.findall(r"HealthOmics run (\d+) is ([A-Z]+)", log)
+        assert len({run_id for run_id, _ in changes}) == 1, changes
+        assert [status for _, status in changes].count(end) == 1, changes
 
 
 def test_mapped_starts_send_typed_parameters(

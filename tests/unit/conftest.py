@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import json
 import time
@@ -23,6 +22,8 @@ from botocore.loaders import JSONFileLoader, Loader
 
 from airflow_healthomics.testing import Control, mock_healthomics
 from airflow_healthomics.triggers import base as triggers_base
+
+from . import virtual_time
 
 ROLE = "arn:aws:iam::123456789012:role/omics"
 OUTPUT = "s3://outputs/results"
@@ -43,19 +44,30 @@ class DeadlineError(BaseException):
 
 
 class Clock:
-    """Time that passes only when somebody sleeps."""
+    """
+    Time that passes only when somebody sleeps, or when an event loop of :mod:`virtual_time` waits.
+
+    :ivar elapsed: seconds since the beginning
+    :ivar sleeps: what ``time.sleep`` was called with
+    """
 
     def __init__(self) -> None:
         self.elapsed = 0.0
         self.sleeps: list[float] = []
         self.deadline: float | None = None
         self.control: Control | None = None
-        self._start = time.monotonic()
+        # A whole number, so that sums of whole seconds are exact.
+        self._start = float(int(time.monotonic()))
+        self._wall_start = float(int(time.time()))
         self._plans: list[tuple[float, Callable[[], Any]]] = []
 
     def monotonic(self) -> float:
         """Stand in for time.monotonic, which asyncio's event loop reads too."""
         return self._start + self.elapsed
+
+    def time(self) -> float:
+        """Stand in for time.time."""
+        return self._wall_start + self.elapsed
 
     def at(self, seconds: float, action: Callable[[], Any]) -> None:
         """Do something as soon as so many seconds have passed."""
@@ -92,6 +104,7 @@ class FakeTaskInstance:
         self.map_index: int | None = -1
         self.max_tries = 0
         self.try_number = 1
+        self.start_date = datetime.fromtimestamp(time.time(), UTC)
         self.xcoms: dict[str, Any] = {}
         self.upstream: dict[tuple[str, str], Any] = {}
         self.first_reschedule: datetime | None = None
@@ -117,7 +130,7 @@ class FakeTaskInstance:
 @pytest.fixture(autouse=True)
 def _fresh_triggerer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no test meet the clients that another one's triggers have made."""
-    monkeypatch.setattr(triggers_base, "_hooks", {})
+    monkeypatch.setattr(triggers_base, "_connections", {})
 
 
 @pytest.fixture
@@ -159,15 +172,9 @@ def _make_clients_quickly() -> Iterator[None]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Nobody sleeps: the clock moves instead."""
     fake = Clock()
-    yield_to_others = asyncio.sleep
-
-    async def sleep(delay: float, result: Any = None) -> Any:
-        fake.sleep(delay)
-        return await yield_to_others(0, result)
-
     monkeypatch.setattr(time, "monotonic", fake.monotonic)
+    monkeypatch.setattr(time, "time", fake.time)
     monkeypatch.setattr(time, "sleep", fake.sleep)
-    monkeypatch.setattr(asyncio, "sleep", sleep)
     return fake
 
 
@@ -220,7 +227,7 @@ def started(client: Any) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-def ti() -> FakeTaskInstance:
+def ti(clock: Clock) -> FakeTaskInstance:
     """The task instance of ``context``."""
     return FakeTaskInstance()
 
@@ -284,7 +291,7 @@ class Tasks:
 
         self.clock.deadline = None if timeout is None else self.clock.elapsed + timeout.total_seconds()
         try:
-            return json.loads(json.dumps(asyncio.run(first())))
+            return json.loads(json.dumps(virtual_time.run(self.clock, first())))
         finally:
             self.clock.deadline = None
 

@@ -21,6 +21,7 @@ from airflow_healthomics.testing import Control
 from airflow_healthomics.triggers import HealthOmicsRunTrigger
 from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
 
+from . import virtual_time
 from .conftest import (
     ONE_ATTEMPT,
     OUTPUT,
@@ -347,7 +348,9 @@ GOES_ON = [
 ]  # fmt: skip
 
 
-def kill_trigger(trigger: Any, state: str, monkeypatch: pytest.MonkeyPatch, rude: bool = False) -> None:
+def kill_trigger(
+    trigger: Any, state: str, clock: Clock, monkeypatch: pytest.MonkeyPatch, rude: bool = False
+) -> None:
     """Kill a deferred task whose instance has a state, and let the triggerer go on for a while."""
     monkeypatch.setattr("airflow_healthomics.triggers.kill._state", lambda _: state)
     trigger.task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
@@ -364,7 +367,7 @@ def kill_trigger(trigger: Any, state: str, monkeypatch: pytest.MonkeyPatch, rude
         await asyncio.wait([caller])
         await asyncio.gather(*kill._running, return_exceptions=True)
 
-    asyncio.run(main())
+    virtual_time.run(clock, main())
 
 
 def run_trigger_of(run: dict[str, Any], **fields: Any) -> HealthOmicsRunTrigger:
@@ -384,7 +387,7 @@ def test_a_killed_trigger_cancels_the_run_of_a_task_that_is_over(
     omics: Control, clock: Clock, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
     """A takeover or a restart looks the same, and cancels nothing."""
-    kill_trigger(run_trigger_of(started()), state, monkeypatch)
+    kill_trigger(run_trigger_of(started()), state, clock, monkeypatch)
     assert calls_of(omics, "CancelRun") == (state in OVER)
 
 
@@ -396,7 +399,7 @@ def test_a_killed_start_cancels_the_run_of_a_lost_answer(
     other, run = started(name="b", requestId="b"), started(name="a", requestId="a")
     omics.set_options(name_filter="contains")
     started(name="ab", requestId="ab")
-    kill_trigger(HealthOmicsStartTrigger(name="a", botocore_config=ONE_ATTEMPT), state, monkeypatch)
+    kill_trigger(HealthOmicsStartTrigger(name="a", botocore_config=ONE_ATTEMPT), state, clock, monkeypatch)
     stopping = [each["id"] for each in omics.runs() if each["status"] == "STOPPING"]
     assert stopping == ([run["id"]] if state == "failed" else [])
     assert other["id"] not in stopping
@@ -412,7 +415,7 @@ def test_a_killed_trigger_leaves_the_run_if_told_to(
         "run": lambda: run_trigger_of(run, cancel_on_kill=False),
         "start": lambda: HealthOmicsStartTrigger(name="a", cancel_on_kill=False),
     }[kind]()
-    kill_trigger(trigger, "failed", monkeypatch)
+    kill_trigger(trigger, "failed", clock, monkeypatch)
     assert calls_of(omics, "CancelRun") == 0
 
 
@@ -420,7 +423,7 @@ def test_a_killed_trigger_does_not_cancel_a_stranger(
     omics: Control, clock: Clock, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The id was given to another run."""
-    kill_trigger(run_trigger_of(started(), uuid="another"), "failed", monkeypatch)
+    kill_trigger(run_trigger_of(started(), uuid="another"), "failed", clock, monkeypatch)
     assert calls_of(omics, "CancelRun") == 0
 
 
@@ -430,7 +433,7 @@ def test_a_killed_trigger_leaves_an_ended_run_alone(
     """There is nothing to cancel."""
     run = started()
     omics.advance("COMPLETED", run_id=run["id"])
-    kill_trigger(run_trigger_of(run), "failed", monkeypatch)
+    kill_trigger(run_trigger_of(run), "failed", clock, monkeypatch)
     assert calls_of(omics, "CancelRun") == 0
 
 
@@ -438,12 +441,12 @@ def test_an_aborted_on_kill_cancels_all_the_same(
     omics: Control, clock: Clock, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Airflow cancels it after a second, also more than once."""
-    kill_trigger(run_trigger_of(started()), "failed", monkeypatch, rude=True)
+    kill_trigger(run_trigger_of(started()), "failed", clock, monkeypatch, rude=True)
     assert calls_of(omics, "CancelRun") == 1
 
 
 def test_on_kill_does_not_wait(
-    omics: Control, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    omics: Control, clock: Clock, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It returns before AWS was asked for anything."""
     monkeypatch.setattr("airflow_healthomics.triggers.kill._state", lambda _: "failed")
@@ -458,7 +461,7 @@ def test_on_kill_does_not_wait(
         await asyncio.gather(*kill._running)
         return meanwhile
 
-    assert asyncio.run(main()) == 0
+    assert virtual_time.run(clock, main()) == 0
     assert calls_of(omics, "CancelRun") == 1
 
 
@@ -476,7 +479,7 @@ def test_a_throttled_cancellation_is_repeated(
 ) -> None:
     """Many killed at once meet the limit of ten calls a second."""
     omics.inject_error(operation, code, times=5)
-    kill_trigger(run_trigger_of(started()), "failed", monkeypatch)
+    kill_trigger(run_trigger_of(started()), "failed", clock, monkeypatch)
     assert [run["status"] for run in omics.runs()] == ["STOPPING"]
 
 
@@ -485,7 +488,7 @@ def test_a_cancellation_that_always_fails_ends(
 ) -> None:
     """After some minutes."""
     omics.inject_error("CancelRun", "ThrottlingException", times=None)
-    kill_trigger(run_trigger_of(started()), "failed", monkeypatch)
+    kill_trigger(run_trigger_of(started()), "failed", clock, monkeypatch)
     assert 60 < clock.elapsed < 600
 
 
@@ -504,7 +507,7 @@ def test_many_killed_at_once_are_all_cancelled(
         await asyncio.gather(*(trigger.on_kill() for trigger in triggers))
         await asyncio.gather(*kill._running)
 
-    asyncio.run(main())
+    virtual_time.run(clock, main())
     assert {run["status"] for run in omics.runs()} == {"STOPPING"}
 
 

@@ -183,7 +183,7 @@ def test_a_kill_before_start_run_starts_nothing_later(omics, clock):
 def test_a_denied_cancellation_in_the_triggerer_is_logged(omics, clock, started, monkeypatch, logged):
     """Nobody waits for the detached task, so the log has to tell."""
     omics.inject_error("CancelRun", "AccessDeniedException", times=None)
-    kill_trigger(run_trigger_of(started()), "failed", monkeypatch)
+    kill_trigger(run_trigger_of(started()), "failed", clock, monkeypatch)
     assert "AccessDenied" in logged()
 
 

@@ -19,13 +19,15 @@ from airflow_healthomics.testing import Control
 from airflow_healthomics.triggers import HealthOmicsRunTrigger, base
 from airflow_healthomics.triggers.run import ended_run
 
+from . import virtual_time
 from .conftest import ONE_ATTEMPT, Clock, Tasks, calls_of
 
 ARGUMENTS: dict[str, Any] = {
     "run_id": "1234567",
     "uuid": "96c57683-74bf-9d6d-ae7e-f09b097db14a",
     "waiter_delay": 30,
-    "is_new": True,
+    "creation_time": "2026-11-22T03:04:05+00:00",
+    "new_until": 1795000000.0,
     "cancel_on_kill": True,
     "aws_conn_id": "my_aws",
     "region_name": "eu-west-1",
@@ -111,7 +113,9 @@ def test_the_end_is_not_delayed_after_that(omics: Control, tasks: Tasks, clock: 
     assert 600 <= clock.elapsed <= 600 + 60 + 1
 
 
-def test_the_event_loop_is_not_blocked(omics: Control, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_event_loop_is_not_blocked(
+    omics: Control, clock: Clock, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While AWS does not answer, other triggers go on."""
     monkeypatch.setattr(base, "EARLIEST_EVENT", 0.0)
     omics.advance("COMPLETED", run_id=run_id)
@@ -134,7 +138,7 @@ def test_the_event_loop_is_not_blocked(omics: Control, run_id: str, monkeypatch:
     rescue = threading.Timer(10, omics.release, ["slow"])  # else a loop that is blocked would stay so
     rescue.start()
     try:
-        assert asyncio.run(main())["run"]["status"] == "COMPLETED"
+        assert virtual_time.run(clock, main())["run"]["status"] == "COMPLETED"
     finally:
         rescue.cancel()
 
@@ -146,12 +150,12 @@ def test_a_cancelled_trigger_cancels_no_run(omics: Control, run_id: str, clock: 
         generator = HealthOmicsRunTrigger(run_id=run_id).run()
         waiting = asyncio.ensure_future(anext(generator))
         while calls_of(omics, "GetRun") < 2:
-            await asyncio.sleep(0)
+            await asyncio.sleep(1)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
 
-    asyncio.run(main())
+    virtual_time.run(clock, main())
     assert calls_of(omics, "CancelRun") == 0
 
 
@@ -175,7 +179,7 @@ def test_it_fires_once(omics: Control, clock: Clock, run_id: str) -> None:
     async def events() -> list[Any]:
         return [event async for event in HealthOmicsRunTrigger(run_id=run_id).run()]
 
-    assert len(asyncio.run(events())) == 1
+    assert len(virtual_time.run(clock, events())) == 1
 
 
 def test_an_error_keeps_its_code(omics: Control, tasks: Tasks, run_id: str) -> None:
@@ -208,7 +212,7 @@ def test_many_wait_together(omics: Control, clock: Clock, started: Callable[...,
     async def main() -> list[Any]:
         return list(await asyncio.gather(*map(end_of, ids)))
 
-    assert asyncio.run(main()) == ids
+    assert virtual_time.run(clock, main()) == ids
 
 
 def test_no_event_is_an_error() -> None:
