@@ -33,6 +33,25 @@ TRANSIENT_CODES: Final = frozenset(
     }
 )
 
+#: Errors that come of the credentials and not of the call, by code.
+#: https://docs.aws.amazon.com/omics/latest/api/CommonErrors.html, and what STS and signing answer with.
+_CREDENTIALS_CODES: Final = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidIdentityToken",
+        "InvalidSignatureException",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "RequestExpired",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+
 #: What an IAM policy must allow, where the operation's own name is not the whole answer.
 _START_RUN_TOO: Final = " (and iam:PassRole on the role_arn)"
 
@@ -57,6 +76,19 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, (ConnectionError, HTTPClientError))
 
 
+def is_credentials_error(error: BaseException) -> bool:
+    """Whether AWS does not accept who calls, so that any other call would meet the same."""
+    if isinstance(error, ClientError):
+        return error_code(error) in _CREDENTIALS_CODES or bool(_sts_operation(error))
+    return isinstance(error, BotoCoreError) and not is_transient(error)
+
+
+def _sts_operation(error: BaseException) -> str:
+    """Return the call that botocore has made on its own to get credentials, if that is what has failed."""
+    operation: str = error.operation_name if isinstance(error, ClientError) else ""
+    return operation if operation.startswith("Assume") else ""
+
+
 def api_error(operation: str, subject: str, error: ClientError | BotoCoreError) -> HealthOmicsApiError:
     """
     Say what was refused and what to do about it.
@@ -73,11 +105,15 @@ def api_error(operation: str, subject: str, error: ClientError | BotoCoreError) 
     )
     advice = ""
     if code.startswith("AccessDenied"):
+        sts_operation = _sts_operation(error)
+        permission = f"sts:{sts_operation}" if sts_operation else f"omics:{operation}"
         advice = (
-            f" The IAM policy must allow omics:{operation}"
+            f" The IAM policy must allow {permission}"
             + (_START_RUN_TOO if operation == "StartRun" else "")
             + "."
         )
+    elif is_credentials_error(error):
+        advice = " Check the credentials of the Airflow connection."
     elif code == "ServiceQuotaExceededException" and operation == "StartRun":
         advice = (
             " If it is the limit of stored runs: delete some, and use retention_mode REMOVE, for which "

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from airflow_healthomics.aws_errors import error_code
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.kill import CancelOnKillMixin
-from airflow_healthomics.polling import RunWatch
+from airflow_healthomics.run_watch import NEW_RUN_GRACE, RunWatch
 from airflow_healthomics.triggers.run import HealthOmicsRunTrigger, ended_event, ended_run
 
 if TYPE_CHECKING:
@@ -42,33 +43,48 @@ def connection_of(task: Any) -> dict[str, Any]:
     }
 
 
-def run_trigger(
-    task: Any, run_id: str, uuid: str | None, delay: float, *, is_new: bool = False
-) -> HealthOmicsRunTrigger:
+def run_trigger(task: Any, watch: RunWatch, delay: float) -> HealthOmicsRunTrigger:
     """
-    Return the trigger that waits for a run with the connection of a task.
+    Return the trigger that goes on watching a run with the connection of a task.
 
     :param task: operator or sensor
-    :param run_id: HealthOmics run id
-    :param uuid: uuid of the run, if known
+    :param watch: of the run
     :param delay: seconds between two polls
-    :param is_new: whether the run was started just now
     """
     return HealthOmicsRunTrigger(
-        run_id=run_id,
-        uuid=uuid,
+        run_id=watch.run_id,
+        uuid=watch.uuid,
+        creation_time=watch.creation_time.isoformat() if watch.creation_time else None,
+        new_until=watch.new_until,
         waiter_delay=delay,
-        is_new=is_new,
         cancel_on_kill=task.cancel_on_kill,
         **connection_of(task),
     )
+
+
+def time_left(task: Any, context: Context) -> timedelta | None:
+    """
+    Return what is left of ``execution_timeout``, a second at least; None if there is none.
+
+    Counts from the beginning of the try, whatever has been waited for meanwhile, as Airflow 2 does. Airflow 3
+    would count anew for each deferral.
+
+    :param task: operator
+    :param context: the task's context
+    """
+    if task.execution_timeout is None:
+        return None
+    now = datetime.fromtimestamp(time.time(), UTC)
+    left: timedelta = context["ti"].start_date + task.execution_timeout - now
+    return max(left, timedelta(seconds=1))
 
 
 class RunWaiterMixin(_Base):
     """
     Wait for a run to end, for an operator with ``deferrable`` and ``waiter_delay``.
 
-    The status is asked for once before the task defers. ``execution_timeout`` bounds the wait in both places.
+    The status is asked for once before the task defers. ``execution_timeout`` bounds the wait in both places,
+    and all waits of a try together.
     """
 
     deferrable: bool
@@ -92,17 +108,17 @@ class RunWaiterMixin(_Base):
         :param is_new: whether the run was started just now
         :param then: method to go on with, in this process or in the one that the task resumes in
         """
-        watch = RunWatch(self.hook, run_id, uuid=uuid, is_new=is_new, log=self.log)
-        deadline = None
-        if self.execution_timeout is not None:
-            deadline = time.monotonic() + self.execution_timeout.total_seconds()
+        new_until = time.time() + NEW_RUN_GRACE if is_new else 0.0
+        watch = RunWatch(run_id, uuid=uuid, new_until=new_until, log=self.log)
+        timeout = time_left(self, context)
+        deadline = None if timeout is None else time.monotonic() + timeout.total_seconds()
         try:
-            while (summary := watch.poll()) is None:
+            while (summary := watch.poll(self.hook.conn)) is None:
                 if self.deferrable:
                     self.defer(
-                        trigger=run_trigger(self, run_id, watch.uuid, self.waiter_delay, is_new=is_new),
+                        trigger=run_trigger(self, watch, self.waiter_delay),
                         method_name=then,
-                        timeout=self.execution_timeout,
+                        timeout=timeout,
                     )
                 # Airflow raises by a signal, and an exception out of a signal handler can get lost in what it
                 # interrupts, such as a finalizer of the connection.

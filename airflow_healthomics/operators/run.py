@@ -25,15 +25,15 @@ from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.kill import cancel_run
 from airflow_healthomics.links import RUN_LINKS, persist_links
 from airflow_healthomics.params import workflow_parameter_problems
-from airflow_healthomics.polling import RunWatch
 from airflow_healthomics.request_id import TaskIdentity, derive_request_id
 from airflow_healthomics.run_record import RunRecords, find_run, run_records
 from airflow_healthomics.run_request import ARGUMENTS, checked_run_id
+from airflow_healthomics.run_watch import RunWatch
 from airflow_healthomics.submission import Decision, StartDelayedError, Submission
 from airflow_healthomics.templating import TypedTemplateMixin
 from airflow_healthomics.triggers.run import ended_run
 from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
-from airflow_healthomics.waiting import RunWaiterMixin, connection_of, is_trigger_timeout
+from airflow_healthomics.waiting import RunWaiterMixin, connection_of, is_trigger_timeout, time_left
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -266,7 +266,7 @@ class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOpe
                     **connection_of(self),
                 ),
                 method_name="start_in_turn",
-                timeout=self.execution_timeout,
+                timeout=time_left(self, context),
             )
         self.guard_run(run["id"])
         self._publish(context, run)
@@ -419,7 +419,7 @@ class HealthOmicsCancelRunOperator(RunWaiterMixin, AwsBaseOperator[HealthOmicsHo
         # Nobody documents what CancelRun answers for a run that has ended, so GetRun has the word.
         if error_code(refusal) not in {"ConflictException", "ValidationException"}:
             return False
-        return RunWatch(self.hook, run_id, log=self.log).poll() is not None
+        return RunWatch(run_id, log=self.log).poll(self.hook.conn) is not None
 
 
 class HealthOmicsDeleteRunOperator(AwsBaseOperator[HealthOmicsHook]):
@@ -464,9 +464,11 @@ class HealthOmicsDeleteRunOperator(AwsBaseOperator[HealthOmicsHook]):
     def execute(self, context: Context) -> str:
         """Delete the run, and wait until it is gone if asked to."""
         run_id = checked_run_id("DeleteRun", self.run_id)
-        watch = RunWatch(self.hook, run_id, log=self.log)
+        watch = RunWatch(run_id, log=self.log)
         if self.wait_for_completion:
-            watch.poll()  # from now on the run is known by its uuid, as its id may be given to another one
+            watch.poll(
+                self.hook.conn
+            )  # from now on the run is known by its uuid, as its id may be given to another one
         try:
             self.hook.delete_run(run_id)
         except (ClientError, BotoCoreError) as error:
@@ -481,10 +483,9 @@ class HealthOmicsDeleteRunOperator(AwsBaseOperator[HealthOmicsHook]):
         self.log.info("HealthOmics run %s is deleted", run_id)
         return run_id
 
-    @staticmethod
-    def _is_gone(watch: RunWatch) -> bool:
+    def _is_gone(self, watch: RunWatch) -> bool:
         try:
-            summary = watch.poll()
+            summary = watch.poll(self.hook.conn)
         except HealthOmicsRunReplacedError:
             return True
         return summary is not None and summary["status"] == "DELETED"

@@ -24,8 +24,8 @@ from airflow_healthomics.diagnosis import raise_for_status
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.kill import CancelOnKillMixin
 from airflow_healthomics.links import RUN_LINKS, persist_links
-from airflow_healthomics.polling import RunWatch
 from airflow_healthomics.run_request import checked_run_id
+from airflow_healthomics.run_watch import RunWatch
 from airflow_healthomics.triggers.run import ended_run
 from airflow_healthomics.waiting import is_trigger_timeout, run_trigger
 
@@ -95,7 +95,7 @@ class HealthOmicsRunSensor(CancelOnKillMixin, AwsBaseSensor[HealthOmicsHook]):
         if isinstance(done, PokeReturnValue):
             return done.xcom_value
         self.defer(
-            trigger=run_trigger(self, self._watch.run_id, self._watch.uuid, self.poke_interval),
+            trigger=run_trigger(self, self._watch, self.poke_interval),
             method_name="execute_complete",
             timeout=timedelta(seconds=self.timeout),
         )
@@ -104,7 +104,7 @@ class HealthOmicsRunSensor(CancelOnKillMixin, AwsBaseSensor[HealthOmicsHook]):
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Ask for the run once."""
         is_first = self._watch.run is None
-        summary = self._watch.poll()
+        summary = self._watch.poll(self.hook.conn)
         if is_first and self._watch.run is not None:
             persist_links(context, self.hook, self._watch.run)
             self.guard_run(self._watch.run_id)
@@ -125,7 +125,7 @@ class HealthOmicsRunSensor(CancelOnKillMixin, AwsBaseSensor[HealthOmicsHook]):
 
     @cached_property
     def _watch(self) -> RunWatch:
-        return RunWatch(self.hook, checked_run_id("GetRun", self.run_id), log=self.log)
+        return RunWatch(checked_run_id("GetRun", self.run_id), log=self.log)
 
     def _finish(self, summary: dict[str, Any]) -> dict[str, Any]:
         raise_for_status(

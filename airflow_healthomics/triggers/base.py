@@ -4,19 +4,65 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from airflow.triggers.base import BaseTrigger
 from asgiref.sync import sync_to_async
 
 from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.polling import Poller, PollingHook
 
 #: Seconds between the start of a trigger and its event, at least. Airflow up to 3.3.2 fails a task whose
 #: trigger fires before the scheduler has seen the deferral (apache/airflow#67287, #71580).
 EARLIEST_EVENT: Final = 10.0
 
-_hooks: dict[str, HealthOmicsHook] = {}
+
+class SharedConnection:
+    """
+    The hook that all triggers of one connection share.
+
+    Looking the connection up from a plain thread breaks the triggerer's channel on Airflow 3.0 to 3.2
+    (apache/airflow#67380), so it is done in asgiref's one thread, where the client is made too. Calls need no
+    connection.
+
+    :param arguments: aws_conn_id, region_name, verify and config, as a hook takes them
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        self._arguments = arguments
+        self._hook: HealthOmicsHook | None = None
+        self._settings: tuple[Any, ...] = ()
+
+    async def hook(self) -> HealthOmicsHook:
+        """Return the hook, whose client is made."""
+        return self._hook or await self.renew()
+
+    async def renew(self) -> HealthOmicsHook:
+        """Make the hook and its client anew, with the connection as it is now."""
+        self._hook, self._settings = await sync_to_async(self._make)()
+        return self._hook
+
+    async def is_current(self) -> bool:
+        """Whether the connection is still what it was when the client was made."""
+        return self._settings == await sync_to_async(lambda: _settings(PollingHook(**self._arguments)))()
+
+    def _make(self) -> tuple[HealthOmicsHook, tuple[Any, ...]]:
+        hook = PollingHook(**self._arguments)
+        settings = _settings(hook)
+        _ = hook.conn
+        return hook, settings
+
+
+def _settings(hook: HealthOmicsHook) -> tuple[Any, ...]:
+    connection = hook.conn_config
+    return connection.login, connection.password, connection.extra_config
+
+
+_connections: dict[str, SharedConnection] = {}
+_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Poller]] = WeakKeyDictionary()
 
 
 class HealthOmicsTrigger(BaseTrigger):
@@ -58,21 +104,29 @@ class HealthOmicsTrigger(BaseTrigger):
         return json.dumps(self.connection, sort_keys=True)
 
     async def connect(self) -> HealthOmicsHook:
-        """Return a hook whose client is made; triggers of one connection share it."""
-        if self.connection_key not in _hooks:
-            hook = HealthOmicsHook(
+        """Return the hook that the triggers of this connection share."""
+        return await self._shared.hook()
+
+    @property
+    def poller(self) -> Poller:
+        """The poller of the running event loop and of this connection."""
+        of_loop = _pollers.setdefault(asyncio.get_running_loop(), {})
+        if self.connection_key not in of_loop:
+            shared = self._shared
+
+            async def connect() -> Any:
+                return (await shared.renew()).conn
+
+            of_loop[self.connection_key] = Poller(connect, shared.is_current)
+        return of_loop[self.connection_key]
+
+    @property
+    def _shared(self) -> SharedConnection:
+        if self.connection_key not in _connections:
+            _connections[self.connection_key] = SharedConnection(
                 aws_conn_id=self.aws_conn_id,
                 region_name=self.region_name,
                 verify=self.verify,
                 config=self.botocore_config,
             )
-            # Looking the connection up from a plain thread breaks the triggerer's channel on Airflow 3.0 to
-            # 3.2 (apache/airflow#67380), so the client is made in asgiref's one thread; calls need no
-            # connection.
-            await sync_to_async(lambda: hook.conn)()
-            _hooks.setdefault(self.connection_key, hook)
-        return _hooks[self.connection_key]
-
-    def disconnect(self) -> None:
-        """Have the next :meth:`connect` make a new client, with the connection as it is then."""
-        _hooks.pop(self.connection_key, None)
+        return _connections[self.connection_key]

@@ -11,12 +11,11 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import TriggerEvent
-from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.exceptions import HealthOmicsApiError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.kill import cancel_run
-from airflow_healthomics.polling import RunWatch
+from airflow_healthomics.run_watch import RunWatch
 from airflow_healthomics.triggers import base
 from airflow_healthomics.triggers.kill import cancel_if_over
 
@@ -32,12 +31,15 @@ class HealthOmicsRunTrigger(base.HealthOmicsTrigger):
     """
     Fire when a run has ended.
 
-    The event carries all that the resumed task needs. No AWS call is made on the event loop.
+    The event carries all that the resumed task needs. The triggers of a connection share a poller
+    (:class:`airflow_healthomics.polling.Poller`), so that a thousand of them cost about a dozen calls for
+    each poll.
 
     :param run_id: HealthOmics run id
     :param uuid: uuid of the run, if known
+    :param creation_time: creation time of the run as ISO 8601 text, if known
+    :param new_until: wall time in seconds until which GetRun may not find a run that was started just now
     :param waiter_delay: seconds between two polls
-    :param is_new: whether the run was started just now
     :param cancel_on_kill: whether the run is cancelled when the task is killed (Airflow 3.3 and later)
     :param connection: aws_conn_id, region_name, verify and botocore_config
     """
@@ -46,16 +48,18 @@ class HealthOmicsRunTrigger(base.HealthOmicsTrigger):
         self,
         run_id: str,
         uuid: str | None = None,
+        creation_time: str | None = None,
+        new_until: float = 0.0,
         waiter_delay: float = 60,
-        is_new: bool = False,
         cancel_on_kill: bool = False,
         **connection: Any,
     ) -> None:
         super().__init__(**connection)
         self.run_id = run_id
         self.uuid = uuid
+        self.creation_time = creation_time
+        self.new_until = new_until
         self.waiter_delay = waiter_delay
-        self.is_new = is_new
         self.cancel_on_kill = cancel_on_kill
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -65,21 +69,28 @@ class HealthOmicsRunTrigger(base.HealthOmicsTrigger):
             {
                 "run_id": self.run_id,
                 "uuid": self.uuid,
+                "creation_time": self.creation_time,
+                "new_until": self.new_until,
                 "waiter_delay": self.waiter_delay,
-                "is_new": self.is_new,
                 "cancel_on_kill": self.cancel_on_kill,
                 **self.connection,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Poll until the run has ended, or until HealthOmics refuses for good to say."""
+        """Wait until the run has ended, or until HealthOmics refuses for good to say."""
         loop = asyncio.get_running_loop()
         earliest = loop.time() + base.EARLIEST_EVENT
+        watch = RunWatch(
+            self.run_id,
+            uuid=self.uuid,
+            creation_time=self.creation_time,
+            new_until=self.new_until,
+            log=self.log,
+        )
         try:
-            payload = ended_event(await self._ended_run())
-        except (AirflowException, ClientError, BotoCoreError) as error:
-            self.disconnect()
+            payload = ended_event(await self.poller.wait(watch, self.waiter_delay))
+        except AirflowException as error:
             payload = {
                 "event": RunEvent.ERROR.value,
                 "message": str(error),
@@ -92,13 +103,6 @@ class HealthOmicsRunTrigger(base.HealthOmicsTrigger):
         """Cancel the run, if the task is really over (Airflow 3.3 and later)."""
         if self.cancel_on_kill:
             cancel_if_over(self, self._cancel_run)
-
-    async def _ended_run(self) -> dict[str, Any]:
-        hook = await self.connect()
-        watch = RunWatch(hook, self.run_id, uuid=self.uuid, is_new=self.is_new, log=self.log)
-        while (summary := await asyncio.to_thread(watch.poll)) is None:
-            await asyncio.sleep(self.waiter_delay)
-        return summary
 
     def _cancel_run(self, hook: HealthOmicsHook) -> None:
         cancel_run(hook, self.run_id, self.uuid, self.log)

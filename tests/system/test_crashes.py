@@ -14,12 +14,15 @@ import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from airflow_healthomics.testing import HealthOmicsServer
 from dev.local_airflow import LocalAirflow
+
+from .dags_crashes.crashes import EXECUTION_TIMEOUT
 
 pytestmark = pytest.mark.slow
 
@@ -226,8 +229,17 @@ def test_a_killed_worker_starts_no_second_run(
     assert case.task["try_number"] > 1, "the process was killed"
 
 
-def test_a_killed_triggerer_is_replaced(airflow: LocalAirflow, waiting: dict[str, Case]) -> None:
-    """A task that waits in a triggerer that dies is waited for by the next one."""
+@pytest.fixture(scope="module")
+def timed(airflow: LocalAirflow, server: HealthOmicsServer, waiting: dict[str, Case]) -> Case:
+    """A task with an execution_timeout that waits already."""
+    case = Case(airflow, server, "crash_timeout", airflow.trigger_dag("crash_timeout"))
+    airflow.wait_for_task_state(case.dag_id, case.dag_run_id, "run", "deferred", limit=LIMIT)
+    return case
+
+
+@pytest.fixture(scope="module")
+def replaced(airflow: LocalAirflow, waiting: dict[str, Case], timed: Case) -> datetime:
+    """Kill the triggerer, and return when another one had taken its triggers over."""
     case = waiting["crash_triggerer"]
     airflow.wait_for_task_state(case.dag_id, case.dag_run_id, "run", "deferred", limit=LIMIT)
     polls = case.polls
@@ -237,10 +249,26 @@ def test_a_killed_triggerer_is_replaced(airflow: LocalAirflow, waiting: dict[str
     polls = case.polls
     airflow.start_process("triggerer")
     airflow.wait_until(lambda: case.polls > polls, "the new triggerer polls", LIMIT)
+    return datetime.now(UTC)
+
+
+def test_a_killed_triggerer_is_replaced(
+    airflow: LocalAirflow, waiting: dict[str, Case], replaced: datetime
+) -> None:
+    """A task that waits in a triggerer that dies is waited for by the next one."""
+    case = waiting["crash_triggerer"]
     case.server.control.advance("STOPPING", run_id=case.runs[0]["id"])
 
     assert airflow.wait_for_dag_run(case.dag_id, case.dag_run_id, limit=LIMIT) == "success"
     assert [run["status"] for run in case.runs] == ["COMPLETED"]
+
+
+def test_a_timeout_does_not_begin_anew(airflow: LocalAirflow, timed: Case, replaced: datetime) -> None:
+    """A task's timeout counts from its start, whichever triggerer waits, and cancels the run at its end."""
+    assert airflow.wait_for_dag_run(timed.dag_id, timed.dag_run_id, limit=LIMIT) == "failed"
+    start, end = (datetime.fromisoformat(timed.task[key]) for key in ("start_date", "end_date"))
+    assert start + EXECUTION_TIMEOUT <= end < replaced + EXECUTION_TIMEOUT
+    assert [run["status"] for run in timed.runs] == ["CANCELLED"]
 
 
 def test_a_restarted_scheduler_changes_nothing(airflow: LocalAirflow, waiting: dict[str, Case]) -> None:

@@ -58,11 +58,16 @@ class Clock:
         self.control: Control | None = None
         # A whole number, so that sums of whole seconds are exact.
         self._start = float(int(time.monotonic()))
+        self._wall_start = float(int(time.time()))
         self._plans: list[tuple[float, Callable[[], Any]]] = []
 
     def monotonic(self) -> float:
         """Stand in for time.monotonic, which asyncio's event loop reads too."""
         return self._start + self.elapsed
+
+    def time(self) -> float:
+        """Stand in for time.time."""
+        return self._wall_start + self.elapsed
 
     def at(self, seconds: float, action: Callable[[], Any]) -> None:
         """Do something as soon as so many seconds have passed."""
@@ -99,6 +104,7 @@ class FakeTaskInstance:
         self.map_index: int | None = -1
         self.max_tries = 0
         self.try_number = 1
+        self.start_date = datetime.fromtimestamp(time.time(), UTC)
         self.xcoms: dict[str, Any] = {}
         self.upstream: dict[tuple[str, str], Any] = {}
         self.first_reschedule: datetime | None = None
@@ -124,7 +130,7 @@ class FakeTaskInstance:
 @pytest.fixture(autouse=True)
 def _fresh_triggerer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no test meet the clients that another one's triggers have made."""
-    monkeypatch.setattr(triggers_base, "_hooks", {})
+    monkeypatch.setattr(triggers_base, "_connections", {})
 
 
 @pytest.fixture
@@ -167,6 +173,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Nobody sleeps: the clock moves instead."""
     fake = Clock()
     monkeypatch.setattr(time, "monotonic", fake.monotonic)
+    monkeypatch.setattr(time, "time", fake.time)
     monkeypatch.setattr(time, "sleep", fake.sleep)
     return fake
 
@@ -220,7 +227,7 @@ def started(client: Any) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-def ti() -> FakeTaskInstance:
+def ti(clock: Clock) -> FakeTaskInstance:
     """The task instance of ``context``."""
     return FakeTaskInstance()
 

@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsRunFailedError
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
-from airflow_healthomics.polling import NEW_RUN_GRACE
+from airflow_healthomics.run_watch import NEW_RUN_GRACE
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from airflow_healthomics.testing import Control
 

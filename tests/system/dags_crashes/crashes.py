@@ -28,6 +28,10 @@ POINTS = (
 )
 
 
+#: Longer than a triggerer takes to die and be replaced, or the test says nothing.
+EXECUTION_TIMEOUT = timedelta(seconds=120)
+
+
 class Task(HealthOmicsStartRunOperator):
     """Makes two more calls, which the test can hold: after StartRun has answered, and after the resume."""
 
@@ -59,7 +63,9 @@ class TaskWithoutStore(Task):
         return super().resume_execution(next_method, next_kwargs, context)
 
 
-def make_dag(dag_id: str, operator: type[HealthOmicsStartRunOperator], **arguments: Any) -> DAG:
+def make_dag(
+    dag_id: str, operator: type[HealthOmicsStartRunOperator], *, retries: int = 2, **arguments: Any
+) -> DAG:
     """Return a DAG of one task that starts a run and waits for it in the triggerer."""
     with DAG(dag_id, schedule=None) as dag:
         operator(
@@ -68,7 +74,7 @@ def make_dag(dag_id: str, operator: type[HealthOmicsStartRunOperator], **argumen
             wait_for_completion=True,
             deferrable=True,
             waiter_delay=1,
-            retries=2,
+            retries=retries,
             retry_delay=timedelta(seconds=1),
             # A call that is held must not be repeated by botocore.
             botocore_config={"read_timeout": 600},
@@ -86,3 +92,7 @@ for point in POINTS:
 
 for name in ("crash_triggerer", "crash_scheduler"):
     globals()[name] = make_dag(name, Task, workflow_id="3")
+
+crash_timeout = make_dag(
+    "crash_timeout", Task, retries=0, workflow_id="3", execution_timeout=EXECUTION_TIMEOUT
+)

@@ -14,7 +14,7 @@ from botocore.awsrequest import AWSResponse
 
 from airflow_healthomics.exceptions import HealthOmicsApiError
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.polling import RunWatch
+from airflow_healthomics.run_watch import RunWatch
 from airflow_healthomics.testing import Control
 
 from .conftest import ONE_ATTEMPT
@@ -70,11 +70,11 @@ def test_it_logs_each_status_once(
     hook: HealthOmicsHook, omics: Control, run: dict[str, Any], log: Records
 ) -> None:
     """A change is news; a poll is none."""
-    watch = RunWatch(hook, run["id"], log=log)
+    watch = RunWatch(run["id"], log=log)
     for status in ("PENDING", "STARTING", "RUNNING", "STOPPING", "COMPLETED"):
         omics.advance(status, run_id=run["id"])
         for _ in range(3):
-            watch.poll()
+            watch.poll(hook.conn)
     assert [line.rpartition(" is ")[2] for _, line in log.lines] == [
         "PENDING",
         "STARTING",
@@ -87,8 +87,8 @@ def test_it_logs_each_status_once(
 def test_a_status_that_nobody_knows_is_waited_on(hook: HealthOmicsHook, log: Records) -> None:
     """AWS may invent one; it is logged once, as a warning."""
     answering(hook, {"id": "1", "uuid": "u", "status": "HIBERNATING"})
-    watch = RunWatch(hook, "1", log=log)
-    assert [watch.poll() for _ in range(3)] == [None] * 3
+    watch = RunWatch("1", log=log)
+    assert [watch.poll(hook.conn) for _ in range(3)] == [None] * 3
     assert len(log.lines) == 1
     assert log.lines[0][0] == logging.WARNING
     assert "HIBERNATING" in log.lines[0][1]
@@ -98,20 +98,20 @@ def test_a_run_that_ends_after_it_is_noticed(hook: HealthOmicsHook, log: Records
     """The unknown status is on the way to a known one."""
     unknown = {"id": "1", "uuid": "u", "status": "HIBERNATING"}
     answering(hook, unknown, unknown | {"status": "COMPLETED"})
-    watch = RunWatch(hook, "1", log=log)
-    assert watch.poll() is None
-    assert watch.poll() == {"id": "1", "uuid": "u", "status": "COMPLETED"}
+    watch = RunWatch("1", log=log)
+    assert watch.poll(hook.conn) is None
+    assert watch.poll(hook.conn) == {"id": "1", "uuid": "u", "status": "COMPLETED"}
 
 
 def test_a_failing_poll_is_logged_until_polls_succeed_again(
     hook: HealthOmicsHook, omics: Control, run: dict[str, Any], log: Records
 ) -> None:
     """Once for each time that the service is away."""
-    watch = RunWatch(hook, run["id"], log=log)
+    watch = RunWatch(run["id"], log=log)
     for _ in range(2):
         omics.inject_error("GetRun", "ThrottlingException", times=4)
         for _ in range(5):
-            assert watch.poll() is None
+            assert watch.poll(hook.conn) is None
     assert [line for level, line in log.lines if level == logging.WARNING and "Throttling" in line][1:]
     assert len([line for level, line in log.lines if level == logging.WARNING]) == 2
 
@@ -122,8 +122,8 @@ def test_any_fault_of_the_service_is_passing(
 ) -> None:
     """Whatever it is called."""
     omics.inject_error("GetRun", "NobodyKnowsException", status=status)
-    watch = RunWatch(hook, run["id"], log=log)
-    assert watch.poll() is None
+    watch = RunWatch(run["id"], log=log)
+    assert watch.poll(hook.conn) is None
     assert watch.run is None
 
 
@@ -142,7 +142,7 @@ def test_a_refusal_ends_the_watch(
     """With AWS's code."""
     omics.inject_error("GetRun", code, status=403)
     with pytest.raises(HealthOmicsApiError, match=run["id"]) as caught:
-        RunWatch(hook, run["id"], log=log).poll()
+        RunWatch(run["id"], log=log).poll(hook.conn)
     assert caught.value.code == code
 
 
@@ -153,17 +153,17 @@ def test_credentials_that_are_missing_end_the_watch(
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with pytest.raises(HealthOmicsApiError, match="credentials"):
-        RunWatch(HealthOmicsHook(), run["id"], log=log).poll()
+        RunWatch(run["id"], log=log).poll(HealthOmicsHook().conn)
 
 
 def test_a_run_that_is_gone_is_deleted(
     hook: HealthOmicsHook, omics: Control, run: dict[str, Any], log: Records
 ) -> None:
     """GetRun does not find it, whatever deleted it."""
-    watch = RunWatch(hook, run["id"], log=log)
-    watch.poll()
+    watch = RunWatch(run["id"], log=log)
+    watch.poll(hook.conn)
     omics.advance("DELETED", run_id=run["id"])
-    summary = watch.poll()
+    summary = watch.poll(hook.conn)
     assert summary is not None
     assert (summary["id"], summary["status"]) == (run["id"], "DELETED")
 
@@ -174,7 +174,7 @@ def test_a_run_that_says_deleted_is_deleted(
     """The status exists as well."""
     omics.set_options(show_deleted_runs=True)
     omics.advance("DELETED", run_id=run["id"])
-    summary = RunWatch(hook, run["id"], log=log).poll()
+    summary = RunWatch(run["id"], log=log).poll(hook.conn)
     assert summary is not None
     assert summary["status"] == "DELETED"
 
@@ -190,13 +190,13 @@ def test_another_run_under_the_same_id_is_an_error(
 ) -> None:
     """Whether the uuid was given or learned."""
     omics.set_options(reuse_run_ids=True)
-    watch = RunWatch(hook, run["id"], uuid=run["uuid"] if known else None, log=log)
-    assert watch.poll() is None
+    watch = RunWatch(run["id"], uuid=run["uuid"] if known else None, log=log)
+    assert watch.poll(hook.conn) is None
     omics.advance("DELETED", run_id=run["id"])
     other = started()
     assert other["id"] == run["id"]
     with pytest.raises(HealthOmicsApiError, match=other["uuid"]):
-        watch.poll()
+        watch.poll(hook.conn)
 
 
 @pytest.mark.parametrize("status", [408, 429])
@@ -205,14 +205,14 @@ def test_throttling_by_another_name_is_passing(
 ) -> None:
     """A proxy or front end answers with the status only."""
     omics.inject_error("GetRun", "TooManyRequests", status=status)
-    watch = RunWatch(HealthOmicsHook(config=ONE_ATTEMPT), started()["id"], log=Records())
-    assert watch.poll() is None
+    watch = RunWatch(started()["id"], log=Records())
+    assert watch.poll(HealthOmicsHook(config=ONE_ATTEMPT).conn) is None
 
 
 def test_a_run_without_a_uuid_is_waited_for(omics: Control) -> None:
     """GetRun's model requires none, and old runs may have none."""
     hook = HealthOmicsHook(config=ONE_ATTEMPT)
     answering(hook, {"id": "1", "status": "RUNNING"}, {"id": "1", "status": "COMPLETED"})
-    watch = RunWatch(hook, "1", log=Records())
-    assert watch.poll() is None
-    assert watch.poll() == {"id": "1", "status": "COMPLETED"}
+    watch = RunWatch("1", log=Records())
+    assert watch.poll(hook.conn) is None
+    assert watch.poll(hook.conn) == {"id": "1", "status": "COMPLETED"}
