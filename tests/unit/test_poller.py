@@ -368,14 +368,17 @@ def test_a_connection_that_always_fails_ends_all_waits(make: Make) -> None:
     def fail() -> None:
         raise NoCredentialsError
 
-    scene.before_connect = fail
-    errors = scene.run(scene.wait_for_all())
-    assert all(isinstance(error, Exception) for error in errors)
-    assert scene.connects <= 30
-    assert max(scene.ends.values()) < HOUR
-    scene.before_connect = lambda: None
-    summaries = scene.run(scene.wait_for_all())
-    assert [each["status"] for each in summaries] == ["COMPLETED"] * 3
+    async def main() -> None:
+        scene.before_connect = fail
+        errors = await scene.wait_for_all()
+        assert all(isinstance(error, Exception) for error in errors)
+        assert scene.connects <= 30
+        assert max(scene.ends.values()) < HOUR
+        scene.before_connect = lambda: None
+        summaries = await scene.wait_for_all()
+        assert [each["status"] for each in summaries] == ["COMPLETED"] * 3
+
+    scene.run(main())
 
 
 def test_a_bug_ends_the_waits(make: Make) -> None:
