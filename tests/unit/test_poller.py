@@ -339,6 +339,20 @@ def test_expired_credentials_are_looked_up_anew(make: Make) -> None:
     assert all(end <= HOUR + 60 + 10 for end in scene.ends.values())
 
 
+def test_expired_credentials_delay_nothing(make: Make) -> None:
+    """However long the interval is: the look that met them begins anew."""
+    scene = make([running(number) for number in range(3)], faults=[Fault(1900, math.inf, EXPIRED)])
+
+    def refresh() -> None:
+        if scene.connects > 1:
+            scene.omics.faults.clear()
+
+    scene.before_connect = refresh
+    scene.run(scene.wait_for_all(interval=1800))
+    assert scene.connects == 2
+    assert all(end <= HOUR + 1800 * 1.001 + 10 for end in scene.ends.values())
+
+
 def test_credentials_that_stay_expired_end_the_waits(make: Make) -> None:
     """After a few tries, with AWS's code."""
     scene = make([running(number) for number in range(3)], faults=[Fault(100, math.inf, EXPIRED)])
