@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from airflow.providers.common.compat.sdk import AirflowException
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.utils import parse_timestamp
 
 from airflow_healthomics import run_states
 from airflow_healthomics.aws_errors import api_error, error_code, is_not_found, is_transient
-from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsRunReplacedError
+from airflow_healthomics.exceptions import HealthOmicsRunReplacedError
 from airflow_healthomics.run_summary import summarize_run
 
 #: Seconds in which GetRun may not find a run that StartRun has just answered with. AWS documents no such
@@ -101,10 +100,11 @@ class RunWatch:
         try:
             run = self.ask(client)
         except (ClientError, BotoCoreError) as error:
-            if not is_transient(error) and self.run is None:
+            is_passing = is_transient(error)
+            if not is_passing and self.run is None:
                 # Nothing has worked yet, so this is how it was set up.
                 raise api_error("GetRun", f"run {self.run_id}", error) from error
-            self.fail(error)
+            self.fail(error, is_passing=is_passing)
             return None
         summary = self.answer(run)
         self.run = run or {"id": self.run_id, "status": self.status}
@@ -171,24 +171,21 @@ class RunWatch:
         self._note(item["status"])
         return True
 
-    def fail(self, error: Exception, operation: str = "GetRun") -> None:
+    def fail(self, error: Exception, operation: str = "GetRun", *, is_passing: bool) -> None:
         """
         Take an error in place of an answer.
 
         :param error: what a call, or the look-up of the connection, has raised
         :param operation: name of the call
+        :param is_passing: whether the error may pass by itself, so that it is no refusal
         :raises AirflowException: if it is one refusal too many
         """
-        if not is_transient(error):
+        if not is_passing:
             self._refusals += 1
             if self._refusals >= MAX_REFUSALS:
                 if isinstance(error, (ClientError, BotoCoreError)):
                     raise api_error(operation, f"run {self.run_id}", error) from error
-                if isinstance(error, AirflowException):
-                    raise error
-                raise HealthOmicsApiError(
-                    f"The Airflow connection cannot be looked up: {error}", error_code(error)
-                ) from error
+                raise error
         if not self._is_failing:
             self.log.warning(
                 "%s for run %s failed with %s; asking again", operation, self.run_id, error_code(error)
