@@ -317,7 +317,7 @@ class Poller:
                     if each.context.run(each.watch.recognize, item):
                         left.pop(each, None)
                         each.due = self._next_look(each)
-            is_last = "nextToken" not in page
+            is_last = not page.get("nextToken")
             if is_last or pages >= budget or not left:
                 break
             request["startingToken"] = page["nextToken"]

@@ -54,6 +54,36 @@ ROWS: Final = (
 )
 
 
+#: The lines that the README shows.
+_IN_README: Final = (
+    "requests_per_interval",
+    "cpu_seconds_per_minute",
+    "memory_bytes_per_run",
+    "own_stall_ms",
+    "seconds_to_poll_all",
+    "delay_seconds",
+    "delay_seconds_p99",
+)
+
+
+def markdown_table(results: Mapping[str, Any]) -> str:
+    """Return the table for the README: for each number of runs ours, the peer's and the ratio."""
+    ours, peer = results["sides"]["ours"], results["sides"]["peer"]
+    sizes = sorted(ours, key=int)
+    head = [f"{int(size):,} runs: ours | peer | ratio" for size in sizes]
+    lines = [f"| | {' | '.join(head)} |", f"|---|{'--:|' * 3 * len(sizes)}"]
+    for row in ROWS:
+        if row.key in _IN_README:
+            title = f"{row.title}, {row.unit}" if row.unit else row.title
+            cells = [
+                f"{row.shown(ours[size])} | {row.shown(peer[size])} | "
+                f"{_ratio(ours[size][row.key], peer[size][row.key])}"
+                for size in sizes
+            ]
+            lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def judge(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the targets that can be told from the results: size, key, what it is, whether it is met."""
     sides, interval = results["sides"], results["interval"]
