@@ -9,12 +9,19 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, Protocol
 
+from airflow.providers.common.compat.sdk import AirflowException
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.utils import parse_timestamp
 
 from airflow_healthomics import run_states
-from airflow_healthomics.aws_errors import api_error, error_code, is_not_found, is_transient
-from airflow_healthomics.exceptions import HealthOmicsRunReplacedError
+from airflow_healthomics.aws_errors import (
+    api_error,
+    error_code,
+    is_credentials_error,
+    is_not_found,
+    is_transient,
+)
+from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsRunReplacedError
 from airflow_healthomics.run_summary import summarize_run
 
 #: Seconds in which GetRun may not find a run that StartRun has just answered with. AWS documents no such
@@ -23,6 +30,10 @@ NEW_RUN_GRACE: Final = 60
 
 #: How often in a row a wait is refused, for want of a permission or of credentials, before that ends it.
 MAX_REFUSALS: Final = 3
+
+#: Seconds for which credentials are given time to come back, however often they are refused: a token may be
+#: rotated late, and the agent of a host restarts now and then.
+CREDENTIALS_PATIENCE: Final = 300
 
 _TIMES: Final = ("creationTime", "startTime", "stopTime")
 
@@ -58,6 +69,7 @@ class RunWatch:
         "_is_failing",
         "_listed_as",
         "_refusals",
+        "_refused_since",
         "_unlike",
         "creation_time",
         "log",
@@ -88,6 +100,7 @@ class RunWatch:
         self._unlike: Any = None
         self._is_failing = False
         self._refusals = 0
+        self._refused_since = 0.0
 
     def poll(self, client: Any) -> dict[str, Any] | None:
         """
@@ -180,17 +193,27 @@ class RunWatch:
         :param is_passing: whether the error may pass by itself, so that it is no refusal
         :raises AirflowException: if it is one refusal too many
         """
-        if not is_passing:
-            self._refusals += 1
-            if self._refusals >= MAX_REFUSALS:
-                if isinstance(error, (ClientError, BotoCoreError)):
-                    raise api_error(operation, f"run {self.run_id}", error) from error
+        if not is_passing and self._is_refused(error):
+            if isinstance(error, (ClientError, BotoCoreError)):
+                raise api_error(operation, f"run {self.run_id}", error) from error
+            if isinstance(error, AirflowException):
                 raise error
+            raise HealthOmicsApiError(
+                f"The Airflow connection cannot be looked up: {error}", error_code(error)
+            ) from error
         if not self._is_failing:
             self.log.warning(
                 "%s for run %s failed with %s; asking again", operation, self.run_id, error_code(error)
             )
         self._is_failing = True
+
+    def _is_refused(self, error: Exception) -> bool:
+        """Count a refusal, and say whether it is one too many."""
+        if not self._refusals:
+            self._refused_since = time.monotonic()
+        self._refusals += 1
+        patience = CREDENTIALS_PATIENCE if is_credentials_error(error) else 0
+        return self._refusals >= MAX_REFUSALS and time.monotonic() - self._refused_since >= patience
 
     def _succeed(self) -> None:
         self._is_failing = False
