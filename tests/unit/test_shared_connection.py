@@ -24,7 +24,17 @@ from airflow_healthomics.triggers import HealthOmicsRunTrigger, base
 from airflow_healthomics.triggers.run import ended_run
 
 from . import virtual_time
-from .conftest import ONE_ATTEMPT, WORKFLOW, Clock, FakeTaskInstance, Tasks, calls_of, context_of
+from .conftest import (
+    ONE_ATTEMPT,
+    OUTPUT,
+    ROLE,
+    WORKFLOW,
+    Clock,
+    FakeTaskInstance,
+    Tasks,
+    calls_of,
+    context_of,
+)
 from .test_run_watch import Records
 
 
@@ -62,6 +72,19 @@ def trigger_of(run: dict[str, Any], **arguments: Any) -> HealthOmicsRunTrigger:
     )
 
 
+def start_of(**fields: Any) -> HealthOmicsStartRunOperator:
+    """Return a task that starts a run and waits for it in the triggerer."""
+    return HealthOmicsStartRunOperator(
+        task_id="start",
+        workflow_id=WORKFLOW,
+        role_arn=ROLE,
+        output_uri=OUTPUT,
+        wait_for_completion=True,
+        deferrable=True,
+        **fields,
+    )
+
+
 def test_a_poll_of_many_runs_costs_a_call_for_each_page(
     omics: Control, clock: Clock, runs: list[dict[str, Any]]
 ) -> None:
@@ -75,25 +98,14 @@ def test_a_poll_of_many_runs_costs_a_call_for_each_page(
 
 
 def test_the_sensor_and_the_operator_tell_the_trigger_how_a_list_shows_the_run(
-    omics: Control, context: dict[str, Any], tasks: Tasks, clock: Clock
+    omics: Control, context: dict[str, Any], tasks: Tasks, started: Callable[..., Any]
 ) -> None:
     """So that the trigger's first look can be a list already."""
-    omics.plan_run(seconds={"RUNNING": 3600})
-
-    def operator() -> HealthOmicsStartRunOperator:
-        return HealthOmicsStartRunOperator(
-            task_id="start",
-            workflow_id=WORKFLOW,
-            role_arn="arn:aws:iam::123456789012:role/omics",
-            output_uri="s3://outputs/results",
-            wait_for_completion=True,
-            deferrable=True,
-        )
-
-    run_id = tasks.run(operator, context)
-    omics.plan_run(seconds={"RUNNING": 3600})
-    run_id = tasks.run(operator, context_of(FakeTaskInstance(task_id="another")))
+    omics.plan_run(times=None, seconds={"RUNNING": 3600})
+    run_id = started()["id"]
     tasks.run(lambda: HealthOmicsRunSensor(task_id="wait", run_id=run_id, deferrable=True), context)
+    tasks.run(start_of, context)
+    assert len(tasks.deferrals) == 2
     for deferral in tasks.deferrals:
         arguments = deferral.trigger.serialize()[1]
         assert arguments["uuid"]
@@ -274,16 +286,7 @@ def test_an_execution_timeout_counts_from_the_start_of_the_try(
     omics.plan_run(seconds={"RUNNING": 3600})
     with pytest.raises(Exception, match=r"[Tt]imeout"):
         tasks.run(
-            lambda: HealthOmicsStartRunOperator(
-                task_id="start",
-                workflow_id=WORKFLOW,
-                role_arn="arn:aws:iam::123456789012:role/omics",
-                output_uri="s3://outputs/results",
-                wait_for_completion=True,
-                deferrable=True,
-                execution_timeout=timedelta(seconds=1800),
-                botocore_config=ONE_ATTEMPT,
-            ),
+            lambda: start_of(execution_timeout=timedelta(seconds=1800), botocore_config=ONE_ATTEMPT),
             context_of(ti),
         )
     assert tasks.deferrals[0].timeout == timedelta(seconds=1800 - waits)
