@@ -18,8 +18,10 @@ class Bucket:
 
     def take(self, now: float) -> bool:
         """Take a token if there is one."""
-        self.tokens = min(max(self.rate, 1.0), self.tokens + (now - self.filled_at) * self.rate)
-        self.filled_at = now
+        # A batch takes its tokens at the times at which its runs were due, which may lie in the past.
+        elapsed = max(0.0, now - self.filled_at)
+        self.tokens = min(max(self.rate, 1.0), self.tokens + elapsed * self.rate)
+        self.filled_at += elapsed
         if self.tokens < 1:
             return False
         self.tokens -= 1

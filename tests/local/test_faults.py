@@ -235,8 +235,8 @@ def test_the_conflict_in_flight_can_be_off(control: Control, start: Start) -> No
 
 def test_a_fault_can_meet_an_operation_that_is_not_implemented(control: Control, omics: Any) -> None:
     """Injected errors come before anything else."""
-    control.inject_error("GetBatch", "AccessDeniedException")
-    assert error_of(omics.get_batch, batchId="1")[0] == "AccessDeniedException"
+    control.inject_error("GetRunCache", "AccessDeniedException")
+    assert error_of(omics.get_run_cache, id="1")[0] == "AccessDeniedException"
 
 
 def test_a_fault_happens_before_or_after(control: Control) -> None:
