@@ -221,7 +221,7 @@ class Batches:
             plan = batch.plan
             if batch.status == "SUBMITTING" and plan is not None and batch.cursor >= plan.after:
                 return self._fail(batch, plan.reason, plan.code, at)
-            if throttled and (wait := self._throttled(REQUESTS[batch.status], at)) is not None:
+            if throttled and (wait := self._wait(REQUESTS[batch.status], at)):
                 batch.next_request = at + wait
                 return self._backend.schedule(batch)
             batch.cursor += 1
@@ -235,13 +235,13 @@ class Batches:
             self._enter(batch, "INPROGRESS", at)
         return self._end_if_over(batch, at)
 
-    def _throttled(self, operation: str, at: float) -> float | None:
+    def _wait(self, operation: str, at: float) -> float:
         """Take one of the account's calls; if there is none left, say how long to wait for one."""
         rate = LOCAL.options.rates.get(operation)
         if not LOCAL.options.throttling or rate is None:
-            return None
+            return 0.0
         key = (self._backend.account_id, self._backend.region_name, operation)
-        return None if LOCAL.throttle.allows(key, rate, at) else 1 / rate
+        return LOCAL.throttle.wait(key, rate, at)
 
     def _passes_over(self, batch: Batch, entry: BatchRun) -> bool:
         """Say whether an entry needs no request, and settle it then."""
