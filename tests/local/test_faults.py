@@ -221,6 +221,20 @@ def test_a_second_start_meets_the_first_in_flight(control: Control, start: Start
         assert held.result()["id"] == start(requestId="one")["id"]
 
 
+def test_a_second_batch_meets_the_first_in_flight(
+    control: Control, start: Start, start_batch: Callable[..., str]
+) -> None:
+    """While a StartRunBatch is processed, its request id conflicts for batches, and not for runs."""
+    control.hold("StartRunBatch", "gate")
+    with background(control, 1) as pool:
+        held = pool.submit(start_batch, "a", requestId="one")
+        control.wait_until_held("gate")
+        assert error_of(start_batch, "a", requestId="one")[:2] == ("ConflictException", 409)
+        assert start(requestId="one")["id"]
+        control.release("gate")
+        assert held.result() == start_batch("a", requestId="one")
+
+
 @pytest.mark.parametrize("options", [{"conflict_in_flight": False}])
 def test_the_conflict_in_flight_can_be_off(control: Control, start: Start) -> None:
     """With the option, whichever is processed first starts the run."""
