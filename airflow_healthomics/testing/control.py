@@ -286,7 +286,8 @@ class Control:
         """
         Let the next batch end as FAILED, or the next of a name.
 
-        :param after: How many of its runs are attempted before that; 0 fails it before it is SUBMITTING.
+        :param after: How many of its runs are attempted before that; 0 fails it before it is SUBMITTING. A
+            batch that has no more runs than that does not fail.
         :param failure_reason: For GetBatch.
         :param failure_code: For the event.
         :param times: How many batches; None for all.

@@ -224,8 +224,8 @@ class Batches:
             if throttled and (wait := self._wait(REQUESTS[batch.status], at)):
                 batch.next_request = at + wait
                 return self._backend.schedule(batch)
-            batch.cursor += 1
-            handle(batch, entries[batch.cursor - 1], at)
+            handle(batch, entries[batch.cursor], at)
+            batch.cursor += 1  # only now: a run that is deleted must not end the batch before it is counted
         if not batch.all_requested:
             rate = LOCAL.options.batch_runs_per_second
             batch.next_request = at if rate is None else at + 1 / rate

@@ -79,7 +79,6 @@ class OmicsBackend(BaseBackend):
     def reschedule(self) -> None:
         """Find out anew when everything is due, because the pace has changed."""
         self._schedule.clear()
-        self.run_groups.reschedule()
         for thing in (*self.active.values(), *self.batches):
             self.schedule(thing)
 

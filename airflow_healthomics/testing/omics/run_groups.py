@@ -117,11 +117,6 @@ class RunGroups:
             group.running.discard(run.uuid)
             self._call_waiting(group, at)
 
-    def reschedule(self) -> None:
-        """Forget who waits: the runs come again when they are due at the new pace."""
-        for group in self._groups.values():
-            group.waiting.clear()
-
     def _call_waiting(self, group: RunGroup, at: float) -> None:
         while group.waiting and not group.full:
             run = heappop(group.waiting)[-1]
