@@ -28,30 +28,6 @@ else:
 _CLIENT_CONFIG: Final = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
 
 
-def cancel_run(hook: HealthOmicsHook, run_id: str, uuid: str | None, log: Any) -> None:
-    """
-    Cancel a run that may have ended, or whose id may be another run's by now.
-
-    A refused cancellation costs a line in the log.
-
-    :param hook: hook of the run's connection
-    :param run_id: HealthOmics run id
-    :param uuid: uuid of the run, if known
-    :param log: the task's log
-    """
-    try:
-        run = hook.get_run(run_id)
-        if run["status"] in run_states.TERMINAL or (uuid and run.get("uuid") != uuid):
-            return
-        hook.cancel_run(run_id)
-    except (ClientError, BotoCoreError) as error:
-        if is_transient(error):
-            raise
-        log.warning("Run %s could not be cancelled: %s", run_id, error_code(error))
-    else:
-        log.info("Run %s is being cancelled", run_id)
-
-
 class CancelOnKillMixin(_Base):
     """
     Cancel a run when its task is killed, for an operator or sensor with ``cancel_on_kill``.

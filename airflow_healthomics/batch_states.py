@@ -1,0 +1,35 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The states of a run batch and what they mean; nothing else in the package knows them.
+
+https://docs.aws.amazon.com/omics/latest/dev/workflows-batch.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+#: CancelRunBatch takes them; a batch that is CREATING is too young for it.
+CANCELLABLE: Final = frozenset({"PENDING", "SUBMITTING", "INPROGRESS"})
+
+#: On its way.
+ACTIVE: Final = CANCELLABLE | {"CREATING", "STOPPING", "RUNS_DELETING"}
+
+#: All runs have ended, in whichever way.
+PROCESSED: Final = "PROCESSED"
+
+#: DELETED stands for a batch that GetBatch no longer finds.
+TERMINAL: Final = frozenset(
+    {PROCESSED, "FAILED", "CANCELLED", "RUNS_DELETED", "RUNS_DELETE_FAILED", "DELETED"}
+)
+
+#: What a state means to a task that has started the batch, as the state of a run; PROCESSED may be either.
+AS_RUN_STATE: Final[Mapping[str, str]] = {
+    **dict.fromkeys(CANCELLABLE | {"CREATING"}, "RUNNING"),
+    **dict.fromkeys(("STOPPING", "RUNS_DELETING"), "STOPPING"),
+    **dict.fromkeys(("RUNS_DELETED", "RUNS_DELETE_FAILED", "DELETED"), "DELETED"),
+    "FAILED": "FAILED",
+    "CANCELLED": "CANCELLED",
+}

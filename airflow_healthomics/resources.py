@@ -1,0 +1,168 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a task starts: a run, or a batch of runs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+from tenacity import RetryCallState, Retrying, stop_after_delay, wait_fixed
+
+from airflow_healthomics import batch_states, run_states
+from airflow_healthomics.aws_errors import error_code, is_not_found, is_transient
+from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.watch import Log
+
+
+class Resource(ABC):
+    """
+    A kind of thing that a task starts, by the calls that it takes.
+
+    :param hook: hook of the task's connection
+    :param log: the task's log
+    :cvar noun: what it is
+    :cvar start_operation: the call that starts it
+    :cvar get_operation: the call that tells of it
+    """
+
+    noun: ClassVar[str]
+    start_operation: ClassVar[str]
+    get_operation: ClassVar[str]
+
+    def __init__(self, hook: HealthOmicsHook, log: Log) -> None:
+        self.hook = hook
+        self.log = log
+
+    @abstractmethod
+    def get(self, resource_id: str) -> dict[str, Any]:
+        """Describe it; its status is one of the states of a run."""
+
+    @abstractmethod
+    def find(self, name: str) -> dict[str, Any] | None:
+        """Return the one of that very name, as :meth:`get` does."""
+
+    @abstractmethod
+    def cancel(self, resource_id: str, uuid: str | None) -> None:
+        """Cancel it, if it has not ended; a refusal costs a line in the log."""
+
+
+class RunResource(Resource):
+    """A run."""
+
+    noun = "run"
+    start_operation = "StartRun"
+    get_operation = "GetRun"
+
+    def get(self, resource_id: str) -> dict[str, Any]:
+        """Call GetRun."""
+        return self.hook.get_run(resource_id)
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """Return the run of that very name."""
+        return find_run(self.hook, name, self.log)
+
+    def cancel(self, resource_id: str, uuid: str | None) -> None:
+        """Cancel the run, if it has not ended."""
+        cancel_run(self.hook, resource_id, uuid, self.log)
+
+
+def find_run(hook: HealthOmicsHook, name: str, log: Any) -> dict[str, Any] | None:
+    """
+    Return the run of that very name, by GetRun; an active one before an ended one, and of those the latest.
+
+    A denied ListRuns finds nothing, and a line in the log says so.
+
+    :param hook: hook of the task's connection
+    :param name: name of the run, matched here too, since nobody documents how ListRuns matches it
+    :param log: the task's log
+    """
+    try:
+        runs = [run for run in hook.list_runs(name=name) if run.get("name") == name]
+        runs.sort(key=lambda run: (run["status"] in run_states.ACTIVE, run["creationTime"]))
+        return hook.get_run(runs[-1]["id"]) if runs else None
+    except ClientError as error:
+        if is_transient(error):
+            raise
+        if not is_not_found(error):
+            log.warning(
+                "ListRuns was refused with %s, so a run of an earlier try is found only if HealthOmics still "
+                "knows its request ID. The IAM policy should allow omics:ListRuns and omics:GetRun.",
+                error_code(error),
+            )
+        return None
+
+
+def cancel_run(hook: HealthOmicsHook, run_id: str, uuid: str | None, log: Any) -> None:
+    """
+    Cancel a run that may have ended, or whose id may be another run's by now.
+
+    A refused cancellation costs a line in the log.
+
+    :param hook: hook of the run's connection
+    :param run_id: HealthOmics run id
+    :param uuid: uuid of the run, if known
+    :param log: the task's log
+    """
+    try:
+        run = hook.get_run(run_id)
+        if run["status"] in run_states.TERMINAL or (uuid and run.get("uuid") != uuid):
+            return
+        hook.cancel_run(run_id)
+    except (ClientError, BotoCoreError) as error:
+        if is_transient(error):
+            raise
+        log.warning("Run %s could not be cancelled: %s", run_id, error_code(error))
+    else:
+        log.info("Run %s is being cancelled", run_id)
+
+
+
+
+class BatchResource(Resource):
+    """
+    A batch of runs.
+
+    :param hook: hook of the task's connection
+    :param log: the task's log
+    :param is_success: whether a PROCESSED batch, with the ids of those before it, is what the task wants
+    """
+
+    noun = "batch"
+    start_operation = "StartRunBatch"
+    get_operation = "GetBatch"
+
+    def __init__(
+        self, hook: HealthOmicsHook, log: Log, is_success: Callable[[Mapping[str, Any], Sequence[str]], bool]
+    ) -> None:
+        super().__init__(hook, log)
+        self._is_success = is_success
+
+    def get(self, record: RunRecord) -> dict[str, Any]:
+        """Call GetBatch."""
+        batch = self.hook.get_batch(str(record.run_id))
+        status = batch_states.AS_RUN_STATE.get(batch["status"], "RUNNING")
+        if batch["status"] == batch_states.PROCESSED:
+            status = "COMPLETED" if self._is_success(batch, record.earlier) else "FAILED"
+        return {**batch, "status": status}
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """Return the batch of that very name, the latest if there are several."""
+        try:
+            batches = [batch for batch in self.hook.list_batches(name=name) if batch.get("name") == name]
+        except ClientError as error:
+            if is_transient(error):
+                raise
+            self.log.warning(
+                "ListBatch was refused with %s, so a batch of an earlier try is found only if HealthOmics "
+                "still knows its request ID. The IAM policy should allow omics:ListBatch.",
+                error_code(error),
+            )
+            return None
+        return max(batches, key=lambda batch: batch["creationTime"], default=None)
+
+    def cancel(self, resource_id: str, uuid: str | None) -> None:
+        """Cancel the batch, if it has not ended."""
+        cancel_batch(self.hook, resource_id, self.log)
