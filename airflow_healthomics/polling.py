@@ -30,7 +30,7 @@ from airflow_healthomics.watch import Watch
 try:
     from airflow.sdk.exceptions import AirflowRuntimeError
 except ImportError:  # Airflow 2
-    AirflowRuntimeError = AirflowException  # type: ignore[assignment,misc]
+    AirflowRuntimeError = OSError  # type: ignore[assignment,misc]
 
 #: The order in which a run passes through its active states. Listed in this order, a run that moves on
 #: between two lists is found in the later one, if not in both.
@@ -41,6 +41,9 @@ PAGE_SIZE: Final = 100
 
 #: As many waiting runs are asked for one by one, each at its own time, and never by a list.
 FEW: Final = 4
+
+#: Items of a page that are looked at before other callbacks of the event loop have their turn.
+_ITEMS_AT_ONCE: Final = 10
 
 #: Seconds for which it is remembered what a list has cost.
 _COST_MEMORY: Final = 600.0
@@ -60,8 +63,14 @@ _LONGEST_PAUSE: Final = 60.0
 #: Seconds between two looks at a run, at least.
 _SHORTEST_INTERVAL: Final = 1.0
 
-#: What looking up a connection and making its client may raise.
-_CONNECTION_ERRORS: Final = (AirflowException, AirflowRuntimeError, BotoCoreError, ClientError, OSError)
+#: Seconds between two looks at a run that is refused, at most.
+_REFUSAL_PAUSE: Final = 60.0
+
+#: What looking a connection up may raise while Airflow itself is in trouble.
+_AIRFLOWS_TROUBLE: Final = (AirflowRuntimeError, OSError)
+
+#: What looking a connection up and making its client may raise.
+_CONNECTION_ERRORS: Final = (*_AIRFLOWS_TROUBLE, AirflowException, BotoCoreError, ClientError)
 
 #: One hung call holds up every waiter, and the poller repeats a failing one by itself.
 _CLIENT_CONFIG: Final = Config(connect_timeout=5, read_timeout=15, retries={"total_max_attempts": 1})
@@ -158,6 +167,7 @@ class Poller:
         self._is_current = is_current
         self._client: Any = None
         self._client_expires = 0.0
+        self._is_proven = False
         self._subscriptions: dict[str, list[_Subscription]] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -173,7 +183,8 @@ class Poller:
         Wait until a run has ended, and return its summary.
 
         :param watch: of the run
-        :param interval: seconds between two looks at it, at least 1; the first one is at once
+        :param interval: seconds between two looks at it, at least 1 and to a thousandth; the first one is at
+            once
         :raises HealthOmicsApiError: if GetRun, or the connection, is refused again and again
         :raises HealthOmicsRunReplacedError: if the id belongs to another run now
         """
@@ -250,6 +261,7 @@ class Poller:
                     self._client = None
         if self._client is None:
             try:
+                self._is_proven = False
                 self._client = await self._connect()
             except _CONNECTION_ERRORS as error:
                 self._fail(getattr(error, "operation_name", "The connection"), error, list(left), left)
@@ -260,14 +272,14 @@ class Poller:
         now = asyncio.get_running_loop().time()
         pages = {status: count for status, (count, expires) in self._pages.items() if expires > now}
         # Two may wait for one run, which costs one GetRun.
-        due = Counter({each.watch.key: each.watch.status for each in left}.values())
+        due = Counter({each.watch.key: each.watch.listed_under for each in left}.values())
         lists = choose_lists(due, pages)
         listed: set[str] = set()
         budget = due.total()
         try:
             for status in LIFE:
                 # Those missing in a list may have moved on together, as when a queue begins to flow.
-                missing = sum(each.watch.status in listed for each in left)
+                missing = sum(each.watch.listed_under in listed for each in left)
                 is_worth_it = status in lists or missing > max(pages.get(status, 1), FEW)
                 if is_worth_it and left and budget > 0:
                     budget -= await self._list_status(status, left, budget)
@@ -297,7 +309,10 @@ class Poller:
         request = {"status": status, "maxResults": PAGE_SIZE}
         for pages in count(1):
             page = await self._call(self._client.list_runs, **request)
-            for item in page["items"]:
+            for index, item in enumerate(page["items"], 1):
+                if index % _ITEMS_AT_ONCE == 0:
+                    # Each may cost a line in a task's log, and other triggers want to go on.
+                    await asyncio.sleep(0)
                 for each in self._subscriptions.get(item["id"], ()):
                     if each.context.run(each.watch.recognize, item):
                         left.pop(each, None)
@@ -327,7 +342,7 @@ class Poller:
         try:
             run = await self._call(first.watch.ask, self._client)
         except (ClientError, BotoCoreError) as error:
-            self._fail(None, error, list(same_run), left)
+            self._fail(first.watch.operation, error, list(same_run), left)
             left.pop(first, None)
             return
         left.pop(first, None)
@@ -347,26 +362,34 @@ class Poller:
         loop = asyncio.get_running_loop()
         answer = await loop.run_in_executor(self._executor, partial(function, *args, **kwargs))
         self._failures = 0
+        self._is_proven = True
         return answer
 
     def _fail(
-        self, operation: str | None, error: Exception, concerned: list[_Subscription], left: _Subscriptions
+        self, operation: str, error: Exception, concerned: list[_Subscription], left: _Subscriptions
     ) -> None:
-        """Tell those whom an error concerns, and take them out of ``left``."""
-        if is_transient(error):
+        """Tell those whom an error concerns when to look again, and take them out of ``left``."""
+        is_passing = is_transient(error) or isinstance(error, _AIRFLOWS_TROUBLE)
+        if is_passing:
             self._pause()
         elif not isinstance(error, ClientError) or is_credentials_error(error):
             self._client = None
             concerned = list(left)
+            if self._is_proven:
+                # Credentials have expired, perhaps: with a new client this look begins anew.
+                self._is_proven = False
+                left.clear()
+                return
+        now = asyncio.get_running_loop().time()
         for each in concerned:
             left.pop(each, None)
             try:
-                each.context.run(each.watch.fail, error, operation)
+                each.context.run(each.watch.fail, error, operation, is_passing=is_passing)
             except AirflowException as refusal:
                 _end(each, refusal)
                 continue
             # After a pause those come first who have been due for longer.
-            each.due = self._paused_until if is_transient(error) else self._next_look(each)
+            each.due = self._paused_until if is_passing else now + min(each.interval, _REFUSAL_PAUSE)
 
     def _pause(self) -> None:
         pause = min(_FIRST_PAUSE * 2 ** min(self._failures, 10), _LONGEST_PAUSE)

@@ -64,6 +64,11 @@ class RunWatch(Watch):
         """The run id."""
         return self.resource_id
 
+    @property
+    def listed_under(self) -> str | None:
+        """The status that was seen last."""
+        return self.status
+
     def ask(self, client: Any) -> dict[str, Any] | None:
         """Call GetRun."""
         try:

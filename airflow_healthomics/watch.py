@@ -8,11 +8,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Protocol
 
-from airflow.providers.common.compat.sdk import AirflowException
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.aws_errors import api_error, error_code, is_transient
-from airflow_healthomics.exceptions import HealthOmicsApiError
 
 #: How often in a row a wait is refused, for want of a permission or of credentials, before that ends it.
 MAX_REFUSALS: Final = 3
@@ -68,10 +66,11 @@ class Watch(ABC):
         try:
             answer = self.ask(client)
         except (ClientError, BotoCoreError) as error:
-            if not is_transient(error) and self.latest is None:
+            is_passing = is_transient(error)
+            if not is_passing and self.latest is None:
                 # Nothing has worked yet, so this is how it was set up.
                 raise api_error(self.operation, str(self), error) from error
-            self.fail(error)
+            self.fail(error, self.operation, is_passing=is_passing)
             return None
         summary = self.answer(answer)
         self.latest = answer or {"id": self.resource_id, "status": self.status}
@@ -105,29 +104,30 @@ class Watch(ABC):
         return False
 
     @property
+    def listed_under(self) -> str | None:
+        """The status in whose list it should be; None if that is not known, and no status if in none."""
+        return "none"
+
+    @property
     def key(self) -> str:
         """The same for those who wait for the same; for a run its id, as ListRuns tells it."""
         return str(self)
 
-    def fail(self, error: Exception, operation: str | None = None) -> None:
+    def fail(self, error: Exception, operation: str, *, is_passing: bool) -> None:
         """
         Take an error in place of an answer.
 
         :param error: what a call, or the look-up of the connection, has raised
         :param operation: name of the call
+        :param is_passing: whether the error may pass by itself, so that it is no refusal
         :raises AirflowException: if it is one refusal too many
         """
-        operation = operation or self.operation
-        if not is_transient(error):
+        if not is_passing:
             self._refusals += 1
             if self._refusals >= MAX_REFUSALS:
                 if isinstance(error, (ClientError, BotoCoreError)):
                     raise api_error(operation, str(self), error) from error
-                if isinstance(error, AirflowException):
-                    raise error
-                raise HealthOmicsApiError(
-                    f"The Airflow connection cannot be looked up: {error}", error_code(error)
-                ) from error
+                raise error
         if not self._is_failing:
             self.log.warning("%s for %s failed with %s; asking again", operation, self, error_code(error))
         self._is_failing = True
