@@ -67,7 +67,8 @@ def describe_progress(batch: Mapping[str, Any]) -> str:
     """
     runs, submission = batch.get("runSummary", {}), batch.get("submissionSummary", {})
     total = batch.get("totalRuns")
-    parts = [f"{runs.get('completedRunCount', 0):,} of {'?' if total is None else format(total, ',')} runs completed"]
+    of_total = f"of {total:,}" if total is not None else "of an unknown number of"
+    parts = [f"{runs.get('completedRunCount', 0):,} {of_total} runs completed"]
     parts += [f"{runs[key]:,} {word}" for key, word in _COUNTS[1:] if runs.get(key)]
     if failed := submission.get("failedStartSubmissionCount"):
         parts.append(f"{failed:,} not started")
@@ -113,8 +114,8 @@ class BatchWatch(Watch):
         batch = answer or {
             "id": self.resource_id,
             "status": "DELETED",
-            "failureReason": "GetBatch does not find the batch: it was deleted, or the batch id, the account or "
-            "the region is not the batch's.",
+            "failureReason": "GetBatch does not find the batch: it was deleted, or the batch id, the account "
+            "or the region is not the batch's.",
         }
         uuid = batch.get("uuid")
         if self.uuid and uuid and uuid != self.uuid:

@@ -5,16 +5,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
-from tenacity import RetryCallState, Retrying, stop_after_delay, wait_fixed
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from airflow_healthomics import batch_states, run_states
 from airflow_healthomics.aws_errors import error_code, is_not_found, is_transient
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.watch import Log
+
+if TYPE_CHECKING:
+    from airflow_healthomics.run_record import RunRecord
+
+#: Seconds for which a batch is given the time to leave CREATING, in which it cannot be cancelled.
+_CREATION_PATIENCE: Final = 60
 
 
 class Resource(ABC):
@@ -26,18 +32,20 @@ class Resource(ABC):
     :cvar noun: what it is
     :cvar start_operation: the call that starts it
     :cvar get_operation: the call that tells of it
+    :cvar name_field: the field of the request that names it
     """
 
     noun: ClassVar[str]
     start_operation: ClassVar[str]
     get_operation: ClassVar[str]
+    name_field: ClassVar[str]
 
     def __init__(self, hook: HealthOmicsHook, log: Log) -> None:
         self.hook = hook
         self.log = log
 
     @abstractmethod
-    def get(self, resource_id: str) -> dict[str, Any]:
+    def get(self, record: RunRecord) -> dict[str, Any]:
         """Describe it; its status is one of the states of a run."""
 
     @abstractmethod
@@ -55,10 +63,11 @@ class RunResource(Resource):
     noun = "run"
     start_operation = "StartRun"
     get_operation = "GetRun"
+    name_field = "name"
 
-    def get(self, resource_id: str) -> dict[str, Any]:
+    def get(self, record: RunRecord) -> dict[str, Any]:
         """Call GetRun."""
-        return self.hook.get_run(resource_id)
+        return self.hook.get_run(str(record.run_id))
 
     def find(self, name: str) -> dict[str, Any] | None:
         """Return the run of that very name."""
@@ -67,6 +76,67 @@ class RunResource(Resource):
     def cancel(self, resource_id: str, uuid: str | None) -> None:
         """Cancel the run, if it has not ended."""
         cancel_run(self.hook, resource_id, uuid, self.log)
+
+
+class BatchResource(Resource):
+    """
+    A batch of runs.
+
+    :param hook: hook of the task's connection
+    :param log: the task's log
+    :param is_success: whether a PROCESSED batch, with the ids of those before it, is what the task wants
+    """
+
+    noun = "batch"
+    start_operation = "StartRunBatch"
+    get_operation = "GetBatch"
+    name_field = "batchName"
+
+    def __init__(
+        self,
+        hook: HealthOmicsHook,
+        log: Log,
+        is_success: Callable[[Mapping[str, Any], Sequence[str]], bool] = lambda batch, earlier: True,
+    ) -> None:
+        super().__init__(hook, log)
+        self._is_success = is_success
+
+    def get(self, record: RunRecord) -> dict[str, Any]:
+        """Call GetBatch."""
+        batch = self.hook.get_batch(str(record.run_id))
+        status = batch_states.AS_RUN_STATE.get(batch["status"], "RUNNING")
+        if batch["status"] == batch_states.PROCESSED:
+            status = "COMPLETED" if self._is_success(batch, record.earlier) else "FAILED"
+        return {**batch, "status": status}
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """Return the batch of that very name, the latest if there are several."""
+        try:
+            batches = [batch for batch in self.hook.list_batches(name=name) if batch.get("name") == name]
+        except ClientError as error:
+            if is_transient(error):
+                raise
+            self.log.warning(
+                "ListBatch was refused with %s, so a batch of an earlier try is found only if HealthOmics "
+                "still knows its request ID. The IAM policy should allow omics:ListBatch.",
+                error_code(error),
+            )
+            return None
+        if not batches:
+            return None
+        latest = max(batches, key=lambda batch: str(batch["creationTime"]))
+        return {**latest, "status": batch_states.AS_RUN_STATE.get(latest["status"], "COMPLETED")}
+
+    def cancel(self, resource_id: str, uuid: str | None) -> None:
+        """Cancel the batch, if it has not ended."""
+        cancel_batch(self.hook, resource_id, self.log)
+
+
+#: By noun.
+KINDS: Final[Mapping[str, Callable[[HealthOmicsHook, Log], Resource]]] = {
+    RunResource.noun: RunResource,
+    BatchResource.noun: BatchResource,
+}
 
 
 def find_run(hook: HealthOmicsHook, name: str, log: Any) -> dict[str, Any] | None:
@@ -119,50 +189,34 @@ def cancel_run(hook: HealthOmicsHook, run_id: str, uuid: str | None, log: Any) -
         log.info("Run %s is being cancelled", run_id)
 
 
-
-
-class BatchResource(Resource):
+def cancel_batch(hook: HealthOmicsHook, batch_id: str, log: Log) -> None:
     """
-    A batch of runs.
+    Cancel a batch that may have ended; one that is being created, as soon as HealthOmics lets it be.
 
-    :param hook: hook of the task's connection
+    A refused cancellation costs a line in the log.
+
+    :param hook: hook of the batch's connection
+    :param batch_id: HealthOmics batch id
     :param log: the task's log
-    :param is_success: whether a PROCESSED batch, with the ids of those before it, is what the task wants
     """
 
-    noun = "batch"
-    start_operation = "StartRunBatch"
-    get_operation = "GetBatch"
+    def is_too_young(error: BaseException) -> bool:
+        refused = error_code(error) in {"ConflictException", "ValidationException"}
+        return refused and hook.get_batch(batch_id)["status"] == "CREATING"
 
-    def __init__(
-        self, hook: HealthOmicsHook, log: Log, is_success: Callable[[Mapping[str, Any], Sequence[str]], bool]
-    ) -> None:
-        super().__init__(hook, log)
-        self._is_success = is_success
-
-    def get(self, record: RunRecord) -> dict[str, Any]:
-        """Call GetBatch."""
-        batch = self.hook.get_batch(str(record.run_id))
-        status = batch_states.AS_RUN_STATE.get(batch["status"], "RUNNING")
-        if batch["status"] == batch_states.PROCESSED:
-            status = "COMPLETED" if self._is_success(batch, record.earlier) else "FAILED"
-        return {**batch, "status": status}
-
-    def find(self, name: str) -> dict[str, Any] | None:
-        """Return the batch of that very name, the latest if there are several."""
-        try:
-            batches = [batch for batch in self.hook.list_batches(name=name) if batch.get("name") == name]
-        except ClientError as error:
-            if is_transient(error):
-                raise
-            self.log.warning(
-                "ListBatch was refused with %s, so a batch of an earlier try is found only if HealthOmics "
-                "still knows its request ID. The IAM policy should allow omics:ListBatch.",
-                error_code(error),
-            )
-            return None
-        return max(batches, key=lambda batch: batch["creationTime"], default=None)
-
-    def cancel(self, resource_id: str, uuid: str | None) -> None:
-        """Cancel the batch, if it has not ended."""
-        cancel_batch(self.hook, resource_id, self.log)
+    retrying = Retrying(
+        retry=retry_if_exception(is_too_young),
+        stop=stop_after_delay(_CREATION_PATIENCE),
+        wait=wait_fixed(1),
+        reraise=True,
+    )
+    try:
+        if hook.get_batch(batch_id)["status"] in batch_states.TERMINAL:
+            return
+        retrying(hook.cancel_run_batch, batch_id)
+    except (ClientError, BotoCoreError) as error:
+        if is_transient(error):
+            raise
+        log.warning("Batch %s could not be cancelled: %s", batch_id, error_code(error))
+    else:
+        log.info("Batch %s is being cancelled", batch_id)

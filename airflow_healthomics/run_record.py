@@ -100,9 +100,7 @@ class NamedRecords:
     :param tries: how many tries can have started one, and so how many generations there can be
     """
 
-    def __init__(
-        self, resource: Resource, request_id: Callable[[int], str], epoch: int, tries: int
-    ) -> None:
+    def __init__(self, resource: Resource, request_id: Callable[[int], str], epoch: int, tries: int) -> None:
         self._resource = resource
         self._request_id = request_id
         self._epoch = epoch

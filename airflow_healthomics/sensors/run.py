@@ -26,7 +26,7 @@ from airflow_healthomics.kill import CancelOnKillMixin
 from airflow_healthomics.links import RUN_LINKS, persist_links
 from airflow_healthomics.run_request import checked_run_id
 from airflow_healthomics.run_watch import RunWatch
-from airflow_healthomics.triggers.run import ended_run
+from airflow_healthomics.triggers.wait import ended_summary
 from airflow_healthomics.waiting import is_trigger_timeout, run_trigger
 
 if TYPE_CHECKING:
@@ -103,18 +103,18 @@ class HealthOmicsRunSensor(CancelOnKillMixin, AwsBaseSensor[HealthOmicsHook]):
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Ask for the run once."""
-        is_first = self._watch.run is None
+        is_first = self._watch.latest is None
         summary = self._watch.poll(self.hook.conn)
-        if is_first and self._watch.run is not None:
-            persist_links(context, self.hook, self._watch.run)
-            self.guard_run(self._watch.run_id)
+        if is_first and self._watch.latest is not None:
+            persist_links(context, self.hook, self._watch.latest)
+            self.guard(self._watch.resource_id)
         if summary is None:
             return False
         return PokeReturnValue(is_done=True, xcom_value=self._finish(summary))
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Go on after a deferral."""
-        return self._finish(ended_run(event))
+        return self._finish(ended_summary(event))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume; a timeout is that of a sensor, also for ``soft_fail``, on each version of Airflow."""

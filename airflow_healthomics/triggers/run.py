@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.kill import cancel_run
+from airflow_healthomics.resources import cancel_run
 from airflow_healthomics.run_watch import RunWatch
 from airflow_healthomics.triggers.wait import HealthOmicsWaitTrigger
 
