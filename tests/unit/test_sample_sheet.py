@@ -9,13 +9,16 @@ import io
 import json
 import tracemalloc
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import airflow
 import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from botocore.session import Session
+from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
@@ -653,6 +656,18 @@ def test_an_object_of_s3_is_read_with_the_connection(bucket: Any, key: str) -> N
     bucket.put_object(Bucket="sheets", Key=key, Body=SHEET)
     assert read_sample_sheet(f"s3://sheets/{key}", columns=COLUMNS, region_name="us-east-1") == EXPECTED
     assert read_sample_sheet(f"s3a://aws_default@sheets/{key}", columns=COLUMNS, aws_conn_id=None) == EXPECTED
+
+
+@pytest.mark.skipif(
+    airflow.__version__.startswith("3.0."), reason="its object storage refuses every URI beside a newer upath"
+)
+def test_any_other_uri_is_read_by_the_object_storage_of_airflow() -> None:
+    """What Airflow has a file system for can hold a sheet, with the connection that the URI names."""
+    storage = import_module("airflow.io.store" if airflow.__version__ < "3" else "airflow.sdk.io.store")
+    files = MemoryFileSystem()
+    files.pipe("/sheets/sheet.csv", SHEET)
+    storage.attach("memory", conn_id="a_connection", fs=files)
+    assert read_sample_sheet("memory://a_connection@sheets/sheet.csv", columns=COLUMNS) == EXPECTED
 
 
 def test_the_connection_of_the_uri_goes_first(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
