@@ -127,13 +127,17 @@ class _Problems:
         self._shown: list[str] = []
         self._count = 0
 
-    def add(self, problem: str, *, first: bool = False) -> None:
+    def add(self, problem: str) -> None:
+        """Tell of one more, if there is room."""
         self._count += 1
-        if first:
-            self._shown.insert(0, problem)
-            del self._shown[MAX_PROBLEMS:]
-        elif len(self._shown) < MAX_PROBLEMS:
+        if len(self._shown) < MAX_PROBLEMS:
             self._shown.append(problem)
+
+    def add_first(self, problem: str) -> None:
+        """Tell of one that concerns the sheet as a whole, before those of its rows."""
+        self._count += 1
+        self._shown.insert(0, problem)
+        del self._shown[MAX_PROBLEMS:]
 
     def __bool__(self) -> bool:
         return self._count > 0
@@ -218,16 +222,19 @@ def _settings(sheet: bytes, format: str, targets: list[_Target]) -> list[dict[st
     problems = _Problems()
     shown = _item if format == "json" else _row
     rows = (
-        _json_rows(sheet, targets, problems)
+        _json_rows(_decoded(sheet, problems), targets, problems)
         if format == "json"
         else _csv_rows(sheet, "\t" if format == "tsv" else ",", targets, problems)
     )
+    del sheet  # A large one need not be held twice, as bytes and as text.
     id_index = [target.path for target in targets].index(_ID)
     places: dict[str, _Place] = {}
     settings: list[dict[str, Any]] = []
     for count, (place, values) in enumerate(rows, 1):
         if count > MAX_ROWS:
-            problems.add(f"the sample sheet has more than {MAX_ROWS:,} rows, the most that a batch may have")
+            problems.add_first(
+                f"the sample sheet has more than {MAX_ROWS:,} rows, the most that a batch may have"
+            )
             break
         setting: dict[str, Any] = {}
         for target, value in zip(targets, values, strict=True):
@@ -420,10 +427,10 @@ def _csv_records(sheet: bytes, delimiter: str, problems: _Problems) -> Iterator[
         except StopIteration:
             return
         except UnicodeDecodeError:
-            problems.add(_encoding_problem(sheet))
+            _decoded(sheet, problems)
             return
         except csv.Error:
-            problems.add(
+            problems.add_first(
                 f"{_row(place)} is broken: it has a quote that is not closed, or text behind a closing "
                 f"quote, or a cell of more than {csv.field_size_limit():,} characters"
             )
@@ -491,14 +498,17 @@ def _type_problem(place: str, target: _Target) -> str:
     return f"{place}, column {target.column!r}: {target.path} must be {_A_TYPE[target.type or 'string']}"
 
 
-def _encoding_problem(sheet: bytes) -> str:
+def _decoded(sheet: bytes, problems: _Problems) -> str:
+    """Return the text, or nothing and a problem."""
     try:
-        str(sheet, "utf-8-sig")
+        return str(sheet, "utf-8-sig")
     except UnicodeDecodeError as error:
         # The decoder counts behind a byte order mark, and has cut that off what it shows.
         line = len(re.findall(rb"\r\n|\r|\n", error.object[: error.start])) + 1
-        return f"line {line} has bytes that are not UTF-8: save the sample sheet with that encoding"
-    raise ValueError("the bytes are UTF-8")
+        problems.add_first(
+            f"line {line} has bytes that are not UTF-8: save the sample sheet with that encoding"
+        )
+        return ""
 
 
 class _NotJsonError(ValueError):
@@ -532,13 +542,13 @@ def _item(place: _Place) -> str:
     return f"item {place.row} (line {place.line})"
 
 
-def _json_rows(sheet: bytes, targets: list[_Target], problems: _Problems) -> _Rows:
+def _json_rows(text: str, targets: list[_Target], problems: _Problems) -> _Rows:
     """Yield each object with its values in the order of the targets."""
     first: dict[_Target, tuple[str, _Place]] = {}
     mixed: set[_Target] = set()
     missing = {target.column for target in targets}
     place = None
-    for place, item in _json_items(sheet, problems):
+    for place, item in _json_items(text, problems):
         if not isinstance(item, dict):
             problems.add(f"{_item(place)} is no object")
             continue
@@ -556,7 +566,7 @@ def _json_rows(sheet: bytes, targets: list[_Target], problems: _Problems) -> _Ro
         yield place, values
     if place is not None:
         for column in sorted(missing):
-            problems.add(f"no item has the key {column!r}", first=True)
+            problems.add_first(f"no item has the key {column!r}")
 
 
 def _json_type_problem(
@@ -599,16 +609,12 @@ def _type_of(value: Any) -> str:
     return "json"
 
 
-def _json_items(sheet: bytes, problems: _Problems) -> Iterator[tuple[_Place, Any]]:
+def _json_items(text: str, problems: _Problems) -> Iterator[tuple[_Place, Any]]:
     """Yield the elements of the array one by one, so that they need not be held together."""
-    try:
-        text = str(sheet, "utf-8-sig")
-    except UnicodeDecodeError:
-        problems.add(_encoding_problem(sheet))
-        return
     position = _after_space(text, 0)
     if position == len(text):
-        problems.add("the sample sheet is empty")
+        if not problems:
+            problems.add("the sample sheet is empty")
         return
     if text[position] != "[":
         problems.add("the sample sheet must be a JSON array of objects")
@@ -624,10 +630,10 @@ def _json_items(sheet: bytes, problems: _Problems) -> Iterator[tuple[_Place, Any
         try:
             item, position = _DECODER.raw_decode(text, position)
         except json.JSONDecodeError as error:
-            problems.add(_syntax_problem(text, error.pos))
+            problems.add_first(_syntax_problem(text, error.pos))
             return
         except (ValueError, RecursionError):
-            problems.add(
+            problems.add_first(
                 f"{_item(place)} is no JSON: it has NaN, an infinite number, a number of too many digits, a "
                 "repeated key, or too many levels"
             )
@@ -635,13 +641,13 @@ def _json_items(sheet: bytes, problems: _Problems) -> Iterator[tuple[_Place, Any
         yield place, item
         position = _after_space(text, position)
         if not text.startswith((",", "]"), position):
-            problems.add(_syntax_problem(text, position))
+            problems.add_first(_syntax_problem(text, position))
             return
         is_over = text[position] == "]"
         position = position if is_over else _after_space(text, position + 1)
     position = _after_space(text, position + 1)
     if position != len(text):
-        problems.add(_syntax_problem(text, position))
+        problems.add_first(_syntax_problem(text, position))
 
 
 def _syntax_problem(text: str, position: int) -> str:
