@@ -110,7 +110,9 @@ def json_problems(value: Any, path: str, depth: int = 0) -> Iterator[str]:
 
 
 def _is_plain(value: Any, depth: int = 0) -> bool:
-    """Whether a value is JSON in Python's own types: quicker to see than what is wrong with it."""
+    """Whether a value is JSON of Python's own types, which is quicker to see than what is wrong with it."""
+    if depth > MAX_DEPTH:
+        return False
     kind = type(value)
     if kind is str:
         return is_text(value)
@@ -120,8 +122,6 @@ def _is_plain(value: Any, depth: int = 0) -> bool:
         return bool(abs(value) <= _MAX_INTEGER)
     if kind is float:
         return math.isfinite(value)
-    if depth > MAX_DEPTH:
-        return False
     if kind is dict:
         return all(
             type(key) is str and is_text(key) and _is_plain(item, depth + 1) for key, item in value.items()
