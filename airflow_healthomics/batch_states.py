@@ -25,6 +25,9 @@ TERMINAL: Final = frozenset(
     {PROCESSED, "FAILED", "CANCELLED", "RUNS_DELETED", "RUNS_DELETE_FAILED", "DELETED"}
 )
 
+#: DeleteRunBatch takes a batch that is PROCESSED or CANCELLED, which may last for a moment.
+DELETION_ENDS: Final = TERMINAL - {PROCESSED, "CANCELLED"}
+
 #: What a state means to a task that has started the batch, as the state of a run; PROCESSED may be either.
 AS_RUN_STATE: Final[Mapping[str, str]] = {
     **dict.fromkeys(CANCELLABLE | {"CREATING"}, "RUNNING"),

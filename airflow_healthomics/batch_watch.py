@@ -83,16 +83,20 @@ class BatchWatch(Watch):
 
     :param resource_id: HealthOmics batch id
     :param uuid: uuid of the batch, if known; else the first answer's
+    :param is_deletion: whether it is the deletion of its runs that is waited for
     :param log: the task's log
     """
 
-    __slots__ = ("_told",)
+    __slots__ = ("_told", "is_deletion")
 
     noun = "batch"
     operation = "GetBatch"
 
-    def __init__(self, resource_id: str, *, uuid: str | None = None, log: Log) -> None:
+    def __init__(
+        self, resource_id: str, *, uuid: str | None = None, is_deletion: bool = False, log: Log
+    ) -> None:
         super().__init__(resource_id, uuid=uuid, log=log)
+        self.is_deletion = is_deletion
         self._told = ""
 
     def ask(self, client: Any) -> dict[str, Any] | None:
@@ -125,7 +129,8 @@ class BatchWatch(Watch):
         self.uuid = uuid or self.uuid
         self.status = batch["status"]
         self._tell(batch)
-        return summarize_batch(batch) if self.status in batch_states.TERMINAL else None
+        ends = batch_states.DELETION_ENDS if self.is_deletion else batch_states.TERMINAL
+        return summarize_batch(batch) if self.status in ends else None
 
     def _tell(self, batch: Mapping[str, Any]) -> None:
         news = f"{batch['status']}: {describe_progress(batch)}"

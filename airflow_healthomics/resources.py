@@ -124,7 +124,7 @@ class BatchResource(Resource):
             return None
         if not batches:
             return None
-        latest = max(batches, key=lambda batch: str(batch["creationTime"]))
+        latest = max(batches, key=lambda batch: str(batch["createdAt"]))
         return {**latest, "status": batch_states.AS_RUN_STATE.get(latest["status"], "COMPLETED")}
 
     def cancel(self, resource_id: str, uuid: str | None) -> None:

@@ -8,8 +8,8 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from airflow_healthomics.resources import Resource
@@ -42,7 +42,7 @@ class RunRecord:
     run_id: str | None = None
     uuid: str | None = None
     fingerprint: str | None = None
-    earlier: Sequence[str] = ()
+    earlier: tuple[str, ...] = ()
 
 
 class RunRecords(Protocol):
@@ -79,7 +79,10 @@ class StoredRecords:
         value = self._store.get(KEY)
         # A field of a later version of this package is left out, for the day of a downgrade.
         known = {field.name for field in fields(RunRecord)}
-        return RunRecord(**{name: value[name] for name in known & value.keys()}) if value else None
+        if not value:
+            return None
+        record = RunRecord(**{name: value[name] for name in known & value.keys()})
+        return replace(record, earlier=tuple(record.earlier))
 
     def save(self, record: RunRecord) -> None:
         """Store the record for as long as the DAG run exists."""

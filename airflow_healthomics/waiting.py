@@ -15,10 +15,12 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.aws_errors import error_code
+from airflow_healthomics.batch_watch import BatchWatch
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.kill import CancelOnKillMixin
-from airflow_healthomics.resources import Resource, RunResource
+from airflow_healthomics.resources import BatchResource, Resource, RunResource
 from airflow_healthomics.run_watch import NEW_RUN_GRACE, RunWatch
+from airflow_healthomics.triggers.batch import HealthOmicsRunBatchTrigger
 from airflow_healthomics.triggers.run import HealthOmicsRunTrigger
 from airflow_healthomics.triggers.wait import HealthOmicsWaitTrigger, ended_event, ended_summary
 from airflow_healthomics.watch import Watch
@@ -186,6 +188,43 @@ def run_trigger(task: Any, watch: RunWatch, delay: float) -> HealthOmicsRunTrigg
         uuid=watch.uuid,
         creation_time=watch.creation_time.isoformat() if watch.creation_time else None,
         new_until=watch.new_until,
+        waiter_delay=delay,
+        cancel_on_kill=task.cancel_on_kill,
+        **connection_of(task),
+    )
+
+
+class RunBatchWaiterMixin(WaiterMixin):
+    """Wait for a run batch."""
+
+    cancel_call = "cancel_run_batch", "batchId"
+
+    @property
+    def resource(self) -> Resource:
+        """Batches, by the connection of this task."""
+        return BatchResource(self.hook, self.log)
+
+    def watch(self, started: Mapping[str, Any], *, is_new: bool = False) -> BatchWatch:
+        """Return the batch to wait for."""
+        return BatchWatch(started["id"], uuid=started.get("uuid"), log=self.log)
+
+    def trigger(self, watch: BatchWatch) -> HealthOmicsRunBatchTrigger:
+        """Return the trigger that goes on watching the batch."""
+        return batch_trigger(self, watch, self.waiter_delay)
+
+
+def batch_trigger(task: Any, watch: BatchWatch, delay: float) -> HealthOmicsRunBatchTrigger:
+    """
+    Return the trigger that goes on watching a batch with the connection of a task.
+
+    :param task: operator or sensor
+    :param watch: of the batch
+    :param delay: seconds between two polls
+    """
+    return HealthOmicsRunBatchTrigger(
+        batch_id=watch.resource_id,
+        uuid=watch.uuid,
+        is_deletion=watch.is_deletion,
         waiter_delay=delay,
         cancel_on_kill=task.cancel_on_kill,
         **connection_of(task),

@@ -199,6 +199,7 @@ def test_the_newest_generation_is_found(
         generation=generation,
         run_id=runs[generation]["id"],
         uuid=runs[generation]["uuid"],
+        earlier=tuple(run["id"] for run in runs[:generation]),
     )
     assert by_name(hook, tries=4) == (expected or None)
 

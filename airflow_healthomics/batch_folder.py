@@ -1,0 +1,98 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a batch keeps in S3: its run settings, and what has become of its runs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+from botocore.exceptions import ClientError
+
+from airflow_healthomics.aws_errors import error_code
+from airflow_healthomics.exceptions import HealthOmicsRequestError
+
+#: Successes that one object names, and so one mapped task may get.
+PART_SIZE: Final = 1000
+
+_PREFIX: Final = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>.*))?")
+
+
+class BatchFolder:
+    """
+    The folder of one batch.
+
+    :param uri: S3 URI that the task was given for all its batches
+    :param request_id: of the batch
+    :param hook: S3 hook of the task's connection
+    :raises HealthOmicsRequestError: if the URI is none
+    """
+
+    def __init__(self, uri: str, request_id: str, hook: S3Hook) -> None:
+        match = _PREFIX.fullmatch(uri)
+        if match is None:
+            raise HealthOmicsRequestError(
+                "StartRunBatch", ["settings_s3_uri must be an S3 URI, like s3://bucket/prefix"]
+            )
+        self._hook = hook
+        self._bucket = match["bucket"]
+        folder = re.sub(r"[^\w.-]", "-", request_id, flags=re.ASCII)
+        self._prefix = f"{(match['prefix'] or '').strip('/')}/{folder}".lstrip("/")
+
+    def uri(self, name: str) -> str:
+        """Return the S3 URI of an object."""
+        return f"s3://{self._bucket}/{self._prefix}/{name}"
+
+    @property
+    def settings_uri(self) -> str:
+        """Where the run settings stand."""
+        return self.uri("settings.json")
+
+    def write_settings(self, content: bytes) -> None:
+        """
+        Write the run settings, unless a try that crashed has written them.
+
+        HealthOmics fails a batch whose settings have changed since StartRunBatch, and that try may have made
+        the call.
+
+        :param content: the JSON array
+        """
+        try:
+            self._put("settings.json", content, IfNoneMatch="*")
+        except ClientError as error:
+            if error_code(error) not in {"PreconditionFailed", "ConditionalRequestConflict"}:
+                raise
+
+    def write_outcomes(
+        self, manifest: Sequence[dict[str, Any]], successes: Sequence[dict[str, Any]]
+    ) -> tuple[str, list[str]]:
+        """
+        Write what has become of the runs, and return the URIs of the manifest and of the parts of successes.
+
+        :param manifest: an entry for each run
+        :param successes: those that completed
+        """
+        self._put("manifest.json", _json(manifest))
+        parts = []
+        for number, start in enumerate(range(0, len(successes), PART_SIZE), 1):
+            name = f"successes-{number:03}.json"
+            self._put(name, _json(successes[start : start + PART_SIZE]))
+            parts.append(self.uri(name))
+        return self.uri("manifest.json"), parts
+
+    def _put(self, name: str, content: bytes, **conditions: str) -> None:
+        client: Any = self._hook.conn
+        client.put_object(
+            Bucket=self._bucket,
+            Key=f"{self._prefix}/{name}",
+            Body=content,
+            ContentType="application/json",
+            **conditions,
+        )
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

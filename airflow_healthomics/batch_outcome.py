@@ -1,0 +1,191 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""What has become of each run of a batch, and of the batches that repeated its failed part."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from airflow_healthomics import run_states
+from airflow_healthomics.aws_errors import error_code
+from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.success_policy import SuccessPolicy
+from airflow_healthomics.watch import Log
+
+#: The status here of a run that could not be started, or was not yet when its batch was cancelled.
+NOT_STARTED: Final = "NOT_STARTED"
+
+#: ListRuns, ListRunsInBatch and GetRun share the account's limits with everybody, and there may be thousands
+#: of calls.
+_PATIENCE: Final = Config(retries={"mode": "adaptive", "total_max_attempts": 15})
+
+#: Runs whose reason is asked for, and failed runs and messages that a text names.
+MAX_REASONS: Final = 100
+MAX_EXAMPLES: Final = 5
+
+#: Characters of a message in a text.
+MAX_MESSAGE: Final = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOutcome:
+    """
+    What has become of one run setting.
+
+    :param run_setting_id: its id
+    :param run_id: HealthOmics run id, if a run was started
+    :param status: a state of a run, or NOT_STARTED
+    :param reason: why the run was not started, an error code of StartRun
+    :param message: the service's words for that
+    """
+
+    run_setting_id: str
+    run_id: str | None = None
+    status: str = NOT_STARTED
+    reason: str | None = None
+    message: str | None = None
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the run completed."""
+        return self.status in run_states.SUCCEEDED
+
+
+def patient_client(hook: HealthOmicsHook) -> Any:
+    """Return a client that waits out throttling."""
+    return hook.get_client_type(region_name=hook.region_name, config=hook.config.merge(_PATIENCE))
+
+
+def collect_outcomes(client: Any, batch_ids: Iterable[str]) -> dict[str, RunOutcome]:
+    """
+    Return the outcome of each run setting, by its id, in the order of the batches.
+
+    Takes a page of ListRuns and one of ListRunsInBatch for each hundred runs.
+
+    :param client: a botocore client
+    :param batch_ids: batches of the same task, the latest last; its word counts
+    """
+    outcomes: dict[str, RunOutcome] = {}
+    for batch_id in batch_ids:
+        runs = _items(client, "list_runs", "items", batchId=batch_id)
+        statuses = {run["id"]: run["status"] for run in runs}
+        for item in _items(client, "list_runs_in_batch", "runs", batchId=batch_id):
+            run_id = item.get("runId") or None
+            outcomes[item["runSettingId"]] = RunOutcome(
+                run_setting_id=item["runSettingId"],
+                run_id=run_id,
+                # A run that is not listed any more was deleted, by a person or by retention mode REMOVE.
+                status=statuses.get(run_id, "DELETED") if run_id else NOT_STARTED,
+                reason=item.get("submissionFailureReason"),
+                message=item.get("submissionFailureMessage"),
+            )
+    return outcomes
+
+
+def count_outcomes(outcomes: Iterable[RunOutcome]) -> dict[str, int]:
+    """Return how many runs there are of each status."""
+    return dict(Counter(outcome.status for outcome in outcomes))
+
+
+def manifest_entries(
+    client: Any, outcomes: Iterable[RunOutcome], *, with_outputs: bool = True
+) -> Iterator[dict[str, Any]]:
+    """
+    Yield what the next task needs of each run: ids, status and, if it completed, where its outputs are.
+
+    :param client: a botocore client
+    :param outcomes: of the runs
+    :param with_outputs: whether to ask for ``runOutputUri``, which takes a GetRun for each completed run
+    """
+    for outcome in outcomes:
+        entry = {
+            "run_setting_id": outcome.run_setting_id,
+            "run_id": outcome.run_id,
+            "status": outcome.status,
+        }
+        if with_outputs and outcome.is_success:
+            entry["run_output_uri"] = client.get_run(id=outcome.run_id).get("runOutputUri")
+        yield entry
+
+
+def describe_shortfall(
+    client: Any,
+    summary: Mapping[str, Any],
+    outcomes: Sequence[RunOutcome],
+    policy: SuccessPolicy,
+    log: Log,
+) -> tuple[str, dict[str, int]]:
+    """
+    Return the lines that tell a person why a batch is no success, and its runs by status.
+
+    :param client: a botocore client
+    :param summary: of the batch
+    :param outcomes: of all runs that the task wants
+    :param policy: which is not met
+    :param log: the task's log
+    """
+    counts = dict(Counter(outcome.status for outcome in outcomes))
+    total = len(outcomes) or summary.get("totalRuns", 0)
+    lines = [
+        f"HealthOmics batch {summary['id']} ended as {summary['status']}: {counts.get('COMPLETED', 0):,} of "
+        f"{total:,} runs completed, and {policy.describe(total)} must"
+    ]
+    if reason := summary.get("failureReason"):
+        lines.append(_shorten(reason))
+    return "\n".join(lines + describe_failures(client, outcomes, log)), counts
+
+
+def describe_failures(client: Any, outcomes: Sequence[RunOutcome], log: Log) -> list[str]:
+    """
+    Return lines that say why runs are missing: counts by reason, and the first few of each kind.
+
+    :param client: a botocore client
+    :param outcomes: of all runs
+    :param log: the task's log
+    """
+    lines = []
+    not_started = [outcome for outcome in outcomes if outcome.status == NOT_STARTED]
+    ended = [outcome for outcome in outcomes if outcome.status != NOT_STARTED and not outcome.is_success]
+    for reason, count in Counter(each.reason or "no reason given" for each in not_started).most_common():
+        lines.append(f"{count:,} not started: {reason}")
+    # Not the ids of the settings, which may be patients'.
+    messages = Counter(_shorten(each.message) for each in not_started if each.message)
+    lines += [f"  {message}" for message, _ in messages.most_common(MAX_EXAMPLES)]
+    reasons = list(_reasons(client, ended[:MAX_REASONS], log))
+    of = f" (of the first {MAX_REASONS})" if len(ended) > MAX_REASONS else ""
+    for (status, reason), count in Counter((status, reason) for _, status, reason in reasons).most_common():
+        lines.append(f"{count:,} {status}{': ' + reason if reason else ''}{of}")
+    lines += [
+        f"  run {run_id}: {status}{': ' + reason if reason else ''}"
+        for run_id, status, reason in reasons[:MAX_EXAMPLES]
+    ]
+    return lines
+
+
+def _reasons(client: Any, outcomes: Iterable[RunOutcome], log: Log) -> Iterator[tuple[str | None, str, str]]:
+    may_ask = True
+    for outcome in outcomes:
+        reason = ""
+        if may_ask and outcome.status == "FAILED":
+            try:
+                reason = client.get_run(id=outcome.run_id).get("failureReason", "")
+            except (ClientError, BotoCoreError) as error:
+                may_ask = False
+                log.warning("Why the runs failed could not be asked for: GetRun, %s", error_code(error))
+        yield outcome.run_id, outcome.status, reason
+
+
+def _items(client: Any, operation: str, key: str, **request: Any) -> Iterator[Mapping[str, Any]]:
+    for page in client.get_paginator(operation).paginate(PaginationConfig={"PageSize": 100}, **request):
+        yield from page[key]
+
+
+def _shorten(text: str | None) -> str:
+    text = " ".join((text or "").split())
+    return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]} ..."
