@@ -25,14 +25,17 @@ TERMINAL: Final = frozenset(
     {PROCESSED, "FAILED", "CANCELLED", "RUNS_DELETED", "RUNS_DELETE_FAILED", "DELETED"}
 )
 
-#: DeleteRunBatch takes a batch that is PROCESSED or CANCELLED, which may last for a moment.
-DELETION_ENDS: Final = TERMINAL - {PROCESSED, "CANCELLED"}
+#: Runs may have completed, perhaps as many as are wanted.
+WITH_OUTCOME: Final = frozenset({PROCESSED, "CANCELLED"})
 
-#: What a state means to a task that has started the batch, as the state of a run; PROCESSED may be either.
+#: DeleteRunBatch takes a batch that is PROCESSED or CANCELLED, which may last for a moment.
+DELETION_ENDS: Final = TERMINAL - WITH_OUTCOME
+
+#: What a state means to a task that has started the batch, as the state of a run, unless its runs are enough.
 AS_RUN_STATE: Final[Mapping[str, str]] = {
     **dict.fromkeys(CANCELLABLE | {"CREATING"}, "RUNNING"),
     **dict.fromkeys(("STOPPING", "RUNS_DELETING"), "STOPPING"),
     **dict.fromkeys(("RUNS_DELETED", "RUNS_DELETE_FAILED", "DELETED"), "DELETED"),
-    "FAILED": "FAILED",
+    **dict.fromkeys((PROCESSED, "FAILED"), "FAILED"),
     "CANCELLED": "CANCELLED",
 }

@@ -105,8 +105,8 @@ class BatchResource(Resource):
         """Call GetBatch."""
         batch = self.hook.get_batch(str(record.run_id))
         status = batch_states.AS_RUN_STATE.get(batch["status"], "RUNNING")
-        if batch["status"] == batch_states.PROCESSED:
-            status = "COMPLETED" if self._is_success(batch, record.earlier) else "FAILED"
+        if batch["status"] in batch_states.WITH_OUTCOME and self._is_success(batch, record.earlier):
+            status = "COMPLETED"
         return {**batch, "status": status}
 
     def find(self, name: str) -> dict[str, Any] | None:
