@@ -13,13 +13,14 @@ BIN := $(VENV)/bin
 PINS_3.0.6 := 'fastapi==0.116.*' 'starlette<0.48' 'cadwyn<5.5'
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint test test-all test-slow clean constraints
+.PHONY: help install demo lint test test-all test-slow bench clean constraints
 
 help:
 	@echo 'make install      set up $(VENV) (does nothing when it is up to date)'
 	@echo 'make demo         a run from a DAG to its result, in a real Airflow; KEEP=1 leaves it running'
 	@echo 'make test         unit tests, the local HealthOmics, and a smoke test in a real Airflow'
 	@echo 'make test-all     adds the slow tests and the other Airflow versions: $(OTHER_AIRFLOWS)'
+	@echo 'make bench        what waiting costs, beside the pattern of the amazon provider; half an hour'
 	@echo 'make lint         ruff (format and lint) and mypy'
 	@echo 'make constraints  resolve constraints/ anew'
 	@echo 'make clean        remove every environment and cache'
@@ -42,6 +43,13 @@ $(VENV)/.installed: pyproject.toml constraints/airflow-$(AIRFLOW).txt
 $(VENV)-%/.installed: pyproject.toml constraints/airflow-%.txt
 	$(call environment,$(VENV)-$*,$*)
 
+# The other side of the benchmark: aiobotocore pins an older botocore. Its Python draws the plot too.
+$(VENV)-bench/.installed: $(VENV)/.installed constraints/benchmark-peer.txt
+	$(PYTHON) -m venv --clear $(VENV)-bench
+	$(BIN)/uv pip install --system-certs --quiet --python $(VENV)-bench/bin/python --constraint constraints/benchmark-peer.txt \
+		--group bench --editable . 'apache-airflow==$(AIRFLOW)'
+	touch $@
+
 demo: install
 	$(BIN)/python -m dev.demo $(if $(KEEP),--keep)
 
@@ -62,14 +70,18 @@ test-slow: install
 test-airflow-%: $(VENV)-%/.installed
 	$(VENV)-$*/bin/pytest tests/unit tests/compat
 
-constraints: install
-	$(foreach version,$(AIRFLOW) $(OTHER_AIRFLOWS),$(call resolve,$(version)))
+bench: $(VENV)-bench/.installed
+	$(BIN)/python -m benchmarks.waiting --peer-python $(VENV)-bench/bin/python $(BENCH)
 
-# Names and versions only: no markers, hashes, comments or addresses.
+constraints: install
+	$(foreach version,$(AIRFLOW) $(OTHER_AIRFLOWS),$(call resolve,$(version),airflow-$(version),--group dev --extra testing))
+	$(call resolve,$(AIRFLOW),benchmark-peer,--group bench)
+
+# $(call resolve,Airflow version,file,what else). Names and versions only: no markers, hashes, comments or addresses.
 define resolve
 printf '%s\n' 'apache-airflow==$(1)' $(PINS_$(1)) | $(BIN)/uv pip compile --system-certs --quiet --upgrade --python-version 3.11 \
-	--no-header --no-annotate --group dev --extra testing \
-	pyproject.toml - --output-file constraints/airflow-$(1).txt
+	--no-header --no-annotate $(3) \
+	pyproject.toml - --output-file constraints/$(2).txt
 
 endef
 

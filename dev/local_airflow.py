@@ -103,6 +103,8 @@ class LocalAirflow:
     :param separate_execution_api: whether the tasks have an API server of their own. With one for all, a
         change by REST waits for SQLite's lock on the event loop (Airflow's action_logging), and so do the
         tasks' requests, one of which has the lock: both give up in the end.
+    :param python: the interpreter of an environment with Airflow; by default this one
+    :param modules: what is run with ``python -m`` in place of ``airflow``, by the component's name
     :param say: is told what is being done
     :ivar home: AIRFLOW_HOME; gone after :meth:`stop`
     """
@@ -118,12 +120,16 @@ class LocalAirflow:
         poll_seconds: float = 1.0,
         parallelism: int = 4,
         separate_execution_api: bool = False,
+        python: str | Path = sys.executable,
+        modules: Mapping[str, str] | None = None,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.dags_folder = dags_folder
         self.poll_seconds = poll_seconds
         self.parallelism = parallelism
         self.separate_execution_api = separate_execution_api
+        self.python = str(python)
+        self.modules = dict(modules or {})
         # Airflow's masker hides the password wherever it occurs in a log, so it is no common word.
         self.password = secrets.token_urlsafe(9)
         self._secret = secrets.token_hex(32)
@@ -482,7 +488,7 @@ class LocalAirflow:
         self, arguments: Sequence[str], stdout: IO[bytes], stderr: IO[bytes] | None = None
     ) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "airflow", *arguments],
+            [self.python, "-m", self.modules.get(arguments[0], "airflow"), *arguments],
             cwd=self.home,
             env=self._environ(),
             stdin=subprocess.DEVNULL,

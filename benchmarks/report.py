@@ -1,0 +1,202 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of benchmarks/waiting.py, and its targets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rich.table import Column, Table
+
+#: ListRuns gives at most so many runs at once.
+PAGE: Final = 100
+ACTIVE_STATUSES: Final = 4
+
+#: Of a core: below it the server answers at once.
+ENOUGH: Final = 0.5
+
+#: The size at which the ratios are judged.
+JUDGED: Final = "1000"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: a number of both sides, as it is shown."""
+
+    key: str
+    title: str
+    unit: str = ""
+    scale: float = 1.0
+    digits: int = 1
+
+    def shown(self, entry: Mapping[str, Any] | None) -> str:
+        """Return the number of a side."""
+        return "" if entry is None else f"{entry[self.key] * self.scale:,.{self.digits}f}"
+
+
+ROWS: Final = (
+    Row("requests_per_interval", "AWS requests per poll interval"),
+    Row("cpu_seconds_per_minute", "CPU above sleeping", "s/min", digits=2),
+    Row("supervisor_cpu_seconds_per_minute", "  and of the triggerer's supervisor", "s/min", digits=2),
+    Row("memory_bytes_per_run", "Memory per run above sleeping", "KiB", 1 / 1024),
+    Row("memory_bytes_per_further_run", "  each further run", "KiB", 1 / 1024),
+    Row("stall_ms", "Longest stall of the event loop", "ms"),
+    Row("stall_ms_p99", "99th-percentile stall", "ms"),
+    Row("stall_ms_asleep", "  longest while all sleep", "ms"),
+    Row("stall_ms_start", "  longest while all start", "ms"),
+    Row("own_stall_ms", "Longest stall by its own code", "ms"),
+    Row("seconds_to_poll_all", "Until all are polled once", "s", digits=2),
+    Row("delay_seconds", "From end to event, median", "s", digits=2),
+    Row("delay_seconds_p99", "From end to event, 99th percentile", "s", digits=2),
+)
+
+
+#: The lines that the README shows.
+_IN_README: Final = (
+    "requests_per_interval",
+    "cpu_seconds_per_minute",
+    "memory_bytes_per_run",
+    "own_stall_ms",
+    "seconds_to_poll_all",
+    "delay_seconds",
+    "delay_seconds_p99",
+)
+
+
+def markdown_table(results: Mapping[str, Any]) -> str:
+    """Return the table for the README: for each number of runs ours, the peer's and the ratio."""
+    ours, peer = results["sides"]["ours"], results["sides"]["peer"]
+    sizes = sorted(ours, key=int)
+    head = [f"{int(size):,} runs: ours | peer | ratio" for size in sizes]
+    lines = [f"| | {' | '.join(head)} |", f"|---|{'--:|' * 3 * len(sizes)}"]
+    for row in ROWS:
+        if row.key in _IN_README:
+            title = f"{row.title}, {row.unit}" if row.unit else row.title
+            cells = [
+                f"{row.shown(ours[size])} | {row.shown(peer[size])} | "
+                f"{_ratio(ours[size][row.key], peer[size][row.key])}"
+                for size in sizes
+            ]
+            lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def judge(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the targets that can be told from the results: size, key, what it is, whether it is met."""
+    sides, interval = results["sides"], results["interval"]
+    ours, peer = sides.get("ours", {}), sides.get("peer", {})
+    targets: list[dict[str, Any]] = []
+
+    def add(size: str, key: str, text: str, is_met: bool) -> None:
+        targets.append({"runs": int(size), "key": key, "target": text, "met": is_met})
+
+    def at_most(size: str, key: str, part: int) -> None:
+        add(size, key, f"at most 1/{part}", ours[size][key] * part <= peer[size][key])
+
+    for size, entry in ours.items():
+        add(size, "own_stall_ms", "under 50 ms", entry["own_stall_ms"] < 50)
+    if judged := ours.get(JUDGED):
+        pages = 1.5 * (math.ceil(int(JUDGED) / PAGE) + ACTIVE_STATUSES)
+        add(JUDGED, "requests_per_interval", f"at most {pages:g}", judged["requests_per_interval"] <= pages)
+        add(JUDGED, "delay_seconds", "at most 0.6 intervals", judged["delay_seconds"] <= 0.6 * interval)
+        if JUDGED in peer:
+            at_most(JUDGED, "requests_per_interval", 50)
+            at_most(JUDGED, "cpu_seconds_per_minute", 30)
+            at_most(JUDGED, "memory_bytes_per_run", 50)
+            at_most(JUDGED, "seconds_to_poll_all", 10)
+            # The moments of polls and ends are random.
+            chance = 0.05 * interval
+            for key in ("delay_seconds", "delay_seconds_p99"):
+                is_met = judged[key] <= peer[JUDGED][key] + chance
+                add(JUDGED, key, f"at most the peer's + {chance:g} s", is_met)
+    if {"ours", "peer"} <= results["few"].keys():
+        for size, count in _few(results, "ours").items():
+            add(size, "requests_per_interval", "at most the peer's", count <= _few(results, "peer")[size])
+    return targets
+
+
+def main_table(results: Mapping[str, Any]) -> Table:
+    """Return the numbers of both sides with their ratios and targets."""
+    table = _table(f"Waiting for runs, poll interval {results['interval']:g} s")
+    sides = results["sides"]
+    sizes = sorted({size for side in sides.values() for size in side}, key=int)
+    for size in sizes:
+        ours, peer = (sides.get(side, {}).get(size) for side in ("ours", "peer"))
+        for row in ROWS:
+            ratio = _ratio(ours[row.key], peer[row.key]) if ours and peer else ""
+            title = f"{row.title}, {row.unit}" if row.unit else row.title
+            table.add_row(
+                f"{int(size):,}" if row is ROWS[0] else "",
+                title,
+                row.shown(ours),
+                row.shown(peer),
+                ratio,
+                _verdict(results["targets"], size, row.key),
+                end_section=row is ROWS[-1],
+            )
+    return table
+
+
+def few_table(results: Mapping[str, Any]) -> Table:
+    """Return the requests for a few runs, and what the first one costs."""
+    table = _table("Waiting for a few runs")
+    ours, peer = (_few(results, side) for side in ("ours", "peer"))
+    for size in ours or peer:
+        verdict = _verdict(results["targets"], size, ROWS[0].key)
+        _add_few(table, size, ROWS[0].title, ours.get(size), peer.get(size), verdict)
+    first = [results["few"].get(side, {}).get("first_run_memory_bytes") for side in ("ours", "peer")]
+    mebibytes = [None if size is None else size / 2**20 for size in first]
+    _add_few(table, "1", "Memory of the first run, MiB", mebibytes[0], mebibytes[1])
+    return table
+
+
+def server_line(results: Mapping[str, Any]) -> str:
+    """Return whether the local HealthOmics was fast enough."""
+    share = max(entry["server_cpu_share"] for side in results["sides"].values() for entry in side.values())
+    verdict = "it limited neither side" if share < ENOUGH else "too much: choose a longer interval"
+    return f"The local HealthOmics used at most {share:.0%} of a core in a steady state: {verdict}."
+
+
+def _add_few(
+    table: Table, size: str, title: str, ours: float | None, peer: float | None, verdict: str = ""
+) -> None:
+    shown = ["" if value is None else f"{value:.1f}" for value in (ours, peer)]
+    ratio = "" if ours is None or peer is None else _ratio(ours, peer)
+    table.add_row(size, title, *shown, ratio, verdict)
+
+
+def _few(results: Mapping[str, Any], side: str) -> dict[str, float]:
+    counts: dict[str, float] = results["few"].get(side, {}).get("requests_per_interval", {})
+    return counts
+
+
+def _table(title: str) -> Table:
+    return Table(
+        Column("runs", justify="right"),
+        "",
+        Column("ours", justify="right"),
+        Column("peer", justify="right"),
+        Column("ratio", justify="right"),
+        "target",
+        title=title,
+        title_justify="left",
+    )
+
+
+def _ratio(ours: float, peer: float) -> str:
+    """Return a ratio; what is above a baseline may be nothing, or less by chance."""
+    if peer <= 0:
+        return "-"
+    if ours <= 0:
+        return "0"
+    return f"1/{peer / ours:,.0f}" if ours * 2 < peer else f"{ours / peer:.2f}"
+
+
+def _verdict(targets: list[dict[str, Any]], size: str, key: str) -> str:
+    found = [target for target in targets if target["runs"] == int(size) and target["key"] == key]
+    return "; ".join(
+        f"{target['target']}: {'[green]met[/]' if target['met'] else '[red]missed[/]'}" for target in found
+    )

@@ -1,0 +1,488 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What waiting for many runs costs: this provider, and the pattern of the amazon provider, in one run.
+
+``make bench``, or ``make bench BENCH='--sizes 10 --interval 5'`` for a short one.
+
+*Both sides* wait for the same kind of runs (most RUNNING, a few in each other active status) with the same
+poll interval, against the same local HealthOmics, which serves them from this process, in the triggerer of a
+real Airflow (scheduler, triggerer, API server, SQLite). "ours" is HealthOmicsRunTrigger in this environment.
+"peer" is a subclass of AwsBaseWaiterTrigger with a custom waiter (``benchmarks/peer.py``), which needs
+aiobotocore and with it an older botocore, so it has an environment of its own. Each number of runs has a new
+triggerer process. Up to 100 the triggers are those of mapped tasks that deferred (HealthOmicsRunSensor; an
+operator that defers to the peer's trigger); above they are put into the triggerer's runner directly, since
+SQLite and two cores make a thousand tasks slow.
+
+A probe (``benchmarks/probe.py``) in the runner process measures, in this order:
+
+1. *Sleeping.* Each trigger is held before the first line of its ``run``, where it only sleeps, until all are
+   there. What the process uses then is the baseline: the side's modules imported and Airflow's own work for
+   so many triggers, but no client.
+2. *Start.* The triggers are let go one after another, without a pause. "Until all are polled" is the time
+   from then to the first answer of HealthOmics for the last run: to GetRun, or a page of ListRuns with the
+   run in it, after the run's own trigger went on. It leaves out the time that Airflow takes to create the
+   triggers, which is the same work on both sides (``seconds_to_create`` in the JSON).
+3. *Steady state*, over some poll intervals. Requests are those that arrive at the server. CPU time is that of
+   the runner process, all threads, user and system, above the baseline; its supervisor, which also writes the
+   logs, is counted apart. Memory is the process's unique set size after a garbage collection and malloc_trim,
+   above the baseline, divided by the number of runs, client and service model included; "each further run"
+   leaves out what the first run of a triggerer costs. The event loop's stall is how late a timer of 50 ms
+   fires. "By its own code" is the longest time in one iteration of the event loop, from the first answer to
+   the last end, that was spent in steps of the side's triggers and, for ours, in every other task and
+   callback of the package. It is wall-clock time, so other processes and threads add to it; the JSON has the
+   event loop's CPU time too.
+4. *Ends.* The runs complete in random order at random moments of two poll intervals, evenly spread. The delay
+   is from a run's end at the server to the event of its trigger. The events are held back until all have
+   come, since the workers that they start would take the machine from the triggerer.
+
+For 1 and 4 runs the requests are counted, with a shorter interval, and for 1 run the memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import logging
+import math
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+import psutil  # type: ignore[import-untyped]
+from rich.console import Console
+
+from airflow_healthomics.testing import HealthOmicsServer
+from airflow_healthomics.triggers import HealthOmicsRunTrigger
+from benchmarks.instruments import Answer, Answers, BenchmarkError, ProbeClient, wait_until
+from benchmarks.report import few_table, judge, main_table, server_line
+from dev.local_airflow import LocalAirflow, LocalAirflowError
+
+ROOT: Final = Path(__file__).parent.parent
+RESULTS: Final = Path(__file__).parent / "results"
+
+SIDES: Final[Mapping[str, str]] = {
+    "ours": "airflow_healthomics.triggers.run.HealthOmicsRunTrigger",
+    "peer": "benchmarks.peer.PeerRunTrigger",
+}
+
+#: Above so many runs there are no tasks.
+MOST_TASKS: Final = 100
+#: Up to so many runs, the tasks are followed to their end.
+FOLLOWED: Final = 10
+FEW: Final = (1, 4)
+FEW_INTERVAL: Final = 5.0
+#: In poll intervals; the longer ones are for many runs, where the ratios are judged.
+SLEEPING, LONG_SLEEPING = 1, 2
+STEADY, LONG_STEADY = 2, 3
+ENDS = 2
+
+SETTLE_SECONDS: Final = 5.0
+PACKAGES: Final = (
+    "apache-airflow",
+    "apache-airflow-providers-amazon",
+    "botocore",
+    "aiobotocore",
+    "airflow-provider-healthomics",
+)
+
+
+class SideBenchmark:
+    """
+    One side in its Airflow.
+
+    :param side: ours or peer
+    :param airflow: is started
+    :param server: the local HealthOmics
+    :param answers: of the server
+    :param interval: the poll interval, in seconds
+    :param say: is told what is being done
+    """
+
+    def __init__(
+        self,
+        side: str,
+        airflow: LocalAirflow,
+        server: HealthOmicsServer,
+        answers: Answers,
+        interval: float,
+        say: Callable[[str], None],
+    ) -> None:
+        self.side, self.airflow, self.server, self.answers = side, airflow, server, answers
+        self.interval = interval
+        self.probe = ProbeClient(airflow.home / "probe.sock")
+        self._tell = say
+
+    def count_few(self) -> dict[str, Any]:
+        """Count the requests of an interval for 1 run and for 4, and weigh the first."""
+        runs = self._start_runs(max(FEW))
+        self._renew_triggerer()
+        counts: dict[str, float] = {}
+        memory = []
+        arrived = 0
+        for number in FEW:
+            self.probe.ask("inject", kwargs=[self._kwargs(run, FEW_INTERVAL) for run in runs[arrived:number]])
+            arrived = number
+            self._wait_for_arrivals(number)
+            time.sleep(SETTLE_SECONDS)
+            memory.append(self.probe.ask("memory")["uss"])
+            self.probe.ask("open")
+            self._wait_for_polls(number)
+            time.sleep(FEW_INTERVAL / 2)
+            began = time.time()
+            time.sleep(LONG_STEADY * FEW_INTERVAL)
+            counts[str(number)] = len(self.answers.between(began, time.time())) / LONG_STEADY
+            self._say(f"{number} runs, {counts[str(number)]:.1f} requests an interval")
+        return {"requests_per_interval": counts, "first_run_memory_bytes": memory[1] - memory[0]}
+
+    def measure(self, number: int) -> dict[str, Any]:
+        """Measure all there is to measure for so many runs."""
+        self._say(f"{number} runs: preparing")
+        runs = self._start_runs(number)
+        self._renew_triggerer()
+        began = time.time()
+        dag_run_id = self._defer(runs) if number <= MOST_TASKS else None
+        if dag_run_id is None:
+            self.probe.ask("inject", kwargs=[self._kwargs(run, self.interval) for run in runs])
+        self._wait_for_arrivals(number)
+        result: dict[str, Any] = {"runs": number, "tasks": dag_run_id is not None}
+        result["seconds_to_create"] = time.time() - began
+
+        self._say(f"{number} runs: sleeping")
+        time.sleep(SETTLE_SECONDS)
+        sleeping, steady = (LONG_SLEEPING, LONG_STEADY) if number > MOST_TASKS else (SLEEPING, STEADY)
+        asleep = self._window(sleeping * self.interval)
+        memory_asleep = self.probe.ask("memory")
+
+        self._say(f"{number} runs: starting")
+        self.probe.ask("mark")
+        opened = self.probe.ask("open")
+        result["seconds_to_poll_all"] = self._wait_for_polls(number) - opened
+        start = self.probe.ask("read")
+        first_answer = min(answer.time for answer in self.answers.between(opened, math.inf))
+
+        self._say(f"{number} runs: steady, all polled after {result['seconds_to_poll_all']:.1f} s")
+        time.sleep(self.interval / 2)
+        awake = self._window(steady * self.interval)
+        memory_awake = self.probe.ask("memory")
+
+        self._say(f"{number} runs: ending")
+        self.probe.ask("mark")
+        delays = self._end(runs)
+        end = self.probe.ask("read")
+
+        # Iterations of the event loop since then: the client was there when they began.
+        slow = [
+            (own, cpu)
+            for part in (start, awake, end)
+            for ended, took, cpu, own in part["slow"]
+            if ended - took >= first_answer
+        ]
+        requests = awake["answers"]
+        result |= {
+            "requests_per_interval": len(requests) / steady,
+            "requests_by_operation": _counts(requests),
+            "cpu_seconds_per_minute": awake["cpu"] - asleep["cpu"],
+            "cpu_seconds_per_minute_asleep": asleep["cpu"],
+            "supervisor_cpu_seconds_per_minute": awake["supervisor_cpu"] - asleep["supervisor_cpu"],
+            "supervisor_cpu_seconds_per_minute_asleep": asleep["supervisor_cpu"],
+            "memory_bytes_per_run": (memory_awake["uss"] - memory_asleep["uss"]) / number,
+            "memory_bytes": memory_awake,
+            "memory_bytes_asleep": memory_asleep,
+            "stall_ms": _milliseconds(max(awake["late"])),
+            "stall_ms_p99": _milliseconds(percentile(awake["late"], 99)),
+            "stall_ms_asleep": _milliseconds(max(asleep["late"])),
+            "stall_ms_p99_asleep": _milliseconds(percentile(asleep["late"], 99)),
+            "stall_ms_start": _milliseconds(max(start["late"])),
+            "stall_ms_ends": _milliseconds(max(end["late"])),
+            "own_stall_ms": _milliseconds(max((own for own, _ in slow), default=0.0)),
+            "own_stall_cpu_ms": _milliseconds(max((min(pair) for pair in slow), default=0.0)),
+            "delay_seconds": statistics.median(delays),
+            "delay_seconds_p99": percentile(delays, 99),
+            "delay_seconds_deciles": [round(percentile(delays, 10 * part), 3) for part in range(11)],
+            "server_cpu_share": awake["server_cpu"],
+            "server_answer_ms_p99": _milliseconds(percentile([answer.seconds for answer in requests], 99)),
+        }
+        self._clean_up(dag_run_id, follow=number <= FOLLOWED)
+        self._say(
+            f"{number} runs: {result['requests_per_interval']:.1f} requests an interval, "
+            f"{result['cpu_seconds_per_minute']:.2f} s CPU a minute, "
+            f"{result['memory_bytes_per_run'] / 1024:.1f} KiB a run, "
+            f"own stall {result['own_stall_ms']:.0f} ms, delay {result['delay_seconds']:.1f} s"
+        )
+        return result
+
+    # --- steps ---
+
+    def _say(self, text: str) -> None:
+        self._tell(f"{self.side}: {text}")
+
+    def _start_runs(self, number: int) -> list[dict[str, Any]]:
+        """Start so many runs, most of which are RUNNING, and return what GetRun says of them."""
+        control = self.server.control
+        control.reset()
+        del self.answers.entries[:]
+        omics = boto3.client("omics")
+        runs = []
+        of_each = max(1, number * 3 // 100)
+        others = [status for status in ("PENDING", "STARTING", "STOPPING") for _ in range(of_each)]
+        for index in range(number):
+            started = omics.start_run(
+                workflowId="1",
+                roleArn="arn:aws:iam::123456789012:role/omics",
+                outputUri="s3://benchmark/outputs",
+                requestId=f"run-{index}",
+                name=f"run-{index}",
+            )
+            status = others[index - 1] if 0 < index <= len(others) else "RUNNING"
+            control.advance(status, run_id=started["id"])
+            runs.append(omics.get_run(id=started["id"]))
+        return runs
+
+    def _renew_triggerer(self) -> None:
+        self.airflow.stop_process("triggerer", gracefully=False)
+        self.probe.forget()
+        self.airflow.start_process("triggerer")
+        self.probe.wait()
+
+    def _kwargs(self, run: Mapping[str, Any], interval: float) -> dict[str, Any]:
+        """Return the arguments of a trigger, as an operator gives them."""
+        if self.side == "peer":
+            return {"run_id": run["id"], "waiter_delay": round(interval), "aws_conn_id": "aws_default"}
+        known = {
+            "run_id": run["id"],
+            "uuid": run["uuid"],
+            "creation_time": run["creationTime"].isoformat(),
+            "waiter_delay": interval,
+            "aws_conn_id": "aws_default",
+        }
+        # A trigger that asks for each run by itself needs no creation time.
+        accepted = inspect.signature(HealthOmicsRunTrigger.__init__).parameters
+        return {name: value for name, value in known.items() if name in accepted or name == "aws_conn_id"}
+
+    def _defer(self, runs: Sequence[Mapping[str, Any]]) -> str:
+        return self.airflow.trigger_dag("waiting", {"run_ids": [run["id"] for run in runs]})
+
+    def _wait_for_arrivals(self, number: int) -> None:
+        self.airflow.wait_until(
+            lambda: self.probe.ask("arrived") >= number, f"{number} triggers are in the triggerer"
+        )
+
+    def _wait_for_polls(self, number: int) -> float:
+        """Wait until every run was polled once, and return when the last one was."""
+
+        def first() -> dict[str, float]:
+            times = self.probe.ask("times")
+            return self.answers.first_after({run_id: at for run_id, (at, _) in times.items() if at})
+
+        wait_until(lambda: len(first()) >= number, f"{number} runs are polled", 600)
+        return max(first().values())
+
+    def _window(self, seconds: float) -> dict[str, Any]:
+        """Return what was used in a time, CPU as seconds per minute, and the server's answers."""
+        me = psutil.Process()
+        server_before, before = sum(me.cpu_times()[:2]), self.probe.ask("mark")
+        time.sleep(seconds)
+        after, server_after = self.probe.ask("read"), sum(me.cpu_times()[:2])
+        took = after["time"] - before["time"]
+        return {
+            "cpu": (after["cpu"] - before["cpu"]) * 60 / took,
+            "supervisor_cpu": (after["supervisor_cpu"] - before["supervisor_cpu"]) * 60 / took,
+            "late": after["late"],
+            "slow": after["slow"],
+            "answers": self.answers.between(before["time"], before["time"] + seconds),
+            "server_cpu": (server_after - server_before) / took,
+        }
+
+    def _end(self, runs: Sequence[Mapping[str, Any]]) -> list[float]:
+        """Complete the runs at random moments, and return how late the events came."""
+        chance = random.Random(0)
+        # One in each of equal parts of the time, so that a few runs too have all kinds of moments.
+        part = ENDS * self.interval / len(runs)
+        moments = [(index + chance.random()) * part for index in range(len(runs))]
+        began, ended = time.time(), {}
+        for run, moment in zip(chance.sample(runs, len(runs)), moments, strict=True):
+            time.sleep(max(0.0, began + moment - time.time()))
+            ended[run["id"]] = time.time()
+            self.server.control.advance("COMPLETED", run_id=run["id"])
+
+        def fired() -> dict[str, float]:
+            times = self.probe.ask("times")
+            return {run_id: at for run_id, (_, at) in times.items() if run_id in ended and at}
+
+        wait_until(lambda: len(fired()) == len(ended), "every trigger has fired", 3 * self.interval + 60)
+        return [at - ended[run_id] for run_id, at in fired().items()]
+
+    def _clean_up(self, dag_run_id: str | None, *, follow: bool) -> None:
+        """Leave no deferred task behind, which the next triggerer would take over."""
+        if dag_run_id is None:
+            return
+        if not follow:
+            self.airflow.mark_dag_run("waiting", dag_run_id, "failed")
+            return
+        self.probe.ask("release")
+        state = self.airflow.wait_for_dag_run("waiting", dag_run_id)
+        if state != "success":
+            raise BenchmarkError(f"The DAG run ended as {state}\n{self.airflow.log_tails()}")
+
+
+def _counts(answers: Sequence[Answer]) -> dict[str, int]:
+    operations = [answer.operation for answer in answers]
+    return {operation: operations.count(operation) for operation in sorted(set(operations))}
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 2)
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Return the smallest value that so many percent of the values do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)] if ordered else 0.0
+
+
+# --- both sides ---
+
+
+def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Measure the sides one after the other, and return the results."""
+    results: dict[str, Any] = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "interval": options.interval,
+        "machine": _machine(),
+        "versions": {
+            side: _versions(sys.executable if side == "ours" else options.peer_python) for side in SIDES
+        },
+        "few": {},
+        "sides": {},
+    }
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        console.print(f"[dim]{time.monotonic() - began:6.0f} s[/]  {text}", highlight=False)
+
+    answers = Answers()
+    with answers.recorded(), HealthOmicsServer(manual=True, any_workflow=True, create_buckets=True) as server:
+        os.environ.update(server.environ)
+        for side in options.sides:
+            python = sys.executable if side == "ours" else options.peer_python
+            airflow = LocalAirflow(
+                Path(__file__).parent / "dags",
+                environment={
+                    **server.environ,
+                    "PYTHONPATH": str(ROOT),
+                    "BENCH_SIDE": side,
+                    "BENCH_TRIGGER": SIDES[side],
+                    "BENCH_INTERVAL": str(options.interval),
+                },
+                connections={"aws_default": _connection(server.endpoint_url)},
+                poll_seconds=options.interval,
+                separate_execution_api=True,
+                python=python,
+                modules={"triggerer": "benchmarks.triggerer"},
+            )
+            say(f"{side}: starting Airflow")
+            with airflow:
+                benchmark = SideBenchmark(side, airflow, server, answers, options.interval, say)
+                results["few"][side] = few = benchmark.count_few()
+                of_side = {str(number): benchmark.measure(number) for number in sorted(options.sizes)}
+                for entry in of_side.values():
+                    beyond_first = (
+                        entry["memory_bytes_per_run"] * entry["runs"] - few["first_run_memory_bytes"]
+                    )
+                    entry["memory_bytes_per_further_run"] = beyond_first / max(1, entry["runs"] - 1)
+                results["sides"][side] = of_side
+    results["seconds"] = round(time.monotonic() - began)
+    return results
+
+
+def _connection(endpoint_url: str) -> dict[str, Any]:
+    # Every HealthOmics operation has a host prefix, and "workflows-127.0.0.1" is nowhere.
+    config = {"inject_host_prefix": False}
+    return {"conn_type": "aws", "extra": {"endpoint_url": endpoint_url, "config_kwargs": config}}
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "system": os.uname().sysname,
+        "architecture": os.uname().machine,
+        "python": sys.version.split()[0],
+    }
+
+
+def _versions(python: str) -> dict[str, str]:
+    """Return the versions of an environment's packages, those that it has."""
+    script = (
+        "import importlib.metadata as m, json, sys\n"
+        "have = {d.name.lower(): d.version for d in m.distributions()}\n"
+        "print(json.dumps({n: have[n] for n in sys.argv[1:] if n in have}))"
+    )
+    output = subprocess.run([python, "-c", script, *PACKAGES], capture_output=True, check=True, text=True)
+    versions: dict[str, str] = json.loads(output.stdout)
+    return versions
+
+
+def main() -> int:
+    """Run the benchmark, print its tables, and return the exit code: 0 if it ran, whatever it found."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.waiting", description=main.__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10, 100, 1000], help="waiting runs")
+    parser.add_argument("--interval", type=float, default=20, help="poll interval in seconds, a whole number")
+    parser.add_argument("--sides", nargs="+", choices=list(SIDES), default=list(SIDES))
+    parser.add_argument(
+        "--peer-python", default=str(ROOT / ".venv-bench/bin/python"), help="Python with aiobotocore"
+    )
+    parser.add_argument("--output", type=Path, help="folder of waiting.json and waiting.png")
+    options = parser.parse_args()
+    # Airflow's processes have another working directory; the link itself is what makes it an environment.
+    options.peer_python = str(Path(options.peer_python).absolute())
+    if not Path(options.peer_python).exists():
+        parser.error(f"{options.peer_python} is missing; make bench sets it up")
+    # Only a full run replaces the results that the README shows.
+    is_full = all(
+        getattr(options, name) == parser.get_default(name) for name in ("sizes", "interval", "sides")
+    )
+    output = options.output or (RESULTS if is_full else RESULTS / "partial")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    nothing = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    os.environ.update(nothing)
+    # Airflow has botocore tell where it found the endpoint.
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    console = Console(soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 120
+    try:
+        results = run(options, console)
+    except (BenchmarkError, LocalAirflowError) as error:
+        console.print(str(error), style="red", markup=False, highlight=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("Interrupted; everything is stopped.")
+        return 130
+    results["targets"] = judge(results)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "waiting.json").write_text(json.dumps(results, indent=1) + "\n")
+    subprocess.run(
+        [options.peer_python, "-m", "benchmarks.plot", output / "waiting.json"], cwd=ROOT, check=True
+    )
+    console.print("", main_table(results), few_table(results))
+    console.print(server_line(results), highlight=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
