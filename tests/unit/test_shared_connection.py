@@ -218,7 +218,10 @@ def test_an_event_loop_leaves_nothing_behind(
     """As in dag.test(), where each trigger has a loop of its own."""
     for run in runs[:3]:
         assert wait_for(clock, trigger_of(run))[0]["id"] == run["id"]
-    assert not [each for each in threading.enumerate() if each.name.startswith("healthomics-poller")]
+    for thread in threading.enumerate():
+        if thread.name.startswith("healthomics-poller"):
+            thread.join(timeout=30)
+            assert not thread.is_alive()
     assert len(base._connections) == 1
 
 
