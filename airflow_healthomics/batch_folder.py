@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from airflow_healthomics.exceptions import HealthOmicsRequestError
 
 #: Successes that one object names, and so one mapped task may get.
 PART_SIZE: Final = 1000
+
+_DIGEST_LENGTH: Final = 16
 
 _PREFIX: Final = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>.*))?")
 
@@ -40,6 +43,9 @@ class BatchFolder:
         self._hook = hook
         self._bucket = match["bucket"]
         folder = re.sub(r"[^\w.-]", "-", request_id, flags=re.ASCII)
+        if folder != request_id:
+            # Request IDs that look alike now must not share their run settings.
+            folder += f".{hashlib.sha256(request_id.encode()).hexdigest()[:_DIGEST_LENGTH]}"
         self._prefix = f"{(match['prefix'] or '').strip('/')}/{folder}".lstrip("/")
 
     def uri(self, name: str) -> str:
