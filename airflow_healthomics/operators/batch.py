@@ -258,6 +258,9 @@ class HealthOmicsStartRunBatchOperator(
         # The same by default, so that ListBatch can find the batch of a request.
         arguments["batch_name"] = request_id if self.batch_name is None else self.batch_name
         request, settings = self.hook.build_run_batch(self._read_settings(), **arguments)
+        if self.settings_s3_uri:
+            # The manifest will stand there, whatever becomes of the run settings.
+            self._folder(request_id)
         if (required := self._policy.required(len(settings))) > len(settings):
             raise HealthOmicsRequestError(
                 "StartRunBatch",
