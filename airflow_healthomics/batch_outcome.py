@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics import run_states
-from airflow_healthomics.aws_errors import error_code
+from airflow_healthomics.aws_errors import error_code, is_not_found, is_transient
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.success_policy import SuccessPolicy
 from airflow_healthomics.watch import Log
@@ -94,13 +94,16 @@ def count_outcomes(outcomes: Iterable[RunOutcome]) -> dict[str, int]:
 
 
 def manifest_entries(
-    client: Any, outcomes: Iterable[RunOutcome], *, with_outputs: bool = True
+    client: Any, outcomes: Iterable[RunOutcome], log: Log, *, with_outputs: bool = True
 ) -> Iterator[dict[str, Any]]:
     """
     Yield what the next task needs of each run: ids, status and, if it completed, where its outputs are.
 
+    That a run is gone meanwhile, or GetRun is denied, costs the latter only.
+
     :param client: a botocore client
     :param outcomes: of the runs
+    :param log: the task's log
     :param with_outputs: whether to ask for ``runOutputUri``, which takes a GetRun for each completed run
     """
     for outcome in outcomes:
@@ -110,7 +113,18 @@ def manifest_entries(
             "status": outcome.status,
         }
         if with_outputs and outcome.is_success:
-            entry["run_output_uri"] = client.get_run(id=outcome.run_id).get("runOutputUri")
+            try:
+                entry["run_output_uri"] = client.get_run(id=outcome.run_id).get("runOutputUri")
+            except ClientError as error:
+                if is_transient(error):
+                    raise
+                if not is_not_found(error):
+                    with_outputs = False
+                log.warning(
+                    "The outputs of run %s could not be asked for: GetRun, %s",
+                    outcome.run_id,
+                    error_code(error),
+                )
         yield entry
 
 

@@ -305,7 +305,7 @@ class HealthOmicsStartRunBatchOperator(
         if self.do_xcom_push:
             context["ti"].xcom_push(key="summary", value={**summary, "batchIds": batch_ids, "counts": counts})
             request_id = record.request_id if record else str(summary.get("name") or summary["id"])
-            manifest = list(manifest_entries(client, outcomes, with_outputs=self.output_uris))
+            manifest = list(manifest_entries(client, outcomes, self.log, with_outputs=self.output_uris))
             self._push_outcomes(context, request_id, manifest)
         if not self._policy.is_met(counts.get("COMPLETED", 0), len(outcomes)):
             text, _ = describe_shortfall(client, summary, outcomes, self._policy, self.log)
