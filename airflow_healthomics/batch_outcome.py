@@ -106,6 +106,7 @@ def manifest_entries(
     :param log: the task's log
     :param with_outputs: whether to ask for ``runOutputUri``, which takes a GetRun for each completed run
     """
+    may_ask = True
     for outcome in outcomes:
         entry = {
             "run_setting_id": outcome.run_setting_id,
@@ -113,13 +114,14 @@ def manifest_entries(
             "status": outcome.status,
         }
         if with_outputs and outcome.is_success:
+            entry["run_output_uri"] = None
+        if with_outputs and outcome.is_success and may_ask:
             try:
                 entry["run_output_uri"] = client.get_run(id=outcome.run_id).get("runOutputUri")
             except ClientError as error:
                 if is_transient(error):
                     raise
-                if not is_not_found(error):
-                    with_outputs = False
+                may_ask = is_not_found(error)
                 log.warning(
                     "The outputs of run %s could not be asked for: GetRun, %s",
                     outcome.run_id,

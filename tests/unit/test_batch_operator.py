@@ -537,8 +537,17 @@ def test_a_run_that_is_gone_when_its_outputs_are_asked_for_is_no_failure(
     omics.inject_error("GetRun", "ResourceNotFoundException")
     attempts = Attempts(tasks)
     attempts.again()
-    assert [each.get("run_output_uri") is None for each in attempts.ti.xcoms["successes"]] == [
-        True,
-        False,
-        False,
-    ]
+    uris = [each["run_output_uri"] for each in attempts.ti.xcoms["successes"]]
+    assert [uri is None for uri in uris] == [True, False, False]
+
+
+def test_outputs_that_may_not_be_asked_for_are_no_failure(
+    omics: Control, tasks: Tasks, logged: Callable[[], str]
+) -> None:
+    """The log says what is missing, and nobody asks for each of ten thousand runs in vain."""
+    omics.inject_error("GetRun", "AccessDeniedException", times=None)
+    attempts = Attempts(tasks)
+    attempts.again()
+    assert [each["run_output_uri"] for each in attempts.ti.xcoms["successes"]] == [None] * 3
+    assert calls_of(omics, "GetRun") == 1
+    assert "AccessDeniedException" in logged()
