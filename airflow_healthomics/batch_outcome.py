@@ -13,7 +13,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics import run_states
-from airflow_healthomics.aws_errors import error_code, is_not_found, is_transient
+from airflow_healthomics.aws_errors import api_error, error_code, is_not_found, is_transient
+from airflow_healthomics.exceptions import HealthOmicsError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.success_policy import SuccessPolicy
 from airflow_healthomics.watch import Log
@@ -68,23 +69,41 @@ def collect_outcomes(client: Any, batch_ids: Iterable[str]) -> dict[str, RunOutc
 
     Takes a page of ListRuns and one of ListRunsInBatch for each hundred runs.
 
+    A batch that was deleted tells nothing.
+
     :param client: a botocore client
     :param batch_ids: batches of the same task, the latest last; its word counts
+    :raises HealthOmicsError: if a list is refused. It is not for good: a Clear would run everything again,
+        where a retry goes on once the IAM policy is repaired.
     """
     outcomes: dict[str, RunOutcome] = {}
     for batch_id in batch_ids:
-        runs = _items(client, "list_runs", "items", batchId=batch_id)
-        statuses = {run["id"]: run["status"] for run in runs}
-        for item in _items(client, "list_runs_in_batch", "runs", batchId=batch_id):
-            run_id = item.get("runId") or None
-            outcomes[item["runSettingId"]] = RunOutcome(
-                run_setting_id=item["runSettingId"],
-                run_id=run_id,
-                # A run that is not listed any more was deleted, by a person or by retention mode REMOVE.
-                status=statuses.get(run_id, "DELETED") if run_id else NOT_STARTED,
-                reason=item.get("submissionFailureReason"),
-                message=item.get("submissionFailureMessage"),
-            )
+        try:
+            outcomes.update(_outcomes_of(client, batch_id))
+        except ClientError as error:
+            if is_not_found(error):
+                continue
+            if is_transient(error):
+                raise
+            refusal = api_error(error.operation_name, f"batch {batch_id}", error)
+            raise HealthOmicsError(str(refusal)) from error
+    return outcomes
+
+
+def _outcomes_of(client: Any, batch_id: str) -> dict[str, RunOutcome]:
+    outcomes = {}
+    runs = _items(client, "list_runs", "items", batchId=batch_id)
+    statuses = {run["id"]: run["status"] for run in runs}
+    for item in _items(client, "list_runs_in_batch", "runs", batchId=batch_id):
+        run_id = item.get("runId") or None
+        outcomes[item["runSettingId"]] = RunOutcome(
+            run_setting_id=item["runSettingId"],
+            run_id=run_id,
+            # A run that is not listed any more was deleted, by a person or by retention mode REMOVE.
+            status=statuses.get(run_id, "DELETED") if run_id else NOT_STARTED,
+            reason=item.get("submissionFailureReason"),
+            message=item.get("submissionFailureMessage"),
+        )
     return outcomes
 
 
