@@ -30,6 +30,8 @@ _PATIENCE: Final = Config(retries={"mode": "adaptive", "total_max_attempts": 15}
 MAX_REASONS: Final = 100
 MAX_EXAMPLES: Final = 5
 
+_NO_REASON: Final = "no reason given"
+
 #: Characters of a message in a text.
 MAX_MESSAGE: Final = 300
 
@@ -107,9 +109,17 @@ def _outcomes_of(client: Any, batch_id: str) -> dict[str, RunOutcome]:
     return outcomes
 
 
-def count_outcomes(outcomes: Iterable[RunOutcome]) -> dict[str, int]:
-    """Return how many runs there are of each status."""
-    return dict(Counter(outcome.status for outcome in outcomes))
+def count_outcomes(outcomes: Iterable[RunOutcome], total: int) -> dict[str, int]:
+    """
+    Return how many runs there are of each status.
+
+    :param outcomes: of the runs that HealthOmics lists
+    :param total: number of all runs; nobody documents that those are listed which were never submitted
+    """
+    counts = Counter(outcome.status for outcome in outcomes)
+    if (unlisted := total - counts.total()) > 0:
+        counts[NOT_STARTED] += unlisted
+    return dict(counts)
 
 
 def manifest_entries(
@@ -155,39 +165,62 @@ def describe_shortfall(
     outcomes: Sequence[RunOutcome],
     policy: SuccessPolicy,
     log: Log,
+    *,
+    total: int,
 ) -> tuple[str, dict[str, int]]:
     """
     Return the lines that tell a person why a batch is no success, and its runs by status.
 
     :param client: a botocore client
     :param summary: of the batch
-    :param outcomes: of all runs that the task wants
+    :param outcomes: of all runs that the task wants, as far as HealthOmics lists them
     :param policy: which is not met
     :param log: the task's log
+    :param total: number of all runs that the task wants; 0 if nobody knows
     """
-    counts = dict(Counter(outcome.status for outcome in outcomes))
-    total = len(outcomes) or summary.get("totalRuns", 0)
-    lines = [
-        f"HealthOmics batch {summary['id']} ended as {summary['status']}: {counts.get('COMPLETED', 0):,} of "
-        f"{total:,} runs completed, and {policy.describe(total)} must"
-    ]
+    counts = count_outcomes(outcomes, total) if outcomes else _counts_of(summary)
+    lead = f"HealthOmics batch {summary['id']} ended as {summary['status']}"
+    if total:
+        completed = counts.get("COMPLETED", 0)
+        lead += f": {completed:,} of {total:,} runs completed, and {policy.describe(total)} must"
+    lines = [lead]
     if reason := summary.get("failureReason"):
         lines.append(_shorten(reason))
-    return "\n".join(lines + describe_failures(client, outcomes, log)), counts
+    if outcomes:
+        lines += describe_failures(client, outcomes, log, unlisted=total - len(outcomes))
+    return "\n".join(lines), counts
 
 
-def describe_failures(client: Any, outcomes: Sequence[RunOutcome], log: Log) -> list[str]:
+def _counts_of(summary: Mapping[str, Any]) -> dict[str, int]:
+    """Return the runs by status as far as GetBatch tells."""
+    counts = {
+        field.removesuffix("RunCount").upper(): count
+        for field, count in summary.get("runSummary", {}).items()
+        if count
+    }
+    if failed := summary.get("submissionSummary", {}).get("failedStartSubmissionCount"):
+        counts[NOT_STARTED] = failed
+    return counts
+
+
+def describe_failures(
+    client: Any, outcomes: Sequence[RunOutcome], log: Log, *, unlisted: int = 0
+) -> list[str]:
     """
     Return lines that say why runs are missing: counts by reason, and the first few of each kind.
 
     :param client: a botocore client
-    :param outcomes: of all runs
+    :param outcomes: of all runs that HealthOmics lists
     :param log: the task's log
+    :param unlisted: how many more there are
     """
     lines = []
     not_started = [outcome for outcome in outcomes if outcome.status == NOT_STARTED]
     ended = [outcome for outcome in outcomes if outcome.status != NOT_STARTED and not outcome.is_success]
-    for reason, count in Counter(each.reason or "no reason given" for each in not_started).most_common():
+    reasons_not_started = Counter(each.reason or _NO_REASON for each in not_started)
+    if unlisted > 0:
+        reasons_not_started[_NO_REASON] += unlisted
+    for reason, count in reasons_not_started.most_common():
         lines.append(f"{count:,} not started: {reason}")
     # Not the ids of the settings, which may be patients'.
     messages = Counter(_shorten(each.message) for each in not_started if each.message)
