@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -12,11 +13,13 @@ from typing import Any, Final
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from botocore.exceptions import ClientError
 
-from airflow_healthomics.aws_errors import error_code
-from airflow_healthomics.exceptions import HealthOmicsRequestError
+from airflow_healthomics.aws_errors import error_code, is_transient
+from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsRequestError
 
 #: Successes that one object names, and so one mapped task may get.
 PART_SIZE: Final = 1000
+
+_DIGEST_LENGTH: Final = 16
 
 _PREFIX: Final = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>.*))?")
 
@@ -40,6 +43,9 @@ class BatchFolder:
         self._hook = hook
         self._bucket = match["bucket"]
         folder = re.sub(r"[^\w.-]", "-", request_id, flags=re.ASCII)
+        if folder != request_id:
+            # Request IDs that look alike now must not share their run settings.
+            folder += f".{hashlib.sha256(request_id.encode()).hexdigest()[:_DIGEST_LENGTH]}"
         self._prefix = f"{(match['prefix'] or '').strip('/')}/{folder}".lstrip("/")
 
     def uri(self, name: str) -> str:
@@ -59,12 +65,9 @@ class BatchFolder:
         the call.
 
         :param content: the JSON array
+        :raises HealthOmicsApiError: if S3 refuses for good
         """
-        try:
-            self._put("settings.json", content, IfNoneMatch="*")
-        except ClientError as error:
-            if error_code(error) not in {"PreconditionFailed", "ConditionalRequestConflict"}:
-                raise
+        self._put("settings.json", content, IfNoneMatch="*")
 
     def write_outcomes(
         self, manifest: Sequence[dict[str, Any]], successes: Sequence[dict[str, Any]]
@@ -74,6 +77,7 @@ class BatchFolder:
 
         :param manifest: an entry for each run
         :param successes: those that completed
+        :raises HealthOmicsApiError: if S3 refuses for good
         """
         self._put("manifest.json", _json(manifest))
         parts = []
@@ -85,13 +89,26 @@ class BatchFolder:
 
     def _put(self, name: str, content: bytes, **conditions: str) -> None:
         client: Any = self._hook.conn
-        client.put_object(
-            Bucket=self._bucket,
-            Key=f"{self._prefix}/{name}",
-            Body=content,
-            ContentType="application/json",
-            **conditions,
-        )
+        try:
+            client.put_object(
+                Bucket=self._bucket,
+                Key=f"{self._prefix}/{name}",
+                Body=content,
+                ContentType="application/json",
+                **conditions,
+            )
+        except ClientError as error:
+            code = error_code(error)
+            if conditions and code in {"PreconditionFailed", "ConditionalRequestConflict"}:
+                return
+            if is_transient(error):
+                raise
+            advice = " The IAM policy must allow s3:PutObject." if code.startswith("AccessDenied") else ""
+            raise HealthOmicsApiError(
+                f"{self.uri(name)} (settings_s3_uri) could not be written: PutObject was refused with {code}."
+                f"{advice}",
+                code,
+            ) from error
 
 
 def _json(value: Any) -> bytes:

@@ -258,6 +258,9 @@ class HealthOmicsStartRunBatchOperator(
         # The same by default, so that ListBatch can find the batch of a request.
         arguments["batch_name"] = request_id if self.batch_name is None else self.batch_name
         request, settings = self.hook.build_run_batch(self._read_settings(), **arguments)
+        if self.settings_s3_uri:
+            # The manifest will stand there, whatever becomes of the run settings.
+            self._folder(request_id)
         if (required := self._policy.required(len(settings))) > len(settings):
             raise HealthOmicsRequestError(
                 "StartRunBatch",
@@ -296,16 +299,20 @@ class HealthOmicsStartRunBatchOperator(
         earlier = record.earlier if record else ()
         client = patient_client(self.hook)
         batch_ids = [*earlier, summary["id"]]
-        outcomes = list(collect_outcomes(client, batch_ids).values())
-        counts = count_outcomes(outcomes)
+        repeated = collect_outcomes(client, earlier)
+        outcomes = list((repeated | collect_outcomes(client, [summary["id"]])).values())
+        # A batch after a failed one has exactly those runs that had not completed.
+        done = sum(each.is_success for each in repeated.values())
+        total = max(len(outcomes), done + summary.get("totalRuns", 0))
+        counts = count_outcomes(outcomes, total)
         self.log.info("Runs by status: %s", counts)
         if self.do_xcom_push:
             context["ti"].xcom_push(key="summary", value={**summary, "batchIds": batch_ids, "counts": counts})
             request_id = record.request_id if record else str(summary.get("name") or summary["id"])
-            manifest = list(manifest_entries(client, outcomes, with_outputs=self.output_uris))
+            manifest = list(manifest_entries(client, outcomes, self.log, with_outputs=self.output_uris))
             self._push_outcomes(context, request_id, manifest)
-        if not self._policy.is_met(counts.get("COMPLETED", 0), len(outcomes)):
-            text, _ = describe_shortfall(client, summary, outcomes, self._policy, self.log)
+        if not self._policy.is_met(counts.get("COMPLETED", 0), total):
+            text, _ = describe_shortfall(client, summary, outcomes, self._policy, self.log, total=total)
             raise HealthOmicsRunBatchFailedError(
                 summary["id"],
                 summary["status"],

@@ -92,5 +92,5 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
         client = patient_client(self.hook)
         is_gone = summary["status"] == "DELETED"
         outcomes = [] if is_gone else list(collect_outcomes(client, [summary["id"]]).values())
-        text, counts = describe_shortfall(client, summary, outcomes, policy, self.log)
+        text, counts = describe_shortfall(client, summary, outcomes, policy, self.log, total=total)
         raise HealthOmicsRunBatchFailedForGoodError(summary["id"], summary["status"], counts, text)

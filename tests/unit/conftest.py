@@ -227,6 +227,14 @@ def started(client: Any) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
+def bucket(omics: Control) -> Any:
+    """An empty bucket for run settings and manifests, and a client of the test's own."""
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="settings-bucket")
+    return s3
+
+
+@pytest.fixture
 def ti(clock: Clock) -> FakeTaskInstance:
     """The task instance of ``context``."""
     return FakeTaskInstance()
