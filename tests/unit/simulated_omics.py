@@ -336,5 +336,5 @@ async def assert_nothing_is_left(threads: set[threading.Thread]) -> None:
     await asyncio.sleep(1)
     assert asyncio.all_tasks() == {asyncio.current_task()}
     for thread in threads_of_others() - threads:
-        thread.join(5)
+        thread.join(30)
         assert not thread.is_alive(), f"{thread.name} is left"
