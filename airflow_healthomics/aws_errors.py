@@ -10,26 +10,34 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectionError,
+    CredentialRetrievalError,
     HTTPClientError,
+    MetadataRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSLError,
+    SSOError,
+    TokenRetrievalError,
 )
 
 from airflow_healthomics.exceptions import HealthOmicsApiError
 
-#: Errors that the same call may not meet again, by code. The first four are HealthOmics' own
+_THROTTLING_CODES: Final = frozenset(
+    {"ThrottlingException", "SlowDown", "Throttling", "TooManyRequestsException"}
+)
+
+#: Errors that the same call may not meet again, by code. Those in -Exception are HealthOmics' own
 #: (https://docs.aws.amazon.com/omics/latest/api/CommonErrors.html and the errors of each operation), the
 #: others those which AWS front ends answer with for any service.
-TRANSIENT_CODES: Final = frozenset(
+TRANSIENT_CODES: Final = _THROTTLING_CODES | frozenset(
     {
-        "ThrottlingException",
         "RequestTimeoutException",
         "InternalServerException",
         "ServiceUnavailableException",
         "InternalFailure",
         "RequestTimeout",
         "ServiceUnavailable",
-        "SlowDown",
-        "Throttling",
-        "TooManyRequestsException",
     }
 )
 
@@ -50,6 +58,17 @@ _CREDENTIALS_CODES: Final = frozenset(
         "SignatureDoesNotMatch",
         "UnrecognizedClientException",
     }
+)
+
+#: What botocore raises where there are no credentials, or none for now.
+_CREDENTIALS_ERRORS: Final = (
+    CredentialRetrievalError,
+    MetadataRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
 )
 
 #: What an IAM policy must allow, where the operation's own name is not the whole answer.
@@ -73,14 +92,25 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, ClientError):
         http_status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return error_code(error) in TRANSIENT_CODES or http_status in (408, 429) or http_status >= 500
-    return isinstance(error, (ConnectionError, HTTPClientError))
+    # A certificate that does not verify now will not verify later.
+    return isinstance(error, (ConnectionError, HTTPClientError)) and not isinstance(error, SSLError)
+
+
+def is_throttling(error: BaseException) -> bool:
+    """Whether the account has made too many calls, so that making others instead would be no better."""
+    return error_code(error) in _THROTTLING_CODES
+
+
+def is_access_denied(error: BaseException) -> bool:
+    """Whether the IAM policy does not allow the call."""
+    return error_code(error).startswith("AccessDenied")
 
 
 def is_credentials_error(error: BaseException) -> bool:
     """Whether AWS does not accept who calls, so that any other call would meet the same."""
     if isinstance(error, ClientError):
         return error_code(error) in _CREDENTIALS_CODES or bool(_sts_operation(error))
-    return isinstance(error, BotoCoreError) and not is_transient(error)
+    return isinstance(error, _CREDENTIALS_ERRORS)
 
 
 def _sts_operation(error: BaseException) -> str:
@@ -104,7 +134,7 @@ def api_error(operation: str, subject: str, error: ClientError | BotoCoreError) 
         else str(error)
     )
     advice = ""
-    if code.startswith("AccessDenied"):
+    if is_access_denied(error):
         sts_operation = _sts_operation(error)
         permission = f"sts:{sts_operation}" if sts_operation else f"omics:{operation}"
         advice = (

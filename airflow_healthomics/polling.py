@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 import random
 import sys
 from collections import Counter
@@ -22,7 +23,13 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics import run_states
-from airflow_healthomics.aws_errors import error_code, is_credentials_error, is_transient
+from airflow_healthomics.aws_errors import (
+    error_code,
+    is_access_denied,
+    is_credentials_error,
+    is_throttling,
+    is_transient,
+)
 from airflow_healthomics.exceptions import HealthOmicsRunReplacedError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.watch import Watch
@@ -56,6 +63,9 @@ _COST_MEMORY: Final = 600.0
 _REFUSAL_MEMORY: Final = 3600.0
 _FAILURE_MEMORY: Final = 60.0
 _LIST_TRIES: Final = 3
+
+#: As many runs are asked for one by one though calls are throttled, rather than wait for a list.
+_SOME: Final = 50
 
 #: Seconds between two looks at whether the connection has been changed.
 _CONNECTION_LIFE: Final = 300.0
@@ -172,7 +182,7 @@ class Poller:
         self._is_current = is_current
         self._client: Any = None
         self._client_expires = 0.0
-        self._is_proven = False
+        self._renewed_at = -math.inf
         self._subscriptions: dict[str, list[_Subscription]] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -181,6 +191,7 @@ class Poller:
         self._is_listing = False
         self._has_told_of_refusal = False
         self._list_failures = 0
+        self._lists_again = math.inf
         self._failures = 0
         self._paused_until = 0.0
 
@@ -255,6 +266,10 @@ class Poller:
             await self._list_runs(left)
         while left and self._client is not None and self._paused_until <= loop.time():
             await self._get_run(left)
+            if loop.time() >= self._lists_again:
+                # It may have taken long to ask one by one; now there is a better way again.
+                self._lists_again = math.inf
+                break
 
     async def _ensure_client(self, left: _Subscriptions) -> None:
         now = asyncio.get_running_loop().time()
@@ -262,12 +277,12 @@ class Poller:
             if self._is_current is None or now < self._client_expires:
                 return
             self._client_expires = now + _CONNECTION_LIFE
+            # A client that works is kept while there is no other.
             with suppress(*_CONNECTION_ERRORS):
                 if not await self._is_current():
-                    self._client = None
+                    self._client = await self._connect()
         if self._client is None:
             try:
-                self._is_proven = False
                 self._client = await self._connect()
             except _CONNECTION_ERRORS as error:
                 self._fail(getattr(error, "operation_name", "The connection"), error, list(left), left)
@@ -292,15 +307,15 @@ class Poller:
                     budget -= await self._list_status(status, left, budget)
                     listed.add(status)
         except (ClientError, BotoCoreError) as error:
-            if is_transient(error):
-                self._list_failures += 1
-                if self._list_failures >= _LIST_TRIES:
-                    self._forgo_lists(_FAILURE_MEMORY)
             if is_transient(error) or is_credentials_error(error):
+                self._list_failures += 1
+                # Where calls are throttled, one for each of many runs would be no better.
+                if self._list_failures >= _LIST_TRIES and not (is_throttling(error) and due.total() > _SOME):
+                    self._forgo_lists(_FAILURE_MEMORY)
                 self._fail("ListRuns", error, list(left), left)
                 return
-            self._forgo_lists(_REFUSAL_MEMORY)
-            if not self._has_told_of_refusal:
+            self._forgo_lists(_REFUSAL_MEMORY if is_access_denied(error) else _FAILURE_MEMORY)
+            if is_access_denied(error) and not self._has_told_of_refusal:
                 self._has_told_of_refusal = True
                 first = next(iter(left))
                 first.context.run(
@@ -336,8 +351,8 @@ class Poller:
 
     def _forgo_lists(self, seconds: float) -> None:
         self._list_failures = 0
-        until = asyncio.get_running_loop().time() + seconds
-        self._pages = dict.fromkeys(LIFE, (sys.maxsize, until))
+        self._lists_again = asyncio.get_running_loop().time() + seconds
+        self._pages = dict.fromkeys(LIFE, (sys.maxsize, self._lists_again))
 
     async def _get_run(self, left: _Subscriptions) -> None:
         """Ask for the first run in ``left``, and take it out."""
@@ -357,7 +372,8 @@ class Poller:
             left.pop(each, None)
             try:
                 summary = each.context.run(each.watch.answer, run)
-            except HealthOmicsRunReplacedError as error:
+            except (HealthOmicsRunReplacedError, LookupError, TypeError, ValueError) as error:
+                # An answer without what the API's model requires concerns its own run only.
                 _end(each, error)
                 continue
             if summary is None:
@@ -369,25 +385,26 @@ class Poller:
         loop = asyncio.get_running_loop()
         answer = await loop.run_in_executor(self._executor, partial(function, *args, **kwargs))
         self._failures = 0
-        self._is_proven = True
         return answer
 
     def _fail(
         self, operation: str, error: Exception, concerned: list[_Subscription], left: _Subscriptions
     ) -> None:
         """Tell those whom an error concerns when to look again, and take them out of ``left``."""
-        is_passing = is_transient(error) or isinstance(error, _AIRFLOWS_TROUBLE)
+        now = asyncio.get_running_loop().time()
+        is_passing = is_transient(error) or (
+            isinstance(error, _AIRFLOWS_TROUBLE) and not isinstance(error, PermissionError)
+        )
         if is_passing:
             self._pause()
-        elif not isinstance(error, ClientError) or is_credentials_error(error):
+        elif is_credentials_error(error) or not isinstance(error, (BotoCoreError, ClientError)):
             self._client = None
             concerned = list(left)
-            if self._is_proven:
+            if now >= self._renewed_at + _REFUSAL_PAUSE:
                 # Credentials have expired, perhaps: with a new client this look begins anew.
-                self._is_proven = False
+                self._renewed_at = now
                 left.clear()
                 return
-        now = asyncio.get_running_loop().time()
         for each in concerned:
             left.pop(each, None)
             try:

@@ -54,7 +54,7 @@ def time_left(task: Any, context: Context) -> timedelta | None:
     Return what is left of ``execution_timeout``, a second at least; None if there is none.
 
     Counts from the beginning of the try, whatever has been waited for meanwhile, as Airflow 2 does. Airflow 3
-    would count anew for each deferral.
+    by itself counts anew for each deferral, and 3.0 tells the time of the resumption as the beginning.
 
     :param task: operator
     :param context: the task's context

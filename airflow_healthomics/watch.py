@@ -4,16 +4,23 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Protocol
 
+from airflow.providers.common.compat.sdk import AirflowException
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_healthomics.aws_errors import api_error, error_code, is_transient
+from airflow_healthomics.aws_errors import api_error, error_code, is_credentials_error, is_transient
+from airflow_healthomics.exceptions import HealthOmicsApiError
 
 #: How often in a row a wait is refused, for want of a permission or of credentials, before that ends it.
 MAX_REFUSALS: Final = 3
+
+#: Seconds for which credentials are given time to come back, however often they are refused: a token may be
+#: rotated late, and the agent of a host restarts now and then.
+CREDENTIALS_PATIENCE: Final = 300
 
 
 class Log(Protocol):
@@ -41,7 +48,7 @@ class Watch(ABC):
     :ivar latest: what :meth:`poll` was answered last
     """
 
-    __slots__ = ("_is_failing", "_refusals", "latest", "log", "resource_id", "status", "uuid")
+    __slots__ = ("_is_failing", "_refusals", "_refused_since", "latest", "log", "resource_id", "status", "uuid")
 
     noun: ClassVar[str]
     operation: ClassVar[str]
@@ -54,6 +61,7 @@ class Watch(ABC):
         self.latest: Mapping[str, Any] | None = None
         self._is_failing = False
         self._refusals = 0
+        self._refused_since = 0.0
 
     def poll(self, client: Any) -> dict[str, Any] | None:
         """
@@ -122,15 +130,25 @@ class Watch(ABC):
         :param is_passing: whether the error may pass by itself, so that it is no refusal
         :raises AirflowException: if it is one refusal too many
         """
-        if not is_passing:
-            self._refusals += 1
-            if self._refusals >= MAX_REFUSALS:
-                if isinstance(error, (ClientError, BotoCoreError)):
-                    raise api_error(operation, str(self), error) from error
+        if not is_passing and self._is_refused(error):
+            if isinstance(error, (ClientError, BotoCoreError)):
+                raise api_error(operation, str(self), error) from error
+            if isinstance(error, AirflowException):
                 raise error
+            raise HealthOmicsApiError(
+                f"The Airflow connection cannot be looked up: {error}", error_code(error)
+            ) from error
         if not self._is_failing:
             self.log.warning("%s for %s failed with %s; asking again", operation, self, error_code(error))
         self._is_failing = True
+
+    def _is_refused(self, error: Exception) -> bool:
+        """Count a refusal, and say whether it is one too many."""
+        if not self._refusals:
+            self._refused_since = time.monotonic()
+        self._refusals += 1
+        patience = CREDENTIALS_PATIENCE if is_credentials_error(error) else 0
+        return self._refusals >= MAX_REFUSALS and time.monotonic() - self._refused_since >= patience
 
     def _succeed(self) -> None:
         self._is_failing = False

@@ -6,18 +6,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, Final
-from weakref import WeakKeyDictionary
+from typing import Any, Final, TypeAlias
 
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger
 from asgiref.sync import sync_to_async
 
+from airflow_healthomics.exceptions import HealthOmicsApiError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.polling import Poller, PollingHook
 
 #: Seconds between the start of a trigger and its event, at least. Airflow up to 3.3.2 fails a task whose
 #: trigger fires before the scheduler has seen the deferral (apache/airflow#67287, #71580).
 EARLIEST_EVENT: Final = 10.0
+
+
+_Settings: TypeAlias = tuple[Any, ...] | None
+
+#: What the amazon provider raises for a connection with mistakes, besides botocore's own errors.
+_MISTAKES: Final = (AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
 
 
 class SharedConnection:
@@ -34,35 +41,59 @@ class SharedConnection:
     def __init__(self, **arguments: Any) -> None:
         self._arguments = arguments
         self._hook: HealthOmicsHook | None = None
-        self._settings: tuple[Any, ...] = ()
+        self._settings: _Settings = None
 
     async def hook(self) -> HealthOmicsHook:
         """Return the hook, whose client is made."""
         return self._hook or await self.renew()
 
     async def renew(self) -> HealthOmicsHook:
-        """Make the hook and its client anew, with the connection as it is now."""
+        """
+        Make the hook and its client anew, with the connection as it is now.
+
+        :raises OSError: if Airflow does not find a connection that it has found before
+        :raises HealthOmicsApiError: if the connection cannot be used
+        """
         self._hook, self._settings = await sync_to_async(self._make)()
         return self._hook
 
     async def is_current(self) -> bool:
-        """Whether the connection is still what it was when the client was made."""
-        return self._settings == await sync_to_async(lambda: _settings(PollingHook(**self._arguments)))()
+        """Whether the connection is still what it was when the client was made, as far as Airflow can say."""
+        try:
+            settings = await sync_to_async(lambda: _settings(PollingHook(**self._arguments)))()
+        except _MISTAKES:
+            return True
+        return settings is None or settings == self._settings
 
-    def _make(self) -> tuple[HealthOmicsHook, tuple[Any, ...]]:
+    def _make(self) -> tuple[HealthOmicsHook, _Settings]:
         hook = PollingHook(**self._arguments)
         settings = _settings(hook)
-        _ = hook.conn
+        if settings is None and self._settings is not None:
+            # The hook would go on with boto3's own credentials, perhaps in another account. Airflow says so
+            # too while it is in trouble itself.
+            raise OSError(f"Airflow does not find the connection {hook.aws_conn_id} any more")
+        try:
+            _ = hook.conn
+        except _MISTAKES as error:
+            raise HealthOmicsApiError(
+                f"The Airflow connection {hook.aws_conn_id} cannot be used: {type(error).__name__}: {error}"
+            ) from error
         return hook, settings
 
 
-def _settings(hook: HealthOmicsHook) -> tuple[Any, ...]:
-    connection = hook.conn_config
-    return connection.login, connection.password, connection.extra_config
+def _settings(hook: HealthOmicsHook) -> _Settings:
+    """Return what a client depends on; None if Airflow does not find the connection."""
+    if not hook.aws_conn_id:
+        return ()
+    try:
+        connection = hook.get_connection(hook.aws_conn_id)
+    except AirflowNotFoundException:
+        return None
+    return connection.login, connection.password, connection.extra
 
 
 _connections: dict[str, SharedConnection] = {}
-_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Poller]] = WeakKeyDictionary()
+_pollers: dict[asyncio.AbstractEventLoop, dict[str, Poller]] = {}
 
 
 class HealthOmicsTrigger(BaseTrigger):
@@ -110,6 +141,8 @@ class HealthOmicsTrigger(BaseTrigger):
     @property
     def poller(self) -> Poller:
         """The poller of the running event loop and of this connection."""
+        for loop in [loop for loop in _pollers if loop.is_closed()]:
+            del _pollers[loop]
         of_loop = _pollers.setdefault(asyncio.get_running_loop(), {})
         if self.connection_key not in of_loop:
             shared = self._shared

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from botocore.exceptions import NoCredentialsError
+from botocore.exceptions import NoCredentialsError, ParamValidationError
 
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsRunReplacedError
 from airflow_healthomics.polling import Poller
@@ -21,6 +21,7 @@ from airflow_healthomics.run_watch import RunWatch
 from . import virtual_time
 from .conftest import Clock
 from .simulated_omics import (
+    BROKEN,
     DENIED,
     EXPIRED,
     THROTTLED,
@@ -29,6 +30,7 @@ from .simulated_omics import (
     Records,
     SimulatedOmics,
     assert_nothing_is_left,
+    refusal,
     threads_of_others,
     unreachable,
 )
@@ -280,6 +282,72 @@ def test_a_drowned_list_is_not_read(make: Make) -> None:
 
 
 # --- what it survives ---
+
+
+def test_throttled_lists_are_not_made_up_for_by_a_thousand_calls(make: Make) -> None:
+    """They would take the account's whole quota of GetRun, and longer than the throttling lasts."""
+    lives = [running(number) for number in range(600)]
+    scene = make(lives, faults=[Fault(1000, 1010, THROTTLED, ("ListRuns",))], latency=(0.09, 0.1))
+    scene.run(scene.wait_for_all())
+    assert scene.omics.count("GetRun", since=900, until=2000) <= 20
+
+
+def test_lists_that_fail_otherwise_are_made_up_for(make: Make) -> None:
+    """GetRun may work though ListRuns does not; and the lists come back soon."""
+    lives = [running(number) for number in range(60)]
+    scene = make(lives, faults=[Fault(1000, 1600, BROKEN, ("ListRuns",))])
+    scene.run(scene.wait_for_all())
+    assert scene.omics.count("GetRun", since=1000, until=1600) >= 60
+    assert scene.omics.count("GetRun", since=1700, until=HOUR - 100) <= 20
+
+
+def test_a_page_that_is_refused_once_costs_a_minute(make: Make) -> None:
+    """A token of a page may have expired: that is no lack of a permission."""
+    lives = [running(number) for number in range(60)]
+    scene = make(lives, faults=[Fault(1000, 1060, refusal("ValidationException", 400), ("ListRuns",))])
+    scene.run(scene.wait_for_all())
+    assert scene.omics.count("GetRun", since=1300, until=HOUR - 100) <= 20
+    assert not any(scene.warnings("omics:ListRuns"))
+
+
+def test_a_call_that_botocore_refuses_concerns_its_own_run(make: Make) -> None:
+    """It is no lack of credentials, and others go on."""
+    lives = [running(number, 600 + number) for number in range(30)]
+
+    def unsendable(operation: str) -> Exception:
+        return ParamValidationError(report=f"{operation} cannot be sent")
+
+    scene = make(lives, faults=[Fault(0, math.inf, unsendable, ("GetRun",), ids=frozenset({lives[0].id}))])
+    first, *others = scene.run(scene.wait_for_all())
+    assert isinstance(first, HealthOmicsApiError)
+    assert [each["status"] for each in others] == ["COMPLETED"] * 29
+    assert scene.connects == 1
+    assert scene.omics.count() <= 1000
+
+
+def test_an_answer_without_a_status_concerns_its_own_run(make: Make) -> None:
+    """The model requires none of its fields."""
+    lives = [running(number) for number in range(3)]
+    scene = make(lives)
+    get_run = scene.omics.get_run
+
+    def broken(**request: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = get_run(**request)
+        if request["id"] == lives[0].id:
+            del answer["status"]
+        return answer
+
+    scene.omics.get_run = broken  # type: ignore[method-assign]
+    first, *others = scene.run(scene.wait_for_all())
+    assert isinstance(first, KeyError)
+    assert [each["status"] for each in others] == ["COMPLETED"] * 2
+
+
+def test_credentials_that_come_back_within_minutes_end_no_wait(make: Make) -> None:
+    """However often they were asked for meanwhile."""
+    scene = make([running(number) for number in range(3)], faults=[Fault(1000, 1250, EXPIRED)])
+    summaries = scene.run(scene.wait_for_all(interval=10))
+    assert [each["status"] for each in summaries] == ["COMPLETED"] * 3
 
 
 def test_a_short_refusal_of_the_list_is_said_once(make: Make, caplog: pytest.LogCaptureFixture) -> None:
