@@ -308,7 +308,8 @@ class HealthOmicsStartRunBatchOperator(
         self.log.info("Runs by status: %s", counts)
         if self.do_xcom_push:
             context["ti"].xcom_push(key="summary", value={**summary, "batchIds": batch_ids, "counts": counts})
-            request_id = record.request_id if record else str(summary.get("name") or summary["id"])
+            # Not by its name: a name of the user's own may be that of other batches.
+            request_id = record.request_id if record else str(summary["id"])
             manifest = list(manifest_entries(client, outcomes, self.log, with_outputs=self.output_uris))
             self._push_outcomes(context, request_id, manifest)
         if not self._policy.is_met(counts.get("COMPLETED", 0), total):
