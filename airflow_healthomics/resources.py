@@ -84,7 +84,7 @@ class BatchResource(Resource):
 
     :param hook: hook of the task's connection
     :param log: the task's log
-    :param is_success: whether a PROCESSED batch, with the ids of those before it, is what the task wants
+    :param is_success: whether a batch that has ended, with the ids of those before it, is what the task wants
     """
 
     noun = "batch"
@@ -105,8 +105,10 @@ class BatchResource(Resource):
         """Call GetBatch."""
         batch = self.hook.get_batch(str(record.run_id))
         status = batch_states.AS_RUN_STATE.get(batch["status"], "RUNNING")
-        if batch["status"] == batch_states.PROCESSED:
-            status = "COMPLETED" if self._is_success(batch, record.earlier) else "FAILED"
+        if batch["status"] in batch_states.MEASURED:
+            # Somebody may have cancelled the last of its runs only.
+            is_success = self._is_success(batch, record.earlier)
+            status = "COMPLETED" if is_success else batch_states.AS_RUN_STATE[batch["status"]]
         return {**batch, "status": status}
 
     def find(self, name: str) -> dict[str, Any] | None:
@@ -125,7 +127,7 @@ class BatchResource(Resource):
         if not batches:
             return None
         latest = max(batches, key=lambda batch: str(batch["createdAt"]))
-        return {**latest, "status": batch_states.AS_RUN_STATE.get(latest["status"], "COMPLETED")}
+        return {**latest, "status": batch_states.AS_RUN_STATE.get(latest["status"], "RUNNING")}
 
     def cancel(self, resource_id: str, uuid: str | None) -> None:
         """Cancel the batch, if it has not ended."""

@@ -11,6 +11,7 @@ from typing import Any
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import conf
 
+from airflow_healthomics import batch_states
 from airflow_healthomics.batch_outcome import collect_outcomes, describe_shortfall, patient_client
 from airflow_healthomics.batch_request import checked_batch_id
 from airflow_healthomics.batch_watch import BatchWatch
@@ -87,7 +88,7 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
         policy = parse_success_policy(self.success_policy, operation="GetBatch")
         total = summary.get("totalRuns", 0)
         completed = summary.get("runSummary", {}).get("completedRunCount", 0)
-        if policy.is_met(completed, total):
+        if summary["status"] in batch_states.MEASURED and policy.is_met(completed, total):
             return summary
         client = patient_client(self.hook)
         is_gone = summary["status"] == "DELETED"
