@@ -330,13 +330,16 @@ class HealthOmicsStartRunBatchOperator(
     def _is_success(self, batch: Mapping[str, Any], earlier: Sequence[str]) -> bool:
         """Whether the runs of a batch, and those that needed no repetition, are enough."""
         own = total = batch.get("totalRuns", 0)
-        if earlier:
-            # A batch after a failed one has exactly those runs that had not completed.
+        # A batch after a failed one has exactly those runs that had not completed. One that failed early or
+        # was deleted tells no number.
+        for batch_id in earlier:
             try:
-                total = self.hook.get_batch(earlier[0]).get("totalRuns", own)
+                total = max(total, self.hook.get_batch(batch_id).get("totalRuns", 0))
             except ClientError as error:
                 if not is_not_found(error):
                     raise
+            if total > own:
+                break
         completed = batch.get("runSummary", {}).get("completedRunCount", 0)
         return self._policy.is_met(total - own + completed, total)
 
