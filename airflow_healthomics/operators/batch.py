@@ -340,7 +340,12 @@ class HealthOmicsStartRunBatchOperator(
                     raise
             if total > own:
                 break
-        completed = batch.get("runSummary", {}).get("completedRunCount", 0)
+        if batch["status"] == "PROCESSED":
+            completed = batch.get("runSummary", {}).get("completedRunCount", 0)
+        else:
+            # Only then are the counts of GetBatch final.
+            outcomes = collect_outcomes(patient_client(self.hook), [batch["id"]])
+            completed = sum(each.is_success for each in outcomes.values())
         return self._policy.is_met(total - own + completed, total)
 
     def _read_settings(self) -> Any:
