@@ -16,6 +16,7 @@ from airflow_healthomics.batch_outcome import collect_outcomes, describe_shortfa
 from airflow_healthomics.batch_request import checked_batch_id
 from airflow_healthomics.batch_watch import BatchWatch
 from airflow_healthomics.exceptions import HealthOmicsRunBatchFailedForGoodError
+from airflow_healthomics.kill import BATCH_PATIENCE
 from airflow_healthomics.sensors.base import HealthOmicsSensor
 from airflow_healthomics.success_policy import parse_success_policy
 from airflow_healthomics.triggers.batch import HealthOmicsRunBatchTrigger
@@ -57,6 +58,7 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
 
     template_fields: Sequence[str] = aws_template_fields("batch_id", "success_policy")
     cancel_call = "cancel_run_batch", "batchId"
+    cancel_patience = BATCH_PATIENCE
 
     def __init__(
         self,
