@@ -131,7 +131,7 @@ class BatchResource(Resource):
 
     def cancel(self, resource_id: str, uuid: str | None) -> None:
         """Cancel the batch, if it has not ended."""
-        cancel_batch(self.hook, resource_id, self.log)
+        cancel_batch(self.hook, resource_id, uuid, self.log)
 
 
 #: By noun.
@@ -191,14 +191,15 @@ def cancel_run(hook: HealthOmicsHook, run_id: str, uuid: str | None, log: Any) -
         log.info("Run %s is being cancelled", run_id)
 
 
-def cancel_batch(hook: HealthOmicsHook, batch_id: str, log: Log) -> None:
+def cancel_batch(hook: HealthOmicsHook, batch_id: str, uuid: str | None, log: Log) -> None:
     """
-    Cancel a batch that may have ended; one that is being created, as soon as HealthOmics lets it be.
+    Cancel a batch that may have ended, or whose id may be another batch's by now; one that is being created, as soon as HealthOmics lets it be.
 
     A refused cancellation costs a line in the log.
 
     :param hook: hook of the batch's connection
     :param batch_id: HealthOmics batch id
+    :param uuid: uuid of the batch, if known
     :param log: the task's log
     """
 
@@ -213,7 +214,8 @@ def cancel_batch(hook: HealthOmicsHook, batch_id: str, log: Log) -> None:
         reraise=True,
     )
     try:
-        if hook.get_batch(batch_id)["status"] in batch_states.TERMINAL:
+        batch = hook.get_batch(batch_id)
+        if batch["status"] in batch_states.TERMINAL or (uuid and batch.get("uuid") != uuid):
             return
         retrying(hook.cancel_run_batch, batch_id)
     except (ClientError, BotoCoreError) as error:
