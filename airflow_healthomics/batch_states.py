@@ -17,25 +17,21 @@ CANCELLABLE: Final = frozenset({"PENDING", "SUBMITTING", "INPROGRESS"})
 #: On its way.
 ACTIVE: Final = CANCELLABLE | {"CREATING", "STOPPING", "RUNS_DELETING"}
 
-#: All runs have ended, in whichever way.
-PROCESSED: Final = "PROCESSED"
+#: All runs have ended, in whichever way, so how many have completed says whether that is a success.
+MEASURED: Final = frozenset({"PROCESSED", "CANCELLED"})
 
 #: DELETED stands for a batch that GetBatch no longer finds.
-TERMINAL: Final = frozenset(
-    {PROCESSED, "FAILED", "CANCELLED", "RUNS_DELETED", "RUNS_DELETE_FAILED", "DELETED"}
-)
-
-#: Runs may have completed, perhaps as many as are wanted.
-WITH_OUTCOME: Final = frozenset({PROCESSED, "CANCELLED"})
+TERMINAL: Final = MEASURED | {"FAILED", "RUNS_DELETED", "RUNS_DELETE_FAILED", "DELETED"}
 
 #: DeleteRunBatch takes a batch that is PROCESSED or CANCELLED, which may last for a moment.
-DELETION_ENDS: Final = TERMINAL - WITH_OUTCOME
+DELETION_ENDS: Final = TERMINAL - MEASURED
 
-#: What a state means to a task that has started the batch, as the state of a run, unless its runs are enough.
+#: What a state means to a task that has started the batch, as the state of a run; those that are MEASURED only
+#: unless enough runs have completed.
 AS_RUN_STATE: Final[Mapping[str, str]] = {
     **dict.fromkeys(CANCELLABLE | {"CREATING"}, "RUNNING"),
     **dict.fromkeys(("STOPPING", "RUNS_DELETING"), "STOPPING"),
     **dict.fromkeys(("RUNS_DELETED", "RUNS_DELETE_FAILED", "DELETED"), "DELETED"),
-    **dict.fromkeys((PROCESSED, "FAILED"), "FAILED"),
+    **dict.fromkeys(("PROCESSED", "FAILED"), "FAILED"),
     "CANCELLED": "CANCELLED",
 }

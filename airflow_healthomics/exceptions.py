@@ -93,26 +93,32 @@ class HealthOmicsApiError(HealthOmicsError, AirflowFailException):
 
 class HealthOmicsRequestChangedError(HealthOmicsApiError):
     """
-    A crashed try has used the request ID for another request, and no run of its name exists.
+    A crashed try has used the request ID for another request, and nothing of its name exists.
 
     :param request_id: the request ID in question
     :param has_changed: whether the request is known to differ from that of the crashed try
+    :param operation: the call that starts it
+    :param noun: what it starts
     """
 
-    def __init__(self, request_id: str, has_changed: bool) -> None:
+    def __init__(
+        self, request_id: str, has_changed: bool, operation: str = "StartRun", noun: str = "run"
+    ) -> None:
         self.request_id = request_id
         self.has_changed = has_changed
+        self.operation = operation
+        self.noun = noun
         super().__init__(
-            f"StartRun always answers ConflictException for request ID {request_id}, and no run bears it. "
+            f"{operation} always answers ConflictException for request ID {request_id}, and no {noun} bears it. "
             + ("The request has changed" if has_changed else "Perhaps the request has changed")
             + " since a try that crashed: an edited DAG, or {{ ti.try_number }} or the like in a parameter. "
-            "Clear the task to start a run with a request ID of its own.",
+            f"Clear the task to start a {noun} with a request ID of its own.",
             "ConflictException",
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the arguments, since the message is derived from them."""
-        return type(self), (self.request_id, self.has_changed)
+        return type(self), (self.request_id, self.has_changed, self.operation, self.noun)
 
 
 class HealthOmicsRunReplacedError(HealthOmicsApiError):

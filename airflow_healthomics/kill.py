@@ -9,7 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from botocore.config import Config
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
+from airflow_healthomics.aws_errors import error_code
 from airflow_healthomics.hooks import HealthOmicsHook
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ else:
 #: Airflow sends SIGKILL 5 seconds after on_kill was called.
 _CLIENT_CONFIG: Final = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
 
+#: Seconds that a batch is given of these, to leave the state CREATING, in which it cannot be cancelled.
+BATCH_PATIENCE: Final = 3.0
+
 
 class CancelOnKillMixin(_Base):
     """
@@ -34,10 +39,13 @@ class CancelOnKillMixin(_Base):
     :meth:`on_kill` needs nothing else.
 
     :cvar cancel_call: the client's method that cancels, and the argument that takes the id
+    :cvar cancel_patience: seconds for which a refusal is met with another call, for what cannot be cancelled
+        while it is being created
     """
 
     cancel_on_kill: bool
     cancel_call: ClassVar[tuple[str, str]] = ("cancel_run", "id")
+    cancel_patience: ClassVar[float] = 0
 
     _is_killed = False
     _guarded: str | None = None
@@ -69,9 +77,20 @@ class CancelOnKillMixin(_Base):
         self._is_killed = True
         if self._cancel is None:
             return
+        retrying = Retrying(
+            stop=stop_after_delay(self.cancel_patience),
+            wait=wait_fixed(0.5),
+            retry=retry_if_exception(_is_too_early),
+            reraise=True,
+        )
         try:
-            self._cancel()
+            retrying(self._cancel)
         except Exception as error:  # noqa: BLE001 - nothing more can be done, and a kill goes on anyway
             self.log.warning("It could not be cancelled: %s", type(error).__name__)
         else:
             self.log.info("The task was killed, so what it has started is cancelled")
+
+
+def _is_too_early(error: BaseException) -> bool:
+    # Nobody documents which of them it is.
+    return error_code(error) in {"ConflictException", "ValidationException"}

@@ -84,7 +84,7 @@ class BatchResource(Resource):
 
     :param hook: hook of the task's connection
     :param log: the task's log
-    :param is_success: whether a PROCESSED batch, with the ids of those before it, is what the task wants
+    :param is_success: whether a batch that has ended, with the ids of those before it, is what the task wants
     """
 
     noun = "batch"
@@ -105,8 +105,10 @@ class BatchResource(Resource):
         """Call GetBatch."""
         batch = self.hook.get_batch(str(record.run_id))
         status = batch_states.AS_RUN_STATE.get(batch["status"], "RUNNING")
-        if batch["status"] in batch_states.WITH_OUTCOME and self._is_success(batch, record.earlier):
-            status = "COMPLETED"
+        if batch["status"] in batch_states.MEASURED:
+            # Somebody may have cancelled the last of its runs only.
+            is_success = self._is_success(batch, record.earlier)
+            status = "COMPLETED" if is_success else batch_states.AS_RUN_STATE[batch["status"]]
         return {**batch, "status": status}
 
     def find(self, name: str) -> dict[str, Any] | None:
@@ -125,11 +127,11 @@ class BatchResource(Resource):
         if not batches:
             return None
         latest = max(batches, key=lambda batch: str(batch["createdAt"]))
-        return {**latest, "status": batch_states.AS_RUN_STATE.get(latest["status"], "COMPLETED")}
+        return {**latest, "status": batch_states.AS_RUN_STATE.get(latest["status"], "RUNNING")}
 
     def cancel(self, resource_id: str, uuid: str | None) -> None:
         """Cancel the batch, if it has not ended."""
-        cancel_batch(self.hook, resource_id, self.log)
+        cancel_batch(self.hook, resource_id, uuid, self.log)
 
 
 #: By noun.
@@ -189,14 +191,15 @@ def cancel_run(hook: HealthOmicsHook, run_id: str, uuid: str | None, log: Any) -
         log.info("Run %s is being cancelled", run_id)
 
 
-def cancel_batch(hook: HealthOmicsHook, batch_id: str, log: Log) -> None:
+def cancel_batch(hook: HealthOmicsHook, batch_id: str, uuid: str | None, log: Log) -> None:
     """
-    Cancel a batch that may have ended; one that is being created, as soon as HealthOmics lets it be.
+    Cancel a batch that may have ended, or whose id may be another batch's by now.
 
-    A refused cancellation costs a line in the log.
+    One that is being created is cancelled as soon as HealthOmics lets it be. A refused cancellation costs a line in the log.
 
     :param hook: hook of the batch's connection
     :param batch_id: HealthOmics batch id
+    :param uuid: uuid of the batch, if known
     :param log: the task's log
     """
 
@@ -211,7 +214,8 @@ def cancel_batch(hook: HealthOmicsHook, batch_id: str, log: Log) -> None:
         reraise=True,
     )
     try:
-        if hook.get_batch(batch_id)["status"] in batch_states.TERMINAL:
+        batch = hook.get_batch(batch_id)
+        if batch["status"] in batch_states.TERMINAL or (uuid and batch.get("uuid") != uuid):
             return
         retrying(hook.cancel_run_batch, batch_id)
     except (ClientError, BotoCoreError) as error:

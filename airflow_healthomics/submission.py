@@ -271,7 +271,12 @@ class Submission:
         """Take the run that the request ID has started, since repeating the request conflicts for ever."""
         run = self._find(record, request)
         if run is None:
-            raise HealthOmicsRequestChangedError(record.request_id, has_changed(record, request)) from error
+            raise HealthOmicsRequestChangedError(
+                record.request_id,
+                has_changed(record, request),
+                self.resource.start_operation,
+                self.resource.noun,
+            ) from error
         self.log.warning(
             "%s conflicts; %s is what an earlier try has started", self.resource.start_operation, run["id"]
         )

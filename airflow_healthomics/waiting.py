@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from airflow_healthomics.aws_errors import error_code
 from airflow_healthomics.batch_watch import BatchWatch
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.kill import CancelOnKillMixin
+from airflow_healthomics.kill import BATCH_PATIENCE, CancelOnKillMixin
 from airflow_healthomics.resources import BatchResource, Resource, RunResource
 from airflow_healthomics.run_watch import NEW_RUN_GRACE, RunWatch
 from airflow_healthomics.triggers.batch import HealthOmicsRunBatchTrigger
@@ -198,6 +198,7 @@ class RunBatchWaiterMixin(WaiterMixin):
     """Wait for a run batch."""
 
     cancel_call = "cancel_run_batch", "batchId"
+    cancel_patience = BATCH_PATIENCE
 
     @property
     def resource(self) -> Resource:

@@ -308,10 +308,12 @@ class HealthOmicsStartRunBatchOperator(
         self.log.info("Runs by status: %s", counts)
         if self.do_xcom_push:
             context["ti"].xcom_push(key="summary", value={**summary, "batchIds": batch_ids, "counts": counts})
-            request_id = record.request_id if record else str(summary.get("name") or summary["id"])
+            # Not by its name: a name of the user's own may be that of other batches.
+            request_id = record.request_id if record else str(summary["id"])
             manifest = list(manifest_entries(client, outcomes, self.log, with_outputs=self.output_uris))
             self._push_outcomes(context, request_id, manifest)
-        if not self._policy.is_met(counts.get("COMPLETED", 0), total):
+        is_over = summary["status"] in batch_states.MEASURED
+        if not (is_over and self._policy.is_met(counts.get("COMPLETED", 0), total)):
             text, _ = describe_shortfall(client, summary, outcomes, self._policy, self.log, total=total)
             raise HealthOmicsRunBatchFailedError(
                 summary["id"],
@@ -328,14 +330,22 @@ class HealthOmicsStartRunBatchOperator(
     def _is_success(self, batch: Mapping[str, Any], earlier: Sequence[str]) -> bool:
         """Whether the runs of a batch, and those that needed no repetition, are enough."""
         own = total = batch.get("totalRuns", 0)
-        if earlier:
-            # A batch after a failed one has exactly those runs that had not completed.
+        # A batch after a failed one has exactly those runs that had not completed. One that failed early or
+        # was deleted tells no number.
+        for batch_id in earlier:
             try:
-                total = self.hook.get_batch(earlier[0]).get("totalRuns", own)
+                total = max(total, self.hook.get_batch(batch_id).get("totalRuns", 0))
             except ClientError as error:
                 if not is_not_found(error):
                     raise
-        completed = batch.get("runSummary", {}).get("completedRunCount", 0)
+            if total > own:
+                break
+        if batch["status"] == "PROCESSED":
+            completed = batch.get("runSummary", {}).get("completedRunCount", 0)
+        else:
+            # Only then are the counts of GetBatch final.
+            outcomes = collect_outcomes(patient_client(self.hook), [batch["id"]])
+            completed = sum(each.is_success for each in outcomes.values())
         return self._policy.is_met(total - own + completed, total)
 
     def _read_settings(self) -> Any:

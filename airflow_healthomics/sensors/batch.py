@@ -11,10 +11,12 @@ from typing import Any
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import conf
 
+from airflow_healthomics import batch_states
 from airflow_healthomics.batch_outcome import collect_outcomes, describe_shortfall, patient_client
 from airflow_healthomics.batch_request import checked_batch_id
 from airflow_healthomics.batch_watch import BatchWatch
 from airflow_healthomics.exceptions import HealthOmicsRunBatchFailedForGoodError
+from airflow_healthomics.kill import BATCH_PATIENCE
 from airflow_healthomics.sensors.base import HealthOmicsSensor
 from airflow_healthomics.success_policy import parse_success_policy
 from airflow_healthomics.triggers.batch import HealthOmicsRunBatchTrigger
@@ -56,6 +58,7 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
 
     template_fields: Sequence[str] = aws_template_fields("batch_id", "success_policy")
     cancel_call = "cancel_run_batch", "batchId"
+    cancel_patience = BATCH_PATIENCE
 
     def __init__(
         self,
@@ -87,7 +90,7 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
         policy = parse_success_policy(self.success_policy, operation="GetBatch")
         total = summary.get("totalRuns", 0)
         completed = summary.get("runSummary", {}).get("completedRunCount", 0)
-        if policy.is_met(completed, total):
+        if summary["status"] in batch_states.MEASURED and policy.is_met(completed, total):
             return summary
         client = patient_client(self.hook)
         is_gone = summary["status"] == "DELETED"

@@ -60,4 +60,4 @@ class HealthOmicsRunBatchTrigger(HealthOmicsWaitTrigger):
 
     def cancel(self, hook: HealthOmicsHook) -> None:
         """Cancel the batch, if it has not ended."""
-        cancel_batch(hook, self.batch_id, self.log)
+        cancel_batch(hook, self.batch_id, self.uuid, self.log)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -83,19 +84,23 @@ def run_to_the_end(tasks: Tasks, make: Callable[[], Any], context: dict[str, Any
 
 
 @contextmanager
-def crashing(operation: str | None, when: str = "before") -> Iterator[None]:
+def crashing(operation: str, when: str = "before", *, survives: int = 0) -> Iterator[None]:
     """
-    Let the process die before or after the first call of an operation of AWS, whichever the client.
+    Let the process die before or after a call of an operation of AWS, whichever the client.
 
-    :param operation: by the API's name; None lets it live
+    :param operation: by the API's name
+    :param when: ``before`` or ``after``
+    :param survives: how many calls it makes before that
     """
     call = BaseClient._make_api_call  # type: ignore[attr-defined]
+    number = itertools.count(1)
 
     def dying_call(self: Any, operation_name: str, request: Any) -> Any:
-        if operation_name == operation and when == "before":
+        dies = operation_name == operation and next(number) > survives
+        if dies and when == "before":
             raise Crash
         answer = call(self, operation_name, request)
-        if operation_name == operation:
+        if dies:
             raise Crash
         return answer
 
@@ -128,9 +133,9 @@ class Attempts:
         self.fields.update(fields)
         return run_to_the_end(self.tasks, lambda: batch_of(**self.fields), self.context)
 
-    def crash(self, operation: str, when: str = "before") -> None:
+    def crash(self, operation: str, when: str = "before", *, survives: int = 0) -> None:
         """Make the next try, which does not survive a call."""
-        with crashing(operation, when), pytest.raises(Crash):
+        with crashing(operation, when, survives=survives), pytest.raises(Crash):
             self.again()
 
     def clear(self) -> None:
