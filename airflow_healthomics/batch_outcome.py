@@ -59,6 +59,11 @@ class RunOutcome:
         """Whether the run completed."""
         return self.status in run_states.SUCCEEDED
 
+    @property
+    def is_active(self) -> bool:
+        """Whether the run has not ended."""
+        return self.status in run_states.ACTIVE
+
 
 def patient_client(hook: HealthOmicsHook) -> Any:
     """Return a client that waits out throttling."""

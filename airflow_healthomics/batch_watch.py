@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -83,19 +84,27 @@ class BatchWatch(Watch):
 
     :param resource_id: HealthOmics batch id
     :param uuid: uuid of the batch, if known; else the first answer's
+    :param new_until: wall time in seconds until which GetBatch may not find a batch that was started just now
     :param is_deletion: whether it is the deletion of its runs that is waited for
     :param log: the task's log
     """
 
-    __slots__ = ("_told", "is_deletion")
+    __slots__ = ("_told", "is_deletion", "new_until")
 
     noun = "batch"
     operation = "GetBatch"
 
     def __init__(
-        self, resource_id: str, *, uuid: str | None = None, is_deletion: bool = False, log: Log
+        self,
+        resource_id: str,
+        *,
+        uuid: str | None = None,
+        new_until: float = 0.0,
+        is_deletion: bool = False,
+        log: Log,
     ) -> None:
         super().__init__(resource_id, uuid=uuid, log=log)
+        self.new_until = new_until
         self.is_deletion = is_deletion
         self._told = ""
 
@@ -115,6 +124,8 @@ class BatchWatch(Watch):
     def answer(self, answer: Mapping[str, Any] | None) -> dict[str, Any] | None:
         """Take an answer of GetBatch; a status that this version does not know is waited on."""
         self._succeed()
+        if answer is None and time.time() < self.new_until:
+            return None
         batch = answer or {
             "id": self.resource_id,
             "status": "DELETED",
@@ -127,6 +138,8 @@ class BatchWatch(Watch):
                 f"Batch {self.resource_id} is another batch now: its uuid is {uuid}, not {self.uuid}"
             )
         self.uuid = uuid or self.uuid
+        if answer is not None:
+            self.new_until = 0.0
         self.status = batch["status"]
         self._tell(batch)
         ends = batch_states.DELETION_ENDS if self.is_deletion else batch_states.TERMINAL

@@ -18,10 +18,6 @@ from airflow_healthomics.exceptions import HealthOmicsRunReplacedError
 from airflow_healthomics.run_summary import summarize_run
 from airflow_healthomics.watch import Log, Watch
 
-#: Seconds in which GetRun may not find a run that StartRun has just answered with. AWS documents no such
-#: delay, so this is caution: a run is money, and "not found" would end the wait for it.
-NEW_RUN_GRACE: Final = 60
-
 _TIMES: Final = ("creationTime", "startTime", "stopTime")
 
 

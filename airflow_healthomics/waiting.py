@@ -19,11 +19,11 @@ from airflow_healthomics.batch_watch import BatchWatch
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.kill import BATCH_PATIENCE, CancelOnKillMixin
 from airflow_healthomics.resources import BatchResource, Resource, RunResource
-from airflow_healthomics.run_watch import NEW_RUN_GRACE, RunWatch
+from airflow_healthomics.run_watch import RunWatch
 from airflow_healthomics.triggers.batch import HealthOmicsRunBatchTrigger
 from airflow_healthomics.triggers.run import HealthOmicsRunTrigger
 from airflow_healthomics.triggers.wait import HealthOmicsWaitTrigger, ended_event, ended_summary
-from airflow_healthomics.watch import Watch
+from airflow_healthomics.watch import NEW_GRACE, Watch
 
 if TYPE_CHECKING:
     from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
@@ -155,6 +155,11 @@ class WaiterMixin(_Base):
             self.log.warning("The %s could not be cancelled: %s", noun, error_code(error))
 
 
+def new_until(is_new: bool) -> float:
+    """Return until when, in wall time, something may not be found that was started just now, if it was."""
+    return time.time() + NEW_GRACE if is_new else 0.0
+
+
 class RunWaiterMixin(WaiterMixin):
     """Wait for a run."""
 
@@ -167,8 +172,7 @@ class RunWaiterMixin(WaiterMixin):
 
     def watch(self, started: Mapping[str, Any], *, is_new: bool = False) -> RunWatch:
         """Return the run to wait for."""
-        new_until = time.time() + NEW_RUN_GRACE if is_new else 0.0
-        return RunWatch(started["id"], uuid=started.get("uuid"), new_until=new_until, log=self.log)
+        return RunWatch(started["id"], uuid=started.get("uuid"), new_until=new_until(is_new), log=self.log)
 
     def trigger(self, watch: RunWatch) -> HealthOmicsRunTrigger:
         """Return the trigger that goes on watching the run."""
@@ -207,7 +211,7 @@ class RunBatchWaiterMixin(WaiterMixin):
 
     def watch(self, started: Mapping[str, Any], *, is_new: bool = False) -> BatchWatch:
         """Return the batch to wait for."""
-        return BatchWatch(started["id"], uuid=started.get("uuid"), log=self.log)
+        return BatchWatch(started["id"], uuid=started.get("uuid"), new_until=new_until(is_new), log=self.log)
 
     def trigger(self, watch: BatchWatch) -> HealthOmicsRunBatchTrigger:
         """Return the trigger that goes on watching the batch."""
@@ -225,6 +229,7 @@ def batch_trigger(task: Any, watch: BatchWatch, delay: float) -> HealthOmicsRunB
     return HealthOmicsRunBatchTrigger(
         batch_id=watch.resource_id,
         uuid=watch.uuid,
+        new_until=watch.new_until,
         is_deletion=watch.is_deletion,
         waiter_delay=delay,
         cancel_on_kill=task.cancel_on_kill,

@@ -15,6 +15,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from airflow_healthomics.aws_errors import api_error, error_code, is_credentials_error, is_transient
 from airflow_healthomics.exceptions import HealthOmicsApiError
 
+#: Seconds in which GetRun may not find a run that StartRun has just answered with, nor GetBatch a batch. AWS
+#: documents no such delay, so this is caution: a run is money, and "not found" would end the wait for it.
+NEW_GRACE: Final = 60
+
 #: How often in a row a wait is refused, for want of a permission or of credentials, before that ends it.
 MAX_REFUSALS: Final = 3
 
@@ -48,7 +52,16 @@ class Watch(ABC):
     :ivar latest: what :meth:`poll` was answered last
     """
 
-    __slots__ = ("_is_failing", "_refusals", "_refused_since", "latest", "log", "resource_id", "status", "uuid")
+    __slots__ = (
+        "_is_failing",
+        "_refusals",
+        "_refused_since",
+        "latest",
+        "log",
+        "resource_id",
+        "status",
+        "uuid",
+    )
 
     noun: ClassVar[str]
     operation: ClassVar[str]

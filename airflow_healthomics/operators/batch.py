@@ -32,7 +32,11 @@ from airflow_healthomics.batch_request import (
     settings_json,
 )
 from airflow_healthomics.batch_watch import BatchWatch
-from airflow_healthomics.exceptions import HealthOmicsRequestError, HealthOmicsRunBatchFailedError
+from airflow_healthomics.exceptions import (
+    HealthOmicsError,
+    HealthOmicsRequestError,
+    HealthOmicsRunBatchFailedError,
+)
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.resources import BatchResource
 from airflow_healthomics.sample_sheet import read_sample_sheet
@@ -269,8 +273,16 @@ class HealthOmicsStartRunBatchOperator(
         if earlier:
             outcomes = collect_outcomes(patient_client(self.hook), earlier)
             done = {each.run_setting_id for each in outcomes.values() if each.is_success}
-            settings = [setting for setting in settings if setting["runSettingId"] not in done]
-            self.log.info("%s of the runs have completed; repeating %s", len(done), len(settings))
+            # A batch may fail while runs of it go on.
+            active = {each.run_setting_id for each in outcomes.values() if each.is_active}
+            settings = [setting for setting in settings if setting["runSettingId"] not in done | active]
+            self.log.info(
+                "%s of the runs have completed, %s go on; repeating %s", len(done), len(active), len(settings)
+            )
+            if not settings and active:
+                raise HealthOmicsError(
+                    f"{len(active)} runs of the batch before go on; there is none to repeat"
+                )
             if not settings:
                 raise HealthOmicsRequestError("StartRunBatch", ["every run of run_settings has completed"])
         self._settings = settings
@@ -400,7 +412,17 @@ class HealthOmicsStartRunBatchOperator(
             push(key="success_parts", value=parts)
 
 
-class HealthOmicsCancelRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[HealthOmicsHook]):
+class _RefusableMixin(RunBatchWaiterMixin):
+    """Find out what a refusal means, for operators whose call HealthOmics takes in some states only."""
+
+    def _status_after(self, batch_id: str, refusal: Exception) -> str | None:
+        # Nobody documents what is answered in the other states, so GetBatch has the word.
+        if error_code(refusal) not in {"ConflictException", "ValidationException"}:
+            return None
+        return str(self.hook.get_batch(batch_id)["status"])
+
+
+class HealthOmicsCancelRunBatchOperator(_RefusableMixin, AwsBaseOperator[HealthOmicsHook]):
     """
     Cancel a HealthOmics run batch. A batch that has already ended is no error. Returns the batch id.
 
@@ -449,9 +471,13 @@ class HealthOmicsCancelRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[Hea
         except (ClientError, BotoCoreError) as error:
             if is_transient(error):
                 raise
-            if not self._has_ended(batch_id, error):
+            status = self._status_after(batch_id, error)
+            if status in batch_states.TERMINAL:
+                return batch_id
+            if status == "CREATING":
+                self.resource.cancel(batch_id, None)
+            elif status != "STOPPING":
                 raise api_error("CancelRunBatch", f"batch {batch_id}", error) from error
-            return batch_id
         self.log.info("HealthOmics batch %s is being cancelled", batch_id)
         if self.wait_for_completion:
             self.wait_for(context, self.watch({"id": batch_id}))
@@ -461,14 +487,8 @@ class HealthOmicsCancelRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[Hea
         """Return the batch id, whichever way the batch ended."""
         return str(summary["id"])
 
-    def _has_ended(self, batch_id: str, refusal: Exception) -> bool:
-        # Nobody documents what CancelRunBatch answers for a batch that has ended, so GetBatch has the word.
-        if error_code(refusal) not in {"ConflictException", "ValidationException"}:
-            return False
-        return bool(self.hook.get_batch(batch_id)["status"] in batch_states.TERMINAL)
 
-
-class HealthOmicsDeleteRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[HealthOmicsHook]):
+class HealthOmicsDeleteRunBatchOperator(_RefusableMixin, AwsBaseOperator[HealthOmicsHook]):
     """
     Delete the records of a batch's runs, and that of the batch if asked to. Outputs and logs stay.
 
@@ -522,10 +542,12 @@ class HealthOmicsDeleteRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[Hea
         except (ClientError, BotoCoreError) as error:
             if is_transient(error):
                 raise
-            if not is_not_found(error):
+            if is_not_found(error):
+                self.log.info("HealthOmics batch %s does not exist (any more)", batch_id)
+                return batch_id
+            # A try before may have made the call.
+            if self._status_after(batch_id, error) not in batch_states.DELETION:
                 raise api_error("DeleteRunBatch", f"batch {batch_id}", error) from error
-            self.log.info("HealthOmics batch %s does not exist (any more)", batch_id)
-            return batch_id
         if self.wait_for_completion or self.delete_batch:
             self.wait_for(context, BatchWatch(batch_id, is_deletion=True, log=self.log))
         return batch_id

@@ -291,9 +291,7 @@ def test_a_large_sheet_goes_to_s3(
     """A cohort is one argument."""
     (tmp_path / "sheet.csv").write_text("sample\n" + "".join(f"S{n}\n" for n in range(1500)))
     columns = {"run_setting_id": "sample"}
-    operator = batch_of(
-        sample_sheet=str(tmp_path / "sheet.csv"), columns=columns, settings_s3_uri=PLACE
-    )
+    operator = batch_of(sample_sheet=str(tmp_path / "sheet.csv"), columns=columns, settings_s3_uri=PLACE)
     operator.execute(context)
     ((_, written),) = objects().items()
     assert len(written) == 1500
@@ -428,8 +426,12 @@ def test_a_sheet_that_cannot_be_read_starts_nothing(
     assert omics.batches() == []
 
 
-@pytest.mark.parametrize("code", ["ValidationException", "AccessDeniedException", "ResourceNotFoundException"])
-def test_a_refused_start_fails_at_once(omics: Control, context: dict[str, Any], clock: Any, code: str) -> None:
+@pytest.mark.parametrize(
+    "code", ["ValidationException", "AccessDeniedException", "ResourceNotFoundException"]
+)
+def test_a_refused_start_fails_at_once(
+    omics: Control, context: dict[str, Any], clock: Any, code: str
+) -> None:
     """Another try would meet the same answer."""
     omics.inject_error("StartRunBatch", code, times=None)
     with pytest.raises(HealthOmicsApiError, match=f"StartRunBatch.*{code}") as caught:
