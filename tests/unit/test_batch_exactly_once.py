@@ -685,3 +685,23 @@ def test_an_endless_conflict_adopts_the_batch(omics: Control, tasks: Tasks, with
     attempts.crash("StartRunBatch", "after")
     batch_id = attempts.again(parameters={"a": 2})
     assert [batch["id"] for batch in omics.batches()] == [batch_id]
+
+
+@needs_store
+def test_a_run_that_goes_on_after_its_batch_has_failed_is_not_repeated(
+    omics: Control, tasks: Tasks, client: Any, clock: Clock
+) -> None:
+    """A batch may fail while it starts runs; those that it has started cost money already."""
+    omics.set_options(batch_runs_per_second=1)
+    omics.fail_batch(after=3)
+    for setting in ("sample-0", "sample-1", "sample-2"):
+        omics.plan_run(run_setting_id=setting, seconds={"RUNNING": 900})
+    attempts = Attempts(tasks, with_store=True, deferrable=True, run_settings=some_settings(5))
+    fail(attempts)
+    error = fail(attempts)
+    assert setting_ids(client, omics.batches()[1]["id"]) == ["sample-3", "sample-4"]
+    assert error.counts["COMPLETED"] == 2
+    clock.advance(1000)
+    attempts.again()
+    assert attempts.ti.xcoms["summary"]["counts"] == {"COMPLETED": 5}
+    assert len(omics.batches()) == 2

@@ -22,6 +22,10 @@ from airflow_healthomics.exceptions import (
     HealthOmicsError,
     HealthOmicsRunBatchFailedError,
 )
+from airflow_healthomics.operators import (
+    HealthOmicsCancelRunBatchOperator,
+    HealthOmicsDeleteRunBatchOperator,
+)
 from airflow_healthomics.testing import Control
 
 from .batches import CANARY, STORES, WAYS, Attempts, batch_of, fail_runs, hold_runs, some_settings
@@ -412,6 +416,7 @@ def test_the_connections_settings_survive_the_deferral(omics: Control) -> None:
     assert caught.value.trigger.serialize()[1] == {
         "batch_id": batch["id"],
         "uuid": batch["uuid"],
+        "new_until": 0.0,
         "is_deletion": False,
         "waiter_delay": 7,
         "cancel_on_kill": True,
@@ -432,3 +437,41 @@ def test_a_batch_whose_id_was_given_to_another_is_an_error(omics: Control, clien
     watch.uuid = "another"
     with pytest.raises(HealthOmicsApiError, match="another batch"):
         watch.poll(client)
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_a_new_batch_may_not_be_found_for_a_moment(
+    omics: Control, tasks: Tasks, clock: Clock, deferrable: bool
+) -> None:
+    """AWS documents no such delay; an end of the wait would be a second batch on the retry."""
+    omics.inject_error("GetBatch", "ResourceNotFoundException", status=404, times=1)
+    Attempts(tasks, deferrable=deferrable, waiter_delay=10).again()
+    assert len(omics.batches()) == 1
+
+
+def test_cancelling_goes_on_where_another_has_begun(omics: Control, context: dict[str, Any]) -> None:
+    """A batch that is STOPPING or still being created is no refusal."""
+    hold_runs(omics)
+    batch_id = batch_of().execute(context)
+    for _ in range(2):
+        task = HealthOmicsCancelRunBatchOperator(
+            task_id="cancel", batch_id=batch_id, wait_for_completion=True, waiter_delay=1
+        )
+        assert task.execute(context) == batch_id
+        assert omics.batches()[0]["status"] in {"STOPPING", "CANCELLED"}
+
+
+def test_a_retry_of_a_deletion_goes_on_with_it(omics: Control, context: dict[str, Any], tasks: Tasks) -> None:
+    """A try that crashed may have made the call."""
+    Attempts(tasks).again()
+    (batch,) = omics.batches()
+    for delete_batch in (False, True):
+        task = HealthOmicsDeleteRunBatchOperator(
+            task_id="delete",
+            batch_id=batch["id"],
+            delete_batch=delete_batch,
+            wait_for_completion=True,
+            waiter_delay=1,
+        )
+        assert task.execute(context) == batch["id"]
+    assert omics.batches() == []
