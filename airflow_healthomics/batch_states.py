@@ -26,6 +26,9 @@ TERMINAL: Final = MEASURED | {"FAILED", "RUNS_DELETED", "RUNS_DELETE_FAILED", "D
 #: DeleteRunBatch takes a batch that is PROCESSED or CANCELLED, which may last for a moment.
 DELETION_ENDS: Final = TERMINAL - MEASURED
 
+#: DeleteRunBatch was called before.
+DELETION: Final = frozenset({"RUNS_DELETING", "RUNS_DELETED", "RUNS_DELETE_FAILED"})
+
 #: What a state means to a task that has started the batch, as the state of a run; those that are MEASURED only
 #: unless enough runs have completed.
 AS_RUN_STATE: Final[Mapping[str, str]] = {

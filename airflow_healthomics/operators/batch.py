@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import conf
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics import batch_states
-from airflow_healthomics.aws_errors import api_error, error_code, is_not_found, is_transient
+from airflow_healthomics.aws_errors import api_error, is_not_found, is_transient
 from airflow_healthomics.batch_folder import BatchFolder
 from airflow_healthomics.batch_outcome import (
     collect_outcomes,
@@ -34,7 +34,7 @@ from airflow_healthomics.batch_request import (
 from airflow_healthomics.batch_watch import BatchWatch
 from airflow_healthomics.exceptions import HealthOmicsRequestError, HealthOmicsRunBatchFailedError
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.resources import BatchResource
+from airflow_healthomics.resources import BatchResource, cancel_when_created, status_behind
 from airflow_healthomics.sample_sheet import read_sample_sheet
 from airflow_healthomics.starting import StarterMixin
 from airflow_healthomics.success_policy import SuccessPolicy, parse_success_policy
@@ -404,6 +404,8 @@ class HealthOmicsCancelRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[Hea
     """
     Cancel a HealthOmics run batch. A batch that has already ended is no error. Returns the batch id.
 
+    HealthOmics cannot cancel a batch that is being created, which is waited for up to a minute.
+
     .. seealso::
         For more information on how to use this operator, take a look at
         :external+boto3:py:meth:`Omics.Client.cancel_run_batch`
@@ -445,13 +447,16 @@ class HealthOmicsCancelRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[Hea
         """Cancel the batch, and wait for its end if asked to."""
         batch_id = checked_batch_id("CancelRunBatch", self.batch_id)
         try:
-            self.hook.cancel_run_batch(batch_id)
+            cancel_when_created(self.hook, batch_id)
         except (ClientError, BotoCoreError) as error:
             if is_transient(error):
                 raise
-            if not self._has_ended(batch_id, error):
+            status = status_behind(error, self.hook, batch_id)
+            if status in batch_states.TERMINAL | {"RUNS_DELETING"}:
+                return batch_id
+            # A try before may have asked for it.
+            if status != "STOPPING":
                 raise api_error("CancelRunBatch", f"batch {batch_id}", error) from error
-            return batch_id
         self.log.info("HealthOmics batch %s is being cancelled", batch_id)
         if self.wait_for_completion:
             self.wait_for(context, self.watch({"id": batch_id}))
@@ -460,12 +465,6 @@ class HealthOmicsCancelRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[Hea
     def finish(self, context: Context, summary: dict[str, Any]) -> str:
         """Return the batch id, whichever way the batch ended."""
         return str(summary["id"])
-
-    def _has_ended(self, batch_id: str, refusal: Exception) -> bool:
-        # Nobody documents what CancelRunBatch answers for a batch that has ended, so GetBatch has the word.
-        if error_code(refusal) not in {"ConflictException", "ValidationException"}:
-            return False
-        return bool(self.hook.get_batch(batch_id)["status"] in batch_states.TERMINAL)
 
 
 class HealthOmicsDeleteRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[HealthOmicsHook]):
@@ -522,10 +521,12 @@ class HealthOmicsDeleteRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[Hea
         except (ClientError, BotoCoreError) as error:
             if is_transient(error):
                 raise
-            if not is_not_found(error):
+            if is_not_found(error):
+                self.log.info("HealthOmics batch %s does not exist (any more)", batch_id)
+                return batch_id
+            # A try before may have asked for it.
+            if status_behind(error, self.hook, batch_id) not in batch_states.DELETION:
                 raise api_error("DeleteRunBatch", f"batch {batch_id}", error) from error
-            self.log.info("HealthOmics batch %s does not exist (any more)", batch_id)
-            return batch_id
         if self.wait_for_completion or self.delete_batch:
             self.wait_for(context, BatchWatch(batch_id, is_deletion=True, log=self.log))
         return batch_id
