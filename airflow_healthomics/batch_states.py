@@ -29,8 +29,8 @@ DELETION_ENDS: Final = TERMINAL - MEASURED
 #: DeleteRunBatch was called before.
 DELETION: Final = frozenset({"RUNS_DELETING", "RUNS_DELETED", "RUNS_DELETE_FAILED"})
 
-#: What a state means to a task that has started the batch, as the state of a run; those that are MEASURED only
-#: unless enough runs have completed.
+#: What a state means to a task that has started the batch, as the state of a run; one that is MEASURED may
+#: be a success instead.
 AS_RUN_STATE: Final[Mapping[str, str]] = {
     **dict.fromkeys(CANCELLABLE | {"CREATING"}, "RUNNING"),
     **dict.fromkeys(("STOPPING", "RUNS_DELETING"), "STOPPING"),

@@ -195,7 +195,8 @@ def cancel_batch(hook: HealthOmicsHook, batch_id: str, uuid: str | None, log: Lo
     """
     Cancel a batch that may have ended, or whose id may be another batch's by now.
 
-    One that is being created is cancelled as soon as HealthOmics lets it be. A refused cancellation costs a line in the log.
+    One that is being created is cancelled as soon as HealthOmics lets it be. A refused cancellation costs a
+    line in the log.
 
     :param hook: hook of the batch's connection
     :param batch_id: HealthOmics batch id
