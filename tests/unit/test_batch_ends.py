@@ -34,17 +34,13 @@ def batch_id(omics: Control, clock: Clock) -> str:
 def cancel(tasks: Tasks, context: dict[str, Any], batch_id: str, **fields: Any) -> Any:
     """Run a task that cancels."""
     defaults: dict[str, Any] = {"task_id": "a_task", "batch_id": batch_id, "botocore_config": ONE_ATTEMPT}
-    return run_to_the_end(
-        tasks, lambda: HealthOmicsCancelRunBatchOperator(**{**defaults, **fields}), context
-    )
+    return run_to_the_end(tasks, lambda: HealthOmicsCancelRunBatchOperator(**{**defaults, **fields}), context)
 
 
 def delete(tasks: Tasks, context: dict[str, Any], batch_id: str, **fields: Any) -> Any:
     """Run a task that deletes."""
     defaults: dict[str, Any] = {"task_id": "a_task", "batch_id": batch_id, "botocore_config": ONE_ATTEMPT}
-    return run_to_the_end(
-        tasks, lambda: HealthOmicsDeleteRunBatchOperator(**{**defaults, **fields}), context
-    )
+    return run_to_the_end(tasks, lambda: HealthOmicsDeleteRunBatchOperator(**{**defaults, **fields}), context)
 
 
 def status_of(omics: Control) -> str:
@@ -125,7 +121,7 @@ def test_cancelling_a_batch_that_nobody_knows_is_an_error(
     omics: Control, tasks: Tasks, context: dict[str, Any]
 ) -> None:
     """The id, the account or the region is another one."""
-    with pytest.raises(HealthOmicsApiError, match="CancelRunBatch of batch 999.*region"):
+    with pytest.raises(HealthOmicsApiError, match=r"CancelRunBatch of batch 999.*region"):
         cancel(tasks, context, "999")
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Exactly one batch for a task instance, whatever crashes; retries repeat the failed part, clears all of it."""
+"""Exactly one batch for a task instance, whatever crashes; retries repeat the failed part, clears all."""
 
 from __future__ import annotations
 
@@ -92,9 +92,7 @@ def test_a_crash_at_the_record_leaves_one_batch(
     omics: Control, tasks: Tasks, bucket: Any, with_id: bool, when: str
 ) -> None:
     """Of the intention, which is written ahead, and of the batch id."""
-    attempts = Attempts(
-        tasks, with_store=True, run_settings=some_settings(101), settings_s3_uri=PLACE
-    )
+    attempts = Attempts(tasks, with_store=True, run_settings=some_settings(101), settings_s3_uri=PLACE)
     store: Any = attempts.store
 
     def die(value: dict[str, Any]) -> None:
@@ -117,7 +115,9 @@ def test_the_intention_is_stored_before_anything_else(omics: Control, bucket: An
     store = Store()
     seen: list[tuple[int, int]] = []
     store.after_set = lambda value: seen.append((len(objects()), calls_of(omics, "StartRunBatch")))
-    batch_of(run_settings=some_settings(101), settings_s3_uri=PLACE).execute(try_of(FakeTaskInstance(), store))
+    batch_of(run_settings=some_settings(101), settings_s3_uri=PLACE).execute(
+        try_of(FakeTaskInstance(), store)
+    )
     assert seen == [(0, 0), (1, 1)]
     assert "sample-" not in json.dumps(store.values)
 
@@ -129,9 +129,7 @@ def test_the_settings_are_not_rewritten_with_another_content(
 ) -> None:
     """HealthOmics fails a batch whose settings have changed since StartRunBatch."""
     omics.set_options(batch_creating_seconds=600.0)
-    attempts = Attempts(
-        tasks, with_store=with_store, run_settings=some_settings(101), settings_s3_uri=PLACE
-    )
+    attempts = Attempts(tasks, with_store=with_store, run_settings=some_settings(101), settings_s3_uri=PLACE)
     attempts.crash("StartRunBatch", when)
     written = objects()
     attempts.again(run_settings=some_settings(150))
@@ -178,7 +176,7 @@ steps = st.lists(
 def test_a_new_batch_follows_failed_ones_only(
     omics: Control, tasks: Tasks, client: Any, with_store: bool, plot: list[Any]
 ) -> None:
-    """Whatever crashes, no epoch has two batches that live or have succeeded, and no try more than one start."""
+    """Whatever crashes, no epoch has two batches that live or have succeeded, and no try two starts."""
     omics.reset()
     omics.stop_clock()
     omics.set_options(manual=True)
@@ -228,9 +226,7 @@ def test_a_retry_repeats_the_failed_part_only(
     """Also what was not started; the result is that of both batches."""
     fail_runs(omics, "sample-1")
     omics.fail_submission(["sample-3"], times=1)
-    attempts = Attempts(
-        tasks, with_store=with_store, deferrable=deferrable, run_settings=some_settings(5)
-    )
+    attempts = Attempts(tasks, with_store=with_store, deferrable=deferrable, run_settings=some_settings(5))
     fail(attempts)
     batch_id = attempts.again()
     first, second = (batch["id"] for batch in omics.batches())
@@ -250,9 +246,7 @@ def test_a_retry_after_two_failures_repeats_what_is_left(
 ) -> None:
     """Each batch is smaller than the one before."""
     fail_runs(omics, "sample-1", "sample-2", "sample-3")
-    attempts = Attempts(
-        tasks, with_store=with_store, deferrable=deferrable, run_settings=some_settings(5)
-    )
+    attempts = Attempts(tasks, with_store=with_store, deferrable=deferrable, run_settings=some_settings(5))
     assert fail(attempts).counts == {"COMPLETED": 2, "FAILED": 3}
     fail_runs(omics, "sample-2")
     error = fail(attempts)
@@ -276,7 +270,11 @@ def test_a_name_of_the_users_own_changes_nothing(
         pytest.xfail("without a store the end of a try knows only its own batch, if that has another name")
     fail_runs(omics, "sample-1", "sample-2")
     attempts = Attempts(
-        tasks, with_store=with_store, batch_name="cohort", run_settings=some_settings(10), success_policy="90%"
+        tasks,
+        with_store=with_store,
+        batch_name="cohort",
+        run_settings=some_settings(10),
+        success_policy="90%",
     )
     fail(attempts)
     fail_runs(omics, "sample-2")
@@ -514,7 +512,7 @@ def test_a_retry_with_an_explicit_request_id_says_why_it_cannot(
     fail_runs(omics, "sample-1")
     attempts = Attempts(tasks, with_store=with_store, request_id="mine")
     fail(attempts)
-    with pytest.raises(HealthOmicsApiError, match="batch.*request_id is fixed"):
+    with pytest.raises(HealthOmicsApiError, match=r"batch.*request_id is fixed"):
         attempts.again()
     assert len(omics.batches()) == 1
 

@@ -202,9 +202,7 @@ def test_any_other_end_fails_it(
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("soft_fail", SOFT)
-def test_a_timeout_ends_it(
-    sensing: Sensing, clock: Clock, batch_id: str, mode: str, soft_fail: bool
-) -> None:
+def test_a_timeout_ends_it(sensing: Sensing, clock: Clock, batch_id: str, mode: str, soft_fail: bool) -> None:
     """After the same time in every mode, as a failure or a skip."""
     with pytest.raises(AirflowException) as caught:
         sensing.run(mode, batch_id, timeout=1800, soft_fail=soft_fail)
@@ -380,6 +378,7 @@ def test_many_sensors_share_a_poller(omics: Control, tasks: Tasks, clock: Clock)
     async def event(trigger: Any) -> Any:
         async for each in trigger.run():
             return each.payload["summary"]["status"]
+        raise AssertionError("the trigger ended without an event")
 
     async def main() -> list[Any]:
         return await asyncio.gather(

@@ -91,18 +91,14 @@ def test_a_failed_batch_of_unread_settings(
     tasks.clock.at(50, lambda: omics.advance_batch("FAILED"))
     settings = some_settings(101)
     error = failure(
-        Attempts(
-            tasks, deferrable=deferrable, run_settings=settings, settings_s3_uri="s3://settings-bucket"
-        )
+        Attempts(tasks, deferrable=deferrable, run_settings=settings, settings_s3_uri="s3://settings-bucket")
     )
     assert error.status == "FAILED"
     assert " of 0" not in str(error)
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_a_cancelled_batch(
-    omics: Control, tasks: Tasks, clock: Clock, client: Any, deferrable: bool
-) -> None:
+def test_a_cancelled_batch(omics: Control, tasks: Tasks, clock: Clock, client: Any, deferrable: bool) -> None:
     """By a person, in the console: its runs count as what they are."""
     hold_runs(omics)
     clock.at(100, lambda: omics.advance("COMPLETED", run_id=omics.runs()[0]["id"]))
@@ -248,9 +244,18 @@ def test_a_status_of_next_year_is_waited_on(
 # --- the policy ---
 
 POLICIES: list[tuple[Any, int, bool]] = [
-    ("all", 20, True), ("all", 19, False), ("any", 1, True), ("any", 0, False), (19, 19, True), (19, 18, False),
-    ("95%", 19, True), ("95%", 18, False), (0.95, 19, True), ("0.95", 18, False), ("12", 12, True),
-]  # fmt: skip
+    ("all", 20, True),
+    ("all", 19, False),
+    ("any", 1, True),
+    ("any", 0, False),
+    (19, 19, True),
+    (19, 18, False),
+    ("95%", 19, True),
+    ("95%", 18, False),
+    (0.95, 19, True),
+    ("0.95", 18, False),
+    ("12", 12, True),
+]
 
 
 @pytest.mark.parametrize(("policy", "completed", "is_met"), POLICIES)
