@@ -26,11 +26,11 @@ TERMINAL: Final = MEASURED | {"FAILED", "RUNS_DELETED", "RUNS_DELETE_FAILED", "D
 #: DeleteRunBatch takes a batch that is PROCESSED or CANCELLED, which may last for a moment.
 DELETION_ENDS: Final = TERMINAL - MEASURED
 
-#: Its runs are being deleted, or have been.
+#: DeleteRunBatch was called before.
 DELETION: Final = frozenset({"RUNS_DELETING", "RUNS_DELETED", "RUNS_DELETE_FAILED"})
 
-#: What a state means to a task that has started the batch, as the state of a run; for those that are MEASURED
-#: only unless enough runs have completed.
+#: What a state means to a task that has started the batch, as the state of a run; one that is MEASURED may
+#: be a success instead.
 AS_RUN_STATE: Final[Mapping[str, str]] = {
     **dict.fromkeys(CANCELLABLE | {"CREATING"}, "RUNNING"),
     **dict.fromkeys(("STOPPING", "RUNS_DELETING"), "STOPPING"),

@@ -109,7 +109,8 @@ class HealthOmicsRequestChangedError(HealthOmicsApiError):
         self.operation = operation
         self.noun = noun
         super().__init__(
-            f"{operation} always answers ConflictException for request ID {request_id}, and no {noun} bears it. "
+            f"{operation} always answers ConflictException for request ID {request_id}, and no {noun} bears "
+            "it. "
             + ("The request has changed" if has_changed else "Perhaps the request has changed")
             + " since a try that crashed: an edited DAG, or {{ ti.try_number }} or the like in a parameter. "
             f"Clear the task to start a {noun} with a request ID of its own.",

@@ -195,32 +195,51 @@ def cancel_batch(hook: HealthOmicsHook, batch_id: str, uuid: str | None, log: Lo
     """
     Cancel a batch that may have ended, or whose id may be another batch's by now.
 
-    One that is being created is cancelled as soon as HealthOmics lets it be. A refused cancellation costs a line in the log.
+    One that is being created is cancelled as soon as HealthOmics lets it be. A refused cancellation costs a
+    line in the log.
 
     :param hook: hook of the batch's connection
     :param batch_id: HealthOmics batch id
     :param uuid: uuid of the batch, if known
     :param log: the task's log
     """
-
-    def is_too_young(error: BaseException) -> bool:
-        refused = error_code(error) in {"ConflictException", "ValidationException"}
-        return refused and hook.get_batch(batch_id)["status"] == "CREATING"
-
-    retrying = Retrying(
-        retry=retry_if_exception(is_too_young),
-        stop=stop_after_delay(_CREATION_PATIENCE),
-        wait=wait_fixed(1),
-        reraise=True,
-    )
     try:
         batch = hook.get_batch(batch_id)
         if batch["status"] in batch_states.TERMINAL or (uuid and batch.get("uuid") != uuid):
             return
-        retrying(hook.cancel_run_batch, batch_id)
+        cancel_when_created(hook, batch_id)
     except (ClientError, BotoCoreError) as error:
         if is_transient(error):
             raise
         log.warning("Batch %s could not be cancelled: %s", batch_id, error_code(error))
     else:
         log.info("Batch %s is being cancelled", batch_id)
+
+
+def cancel_when_created(hook: HealthOmicsHook, batch_id: str) -> None:
+    """
+    Call CancelRunBatch, again and again for a minute while the batch is being created.
+
+    :param hook: hook of the batch's connection
+    :param batch_id: HealthOmics batch id
+    """
+    retrying = Retrying(
+        retry=retry_if_exception(lambda error: status_behind(error, hook, batch_id) == "CREATING"),
+        stop=stop_after_delay(_CREATION_PATIENCE),
+        wait=wait_fixed(1),
+        reraise=True,
+    )
+    retrying(hook.cancel_run_batch, batch_id)
+
+
+def status_behind(refusal: BaseException, hook: HealthOmicsHook, batch_id: str) -> str | None:
+    """
+    Return the status for which a call may have been refused; None if it was refused for another reason.
+
+    :param refusal: of the call. Nobody documents which error it is that the status of a batch causes.
+    :param hook: hook of the batch's connection
+    :param batch_id: HealthOmics batch id
+    """
+    if error_code(refusal) not in {"ConflictException", "ValidationException"}:
+        return None
+    return str(hook.get_batch(batch_id)["status"])

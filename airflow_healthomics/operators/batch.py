@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import conf
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics import batch_states
-from airflow_healthomics.aws_errors import api_error, error_code, is_not_found, is_transient
+from airflow_healthomics.aws_errors import api_error, is_not_found, is_transient
 from airflow_healthomics.batch_folder import BatchFolder
 from airflow_healthomics.batch_outcome import (
     collect_outcomes,
@@ -38,7 +38,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRunBatchFailedError,
 )
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.resources import BatchResource
+from airflow_healthomics.resources import BatchResource, cancel_when_created, status_behind
 from airflow_healthomics.sample_sheet import read_sample_sheet
 from airflow_healthomics.starting import StarterMixin
 from airflow_healthomics.success_policy import SuccessPolicy, parse_success_policy
@@ -412,19 +412,11 @@ class HealthOmicsStartRunBatchOperator(
             push(key="success_parts", value=parts)
 
 
-class _RefusableMixin(RunBatchWaiterMixin):
-    """Find out what a refusal means, for operators whose call HealthOmics takes in some states only."""
-
-    def _status_after(self, batch_id: str, refusal: Exception) -> str | None:
-        # Nobody documents what is answered in the other states, so GetBatch has the word.
-        if error_code(refusal) not in {"ConflictException", "ValidationException"}:
-            return None
-        return str(self.hook.get_batch(batch_id)["status"])
-
-
-class HealthOmicsCancelRunBatchOperator(_RefusableMixin, AwsBaseOperator[HealthOmicsHook]):
+class HealthOmicsCancelRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[HealthOmicsHook]):
     """
     Cancel a HealthOmics run batch. A batch that has already ended is no error. Returns the batch id.
+
+    HealthOmics cannot cancel a batch that is being created, which is waited for up to a minute.
 
     .. seealso::
         For more information on how to use this operator, take a look at
@@ -467,16 +459,15 @@ class HealthOmicsCancelRunBatchOperator(_RefusableMixin, AwsBaseOperator[HealthO
         """Cancel the batch, and wait for its end if asked to."""
         batch_id = checked_batch_id("CancelRunBatch", self.batch_id)
         try:
-            self.hook.cancel_run_batch(batch_id)
+            cancel_when_created(self.hook, batch_id)
         except (ClientError, BotoCoreError) as error:
             if is_transient(error):
                 raise
-            status = self._status_after(batch_id, error)
-            if status in batch_states.TERMINAL:
+            status = status_behind(error, self.hook, batch_id)
+            if status in batch_states.TERMINAL | {"RUNS_DELETING"}:
                 return batch_id
-            if status == "CREATING":
-                self.resource.cancel(batch_id, None)
-            elif status != "STOPPING":
+            # A try before may have asked for it.
+            if status != "STOPPING":
                 raise api_error("CancelRunBatch", f"batch {batch_id}", error) from error
         self.log.info("HealthOmics batch %s is being cancelled", batch_id)
         if self.wait_for_completion:
@@ -488,7 +479,7 @@ class HealthOmicsCancelRunBatchOperator(_RefusableMixin, AwsBaseOperator[HealthO
         return str(summary["id"])
 
 
-class HealthOmicsDeleteRunBatchOperator(_RefusableMixin, AwsBaseOperator[HealthOmicsHook]):
+class HealthOmicsDeleteRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[HealthOmicsHook]):
     """
     Delete the records of a batch's runs, and that of the batch if asked to. Outputs and logs stay.
 
@@ -545,8 +536,8 @@ class HealthOmicsDeleteRunBatchOperator(_RefusableMixin, AwsBaseOperator[HealthO
             if is_not_found(error):
                 self.log.info("HealthOmics batch %s does not exist (any more)", batch_id)
                 return batch_id
-            # A try before may have made the call.
-            if self._status_after(batch_id, error) not in batch_states.DELETION:
+            # A try before may have asked for it.
+            if status_behind(error, self.hook, batch_id) not in batch_states.DELETION:
                 raise api_error("DeleteRunBatch", f"batch {batch_id}", error) from error
         if self.wait_for_completion or self.delete_batch:
             self.wait_for(context, BatchWatch(batch_id, is_deletion=True, log=self.log))

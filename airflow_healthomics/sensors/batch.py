@@ -10,12 +10,13 @@ from typing import Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import conf
+from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics import batch_states
-from airflow_healthomics.batch_outcome import collect_outcomes, describe_shortfall, patient_client
+from airflow_healthomics.batch_outcome import RunOutcome, collect_outcomes, describe_shortfall, patient_client
 from airflow_healthomics.batch_request import checked_batch_id
 from airflow_healthomics.batch_watch import BatchWatch
-from airflow_healthomics.exceptions import HealthOmicsRunBatchFailedForGoodError
+from airflow_healthomics.exceptions import HealthOmicsError, HealthOmicsRunBatchFailedForGoodError
 from airflow_healthomics.kill import BATCH_PATIENCE
 from airflow_healthomics.sensors.base import HealthOmicsSensor
 from airflow_healthomics.success_policy import parse_success_policy
@@ -93,7 +94,10 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
         if summary["status"] in batch_states.MEASURED and policy.is_met(completed, total):
             return summary
         client = patient_client(self.hook)
-        is_gone = summary["status"] == "DELETED"
-        outcomes = [] if is_gone else list(collect_outcomes(client, [summary["id"]]).values())
+        outcomes: list[RunOutcome] = []
+        try:
+            outcomes += collect_outcomes(client, [summary["id"]]).values()
+        except (HealthOmicsError, ClientError, BotoCoreError) as error:
+            self.log.warning("The runs of the batch could not be looked into: %s", error)
         text, counts = describe_shortfall(client, summary, outcomes, policy, self.log, total=total)
         raise HealthOmicsRunBatchFailedForGoodError(summary["id"], summary["status"], counts, text)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Exactly one batch for a task instance, whatever crashes; retries repeat the failed part, clears all of it."""
+"""Exactly one batch for a task instance, whatever crashes; retries repeat the failed part, clears all."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ steps = st.lists(
 def test_a_new_batch_follows_failed_ones_only(
     omics: Control, tasks: Tasks, client: Any, with_store: bool, plot: list[Any]
 ) -> None:
-    """Whatever crashes, no epoch has two batches that live or have succeeded, and no try more than one start."""
+    """Whatever crashes, no epoch has two batches that live or have succeeded, and no try two starts."""
     omics.reset()
     omics.stop_clock()
     omics.set_options(manual=True)
@@ -512,7 +512,7 @@ def test_a_retry_with_an_explicit_request_id_says_why_it_cannot(
     fail_runs(omics, "sample-1")
     attempts = Attempts(tasks, with_store=with_store, request_id="mine")
     fail(attempts)
-    with pytest.raises(HealthOmicsApiError, match="batch.*request_id is fixed"):
+    with pytest.raises(HealthOmicsApiError, match=r"batch.*request_id is fixed"):
         attempts.again()
     assert len(omics.batches()) == 1
 

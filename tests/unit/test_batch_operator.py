@@ -322,7 +322,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "too many": ({"run_settings": some_settings(100_001), "settings_s3_uri": PLACE}, "100,000"),
     "too many inline": ({"run_settings": some_settings(101)}, "settings_s3_uri"),
     "neither": ({"run_settings": None}, "either run_settings or sample_sheet"),
-    "both": ({"run_settings": some_settings(1), "sample_sheet": "s.csv"}, "either run_settings or sample_sheet"),
+    "both": (
+        {"run_settings": some_settings(1), "sample_sheet": "s.csv"},
+        "either run_settings or sample_sheet",
+    ),
     "policy above": ({"success_policy": 4}, "success_policy"),
     "policy of nothing": ({"success_policy": 0}, "success_policy"),
     "policy of words": ({"success_policy": "most"}, "success_policy"),
@@ -335,8 +338,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "name": ({"batch_name": ""}, "batch_name"),
     "request": ({"request_id": ""}, "request_id"),
     "parameters": ({"parameters": CANARY}, "parameters"),
-    "template": ({"run_settings": [{"run_setting_id": "a", "parameters": {"x": float("nan")}}]}, "parameters.x"),
-}  # fmt: skip
+    "template": (
+        {"run_settings": [{"run_setting_id": "a", "parameters": {"x": float("nan")}}]},
+        "parameters.x",
+    ),
+}
 
 
 def refused(operator: Any, ti: FakeTaskInstance, logged: Callable[[], str]) -> str:
@@ -377,11 +383,19 @@ BAD_SHEETS: dict[str, tuple[str, dict[str, Any], str]] = {
     "a missing column": (f"sample,fasta\n{CANARY},x\n", {}, "'fastq'"),
     "an empty id": ("sample,fastq\n,x\n", {}, "run_setting_id is empty"),
     "a duplicate id": (f"sample,fastq\n{CANARY},x\n{CANARY},y\n", {}, "row 2"),
-    "a wrong type": (f"sample,fastq\nA,{CANARY}\n", {"types": {"parameters.reads": "integer"}}, "whole number"),
+    "a wrong type": (
+        f"sample,fastq\nA,{CANARY}\n",
+        {"types": {"parameters.reads": "integer"}},
+        "whole number",
+    ),
     "no columns": ("sample\nA\n", {"columns": None}, "columns"),
     "no id": ("sample,fastq\nA,x\n", {"columns": {"name": "sample"}}, "run_setting_id"),
-    "an unknown target": ("sample,fastq\nA,x\n", {"columns": {"run_setting_id": "sample", "role": "fastq"}}, "role"),
-}  # fmt: skip
+    "an unknown target": (
+        "sample,fastq\nA,x\n",
+        {"columns": {"run_setting_id": "sample", "role": "fastq"}},
+        "role",
+    ),
+}
 
 
 @pytest.mark.parametrize(("text", "fields", "word"), BAD_SHEETS.values(), ids=BAD_SHEETS)

@@ -248,9 +248,18 @@ def test_a_status_of_next_year_is_waited_on(
 # --- the policy ---
 
 POLICIES: list[tuple[Any, int, bool]] = [
-    ("all", 20, True), ("all", 19, False), ("any", 1, True), ("any", 0, False), (19, 19, True), (19, 18, False),
-    ("95%", 19, True), ("95%", 18, False), (0.95, 19, True), ("0.95", 18, False), ("12", 12, True),
-]  # fmt: skip
+    ("all", 20, True),
+    ("all", 19, False),
+    ("any", 1, True),
+    ("any", 0, False),
+    (19, 19, True),
+    (19, 18, False),
+    ("95%", 19, True),
+    ("95%", 18, False),
+    (0.95, 19, True),
+    ("0.95", 18, False),
+    ("12", 12, True),
+]
 
 
 @pytest.mark.parametrize(("policy", "completed", "is_met"), POLICIES)

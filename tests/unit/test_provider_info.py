@@ -82,8 +82,16 @@ def test_it_imports_nothing() -> None:
             "operators",
             ["HealthOmicsStartRunOperator", "HealthOmicsCancelRunOperator", "HealthOmicsDeleteRunOperator"],
         ),
-        ("sensors", ["HealthOmicsRunSensor"]),
-        ("triggers", ["HealthOmicsRunTrigger"]),
+        (
+            "operators",
+            [
+                "HealthOmicsStartRunBatchOperator",
+                "HealthOmicsCancelRunBatchOperator",
+                "HealthOmicsDeleteRunBatchOperator",
+            ],
+        ),
+        ("sensors", ["HealthOmicsRunSensor", "HealthOmicsRunBatchSensor"]),
+        ("triggers", ["HealthOmicsRunTrigger", "HealthOmicsRunBatchTrigger", "HealthOmicsStartTrigger"]),
         ("hooks", ["HealthOmicsHook"]),
     ],
 )
