@@ -90,8 +90,9 @@ class HealthOmicsStartRunBatchOperator(
         complete (templated)
     :param output_uris: whether to ask for each completed run's ``runOutputUri``, which takes a GetRun for
         each
-    :param batch_name: name of the batch, up to 128 characters; the request ID by default (templated)
-    :param request_id: 1 to 128 characters, used as it is; by default derived from the DAG-run ID (templated)
+    :param batch_name: name of the batch, up to 64 characters; the request ID by default (templated)
+    :param request_id: 1 to 128 characters, used as it is; by default derived from the DAG-run ID, up to
+        64 characters (templated)
     :param tags: up to 50 tags of the batch (templated)
     :param workflow_id: id of the workflow to run, 1 to 18 digits (templated)
     :param workflow_type: PRIVATE, as batches are of private workflows only (templated)
@@ -261,7 +262,8 @@ class HealthOmicsStartRunBatchOperator(
         arguments = {name: getattr(self, name) for name in BATCH_ARGUMENTS}
         arguments["request_id"] = request_id
         # The same by default, so that ListBatch can find the batch of a request.
-        arguments["batch_name"] = request_id if self.batch_name is None else self.batch_name
+        name = request_id[: BatchResource.name_length]
+        arguments["batch_name"] = name if self.batch_name is None else self.batch_name
         request, settings = self.hook.build_run_batch(self._read_settings(), **arguments)
         if (required := self._policy.required(len(settings))) > len(settings):
             raise HealthOmicsRequestError(
