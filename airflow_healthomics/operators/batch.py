@@ -39,7 +39,7 @@ from airflow_healthomics.sample_sheet import read_sample_sheet
 from airflow_healthomics.starting import StarterMixin
 from airflow_healthomics.success_policy import SuccessPolicy, parse_success_policy
 from airflow_healthomics.templating import TypedTemplateMixin
-from airflow_healthomics.waiting import RunBatchWaiterMixin, connection_of
+from airflow_healthomics.waiting import RunBatchWaiterMixin, connection_of, has_tries_left
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -306,12 +306,15 @@ class HealthOmicsStartRunBatchOperator(
         outcomes = list(collect_outcomes(client, batch_ids).values())
         counts = count_outcomes(outcomes)
         self.log.info("Runs by status: %s", counts)
+        is_success = self._policy.is_met(counts.get("COMPLETED", 0), len(outcomes))
         if self.do_xcom_push:
             context["ti"].xcom_push(key="summary", value={**summary, "batchIds": batch_ids, "counts": counts})
             request_id = record.request_id if record else str(summary.get("name") or summary["id"])
-            manifest = list(manifest_entries(client, outcomes, with_outputs=self.output_uris))
+            # The next try asks for them, of all runs, and at ten a second they may take a quarter of an hour.
+            with_outputs = self.output_uris and (is_success or not has_tries_left(context))
+            manifest = list(manifest_entries(client, outcomes, with_outputs=with_outputs))
             self._push_outcomes(context, request_id, manifest)
-        if not self._policy.is_met(counts.get("COMPLETED", 0), len(outcomes)):
+        if not is_success:
             text, _ = describe_shortfall(client, summary, outcomes, self._policy, self.log)
             raise HealthOmicsRunBatchFailedError(
                 summary["id"],
