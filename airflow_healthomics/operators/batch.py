@@ -69,8 +69,8 @@ class HealthOmicsStartRunBatchOperator(
     Returns the batch id. XCom ``batch`` has ``id``, ``arn``, ``uuid`` and ``requestId``. If the operator
     waits, XCom ``summary`` has the finished batch with ``batchIds`` of all tries and ``counts`` of its runs
     by status; ``successes`` has ``run_setting_id``, ``run_id`` and ``run_output_uri`` of each completed run,
-    up to 100 of them. With ``settings_s3_uri``, XCom ``manifest`` is the S3 URI of a JSON array of all runs, and
-    ``success_parts`` those of JSON arrays of up to 1,000 completed runs each, to map a task over.
+    up to 100 of them. With ``settings_s3_uri``, XCom ``manifest`` is the S3 URI of a JSON array of all runs,
+    and ``success_parts`` those of JSON arrays of up to 1,000 completed runs each, to map a task over.
 
     .. seealso::
         For more information on how to use this operator, take a look at
