@@ -88,7 +88,9 @@ class StoredRecords:
         """Store the record for as long as the DAG run exists."""
         from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]  # a lazy import of 3.3
 
-        self._store.set(KEY, asdict(record), retention=NEVER_EXPIRE)
+        # A tuple is no JSON to the store.
+        value = {**asdict(record), "earlier": list(record.earlier)}
+        self._store.set(KEY, value, retention=NEVER_EXPIRE)
 
 
 class NamedRecords:

@@ -148,7 +148,7 @@ class StarterMixin(WaiterMixin):
 
     def _request_id(self, context: Context, generation: int) -> str:
         if self.request_id is None:
-            return derive_request_id(_task_identity(context), generation)
+            return derive_request_id(_task_identity(context), generation, self.resource.name_length)
         return str(self.request_id)
 
 

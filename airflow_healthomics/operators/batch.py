@@ -43,7 +43,7 @@ from airflow_healthomics.sample_sheet import read_sample_sheet
 from airflow_healthomics.starting import StarterMixin
 from airflow_healthomics.success_policy import SuccessPolicy, parse_success_policy
 from airflow_healthomics.templating import TypedTemplateMixin
-from airflow_healthomics.waiting import RunBatchWaiterMixin, connection_of
+from airflow_healthomics.waiting import RunBatchWaiterMixin, connection_of, has_tries_left
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -94,8 +94,9 @@ class HealthOmicsStartRunBatchOperator(
         complete (templated)
     :param output_uris: whether to ask for each completed run's ``runOutputUri``, which takes a GetRun for
         each
-    :param batch_name: name of the batch, up to 128 characters; the request ID by default (templated)
-    :param request_id: 1 to 128 characters, used as it is; by default derived from the DAG-run ID (templated)
+    :param batch_name: name of the batch, up to 64 characters; the request ID by default (templated)
+    :param request_id: 1 to 128 characters, used as it is; by default derived from the DAG-run ID, up to
+        64 characters (templated)
     :param tags: up to 50 tags of the batch (templated)
     :param workflow_id: id of the workflow to run, 1 to 18 digits (templated)
     :param workflow_type: PRIVATE, as batches are of private workflows only (templated)
@@ -255,12 +256,18 @@ class HealthOmicsStartRunBatchOperator(
         """Batches, by the connection of this task."""
         return BatchResource(self.hook, self.log, self._is_success)
 
+    def execute(self, context: Context) -> Any:
+        """Start the batch, or find what an earlier try has started, and wait for it if asked to."""
+        # Here, since Airflow 2 hands execute an argument that its metaclass takes off, for operators only.
+        return super().execute(context)
+
     def build_request(self, request_id: str, earlier: Sequence[str]) -> dict[str, Any]:
         """Return the StartRunBatch request; after a failed batch, of the runs that did not complete."""
         arguments = {name: getattr(self, name) for name in BATCH_ARGUMENTS}
         arguments["request_id"] = request_id
         # The same by default, so that ListBatch can find the batch of a request.
-        arguments["batch_name"] = request_id if self.batch_name is None else self.batch_name
+        name = request_id[: BatchResource.name_length]
+        arguments["batch_name"] = name if self.batch_name is None else self.batch_name
         request, settings = self.hook.build_run_batch(self._read_settings(), **arguments)
         if self.settings_s3_uri:
             # The manifest will stand there, whatever becomes of the run settings.
@@ -318,14 +325,17 @@ class HealthOmicsStartRunBatchOperator(
         total = max(len(outcomes), done + summary.get("totalRuns", 0))
         counts = count_outcomes(outcomes, total)
         self.log.info("Runs by status: %s", counts)
+        is_over = summary["status"] in batch_states.MEASURED
+        is_success = is_over and self._policy.is_met(counts.get("COMPLETED", 0), total)
         if self.do_xcom_push:
             context["ti"].xcom_push(key="summary", value={**summary, "batchIds": batch_ids, "counts": counts})
             # Not by its name: a name of the user's own may be that of other batches.
             request_id = record.request_id if record else str(summary["id"])
-            manifest = list(manifest_entries(client, outcomes, self.log, with_outputs=self.output_uris))
+            # The next try asks for them, of all runs, and at ten a second they may take a quarter of an hour.
+            with_outputs = self.output_uris and (is_success or not has_tries_left(context))
+            manifest = list(manifest_entries(client, outcomes, self.log, with_outputs=with_outputs))
             self._push_outcomes(context, request_id, manifest)
-        is_over = summary["status"] in batch_states.MEASURED
-        if not (is_over and self._policy.is_met(counts.get("COMPLETED", 0), total)):
+        if not is_success:
             text, _ = describe_shortfall(client, summary, outcomes, self._policy, self.log, total=total)
             raise HealthOmicsRunBatchFailedError(
                 summary["id"],

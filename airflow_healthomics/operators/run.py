@@ -214,6 +214,11 @@ class HealthOmicsStartRunOperator(
             fields = ("id", "arn", "uuid", "runOutputUri", "requestId")
             context["ti"].xcom_push(key="run", value={key: started[key] for key in fields if key in started})
 
+    def execute(self, context: Context) -> Any:
+        """Start the run, or find what an earlier try has started, and wait for it if asked to."""
+        # Here, since Airflow 2 hands execute an argument that its metaclass takes off, for operators only.
+        return super().execute(context)
+
     def build_request(self, request_id: str, earlier: Sequence[str]) -> dict[str, Any]:
         """Return the StartRun request."""
         arguments = {name: getattr(self, name) for name in ARGUMENTS}

@@ -340,6 +340,8 @@ class Store:
         """Store a value; a test may have the process crash before or after."""
         self.before_set(value)
         self.values[key] = json.dumps(value)
+        # Airflow takes JSON only, and a tuple is none to it, though Python writes it as a list.
+        assert json.loads(self.values[key]) == value
         self.retentions.append(retention)
         self.after_set(value)
 
