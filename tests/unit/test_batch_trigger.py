@@ -22,6 +22,7 @@ from .conftest import ONE_ATTEMPT, Clock, FakeTaskInstance, Tasks, calls_of, try
 ARGUMENTS: dict[str, Any] = {
     "batch_id": "1234567",
     "uuid": "96c57683-74bf-9d6d-ae7e-f09b097db14a",
+    "new_until": 1795000000.0,
     "is_deletion": True,
     "waiter_delay": 30,
     "cancel_on_kill": True,
