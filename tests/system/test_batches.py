@@ -3,11 +3,7 @@
 """
 Ten thousand samples from a sheet, what they cost beside mapped single runs, and crashes on the way.
 
-<<<<<<< HEAD
-``BATCH_SAMPLES=1000`` makes it a smaller batch, and ``BATCH_MAPPED=20`` a shorter comparison.
-=======
 ``BATCH_SAMPLES=1000`` makes it a smaller batch, and ``BATCH_MAPPED=200`` a longer comparison.
->>>>>>> batchsys
 """
 
 from __future__ import annotations
@@ -35,11 +31,7 @@ from .conftest import BUCKET
 pytestmark = pytest.mark.slow
 
 SAMPLES = int(os.environ.get("BATCH_SAMPLES", "10000"))
-<<<<<<< HEAD
-MAPPED = int(os.environ.get("BATCH_MAPPED", "100"))
-=======
 MAPPED = int(os.environ.get("BATCH_MAPPED", "50"))
->>>>>>> batchsys
 
 #: Whose runs fail, and those that cannot be started; the retry of the task gets them.
 FAILING = [f"sample-{number}" for number in range(0, SAMPLES, SAMPLES // 7)]
@@ -100,13 +92,6 @@ def writes(s3: Any, prefix: str) -> Counter[str]:
     )
 
 
-<<<<<<< HEAD
-def xcom_sizes(airflow: LocalAirflow, dag_id: str, task_id: str = "run") -> list[tuple[str, int]]:
-    """Return the size of each XCom value of a task in the metadata database, by key."""
-    query = "SELECT key, length(CAST(value AS BLOB)) FROM xcom WHERE dag_id = ? AND task_id = ?"
-    with closing(sqlite3.connect(f"file:{airflow.home / 'airflow.db'}?mode=ro", uri=True)) as database:
-        return database.execute(query, (dag_id, task_id)).fetchall()
-=======
 def xcom_sizes(airflow: LocalAirflow, dag_id: str, dag_run_id: str) -> list[tuple[str, int]]:
     """Return the size of each XCom value of the task in the metadata database, by key."""
     query = (
@@ -114,7 +99,6 @@ def xcom_sizes(airflow: LocalAirflow, dag_id: str, dag_run_id: str) -> list[tupl
     )
     with closing(sqlite3.connect(f"file:{airflow.home / 'airflow.db'}?mode=ro", uri=True)) as database:
         return database.execute(query, (dag_id, dag_run_id)).fetchall()
->>>>>>> batchsys
 
 
 @dataclass(frozen=True)
@@ -154,11 +138,7 @@ def test_ten_thousand_samples(
 
     batch = measure(airflow, server, "batch", "manual__all", put_sheet(s3, "all.csv", SAMPLES))
 
-<<<<<<< HEAD
-    sizes = xcom_sizes(airflow, "batch")
-=======
     sizes = xcom_sizes(airflow, "batch", "manual__all")
->>>>>>> batchsys
     written = writes(s3, "batches/manual__all")
     lines = (airflow.home / "peaks-manual__all").read_text().splitlines()
     peaks = {f"try {number}, {leg}": int(kib) * 1024 for number, leg, kib in map(str.split, lines)}
@@ -198,18 +178,10 @@ def test_a_batch_beside_mapped_runs(
 ) -> None:
     """For the same samples a batch takes fewer calls, less time and less of the metadata database."""
     sheet = put_sheet(s3, "few.csv", MAPPED)
-<<<<<<< HEAD
-    before = len(xcom_sizes(airflow, "batch"))
-    found = {}
-    for dag_id in ("batch", "mapped"):
-        found[dag_id] = measure(airflow, server, dag_id, "manual__few", sheet)
-    sizes = {"batch": xcom_sizes(airflow, "batch")[before:], "mapped": xcom_sizes(airflow, "mapped")}
-=======
     found = {}
     for dag_id in ("batch", "mapped"):
         found[dag_id] = measure(airflow, server, dag_id, "manual__few", sheet)
     sizes = {dag_id: xcom_sizes(airflow, dag_id, "manual__few") for dag_id in found}
->>>>>>> batchsys
     with capsys.disabled():
         print(f"\n{MAPPED:,} samples, with no limit of StartRun")
         for dag_id, measured in found.items():
