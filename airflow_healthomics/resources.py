@@ -32,14 +32,12 @@ class Resource(ABC):
     :cvar noun: what it is
     :cvar start_operation: the call that starts it
     :cvar get_operation: the call that tells of it
-    :cvar name_field: the field of the request that names it
     :cvar name_length: most characters of a name, and so of a request ID that is to be the name
     """
 
     noun: ClassVar[str]
     start_operation: ClassVar[str]
     get_operation: ClassVar[str]
-    name_field: ClassVar[str]
     name_length: ClassVar[int]
 
     def __init__(self, hook: HealthOmicsHook, log: Log) -> None:
@@ -65,7 +63,6 @@ class RunResource(Resource):
     noun = "run"
     start_operation = "StartRun"
     get_operation = "GetRun"
-    name_field = "name"
     #: botocore model, shape RunName
     name_length = 128
 
@@ -94,7 +91,6 @@ class BatchResource(Resource):
     noun = "batch"
     start_operation = "StartRunBatch"
     get_operation = "GetBatch"
-    name_field = "batchName"
     #: botocore model, shape BatchName
     name_length = 64
 

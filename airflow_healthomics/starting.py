@@ -7,7 +7,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -29,6 +29,9 @@ class StarterMixin(WaiterMixin):
     Start something exactly once, for an operator with ``request_id``, ``wait_for_completion`` and
     ``cancel_on_kill``, and wait for it if asked to.
     """
+
+    #: The argument that names what is started; the request ID by default.
+    name_argument: ClassVar[str]
 
     request_id: str | None
     wait_for_completion: bool
@@ -107,6 +110,7 @@ class StarterMixin(WaiterMixin):
             request_id=partial(self._request_id, context),
             build_request=self.build_request,
             start=self._start,
+            is_named_by_request=getattr(self, self.name_argument) is None,
             cancels_superseded=self.cancel_on_kill,
             log=self.log,
         )

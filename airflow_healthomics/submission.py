@@ -116,6 +116,7 @@ class Submission:
         them
     :param build_request: request for a request ID, and for the ids of the generations before
     :param start: makes the call
+    :param is_named_by_request: whether the request ID is the name too
     :param cancels_superseded: whether what is from before a Clear is cancelled
     :param log: the task's log
     """
@@ -126,6 +127,7 @@ class Submission:
     request_id: Callable[[int], str]
     build_request: Callable[[str, Sequence[str]], dict[str, Any]]
     start: Callable[[Mapping[str, Any]], dict[str, Any]]
+    is_named_by_request: bool
     cancels_superseded: bool
     log: Any
 
@@ -227,10 +229,12 @@ class Submission:
         self, plan: Plan, record: RunRecord | None, turns: int, conflict_turns: int
     ) -> tuple[RunRecord, dict[str, Any]]:
         if plan.decision is Decision.REPEAT and record:
-            request = self.build_request(record.request_id, record.earlier)
-            # Since a try that crashed, HealthOmics may have forgotten the request ID.
-            known = self._find(record, request) if turns == 0 else None
-            run = known or self._call(record, request, conflict_turns)
+            # Since a try that crashed, HealthOmics may have forgotten the request ID. Nor may the request be
+            # built any more, as a template or a sample sheet may have gone.
+            known = self._find(record) if turns == 0 else None
+            run = known or self._call(
+                record, self.build_request(record.request_id, record.earlier), conflict_turns
+            )
         else:
             earlier: tuple[str, ...] = ()
             if record and record.run_id and not plan.supersedes:
@@ -269,7 +273,7 @@ class Submission:
 
     def _adopt(self, record: RunRecord, request: Mapping[str, Any], error: Exception) -> dict[str, Any]:
         """Take the run that the request ID has started, since repeating the request conflicts for ever."""
-        run = self._find(record, request)
+        run = self._find(record)
         if run is None:
             raise HealthOmicsRequestChangedError(
                 record.request_id,
@@ -282,10 +286,9 @@ class Submission:
         )
         return run
 
-    def _find(self, record: RunRecord, request: Mapping[str, Any]) -> dict[str, Any] | None:
+    def _find(self, record: RunRecord) -> dict[str, Any] | None:
         # A name of the user's own may be that of another task's run.
-        is_ours = request[self.resource.name_field] == record.request_id
-        return self.resource.find(record.request_id) if is_ours else None
+        return self.resource.find(record.request_id) if self.is_named_by_request else None
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -167,6 +167,7 @@ class HealthOmicsStartRunBatchOperator(
         "priority",
         "storage_capacity",
     )
+    name_argument = "batch_name"
     ui_color = "#d6eadf"
 
     def __init__(

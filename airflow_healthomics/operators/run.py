@@ -120,6 +120,7 @@ class HealthOmicsStartRunOperator(
         "storage_capacity",
     )
     operator_extra_links = RUN_LINKS
+    name_argument = "name"
     ui_color = "#d6eadf"
 
     def __init__(

@@ -705,3 +705,20 @@ def test_a_run_that_goes_on_after_its_batch_has_failed_is_not_repeated(
     attempts.again()
     assert attempts.ti.xcoms["summary"]["counts"] == {"COMPLETED": 5}
     assert len(omics.batches()) == 2
+
+
+@pytest.mark.parametrize("with_store", STORES)
+def test_a_sheet_that_has_gone_loses_no_batch(
+    omics: Control, tasks: Tasks, with_store: bool, tmp_path: Any
+) -> None:
+    """The try that crashed has started it, so there is nothing to read any more."""
+    sheet = tmp_path / "samples.csv"
+    sheet.write_text("sample\nA\nB\n")
+    attempts = Attempts(
+        tasks, with_store=with_store, sample_sheet=str(sheet), columns={"run_setting_id": "sample"}
+    )
+    with crashing("StartRunBatch", "after"), pytest.raises(Crash):
+        attempts.again()
+    sheet.unlink()
+    attempts.again()
+    assert [batch["totalRuns"] for batch in omics.batches()] == [2]
