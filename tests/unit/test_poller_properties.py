@@ -312,7 +312,8 @@ def check(omics: SimulatedOmics, outcome: Outcome, shared: bool) -> None:
     # An interval may be longer by a thousandth, so that looks of one moment stay together.
     patience = 1.001 * each.interval if decided > outcome.began - SHORT / 2 else 0.0
     late = outcome.ended - decided - patience
-    assert late <= 0.1 + delay(omics, each.run_id, decided, outcome.ended), f"it is {late} s late"
+    # Who comes while a look goes on waits for its end, and for a look of their own.
+    assert late <= 0.1 + 2 * delay(omics, each.run_id, decided, outcome.ended), f"it is {late} s late"
 
 
 def play(scenario: Scenario) -> None:
@@ -348,7 +349,10 @@ def play(scenario: Scenario) -> None:
 
 @given(scenarios())
 @settings(
-    deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    deadline=None,
+    max_examples=200,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 def test_every_wait_ends_once_in_time_and_with_the_truth(scenario: Scenario) -> None:
     """None is lost, none ends before its run, and nothing of the poller is left behind."""
