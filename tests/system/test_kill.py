@@ -31,6 +31,15 @@ KILL_LIMIT = 30
 SILENCE = 15
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _each_run_is_asked_for(server: HealthOmicsServer) -> None:
+    """Deny the triggerer its lists, so that a GetRun tells which run it looks at."""
+    for status in ("PENDING", "STARTING", "RUNNING", "STOPPING"):
+        server.control.inject_error(
+            "ListRuns", "AccessDeniedException", status=403, times=None, match={"status": status}
+        )
+
+
 @pytest.fixture(scope="module")
 def airflow_settings() -> dict[str, str]:
     """Let many tasks run at once, and a triggerer's triggers be taken over soon."""
