@@ -22,7 +22,7 @@ from airflow_healthomics.aws_errors import error_code, is_not_found
 from airflow_healthomics.exceptions import HealthOmicsRunFailedError, HealthOmicsRunFailedForGoodError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.links import LOG_GROUP, console_url
-from airflow_healthomics.run_watch import Log
+from airflow_healthomics.watch import Log
 
 #: No call begins later than so many seconds after the first, since a diagnosis must not hold up the outcome.
 #: The last one may take another 2 * (2 + 5).

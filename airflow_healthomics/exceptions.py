@@ -12,17 +12,19 @@ The errors of this package.
         ├── HealthOmicsApiError          AWS refuses a call for good: no permission, no such run
         │   └── HealthOmicsRequestChangedError     the request ID stands for another request
         │   └── HealthOmicsRunReplacedError     the run id belongs to another run now
-        └── HealthOmicsRunFailedError    the run ended as FAILED, CANCELLED or DELETED; may be retried
-            └── HealthOmicsRunFailedForGoodError   the same where Airflow must not retry
+        ├── HealthOmicsRunFailedError    the run ended as FAILED, CANCELLED or DELETED; may be retried
+        │   └── HealthOmicsRunFailedForGoodError   the same where Airflow must not retry
+        └── HealthOmicsRunBatchFailedError   too few runs of a batch completed; a retry repeats the others
+            └── HealthOmicsRunBatchFailedForGoodError   the same where Airflow must not retry
 
-All but HealthOmicsTemplateError and HealthOmicsRunFailedError are also an ``AirflowFailException``: another
-try meets the same error. A sensor raises only such errors, because Airflow applies ``soft_fail`` to them in
-every mode, but to a plain ``AirflowException`` only after a deferral.
+All but HealthOmicsTemplateError, HealthOmicsRunFailedError and HealthOmicsRunBatchFailedError are also an
+``AirflowFailException``: another try meets the same error. A sensor raises only such errors, because Airflow
+applies ``soft_fail`` to them in every mode, but to a plain ``AirflowException`` only after a deferral.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
@@ -91,26 +93,33 @@ class HealthOmicsApiError(HealthOmicsError, AirflowFailException):
 
 class HealthOmicsRequestChangedError(HealthOmicsApiError):
     """
-    A crashed try has used the request ID for another request, and no run of its name exists.
+    A crashed try has used the request ID for another request, and nothing of its name exists.
 
     :param request_id: the request ID in question
     :param has_changed: whether the request is known to differ from that of the crashed try
+    :param operation: the call that starts it
+    :param noun: what it starts
     """
 
-    def __init__(self, request_id: str, has_changed: bool) -> None:
+    def __init__(
+        self, request_id: str, has_changed: bool, operation: str = "StartRun", noun: str = "run"
+    ) -> None:
         self.request_id = request_id
         self.has_changed = has_changed
+        self.operation = operation
+        self.noun = noun
         super().__init__(
-            f"StartRun always answers ConflictException for request ID {request_id}, and no run bears it. "
+            f"{operation} always answers ConflictException for request ID {request_id}, and no {noun} bears "
+            "it. "
             + ("The request has changed" if has_changed else "Perhaps the request has changed")
             + " since a try that crashed: an edited DAG, or {{ ti.try_number }} or the like in a parameter. "
-            "Clear the task to start a run with a request ID of its own.",
+            f"Clear the task to start a {noun} with a request ID of its own.",
             "ConflictException",
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the arguments, since the message is derived from them."""
-        return type(self), (self.request_id, self.has_changed)
+        return type(self), (self.request_id, self.has_changed, self.operation, self.noun)
 
 
 class HealthOmicsRunReplacedError(HealthOmicsApiError):
@@ -191,6 +200,31 @@ class HealthOmicsRunFailedError(HealthOmicsError):
 
 class HealthOmicsRunFailedForGoodError(HealthOmicsRunFailedError, AirflowFailException):
     """A run ended without success, and trying the task again cannot help."""
+
+
+class HealthOmicsRunBatchFailedError(HealthOmicsError):
+    """
+    A run batch did not do what its task wants.
+
+    :param batch_id: id of the batch
+    :param status: state of the batch; PROCESSED if too few of its runs completed
+    :param counts: how many runs there are of each status
+    :param text: the whole message
+    """
+
+    def __init__(self, batch_id: str, status: str, counts: Mapping[str, int], text: str) -> None:
+        self.batch_id = batch_id
+        self.status = status
+        self.counts = dict(counts)
+        super().__init__(text)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with the attributes."""
+        return type(self), (self.batch_id, self.status, self.counts, str(self))
+
+
+class HealthOmicsRunBatchFailedForGoodError(HealthOmicsRunBatchFailedError, AirflowFailException):
+    """A run batch did not do what its task wants, and trying the task again cannot help."""
 
 
 def _bullets(problems: Sequence[str]) -> str:

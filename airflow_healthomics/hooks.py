@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Final
 
@@ -15,7 +15,14 @@ from botocore.config import Config
 from botocore.exceptions import NoRegionError
 
 from airflow_healthomics import run_states
+from airflow_healthomics.batch_request import (
+    build_run_batch,
+    build_start_run_batch_request,
+    settings_in_request,
+    settings_in_s3,
+)
 from airflow_healthomics.exceptions import HealthOmicsRequestError
+from airflow_healthomics.request_fields import api_field
 from airflow_healthomics.run_request import BUILT_IN_DEFAULTS, DEFAULTABLE, build_start_run_request
 
 #: Keys of the connection's ``service_config.omics`` that are not ours.
@@ -184,6 +191,169 @@ class HealthOmicsHook(AwsGenericHook[Any]):
         """
         self.conn.delete_run(id=run_id)
 
+    def build_run_batch(
+        self, run_settings: Sequence[Mapping[str, Any]], **arguments: Any
+    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """
+        Return a StartRunBatch request without ``batchRunSettings``, and its run settings, all validated.
+
+        For whom :meth:`start_run_batch` has too few run settings: up to 100,000 may stand in S3.
+
+        :param run_settings: as for :meth:`start_run_batch`, up to 100,000
+        :param arguments: as for :meth:`start_run_batch`
+        :return: the request, and the run settings by the API's names, which
+            :func:`~airflow_healthomics.batch_request.settings_json` makes a file of
+        :raises HealthOmicsRequestError: if an argument or a run setting breaks a rule
+        """
+        return build_run_batch(arguments, run_settings, self.connection_defaults, self._batch_shape)
+
+    def start_run_batch(
+        self,
+        *,
+        run_settings: Sequence[Mapping[str, Any]] | None = None,
+        s3_uri_settings: str | None = None,
+        **arguments: Any,
+    ) -> dict[str, Any]:
+        """
+        Start a batch of new runs of one private workflow.
+
+        The connection's defaults go for the runs; its ``tags`` are for the batch and, as ``run_tags``, for
+        its runs.
+
+        .. seealso::
+            - :external+boto3:py:meth:`Omics.Client.start_run_batch`
+
+        :param run_settings: 1 to 100 mappings, one for each run, with ``run_setting_id`` (1 to 128
+            characters, unique) and what is its own: ``name``, ``output_uri``, ``output_bucket_owner_id``,
+            ``parameters``, ``priority``, ``engine_settings``, ``run_tags``
+        :param s3_uri_settings: instead of ``run_settings``, S3 URI of a JSON array of up to 100,000 by the
+            API's names, which the role must be able to read. They are not validated here.
+        :param arguments: StartRunBatch's own fields and those of its ``defaultRunSetting`` in snake case:
+            ``batch_name``, ``request_id`` and ``tags`` of the batch, ``workflow_id``, ``parameters``,
+            ``run_tags`` and more of all runs. Without a request ID botocore makes one up, and each call
+            starts a batch.
+        :return: ``id``, ``arn``, ``uuid``, ``status`` and ``tags``
+        :raises HealthOmicsRequestError: if an argument or a run setting breaks a rule; nothing was sent
+        """
+        if (run_settings is None) == (s3_uri_settings is None):
+            raise HealthOmicsRequestError(
+                "StartRunBatch", ["give either run_settings or s3_uri_settings, and not both"]
+            )
+        if run_settings is not None:
+            request, settings = self.build_run_batch(run_settings, **arguments)
+            source = settings_in_request(settings)
+        else:
+            shape = self._batch_shape
+            request = build_start_run_batch_request(arguments, self.connection_defaults, shape)
+            source = settings_in_s3(s3_uri_settings, shape)
+        return _body(self.conn.start_run_batch(**request, batchRunSettings=source))
+
+    def get_batch(self, batch_id: str) -> dict[str, Any]:
+        """
+        Describe a run batch.
+
+        .. seealso::
+            - :external+boto3:py:meth:`Omics.Client.get_batch`
+
+        :param batch_id: HealthOmics batch id
+        :return: ``status``, ``totalRuns``, ``submissionSummary``, ``runSummary`` (which lags behind until the
+            batch is PROCESSED) and more
+        """
+        return _body(self.conn.get_batch(batchId=batch_id))
+
+    def list_batches(
+        self,
+        *,
+        name: str | None = None,
+        status: str | None = None,
+        run_group_id: str | None = None,
+        page_size: int = 100,
+    ) -> Iterator[dict[str, Any]]:
+        """
+        Iterate over the run batches of the account and region, a page at a time; one filter at most.
+
+        .. seealso::
+            - :external+boto3:py:class:`Omics.Paginator.ListBatch`
+
+        :param name: name of the batches; names are not unique
+        :param status: one of the batch states
+        :param run_group_id: id of the run group of their runs
+        :param page_size: batches a call, 1 to 100
+        :return: items as the API lists them, which have no ``uuid``
+        :raises HealthOmicsRequestError: if more than one filter is given
+        """
+        filters = {"name": name, "status": status, "run_group_id": run_group_id}
+        return self._items("list_batch", page_size, _one_filter("ListBatch", filters))
+
+    def list_runs_in_batch(
+        self,
+        batch_id: str,
+        *,
+        submission_status: str | None = None,
+        run_setting_id: str | None = None,
+        run_id: str | None = None,
+        page_size: int = 100,
+    ) -> Iterator[dict[str, Any]]:
+        """
+        Iterate over what became of the run settings of a batch, a page at a time; one filter at most.
+
+        How the runs themselves go is in :meth:`list_runs` with ``batch_id``.
+
+        .. seealso::
+            - :external+boto3:py:class:`Omics.Paginator.ListRunsInBatch`
+
+        :param batch_id: HealthOmics batch id
+        :param submission_status: SUCCESS, FAILED, CANCEL_SUCCESS, CANCEL_FAILED, DELETE_SUCCESS or
+            DELETE_FAILED
+        :param run_setting_id: id of the run setting
+        :param run_id: HealthOmics run id
+        :param page_size: run settings a call, 1 to 100
+        :return: items as the API lists them; those not submitted yet have no ``submissionStatus``, and those
+            that could not be submitted no ``runId``
+        :raises HealthOmicsRequestError: if more than one filter is given
+        """
+        filters = {"submission_status": submission_status, "run_setting_id": run_setting_id, "run_id": run_id}
+        chosen = _one_filter("ListRunsInBatch", filters)
+        return self._items("list_runs_in_batch", page_size, {"batchId": batch_id, **chosen}, key="runs")
+
+    def cancel_run_batch(self, batch_id: str) -> None:
+        """
+        Ask for the runs of a batch to be cancelled, which takes until the batch is CANCELLED.
+
+        HealthOmics does it for a batch that is PENDING, SUBMITTING or INPROGRESS.
+
+        .. seealso::
+            - :external+boto3:py:meth:`Omics.Client.cancel_run_batch`
+
+        :param batch_id: HealthOmics batch id
+        """
+        self.conn.cancel_run_batch(batchId=batch_id)
+
+    def delete_run_batch(self, batch_id: str) -> None:
+        """
+        Ask for the records of a batch's runs to be deleted, which takes until the batch is RUNS_DELETED.
+
+        HealthOmics does it for a batch that is PROCESSED or CANCELLED. The batch itself, outputs and logs
+        stay.
+
+        .. seealso::
+            - :external+boto3:py:meth:`Omics.Client.delete_run_batch`
+
+        :param batch_id: HealthOmics batch id
+        """
+        self.conn.delete_run_batch(batchId=batch_id)
+
+    def delete_batch(self, batch_id: str) -> None:
+        """
+        Delete the record of a batch that has ended; its runs stay.
+
+        .. seealso::
+            - :external+boto3:py:meth:`Omics.Client.delete_batch`
+
+        :param batch_id: HealthOmics batch id
+        """
+        self.conn.delete_batch(batchId=batch_id)
+
     def get_workflow(
         self,
         workflow_id: str,
@@ -245,16 +415,30 @@ class HealthOmicsHook(AwsGenericHook[Any]):
             region_name, Config(inject_host_prefix=False).merge(config or self.config)
         )
 
-    def _items(self, operation: str, page_size: int, filters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    @property
+    def _batch_shape(self) -> Any:
+        return self.conn.meta.service_model.operation_model("StartRunBatch").input_shape
+
+    def _items(
+        self, operation: str, page_size: int, filters: Mapping[str, Any], key: str = "items"
+    ) -> Iterator[dict[str, Any]]:
         pages = self.conn.get_paginator(operation).paginate(
             PaginationConfig={"PageSize": page_size}, **_given(filters)
         )
         for page in pages:
-            yield from page["items"]
+            yield from page[key]
 
 
 def _body(response: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in response.items() if key != "ResponseMetadata"}
+
+
+def _one_filter(operation: str, filters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the filter by the API's name. The API reference of both lists allows for one in a call."""
+    given = _given(filters)
+    if len(given) > 1:
+        raise HealthOmicsRequestError(operation, [f"give one filter at most, not {' and '.join(given)}"])
+    return {api_field(name): value for name, value in given.items()}
 
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,8 @@ MAX_DEPTH: Final = 100
 
 #: The largest number that JSON parsers agree on, a double's: https://www.rfc-editor.org/rfc/rfc8259#section-6
 _MAX_INTEGER: Final = int(sys.float_info.max)
+
+_SHORTEST: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class BrokenTemplate:
@@ -36,6 +39,26 @@ class BrokenTemplate:
     def __repr__(self) -> str:
         """Return what the Rendered Template view of the Airflow UI shows."""
         return f"<template {self.reason}>"
+
+
+def as_json(value: Any, path: str) -> tuple[Any, list[str]]:
+    """
+    Return a value as plain JSON, and what of it is no JSON; what is plain already is not copied.
+
+    :param value: anything
+    :param path: name of the argument, such as ``parameters``
+    :raises HealthOmicsTemplateError: if a template could not be rendered for a reason that may pass
+    """
+    if _is_plain(value):
+        return value, []
+    if problems := list(json_problems(value, path)):
+        return value, problems
+    return to_json(value), []
+
+
+def json_size(value: Any) -> int:
+    """Return the bytes of a value as the shortest JSON in UTF-8."""
+    return len(_SHORTEST.encode(value).encode())
 
 
 def to_json(value: Any) -> Any:
@@ -61,7 +84,7 @@ def json_problems(value: Any, path: str, depth: int = 0) -> Iterator[str]:
     if depth > MAX_DEPTH:
         yield f"{path} is nested deeper than {MAX_DEPTH} levels"
     elif isinstance(value, str):
-        if not _is_text(value):
+        if not is_text(value):
             yield f"{path} has half of a surrogate pair, which is not text"
     elif isinstance(value, int):
         if abs(value) > _MAX_INTEGER:
@@ -71,7 +94,7 @@ def json_problems(value: Any, path: str, depth: int = 0) -> Iterator[str]:
             yield f"{path} is NaN or infinite, which JSON does not have"
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            if isinstance(key, str) and _is_text(key):
+            if isinstance(key, str) and is_text(key):
                 yield from json_problems(item, f"{path}.{key}", depth + 1)
             else:
                 yield f"{path} has a key that is not text, of type {type(key).__name__}"
@@ -86,8 +109,33 @@ def json_problems(value: Any, path: str, depth: int = 0) -> Iterator[str]:
         yield f"{path} is of type {type(value).__name__}, which is not JSON"
 
 
-def _is_text(value: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in value)
+def _is_plain(value: Any, depth: int = 0) -> bool:
+    """Whether a value is JSON of Python's own types, which is quicker to see than what is wrong with it."""
+    if depth > MAX_DEPTH:
+        return False
+    kind = type(value)
+    if kind is str:
+        return is_text(value)
+    if value is None or kind is bool:
+        return True
+    if kind is int:
+        return bool(abs(value) <= _MAX_INTEGER)
+    if kind is float:
+        return math.isfinite(value)
+    if kind is dict:
+        return all(
+            type(key) is str and is_text(key) and _is_plain(item, depth + 1) for key, item in value.items()
+        )
+    return kind is list and all(_is_plain(item, depth + 1) for item in value)
+
+
+def is_text(value: str) -> bool:
+    """Whether UTF-8 has it all, which is everything but surrogates."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_list(value: Any) -> bool:

@@ -1,18 +1,17 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Cancelling a run whose task is killed on a worker."""
+"""Cancelling what a task has started when it is killed on a worker."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
-from airflow_healthomics import run_states
-from airflow_healthomics.aws_errors import error_code, is_transient
+from airflow_healthomics.aws_errors import error_code
 from airflow_healthomics.hooks import HealthOmicsHook
 
 if TYPE_CHECKING:
@@ -27,75 +26,71 @@ else:
 #: Airflow sends SIGKILL 5 seconds after on_kill was called.
 _CLIENT_CONFIG: Final = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
 
-
-def cancel_run(hook: HealthOmicsHook, run_id: str, uuid: str | None, log: Any) -> None:
-    """
-    Cancel a run that may have ended, or whose id may be another run's by now.
-
-    A refused cancellation costs a line in the log.
-
-    :param hook: hook of the run's connection
-    :param run_id: HealthOmics run id
-    :param uuid: uuid of the run, if known
-    :param log: the task's log
-    """
-    try:
-        run = hook.get_run(run_id)
-        if run["status"] in run_states.TERMINAL or (uuid and run.get("uuid") != uuid):
-            return
-        hook.cancel_run(run_id)
-    except (ClientError, BotoCoreError) as error:
-        if is_transient(error):
-            raise
-        log.warning("Run %s could not be cancelled: %s", run_id, error_code(error))
-    else:
-        log.info("Run %s is being cancelled", run_id)
+#: Seconds that a batch is given of these, to leave the state CREATING, in which it cannot be cancelled.
+BATCH_PATIENCE: Final = 3.0
 
 
 class CancelOnKillMixin(_Base):
     """
-    Cancel a run when its task is killed, for an operator or sensor with ``cancel_on_kill``.
+    Cancel a run or batch when its task is killed, for an operator or sensor with ``cancel_on_kill``.
 
     Airflow calls ``on_kill`` inside a signal handler, where a call to the supervisor can deadlock, and so can
-    a client that the interrupted code is using. So :meth:`guard_run` makes a client of its own beforehand,
-    and
+    a client that the interrupted code is using. So :meth:`guard` makes a client of its own beforehand, and
     :meth:`on_kill` needs nothing else.
+
+    :cvar cancel_call: the client's method that cancels, and the argument that takes the id
+    :cvar cancel_patience: seconds for which a refusal is met with another call, for what cannot be cancelled
+        while it is being created
     """
 
     cancel_on_kill: bool
+    cancel_call: ClassVar[tuple[str, str]] = ("cancel_run", "id")
+    cancel_patience: ClassVar[float] = 0
 
     _is_killed = False
     _guarded: str | None = None
     _cancel: Callable[[], Any] | None = None
 
-    def guard_run(self, run_id: str) -> None:
+    def guard(self, resource_id: str) -> None:
         """
-        Cancel this run if the task is killed from now on, or was killed while the run was being started.
+        Cancel it if the task is killed from now on, or was killed while it was being started.
 
-        :param run_id: HealthOmics run id
+        :param resource_id: id of the run or batch
         """
-        if not self.cancel_on_kill or run_id == self._guarded:
+        if not self.cancel_on_kill or resource_id == self._guarded:
             return
-        self._guarded = run_id
+        self._guarded = resource_id
         client = self.hook.get_client_type(
             region_name=self.hook.region_name, config=self.hook.config.merge(_CLIENT_CONFIG)
         )
-        self._cancel = partial(client.cancel_run, id=run_id)
+        method, argument = self.cancel_call
+        self._cancel = partial(getattr(client, method), **{argument: resource_id})
         if self._is_killed:
             self.on_kill()
 
-    def unguard_run(self) -> None:
-        """Let the run go on when the task is killed from now on."""
+    def unguard(self) -> None:
+        """Let it go on when the task is killed from now on."""
         self._cancel = None
 
     def on_kill(self) -> None:
-        """Cancel the run; for a run that is still being started, have :meth:`guard_run` do it."""
+        """Cancel; what is still being started, have :meth:`guard` do it."""
         self._is_killed = True
         if self._cancel is None:
             return
+        retrying = Retrying(
+            stop=stop_after_delay(self.cancel_patience),
+            wait=wait_fixed(0.5),
+            retry=retry_if_exception(_is_too_early),
+            reraise=True,
+        )
         try:
-            self._cancel()
+            retrying(self._cancel)
         except Exception as error:  # noqa: BLE001 - nothing more can be done, and a kill goes on anyway
-            self.log.warning("The run could not be cancelled: %s", type(error).__name__)
+            self.log.warning("It could not be cancelled: %s", type(error).__name__)
         else:
-            self.log.info("The task was killed, so its run is cancelled")
+            self.log.info("The task was killed, so what it has started is cancelled")
+
+
+def _is_too_early(error: BaseException) -> bool:
+    # Nobody documents which of them it is.
+    return error_code(error) in {"ConflictException", "ValidationException"}

@@ -32,7 +32,7 @@ from airflow_healthomics.aws_errors import (
 )
 from airflow_healthomics.exceptions import HealthOmicsRunReplacedError
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.run_watch import RunWatch
+from airflow_healthomics.watch import Watch
 
 try:
     from airflow.sdk.exceptions import AirflowRuntimeError
@@ -147,7 +147,7 @@ class _Subscription:
     :param context: in which the watch logs, so that the lines go to the task's own log
     """
 
-    watch: RunWatch
+    watch: Watch
     interval: float
     due: float
     ended: asyncio.Future[dict[str, Any]]
@@ -195,7 +195,7 @@ class Poller:
         self._failures = 0
         self._paused_until = 0.0
 
-    async def wait(self, watch: RunWatch, interval: float) -> dict[str, Any]:
+    async def wait(self, watch: Watch, interval: float) -> dict[str, Any]:
         """
         Wait until a run has ended, and return its summary.
 
@@ -213,7 +213,7 @@ class Poller:
             loop.create_future(),
             contextvars.copy_context(),
         )
-        same_run = self._subscriptions.setdefault(watch.run_id, [])
+        same_run = self._subscriptions.setdefault(watch.key, [])
         same_run.append(subscription)
         self._wake.set()
         if self._task is None or self._task.done():
@@ -225,7 +225,7 @@ class Poller:
         finally:
             same_run.remove(subscription)
             if not same_run:
-                del self._subscriptions[watch.run_id]
+                del self._subscriptions[watch.key]
             self._wake.set()
 
     async def _run(self) -> None:
@@ -293,7 +293,7 @@ class Poller:
         now = asyncio.get_running_loop().time()
         pages = {status: count for status, (count, expires) in self._pages.items() if expires > now}
         # Two may wait for one run, which costs one GetRun.
-        due = Counter({each.watch.run_id: each.watch.status for each in left}.values())
+        due = Counter({each.watch.key: each.watch.listed_under for each in left}.values())
         lists = choose_lists(due, pages)
         self._is_listing = bool(lists)
         listed: set[str] = set()
@@ -301,7 +301,7 @@ class Poller:
         try:
             for status in LIFE:
                 # Those missing in a list may have moved on together, as when a queue begins to flow.
-                missing = sum(each.watch.status in listed for each in left)
+                missing = sum(each.watch.listed_under in listed for each in left)
                 is_worth_it = status in lists or missing > max(pages.get(status, 1), FEW)
                 if is_worth_it and left and budget > 0:
                     budget -= await self._list_status(status, left, budget)
@@ -360,11 +360,11 @@ class Poller:
         if first.ended.done():
             del left[first]
             return
-        same_run = self._subscriptions[first.watch.run_id]
+        same_run = self._subscriptions[first.watch.key]
         try:
             run = await self._call(first.watch.ask, self._client)
         except (ClientError, BotoCoreError) as error:
-            self._fail("GetRun", error, list(same_run), left)
+            self._fail(first.watch.operation, error, list(same_run), left)
             left.pop(first, None)
             return
         left.pop(first, None)

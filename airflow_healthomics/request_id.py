@@ -39,16 +39,16 @@ class TaskIdentity:
     epoch: int
 
 
-def derive_request_id(identity: TaskIdentity, generation: int = 0) -> str:
+def derive_request_id(identity: TaskIdentity, generation: int = 0, max_length: int = MAX_LENGTH) -> str:
     """
-    Return ``{dag_run_id}.{16 hex digits}``, at most 128 characters, the same for every try of a task
-    instance.
+    Return ``{dag_run_id}.{16 hex digits}``, the same for every try of a task instance.
 
     The digest goes over all of the identity. The DAG-run ID in front is for people, shortened and cleaned of
     characters that the API does not allow.
 
     :param identity: the task instance
     :param generation: number of runs of this task that were seen to have failed
+    :param max_length: in characters
     """
     start = identity.start_date.astimezone(UTC).isoformat() if identity.start_date else None
     parts = [
@@ -61,7 +61,7 @@ def derive_request_id(identity: TaskIdentity, generation: int = 0) -> str:
         generation,
     ]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_DIGEST_LENGTH]
-    readable = "".join(map(_allowed, identity.dag_run_id))[: MAX_LENGTH - _DIGEST_LENGTH - 1]
+    readable = "".join(map(_allowed, identity.dag_run_id))[: max_length - _DIGEST_LENGTH - 1]
     return f"{readable}.{digest}"
 
 

@@ -9,14 +9,10 @@ import hmac
 import json
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from botocore.exceptions import ClientError
-
-from airflow_healthomics import run_states
-from airflow_healthomics.aws_errors import error_code, is_not_found, is_transient
-from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.resources import Resource
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -28,15 +24,16 @@ KEY: Final = "healthomics_run"
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
     """
-    The run of a task instance, or the intention to start it.
+    The run or run batch of a task instance, or the intention to start it.
 
     :param request_id: request ID of the start
     :param epoch: ``max_tries`` of the task instance when it was started, which a Clear raises
-    :param generation: number of runs of this epoch that were seen to have failed before
-    :param run_id: HealthOmics run id; None until StartRun has answered
-    :param uuid: uuid of the run
+    :param generation: number of those of this epoch that were seen to have failed before
+    :param run_id: its id; None until its start has answered
+    :param uuid: its uuid
     :param fingerprint: keyed digest of the request, ``{key}:{digest}``, which tells whether it has changed
         and nothing else of it
+    :param earlier: ids of the generations before, as far as they were started
     """
 
     request_id: str
@@ -45,6 +42,7 @@ class RunRecord:
     run_id: str | None = None
     uuid: str | None = None
     fingerprint: str | None = None
+    earlier: tuple[str, ...] = ()
 
 
 class RunRecords(Protocol):
@@ -81,13 +79,18 @@ class StoredRecords:
         value = self._store.get(KEY)
         # A field of a later version of this package is left out, for the day of a downgrade.
         known = {field.name for field in fields(RunRecord)}
-        return RunRecord(**{name: value[name] for name in known & value.keys()}) if value else None
+        if not value:
+            return None
+        record = RunRecord(**{name: value[name] for name in known & value.keys()})
+        return replace(record, earlier=tuple(record.earlier))
 
     def save(self, record: RunRecord) -> None:
         """Store the record for as long as the DAG run exists."""
         from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]  # a lazy import of 3.3
 
-        self._store.set(KEY, asdict(record), retention=NEVER_EXPIRE)
+        # A tuple is no JSON to the store.
+        value = {**asdict(record), "earlier": list(record.earlier)}
+        self._store.set(KEY, value, retention=NEVER_EXPIRE)
 
 
 class NamedRecords:
@@ -96,21 +99,17 @@ class NamedRecords:
 
     A run's name is its request ID, which can be derived again.
 
-    :param hook: hook of the task's connection
+    :param resource: what the task starts
     :param request_id: request ID of a generation
     :param epoch: ``max_tries`` of the task instance
-    :param tries: how many tries can have started a run, and so how many generations there can be
-    :param log: the task's log
+    :param tries: how many tries can have started one, and so how many generations there can be
     """
 
-    def __init__(
-        self, hook: HealthOmicsHook, request_id: Callable[[int], str], epoch: int, tries: int, log: Any
-    ) -> None:
-        self._hook = hook
+    def __init__(self, resource: Resource, request_id: Callable[[int], str], epoch: int, tries: int) -> None:
+        self._resource = resource
         self._request_id = request_id
         self._epoch = epoch
         self._tries = tries
-        self._log = log
 
     @property
     def is_complete(self) -> bool:
@@ -120,15 +119,19 @@ class NamedRecords:
     def load(self) -> RunRecord | None:
         """Return the record of the newest generation that has a run; an older one may have been removed."""
         newest = None
+        earlier: list[str] = []
         request_ids = dict.fromkeys(map(self._request_id, range(self._tries)))
         for generation, request_id in enumerate(request_ids):
-            if run := find_run(self._hook, request_id, self._log):
+            if found := self._resource.find(request_id):
+                if newest and newest.run_id:
+                    earlier.append(newest.run_id)
                 newest = RunRecord(
                     request_id=request_id,
                     epoch=self._epoch,
                     generation=generation,
-                    run_id=run["id"],
-                    uuid=run.get("uuid"),
+                    run_id=found["id"],
+                    uuid=found.get("uuid"),
+                    earlier=tuple(earlier),
                 )
         return newest
 
@@ -138,53 +141,25 @@ class NamedRecords:
 
 def run_records(
     context: Context,
-    hook: HealthOmicsHook,
+    resource: Resource,
     request_id: Callable[[int], str],
     epoch: int,
     *,
     tries: int,
-    log: Any,
 ) -> RunRecords:
     """
     Return where the record of this task instance is kept.
 
     :param context: the task's context
-    :param hook: hook of the task's connection
+    :param resource: what the task starts
     :param request_id: request ID of a generation
     :param epoch: ``max_tries`` of the task instance
-    :param tries: how many tries can have started a run
-    :param log: the task's log
+    :param tries: how many tries can have started one
     """
     store = context.get("task_state_store")
     if store is not None:
         return StoredRecords(store)
-    return NamedRecords(hook, request_id, epoch, tries, log)
-
-
-def find_run(hook: HealthOmicsHook, name: str, log: Any) -> dict[str, Any] | None:
-    """
-    Return the run of that very name, by GetRun; an active one before an ended one, and of those the latest.
-
-    A denied ListRuns finds nothing, and a line in the log says so.
-
-    :param hook: hook of the task's connection
-    :param name: name of the run, matched here too, since nobody documents how ListRuns matches it
-    :param log: the task's log
-    """
-    try:
-        runs = [run for run in hook.list_runs(name=name) if run.get("name") == name]
-        runs.sort(key=lambda run: (run["status"] in run_states.ACTIVE, run["creationTime"]))
-        return hook.get_run(runs[-1]["id"]) if runs else None
-    except ClientError as error:
-        if is_transient(error):
-            raise
-        if not is_not_found(error):
-            log.warning(
-                "ListRuns was refused with %s, so a run of an earlier try is found only if HealthOmics still "
-                "knows its request ID. The IAM policy should allow omics:ListRuns and omics:GetRun.",
-                error_code(error),
-            )
-        return None
+    return NamedRecords(resource, request_id, epoch, tries)
 
 
 def fingerprint(request: Mapping[str, Any], key: str | None = None) -> str:

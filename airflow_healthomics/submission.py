@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
@@ -19,15 +19,8 @@ from airflow_healthomics.exceptions import (
     HealthOmicsError,
     HealthOmicsRequestChangedError,
 )
-from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.kill import cancel_run
-from airflow_healthomics.run_record import (
-    RunRecord,
-    RunRecords,
-    find_run,
-    fingerprint,
-    has_changed,
-)
+from airflow_healthomics.resources import Resource
+from airflow_healthomics.run_record import RunRecord, RunRecords, fingerprint, has_changed
 
 #: Tries of StartRun on the worker, a second or two apart at random, before the task waits its turn in the
 #: triggerer. botocore makes two more of each.
@@ -116,23 +109,25 @@ class Submission:
     """
     The one run of a task instance: start it, or find the one that an earlier try has started.
 
-    :param hook: hook of the task's connection
+    :param resource: what is started
     :param records: where the record is kept
     :param epoch: ``max_tries`` of the task instance
     :param request_id: request ID of a generation; one that the DAG author has fixed is the same for all of
         them
-    :param build_request: StartRun request for a request ID
-    :param start_run: makes the call
-    :param cancels_superseded: whether a run from before a Clear is cancelled
+    :param build_request: request for a request ID, and for the ids of the generations before
+    :param start: makes the call
+    :param is_named_by_request: whether the request ID is the name too
+    :param cancels_superseded: whether what is from before a Clear is cancelled
     :param log: the task's log
     """
 
-    hook: HealthOmicsHook
+    resource: Resource
     records: RunRecords
     epoch: int
     request_id: Callable[[int], str]
-    build_request: Callable[[str], dict[str, Any]]
-    start_run: Callable[[Mapping[str, Any]], dict[str, Any]]
+    build_request: Callable[[str, Sequence[str]], dict[str, Any]]
+    start: Callable[[Mapping[str, Any]], dict[str, Any]]
+    is_named_by_request: bool
     cancels_superseded: bool
     log: Any
 
@@ -170,7 +165,13 @@ class Submission:
             if run is None:
                 return plan.decision, answer
             plan = decide(record, self.epoch, run["status"])
-        self.log.info("Run %s of request ID %s is %s", run["id"], record.request_id, run["status"])
+        self.log.info(
+            "The %s %s of request ID %s is %s",
+            self.resource.noun,
+            run["id"],
+            record.request_id,
+            run["status"],
+        )
         return plan.decision, {**run, "requestId": record.request_id}
 
     def _recorded_run(self, record: RunRecord | None, *, is_new: bool = False) -> dict[str, Any] | None:
@@ -178,53 +179,73 @@ class Submission:
         if record is None or record.run_id is None:
             return None
         try:
-            run = self.hook.get_run(record.run_id)
+            run = self.resource.get(record)
         except ClientError as error:
             if is_not_found(error):
                 return None if is_new else {"id": record.run_id, "status": "DELETED"}
             if is_transient(error):
                 raise StartDelayedError(record.request_id, error_code(error)) from error
-            raise api_error("GetRun", f"run {record.run_id}", error) from error
+            raise api_error(
+                self.resource.get_operation, f"{self.resource.noun} {record.run_id}", error
+            ) from error
         if record.uuid and run.get("uuid") != record.uuid:
-            self.log.warning("Run id %s is that of another run now: this task's was deleted", record.run_id)
+            self.log.warning(
+                "The %s id %s is that of another one now: this task's was deleted",
+                self.resource.noun,
+                record.run_id,
+            )
             return {"id": record.run_id, "status": "DELETED"}
         return run
 
     def _supersede(self, record: RunRecord, run: Mapping[str, Any] | None) -> None:
         """Cancel the run from before a Clear, if it still lives."""
-        run = run or find_run(self.hook, record.request_id, self.log)
+        run = run or self.resource.find(record.request_id)
         if run is None or run["status"] in run_states.TERMINAL:
             return
         if not self.cancels_superseded:
-            self.log.warning("Run %s from before the Clear is left alone: %s", run["id"], run["status"])
+            self.log.warning(
+                "The %s %s from before the Clear is left alone: %s",
+                self.resource.noun,
+                run["id"],
+                run["status"],
+            )
             return
-        self.log.info("Cancelling run %s from before the Clear", run["id"])
-        cancel_run(self.hook, run["id"], run.get("uuid"), self.log)
+        self.log.info("Cancelling %s %s from before the Clear", self.resource.noun, run["id"])
+        self.resource.cancel(run["id"], run.get("uuid"))
 
     def _check_next_generation(self, record: RunRecord, run: Mapping[str, Any] | None) -> None:
         status = run["status"] if run else "gone"
         if self.request_id(record.generation + 1) == record.request_id:
             raise HealthOmicsApiError(
-                f"Run {record.run_id} of an earlier try is {status}, and the task's request_id is fixed, for "
-                "which HealthOmics starts one run only. Leave request_id out to let a retry start anew."
+                f"The {self.resource.noun} {record.run_id} of an earlier try is {status}, and the task's "
+                "request_id is fixed, for which HealthOmics starts one only. Leave request_id out to let a "
+                "retry start anew."
             )
-        self.log.info("Run %s of an earlier try is %s; starting anew", record.run_id, status)
+        self.log.info(
+            "The %s %s of an earlier try is %s; starting anew", self.resource.noun, record.run_id, status
+        )
 
     def _start(
         self, plan: Plan, record: RunRecord | None, turns: int, conflict_turns: int
     ) -> tuple[RunRecord, dict[str, Any]]:
         if plan.decision is Decision.REPEAT and record:
-            request = self.build_request(record.request_id)
-            # Since a try that crashed, HealthOmics may have forgotten the request ID.
-            known = self._find(record, request) if turns == 0 else None
-            run = known or self._call(record, request, conflict_turns)
+            # Since a try that crashed, HealthOmics may have forgotten the request ID. Nor may the request be
+            # built any more, as a template or a sample sheet may have gone.
+            known = self._find(record) if turns == 0 else None
+            run = known or self._call(
+                record, self.build_request(record.request_id, record.earlier), conflict_turns
+            )
         else:
-            request = self.build_request(self.request_id(plan.generation))
+            earlier: tuple[str, ...] = ()
+            if record and record.run_id and not plan.supersedes:
+                earlier = (*record.earlier, record.run_id)
+            request = self.build_request(self.request_id(plan.generation), earlier)
             record = RunRecord(
                 request_id=request["requestId"],
                 epoch=self.epoch,
                 generation=plan.generation,
                 fingerprint=fingerprint(request),
+                earlier=earlier,
             )
             # Before the call: a try that crashes from here on repeats this request ID.
             self.records.save(record)
@@ -241,27 +262,33 @@ class Submission:
             reraise=True,
         )
         try:
-            return retrying(self.start_run, request)
+            return retrying(self.start, request)
         except (ClientError, BotoCoreError) as error:
             code = error_code(error)
             if code == _CONFLICT and conflict_turns >= MAX_CONFLICT_TURNS:
                 return self._adopt(record, request, error)
             if _may_pass(error):
                 raise StartDelayedError(record.request_id, code) from error
-            raise api_error("StartRun", f"request {record.request_id}", error) from error
+            raise api_error(self.resource.start_operation, f"request {record.request_id}", error) from error
 
     def _adopt(self, record: RunRecord, request: Mapping[str, Any], error: Exception) -> dict[str, Any]:
         """Take the run that the request ID has started, since repeating the request conflicts for ever."""
-        run = self._find(record, request)
+        run = self._find(record)
         if run is None:
-            raise HealthOmicsRequestChangedError(record.request_id, has_changed(record, request)) from error
-        self.log.warning("StartRun conflicts; run %s is the one that an earlier try has started", run["id"])
+            raise HealthOmicsRequestChangedError(
+                record.request_id,
+                has_changed(record, request),
+                self.resource.start_operation,
+                self.resource.noun,
+            ) from error
+        self.log.warning(
+            "%s conflicts; %s is what an earlier try has started", self.resource.start_operation, run["id"]
+        )
         return run
 
-    def _find(self, record: RunRecord, request: Mapping[str, Any]) -> dict[str, Any] | None:
+    def _find(self, record: RunRecord) -> dict[str, Any] | None:
         # A name of the user's own may be that of another task's run.
-        is_ours = request["name"] == record.request_id
-        return find_run(self.hook, record.request_id, self.log) if is_ours else None
+        return self.resource.find(record.request_id) if self.is_named_by_request else None
 
 
 def _may_pass(error: BaseException) -> bool:

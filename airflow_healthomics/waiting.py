@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""How a task waits for its run: on the worker or in the triggerer, with the same end."""
+"""How a task waits for its run or batch: on the worker or in the triggerer, with the same end."""
 
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -14,10 +15,15 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.aws_errors import error_code
+from airflow_healthomics.batch_watch import BatchWatch
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.kill import CancelOnKillMixin
-from airflow_healthomics.run_watch import NEW_RUN_GRACE, RunWatch
-from airflow_healthomics.triggers.run import HealthOmicsRunTrigger, ended_event, ended_run
+from airflow_healthomics.kill import BATCH_PATIENCE, CancelOnKillMixin
+from airflow_healthomics.resources import BatchResource, Resource, RunResource
+from airflow_healthomics.run_watch import RunWatch
+from airflow_healthomics.triggers.batch import HealthOmicsRunBatchTrigger
+from airflow_healthomics.triggers.run import HealthOmicsRunTrigger
+from airflow_healthomics.triggers.wait import HealthOmicsWaitTrigger, ended_event, ended_summary
+from airflow_healthomics.watch import NEW_GRACE, Watch
 
 if TYPE_CHECKING:
     from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
@@ -43,25 +49,6 @@ def connection_of(task: Any) -> dict[str, Any]:
     }
 
 
-def run_trigger(task: Any, watch: RunWatch, delay: float) -> HealthOmicsRunTrigger:
-    """
-    Return the trigger that goes on watching a run with the connection of a task.
-
-    :param task: operator or sensor
-    :param watch: of the run
-    :param delay: seconds between two polls
-    """
-    return HealthOmicsRunTrigger(
-        run_id=watch.run_id,
-        uuid=watch.uuid,
-        creation_time=watch.creation_time.isoformat() if watch.creation_time else None,
-        new_until=watch.new_until,
-        waiter_delay=delay,
-        cancel_on_kill=task.cancel_on_kill,
-        **connection_of(task),
-    )
-
-
 def time_left(task: Any, context: Context) -> timedelta | None:
     """
     Return what is left of ``execution_timeout``, a second at least; None if there is none.
@@ -79,9 +66,9 @@ def time_left(task: Any, context: Context) -> timedelta | None:
     return max(left, timedelta(seconds=1))
 
 
-class RunWaiterMixin(_Base):
+class WaiterMixin(_Base):
     """
-    Wait for a run to end, for an operator with ``deferrable`` and ``waiter_delay``.
+    Wait for something to end, for an operator with ``deferrable`` and ``waiter_delay``.
 
     The status is asked for once before the task defers. ``execution_timeout`` bounds the wait in both places,
     and all waits of a try together.
@@ -90,79 +77,164 @@ class RunWaiterMixin(_Base):
     deferrable: bool
     waiter_delay: float
 
-    def wait_for_run(
-        self,
-        context: Context,
-        run_id: str,
-        uuid: str | None = None,
-        *,
-        is_new: bool = False,
-        then: str = "execute_complete",
-    ) -> Any:
+    @property
+    @abstractmethod
+    def resource(self) -> Resource:
+        """What is waited for, by the connection of this task."""
+
+    @abstractmethod
+    def watch(self, started: Mapping[str, Any], *, is_new: bool = False) -> Watch:
+        """
+        Return what to wait for.
+
+        :param started: ``id`` and, if known, ``uuid``
+        :param is_new: whether it was started just now
+        """
+
+    @abstractmethod
+    def trigger(self, watch: Any) -> HealthOmicsWaitTrigger:
+        """Return the trigger that goes on watching with the connection of this task."""
+
+    @abstractmethod
+    def finish(self, context: Context, summary: dict[str, Any]) -> Any:
+        """
+        Turn the end of what was waited for into the end of the task.
+
+        :param context: the task's context
+        :param summary: of the run or batch, in a terminal state
+        """
+
+    def wait_for(self, context: Context, watch: Watch, *, then: str = "execute_complete") -> Any:
         """
         Wait, and return what the method named by ``then`` makes of the trigger's event.
 
         :param context: the task's context
-        :param run_id: HealthOmics run id
-        :param uuid: uuid of the run, if known
-        :param is_new: whether the run was started just now
+        :param watch: what to wait for
         :param then: method to go on with, in this process or in the one that the task resumes in
         """
-        new_until = time.time() + NEW_RUN_GRACE if is_new else 0.0
-        watch = RunWatch(run_id, uuid=uuid, new_until=new_until, log=self.log)
         timeout = time_left(self, context)
         deadline = None if timeout is None else time.monotonic() + timeout.total_seconds()
         try:
             while (summary := watch.poll(self.hook.conn)) is None:
                 if self.deferrable:
-                    self.defer(
-                        trigger=run_trigger(self, watch, self.waiter_delay),
-                        method_name=then,
-                        timeout=timeout,
-                    )
+                    self.defer(trigger=self.trigger(watch), method_name=then, timeout=timeout)
                 # Airflow raises by a signal, and an exception out of a signal handler can get lost in what it
                 # interrupts, such as a finalizer of the connection.
                 if deadline is not None and time.monotonic() > deadline:
-                    raise AirflowTaskTimeout(f"Run {run_id} did not end within {self.execution_timeout}")
+                    raise AirflowTaskTimeout(f"The {watch} did not end within {self.execution_timeout}")
                 time.sleep(self.waiter_delay)
         except AirflowTaskTimeout:
-            self.handle_timeout(context, run_id, partial(self.hook.cancel_run, run_id))
+            resource = self.resource
+            self.handle_timeout(context, partial(resource.cancel, watch.resource_id, watch.uuid))
             raise
         return getattr(self, then)(context, ended_event(summary))
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
-        """Go on with a run that has ended."""
-        return self.finish(context, ended_run(event))
+        """Go on with what has ended."""
+        return self.finish(context, ended_summary(event))
 
-    def finish(self, context: Context, summary: dict[str, Any]) -> Any:
+    def handle_timeout(self, context: Context, cancel: Callable[[], None]) -> None:
         """
-        Turn the end of the run into the end of the task.
+        Cancel when ``execution_timeout`` has ended the last try; else the next one reattaches.
 
         :param context: the task's context
-        :param summary: of the run, in a terminal state
-        """
-        raise NotImplementedError
-
-    def handle_timeout(self, context: Context, run_id: str, cancel: Callable[[], None]) -> None:
-        """
-        Cancel the run when ``execution_timeout`` has ended the last try; else the next one reattaches.
-
-        :param context: the task's context
-        :param run_id: HealthOmics run id
-        :param cancel: cancels it
+        :param cancel: cancels what was waited for
         """
         if not self.cancel_on_kill:
             return
         # Airflow calls on_kill too after a timeout on the worker, whether a try is left or not.
-        self.unguard_run()
+        self.unguard()
+        noun = self.resource.noun
         if has_tries_left(context):
-            self.log.info("Run %s goes on; the next try waits for it", run_id)
+            self.log.info("The %s goes on; the next try waits for it", noun)
             return
         self.log.info("The task has timed out, and no try is left")
         try:
             cancel()
         except (ClientError, BotoCoreError) as error:
-            self.log.warning("Run %s could not be cancelled: %s", run_id, error_code(error))
+            self.log.warning("The %s could not be cancelled: %s", noun, error_code(error))
+
+
+def new_until(is_new: bool) -> float:
+    """Return until when, in wall time, something may not be found that was started just now, if it was."""
+    return time.time() + NEW_GRACE if is_new else 0.0
+
+
+class RunWaiterMixin(WaiterMixin):
+    """Wait for a run."""
+
+    cancel_call = "cancel_run", "id"
+
+    @property
+    def resource(self) -> RunResource:
+        """Runs, by the connection of this task."""
+        return RunResource(self.hook, self.log)
+
+    def watch(self, started: Mapping[str, Any], *, is_new: bool = False) -> RunWatch:
+        """Return the run to wait for."""
+        return RunWatch(started["id"], uuid=started.get("uuid"), new_until=new_until(is_new), log=self.log)
+
+    def trigger(self, watch: RunWatch) -> HealthOmicsRunTrigger:
+        """Return the trigger that goes on watching the run."""
+        return run_trigger(self, watch, self.waiter_delay)
+
+
+def run_trigger(task: Any, watch: RunWatch, delay: float) -> HealthOmicsRunTrigger:
+    """
+    Return the trigger that goes on watching a run with the connection of a task.
+
+    :param task: operator or sensor
+    :param watch: of the run
+    :param delay: seconds between two polls
+    """
+    return HealthOmicsRunTrigger(
+        run_id=watch.resource_id,
+        uuid=watch.uuid,
+        creation_time=watch.creation_time.isoformat() if watch.creation_time else None,
+        new_until=watch.new_until,
+        waiter_delay=delay,
+        cancel_on_kill=task.cancel_on_kill,
+        **connection_of(task),
+    )
+
+
+class RunBatchWaiterMixin(WaiterMixin):
+    """Wait for a run batch."""
+
+    cancel_call = "cancel_run_batch", "batchId"
+    cancel_patience = BATCH_PATIENCE
+
+    @property
+    def resource(self) -> Resource:
+        """Batches, by the connection of this task."""
+        return BatchResource(self.hook, self.log)
+
+    def watch(self, started: Mapping[str, Any], *, is_new: bool = False) -> BatchWatch:
+        """Return the batch to wait for."""
+        return BatchWatch(started["id"], uuid=started.get("uuid"), new_until=new_until(is_new), log=self.log)
+
+    def trigger(self, watch: BatchWatch) -> HealthOmicsRunBatchTrigger:
+        """Return the trigger that goes on watching the batch."""
+        return batch_trigger(self, watch, self.waiter_delay)
+
+
+def batch_trigger(task: Any, watch: BatchWatch, delay: float) -> HealthOmicsRunBatchTrigger:
+    """
+    Return the trigger that goes on watching a batch with the connection of a task.
+
+    :param task: operator or sensor
+    :param watch: of the batch
+    :param delay: seconds between two polls
+    """
+    return HealthOmicsRunBatchTrigger(
+        batch_id=watch.resource_id,
+        uuid=watch.uuid,
+        new_until=watch.new_until,
+        is_deletion=watch.is_deletion,
+        waiter_delay=delay,
+        cancel_on_kill=task.cancel_on_kill,
+        **connection_of(task),
+    )
 
 
 def is_trigger_timeout(next_method: str, next_kwargs: Mapping[str, Any] | None) -> bool:

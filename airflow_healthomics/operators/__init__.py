@@ -4,6 +4,11 @@
 
 from __future__ import annotations
 
+from airflow_healthomics.operators.batch import (
+    HealthOmicsCancelRunBatchOperator,
+    HealthOmicsDeleteRunBatchOperator,
+    HealthOmicsStartRunBatchOperator,
+)
 from airflow_healthomics.operators.run import (
     HealthOmicsCancelRunOperator,
     HealthOmicsDeleteRunOperator,
@@ -11,7 +16,10 @@ from airflow_healthomics.operators.run import (
 )
 
 __all__ = [
+    "HealthOmicsCancelRunBatchOperator",
     "HealthOmicsCancelRunOperator",
+    "HealthOmicsDeleteRunBatchOperator",
     "HealthOmicsDeleteRunOperator",
+    "HealthOmicsStartRunBatchOperator",
     "HealthOmicsStartRunOperator",
 ]

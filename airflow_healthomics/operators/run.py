@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
@@ -17,29 +16,25 @@ from botocore.exceptions import BotoCoreError, ClientError
 from airflow_healthomics.aws_errors import api_error, error_code, is_not_found, is_transient
 from airflow_healthomics.diagnosis import raise_for_status
 from airflow_healthomics.exceptions import (
-    HealthOmicsError,
     HealthOmicsRequestError,
     HealthOmicsRunReplacedError,
 )
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.kill import cancel_run
 from airflow_healthomics.links import RUN_LINKS, persist_links
 from airflow_healthomics.params import workflow_parameter_problems
-from airflow_healthomics.request_id import TaskIdentity, derive_request_id
-from airflow_healthomics.run_record import RunRecords, find_run, run_records
 from airflow_healthomics.run_request import ARGUMENTS, checked_run_id
 from airflow_healthomics.run_watch import RunWatch
-from airflow_healthomics.submission import Decision, StartDelayedError, Submission
+from airflow_healthomics.starting import StarterMixin
 from airflow_healthomics.templating import TypedTemplateMixin
-from airflow_healthomics.triggers.run import ended_run
-from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
-from airflow_healthomics.waiting import RunWaiterMixin, connection_of, is_trigger_timeout, time_left
+from airflow_healthomics.waiting import RunWaiterMixin
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOperator[HealthOmicsHook]):
+class HealthOmicsStartRunOperator(
+    TypedTemplateMixin, RunWaiterMixin, StarterMixin, AwsBaseOperator[HealthOmicsHook]
+):
     """
     Start a new HealthOmics run (``workflow_id``), or a duplicate of one (``run_id``).
 
@@ -125,6 +120,7 @@ class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOpe
         "storage_capacity",
     )
     operator_extra_links = RUN_LINKS
+    name_argument = "name"
     ui_color = "#d6eadf"
 
     def __init__(
@@ -198,19 +194,6 @@ class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOpe
         self.retry_user_errors = retry_user_errors
         self.log_tail_lines = log_tail_lines
 
-    def execute(self, context: Context) -> Any:
-        """Start the run, or find the one that an earlier try has started, and wait for it if asked to."""
-        return self._submit(context)
-
-    def start_in_turn(self, context: Context, event: dict[str, Any]) -> Any:
-        """Repeat a StartRun that was throttled or unavailable, now that it is this task's turn."""
-        return self._submit(context, event["turns"], event["conflict_turns"])
-
-    def submit_again(self, context: Context, event: dict[str, Any] | None = None) -> Any:
-        """Decide anew, now that the run of an earlier try has stopped."""
-        ended_run(event)
-        return self._submit(context)
-
     def finish(self, context: Context, summary: dict[str, Any]) -> str:
         """Return the run id, or raise unless the run is COMPLETED."""
         if self.do_xcom_push:
@@ -224,86 +207,21 @@ class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOpe
         )
         return str(summary["id"])
 
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume; a deferral that has timed out comes back here without its event."""
-        if is_trigger_timeout(next_method, next_kwargs):
-            self._handle_deferral_timeout(context)
-        return super().resume_execution(next_method, next_kwargs, context)
-
-    def _handle_deferral_timeout(self, context: Context) -> None:
-        try:
-            record = self._records(context, tries=context["ti"].try_number).load()
-            run_id, uuid = (record.run_id, record.uuid) if record else (None, None)
-            if record and not run_id and (run := find_run(self.hook, record.request_id, self.log)):
-                # The answer of StartRun was lost, and the task has waited for its turn to repeat it.
-                run_id, uuid = run["id"], run.get("uuid")
-            if run_id:
-                self.handle_timeout(context, run_id, partial(cancel_run, self.hook, run_id, uuid, self.log))
-        except (ClientError, BotoCoreError) as error:
-            self.log.warning("The run of this task could not be looked up: %s", error_code(error))
-
-    def _submit(self, context: Context, turns: int = 0, conflict_turns: int = 0) -> Any:
-        submission = Submission(
-            hook=self.hook,
-            records=self._records(context, tries=context["ti"].try_number - 1),
-            epoch=self._epoch(context),
-            request_id=partial(self._request_id, context),
-            build_request=self._build_request,
-            start_run=self._start_run,
-            cancels_superseded=self.cancel_on_kill,
-            log=self.log,
-        )
-        try:
-            decision, run = submission.submit(turns, conflict_turns)
-        except StartDelayedError as delay:
-            self.log.info("StartRun is delayed by %s; waiting for a turn in the triggerer", delay.code)
-            self.defer(
-                trigger=HealthOmicsStartTrigger(
-                    name=delay.request_id,
-                    turns=turns + 1,
-                    conflict_turns=conflict_turns + delay.is_conflict,
-                    cancel_on_kill=self.cancel_on_kill,
-                    **connection_of(self),
-                ),
-                method_name="start_in_turn",
-                timeout=time_left(self, context),
-            )
-        self.guard_run(run["id"])
-        self._publish(context, run)
-        if decision is Decision.WAIT_OUT:
-            return self.wait_for_run(context, run["id"], run.get("uuid"), then="submit_again")
-        if self.wait_for_completion:
-            is_new = decision in (Decision.START, Decision.REPEAT)
-            return self.wait_for_run(context, run["id"], run.get("uuid"), is_new=is_new)
-        return str(run["id"])
-
-    def _publish(self, context: Context, run: Mapping[str, Any]) -> None:
-        self.log.info("HealthOmics run %s, request ID %s", run["id"], run["requestId"])
-        persist_links(context, self.hook, run)
+    def publish(self, context: Context, started: Mapping[str, Any]) -> None:
+        """Log the run, make its links work and push XCom ``run``."""
+        self.log.info("HealthOmics run %s, request ID %s", started["id"], started["requestId"])
+        persist_links(context, self.hook, started)
         if self.do_xcom_push:
             fields = ("id", "arn", "uuid", "runOutputUri", "requestId")
-            context["ti"].xcom_push(key="run", value={key: run[key] for key in fields if key in run})
+            context["ti"].xcom_push(key="run", value={key: started[key] for key in fields if key in started})
 
-    def _records(self, context: Context, *, tries: int) -> RunRecords:
-        return run_records(
-            context,
-            self.hook,
-            partial(self._request_id, context),
-            self._epoch(context),
-            tries=tries,
-            log=self.log,
-        )
+    def execute(self, context: Context) -> Any:
+        """Start the run, or find what an earlier try has started, and wait for it if asked to."""
+        # Here, since Airflow 2 hands execute an argument that its metaclass takes off, for operators only.
+        return super().execute(context)
 
-    def _epoch(self, context: Context) -> int:
-        # A request ID of the DAG author's own stands for one run, whatever is cleared.
-        return int(context["ti"].max_tries) if self.request_id is None else 0
-
-    def _request_id(self, context: Context, generation: int) -> str:
-        if self.request_id is None:
-            return derive_request_id(_task_identity(context), generation)
-        return str(self.request_id)
-
-    def _build_request(self, request_id: str) -> dict[str, Any]:
+    def build_request(self, request_id: str, earlier: Sequence[str]) -> dict[str, Any]:
+        """Return the StartRun request."""
         arguments = {name: getattr(self, name) for name in ARGUMENTS}
         arguments["request_id"] = request_id
         # The same by default, so that ListRuns can find the run of a request.
@@ -313,11 +231,9 @@ class HealthOmicsStartRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOpe
             self._check_parameter_names(request)
         return request
 
-    def _start_run(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        if self._is_killed:
-            raise HealthOmicsError("The task was killed before its run was started")
+    def send(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Call StartRun."""
         run: dict[str, Any] = self.hook.conn.start_run(**request)
-        self.guard_run(run["id"])
         return run
 
     def _check_parameter_names(self, request: Mapping[str, Any]) -> None:
@@ -408,7 +324,7 @@ class HealthOmicsCancelRunOperator(RunWaiterMixin, AwsBaseOperator[HealthOmicsHo
             return run_id
         self.log.info("HealthOmics run %s is being cancelled", run_id)
         if self.wait_for_completion:
-            self.wait_for_run(context, run_id)
+            self.wait_for(context, self.watch({"id": run_id}))
         return run_id
 
     def finish(self, context: Context, summary: dict[str, Any]) -> str:
@@ -489,15 +405,3 @@ class HealthOmicsDeleteRunOperator(AwsBaseOperator[HealthOmicsHook]):
         except HealthOmicsRunReplacedError:
             return True
         return summary is not None and summary["status"] == "DELETED"
-
-
-def _task_identity(context: Context) -> TaskIdentity:
-    ti = context["ti"]
-    return TaskIdentity(
-        dag_id=ti.dag_id,
-        dag_run_id=ti.run_id,
-        task_id=ti.task_id,
-        map_index=-1 if ti.map_index is None else ti.map_index,
-        start_date=context["dag_run"].start_date,
-        epoch=ti.max_tries,
-    )

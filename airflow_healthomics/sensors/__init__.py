@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from airflow_healthomics.sensors.batch import HealthOmicsRunBatchSensor
 from airflow_healthomics.sensors.run import HealthOmicsRunSensor
 
-__all__ = ["HealthOmicsRunSensor"]
+__all__ = ["HealthOmicsRunBatchSensor", "HealthOmicsRunSensor"]

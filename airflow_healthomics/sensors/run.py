@@ -4,36 +4,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.amazon.aws.sensors.base_aws import AwsBaseSensor
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
-from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
-    PokeReturnValue,
-    conf,
-)
+from airflow.providers.common.compat.sdk import conf
 
 from airflow_healthomics.diagnosis import raise_for_status
-from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.kill import CancelOnKillMixin
 from airflow_healthomics.links import RUN_LINKS, persist_links
 from airflow_healthomics.run_request import checked_run_id
 from airflow_healthomics.run_watch import RunWatch
-from airflow_healthomics.triggers.run import ended_run
-from airflow_healthomics.waiting import is_trigger_timeout, run_trigger
+from airflow_healthomics.sensors.base import HealthOmicsSensor
+from airflow_healthomics.triggers.run import HealthOmicsRunTrigger
+from airflow_healthomics.waiting import run_trigger
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class HealthOmicsRunSensor(CancelOnKillMixin, AwsBaseSensor[HealthOmicsHook]):
+class HealthOmicsRunSensor(HealthOmicsSensor):
     """
     Wait until a HealthOmics run is COMPLETED.
 
@@ -66,10 +56,8 @@ class HealthOmicsRunSensor(CancelOnKillMixin, AwsBaseSensor[HealthOmicsHook]):
     :raises HealthOmicsApiError: if HealthOmics refuses to say, for instance for want of omics:GetRun
     """
 
-    aws_hook_class = HealthOmicsHook
     template_fields: Sequence[str] = aws_template_fields("run_id")
     operator_extra_links = RUN_LINKS
-    ui_color = "#d9e4f2"
 
     def __init__(
         self,
@@ -86,59 +74,22 @@ class HealthOmicsRunSensor(CancelOnKillMixin, AwsBaseSensor[HealthOmicsHook]):
         self.cancel_on_kill = cancel_on_kill
         self.log_tail_lines = log_tail_lines
 
-    def execute(self, context: Context) -> Any:
-        """Wait on the worker, or ask once and go on in the triggerer."""
-        if not self.deferrable:
-            return super().execute(context)
-        with self._soft_failing():
-            done = self.poke(context)
-        if isinstance(done, PokeReturnValue):
-            return done.xcom_value
-        self.defer(
-            trigger=run_trigger(self, self._watch, self.poke_interval),
-            method_name="execute_complete",
-            timeout=timedelta(seconds=self.timeout),
-        )
-        return None
-
-    def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Ask for the run once."""
-        is_first = self._watch.run is None
-        summary = self._watch.poll(self.hook.conn)
-        if is_first and self._watch.run is not None:
-            persist_links(context, self.hook, self._watch.run)
-            self.guard_run(self._watch.run_id)
-        if summary is None:
-            return False
-        return PokeReturnValue(is_done=True, xcom_value=self._finish(summary))
-
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Go on after a deferral."""
-        return self._finish(ended_run(event))
-
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume; a timeout is that of a sensor, also for ``soft_fail``, on each version of Airflow."""
-        with self._soft_failing():
-            if is_trigger_timeout(next_method, next_kwargs):
-                raise AirflowSensorTimeout(f"The run did not end within {self.timeout} seconds")
-            return super().resume_execution(next_method, next_kwargs, context)
-
     @cached_property
-    def _watch(self) -> RunWatch:
+    def watch(self) -> RunWatch:
+        """The run to wait for."""
         return RunWatch(checked_run_id("GetRun", self.run_id), log=self.log)
 
-    def _finish(self, summary: dict[str, Any]) -> dict[str, Any]:
+    def trigger(self) -> HealthOmicsRunTrigger:
+        """Return the trigger that goes on watching the run."""
+        return run_trigger(self, self.watch, self.poke_interval)
+
+    def begin(self, context: Context, latest: Mapping[str, Any]) -> None:
+        """Make the links of the run work."""
+        persist_links(context, self.hook, latest)
+
+    def finish(self, summary: dict[str, Any]) -> dict[str, Any]:
+        """Return the summary, or raise unless the run is COMPLETED."""
         raise_for_status(
             summary, hook=self.hook, log_tail_lines=self.log_tail_lines, log=self.log, for_good=True
         )
         return summary
-
-    @contextmanager
-    def _soft_failing(self) -> Iterator[None]:
-        # What BaseSensorOperator.execute does for a poke.
-        try:
-            yield
-        except (AirflowFailException, AirflowSensorTimeout) as error:
-            if self.soft_fail or self.never_fail:
-                raise AirflowSkipException(str(error)) from error
-            raise

@@ -26,10 +26,11 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from .faults import DelayFault, DropFault, ErrorFault, Fault, HoldFault, When
 from .local import LOCAL
+from .omics.batches import ORDER, REQUESTS, Batch
 from .omics.exceptions import error_of
-from .omics.models import all_backends, apply_due_transitions, omics_backends
+from .omics.models import OmicsBackend, all_backends, apply_due_transitions, omics_backends
 from .omics.runs import ACTIVE, ENDED, Run
-from .plans import RunPlan, TaskPlan
+from .plans import TRANSIENT_CODE, TRANSIENT_ERROR, BatchPlan, RunPlan, SubmissionPlan, TaskPlan
 
 PATH = "/_healthomics/"
 
@@ -85,16 +86,18 @@ class Control:
 
     @verb
     def reset(self) -> None:
-        """Forget every run, workflow, fault, plan and call, and all else in moto: buckets, queues, ..."""
+        """Forget every run, batch, workflow, fault, plan and call, and all else in moto: buckets, ..."""
         with LOCAL.lock:
             BackendDict.reset()
             LOCAL.reset()
 
     @verb
     def set_options(self, /, **changes: Any) -> None:
-        """Change fields of :class:`Options`; the pace applies to running runs at once."""
+        """Change fields of :class:`Options`; the pace applies to running runs and batches at once."""
         with LOCAL.lock:
             LOCAL.options = replace(LOCAL.options, **changes)
+            for backend in all_backends():
+                backend.reschedule()
 
     # --- time and states ---
 
@@ -111,9 +114,10 @@ class Control:
         Move a run, or all active runs, through the states in between to ``status``, whatever the pace.
 
         A run that is past ``status`` stays. An end that differs from the planned one replaces it. DELETED
-        removes the run as if AWS had.
+        removes the run as if AWS had. A run whose run group is full stays PENDING.
 
-        :return: the status of each run by its id. It differs from the one asked for if an export failed.
+        :return: the status of each run by its id. It differs from the one asked for if an export failed, or
+            if its run group is full.
         """
         if status not in (*ACTIVE, *ENDED, "DELETED"):
             raise ValueError(f"{status} is no status of a run")
@@ -132,8 +136,53 @@ class Control:
             return {run.id: run.status for _, run in chosen}
 
     @verb
+    def advance_batch(
+        self,
+        status: str,
+        *,
+        batch_id: str | None = None,
+        failure_reason: str = TRANSIENT_ERROR,
+        failure_code: str = TRANSIENT_CODE,
+    ) -> dict[str, str]:
+        """
+        Move a batch, or all batches, through the states in between to ``status``, whatever the pace.
+
+        INPROGRESS submits all its runs, and PROCESSED moves them to their ends too. CANCELLED brings to its
+        end what CancelRunBatch began, RUNS_DELETED what DeleteRunBatch began. A batch that does not come by
+        ``status`` stays. A batch becomes PROCESSED or CANCELLED by itself when its last run ends.
+
+        :param failure_reason: Of FAILED, which a batch can be before it is INPROGRESS, for GetBatch.
+        :param failure_code: Of FAILED, for the event.
+        :return: the status of each batch by its id. It differs from the one asked for if the run settings are
+            bad, if a run could not be deleted, or if a run group is full.
+        """
+        if status not in (*ORDER, "FAILED", "CANCELLED", "RUNS_DELETED"):
+            raise ValueError(f"{status} is no status that a batch can be moved to")
+        with LOCAL.lock:
+            chosen = _chosen_batches(batch_id)
+            for backend, batch in chosen:
+                backend.batches.advance(batch, status, failure_reason, failure_code)
+            return {batch.id: batch.status for _, batch in chosen}
+
+    @verb
+    def submit_runs(self, count: int, *, batch_id: str | None = None) -> dict[str, dict[str, int]]:
+        """
+        Let a batch, or each batch, make its next requests, whatever the pace.
+
+        These are to start runs while it is SUBMITTING, to cancel them while it is STOPPING, and to delete
+        them while it is RUNS_DELETING.
+
+        :return: the submissionSummary of each batch by its id.
+        """
+        with LOCAL.lock:
+            chosen = _chosen_batches(batch_id)
+            for backend, batch in chosen:
+                backend.batches.request(batch, count)
+            return {batch.id: batch.submission_summary() for _, batch in chosen}
+
+    @verb
     def advance_clock(self, seconds: float) -> None:
-        """Move the local clock forward, and every run whose time has come."""
+        """Move the local clock forward, and every run and batch whose time has come."""
         with LOCAL.lock:
             LOCAL.clock.advance(seconds)
             apply_due_transitions()
@@ -149,6 +198,7 @@ class Control:
         *,
         name: str | None = None,
         workflow_id: str | None = None,
+        run_setting_id: str | None = None,
         times: int | None = 1,
         status: Literal["COMPLETED", "FAILED", "CANCELLED"] = "COMPLETED",
         failure_reason: str | None = None,
@@ -159,8 +209,9 @@ class Control:
         outputs: Mapping[str, str] | None = None,
     ) -> None:
         """
-        Say how the next run will go, or the next runs of a name or workflow.
+        Say how the next run will go, or the next runs of a name, a workflow or a setting of a batch.
 
+        :param run_setting_id: Only runs that a batch starts for this setting.
         :param times: How many runs; None for all.
         :param status: How they end.
         :param failure_reason: For FAILED, e.g. ``RUN_TASK_FAILED``.
@@ -176,6 +227,7 @@ class Control:
         plan = RunPlan(
             name=name,
             workflow_id=workflow_id,
+            run_setting_id=run_setting_id,
             times=times,
             status=status,
             failure_reason=failure_reason,
@@ -187,6 +239,62 @@ class Control:
         )
         with LOCAL.lock:
             LOCAL.plans.append(plan)
+
+    @verb
+    def fail_submission(
+        self,
+        run_setting_ids: Sequence[str] | None = None,
+        code: str = "ValidationException",
+        *,
+        operation: Literal["StartRun", "CancelRun", "DeleteRun"] = "StartRun",
+        message: str = "planned by the local HealthOmics",
+        times: int | None = None,
+    ) -> None:
+        """
+        Let what batches ask for some of their runs fail.
+
+        The service repeats ThrottlingException, RequestTimeoutException and InternalServerException by itself
+        before a run is FAILED; what is planned here is the outcome. Faults that meet calls meet no batch.
+
+        :param run_setting_ids: Of the runs; None for all.
+        :param code: What ListRunsInBatch gives as the submissionFailureReason.
+        :param operation: What fails: to start, to cancel or to delete the run.
+        :param times: How many runs; None for all.
+        """
+        if isinstance(run_setting_ids, str):
+            raise TypeError("run_setting_ids must be a list of strings")
+        if operation not in REQUESTS.values():
+            raise ValueError(f"operation must be one of {', '.join(REQUESTS.values())}")
+        error_of(code, message)
+        ids = None if run_setting_ids is None else frozenset(run_setting_ids)
+        plan = SubmissionPlan(
+            operation=operation, run_setting_ids=ids, code=code, message=message, times=times
+        )
+        with LOCAL.lock:
+            LOCAL.submission_plans.append(plan)
+
+    @verb
+    def fail_batch(
+        self,
+        *,
+        name: str | None = None,
+        after: int = 0,
+        failure_reason: str = TRANSIENT_ERROR,
+        failure_code: str = TRANSIENT_CODE,
+        times: int | None = 1,
+    ) -> None:
+        """
+        Let the next batch end as FAILED, or the next of a name.
+
+        :param after: How many of its runs are attempted before that; 0 fails it before it is SUBMITTING. A
+            batch that has no more runs than that does not fail.
+        :param failure_reason: For GetBatch.
+        :param failure_code: For the event.
+        :param times: How many batches; None for all.
+        """
+        plan = BatchPlan(name=name, times=times, after=after, reason=failure_reason, code=failure_code)
+        with LOCAL.lock:
+            LOCAL.batch_plans.append(plan)
 
     @verb
     def add_workflow(
@@ -319,6 +427,13 @@ class Control:
             return [_summary(run) for run in _all_runs()]
 
     @verb
+    def batches(self) -> list[dict[str, Any]]:
+        """Return the batches that were started and not deleted, in the order of their start."""
+        with LOCAL.lock:
+            apply_due_transitions()
+            return [_batch_summary(batch) for batch in _all_batches()]
+
+    @verb
     def wait_for_call(
         self, operation: str, *, count: int = 1, answered: bool = True, timeout: float = 30.0
     ) -> None:
@@ -343,6 +458,21 @@ class Control:
             lambda: states().count(status) >= count,
             timeout,
             lambda: f"{states().count(status)} of {count} runs {status} among {dict(Counter(states()))}",
+        )
+
+    @verb
+    def wait_for_batch(
+        self, status: str, *, batch_id: str | None = None, count: int = 1, timeout: float = 30.0
+    ) -> None:
+        """Wait until a batch, or so many batches, have a status."""
+
+        def states() -> list[str]:
+            return [batch.status for batch in _all_batches() if batch_id in (None, batch.id)]
+
+        _wait(
+            lambda: states().count(status) >= count,
+            timeout,
+            lambda: f"{states().count(status)} of {count} batches {status} among {dict(Counter(states()))}",
         )
 
     def _plan(
@@ -374,12 +504,49 @@ def _summary(run: Run) -> dict[str, Any]:
         "uuid": run.uuid,
         "name": run.request.get("name"),
         "requestId": run.request_id,
+        "batchId": run.batch_id,
+        "runSettingId": run.run_setting_id,
         "workflowId": run.workflow.id,
         "status": run.status,
         "failureReason": run.failure_reason if run.status == "FAILED" else None,
         "account": run.account,
         "region": run.region,
         "creationTime": run.created,
+    }
+
+
+def _all_batches() -> list[Batch]:
+    batches = (batch for backend in all_backends() for batch in backend.batches)
+    return sorted(batches, key=lambda batch: (batch.created, int(batch.id)))
+
+
+def _chosen_batches(batch_id: str | None) -> list[tuple[OmicsBackend, Batch]]:
+    apply_due_transitions()
+    chosen = [
+        (backend, batch)
+        for backend in all_backends()
+        for batch in backend.batches
+        if batch_id in (None, batch.id)
+    ]
+    if batch_id is not None and not chosen:
+        raise LookupError(f"there is no batch {batch_id}")
+    return chosen
+
+
+def _batch_summary(batch: Batch) -> dict[str, Any]:
+    return {
+        "id": batch.id,
+        "uuid": batch.uuid,
+        "name": batch.request.get("batchName"),
+        "requestId": batch.request["requestId"],
+        "workflowId": batch.workflow.id,
+        "status": batch.status,
+        "failureReason": batch.failure_reason,
+        "totalRuns": None if batch.entries is None else len(batch.entries),
+        "submissionSummary": batch.submission_summary(),
+        "account": batch.account,
+        "region": batch.region,
+        "creationTime": batch.created,
     }
 
 

@@ -11,20 +11,32 @@ from __future__ import annotations
 import random
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from .clock import Clock
 from .faults import Faults
+from .omics.exceptions import error_of
 from .options import Options
-from .plans import RunPlan
+from .plans import BatchPlan, RunPlan, SubmissionPlan
 from .throttling import Throttle
 
 #: The members of a request that name something. Nothing else of a request is recorded: parameters and tags
 #: carry sample and patient identifiers.
-RECORDED_MEMBERS = ("id", "taskId", "requestId", "workflowId", "runId", "name", "status", "startingToken")
+RECORDED_MEMBERS = (
+    "id",
+    "taskId",
+    "batchId",
+    "requestId",
+    "workflowId",
+    "runId",
+    "name",
+    "batchName",
+    "status",
+    "startingToken",
+)
 
 
 @dataclass(kw_only=True)
@@ -60,8 +72,10 @@ class LocalHealthOmics:
             self.clock = Clock()
             self.random = random.Random(self.options.seed)
             self.plans: list[RunPlan] = []
+            self.batch_plans: list[BatchPlan] = []
+            self.submission_plans: list[SubmissionPlan] = []
             self.calls: list[Call] = []
-            self.in_flight: set[tuple[str, str, str]] = set()
+            self.in_flight: set[tuple[str, str, str, str]] = set()
             self.throttle.clear()
             self.faults.clear(self.options.seed)
 
@@ -82,16 +96,42 @@ class LocalHealthOmics:
                 call.done = True
                 self.changed.notify_all()
 
-    def take_plan(self, request: Mapping[str, Any]) -> RunPlan:
+    def take_plan(self, request: Mapping[str, Any], run_setting_id: str | None = None) -> RunPlan:
         """Return the plan of a new run, and use it up."""
-        for plan in self.plans:
-            if plan.matches(request):
-                if plan.times is not None:
-                    plan.times -= 1
-                    if plan.times <= 0:
-                        self.plans.remove(plan)
-                return plan
-        return RunPlan()
+        return _take(self.plans, lambda plan: plan.matches(request, run_setting_id)) or RunPlan()
+
+    def take_batch_plan(self, name: str | None) -> BatchPlan | None:
+        """Return the plan of a new batch, and use it up."""
+        return _take(self.batch_plans, lambda plan: plan.name in (None, name))
+
+    def fail_submission(self, operation: str, run_setting_id: str) -> None:
+        """
+        Let what a batch asks for a run fail, if that is planned.
+
+        :raises HealthOmicsError: the planned error.
+        """
+        plan = _take(self.submission_plans, lambda plan: plan.matches(operation, run_setting_id))
+        if plan is not None:
+            raise error_of(plan.code, plan.message)
+
+
+class _Plan(Protocol):
+    times: int | None
+
+
+P = TypeVar("P", bound=_Plan)
+
+
+def _take(plans: list[P], matches: Callable[[P], bool]) -> P | None:
+    """Return the first plan that matches, and forget it after so many times."""
+    for plan in plans:
+        if matches(plan):
+            if plan.times is not None:
+                plan.times -= 1
+                if plan.times <= 0:
+                    plans.remove(plan)
+            return plan
+    return None
 
 
 #: The one of this process.

@@ -10,13 +10,15 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 #: Default calls per second for each account and region, from the user guide's page "api-quotas". Operations
-#: that the page does not list (batches, versions, configurations) are not throttled.
+#: that the page does not list (batches, versions, configurations) are not throttled; the runs of a batch take
+#: from the rate of StartRun, CancelRun or DeleteRun.
 DEFAULT_RATES: Mapping[str, float] = MappingProxyType(
     {
         "StartRun": 1,
         "CreateWorkflow": 5,
         **dict.fromkeys(("CancelRun", "DeleteRun", "GetRun", "GetRunTask", "ListRunTasks", "ListRuns"), 10),
         **dict.fromkeys(("DeleteWorkflow", "GetWorkflow", "ListWorkflows"), 10),
+        **dict.fromkeys(("CreateRunGroup", "GetRunGroup", "ListRunGroups", "DeleteRunGroup"), 10),
     }
 )
 
@@ -61,6 +63,13 @@ class Options:
     starting_seconds: float = 0.5
     running_seconds: float = 2.0
     stopping_seconds: float = 0.5
+    #: How long a batch stays CREATING, and PENDING while its settings are validated.
+    batch_creating_seconds: float = 0.5
+    batch_pending_seconds: float = 0.5
+    #: How many runs of a batch are started, cancelled or deleted in a second; None does all at once. The
+    #: service does it at the quota of the single operation, for StartRun 1 a second by default; this is as
+    #: much faster as the rest of the pace. With ``throttling`` the quotas hold too.
+    batch_runs_per_second: float | None = 100.0
     #: How long a new workflow stays CREATING.
     workflow_creating_seconds: float = 0.0
     #: How many tasks a run has, unless a plan says otherwise.
@@ -70,6 +79,9 @@ class Options:
 
     #: Accept any workflow id in StartRun, for users who do not want to create workflows.
     any_workflow: bool = False
+    #: Accept any run group id in StartRun and StartRunBatch, for users who do not want to create run groups;
+    #: off, an unknown one gets ResourceNotFoundException. Only a group that was created limits its runs.
+    any_run_group: bool = True
     #: Check parameter names against the workflow's parameter template. AWS documents that StartRun refuses
     #: parameters that are missing or unknown; turn it off for a workflow whose template is not at hand.
     check_parameters: bool = True
@@ -92,9 +104,11 @@ class Options:
     #: While a StartRun is being processed, another one with its request id gets ConflictException. The user
     #: guide names "a duplicate run creation attempt" as an example of that error.
     conflict_in_flight: bool = True
-    #: AWS does not document the error of CancelRun in a terminal state.
+    #: AWS does not document the error of CancelRun in a terminal state, and of CancelRunBatch in a state that
+    #: does not allow it.
     cancel_error: Literal["ConflictException", "ValidationException"] = "ConflictException"
-    #: AWS does not document the error of DeleteRun in an active state.
+    #: AWS does not document the error of DeleteRun in an active state, of DeleteRunBatch and DeleteBatch in a
+    #: state that does not allow them, and of DeleteRunGroup with active runs.
     delete_error: Literal["ConflictException", "ValidationException"] = "ConflictException"
     #: AWS documents the default storage type both ways; the user guide of 2026 and observation say DYNAMIC.
     default_storage_type: Literal["DYNAMIC", "STATIC"] = "DYNAMIC"
@@ -110,17 +124,50 @@ class Options:
     reuse_run_ids: bool = False
     #: AWS says that a deleted run cannot be found, yet has a status DELETED; on, GetRun and ListRuns show it.
     show_deleted_runs: bool = False
-    #: AWS does not document how the name filter of ListRuns and ListWorkflows compares.
+    #: AWS does not document how the name filter of ListRuns and the other lists compares.
     name_filter: Literal["exact", "contains"] = "exact"
     #: AWS does not document which fields a rerun inherits.
     rerun_inherits: tuple[str, ...] = RERUN_INHERITS
+    #: AWS documents both that the highest priority is 1 and, more often, that a higher number goes first.
+    priority_order: Literal["higher_first", "lower_first"] = "higher_first"
+
+    #: AWS documents that runSummary "may lag behind actual run states", not how far. Seconds of the local
+    #: clock; 0 shows the counts as they are, so that a test can tell what it will see. At PROCESSED they are
+    #: always final.
+    batch_counts_lag_seconds: float = 0.0
+    #: AWS documents that s3UriSettings that cannot be read are an error of StartRunBatch, not which one.
+    batch_settings_error: Literal[
+        "ValidationException", "AccessDeniedException", "ResourceNotFoundException"
+    ] = "ValidationException"
+    #: AWS does not document whether ListRunsInBatch shows a run before its submission. On, it does, without
+    #: a submissionStatus, since the model has no value for that.
+    batch_lists_unsubmitted: bool = True
+    #: AWS does not document what a cancelled batch shows for a run that was not submitted: CANCEL_SUCCESS,
+    #: so that the counts add up, or no submissionStatus as before.
+    batch_unsubmitted_after_cancel: Literal["CANCEL_SUCCESS", "none"] = "CANCEL_SUCCESS"
+    #: AWS does not document whether a batch is CANCELLED when its runs have ended, or when all were asked to.
+    batch_cancelled_when: Literal["runs_ended", "requested"] = "runs_ended"
+    #: AWS does not document what CancelRunBatch does about runs that have ended, and DeleteRunBatch about
+    #: runs that are gone. On, they are passed over; off, they count as CANCEL_FAILED and DELETE_FAILED.
+    batch_skips_finished: bool = True
+    #: AWS advises to retry a batch that FAILED with the same request id, yet says of request ids that they
+    #: prevent duplicates. On, the retry gets the failed batch, as a run's would; off, it starts another.
+    batch_request_id_survives_failure: bool = True
 
     def __post_init__(self) -> None:
         hints: dict[str, Any] = get_type_hints(type(self))
         for name, hint in hints.items():
             if get_origin(hint) is Literal and getattr(self, name) not in get_args(hint):
                 raise ValueError(f"{name} must be one of {', '.join(get_args(hint))}")
+        if self.batch_runs_per_second is not None and self.batch_runs_per_second <= 0:
+            raise ValueError("batch_runs_per_second must be positive, or None for all at once")
 
     def seconds(self, status: str) -> float | None:
         """Return how long a run stays in an active state, or None if it waits to be told."""
         return None if self.manual else float(getattr(self, f"{status.lower()}_seconds"))
+
+    def batch_seconds(self, status: str) -> float | None:
+        """Return how long a batch stays CREATING or PENDING; None if it does not leave a state by itself."""
+        if self.manual or status not in ("CREATING", "PENDING"):
+            return None
+        return float(getattr(self, f"batch_{status.lower()}_seconds"))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a test plans for a run before it is started: its tasks, its pace and its end."""
+"""What a test plans for a run or a batch before it is started: tasks, pace, end, failures."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ class RunPlan:
 
     name: str | None = None
     workflow_id: str | None = None
+    run_setting_id: str | None = None
     times: int | None = 1
     status: Literal["COMPLETED", "FAILED", "CANCELLED"] = "COMPLETED"
     failure_reason: str | None = None
@@ -40,11 +41,12 @@ class RunPlan:
     engine_log: Sequence[str] = ()
     outputs: Mapping[str, str] | None = None
 
-    def matches(self, request: Mapping[str, Any]) -> bool:
-        """Say whether the plan is for the run that a request starts."""
-        return self.name in (None, request.get("name")) and self.workflow_id in (
-            None,
-            request.get("workflowId"),
+    def matches(self, request: Mapping[str, Any], run_setting_id: str | None) -> bool:
+        """Say whether the plan is for the run that a request, or a setting of a batch, starts."""
+        return (
+            self.name in (None, request.get("name"))
+            and self.workflow_id in (None, request.get("workflowId"))
+            and self.run_setting_id in (None, run_setting_id)
         )
 
     def task_plans(self, default_count: int) -> Sequence[TaskPlan]:
@@ -53,3 +55,36 @@ class RunPlan:
         if not isinstance(tasks, int):
             return tasks
         return [TaskPlan(name=f"task-{number}") for number in range(1, tasks + 1)]
+
+
+#: User guide, page "workflows-batch", table of the batch-level failures.
+TRANSIENT_ERROR = "There was a transient error in the service. Retry the batch."
+#: The code in the event of such a failure is not documented: like VALIDATION_EXCEPTION, which is.
+TRANSIENT_CODE = "INTERNAL_SERVER_EXCEPTION"
+
+
+@dataclass(kw_only=True)
+class BatchPlan:
+    """The failure of a batch, once it has attempted to submit so many runs."""
+
+    name: str | None = None
+    times: int | None = 1
+    after: int = 0
+    reason: str = TRANSIENT_ERROR
+    code: str = TRANSIENT_CODE
+
+
+@dataclass(kw_only=True)
+class SubmissionPlan:
+    """The failure of what a batch asks for a run: to start, to cancel or to delete it."""
+
+    operation: Literal["StartRun", "CancelRun", "DeleteRun"]
+    run_setting_ids: frozenset[str] | None
+    code: str
+    message: str
+    times: int | None
+
+    def matches(self, operation: str, run_setting_id: str) -> bool:
+        """Say whether the plan is for this request."""
+        ids = self.run_setting_ids
+        return operation == self.operation and (ids is None or run_setting_id in ids)

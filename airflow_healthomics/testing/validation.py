@@ -49,6 +49,10 @@ def _structure(shape: Any, value: Any, path: str) -> Iterator[str]:
             yield from violations(member, value[name], below + name)
         elif name in shape.required_members:
             yield _broken(below + name, "is required")
+    if getattr(shape, "is_tagged_union", False):
+        given = [name for name in shape.members if value.get(name) is not None]
+        if len(given) != 1:
+            yield _broken(path, f"must have exactly one of {', '.join(shape.members)}")
 
 
 def _list(shape: Any, value: Any, path: str) -> Iterator[str]:

@@ -13,8 +13,7 @@ from airflow.providers.common.compat.sdk import conf
 from airflow.triggers.base import TriggerEvent
 
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.kill import cancel_run
-from airflow_healthomics.run_record import find_run
+from airflow_healthomics.resources import KINDS
 from airflow_healthomics.triggers import base
 from airflow_healthomics.triggers.kill import cancel_if_over
 
@@ -48,21 +47,23 @@ _turnstiles: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Turnstile]] 
 
 class HealthOmicsStartTrigger(base.HealthOmicsTrigger):
     """
-    Fire when it is this task's turn to repeat a StartRun that was throttled or unavailable.
+    Fire when it is this task's turn to repeat a start that was throttled or unavailable.
 
     The turns of a connection come at ``[healthomics] start_rate`` a second, one by default, as StartRun is
     limited to by default. So no worker slot is held by waiting, and no worker is started in vain.
 
-    :param name: name of the run, to find it by if the task is killed and a lost answer has started it
+    :param name: name of what is started, to find it by if the task is killed and a lost answer has started it
+    :param kind: what is started, ``run`` or ``batch``
     :param turns: how often this start has waited for its turn, this time included
     :param conflict_turns: how often of them on a ConflictException
-    :param cancel_on_kill: whether such a run is cancelled
+    :param cancel_on_kill: whether that is cancelled
     :param connection: aws_conn_id, region_name, verify and botocore_config
     """
 
     def __init__(
         self,
         name: str,
+        kind: str = "run",
         turns: int = 1,
         conflict_turns: int = 0,
         cancel_on_kill: bool = True,
@@ -70,6 +71,7 @@ class HealthOmicsStartTrigger(base.HealthOmicsTrigger):
     ) -> None:
         super().__init__(**connection)
         self.name = name
+        self.kind = kind
         self.turns = turns
         self.conflict_turns = conflict_turns
         self.cancel_on_kill = cancel_on_kill
@@ -80,6 +82,7 @@ class HealthOmicsStartTrigger(base.HealthOmicsTrigger):
             "airflow_healthomics.triggers.start.HealthOmicsStartTrigger",
             {
                 "name": self.name,
+                "kind": self.kind,
                 "turns": self.turns,
                 "conflict_turns": self.conflict_turns,
                 "cancel_on_kill": self.cancel_on_kill,
@@ -95,13 +98,14 @@ class HealthOmicsStartTrigger(base.HealthOmicsTrigger):
         yield TriggerEvent({"turns": self.turns, "conflict_turns": self.conflict_turns})
 
     async def on_kill(self) -> None:
-        """Cancel the run that a lost answer may have started (Airflow 3.3 and later)."""
+        """Cancel what a lost answer may have started (Airflow 3.3 and later)."""
         if self.cancel_on_kill:
-            cancel_if_over(self, self._cancel_run)
+            cancel_if_over(self, self._cancel)
 
-    def _cancel_run(self, hook: HealthOmicsHook) -> None:
-        if run := find_run(hook, self.name, self.log):
-            cancel_run(hook, run["id"], run.get("uuid"), self.log)
+    def _cancel(self, hook: HealthOmicsHook) -> None:
+        resource = KINDS[self.kind](hook, self.log)
+        if found := resource.find(self.name):
+            resource.cancel(found["id"], found.get("uuid"))
 
     def _turnstile(self, loop: asyncio.AbstractEventLoop) -> Turnstile:
         of_loop = _turnstiles.setdefault(loop, {})

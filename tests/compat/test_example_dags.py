@@ -47,7 +47,10 @@ def airflow(tmp_path: Path, server: HealthOmicsServer) -> Callable[..., subproce
     """Return the command of an Airflow of its own, which has the examples and asks every second."""
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "airflow_local_settings.py").write_text(
-        "def task_policy(task):\n    if hasattr(task, 'poke_interval'):\n        task.poke_interval = 1\n"
+        "def task_policy(task):\n"
+        "    for name in ('poke_interval', 'waiter_delay'):\n"
+        "        if hasattr(task, name):\n"
+        "            setattr(task, name, 1)\n"
     )
     defaults = {
         "role_arn": "arn:aws:iam::123456789012:role/HealthOmicsRun",
@@ -97,3 +100,27 @@ def test_germline_example_runs_to_its_end(server: HealthOmicsServer, airflow: Ca
     assert len(run["parameters"]["fastq_pairs"]) == 4
     assert run["name"].startswith("manual__")
     assert (run["retentionMode"], run["storageType"]) == ("REMOVE", "DYNAMIC")
+
+
+@pytest.mark.parametrize("dag_id", ["nightly_batch", "nightly_mapped"])
+def test_nightly_example_runs_to_its_end(
+    dag_id: str, server: HealthOmicsServer, airflow: Callable[..., Any]
+) -> None:
+    """The example has a run for each row of the sheet, and uses the outputs of each."""
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="example-bucket")
+    sheet = "sample,fastq_1,fastq_2,depth\n" + "".join(f"s{n},s3://r/1,s3://r/2,{n}\n" for n in range(2))
+    # Airflow 2 ends the interval of a test with the night before.
+    for date in ("2026-01-01", "2026-01-02"):
+        s3.put_object(Bucket="example-bucket", Key=f"sheets/{date}.csv", Body=sheet.encode())
+    server.control.add_workflow("1234567")
+
+    tested = airflow("dags", "test", dag_id, "2026-01-02T02:00:00+00:00")
+
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    runs = server.control.runs()
+    assert [run["status"] for run in runs] == ["COMPLETED"] * 2
+    for number, run in enumerate(runs):
+        parameters = boto3.client("omics").get_run(id=run["id"])["parameters"]
+        assert (parameters["sample_name"], parameters["min_depth"]) == (f"s{number}", number)
+        assert f"s3://outputs/germline/{run['id']}/out" in tested.stdout + tested.stderr

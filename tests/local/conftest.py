@@ -79,6 +79,24 @@ def start(omics: Any) -> Callable[..., dict[str, Any]]:
     return start_run
 
 
+@pytest.fixture
+def start_batch(omics: Any) -> Callable[..., str]:
+    """Start a batch with the least that a request needs, and return its id."""
+
+    def start_run_batch(*settings: str | dict[str, Any], defaults: Any = None, **fields: Any) -> str:
+        inline = [{"runSettingId": each} if isinstance(each, str) else each for each in settings]
+        common = {"workflowId": "1234567", "roleArn": ROLE, "outputUri": f"s3://{BUCKET}/results"}
+        request = {
+            "defaultRunSetting": {**common, **(defaults or {})},
+            "batchRunSettings": {"inlineSettings": inline},
+            **fields,
+        }
+        batch_id: str = omics.start_run_batch(**request)["id"]
+        return batch_id
+
+    return start_run_batch
+
+
 def error_of(call: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[str, int, str]:
     """Return code, HTTP status and message of the error that a call ends with."""
     from botocore.exceptions import ClientError

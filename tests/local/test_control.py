@@ -56,6 +56,25 @@ def test_runs_are_told_with_their_request_ids(control: Control, start: Start) ->
     ]
 
 
+def test_batches_and_their_runs_are_told(
+    control: Control, omics: Any, start_batch: Callable[..., str]
+) -> None:
+    """The lists say what was started, and which run is of which setting; no call records a setting's id."""
+    batch_id = start_batch("a", "b", batchName="cohort", requestId="one")
+    control.fail_submission(["b"])
+    control.advance_batch("INPROGRESS")
+    omics.list_runs_in_batch(batchId=batch_id, runSettingId="a")
+    (batch,) = control.batches()
+    expected = {"id": batch_id, "name": "cohort", "requestId": "one", "status": "INPROGRESS", "totalRuns": 2}
+    assert {name: batch[name] for name in expected} == expected
+    assert batch["submissionSummary"]["failedStartSubmissionCount"] == 1
+    assert [(run["batchId"], run["runSettingId"], run["requestId"]) for run in control.runs()] == [
+        (batch_id, "a", None)
+    ]
+    ids = [call["ids"] for call in control.calls()]
+    assert ids == [{"requestId": "one", "batchName": "cohort"}, {"batchId": batch_id}]
+
+
 def test_one_run_can_be_advanced_and_others_stay(control: Control, start: Start) -> None:
     """``run_id`` chooses one, else all active runs move; a run that is past a state stays."""
     first, second = start()["id"], start()["id"]
@@ -82,6 +101,13 @@ def test_a_run_can_fail_unplanned(control: Control, omics: Any, start: Start) ->
         ("plan_run", {"tasks": [{"cpu": 1}]}, TypeError, "cpu"),
         ("set_options", {"paces": 1}, TypeError, "paces"),
         ("set_options", {"request_id_reuse": "maybe"}, ValueError, "request_id_reuse"),
+        ("advance_batch", {"status": "STOPPING"}, ValueError, "STOPPING"),
+        ("advance_batch", {"status": "PENDING", "batch_id": "1"}, LookupError, "no batch 1"),
+        ("fail_submission", {"run_setting_ids": "sample"}, TypeError, "list"),
+        ("fail_submission", {"code": "Bogus"}, ValueError, "Bogus"),
+        ("fail_submission", {"operation": "GetRun"}, ValueError, "operation"),
+        ("set_options", {"batch_runs_per_second": 0}, ValueError, "batch_runs_per_second"),
+        ("wait_for_batch", {"status": "FAILED", "timeout": 0.05}, TimeoutError, "0 of 1 batches FAILED"),
         ("wait_for_run", {"status": "RUNNING", "timeout": 0.05}, TimeoutError, "0 of 1 runs RUNNING"),
         ("wait_for_call", {"operation": "GetRun", "timeout": 0.05}, TimeoutError, "0 of 1 calls of GetRun"),
     ],
@@ -115,6 +141,8 @@ def test_reset_goes_back_to_the_beginning(control: Control, omics: Any, start: S
     control.set_options(any_workflow=False)
     control.inject_error("ListRuns")
     control.plan_run(status="FAILED")
+    control.fail_submission()
+    control.fail_batch()
     control.stop_clock()
     control.reset()
     assert control.calls() == []

@@ -221,6 +221,20 @@ def test_a_second_start_meets_the_first_in_flight(control: Control, start: Start
         assert held.result()["id"] == start(requestId="one")["id"]
 
 
+def test_a_second_batch_meets_the_first_in_flight(
+    control: Control, start: Start, start_batch: Callable[..., str]
+) -> None:
+    """While a StartRunBatch is processed, its request id conflicts for batches, and not for runs."""
+    control.hold("StartRunBatch", "gate")
+    with background(control, 1) as pool:
+        held = pool.submit(start_batch, "a", requestId="one")
+        control.wait_until_held("gate")
+        assert error_of(start_batch, "a", requestId="one")[:2] == ("ConflictException", 409)
+        assert start(requestId="one")["id"]
+        control.release("gate")
+        assert held.result() == start_batch("a", requestId="one")
+
+
 @pytest.mark.parametrize("options", [{"conflict_in_flight": False}])
 def test_the_conflict_in_flight_can_be_off(control: Control, start: Start) -> None:
     """With the option, whichever is processed first starts the run."""
@@ -235,8 +249,8 @@ def test_the_conflict_in_flight_can_be_off(control: Control, start: Start) -> No
 
 def test_a_fault_can_meet_an_operation_that_is_not_implemented(control: Control, omics: Any) -> None:
     """Injected errors come before anything else."""
-    control.inject_error("GetBatch", "AccessDeniedException")
-    assert error_of(omics.get_batch, batchId="1")[0] == "AccessDeniedException"
+    control.inject_error("GetRunCache", "AccessDeniedException")
+    assert error_of(omics.get_run_cache, id="1")[0] == "AccessDeniedException"
 
 
 def test_a_fault_happens_before_or_after(control: Control) -> None:

@@ -32,6 +32,17 @@ IMPLEMENTED = {
     "DeleteWorkflow",
     "CreateWorkflowVersion",
     "GetWorkflowVersion",
+    "CreateRunGroup",
+    "GetRunGroup",
+    "ListRunGroups",
+    "DeleteRunGroup",
+    "StartRunBatch",
+    "GetBatch",
+    "ListBatch",
+    "ListRunsInBatch",
+    "CancelRunBatch",
+    "DeleteRunBatch",
+    "DeleteBatch",
 }
 MODEL = botocore.session.get_session().get_service_model("omics")
 EVERYTHING = {
@@ -94,7 +105,7 @@ def test_the_rest_is_named_in_one_clear_error(control: Control, operation: str) 
 def test_answers_have_only_members_of_the_model(
     control: Control, omics: Any, start: Callable[..., Any]
 ) -> None:
-    """Each answer, as it travels, keeps every rule of the model's output shape, for each status of a run."""
+    """Each answer, as it travels, keeps every rule of the model's output shape, for each status."""
     answered: dict[str, list[dict[str, Any]]] = {}
 
     def keep(http_response: Any, model: Any, **_: Any) -> None:
@@ -134,11 +145,56 @@ def test_answers_have_only_members_of_the_model(
     control.advance("CANCELLED")
     omics.delete_run(id=cancelled["id"])
     omics.delete_workflow(id=created["id"])
+    group = omics.create_run_group(name="g", maxRuns=5, maxCpus=1, maxDuration=1, maxGpus=1, tags={"a": "b"})
+    omics.get_run_group(id=group["id"])
+    omics.list_run_groups()
+    omics.delete_run_group(id=group["id"])
+    answer_batches(control, omics)
     assert set(answered) == IMPLEMENTED
     for operation, answers in answered.items():
         shape = MODEL.operation_model(operation).output_shape
         for answer in answers:
             assert answer == {} if shape is None else list(violations(shape, answer)) == [], operation
+
+
+def answer_batches(control: Control, omics: Any) -> None:
+    """Call every operation of batches in every state of a batch."""
+    batch_only = {"name": "n", "runTags": {"a": "b"}, "outputBucketOwnerId": "123456789012"}
+    defaults = {name: EVERYTHING[name] for name in EVERYTHING if name not in ("tags", "outputUriPrefixMode")}
+    request = {
+        "batchName": "cohort",
+        "tags": {"a": "b"},
+        "defaultRunSetting": {**defaults, **batch_only, "roleArn": ROLE, "outputUri": "s3://outputs"},
+        "batchRunSettings": {"inlineSettings": [{"runSettingId": "one"}, {"runSettingId": "two"}]},
+    }
+    control.fail_submission(["two"])
+
+    def look(batch_id: str) -> None:
+        omics.get_batch(batchId=batch_id)
+        omics.list_batch()
+        for run in omics.list_runs_in_batch(batchId=batch_id)["runs"]:
+            if "runId" in run and run["submissionStatus"] != "DELETE_SUCCESS":
+                omics.get_run(id=run["runId"])
+        omics.list_runs()
+
+    for last in ("PROCESSED", "FAILED", "CANCELLED", "RUNS_DELETED"):
+        batch_id = omics.start_run_batch(**request)["id"]
+        for status in ("CREATING", "PENDING", "SUBMITTING", "INPROGRESS"):
+            control.advance_batch(status)
+            look(batch_id)
+            if last == "FAILED" and status == "PENDING":
+                control.advance_batch("FAILED")
+        if last == "CANCELLED":
+            omics.cancel_run_batch(batchId=batch_id)
+        else:
+            control.advance_batch("PROCESSED")
+        if last == "RUNS_DELETED":
+            omics.delete_run_batch(batchId=batch_id)
+        look(batch_id)
+        control.advance_batch(last)
+        look(batch_id)
+        assert omics.get_batch(batchId=batch_id)["status"] == last
+        omics.delete_batch(batchId=batch_id)
 
 
 def test_everything_that_a_request_says_is_given_back(

@@ -74,6 +74,16 @@ def test_a_plan_sets_the_pace_of_its_runs(by_the_clock: Control) -> None:
     assert aws("omics").get_run(id=slow)["status"] == "COMPLETED"
 
 
+def test_a_run_moved_by_hand_stays_as_long_as_its_new_state_lasts(by_the_clock: Control) -> None:
+    """What was due in the state that it left does not come any more."""
+    run_id = start_run()
+    by_the_clock.advance("RUNNING")
+    by_the_clock.advance_clock(299.9)
+    assert aws("omics").get_run(id=run_id)["status"] == "RUNNING"
+    by_the_clock.advance_clock(0.1)
+    assert aws("omics").get_run(id=run_id)["status"] == "STOPPING"
+
+
 def test_a_new_pace_applies_to_running_runs(by_the_clock: Control) -> None:
     """``set_options`` changes the pace at once."""
     run_id = start_run()

@@ -183,23 +183,34 @@ def test_static_storage_comes_in_sizes(capacity: int, provisioned: int) -> None:
     assert provisioned_gib(capacity) == provisioned
 
 
+def listen(kind: str) -> Callable[[], list[Any]]:
+    """Put a queue behind an EventBridge rule, and return what reads all that is in it."""
+    sqs, events = aws("sqs"), aws("events")
+    url = sqs.create_queue(QueueName="heard")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    pattern = {"source": ["aws.omics"], "detail-type": [kind]}
+    events.put_rule(Name="heard", EventPattern=json.dumps(pattern))
+    events.put_targets(Rule="heard", Targets=[{"Id": "queue", "Arn": arn}])
+
+    def read() -> list[Any]:
+        heard = []
+        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            heard += [json.loads(message["Body"]) for message in messages]
+            for message in messages:
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return heard
+
+    return read
+
+
 def test_every_status_change_is_an_event(control: Control, omics: Any, start: Start) -> None:
     """A queue behind an EventBridge rule hears of each state, in order, in the documented form."""
-    sqs, events = aws("sqs"), aws("events")
-    url = sqs.create_queue(QueueName="runs")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    pattern = {"source": ["aws.omics"], "detail-type": ["Run Status Change"]}
-    events.put_rule(Name="runs", EventPattern=json.dumps(pattern))
-    events.put_targets(Rule="runs", Targets=[{"Id": "queue", "Arn": arn}])
+    read = listen("Run Status Change")
     control.add_workflow("3", name="align")
     run = start(name="n", workflowId="3")
     control.advance("COMPLETED")
     omics.delete_run(id=run["id"])
-    heard = []
-    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-        heard += [json.loads(message["Body"]) for message in messages]
-        for message in messages:
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    heard = read()
     assert [event["detail"]["status"] for event in heard] == [
         "PENDING",
         "STARTING",
@@ -222,3 +233,87 @@ def test_every_status_change_is_an_event(control: Control, omics: Any, start: St
         "workflowId": "3",
         "workflowName": "align",
     }
+
+
+def test_every_status_change_of_a_batch_is_an_event(
+    control: Control, omics: Any, start_batch: Callable[..., str]
+) -> None:
+    """Each state of a batch is told, in order, in the documented form: every value is a string."""
+    read = listen("RunBatch Status Change")
+    control.add_workflow("3", name="align")
+    omics.create_workflow_version(workflowId="3", versionName="v1", definitionUri="s3://code/v1.zip")
+    control.fail_submission(["b"])
+    control.plan_run(run_setting_id="c", status="FAILED")
+    defaults = {
+        "workflowId": "3",
+        "workflowVersionName": "v1",
+        "cacheId": "8",
+        "workflowOwnerId": "123456789012",
+    }
+    batch_id = start_batch("a", "b", "c", batchName="cohort", defaults=defaults)
+    control.advance_batch("PROCESSED")
+    omics.delete_run_batch(batchId=batch_id)
+    control.advance_batch("RUNS_DELETED")
+    heard = read()
+    assert [event["detail"]["status"] for event in heard] == [
+        "CREATING",
+        "PENDING",
+        "SUBMITTING",
+        "INPROGRESS",
+        "PROCESSED",
+        "RUNS_DELETING",
+        "RUNS_DELETED",
+    ]
+    batch = omics.get_batch(batchId=batch_id)
+    assert (heard[4]["source"], heard[4]["resources"]) == ("aws.omics", [batch["arn"]])
+    arn = "arn:aws:omics:us-east-1:123456789012"
+    assert heard[4]["detail"] == {
+        "omicsVersion": "1.0.0",
+        "arn": batch["arn"],
+        "batchId": batch_id,
+        "status": "PROCESSED",
+        "uuid": batch["uuid"],
+        "batchName": "cohort",
+        "totalRuns": "3",
+        "successfulStartSubmissionCount": "2",
+        "failedStartSubmissionCount": "1",
+        "pendingStartSubmissionCount": "0",
+        "pendingRunCount": "0",
+        "startingRunCount": "0",
+        "runningRunCount": "0",
+        "stoppingRunCount": "0",
+        "completedRunCount": "1",
+        "failedRunCount": "1",
+        "cancelledRunCount": "0",
+        "deletedRunCount": "0",
+        "workflowId": "3",
+        "workflowArn": f"{arn}:workflow/3",
+        "workflowVersionArn": f"{arn}:workflow/3/version/v1",
+        "workflowOwnerId": "123456789012",
+        "runCache": f"{arn}:runCache/8",
+    }
+
+
+def test_the_event_of_a_failed_batch_has_code_and_message(
+    control: Control, omics: Any, start_batch: Callable[..., str]
+) -> None:
+    """The event's failureReason is a code, and GetBatch's is the text that the event has as its message."""
+    read = listen("RunBatch Status Change")
+    batch_id = start_batch("a", "a")
+    control.advance_batch("SUBMITTING")
+    text = "Expected 2 unique runSettingIds but there were 1"
+    detail = read()[-1]["detail"]
+    assert (detail["failureReason"], detail["failureMessage"]) == ("VALIDATION_EXCEPTION", text)
+    assert omics.get_batch(batchId=batch_id)["failureReason"] == text
+
+
+@pytest.mark.parametrize("control", ["in-process"], indirect=True)
+def test_a_failed_deletion_is_no_event(control: Control, omics: Any, start_batch: Callable[..., str]) -> None:
+    """RUNS_DELETE_FAILED is not among the states that AWS says are told."""
+    read = listen("RunBatch Status Change")
+    control.fail_submission(operation="DeleteRun")
+    batch_id = start_batch("a")
+    control.advance_batch("PROCESSED")
+    omics.delete_run_batch(batchId=batch_id)
+    assert control.advance_batch("RUNS_DELETED") == {batch_id: "RUNS_DELETE_FAILED"}
+    assert read()[-1]["detail"]["status"] == "RUNS_DELETING"

@@ -125,7 +125,10 @@ def test_the_router_reads_method_and_path_only() -> None:
 @pytest.mark.parametrize(
     ("backend", "names"),
     [
-        (lambda: s3_backends["123456789012"]["aws"], ("get_bucket", "create_bucket", "put_object")),
+        (
+            lambda: s3_backends["123456789012"]["aws"],
+            ("get_bucket", "create_bucket", "put_object", "get_object"),
+        ),
         (
             lambda: logs_backends["123456789012"]["us-east-1"],
             ("ensure_log_group", "ensure_log_stream", "groups"),

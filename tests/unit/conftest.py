@@ -227,6 +227,14 @@ def started(client: Any) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
+def bucket(omics: Control) -> Any:
+    """An empty bucket for run settings and manifests, and a client of the test's own."""
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="settings-bucket")
+    return s3
+
+
+@pytest.fixture
 def ti(clock: Clock) -> FakeTaskInstance:
     """The task instance of ``context``."""
     return FakeTaskInstance()
@@ -332,6 +340,8 @@ class Store:
         """Store a value; a test may have the process crash before or after."""
         self.before_set(value)
         self.values[key] = json.dumps(value)
+        # Airflow takes JSON only, and a tuple is none to it, though Python writes it as a list.
+        assert json.loads(self.values[key]) == value
         self.retentions.append(retention)
         self.after_set(value)
 

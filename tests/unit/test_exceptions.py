@@ -16,6 +16,8 @@ from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsError,
     HealthOmicsRequestError,
+    HealthOmicsRunBatchFailedError,
+    HealthOmicsRunBatchFailedForGoodError,
     HealthOmicsRunFailedError,
     HealthOmicsRunFailedForGoodError,
 )
@@ -27,7 +29,7 @@ def sample_of(error: type[HealthOmicsError]) -> HealthOmicsError:
     """Return an error with a value for each of its arguments, so that an error to come is tested too."""
     if error is HealthOmicsError:
         return error("something")
-    samples = {"bool": True, "Sequence[str]": ["one thing", "another"]}
+    samples = {"bool": True, "Sequence[str]": ["one thing", "another"], "Mapping[str, int]": {"FAILED": 7}}
     return error(
         *(
             samples.get(str(parameter.annotation), f"<{name}>")
@@ -70,6 +72,8 @@ def test_it_pickles(error: HealthOmicsError, way) -> None:  # type: ignore[no-un
         (HealthOmicsRunFailedError, HealthOmicsError),
         (HealthOmicsRunFailedForGoodError, HealthOmicsRunFailedError),
         (HealthOmicsRunFailedForGoodError, AirflowFailException),
+        (HealthOmicsRunBatchFailedForGoodError, HealthOmicsRunBatchFailedError),
+        (HealthOmicsRunBatchFailedForGoodError, AirflowFailException),
     ],
 )
 def test_the_tree(error: type, base: type) -> None:

@@ -14,6 +14,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from airflow_healthomics.batch_request import settings_json
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.testing import Control, HealthOmicsServer
@@ -193,18 +194,224 @@ def test_get_workflow_describes_a_workflow_and_a_version(hook: HealthOmicsHook, 
     assert hook.get_workflow("78", workflow_type="READY2RUN")["id"] == "78"
 
 
-@pytest.mark.parametrize("call", ["get_run", "cancel_run", "delete_run"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "get_run",
+        "cancel_run",
+        "delete_run",
+        "get_batch",
+        "cancel_run_batch",
+        "delete_run_batch",
+        "delete_batch",
+    ],
+)
 def test_errors_of_botocore_come_through(hook: HealthOmicsHook, call: str) -> None:
     """A caller of the hook handles the errors that boto3's documents name."""
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         getattr(hook, call)("999")
 
 
-@pytest.mark.parametrize("call", ["list_runs", "list_run_tasks"])
+@pytest.mark.parametrize("call", ["list_runs", "list_run_tasks", "list_batches", "list_runs_in_batch"])
 def test_lists_are_iterators(hook: HealthOmicsHook, call: str) -> None:
     """Nobody holds ten thousand runs in memory."""
-    arguments = ["1"] if call == "list_run_tasks" else []
+    arguments = ["1"] if call in ("list_run_tasks", "list_runs_in_batch") else []
     assert isinstance(getattr(hook, call)(*arguments), types.GeneratorType)
+
+
+# --- run batches ---
+
+
+@pytest.fixture
+def batch(hook: HealthOmicsHook) -> Callable[..., str]:
+    """Start a batch of so many runs, and return its id."""
+
+    def start(count: int = 1, **arguments: Any) -> str:
+        run_settings = [{"run_setting_id": f"r-{number}"} for number in range(count)]
+        batch_id: str = hook.start_run_batch(**RUN, run_settings=run_settings, **arguments)["id"]
+        return batch_id
+
+    return start
+
+
+EVERY_SETTING = {
+    "run_setting_id": "r-1",
+    "name": "n-1",
+    "output_uri": "s3://outputs/one",
+    "output_bucket_owner_id": "123456789012",
+    "parameters": {"b": "own", "c": [1.5, None, "ü"]},
+    "priority": "7",
+    "engine_settings": {"profile": "one"},
+    "run_tags": {"sample": "7"},
+}
+
+
+@pytest.mark.parametrize("where", ["request", "s3"])
+def test_start_run_batch_starts_runs(hook: HealthOmicsHook, omics: Control, where: str) -> None:
+    """Each run has what is common and what is its own, whichever way its setting came."""
+    arguments: dict[str, Any] = {**RUN, "parameters": {"a": 1, "b": 2}, "run_tags": {"team": "x"}}
+    arguments |= {"batch_name": "b", "request_id": "b-1", "tags": {"batch": "yes"}}
+    run_settings = [EVERY_SETTING, {"run_setting_id": "r-2"}]
+    if where == "s3":
+        _, settings = hook.build_run_batch(run_settings, **arguments)
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket="settings")
+        s3.put_object(Bucket="settings", Key="7.json", Body=settings_json(settings))
+        batch = hook.start_run_batch(**arguments, s3_uri_settings="s3://settings/7.json")
+    else:
+        batch = hook.start_run_batch(**arguments, run_settings=run_settings)
+    assert {"id", "arn", "uuid", "status"} <= batch.keys()
+    assert "ResponseMetadata" not in batch
+    omics.advance_clock(3600)
+    assert hook.get_batch(batch["id"])["tags"] == {"batch": "yes"}
+    runs = {
+        entry["runSettingId"]: hook.get_run(entry["runId"]) for entry in hook.list_runs_in_batch(batch["id"])
+    }
+    fields = ("name", "outputUri", "parameters", "priority", "tags", "retentionMode", "storageType")
+    assert {key: runs["r-1"].get(key) for key in fields} == {
+        "name": "n-1",
+        "outputUri": "s3://outputs/one",
+        "parameters": {"a": 1, "b": "own", "c": [1.5, None, "ü"]},
+        "priority": 7,
+        "tags": {"team": "x", "sample": "7"},
+        "retentionMode": "REMOVE",
+        "storageType": "DYNAMIC",
+    }
+    assert (runs["r-2"]["parameters"], runs["r-2"]["tags"]) == ({"a": 1, "b": 2}, {"team": "x"})
+
+
+def test_start_run_batch_needs_nothing_but_a_workflow_and_settings(
+    hook: HealthOmicsHook, connection: Callable[..., None], omics: Control
+) -> None:
+    """The connection holds what is the same for every run, and marks batches too."""
+    connection(omics={"role_arn": ROLE, "output_uri": OUTPUT, "log_level": "ALL", "tags": {"a": "b"}})
+    batch_id = hook.start_run_batch(workflow_id=WORKFLOW, run_settings=[{"run_setting_id": 1}])["id"]
+    batch = hook.get_batch(batch_id)
+    common = batch["defaultRunSetting"]
+    assert (common["roleArn"], common["outputUri"], common["logLevel"]) == (ROLE, OUTPUT, "ALL")
+    assert (common["retentionMode"], common["storageType"]) == ("REMOVE", "DYNAMIC")
+    assert batch["tags"] == common["runTags"] == {"a": "b"}
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"priority": "high"}, "priority"),
+        ({"run_settings": []}, "run_settings"),
+        ({"run_settings": [{"run_setting_id": n} for n in range(101)]}, "101"),
+        ({"run_settings": None}, "either run_settings or s3_uri_settings"),
+        ({"s3_uri_settings": "s3://bucket/key"}, "either run_settings or s3_uri_settings"),
+        ({"run_settings": None, "s3_uri_settings": "bucket/key"}, "s3_uri_settings"),
+        ({"run_settings": None, "s3_uri_settings": "s3://bucket/key", "role_arn": None}, "role_arn"),
+    ],
+    ids=lambda change: "-".join(change) if isinstance(change, dict) else "",
+)
+def test_a_bad_batch_is_not_sent(
+    hook: HealthOmicsHook, omics: Control, change: dict[str, Any], word: str
+) -> None:
+    """Nothing is started."""
+    arguments: dict[str, Any] = {**RUN, "run_settings": [{"run_setting_id": 1}], **change}
+    with pytest.raises(HealthOmicsRequestError, match=word):
+        hook.start_run_batch(**arguments)
+    assert calls_of(omics, "StartRunBatch") == 0
+
+
+def test_the_same_request_id_starts_one_batch(batch: Callable[..., str], omics: Control) -> None:
+    """The second call returns the batch of the first."""
+    assert batch(request_id="b-1") == batch(request_id="b-1")
+    assert calls_of(omics, "StartRunBatch") == 2
+
+
+def test_get_batch_describes_a_batch(hook: HealthOmicsHook, batch: Callable[..., str]) -> None:
+    """By GetBatch's names."""
+    answer = hook.get_batch(batch(2, batch_name="a-name"))
+    assert (answer["name"], answer["totalRuns"]) == ("a-name", 2)
+    assert "ResponseMetadata" not in answer
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 100])
+def test_list_batches_goes_through_all_pages(
+    hook: HealthOmicsHook, omics: Control, batch: Callable[..., str], page_size: int
+) -> None:
+    """No batch is left out or given twice."""
+    ids = [batch() for _ in range(5)]
+    assert sorted(item["id"] for item in hook.list_batches(page_size=page_size)) == sorted(ids)
+    assert calls_of(omics, "ListBatch") >= 5 // page_size
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 100])
+def test_list_runs_in_batch_goes_through_all_pages(
+    hook: HealthOmicsHook, omics: Control, batch: Callable[..., str], page_size: int
+) -> None:
+    """No run setting is left out or given twice."""
+    batch_id = batch(5)
+    batch(1)
+    listed = [item["runSettingId"] for item in hook.list_runs_in_batch(batch_id, page_size=page_size)]
+    assert sorted(listed) == [f"r-{number}" for number in range(5)]
+    assert calls_of(omics, "ListRunsInBatch") >= 5 // page_size
+
+
+def test_list_batches_filters(hook: HealthOmicsHook, omics: Control, batch: Callable[..., str]) -> None:
+    """By name, status or run group."""
+    ids = {batch(batch_name="one"): "one", batch(run_group_id="11"): "two"}
+
+    def listed(**filters: str) -> list[str]:
+        return [ids[item["id"]] for item in hook.list_batches(**filters)]
+
+    assert listed(name="one") == ["one"]
+    assert listed(run_group_id="11") == ["two"]
+    assert listed(status="PROCESSED") == []
+    omics.advance_clock(24 * 3600)
+    assert sorted(listed(status="PROCESSED")) == ["one", "two"]
+
+
+def test_list_runs_in_batch_filters(hook: HealthOmicsHook, omics: Control, batch: Callable[..., str]) -> None:
+    """By run setting, run or submission status."""
+    batch_id = batch(3)
+    omics.advance_clock(3600)
+    (entry,) = hook.list_runs_in_batch(batch_id, run_setting_id="r-1")
+    assert entry["runSettingId"] == "r-1"
+    assert list(hook.list_runs_in_batch(batch_id, run_id=entry["runId"])) == [entry]
+    assert len(list(hook.list_runs_in_batch(batch_id, submission_status="SUCCESS"))) == 3
+    assert list(hook.list_runs_in_batch(batch_id, submission_status="FAILED")) == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda hook: hook.list_batches(name="a", status="FAILED"),
+        lambda hook: hook.list_runs_in_batch("1", run_id="1", run_setting_id="a", submission_status="FAILED"),
+    ],
+    ids=["list_batches", "list_runs_in_batch"],
+)
+def test_lists_of_batches_take_one_filter(hook: HealthOmicsHook, omics: Control, call: Any) -> None:
+    """HealthOmics would refuse more; the caller hears of it at once."""
+    with pytest.raises(HealthOmicsRequestError, match="one filter at most"):
+        call(hook)
+    assert omics.calls() == []
+
+
+def test_cancel_run_batch_cancels(hook: HealthOmicsHook, omics: Control, batch: Callable[..., str]) -> None:
+    """The batch is on its way to CANCELLED."""
+    batch_id = batch()
+    omics.advance_batch("INPROGRESS", batch_id=batch_id)
+    assert hook.cancel_run_batch(batch_id) is None
+    assert hook.get_batch(batch_id)["status"] == "STOPPING"
+
+
+def test_a_batch_and_its_runs_are_deleted_apart(
+    hook: HealthOmicsHook, omics: Control, batch: Callable[..., str]
+) -> None:
+    """First the runs, then the batch itself."""
+    batch_id = batch(2)
+    omics.advance_clock(24 * 3600)
+    assert hook.delete_run_batch(batch_id) is None
+    omics.advance_clock(24 * 3600)
+    assert hook.get_batch(batch_id)["status"] == "RUNS_DELETED"
+    assert list(hook.list_runs()) == []
+    assert hook.delete_batch(batch_id) is None
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        hook.get_batch(batch_id)
 
 
 # --- defaults ---
@@ -303,6 +510,13 @@ def test_every_public_method_is_documented() -> None:
         "get_run_task",
         "cancel_run",
         "delete_run",
+        "start_run_batch",
+        "get_batch",
+        "list_batches",
+        "list_runs_in_batch",
+        "cancel_run_batch",
+        "delete_run_batch",
+        "delete_batch",
     ):
         assert "Omics." in (inspect.getdoc(getattr(HealthOmicsHook, name)) or "")
 

@@ -13,9 +13,9 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsRunFailedError
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
-from airflow_healthomics.run_watch import NEW_RUN_GRACE
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from airflow_healthomics.testing import Control
+from airflow_healthomics.watch import NEW_GRACE
 
 from .conftest import ONE_ATTEMPT, OUTPUT, ROLE, WORKFLOW, Clock, Tasks
 
@@ -55,7 +55,7 @@ def test_a_new_run_that_is_never_found_is_a_clear_end(
     with pytest.raises(HealthOmicsRunFailedError, match="does not find the run") as caught:
         tasks.run(waiting(deferrable), context)
     assert caught.value.status == "DELETED"
-    assert NEW_RUN_GRACE <= clock.elapsed <= 2 * NEW_RUN_GRACE
+    assert NEW_GRACE <= clock.elapsed <= 2 * NEW_GRACE
 
 
 @pytest.mark.parametrize("deferrable", WAYS)

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_healthomics.json_values import BrokenTemplate, json_problems, to_json
+from airflow_healthomics.json_values import BrokenTemplate, as_json, json_problems, json_size, to_json
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -99,3 +99,75 @@ def test_other_mappings_and_sequences_become_json(value: Any, expected: Any) -> 
 def test_undefined_shows_as_such() -> None:
     """The Rendered Template view says that there was nothing."""
     assert repr(BrokenTemplate("is undefined")) == "<template is undefined>"
+
+
+# --- as JSON ---
+
+
+@settings(deadline=None, max_examples=200)
+@given(json_values)
+def test_plain_json_is_returned_as_it_is(value: Any) -> None:
+    """Nothing is copied that need not be."""
+    converted, problems = as_json(value, "parameters")
+    assert converted is value
+    assert problems == []
+
+
+@settings(deadline=None, max_examples=200)
+@given(json_values)
+def test_the_size_is_that_of_the_shortest_json(value: Any) -> None:
+    """In UTF-8."""
+    assert json_size(value) == len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        UserList([1]),
+        MappingProxyType({"a": 1}),
+        {"a": UserList([{"b": UserList()}])},
+        [MappingProxyType({})],
+    ],
+    ids=repr,
+)
+def test_other_sequences_and_mappings_become_plain(value: Any) -> None:
+    """JSON and botocore know lists and dicts only."""
+    converted, problems = as_json(value, "parameters")
+    assert (converted, problems) == (to_json(value), [])
+    assert json.dumps(converted)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        math.nan,
+        [-math.inf],
+        {"a": (1,)},
+        {"a": [b"x"]},
+        {1: 2},
+        {"\ud800": 1},
+        ["\udfff"],
+        10**400,
+        [-(10**400)],
+        BrokenTemplate("fails"),
+        {"a": Plain()},
+        [Decimal(1)],
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_as_json_finds_what_is_none(value: Any) -> None:
+    """A quick look lets nothing pass."""
+    _, problems = as_json(value, "parameters")
+    assert problems == list(json_problems(value, "parameters"))
+    assert len(problems) == 1
+
+
+@pytest.mark.parametrize("leaf", [[], {}, 1, "a", 1.5, None, True], ids=repr)
+@pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: {"a": value}], ids=["list", "dict"])
+@pytest.mark.parametrize("depth", [99, 100, 101, 102])
+def test_as_json_goes_as_deep_as_the_problems(leaf: Any, wrap: Any, depth: int) -> None:
+    """What is too deep is so by both ways of looking."""
+    value = leaf
+    for _ in range(depth):
+        value = wrap(value)
+    assert as_json(value, "parameters")[1] == list(json_problems(value, "parameters"))

@@ -23,12 +23,15 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRunFailedError,
 )
 from airflow_healthomics.operators import (
+    HealthOmicsCancelRunBatchOperator,
     HealthOmicsCancelRunOperator,
+    HealthOmicsDeleteRunBatchOperator,
     HealthOmicsDeleteRunOperator,
+    HealthOmicsStartRunBatchOperator,
     HealthOmicsStartRunOperator,
 )
 from airflow_healthomics.run_request import ARGUMENTS
-from airflow_healthomics.sensors import HealthOmicsRunSensor
+from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
 from airflow_healthomics.testing import Control
 
 from .conftest import (
@@ -900,6 +903,10 @@ TASKS = {
     HealthOmicsCancelRunOperator: {"run_id": "1"},
     HealthOmicsDeleteRunOperator: {"run_id": "1"},
     HealthOmicsRunSensor: {"run_id": "1"},
+    HealthOmicsStartRunBatchOperator: {"workflow_id": "1"},
+    HealthOmicsCancelRunBatchOperator: {"batch_id": "1"},
+    HealthOmicsDeleteRunBatchOperator: {"batch_id": "1"},
+    HealthOmicsRunBatchSensor: {"batch_id": "1"},
 }
 
 

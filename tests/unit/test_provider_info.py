@@ -16,8 +16,10 @@ from typing import Any
 
 import jsonschema
 import pytest
+from airflow.providers.common.compat.sdk import BaseOperator
 
 import airflow_healthomics
+from airflow_healthomics import operators, sensors
 from airflow_healthomics.provider_info import get_provider_info
 
 PACKAGE = Path(airflow_healthomics.__file__).parent
@@ -82,8 +84,16 @@ def test_it_imports_nothing() -> None:
             "operators",
             ["HealthOmicsStartRunOperator", "HealthOmicsCancelRunOperator", "HealthOmicsDeleteRunOperator"],
         ),
-        ("sensors", ["HealthOmicsRunSensor"]),
-        ("triggers", ["HealthOmicsRunTrigger"]),
+        (
+            "operators",
+            [
+                "HealthOmicsStartRunBatchOperator",
+                "HealthOmicsCancelRunBatchOperator",
+                "HealthOmicsDeleteRunBatchOperator",
+            ],
+        ),
+        ("sensors", ["HealthOmicsRunSensor", "HealthOmicsRunBatchSensor"]),
+        ("triggers", ["HealthOmicsRunTrigger", "HealthOmicsRunBatchTrigger", "HealthOmicsStartTrigger"]),
         ("hooks", ["HealthOmicsHook"]),
     ],
 )
@@ -156,3 +166,12 @@ def test_the_test_double_imports_nothing_of_the_rest(path: Path) -> None:
     ]
     ours = [name for name in imported if name.startswith("airflow_healthomics")]
     assert [name for name in ours if not name.startswith("airflow_healthomics.testing")] == []
+
+
+def test_execute_is_an_operators_own() -> None:
+    """No mixin's, as Airflow 2 hands it an argument that the metaclass of operators takes off."""
+    metaclass = type(BaseOperator)
+    for kind in (operators, sensors):
+        for name in kind.__all__:
+            owner = next(each for each in getattr(kind, name).__mro__ if "execute" in vars(each))
+            assert isinstance(owner, metaclass), name

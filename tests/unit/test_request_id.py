@@ -10,11 +10,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import boto3
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_healthomics.request_id import TaskIdentity, derive_request_id
+from airflow_healthomics.resources import BatchResource, Resource, RunResource
 
 IDENTITY = TaskIdentity(
     dag_id="a_dag",
@@ -123,3 +125,14 @@ def test_the_time_zone_of_the_start_date_does_not_matter() -> None:
     """One moment is one start date, in whichever zone a process sees it."""
     local = IDENTITY.start_date.astimezone(timezone(timedelta(hours=5, minutes=30)))
     assert derive_request_id(replace(IDENTITY, start_date=local)) == derive_request_id(IDENTITY)
+
+
+@pytest.mark.parametrize(
+    ("resource", "shape", "member"),
+    [(RunResource, "StartRunRequest", "name"), (BatchResource, "StartRunBatchRequest", "batchName")],
+)
+def test_it_can_be_the_name_of_what_it_starts(resource: type[Resource], shape: str, member: str) -> None:
+    """However long the DAG-run ID is; the limit is botocore's."""
+    limit: Any = boto3.client("omics", "us-east-1").meta.service_model.shape_for(shape)
+    request_id = derive_request_id(replace(IDENTITY, dag_run_id="x" * 240), max_length=resource.name_length)
+    assert len(request_id) == resource.name_length == limit.members[member].metadata["max"]

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.resources import RunResource, find_run
 from airflow_healthomics.run_record import (
     KEY,
     NamedRecords,
     RunRecord,
     StoredRecords,
-    find_run,
     fingerprint,
     has_changed,
     run_records,
@@ -101,7 +101,7 @@ def test_fields_that_an_earlier_version_did_not_have_may_be_absent() -> None:
 def test_the_store_is_used_where_there_is_one(hook: HealthOmicsHook, with_store: bool) -> None:
     """Else the names of the runs."""
     context: Any = {"task_state_store": Store()} if with_store else {}
-    kept = run_records(context, hook, str, 0, tries=0, log=LOG)
+    kept = run_records(context, RunResource(hook, LOG), str, 0, tries=0)
     assert isinstance(kept, StoredRecords if with_store else NamedRecords)
 
 
@@ -164,7 +164,7 @@ def name_of(generation: int) -> str:
 
 
 def by_name(hook: HealthOmicsHook, tries: int = 1) -> RunRecord | None:
-    return NamedRecords(hook, name_of, 5, tries, LOG).load()
+    return NamedRecords(RunResource(hook, LOG), name_of, 5, tries).load()
 
 
 @pytest.mark.parametrize(
@@ -199,6 +199,7 @@ def test_the_newest_generation_is_found(
         generation=generation,
         run_id=runs[generation]["id"],
         uuid=runs[generation]["uuid"],
+        earlier=tuple(run["id"] for run in runs[:generation]),
     )
     assert by_name(hook, tries=4) == (expected or None)
 
@@ -274,7 +275,7 @@ def test_a_fixed_request_id_has_one_generation(
     """Its failed run is the newest one, and the search ends."""
     run = started(name="mine", requestId="mine")
     omics.advance("FAILED", run_id=run["id"])
-    record = NamedRecords(hook, lambda _: "mine", 0, 3, LOG).load()
+    record = NamedRecords(RunResource(hook, LOG), lambda _: "mine", 0, 3).load()
     assert record is not None
     assert (record.run_id, record.generation) == (run["id"], 0)
     assert calls_of(omics, "ListRuns") == 1

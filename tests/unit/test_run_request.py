@@ -19,6 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_healthomics.exceptions import HealthOmicsRequestError
+from airflow_healthomics.request_fields import MAX_PROBLEMS
 from airflow_healthomics.run_request import ARGUMENTS, api_field, build_start_run_request, checked_run_id
 
 from .conftest import OUTPUT, ROLE, WORKFLOW
@@ -603,3 +604,11 @@ def test_parameters_without_end_are_refused() -> None:
     endless["again"] = endless
     with pytest.raises(HealthOmicsRequestError, match="parameters"):
         build(NEW | {"parameters": endless})
+
+
+def test_a_long_list_of_problems_is_cut() -> None:
+    """A list of a thousand wrong numbers is one mistake, and a log line has its limits."""
+    with pytest.raises(HealthOmicsRequestError) as caught:
+        build(NEW | {"parameters": {"a": [math.nan] * 1000}})
+    assert len(caught.value.problems) == MAX_PROBLEMS + 1
+    assert caught.value.problems[-1] == f"... and {1000 - MAX_PROBLEMS} more"

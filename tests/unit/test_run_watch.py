@@ -124,7 +124,7 @@ def test_any_fault_of_the_service_is_passing(
     omics.inject_error("GetRun", "NobodyKnowsException", status=status)
     watch = RunWatch(run["id"], log=log)
     assert watch.poll(hook.conn) is None
-    assert watch.run is None
+    assert watch.latest is None
 
 
 @pytest.mark.parametrize(

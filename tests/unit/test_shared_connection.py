@@ -21,7 +21,7 @@ from airflow_healthomics.run_watch import RunWatch
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from airflow_healthomics.testing import Control
 from airflow_healthomics.triggers import HealthOmicsRunTrigger, base
-from airflow_healthomics.triggers.run import ended_run
+from airflow_healthomics.triggers.wait import ended_summary
 
 from . import virtual_time
 from .conftest import (
@@ -41,7 +41,7 @@ from .test_run_watch import Records
 async def end_of(trigger: HealthOmicsRunTrigger) -> dict[str, Any]:
     """Return the summary of the run that a trigger has waited for."""
     async for event in trigger.run():
-        return ended_run(event.payload)
+        return ended_summary(event.payload)
     raise AssertionError("the trigger ended without an event")
 
 
@@ -119,7 +119,7 @@ def test_the_summary_is_the_same_in_both_places(
     run = client.get_run(id=started()["id"])
     omics.advance("COMPLETED", run_id=run["id"])
     watch = RunWatch(run["id"], log=Records())
-    assert ended_run(tasks.fire(trigger_of(run))) == watch.poll(HealthOmicsHook().conn)
+    assert ended_summary(tasks.fire(trigger_of(run))) == watch.poll(HealthOmicsHook().conn)
 
 
 def test_its_times_are_text(omics: Control, started: Callable[..., Any]) -> None:

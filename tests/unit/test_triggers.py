@@ -17,7 +17,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_healthomics.testing import Control
 from airflow_healthomics.triggers import HealthOmicsRunTrigger, base
-from airflow_healthomics.triggers.run import ended_run
+from airflow_healthomics.triggers.wait import ended_summary
 
 from . import virtual_time
 from .conftest import ONE_ATTEMPT, Clock, Tasks, calls_of
@@ -86,7 +86,7 @@ def test_it_does_not_fire_before_the_scheduler_has_seen_the_deferral(
     """Not in the first ten seconds, even if the run has ended already."""
     omics.advance(status, run_id=run_id)
     event = tasks.fire(HealthOmicsRunTrigger(run_id=run_id))
-    assert event["run"]["status"] == status
+    assert event["summary"]["status"] == status
     assert 10 <= clock.elapsed < 20
 
 
@@ -138,7 +138,7 @@ def test_the_event_loop_is_not_blocked(
     rescue = threading.Timer(10, omics.release, ["slow"])  # else a loop that is blocked would stay so
     rescue.start()
     try:
-        assert virtual_time.run(clock, main())["run"]["status"] == "COMPLETED"
+        assert virtual_time.run(clock, main())["summary"]["status"] == "COMPLETED"
     finally:
         rescue.cancel()
 
@@ -168,7 +168,7 @@ def test_the_event_carries_all_that_the_task_needs(
 ) -> None:
     """``dag.test()`` drops what the deferral itself carries, and the task is new."""
     omics.advance(status, run_id=run_id)
-    summary = ended_run(tasks.fire(HealthOmicsRunTrigger(run_id=run_id)))
+    summary = ended_summary(tasks.fire(HealthOmicsRunTrigger(run_id=run_id)))
     assert (summary["id"], summary["status"]) == (run_id, status)
 
 
@@ -187,7 +187,7 @@ def test_an_error_keeps_its_code(omics: Control, tasks: Tasks, run_id: str) -> N
     omics.inject_error("GetRun", "AccessDeniedException", times=None)
     event = tasks.fire(HealthOmicsRunTrigger(run_id=run_id, botocore_config=ONE_ATTEMPT))
     with pytest.raises(Exception, match="omics:GetRun") as caught:
-        ended_run(event)
+        ended_summary(event)
     assert caught.value.code == "AccessDeniedException"  # type: ignore[attr-defined]
 
 
@@ -195,7 +195,7 @@ def test_another_run_with_the_same_id_is_an_error(omics: Control, tasks: Tasks, 
     """The trigger knows its run by the uuid."""
     event = tasks.fire(HealthOmicsRunTrigger(run_id=run_id, uuid="96c57683-74bf-9d6d-ae7e-f09b097db14a"))
     with pytest.raises(Exception, match="uuid"):
-        ended_run(event)
+        ended_summary(event)
 
 
 @pytest.mark.parametrize("settings", [{}, {"aws_conn_id": None}, {"region_name": "us-east-1"}], ids=str)
@@ -206,7 +206,7 @@ def test_many_wait_together(omics: Control, clock: Clock, started: Callable[...,
 
     async def end_of(run_id: str) -> Any:
         async for event in HealthOmicsRunTrigger(run_id=run_id, waiter_delay=60, **settings).run():
-            return event.payload["run"]["id"]
+            return event.payload["summary"]["id"]
         return None
 
     async def main() -> list[Any]:
@@ -218,7 +218,7 @@ def test_many_wait_together(omics: Control, clock: Clock, started: Callable[...,
 def test_no_event_is_an_error() -> None:
     """Resumed with nothing, a task cannot say that its run has succeeded."""
     with pytest.raises(Exception, match="without an event"):
-        ended_run(None)
+        ended_summary(None)
 
 
 def test_a_trigger_that_cannot_make_a_client_fires_no_earlier(
@@ -227,11 +227,11 @@ def test_a_trigger_that_cannot_make_a_client_fires_no_earlier(
     """An exception ends the deferral as an event does, and meets the same race of the scheduler."""
     connection(profile_name="there_is_no_such_profile")
     with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the resumed task or the trigger raises
-        ended_run(tasks.fire(HealthOmicsRunTrigger(run_id="1")))
+        ended_summary(tasks.fire(HealthOmicsRunTrigger(run_id="1")))
     assert clock.elapsed >= 10
 
 
 def test_an_empty_event_is_one_of_our_errors() -> None:
     """And not a KeyError."""
     with pytest.raises(AirflowFailException):
-        ended_run({})
+        ended_summary({})

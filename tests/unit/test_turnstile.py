@@ -23,6 +23,7 @@ from .conftest import Clock
 
 ARGUMENTS: dict[str, Any] = {
     "name": "a-run",
+    "kind": "run",
     "turns": 3,
     "conflict_turns": 2,
     "cancel_on_kill": False,

@@ -1,27 +1,29 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The rules of HealthOmics: runs and workflows of one account in one region."""
+"""The rules of HealthOmics in one account and region. Run groups and batches have theirs beside this."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from heapq import heappop, heappush
+from itertools import count
+from typing import Any
 
 from moto.core.base_backend import BackendDict, BaseBackend
 
 from airflow_healthomics.testing.local import LOCAL
 
 from . import side_effects
-from .exceptions import ConflictException, ResourceNotFoundException, ValidationException, error_of
+from .batch_models import Batches
+from .batches import Batch
+from .exceptions import ConflictException, ResourceNotFoundException, error_of
+from .listing import name_matches, page
+from .run_groups import RunGroups
 from .run_rules import DEFAULT_STATIC_GIB, check_parameters, check_request, check_run
 from .runs import ENDED, ORDER, Run, Task
 from .workflows import Definition, Workflow, check_active, check_source
-
-PAGE_SIZE = 100
-
-T = TypeVar("T")
 
 
 @dataclass(kw_only=True)
@@ -42,23 +44,48 @@ class OmicsBackend(BaseBackend):
         self.deleted_runs: dict[str, Run] = {}
         self.workflows: dict[str, Workflow] = {}
         self.active: dict[str, Run] = {}
+        self.run_groups = RunGroups(self)
+        self.batches = Batches(self)
         self._tokens: dict[tuple[str, str], Token] = {}
         self._last_id = LOCAL.random.randrange(1_000_000, 9_000_000)
         self._sequence = 0
+        self._schedule: list[tuple[float, int, Run | Batch]] = []
+        self._tickets = count()
+
+    def arn(self, kind: str, resource_id: str) -> str:
+        """Return the ARN of something that belongs to this account."""
+        return f"arn:{self.partition}:omics:{self.region_name}:{self.account_id}:{kind}/{resource_id}"
 
     # --- time ---
 
     def apply_due_transitions(self) -> None:
-        """Move every run whose time has come, at the time at which it came."""
+        """Move every run and batch whose time has come, in the order and at the time in which it came."""
         now = LOCAL.clock.now()
-        for run in list(self.active.values()):
-            while (due := run.due(LOCAL.options)) is not None and due <= now:
-                self._step(run, due)
+        while self._schedule and self._schedule[0][0] <= now:
+            due, _, thing = heappop(self._schedule)
+            if thing.due(LOCAL.options) != due:
+                continue  # it has moved since, and was scheduled anew
+            if isinstance(thing, Batch):
+                self.batches.step(thing, due)
+            else:
+                self.step(thing, due)
+
+    def schedule(self, thing: Run | Batch) -> None:
+        """Remember when something is due next."""
+        due = thing.due(LOCAL.options)
+        if due is not None:
+            heappush(self._schedule, (due, next(self._tickets), thing))
+
+    def reschedule(self) -> None:
+        """Find out anew when everything is due, because the pace has changed."""
+        self._schedule.clear()
+        for thing in (*self.active.values(), *self.batches):
+            self.schedule(thing)
 
     def advance(self, run: Run, status: str, reason: str | None = None, message: str | None = None) -> None:
         """Move a run through the states in between to the one asked for."""
         if status == "DELETED":
-            return self._remove(run)
+            return self._remove(run, LOCAL.clock.now())
         # The export happens before STOPPING: what was not exported cannot complete any more.
         too_late = status == "COMPLETED" and run.status == "STOPPING"
         if status in ENDED and run.active and not too_late and (status != run.outcome or reason or message):
@@ -68,26 +95,35 @@ class OmicsBackend(BaseBackend):
         if status == "CANCELLED" and run.status in ("PENDING", "STARTING", "RUNNING"):
             self._enter(run, "STOPPING", LOCAL.clock.now())
         while run.active and ORDER.index(run.status) < ORDER.index(status):
-            self._step(run, LOCAL.clock.now())
+            if not self.step(run, LOCAL.clock.now()):
+                break
         return None
 
-    def _step(self, run: Run, at: float) -> None:
+    def step(self, run: Run, at: float) -> bool:
+        """Move an active run to its next state, unless its run group has no place; say whether it moved."""
+        if run.status == "PENDING" and not self.run_groups.admit(run):
+            return False
         if run.status == "RUNNING" and run.outcome != "CANCELLED":
             side_effects.export(run)
         self._enter(run, run.next_status, at)
+        return True
 
     def _enter(self, run: Run, status: str, at: float) -> None:
         if status == "RUNNING":
             run.tasks = {task.id: task for task in self._make_tasks(run, at)}
+        before = run.status
         run.enter(status, at)
         if not run.active:
             self.active.pop(run.id, None)
         side_effects.announce(run)
+        self.schedule(run)
+        self.run_groups.entered(run, at)
+        self.batches.entered(run, before, at)
         LOCAL.changed.notify_all()
 
     def _make_tasks(self, run: Run, at: float) -> Iterable[Task]:
         for plan in run.plan.task_plans(LOCAL.options.tasks):
-            task_id = self._new_id()
+            task_id = self.new_id()
             stream = f"run/{run.id}/task/{task_id}"
             yield Task(id=task_id, uuid=LOCAL.uuid(), plan=plan, log_stream=stream, started=at)
 
@@ -96,11 +132,32 @@ class OmicsBackend(BaseBackend):
     def start_run(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Start a run, or return the one that the request id started."""
         options = LOCAL.options
-        if (known := self._known_token("StartRun", params)) is not None:
+        if (known := self.known_token("StartRun", params)) is not None:
             answer: dict[str, Any] = known.start_view()
             return {**answer, "status": "PENDING"} if options.duplicate_status == "pending" else answer
         check_request(params)
-        request = self._inherit(params)
+        run = self.submit_run(self._inherit(params), at=LOCAL.clock.now())
+        self.remember_token("StartRun", params, run)
+        return run.start_view()
+
+    def submit_run(
+        self,
+        request: dict[str, Any],
+        *,
+        at: float,
+        batch_id: str | None = None,
+        run_setting_id: str | None = None,
+    ) -> Run:
+        """Start a run from a whole request, for a caller or for a batch."""
+        workflow, definition = self.check_whole(request)
+        if LOCAL.options.check_parameters:
+            check_parameters(request.get("parameters") or {}, definition)
+        self._make_room()
+        request = self._with_defaults(request, definition)
+        return self._create_run(request, workflow, definition, at, batch_id, run_setting_id)
+
+    def check_whole(self, request: Mapping[str, Any]) -> tuple[Workflow, Definition]:
+        """Refuse what a whole run, or all runs of a batch, may not be; return what is to be run."""
         check_run(request)
         workflow = self._workflow_to_run(request)
         definition = workflow.version(request.get("workflowVersionName"))
@@ -109,12 +166,8 @@ class OmicsBackend(BaseBackend):
                 f"Workflow version {request['workflowVersionName']} of workflow {workflow.id} not found"
             )
         check_active(definition, f"Workflow {workflow.id}")
-        if options.check_parameters:
-            check_parameters(request.get("parameters") or {}, definition)
-        self._make_room()
-        run = self._create_run(self._with_defaults(request, definition), workflow, definition)
-        self._remember_token("StartRun", params, run)
-        return run.start_view()
+        self.run_groups.check(request)
+        return workflow, definition
 
     def get_run(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return a run."""
@@ -125,40 +178,53 @@ class OmicsBackend(BaseBackend):
         runs: list[Run] = list(self.runs.values())
         if LOCAL.options.show_deleted_runs:
             runs = sorted([*runs, *self.deleted_runs.values()], key=lambda run: run.sequence)
-        if "batchId" in params:
-            runs = []  # there are no batches here
-        wanted = [
-            run
-            for run in runs
-            if params.get("status") in (None, run.status)
-            and params.get("runGroupId") in (None, run.request.get("runGroupId"))
-            and _name_matches(params.get("name"), run.request.get("name"))
-        ]
-        return _page(wanted, params, key=lambda run: run.sequence, item=Run.item)
+        status, group, batch = (params.get(name) for name in ("status", "runGroupId", "batchId"))
+        return page(
+            runs,
+            params,
+            key=lambda run: run.sequence,
+            item=Run.item,
+            wanted=lambda run: (
+                status in (None, run.status)
+                and group in (None, run.request.get("runGroupId"))
+                and batch in (None, run.batch_id)
+                and name_matches(params.get("name"), run.request.get("name"))
+            ),
+        )
 
     def cancel_run(self, params: Mapping[str, Any]) -> None:
         """Cancel a run: allowed in every active state (user guide, page "canceling-runs")."""
-        run = self.run(params["id"])
+        self.cancel(self.run(params["id"]), LOCAL.clock.now())
+
+    def cancel(self, run: Run, at: float) -> None:
+        """Cancel a run, for a caller or for a batch."""
         if not run.active:
             raise error_of(
                 LOCAL.options.cancel_error, f"Run {run.id} is {run.status} and cannot be cancelled"
             )
         run.end_as("CANCELLED")
         if run.status != "STOPPING":
-            self._enter(run, "STOPPING", LOCAL.clock.now())
+            self._enter(run, "STOPPING", at)
 
     def delete_run(self, params: Mapping[str, Any]) -> None:
         """Delete an ended run's metadata; its outputs and logs stay."""
-        run = self.run(params["id"])
+        self.delete(self.run(params["id"]), LOCAL.clock.now())
+
+    def delete(self, run: Run, at: float) -> None:
+        """Delete a run, for a caller or for a batch."""
         if run.status not in ENDED:
             raise error_of(LOCAL.options.delete_error, f"Run {run.id} is {run.status} and cannot be deleted")
-        self._remove(run)
+        self._remove(run, at)
 
     def list_run_tasks(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return a page of a run's tasks."""
-        tasks = enumerate(self.run(params["id"]).tasks.values(), 1)
-        wanted = [pair for pair in tasks if params.get("status") in (None, pair[1].status)]
-        return _page(wanted, params, key=lambda pair: pair[0], item=lambda pair: pair[1].item())
+        return page(
+            enumerate(self.run(params["id"]).tasks.values(), 1),
+            params,
+            key=lambda pair: pair[0],
+            item=lambda pair: pair[1].item(),
+            wanted=lambda pair: params.get("status") in (None, pair[1].status),
+        )
 
     def get_run_task(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return a task."""
@@ -217,7 +283,15 @@ class OmicsBackend(BaseBackend):
             )
         return request
 
-    def _create_run(self, request: dict[str, Any], workflow: Workflow, definition: Definition) -> Run:
+    def _create_run(
+        self,
+        request: dict[str, Any],
+        workflow: Workflow,
+        definition: Definition,
+        at: float,
+        batch_id: str | None,
+        run_setting_id: str | None,
+    ) -> Run:
         run_id = self._new_run_id()
         run_uuid = LOCAL.uuid()
         output_uri = request["outputUri"].rstrip("/")
@@ -232,17 +306,20 @@ class OmicsBackend(BaseBackend):
             account=self.account_id,
             region=self.region_name,
             partition=self.partition,
-            request_id=request["requestId"],
+            request_id=request.get("requestId"),
             request=request,
             workflow=workflow,
             definition=definition,
             output_uri=output_uri,
-            plan=LOCAL.take_plan(request),
-            created=LOCAL.clock.now(),
+            plan=LOCAL.take_plan(request, run_setting_id),
+            created=at,
             sequence=self._sequence,
+            batch_id=batch_id,
+            run_setting_id=run_setting_id,
         )
         self.runs[run_id] = self.active[run_id] = run
         side_effects.announce(run)
+        self.schedule(run)
         LOCAL.changed.notify_all()
         return run
 
@@ -253,31 +330,28 @@ class OmicsBackend(BaseBackend):
             return
         for run in self.runs.values():
             if run.request["retentionMode"] == "REMOVE" and not run.active:
-                self._remove(run)
+                self._remove(run, LOCAL.clock.now())
                 return
         raise error_of(
             LOCAL.options.stored_runs_error, f"The account already has {len(self.runs)} of {limit} runs"
         )
 
-    def _remove(self, run: Run) -> None:
+    def _remove(self, run: Run, at: float) -> None:
         self.runs.pop(run.id, None)
-        self.active.pop(run.id, None)
         self.deleted_runs[run.id] = run
-        run.enter("DELETED", LOCAL.clock.now())
-        side_effects.announce(run)
-        if not LOCAL.options.request_id_survives_delete:
-            self._tokens.pop(("StartRun", run.request_id), None)
-        LOCAL.changed.notify_all()
+        if run.request_id is not None and not LOCAL.options.request_id_survives_delete:
+            self.forget_token("StartRun", run.request_id)
+        self._enter(run, "DELETED", at)
 
     # --- workflows ---
 
     def create_workflow(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Create a workflow."""
-        workflow = self._known_token("CreateWorkflow", params)
+        workflow = self.known_token("CreateWorkflow", params)
         if workflow is None:
             check_source(params)
-            workflow = self.add_workflow(self._new_id(), params)
-            self._remember_token("CreateWorkflow", params, workflow)
+            workflow = self.add_workflow(self.new_id(), params)
+            self.remember_token("CreateWorkflow", params, workflow)
         return {**workflow.created_view(), "id": workflow.id}
 
     def add_workflow(self, workflow_id: str, request: Mapping[str, Any], type_: str = "PRIVATE") -> Workflow:
@@ -300,13 +374,16 @@ class OmicsBackend(BaseBackend):
 
     def list_workflows(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return a page of workflows."""
-        wanted = [
-            pair
-            for pair in enumerate(self.workflows.values(), 1)
-            if pair[1].type == params.get("type", "PRIVATE")
-            and _name_matches(params.get("name"), pair[1].name)
-        ]
-        return _page(wanted, params, key=lambda pair: pair[0], item=lambda pair: pair[1].item())
+        return page(
+            enumerate(self.workflows.values(), 1),
+            params,
+            key=lambda pair: pair[0],
+            item=lambda pair: pair[1].item(),
+            wanted=lambda pair: (
+                pair[1].type == params.get("type", "PRIVATE")
+                and name_matches(params.get("name"), pair[1].name)
+            ),
+        )
 
     def delete_workflow(self, params: Mapping[str, Any]) -> None:
         """Delete a workflow."""
@@ -314,7 +391,7 @@ class OmicsBackend(BaseBackend):
 
     def create_workflow_version(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Add a version; it inherits nothing from its workflow."""
-        version = self._known_token("CreateWorkflowVersion", params)
+        version = self.known_token("CreateWorkflowVersion", params)
         if version is None:
             workflow = self._workflow(params["workflowId"], None)
             check_source(params)
@@ -323,7 +400,7 @@ class OmicsBackend(BaseBackend):
                 raise ConflictException(f"Version {name} of workflow {workflow.id} exists already")
             version = Definition(arn=f"{workflow.arn}/version/{name}", uuid=LOCAL.uuid(), request=params)
             workflow.versions[name] = version
-            self._remember_token("CreateWorkflowVersion", params, version)
+            self.remember_token("CreateWorkflowVersion", params, version)
         return {
             **version.created_view(),
             "workflowId": params["workflowId"],
@@ -356,7 +433,8 @@ class OmicsBackend(BaseBackend):
 
     # --- ids and request ids ---
 
-    def _new_id(self) -> str:
+    def new_id(self) -> str:
+        """Return an id that was never given out."""
         self._last_id += 1
         return str(self._last_id)
 
@@ -365,9 +443,9 @@ class OmicsBackend(BaseBackend):
             for run_id in self.deleted_runs:
                 if run_id not in self.runs:
                     return run_id
-        return self._new_id()
+        return self.new_id()
 
-    def _known_token(self, operation: str, params: Mapping[str, Any]) -> Any:
+    def known_token(self, operation: str, params: Mapping[str, Any]) -> Any:
         """Return what a request id made before, or None if it is new or forgotten."""
         token = self._tokens.get((operation, params["requestId"]))
         lifetime = LOCAL.options.request_id_lifetime
@@ -377,36 +455,18 @@ class OmicsBackend(BaseBackend):
             raise ConflictException("The requestId was used before with another request")
         return token.made
 
-    def _remember_token(self, operation: str, params: Mapping[str, Any], made: object) -> None:
+    def remember_token(self, operation: str, params: Mapping[str, Any], made: object) -> None:
+        """Remember what a request id has made."""
         token = Token(body=_canonical(params), used=LOCAL.clock.now(), made=made)
         self._tokens[operation, params["requestId"]] = token
+
+    def forget_token(self, operation: str, request_id: str) -> None:
+        """Let a request id be used anew."""
+        self._tokens.pop((operation, request_id), None)
 
 
 def _canonical(params: Mapping[str, Any]) -> str:
     return json.dumps(params, sort_keys=True)
-
-
-def _name_matches(wanted: str | None, name: str | None) -> bool:
-    if wanted is None:
-        return True
-    return wanted == name if LOCAL.options.name_filter == "exact" else wanted in (name or "")
-
-
-def _page(
-    things: list[T], params: Mapping[str, Any], key: Callable[[T], int], item: Callable[[T], dict[str, Any]]
-) -> dict[str, Any]:
-    """Return the page that a token asks for. It names the last thing shown, so new things shift no page."""
-    token = params.get("startingToken")
-    if token is not None:
-        if not token.isdecimal():
-            raise ValidationException("startingToken is not one that this service gave out")
-        things = [thing for thing in things if key(thing) > int(token)]
-    size = params.get("maxResults", PAGE_SIZE)
-    page = things[:size]
-    return {
-        "items": [item(thing) for thing in page],
-        "nextToken": str(key(page[-1])) if len(things) > size else None,
-    }
 
 
 omics_backends = BackendDict(OmicsBackend, "omics")

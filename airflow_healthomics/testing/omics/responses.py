@@ -119,12 +119,13 @@ class OmicsResponse(BaseResponse):
 
     @contextmanager
     def _in_flight(self, call: Call) -> Iterator[None]:
-        """Refuse a StartRun while another one with its request id is being processed."""
-        request_id = call.ids.get("requestId") if call.operation == "StartRun" else None
+        """Refuse to start a run or a batch while another call with its request id is being processed."""
+        starts = call.operation in ("StartRun", "StartRunBatch")
+        request_id = call.ids.get("requestId") if starts else None
         if request_id is None or not LOCAL.options.conflict_in_flight:
             yield
             return
-        key = (call.account, call.region, request_id)
+        key = (call.account, call.region, call.operation, request_id)
         with LOCAL.lock:
             if key in LOCAL.in_flight:
                 raise ConflictException("A request with this requestId is in progress")
@@ -166,6 +167,43 @@ class OmicsResponse(BaseResponse):
 
     def get_run_task(self) -> ActionResult:
         return ActionResult(self.backend.get_run_task(self.params))
+
+    def create_run_group(self) -> ActionResult:
+        return ActionResult(self.backend.run_groups.create_run_group(self.params))
+
+    def get_run_group(self) -> ActionResult:
+        return ActionResult(self.backend.run_groups.get_run_group(self.params))
+
+    def list_run_groups(self) -> ActionResult:
+        return ActionResult(self.backend.run_groups.list_run_groups(self.params))
+
+    def delete_run_group(self) -> ActionResult:
+        self.backend.run_groups.delete_run_group(self.params)
+        return EmptyResult()
+
+    def start_run_batch(self) -> ActionResult:
+        return ActionResult(self.backend.batches.start_run_batch(self.params))
+
+    def get_batch(self) -> ActionResult:
+        return ActionResult(self.backend.batches.get_batch(self.params))
+
+    def list_batch(self) -> ActionResult:
+        return ActionResult(self.backend.batches.list_batch(self.params))
+
+    def list_runs_in_batch(self) -> ActionResult:
+        return ActionResult(self.backend.batches.list_runs_in_batch(self.params))
+
+    def cancel_run_batch(self) -> ActionResult:
+        self.backend.batches.cancel_run_batch(self.params)
+        return EmptyResult()
+
+    def delete_run_batch(self) -> ActionResult:
+        self.backend.batches.delete_run_batch(self.params)
+        return EmptyResult()
+
+    def delete_batch(self) -> ActionResult:
+        self.backend.batches.delete_batch(self.params)
+        return EmptyResult()
 
     def create_workflow(self) -> ActionResult:
         return ActionResult(self.backend.create_workflow(self.params))

@@ -65,7 +65,8 @@ def provisioned_gib(capacity: int) -> int:
 def _contradictions(request: Mapping[str, Any]) -> Iterator[str]:
     if ("workflowId" in request) == ("runId" in request):
         yield "exactly one of workflowId and runId is required"
-    if not _OUTPUT_URI.fullmatch(request["outputUri"]):
+    # In the common settings of a batch it may be absent; elsewhere the model requires it.
+    if "outputUri" in request and not _OUTPUT_URI.fullmatch(request["outputUri"]):
         yield "outputUri must be an S3 URI, s3://bucket/prefix"
     if "parameters" in request:
         parameters = request["parameters"]

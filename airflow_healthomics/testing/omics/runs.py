@@ -103,7 +103,7 @@ class Run:
     account: str
     region: str
     partition: str
-    request_id: str
+    request_id: str | None
     request: Mapping[str, Any]
     workflow: Workflow
     definition: Definition
@@ -111,6 +111,8 @@ class Run:
     plan: RunPlan
     created: float
     sequence: int
+    batch_id: str | None = None
+    run_setting_id: str | None = None
     status: str = "PENDING"
     entered: float = 0.0
     started: float | None = None
@@ -227,6 +229,7 @@ class Run:
             "creationTime": to_datetime(self.created),
             "startTime": to_datetime(self.started),
             "stopTime": to_datetime(self.stopped),
+            "batchId": self.batch_id,
         }
 
     def _configuration(self) -> dict[str, Any] | None:

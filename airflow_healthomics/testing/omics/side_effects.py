@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-What a run leaves in other services: objects in S3, logs in CloudWatch, events in EventBridge.
+What runs and batches leave in other services: objects in S3, logs in CloudWatch, events in EventBridge.
 
 They are written through moto's own backends, so any client of moto sees them.
 """
@@ -9,7 +9,7 @@ They are written through moto's own backends, so any client of moto sees them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +21,7 @@ from moto.s3.models import s3_backends
 from airflow_healthomics.testing.clock import to_iso
 from airflow_healthomics.testing.local import LOCAL
 
+from .batches import Batch
 from .run_rules import DEFAULT_STATIC_GIB, provisioned_gib
 from .runs import ENDED, LOG_GROUP, Run, Task
 
@@ -28,7 +29,6 @@ from .runs import ENDED, LOG_GROUP, Run, Task
 def announce(run: Run) -> None:
     """Send the "Run Status Change" event and write the run log (user guide, page "eventbridge")."""
     detail = {
-        "omicsVersion": "1.0.0",
         "arn": run.arn,
         "status": run.status,
         "uuid": run.uuid,
@@ -38,15 +38,7 @@ def announce(run: Run) -> None:
         "workflowId": run.workflow.id,
         "workflowName": run.workflow.name,
     }
-    event = {
-        "Source": "aws.omics",
-        "DetailType": "Run Status Change",
-        "Detail": json.dumps({key: value for key, value in detail.items() if value is not None}),
-        "Resources": [run.arn],
-        # moto's own form: it delivers seconds where AWS has ISO 8601, and leaves the account out.
-        "Time": run.entered,
-    }
-    events_backends[run.account][run.region].put_events([event])
+    _send("Run Status Change", run, detail)
     _log(run, f"run/{run.id}", [f"Run {run.id} is {run.status}"])
     if run.status == "RUNNING":
         _log(run, f"run/{run.id}/engine", [f"Workflow {run.workflow.id} started"])
@@ -58,6 +50,53 @@ def announce(run: Run) -> None:
             _log(run, task.log_stream, task.plan.log or [f"Task {task.plan.name} is {task.status}"])
     if run.status in ENDED:
         _log(run, f"manifest/run/{run.id}/{run.uuid}", map(json.dumps, _manifest(run)))
+
+
+def announce_batch(batch: Batch) -> None:
+    """
+    Send the "RunBatch Status Change" event (user guide, page "workflows-batch"). All its values are strings.
+
+    RUNS_DELETE_FAILED is not in that page's list of statuses that are sent.
+    """
+    if batch.status == "RUNS_DELETE_FAILED":
+        return
+    defaults = batch.defaults
+    cache = defaults.get("cacheId")
+    detail = {
+        "arn": batch.arn,
+        "batchId": batch.id,
+        "status": batch.status,
+        "uuid": batch.uuid,
+        "batchName": batch.request.get("batchName"),
+        "totalRuns": None if batch.entries is None else len(batch.entries),
+        "failureReason": batch.failure_code,
+        "failureMessage": batch.failure_reason,
+        **{name: n for name, n in batch.submission_summary().items() if "Start" in name},
+        **batch.run_summary(batch.entered),
+        "workflowId": batch.workflow.id,
+        "workflowArn": batch.workflow.arn,
+        "workflowVersionArn": batch.definition.arn if defaults.get("workflowVersionName") else None,
+        "workflowOwnerId": defaults.get("workflowOwnerId"),
+        "runCache": f"{batch.arn.rsplit(':', 1)[0]}:runCache/{cache}" if cache else None,
+        "runCacheBehavior": defaults.get("cacheBehavior"),
+    }
+    _send(
+        "RunBatch Status Change",
+        batch,
+        {name: str(value) for name, value in detail.items() if value is not None},
+    )
+
+
+def _send(kind: str, source: Run | Batch, detail: Mapping[str, Any]) -> None:
+    event = {
+        "Source": "aws.omics",
+        "DetailType": kind,
+        "Detail": json.dumps({"omicsVersion": "1.0.0"} | _without_none(detail)),
+        "Resources": [source.arn],
+        # moto's own form: it delivers seconds where AWS has ISO 8601, and leaves the account out.
+        "Time": source.entered,
+    }
+    events_backends[source.account][source.region].put_events([event])
 
 
 def export(run: Run) -> None:
@@ -194,5 +233,5 @@ def _times(created: float, started: float | None, stopped: float | None) -> dict
     return {"creationTime": to_iso(created), "startTime": to_iso(started), "stopTime": to_iso(stopped)}
 
 
-def _without_none(members: dict[str, Any]) -> dict[str, Any]:
+def _without_none(members: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}

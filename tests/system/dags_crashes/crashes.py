@@ -35,8 +35,8 @@ EXECUTION_TIMEOUT = timedelta(seconds=120)
 class Task(HealthOmicsStartRunOperator):
     """Makes two more calls, which the test can hold: after StartRun has answered, and after the resume."""
 
-    def _start_run(self, request: Any) -> dict[str, Any]:
-        run = super()._start_run(request)
+    def _start(self, request: Any) -> dict[str, Any]:
+        run = super()._start(request)
         self._call("started")
         return run
 

@@ -1,0 +1,570 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Start, cancel and delete HealthOmics run batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
+from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
+from airflow.providers.common.compat.sdk import conf
+from botocore.exceptions import BotoCoreError, ClientError
+
+from airflow_healthomics import batch_states
+from airflow_healthomics.aws_errors import api_error, is_not_found, is_transient
+from airflow_healthomics.batch_folder import BatchFolder
+from airflow_healthomics.batch_outcome import (
+    collect_outcomes,
+    count_outcomes,
+    describe_shortfall,
+    manifest_entries,
+    patient_client,
+)
+from airflow_healthomics.batch_request import (
+    BATCH_ARGUMENTS,
+    MAX_INLINE_SETTINGS,
+    checked_batch_id,
+    settings_in_request,
+    settings_json,
+)
+from airflow_healthomics.batch_watch import BatchWatch
+from airflow_healthomics.exceptions import (
+    HealthOmicsError,
+    HealthOmicsRequestError,
+    HealthOmicsRunBatchFailedError,
+)
+from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.resources import BatchResource, cancel_when_created, status_behind
+from airflow_healthomics.sample_sheet import read_sample_sheet
+from airflow_healthomics.starting import StarterMixin
+from airflow_healthomics.success_policy import SuccessPolicy, parse_success_policy
+from airflow_healthomics.templating import TypedTemplateMixin
+from airflow_healthomics.waiting import RunBatchWaiterMixin, connection_of, has_tries_left
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+#: Bytes of run settings that a request holds itself, if there is a place for them in S3. Nobody documents a
+#: limit of the request.
+_MAX_INLINE_BYTES: Final = 1_000_000
+
+#: Successes that XCom holds itself.
+_MAX_XCOM_SUCCESSES: Final = 100
+
+
+class HealthOmicsStartRunBatchOperator(
+    TypedTemplateMixin, RunBatchWaiterMixin, StarterMixin, AwsBaseOperator[HealthOmicsHook]
+):
+    """
+    Start a batch of HealthOmics runs of one private workflow, from a list or a sample sheet.
+
+    What all runs have in common are the arguments, by the names, defaults and rules of
+    :class:`~airflow_healthomics.operators.run.HealthOmicsStartRunOperator`; what is a run's own stands in its
+    run setting, where ``parameters`` and ``run_tags`` are merged with the common ones, key by key.
+
+    The request ID begins with the DAG-run ID, and the batch is started only once, as a run is. A retry goes
+    on with the batch of the try before. If that has ended and ``success_policy`` is not met, the retry starts
+    another batch of just the settings whose runs have not completed.
+
+    Returns the batch id. XCom ``batch`` has ``id``, ``arn``, ``uuid`` and ``requestId``. If the operator
+    waits, XCom ``summary`` has the finished batch with ``batchIds`` of all tries and ``counts`` of its runs
+    by status; ``successes`` has ``run_setting_id``, ``run_id`` and ``run_output_uri`` of each completed run,
+    up to 100 of them. With ``settings_s3_uri``, XCom ``manifest`` is the S3 URI of a JSON array of all runs,
+    and ``success_parts`` those of JSON arrays of up to 1,000 completed runs each, to map a task over.
+
+    .. seealso::
+        For more information on how to use this operator, take a look at
+        :external+boto3:py:meth:`Omics.Client.start_run_batch`
+
+    :param run_settings: a mapping for each run, 1 to 100,000 of them, with ``run_setting_id`` (unique, 1 to
+        128 characters) and ``name``, ``output_uri``, ``output_bucket_owner_id``, ``parameters``,
+        ``priority``, ``engine_settings`` or ``run_tags`` (templated)
+    :param sample_sheet: instead of ``run_settings``, path or URI of a CSV, TSV or JSON file with a row for
+        each run (templated); see :mod:`airflow_healthomics.sample_sheet`
+    :param columns: the sheet's column for each field of a run setting, such as ``{"run_setting_id": "sample",
+        "parameters.reads": "fastq"}`` (templated)
+    :param types: types of fields that are not text, such as ``{"parameters.depth": "integer"}`` (templated)
+    :param settings_s3_uri: S3 URI under which the run settings are written if they are more than 100, and the
+        manifest (templated). The role must be able to read it.
+    :param success_policy: ``all``, ``any``, a least number of runs (950) or share of them (``95%``) that must
+        complete (templated)
+    :param output_uris: whether to ask for each completed run's ``runOutputUri``, which takes a GetRun for
+        each
+    :param batch_name: name of the batch, up to 64 characters; the request ID by default (templated)
+    :param request_id: 1 to 128 characters, used as it is; by default derived from the DAG-run ID, up to
+        64 characters (templated)
+    :param tags: up to 50 tags of the batch (templated)
+    :param workflow_id: id of the workflow to run, 1 to 18 digits (templated)
+    :param workflow_type: PRIVATE, as batches are of private workflows only (templated)
+    :param workflow_version_name: version of the workflow; its default version without (templated)
+    :param workflow_owner_id: AWS account id of the owner of a shared workflow, 12 digits (templated)
+    :param role_arn: ARN of the IAM role that the runs work with (templated)
+    :param output_uri: S3 URI of the outputs, up to 750 characters (templated)
+    :param output_bucket_owner_id: AWS account id of the owner of the output bucket, 12 digits (templated)
+    :param parameters: parameters of all runs, a mapping (templated)
+    :param name: name of the runs (templated)
+    :param retention_mode: RETAIN or REMOVE (templated)
+    :param storage_type: STATIC or DYNAMIC (templated)
+    :param storage_capacity: GiB of STATIC storage, 0 to 100,000 (templated)
+    :param scratch_storage_mode: SHARED (the service's default) or LOCAL (templated)
+    :param run_group_id: id of the run group that limits the runs (templated)
+    :param priority: 0 to 100,000 (templated)
+    :param cache_id: id of the run cache (templated)
+    :param cache_behavior: CACHE_ON_FAILURE or CACHE_ALWAYS; needs ``cache_id`` (templated)
+    :param networking_mode: RESTRICTED (the service's default) or VPC (templated)
+    :param configuration_name: configuration of the VPC; with ``networking_mode="VPC"`` only (templated)
+    :param engine_settings: settings of the engine, for Nextflow only, a mapping (templated)
+    :param session_policy: IAM policy that narrows the role's, JSON text or a mapping (templated)
+    :param log_level: OFF, FATAL, ERROR or ALL (templated)
+    :param run_tags: up to 50 tags of the runs; no place for patients' data (templated)
+    :param wait_for_completion: whether to wait for the batch, and to fail unless ``success_policy`` is met
+    :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
+    :param waiter_delay: seconds between two polls
+    :param cancel_on_kill: whether the batch is cancelled when the task is killed, cleared, or out of time and
+        tries
+    :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
+        (templated)
+    :param region_name: AWS region; the connection's by default (templated)
+    :param verify: whether, or by which bundle, to verify TLS certificates (templated)
+    :param botocore_config: settings of the botocore client
+    :raises HealthOmicsRequestError: before anything is sent, if arguments, settings or sheet break a rule
+    :raises HealthOmicsRunBatchFailedError: if ``success_policy`` is not met
+    :raises HealthOmicsApiError: if StartRunBatch or GetBatch is refused for good
+    """
+
+    aws_hook_class = HealthOmicsHook
+    template_fields: Sequence[str] = aws_template_fields(
+        "run_settings",
+        "sample_sheet",
+        "columns",
+        "types",
+        "settings_s3_uri",
+        "success_policy",
+        *BATCH_ARGUMENTS,
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "run_settings": "json",
+        "columns": "json",
+        "parameters": "json",
+        "engine_settings": "json",
+        "tags": "json",
+        "run_tags": "json",
+    }
+    typed_template_fields = (
+        "run_settings",
+        "columns",
+        "types",
+        "success_policy",
+        "parameters",
+        "engine_settings",
+        "session_policy",
+        "tags",
+        "run_tags",
+        "priority",
+        "storage_capacity",
+    )
+    name_argument = "batch_name"
+    ui_color = "#d6eadf"
+
+    def __init__(
+        self,
+        *,
+        workflow_id: str,
+        run_settings: Sequence[Mapping[str, Any]] | str | None = None,
+        sample_sheet: str | None = None,
+        columns: Mapping[str, str] | str | None = None,
+        types: Mapping[str, str] | str | None = None,
+        settings_s3_uri: str | None = None,
+        success_policy: str | float = "all",
+        output_uris: bool = True,
+        batch_name: str | None = None,
+        request_id: str | None = None,
+        tags: Mapping[str, str] | str | None = None,
+        workflow_type: str | None = None,
+        workflow_version_name: str | None = None,
+        workflow_owner_id: str | None = None,
+        role_arn: str | None = None,
+        output_uri: str | None = None,
+        output_bucket_owner_id: str | None = None,
+        parameters: Mapping[str, Any] | str | None = None,
+        name: str | None = None,
+        retention_mode: str | None = None,
+        storage_type: str | None = None,
+        storage_capacity: int | str | None = None,
+        scratch_storage_mode: str | None = None,
+        run_group_id: str | None = None,
+        priority: int | str | None = None,
+        cache_id: str | None = None,
+        cache_behavior: str | None = None,
+        networking_mode: str | None = None,
+        configuration_name: str | None = None,
+        engine_settings: Mapping[str, Any] | str | None = None,
+        session_policy: str | Mapping[str, Any] | None = None,
+        log_level: str | None = None,
+        run_tags: Mapping[str, str] | str | None = None,
+        wait_for_completion: bool = False,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        waiter_delay: float = 60,
+        cancel_on_kill: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.workflow_id = workflow_id
+        self.run_settings = run_settings
+        self.sample_sheet = sample_sheet
+        self.columns = columns
+        self.types = types
+        self.settings_s3_uri = settings_s3_uri
+        self.success_policy = success_policy
+        self.output_uris = output_uris
+        self.batch_name = batch_name
+        self.request_id = request_id
+        self.tags = tags
+        self.workflow_type = workflow_type
+        self.workflow_version_name = workflow_version_name
+        self.workflow_owner_id = workflow_owner_id
+        self.role_arn = role_arn
+        self.output_uri = output_uri
+        self.output_bucket_owner_id = output_bucket_owner_id
+        self.parameters = parameters
+        self.name = name
+        self.retention_mode = retention_mode
+        self.storage_type = storage_type
+        self.storage_capacity = storage_capacity
+        self.scratch_storage_mode = scratch_storage_mode
+        self.run_group_id = run_group_id
+        self.priority = priority
+        self.cache_id = cache_id
+        self.cache_behavior = cache_behavior
+        self.networking_mode = networking_mode
+        self.configuration_name = configuration_name
+        self.engine_settings = engine_settings
+        self.session_policy = session_policy
+        self.log_level = log_level
+        self.run_tags = run_tags
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.waiter_delay = waiter_delay
+        self.cancel_on_kill = cancel_on_kill
+        self._settings: list[dict[str, Any]] = []
+
+    @property
+    def resource(self) -> BatchResource:
+        """Batches, by the connection of this task."""
+        return BatchResource(self.hook, self.log, self._is_success)
+
+    def execute(self, context: Context) -> Any:
+        """Start the batch, or find what an earlier try has started, and wait for it if asked to."""
+        # Here, since Airflow 2 hands execute an argument that its metaclass takes off, for operators only.
+        return super().execute(context)
+
+    def build_request(self, request_id: str, earlier: Sequence[str]) -> dict[str, Any]:
+        """Return the StartRunBatch request; after a failed batch, of the runs that did not complete."""
+        arguments = {name: getattr(self, name) for name in BATCH_ARGUMENTS}
+        arguments["request_id"] = request_id
+        # The same by default, so that ListBatch can find the batch of a request.
+        name = request_id[: BatchResource.name_length]
+        arguments["batch_name"] = name if self.batch_name is None else self.batch_name
+        request, settings = self.hook.build_run_batch(self._read_settings(), **arguments)
+        if self.settings_s3_uri:
+            # The manifest will stand there, whatever becomes of the run settings.
+            self._folder(request_id)
+        if (required := self._policy.required(len(settings))) > len(settings):
+            raise HealthOmicsRequestError(
+                "StartRunBatch",
+                [f"success_policy asks for {required:,} runs, and the batch has {len(settings):,}"],
+            )
+        if earlier:
+            outcomes = collect_outcomes(patient_client(self.hook), earlier)
+            done = {each.run_setting_id for each in outcomes.values() if each.is_success}
+            # A batch may fail while runs of it go on.
+            active = {each.run_setting_id for each in outcomes.values() if each.is_active}
+            settings = [setting for setting in settings if setting["runSettingId"] not in done | active]
+            self.log.info(
+                "%s of the runs have completed, %s go on; repeating %s", len(done), len(active), len(settings)
+            )
+            if not settings and active:
+                raise HealthOmicsError(
+                    f"{len(active)} runs of the batch before go on; there is none to repeat"
+                )
+            if not settings:
+                raise HealthOmicsRequestError("StartRunBatch", ["every run of run_settings has completed"])
+        self._settings = settings
+        request["batchRunSettings"] = self._place_settings(request_id)
+        return request
+
+    def send(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the run settings to S3 if they stand there, and call StartRunBatch."""
+        if "s3UriSettings" in request["batchRunSettings"]:
+            self._folder(request["requestId"]).write_settings(settings_json(self._settings))
+        batch: dict[str, Any] = self.hook.conn.start_run_batch(**request)
+        return batch
+
+    def publish(self, context: Context, started: Mapping[str, Any]) -> None:
+        """Log the batch, and push XCom ``batch``."""
+        self.log.info("HealthOmics batch %s, request ID %s", started["id"], started["requestId"])
+        if self.do_xcom_push:
+            fields = ("id", "arn", "uuid", "requestId")
+            context["ti"].xcom_push(
+                key="batch", value={key: started[key] for key in fields if key in started}
+            )
+
+    def finish(self, context: Context, summary: dict[str, Any]) -> str:
+        """Tell what has become of the runs, and return the batch id, or raise if they are too few."""
+        record = self.records(context, tries=context["ti"].try_number).load()
+        earlier = record.earlier if record else ()
+        client = patient_client(self.hook)
+        batch_ids = [*earlier, summary["id"]]
+        repeated = collect_outcomes(client, earlier)
+        outcomes = list((repeated | collect_outcomes(client, [summary["id"]])).values())
+        # A batch after a failed one has exactly those runs that had not completed.
+        done = sum(each.is_success for each in repeated.values())
+        total = max(len(outcomes), done + summary.get("totalRuns", 0))
+        counts = count_outcomes(outcomes, total)
+        self.log.info("Runs by status: %s", counts)
+        is_over = summary["status"] in batch_states.MEASURED
+        is_success = is_over and self._policy.is_met(counts.get("COMPLETED", 0), total)
+        if self.do_xcom_push:
+            context["ti"].xcom_push(key="summary", value={**summary, "batchIds": batch_ids, "counts": counts})
+            # Not by its name: a name of the user's own may be that of other batches.
+            request_id = record.request_id if record else str(summary["id"])
+            # The next try asks for them, of all runs, and at ten a second they may take a quarter of an hour.
+            with_outputs = self.output_uris and (is_success or not has_tries_left(context))
+            manifest = list(manifest_entries(client, outcomes, self.log, with_outputs=with_outputs))
+            self._push_outcomes(context, request_id, manifest)
+        if not is_success:
+            text, _ = describe_shortfall(client, summary, outcomes, self._policy, self.log, total=total)
+            raise HealthOmicsRunBatchFailedError(
+                summary["id"],
+                summary["status"],
+                counts,
+                f"{text}\nNext step: a retry of the task repeats the runs that have not completed.",
+            )
+        return str(summary["id"])
+
+    @cached_property
+    def _policy(self) -> SuccessPolicy:
+        return parse_success_policy(self.success_policy)
+
+    def _is_success(self, batch: Mapping[str, Any], earlier: Sequence[str]) -> bool:
+        """Whether the runs of a batch, and those that needed no repetition, are enough."""
+        own = total = batch.get("totalRuns", 0)
+        # A batch after a failed one has exactly those runs that had not completed. One that failed early or
+        # was deleted tells no number.
+        for batch_id in earlier:
+            try:
+                total = max(total, self.hook.get_batch(batch_id).get("totalRuns", 0))
+            except ClientError as error:
+                if not is_not_found(error):
+                    raise
+            if total > own:
+                break
+        if batch["status"] == "PROCESSED":
+            completed = batch.get("runSummary", {}).get("completedRunCount", 0)
+        else:
+            # Only then are the counts of GetBatch final.
+            outcomes = collect_outcomes(patient_client(self.hook), [batch["id"]])
+            completed = sum(each.is_success for each in outcomes.values())
+        return self._policy.is_met(total - own + completed, total)
+
+    def _read_settings(self) -> Any:
+        if (self.run_settings is None) == (self.sample_sheet is None):
+            raise HealthOmicsRequestError("StartRunBatch", ["give either run_settings or sample_sheet"])
+        if self.sample_sheet is None:
+            return self.run_settings
+        return read_sample_sheet(
+            self.sample_sheet,
+            columns=self.columns,  # type: ignore[arg-type]  # it says what is wrong with another type
+            types=self.types,  # type: ignore[arg-type]
+            **connection_of(self),
+        )
+
+    def _place_settings(self, request_id: str) -> dict[str, Any]:
+        is_large = len(self._settings) > MAX_INLINE_SETTINGS or (
+            self.settings_s3_uri and len(settings_json(self._settings)) > _MAX_INLINE_BYTES
+        )
+        if not is_large:
+            return settings_in_request(self._settings)
+        if not self.settings_s3_uri:
+            raise HealthOmicsRequestError(
+                "StartRunBatch",
+                [
+                    f"settings_s3_uri is required: there are {len(self._settings):,} run settings, and a "
+                    f"request holds at most {MAX_INLINE_SETTINGS}"
+                ],
+            )
+        return {"s3UriSettings": self._folder(request_id).settings_uri}
+
+    def _folder(self, request_id: str) -> BatchFolder:
+        hook = S3Hook(
+            aws_conn_id=self.aws_conn_id,
+            region_name=self.region_name,
+            verify=self.verify,
+            config=self.botocore_config,
+        )
+        return BatchFolder(str(self.settings_s3_uri), request_id, hook)
+
+    def _push_outcomes(self, context: Context, request_id: str, manifest: list[dict[str, Any]]) -> None:
+        push = context["ti"].xcom_push
+        successes = [entry for entry in manifest if entry["status"] == "COMPLETED"]
+        if len(successes) <= _MAX_XCOM_SUCCESSES:
+            push(key="successes", value=successes)
+        elif not self.settings_s3_uri:
+            self.log.warning(
+                "XCom successes is left out, as %s runs completed: give settings_s3_uri", len(successes)
+            )
+        if self.settings_s3_uri:
+            uri, parts = self._folder(request_id).write_outcomes(manifest, successes)
+            push(key="manifest", value=uri)
+            push(key="success_parts", value=parts)
+
+
+class HealthOmicsCancelRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[HealthOmicsHook]):
+    """
+    Cancel a HealthOmics run batch. A batch that has already ended is no error. Returns the batch id.
+
+    HealthOmics cannot cancel a batch that is being created, which is waited for up to a minute.
+
+    .. seealso::
+        For more information on how to use this operator, take a look at
+        :external+boto3:py:meth:`Omics.Client.cancel_run_batch`
+
+    :param batch_id: HealthOmics batch id, 1 to 18 digits (templated)
+    :param wait_for_completion: whether to wait until the batch has ended
+    :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
+    :param waiter_delay: seconds between two polls
+    :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
+        (templated)
+    :param region_name: AWS region; the connection's by default (templated)
+    :param verify: whether, or by which bundle, to verify TLS certificates (templated)
+    :param botocore_config: settings of the botocore client
+    :raises HealthOmicsRequestError: if ``batch_id`` is no HealthOmics batch id
+    :raises HealthOmicsApiError: if HealthOmics refuses for another reason than that the batch has ended
+    """
+
+    aws_hook_class = HealthOmicsHook
+    template_fields: Sequence[str] = aws_template_fields("batch_id")
+    ui_color = "#f7e6c9"
+    cancel_on_kill = False
+
+    def __init__(
+        self,
+        *,
+        batch_id: str,
+        wait_for_completion: bool = False,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        waiter_delay: float = 30,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.batch_id = batch_id
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.waiter_delay = waiter_delay
+
+    def execute(self, context: Context) -> str:
+        """Cancel the batch, and wait for its end if asked to."""
+        batch_id = checked_batch_id("CancelRunBatch", self.batch_id)
+        try:
+            cancel_when_created(self.hook, batch_id)
+        except (ClientError, BotoCoreError) as error:
+            if is_transient(error):
+                raise
+            status = status_behind(error, self.hook, batch_id)
+            if status in batch_states.TERMINAL | {"RUNS_DELETING"}:
+                return batch_id
+            # A try before may have asked for it.
+            if status != "STOPPING":
+                raise api_error("CancelRunBatch", f"batch {batch_id}", error) from error
+        self.log.info("HealthOmics batch %s is being cancelled", batch_id)
+        if self.wait_for_completion:
+            self.wait_for(context, self.watch({"id": batch_id}))
+        return batch_id
+
+    def finish(self, context: Context, summary: dict[str, Any]) -> str:
+        """Return the batch id, whichever way the batch ended."""
+        return str(summary["id"])
+
+
+class HealthOmicsDeleteRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[HealthOmicsHook]):
+    """
+    Delete the records of a batch's runs, and that of the batch if asked to. Outputs and logs stay.
+
+    The batch must be PROCESSED or CANCELLED. Returns the batch id.
+
+    .. seealso::
+        For more information on how to use this operator, take a look at
+        :external+boto3:py:meth:`Omics.Client.delete_run_batch`
+
+    :param batch_id: HealthOmics batch id, 1 to 18 digits (templated)
+    :param delete_batch: whether to delete the batch itself too, for which the operator waits
+    :param wait_for_completion: whether to wait until the runs are deleted
+    :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
+    :param waiter_delay: seconds between two polls
+    :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
+        (templated)
+    :param region_name: AWS region; the connection's by default (templated)
+    :param verify: whether, or by which bundle, to verify TLS certificates (templated)
+    :param botocore_config: settings of the botocore client
+    :raises HealthOmicsRequestError: if ``batch_id`` is no HealthOmics batch id
+    :raises HealthOmicsApiError: if HealthOmics refuses, for instance because the batch has not ended
+    """
+
+    aws_hook_class = HealthOmicsHook
+    template_fields: Sequence[str] = aws_template_fields("batch_id")
+    ui_color = "#f3d5d5"
+    cancel_on_kill = False
+
+    def __init__(
+        self,
+        *,
+        batch_id: str,
+        delete_batch: bool = False,
+        wait_for_completion: bool = False,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        waiter_delay: float = 30,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.batch_id = batch_id
+        self.delete_batch = delete_batch
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.waiter_delay = waiter_delay
+
+    def execute(self, context: Context) -> str:
+        """Delete the runs, and wait until they are gone if asked to."""
+        batch_id = checked_batch_id("DeleteRunBatch", self.batch_id)
+        try:
+            self.hook.delete_run_batch(batch_id)
+        except (ClientError, BotoCoreError) as error:
+            if is_transient(error):
+                raise
+            if is_not_found(error):
+                self.log.info("HealthOmics batch %s does not exist (any more)", batch_id)
+                return batch_id
+            # A try before may have asked for it.
+            if status_behind(error, self.hook, batch_id) not in batch_states.DELETION:
+                raise api_error("DeleteRunBatch", f"batch {batch_id}", error) from error
+        if self.wait_for_completion or self.delete_batch:
+            self.wait_for(context, BatchWatch(batch_id, is_deletion=True, log=self.log))
+        return batch_id
+
+    def finish(self, context: Context, summary: dict[str, Any]) -> str:
+        """Delete the batch itself if asked to, and return its id."""
+        batch_id = str(summary["id"])
+        if summary["status"] == "RUNS_DELETE_FAILED":
+            self.log.warning("Not all runs of batch %s could be deleted", batch_id)
+        if self.delete_batch and summary["status"] != "DELETED":
+            try:
+                self.hook.delete_batch(batch_id)
+            except (ClientError, BotoCoreError) as error:
+                if is_transient(error):
+                    raise
+                if not is_not_found(error):
+                    raise api_error("DeleteBatch", f"batch {batch_id}", error) from error
+        return batch_id

@@ -1,0 +1,106 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the sensors share: how they wait, time out and fail."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.amazon.aws.sensors.base_aws import AwsBaseSensor
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    PokeReturnValue,
+)
+
+from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.kill import CancelOnKillMixin
+from airflow_healthomics.triggers.wait import HealthOmicsWaitTrigger, ended_summary
+from airflow_healthomics.waiting import is_trigger_timeout
+from airflow_healthomics.watch import Watch
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+class HealthOmicsSensor(CancelOnKillMixin, AwsBaseSensor[HealthOmicsHook]):
+    """
+    Wait for something to end, for a sensor with ``deferrable`` and ``cancel_on_kill``.
+
+    It fails for good, as it cannot repair what another task started. ``soft_fail`` skips the task instead, in
+    every mode alike.
+    """
+
+    aws_hook_class = HealthOmicsHook
+    ui_color = "#d9e4f2"
+
+    deferrable: bool
+
+    @cached_property
+    @abstractmethod
+    def watch(self) -> Watch:
+        """What to wait for."""
+
+    @abstractmethod
+    def trigger(self) -> HealthOmicsWaitTrigger:
+        """Return the trigger that goes on watching."""
+
+    @abstractmethod
+    def finish(self, summary: dict[str, Any]) -> dict[str, Any]:
+        """Return the result of the task, or raise an AirflowFailException."""
+
+    def begin(self, context: Context, latest: Mapping[str, Any]) -> None:
+        """Do what the first answer allows to do; nothing by default."""
+
+    def execute(self, context: Context) -> Any:
+        """Wait on the worker, or ask once and go on in the triggerer."""
+        if not self.deferrable:
+            return super().execute(context)
+        with self._soft_failing():
+            done = self.poke(context)
+        if isinstance(done, PokeReturnValue):
+            return done.xcom_value
+        self.defer(
+            trigger=self.trigger(),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=self.timeout),
+        )
+        return None
+
+    def poke(self, context: Context) -> bool | PokeReturnValue:
+        """Ask once."""
+        is_first = self.watch.latest is None
+        summary = self.watch.poll(self.hook.conn)
+        if is_first and self.watch.latest is not None:
+            self.begin(context, self.watch.latest)
+            self.guard(self.watch.resource_id)
+        if summary is None:
+            return False
+        return PokeReturnValue(is_done=True, xcom_value=self.finish(summary))
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Go on after a deferral."""
+        return self.finish(ended_summary(event))
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume; a timeout is that of a sensor, also for ``soft_fail``, on each version of Airflow."""
+        with self._soft_failing():
+            if is_trigger_timeout(next_method, next_kwargs):
+                raise AirflowSensorTimeout(f"The {self.watch} did not end within {self.timeout} seconds")
+            return super().resume_execution(next_method, next_kwargs, context)
+
+    @contextmanager
+    def _soft_failing(self) -> Iterator[None]:
+        # What BaseSensorOperator.execute does for a poke.
+        try:
+            yield
+        except (AirflowFailException, AirflowSensorTimeout) as error:
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise

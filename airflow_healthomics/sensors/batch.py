@@ -1,0 +1,103 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Wait for HealthOmics run batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
+from airflow.providers.common.compat.sdk import conf
+from botocore.exceptions import BotoCoreError, ClientError
+
+from airflow_healthomics import batch_states
+from airflow_healthomics.batch_outcome import RunOutcome, collect_outcomes, describe_shortfall, patient_client
+from airflow_healthomics.batch_request import checked_batch_id
+from airflow_healthomics.batch_watch import BatchWatch
+from airflow_healthomics.exceptions import HealthOmicsError, HealthOmicsRunBatchFailedForGoodError
+from airflow_healthomics.kill import BATCH_PATIENCE
+from airflow_healthomics.sensors.base import HealthOmicsSensor
+from airflow_healthomics.success_policy import parse_success_policy
+from airflow_healthomics.triggers.batch import HealthOmicsRunBatchTrigger
+from airflow_healthomics.waiting import batch_trigger
+
+
+class HealthOmicsRunBatchSensor(HealthOmicsSensor):
+    """
+    Wait until a HealthOmics run batch is PROCESSED and enough of its runs have completed.
+
+    PROCESSED alone only says that all runs have ended. A batch of which too few runs have completed fails the
+    task at once and for good: a sensor cannot repeat runs that another task started. ``soft_fail`` skips the
+    task instead, in every mode alike. A poll is one GetBatch, however many runs the batch has.
+
+    Returns the batch's summary: ``id``, ``arn``, ``uuid``, ``name``, ``status``, ``totalRuns``,
+    ``submissionSummary``, ``runSummary`` and times (ISO 8601), by GetBatch's names.
+
+    .. seealso::
+        For more information on how to use this sensor, take a look at
+        :external+boto3:py:meth:`Omics.Client.get_batch`
+
+    :param batch_id: HealthOmics batch id, 1 to 18 digits, as HealthOmicsStartRunBatchOperator returns it
+        (templated)
+    :param success_policy: ``all``, ``any``, a least number of runs (950) or share of them (``95%``) that must
+        complete (templated)
+    :param poke_interval: seconds between two polls, in every mode
+    :param timeout: seconds until the wait ends as an AirflowSensorTimeout
+    :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
+    :param cancel_on_kill: whether the batch is cancelled when this task is killed; the task that started it
+        does so by itself
+    :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
+        (templated)
+    :param region_name: AWS region; the connection's by default (templated)
+    :param verify: whether, or by which bundle, to verify TLS certificates (templated)
+    :param botocore_config: settings of the botocore client
+    :raises HealthOmicsRunBatchFailedForGoodError: if ``success_policy`` is not met
+    :raises HealthOmicsApiError: if HealthOmics refuses to say, for instance for want of omics:GetBatch
+    """
+
+    template_fields: Sequence[str] = aws_template_fields("batch_id", "success_policy")
+    cancel_call = "cancel_run_batch", "batchId"
+    cancel_patience = BATCH_PATIENCE
+
+    def __init__(
+        self,
+        *,
+        batch_id: str,
+        success_policy: str | float = "all",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        cancel_on_kill: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.batch_id = batch_id
+        self.success_policy = success_policy
+        self.deferrable = deferrable
+        self.cancel_on_kill = cancel_on_kill
+
+    @cached_property
+    def watch(self) -> BatchWatch:
+        """The batch to wait for."""
+        parse_success_policy(self.success_policy, operation="GetBatch")
+        return BatchWatch(checked_batch_id("GetBatch", self.batch_id), log=self.log)
+
+    def trigger(self) -> HealthOmicsRunBatchTrigger:
+        """Return the trigger that goes on watching the batch."""
+        return batch_trigger(self, self.watch, self.poke_interval)
+
+    def finish(self, summary: dict[str, Any]) -> dict[str, Any]:
+        """Return the summary, or raise if too few runs have completed."""
+        policy = parse_success_policy(self.success_policy, operation="GetBatch")
+        total = summary.get("totalRuns", 0)
+        completed = summary.get("runSummary", {}).get("completedRunCount", 0)
+        if summary["status"] in batch_states.MEASURED and policy.is_met(completed, total):
+            return summary
+        client = patient_client(self.hook)
+        outcomes: list[RunOutcome] = []
+        try:
+            outcomes += collect_outcomes(client, [summary["id"]]).values()
+        except (HealthOmicsError, ClientError, BotoCoreError) as error:
+            self.log.warning("The runs of the batch could not be looked into: %s", error)
+        text, counts = describe_shortfall(client, summary, outcomes, policy, self.log, total=total)
+        raise HealthOmicsRunBatchFailedForGoodError(summary["id"], summary["status"], counts, text)

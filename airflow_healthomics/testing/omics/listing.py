@@ -1,0 +1,68 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Pages and filters of the List operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+from typing import Any, TypeVar
+
+from airflow_healthomics.testing.local import LOCAL
+
+from .exceptions import ValidationException
+
+PAGE_SIZE = 100
+
+T = TypeVar("T")
+
+
+def page(
+    things: Iterable[T],
+    params: Mapping[str, Any],
+    *,
+    key: Callable[[T], int],
+    item: Callable[[T], dict[str, Any]],
+    wanted: Callable[[T], bool] = lambda _: True,
+    size_member: str = "maxResults",
+    result_member: str = "items",
+) -> dict[str, Any]:
+    """
+    Return the page that a token asks for. It names the last thing shown, so new things shift no page.
+
+    :param things: In the order of their keys. They are read only as far as the page needs it.
+    """
+    last = after(params)
+    size = params.get(size_member, PAGE_SIZE)
+    found = list(islice((thing for thing in things if key(thing) > last and wanted(thing)), size + 1))
+    shown = found[:size]
+    return {
+        result_member: [item(thing) for thing in shown],
+        "nextToken": str(key(shown[-1])) if len(found) > size else None,
+    }
+
+
+def after(params: Mapping[str, Any]) -> int:
+    """Return the key of the last thing that the page before has shown; keys begin with 1."""
+    token = params.get("startingToken", "0")
+    if not (token.isascii() and token.isdecimal()):
+        raise ValidationException("startingToken is not one that this service gave out")
+    return int(token)
+
+
+def name_matches(wanted: str | None, name: str | None) -> bool:
+    """Say whether a name passes the filter, as the option has it."""
+    if wanted is None:
+        return True
+    return wanted == name if LOCAL.options.name_filter == "exact" else wanted in (name or "")
+
+
+def only_filter(params: Mapping[str, Any], names: Iterable[str]) -> None:
+    """
+    Refuse more than one filter: "only one filter per call is supported" (API reference of the batch lists).
+
+    :raises ValidationException: which names them. AWS does not document the error.
+    """
+    given = [name for name in names if name in params]
+    if len(given) > 1:
+        raise ValidationException(f"only one filter is supported, not {' and '.join(given)}")

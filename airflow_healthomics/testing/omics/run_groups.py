@@ -1,0 +1,133 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Run groups. ``maxRuns`` is honoured; nothing here uses CPUs or GPUs, and ``maxDuration`` ends no run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any
+
+from airflow_healthomics.testing.clock import to_datetime
+from airflow_healthomics.testing.local import LOCAL
+
+from .exceptions import ResourceNotFoundException, error_of
+from .listing import name_matches, page
+from .runs import Run
+
+if TYPE_CHECKING:
+    from .models import OmicsBackend
+
+#: What Create has and Get gives back under the same name.
+ECHOED = ("name", "maxCpus", "maxRuns", "maxDuration", "maxGpus")
+
+
+@dataclass(kw_only=True)
+class RunGroup:
+    """A run group: who runs in it, and who waits for a place."""
+
+    id: str
+    arn: str
+    request: Mapping[str, Any]
+    created: float
+    running: set[str] = field(default_factory=set)
+    waiting: list[tuple[int, int, Run]] = field(default_factory=list)
+
+    @property
+    def full(self) -> bool:
+        """Whether no more runs may be running at the same time."""
+        most = self.request.get("maxRuns")
+        return most is not None and len(self.running) >= most
+
+    def item(self) -> dict[str, Any]:
+        """Return the group as ListRunGroups shows it, without its tags."""
+        echoed = {name: self.request.get(name) for name in ECHOED}
+        return {**echoed, "arn": self.arn, "id": self.id, "creationTime": to_datetime(self.created)}
+
+
+class RunGroups:
+    """The run groups of one account in one region."""
+
+    def __init__(self, backend: OmicsBackend) -> None:
+        self._backend = backend
+        self._groups: dict[str, RunGroup] = {}
+
+    # --- operations ---
+
+    def create_run_group(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Create a run group."""
+        group: RunGroup | None = self._backend.known_token("CreateRunGroup", params)
+        if group is None:
+            group_id = self._backend.new_id()
+            arn = self._backend.arn("runGroup", group_id)
+            group = RunGroup(id=group_id, arn=arn, request=params, created=LOCAL.clock.now())
+            self._groups[group_id] = group
+            self._backend.remember_token("CreateRunGroup", params, group)
+        return {"arn": group.arn, "id": group.id, "tags": group.request.get("tags") or {}}
+
+    def get_run_group(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a run group."""
+        group = self._group(params["id"])
+        return {**group.item(), "tags": group.request.get("tags") or {}}
+
+    def list_run_groups(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a page of run groups."""
+        return page(
+            self._groups.values(),
+            params,
+            key=lambda group: int(group.id),
+            item=RunGroup.item,
+            wanted=lambda group: name_matches(params.get("name"), group.request.get("name")),
+        )
+
+    def delete_run_group(self, params: Mapping[str, Any]) -> None:
+        """Delete a run group in which no run is PENDING, STARTING, RUNNING or STOPPING."""
+        group = self._group(params["id"])
+        if any(run.request.get("runGroupId") == group.id for run in self._backend.active.values()):
+            raise error_of(LOCAL.options.delete_error, f"Run group {group.id} has active runs")
+        del self._groups[group.id]
+
+    # --- what runs need ---
+
+    def check(self, request: Mapping[str, Any]) -> None:
+        """Require that the run group of a request exists, unless the option accepts any."""
+        if "runGroupId" in request and not LOCAL.options.any_run_group:
+            self._group(request["runGroupId"])
+
+    def admit(self, run: Run) -> bool:
+        """Say whether a PENDING run may start; if not, it is called when another one leaves its group."""
+        group = self._of(run)
+        if group is None or not group.full:
+            return True
+        # "Ties: the run that was started earlier goes first" (user guide, page "creating-run-groups").
+        priority = run.request.get("priority", 0)
+        order = -priority if LOCAL.options.priority_order == "higher_first" else priority
+        heappush(group.waiting, (order, run.sequence, run))
+        return False
+
+    def entered(self, run: Run, at: float) -> None:
+        """Keep account of a run that has changed its state."""
+        group = self._of(run)
+        if group is None:
+            return
+        if run.status == "STARTING":
+            group.running.add(run.uuid)
+        elif not run.active and run.uuid in group.running:
+            group.running.discard(run.uuid)
+            self._call_waiting(group, at)
+
+    def _call_waiting(self, group: RunGroup, at: float) -> None:
+        while group.waiting and not group.full:
+            run = heappop(group.waiting)[-1]
+            due = run.due(LOCAL.options)
+            if run.status == "PENDING" and due is not None and due <= at:
+                self._backend.step(run, at)
+
+    def _of(self, run: Run) -> RunGroup | None:
+        return self._groups.get(run.request.get("runGroupId", ""))
+
+    def _group(self, group_id: str) -> RunGroup:
+        if group_id not in self._groups:
+            raise ResourceNotFoundException(f"Run group {group_id} not found")
+        return self._groups[group_id]

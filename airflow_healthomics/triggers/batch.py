@@ -1,0 +1,73 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Waiting for a run batch in the triggerer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_healthomics.batch_watch import BatchWatch
+from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.resources import cancel_batch
+from airflow_healthomics.triggers.wait import HealthOmicsWaitTrigger
+
+
+class HealthOmicsRunBatchTrigger(HealthOmicsWaitTrigger):
+    """
+    Fire when a run batch has ended.
+
+    A poll is one GetBatch, however many runs the batch has.
+
+    :param batch_id: HealthOmics batch id
+    :param uuid: uuid of the batch, if known
+    :param new_until: wall time in seconds until which GetBatch may not find a batch that was started just now
+    :param is_deletion: whether it is the deletion of its runs that is waited for
+    :param waiter_delay: seconds between two polls
+    :param cancel_on_kill: whether the batch is cancelled when the task is killed (Airflow 3.3 and later)
+    :param connection: aws_conn_id, region_name, verify and botocore_config
+    """
+
+    def __init__(
+        self,
+        batch_id: str,
+        uuid: str | None = None,
+        new_until: float = 0.0,
+        is_deletion: bool = False,
+        waiter_delay: float = 60,
+        cancel_on_kill: bool = False,
+        **connection: Any,
+    ) -> None:
+        super().__init__(waiter_delay, cancel_on_kill, **connection)
+        self.batch_id = batch_id
+        self.uuid = uuid
+        self.new_until = new_until
+        self.is_deletion = is_deletion
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments."""
+        return (
+            "airflow_healthomics.triggers.batch.HealthOmicsRunBatchTrigger",
+            {
+                "batch_id": self.batch_id,
+                "uuid": self.uuid,
+                "new_until": self.new_until,
+                "is_deletion": self.is_deletion,
+                "waiter_delay": self.waiter_delay,
+                "cancel_on_kill": self.cancel_on_kill,
+                **self.connection,
+            },
+        )
+
+    def watch(self) -> BatchWatch:
+        """Return the batch to wait for."""
+        return BatchWatch(
+            self.batch_id,
+            uuid=self.uuid,
+            new_until=self.new_until,
+            is_deletion=self.is_deletion,
+            log=self.log,
+        )
+
+    def cancel(self, hook: HealthOmicsHook) -> None:
+        """Cancel the batch, if it has not ended."""
+        cancel_batch(hook, self.batch_id, self.uuid, self.log)

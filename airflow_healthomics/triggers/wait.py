@@ -1,0 +1,97 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Waiting in the triggerer, whatever for."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Mapping
+from enum import StrEnum
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowException
+from airflow.triggers.base import TriggerEvent
+
+from airflow_healthomics.exceptions import HealthOmicsApiError
+from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.triggers import base
+from airflow_healthomics.triggers.kill import cancel_if_over
+from airflow_healthomics.watch import Watch
+
+
+class WaitEvent(StrEnum):
+    """What a trigger that waits has to say."""
+
+    ENDED = "ended"
+    ERROR = "error"
+
+
+class HealthOmicsWaitTrigger(base.HealthOmicsTrigger):
+    """
+    Fire when what is waited for has ended.
+
+    The event carries all that the resumed task needs. The triggers of a connection share a poller
+    (:class:`airflow_healthomics.polling.Poller`).
+
+    :param waiter_delay: seconds between two polls
+    :param cancel_on_kill: whether to cancel when the task is killed (Airflow 3.3 and later)
+    :param connection: aws_conn_id, region_name, verify and botocore_config
+    """
+
+    def __init__(self, waiter_delay: float = 60, cancel_on_kill: bool = False, **connection: Any) -> None:
+        super().__init__(**connection)
+        self.waiter_delay = waiter_delay
+        self.cancel_on_kill = cancel_on_kill
+
+    @abstractmethod
+    def watch(self) -> Watch:
+        """Return what to wait for."""
+
+    @abstractmethod
+    def cancel(self, hook: HealthOmicsHook) -> None:
+        """Cancel it, if it has not ended."""
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait until it has ended, or until HealthOmics refuses for good to say."""
+        loop = asyncio.get_running_loop()
+        earliest = loop.time() + base.EARLIEST_EVENT
+        try:
+            payload = ended_event(await self.poller.wait(self.watch(), self.waiter_delay))
+        except AirflowException as error:
+            payload = {
+                "event": WaitEvent.ERROR.value,
+                "message": str(error),
+                "code": getattr(error, "code", ""),
+            }
+        await asyncio.sleep(earliest - loop.time())
+        yield TriggerEvent(payload)
+
+    async def on_kill(self) -> None:
+        """Cancel, if the task is really over (Airflow 3.3 and later)."""
+        if self.cancel_on_kill:
+            cancel_if_over(self, self.cancel)
+
+
+def ended_event(summary: dict[str, Any]) -> dict[str, Any]:
+    """
+    Return the payload of the event that a run or batch has ended.
+
+    :param summary: of the run or batch
+    """
+    return {"event": WaitEvent.ENDED.value, "summary": summary}
+
+
+def ended_summary(event: Mapping[str, Any] | None) -> dict[str, Any]:
+    """
+    Return the summary of what has ended, from the trigger's event.
+
+    :param event: payload of the event
+    :raises HealthOmicsApiError: if the trigger could not find out
+    """
+    match event:
+        case {"event": WaitEvent.ENDED.value, "summary": dict(summary)}:
+            return summary
+        case {"event": WaitEvent.ERROR.value, "message": message, "code": code}:
+            raise HealthOmicsApiError(message, code)
+    raise HealthOmicsApiError("The trigger resumed the task without an event that it knows")
