@@ -99,6 +99,7 @@ def test_a_kill_never_raises(
     assert "could not be cancelled" in logged()
 
 
+@needs_store
 def test_a_kill_touches_nothing_but_its_own_client(
     omics: Control, clock: Clock, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

