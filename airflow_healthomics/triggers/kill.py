@@ -1,17 +1,25 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Cancelling a run whose deferred task was killed."""
+"""Cancelling what a deferred task has started when the task is killed."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
+from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
-from botocore.exceptions import BotoCoreError, ClientError
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
 from airflow_healthomics.aws_errors import error_code, is_transient
 from airflow_healthomics.hooks import HealthOmicsHook
@@ -28,45 +36,81 @@ _AT_ONCE: Final = 8
 #: Seconds for which a throttled or failing cancellation is repeated.
 _PATIENCE: Final = 120
 
+#: How often to ask for the state of a task instance, when Airflow has trouble itself.
+_STATE_TRIES: Final = 5
+
+#: Not the event loop's own threads: Airflow needs one of them for each line of log, before it calls on_kill.
+_threads: Final = ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="healthomics-cancel")
+
 _running: set[asyncio.Task[None]] = set()
-_semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
-def cancel_if_over(trigger: HealthOmicsTrigger, cancel: Callable[[HealthOmicsHook], None]) -> None:
+class CancelOnKillTrigger(HealthOmicsTrigger):
     """
-    Cancel a run in the background, if its task instance is over.
+    Base of the triggers that cancel when the task is killed (Airflow 3.3 and later).
 
-    To be called by a trigger's ``on_kill``, which Airflow aborts after a second and also calls in a triggerer
-    that has stalled while another one took its triggers over.
-
-    :param trigger: the trigger that waited for the run
-    :param cancel: makes the AWS calls, in a thread
+    Airflow cancels the trigger of a killed task, writes a line of log and calls ``on_kill``. It cancels again
+    each second, which ends whatever is under way: ``on_kill``, or the line before it, and then ``on_kill`` is
+    never called. So the cancellation is taken for the kill already, and all else happens in the background.
     """
-    task = asyncio.get_running_loop().create_task(_cancel_if_over(trigger, cancel))
-    # The event loop itself keeps only a weak reference.
-    _running.add(task)
-    task.add_done_callback(_running.discard)
 
+    cancel_on_kill: bool
 
-async def _cancel_if_over(trigger: HealthOmicsTrigger, cancel: Callable[[HealthOmicsHook], None]) -> None:
-    loop = asyncio.get_running_loop()
-    semaphore = _semaphores.setdefault(loop, asyncio.Semaphore(_AT_ONCE))
-    async with semaphore:
-        state = await sync_to_async(_state)(trigger.task_instance)
-        if state not in _OVER:
-            trigger.log.info("The task is %s, so its run is not cancelled", state)
+    _is_killed = False
+
+    @abstractmethod
+    async def event(self) -> dict[str, Any]:
+        """Return the payload of the event, as soon as there is one."""
+
+    @abstractmethod
+    def cancel(self, hook: HealthOmicsHook) -> None:
+        """Cancel what was started, if it has not ended; makes AWS calls."""
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Fire the event."""
+        try:
+            payload = await self.event()
+        except asyncio.CancelledError as error:
+            # A triggerer that stops gives no reason.
+            if error.args and hasattr(BaseTrigger, "on_kill"):
+                self._kill()
+            raise
+        yield TriggerEvent(payload)
+
+    async def on_kill(self) -> None:
+        """Cancel in the background, if the task is really over."""
+        self._kill()
+
+    def _kill(self) -> None:
+        if not self.cancel_on_kill or self._is_killed:
             return
-        hook = await trigger.connect()
-        retrying = Retrying(
+        self._is_killed = True
+        task = asyncio.get_running_loop().create_task(self._cancel_if_over())
+        # The event loop itself keeps only a weak reference.
+        _running.add(task)
+        task.add_done_callback(_running.discard)
+
+    async def _cancel_if_over(self) -> None:
+        asking = AsyncRetrying(
+            stop=stop_after_attempt(_STATE_TRIES),
+            wait=wait_random_exponential(multiplier=0.5, max=10),
+            reraise=True,
+        )
+        cancelling = Retrying(
             stop=stop_after_delay(_PATIENCE),
             wait=wait_random_exponential(multiplier=0.5, max=10),
             retry=retry_if_exception(is_transient),
             reraise=True,
         )
         try:
-            await asyncio.to_thread(retrying, cancel, hook)
-        except (ClientError, BotoCoreError) as error:
-            trigger.log.warning("The run of the killed task could not be cancelled: %s", error_code(error))
+            state: str = await asking(sync_to_async(_state), self.task_instance)
+            if state not in _OVER:
+                self.log.info("The task is %s, so its run is not cancelled", state)
+                return
+            hook = await self.connect()
+            await asyncio.get_running_loop().run_in_executor(_threads, cancelling, self.cancel, hook)
+        except Exception as error:  # noqa: BLE001 - nobody else would tell, and nothing more can be done
+            self.log.warning("What the killed task had started could not be cancelled: %s", error_code(error))
 
 
 def _state(task_instance: Any) -> str:

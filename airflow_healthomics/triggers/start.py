@@ -5,17 +5,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import conf
-from airflow.triggers.base import TriggerEvent
 
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.resources import KINDS
 from airflow_healthomics.triggers import base
-from airflow_healthomics.triggers.kill import cancel_if_over
+from airflow_healthomics.triggers.kill import CancelOnKillTrigger
 
 
 class Turnstile:
@@ -45,7 +43,7 @@ class Turnstile:
 _turnstiles: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Turnstile]] = WeakKeyDictionary()
 
 
-class HealthOmicsStartTrigger(base.HealthOmicsTrigger):
+class HealthOmicsStartTrigger(CancelOnKillTrigger):
     """
     Fire when it is this task's turn to repeat a start that was throttled or unavailable.
 
@@ -90,19 +88,15 @@ class HealthOmicsStartTrigger(base.HealthOmicsTrigger):
             },
         )
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
+    async def event(self) -> dict[str, Any]:
         """Wait for the turn."""
         loop = asyncio.get_running_loop()
         turn = self._turnstile(loop).reserve(loop.time() + base.EARLIEST_EVENT)
         await asyncio.sleep(turn - loop.time())
-        yield TriggerEvent({"turns": self.turns, "conflict_turns": self.conflict_turns})
+        return {"turns": self.turns, "conflict_turns": self.conflict_turns}
 
-    async def on_kill(self) -> None:
-        """Cancel what a lost answer may have started (Airflow 3.3 and later)."""
-        if self.cancel_on_kill:
-            cancel_if_over(self, self._cancel)
-
-    def _cancel(self, hook: HealthOmicsHook) -> None:
+    def cancel(self, hook: HealthOmicsHook) -> None:
+        """Cancel what a lost answer may have started."""
         resource = KINDS[self.kind](hook, self.log)
         if found := resource.find(self.name):
             resource.cancel(found["id"], found.get("uuid"))

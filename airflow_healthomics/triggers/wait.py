@@ -6,17 +6,15 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException
-from airflow.triggers.base import TriggerEvent
 
 from airflow_healthomics.exceptions import HealthOmicsApiError
-from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.triggers import base
-from airflow_healthomics.triggers.kill import cancel_if_over
+from airflow_healthomics.triggers.kill import CancelOnKillTrigger
 from airflow_healthomics.watch import Watch
 
 
@@ -27,7 +25,7 @@ class WaitEvent(StrEnum):
     ERROR = "error"
 
 
-class HealthOmicsWaitTrigger(base.HealthOmicsTrigger):
+class HealthOmicsWaitTrigger(CancelOnKillTrigger):
     """
     Fire when what is waited for has ended.
 
@@ -48,11 +46,7 @@ class HealthOmicsWaitTrigger(base.HealthOmicsTrigger):
     def watch(self) -> Watch:
         """Return what to wait for."""
 
-    @abstractmethod
-    def cancel(self, hook: HealthOmicsHook) -> None:
-        """Cancel it, if it has not ended."""
-
-    async def run(self) -> AsyncIterator[TriggerEvent]:
+    async def event(self) -> dict[str, Any]:
         """Wait until it has ended, or until HealthOmics refuses for good to say."""
         loop = asyncio.get_running_loop()
         earliest = loop.time() + base.EARLIEST_EVENT
@@ -65,12 +59,7 @@ class HealthOmicsWaitTrigger(base.HealthOmicsTrigger):
                 "code": getattr(error, "code", ""),
             }
         await asyncio.sleep(earliest - loop.time())
-        yield TriggerEvent(payload)
-
-    async def on_kill(self) -> None:
-        """Cancel, if the task is really over (Airflow 3.3 and later)."""
-        if self.cancel_on_kill:
-            cancel_if_over(self, self.cancel)
+        return payload
 
 
 def ended_event(summary: dict[str, Any]) -> dict[str, Any]:

@@ -5,14 +5,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout
+from airflow.triggers.base import BaseTrigger
 from botocore.exceptions import EndpointConnectionError
 
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
@@ -443,6 +445,100 @@ def test_an_aborted_on_kill_cancels_all_the_same(
     """Airflow cancels it after a second, also more than once."""
     kill_trigger(run_trigger_of(started()), "failed", clock, monkeypatch, rude=True)
     assert calls_of(omics, "CancelRun") == 1
+
+
+@pytest.mark.parametrize("calls_on_kill", [True, False])
+def test_a_cancelled_trigger_needs_no_on_kill(
+    omics: Control,
+    clock: Clock,
+    started: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    calls_on_kill: bool,
+) -> None:
+    """Airflow cancels a killed task's trigger again each second, and on_kill may not be called for that."""
+    monkeypatch.setattr("airflow_healthomics.triggers.kill._state", lambda _: "failed")
+    kill_while_it_waits(run_trigger_of(started()), clock, "user action", calls_on_kill=calls_on_kill)
+    assert calls_of(omics, "CancelRun") == (1 if hasattr(BaseTrigger, "on_kill") or calls_on_kill else 0)
+
+
+def test_a_triggerer_that_stops_cancels_nothing(
+    omics: Control, clock: Clock, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not even ask for the task's state."""
+    monkeypatch.setattr("airflow_healthomics.triggers.kill._state", lambda _: pytest.fail("asked"))
+    kill_while_it_waits(run_trigger_of(started()), clock)
+    assert calls_of(omics, "CancelRun") == 0
+
+
+def kill_while_it_waits(trigger: Any, clock: Clock, *reason: str, calls_on_kill: bool = False) -> None:
+    """Cancel a trigger as a triggerer does, after its first poll."""
+    trigger.task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
+
+    async def main() -> None:
+        from airflow_healthomics.triggers import kill
+
+        waiting = asyncio.ensure_future(anext(trigger.run()))
+        await asyncio.sleep(5)
+        for _ in range(3):
+            waiting.cancel(*reason)
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        if calls_on_kill:
+            await trigger.on_kill()
+        await asyncio.gather(*kill._running)
+
+    virtual_time.run(clock, main())
+
+
+def test_trouble_of_airflow_does_not_lose_a_kill(
+    omics: Control,
+    clock: Clock,
+    started: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    logged: Callable[[], str],
+) -> None:
+    """The task's state is asked for again; and if Airflow cannot tell it at all, the log says so."""
+    states: Iterator[str | Exception] = itertools.chain([RuntimeError(), RuntimeError()], ["failed"])
+
+    def state(_: Any) -> str:
+        found = next(states)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr("airflow_healthomics.triggers.kill._state", state)
+    trigger = run_trigger_of(started())
+    kill_while_it_waits(trigger, clock, calls_on_kill=True)
+    assert calls_of(omics, "CancelRun") == 1
+
+    states = itertools.repeat(RuntimeError())
+    kill_while_it_waits(run_trigger_of(started()), clock, calls_on_kill=True)
+    assert calls_of(omics, "CancelRun") == 1
+    assert "could not be cancelled: RuntimeError" in logged()
+
+
+def test_slow_cancellations_leave_the_loops_threads_alone(
+    omics: Control, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow writes its log in them, before it calls on_kill."""
+    monkeypatch.setattr("airflow_healthomics.triggers.kill._state", lambda _: "failed")
+    triggers = [run_trigger_of(started()) for _ in range(40)]
+    omics.hold("CancelRun", "slow", times=None)
+
+    async def main() -> None:
+        from airflow_healthomics.triggers import kill
+
+        for trigger in triggers:
+            trigger.task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
+            await trigger.on_kill()
+        await asyncio.to_thread(omics.wait_until_held, "slow", count=8, timeout=60)
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: "a line"), 60) == "a line"
+        omics.release("slow")
+        await asyncio.gather(*kill._running)
+
+    asyncio.run(main())
+    assert {run["status"] for run in omics.runs()} == {"STOPPING"}
 
 
 def test_on_kill_does_not_wait(
