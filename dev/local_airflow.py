@@ -103,10 +103,12 @@ class LocalAirflow:
     :param separate_execution_api: whether the tasks have an API server of their own. With one for all, a
         change by REST waits for SQLite's lock on the event loop (Airflow's action_logging), and so do the
         tasks' requests, one of which has the lock: both give up in the end.
+    :param other_users: roles of users beside the admin, by their names; "" may do nothing
     :param python: the interpreter of an environment with Airflow; by default this one
     :param modules: what is run with ``python -m`` in place of ``airflow``, by the component's name
     :param say: is told what is being done
     :ivar home: AIRFLOW_HOME; gone after :meth:`stop`
+    :ivar passwords: by the users' names
     """
 
     username: Final = "admin"
@@ -120,6 +122,7 @@ class LocalAirflow:
         poll_seconds: float = 1.0,
         parallelism: int = 4,
         separate_execution_api: bool = False,
+        other_users: Mapping[str, str] | None = None,
         python: str | Path = sys.executable,
         modules: Mapping[str, str] | None = None,
         say: Callable[[str], None] = lambda text: None,
@@ -130,8 +133,10 @@ class LocalAirflow:
         self.separate_execution_api = separate_execution_api
         self.python = str(python)
         self.modules = dict(modules or {})
-        # Airflow's masker hides the password wherever it occurs in a log, so it is no common word.
-        self.password = secrets.token_urlsafe(9)
+        self._roles = {self.username: "admin", **(other_users or {})}
+        # Airflow's masker hides a password wherever it occurs in a log, so it is no common word.
+        self.passwords = {username: secrets.token_urlsafe(9) for username in self._roles}
+        self.password = self.passwords[self.username]
         self._secret = secrets.token_hex(32)
         self.home = Path()
         self.url = ""
@@ -389,6 +394,12 @@ class LocalAirflow:
         content = self.get(path, map_index=map_index, full_content=True)["content"]
         return "\n".join(line for event in content for line in _log_lines(event))
 
+    def token(self, username: str) -> str:
+        """Return a token of a user for Airflow's API."""
+        login = {"username": username, "password": self.passwords[username]}
+        answer = self._checked(self._http.post(f"{self.url}/auth/token", json=login, timeout=30))
+        return str(answer.json()["access_token"])
+
     def get(self, path: str, **query: Any) -> Any:
         """
         Ask the REST API.
@@ -435,7 +446,7 @@ class LocalAirflow:
                 "load_examples": False,
                 "dags_are_paused_at_creation": False,
                 "execution_api_server_url": f"{self._execution_url or self.url}/execution/",
-                "simple_auth_manager_users": f"{self.username}:admin",
+                "simple_auth_manager_users": ",".join(f"{name}:{role}" for name, role in self._roles.items()),
                 "simple_auth_manager_passwords_file": self.home / "passwords.json",
                 "hostname_callable": "airflow_local_settings.hostname",
             },
@@ -475,7 +486,7 @@ class LocalAirflow:
         (config / "airflow_local_settings.py").write_text(
             _LOCAL_SETTINGS.format(poll_seconds=float(self.poll_seconds))
         )
-        (self.home / "passwords.json").write_text(json.dumps({self.username: self.password}))
+        (self.home / "passwords.json").write_text(json.dumps(self.passwords))
 
     def _start_execution_api(self) -> None:
         port = self._execution_url.rpartition(":")[2]
@@ -519,9 +530,7 @@ class LocalAirflow:
         return all((health.get(part) or {}).get("status") == "healthy" for part in parts)
 
     def _log_in(self) -> None:
-        login = {"username": self.username, "password": self.password}
-        answer = self._checked(self._http.post(f"{self.url}/auth/token", json=login, timeout=30))
-        self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        self._http.headers["Authorization"] = f"Bearer {self.token(self.username)}"
 
     def _has_dag(self, dag_id: str) -> bool:
         response = self._request("GET", f"dags/{dag_id}")
