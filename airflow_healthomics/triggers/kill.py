@@ -88,7 +88,7 @@ class CancelOnKillTrigger(HealthOmicsTrigger):
         task = asyncio.get_running_loop().create_task(self._cancel_if_over())
         # The event loop itself keeps only a weak reference.
         _running.add(task)
-        task.add_done_callback(_running.discard)
+        task.add_done_callback(self._report)
 
     async def _cancel_if_over(self) -> None:
         asking = AsyncRetrying(
@@ -102,14 +102,16 @@ class CancelOnKillTrigger(HealthOmicsTrigger):
             retry=retry_if_exception(is_transient),
             reraise=True,
         )
-        try:
-            state: str = await asking(sync_to_async(_state), self.task_instance)
-            if state not in _OVER:
-                self.log.info("The task is %s, so its run is not cancelled", state)
-                return
-            hook = await self.connect()
-            await asyncio.get_running_loop().run_in_executor(_threads, cancelling, self.cancel, hook)
-        except Exception as error:  # noqa: BLE001 - nobody else would tell, and nothing more can be done
+        state: str = await asking(sync_to_async(_state), self.task_instance)
+        if state not in _OVER:
+            self.log.info("The task is %s, so its run is not cancelled", state)
+            return
+        hook = await self.connect()
+        await asyncio.get_running_loop().run_in_executor(_threads, cancelling, self.cancel, hook)
+
+    def _report(self, task: asyncio.Task[None]) -> None:
+        _running.discard(task)
+        if not task.cancelled() and (error := task.exception()):
             self.log.warning("What the killed task had started could not be cancelled: %s", error_code(error))
 
 

@@ -486,7 +486,7 @@ def kill_while_it_waits(trigger: Any, clock: Clock, *reason: str, calls_on_kill:
             await waiting
         if calls_on_kill:
             await trigger.on_kill()
-        await asyncio.gather(*kill._running)
+        await asyncio.gather(*kill._running, return_exceptions=True)
 
     virtual_time.run(clock, main())
 
