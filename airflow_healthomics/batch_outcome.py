@@ -183,7 +183,7 @@ def describe_shortfall(
     :param log: the task's log
     :param total: number of all runs that the task wants; 0 if nobody knows
     """
-    counts = count_outcomes(outcomes, total) if outcomes else _counts_of(summary)
+    counts = count_outcomes(outcomes, total) if outcomes else counts_of_batch(summary)
     lead = f"HealthOmics batch {summary['id']} ended as {summary['status']}"
     if total:
         completed = counts.get("COMPLETED", 0)
@@ -196,8 +196,12 @@ def describe_shortfall(
     return "\n".join(lines), counts
 
 
-def _counts_of(summary: Mapping[str, Any]) -> dict[str, int]:
-    """Return the runs by status as far as GetBatch tells."""
+def counts_of_batch(summary: Mapping[str, Any]) -> dict[str, int]:
+    """
+    Return the runs by status as far as GetBatch tells.
+
+    :param summary: what GetBatch answered, or its summary
+    """
     counts = {
         field.removesuffix("RunCount").upper(): count
         for field, count in summary.get("runSummary", {}).items()

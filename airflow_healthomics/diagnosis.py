@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from time import monotonic
@@ -110,12 +110,14 @@ class FailedTask:
     :param name: name of the task in the workflow
     :param failure_reason: the service's code; AWS documents no list of them. None if it could not be asked.
     :param status_message: the service's text, shortened
+    :param log_lines: the last lines of its log, shortened, if those of each task were asked for
     """
 
     task_id: str
     name: str = ""
     failure_reason: str | None = None
     status_message: str = ""
+    log_lines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,12 @@ def remedy_for(failure_reason: str | None, task_reasons: Sequence[str | None] = 
 
 
 def diagnose(
-    hook: HealthOmicsHook, summary: Mapping[str, Any], *, log_tail_lines: int, log: Log
+    hook: HealthOmicsHook,
+    summary: Mapping[str, Any],
+    *,
+    log_tail_lines: int,
+    log: Log,
+    each_log: bool = False,
 ) -> Diagnosis:
     """
     Find out why a run did not succeed. Takes some seconds at most, and raises nothing that AWS answers.
@@ -173,6 +180,7 @@ def diagnose(
     :param summary: of the run, in a terminal state
     :param log_tail_lines: lines of CloudWatch logs to fetch, up to :data:`MAX_LOG_LINES`; 0 fetches none
     :param log: the task's log
+    :param each_log: whether to fetch the log of each failed task that is described, not only of the last one
     """
     if remedy := _NOT_FAILED.get(summary["status"]):
         return Diagnosis(*remedy)
@@ -189,11 +197,19 @@ def diagnose(
         )
         for item, detail in zip(items, details, strict=False)
     )
-    streams = [detail.get("logStream", f"run/{run_id}/task/{tasks[0].task_id}") for detail in details[:1]]
-    streams.append(summary.get("logLocation", {}).get("engineLogStream", f"run/{run_id}/engine"))
-    log_stream, log_lines = _tail(
-        aws, streams, summary.get("creationTime"), min(log_tail_lines, MAX_LOG_LINES)
-    )
+    streams = [
+        detail.get("logStream", f"run/{run_id}/task/{task.task_id}")
+        for task, detail in zip(tasks, details, strict=True)
+    ]
+    engine_stream = summary.get("logLocation", {}).get("engineLogStream", f"run/{run_id}/engine")
+    created, count = summary.get("creationTime"), min(log_tail_lines, MAX_LOG_LINES)
+    log_stream, log_lines = _tail(aws, [*streams[:1], engine_stream], created, count)
+    if each_log and tasks:
+        first = log_lines if log_stream != _stream_name(engine_stream) else ()
+        others = [_tail(aws, [stream], created, count)[1] for stream in streams[1:]]
+        tasks = tuple(
+            replace(task, log_lines=lines) for task, lines in zip(tasks, [first, *others], strict=True)
+        )
     remedy = remedy_for(summary.get("failureReason"), [task.failure_reason for task in tasks])
     return Diagnosis(
         *remedy,
@@ -366,7 +382,7 @@ def _tail(
     if count <= 0 or not created:
         return None, ()
     for stream in streams:
-        stream = stream.rpartition(":log-stream:")[2]  # from an ARN
+        stream = _stream_name(stream)
         request = {
             "logGroupName": LOG_GROUP,
             "logStreamName": stream,
@@ -385,6 +401,11 @@ def _tail(
                 break
             request["nextToken"] = page["nextBackwardToken"]
     return None, ()
+
+
+def _stream_name(stream: str) -> str:
+    """Return the name of a log stream, which may be told by its ARN."""
+    return stream.rpartition(":log-stream:")[2]
 
 
 def _shorten(text: str, limit: int) -> str:

@@ -11,6 +11,8 @@ from urllib.parse import quote, quote_plus
 from airflow.providers.amazon.aws.links.base_aws import BASE_AWS_CONSOLE_LINK, BaseAwsLink
 from airflow.providers.common.compat.sdk import XCom
 
+from airflow_healthomics.task_resource import push_resource
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context, TaskInstanceKey
 
@@ -113,7 +115,46 @@ def console_url(run_id: str, hook: HealthOmicsHook) -> str:
     return run_urls({"id": run_id}, hook.conn_region_name, hook.conn_partition)[HealthOmicsRunLink.key]
 
 
-def persist_links(context: Context, hook: HealthOmicsHook, run: Mapping[str, Any]) -> None:
-    """Make the links of a run work from now on, also with ``do_xcom_push=False``."""
+def task_log_url(run_id: str, task_id: str, region_name: str, partition: str) -> str:
+    """
+    Return the log of a task of a run in CloudWatch.
+
+    :param run_id: HealthOmics run id
+    :param task_id: HealthOmics task id
+    :param region_name: region of the run
+    :param partition: AWS partition, such as ``aws``
+    """
+    domain = BaseAwsLink.get_aws_domain(partition) or "aws.amazon.com"
+    form = _LOG_STREAM_FORMAT + "run%2F{run_id}%2Ftask%2F{task_id}"
+    return form.format(region_name=region_name, aws_domain=domain, run_id=run_id, task_id=task_id)
+
+
+def batch_urls(batch: Mapping[str, Any], region_name: str, partition: str) -> dict[str, str]:
+    """
+    Return the URLs of a batch by XCom key of those of a run: the runs in the console, and their outputs.
+
+    :param batch: what GetBatch answered
+    :param region_name: region of the batch
+    :param partition: AWS partition, such as ``aws``
+    """
+    outputs = batch.get("defaultRunSetting", {}).get("outputUri")
+    urls = run_urls({"id": "", **({"runOutputUri": outputs} if outputs else {})}, region_name, partition)
+    # Nobody documents a page of the console for a batch; this is the list of runs.
+    kept = (HealthOmicsRunLink.key, HealthOmicsOutputsLink.key)
+    return {key: url.removesuffix("/") for key, url in urls.items() if key in kept}
+
+
+def persist_links(
+    context: Context, hook: HealthOmicsHook, run: Mapping[str, Any], *, log_tail_lines: int = 0
+) -> None:
+    """
+    Make the links of a run, and its page, work from now on, also with ``do_xcom_push=False``.
+
+    :param context: the task's context
+    :param hook: hook of the task's connection
+    :param run: what StartRun or GetRun answered, or its id
+    :param log_tail_lines: lines of the log of a failed task that the page may show
+    """
+    push_resource(context, hook, "run", run, log_tail_lines=log_tail_lines)
     for key, url in run_urls(run, hook.conn_region_name, hook.conn_partition).items():
         context["ti"].xcom_push(key=key, value=url)

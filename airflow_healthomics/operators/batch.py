@@ -42,6 +42,7 @@ from airflow_healthomics.resources import BatchResource, cancel_when_created, st
 from airflow_healthomics.sample_sheet import read_sample_sheet
 from airflow_healthomics.starting import StarterMixin
 from airflow_healthomics.success_policy import SuccessPolicy, parse_success_policy
+from airflow_healthomics.task_resource import push_resource
 from airflow_healthomics.templating import TypedTemplateMixin
 from airflow_healthomics.waiting import RunBatchWaiterMixin, connection_of, has_tries_left
 
@@ -305,8 +306,9 @@ class HealthOmicsStartRunBatchOperator(
         return batch
 
     def publish(self, context: Context, started: Mapping[str, Any]) -> None:
-        """Log the batch, and push XCom ``batch``."""
+        """Log the batch, make its page work and push XCom ``batch``."""
         self.log.info("HealthOmics batch %s, request ID %s", started["id"], started["requestId"])
+        push_resource(context, self.hook, "batch", started)
         if self.do_xcom_push:
             fields = ("id", "arn", "uuid", "requestId")
             context["ti"].xcom_push(
@@ -469,6 +471,7 @@ class HealthOmicsCancelRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[Hea
     def execute(self, context: Context) -> str:
         """Cancel the batch, and wait for its end if asked to."""
         batch_id = checked_batch_id("CancelRunBatch", self.batch_id)
+        push_resource(context, self.hook, "batch", {"id": batch_id})
         try:
             cancel_when_created(self.hook, batch_id)
         except (ClientError, BotoCoreError) as error:

@@ -210,7 +210,7 @@ class HealthOmicsStartRunOperator(
     def publish(self, context: Context, started: Mapping[str, Any]) -> None:
         """Log the run, make its links work and push XCom ``run``."""
         self.log.info("HealthOmics run %s, request ID %s", started["id"], started["requestId"])
-        persist_links(context, self.hook, started)
+        persist_links(context, self.hook, started, log_tail_lines=self.log_tail_lines)
         if self.do_xcom_push:
             fields = ("id", "arn", "uuid", "runOutputUri", "requestId")
             context["ti"].xcom_push(key="run", value={key: started[key] for key in fields if key in started})

@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import conf
@@ -20,8 +20,12 @@ from airflow_healthomics.exceptions import HealthOmicsError, HealthOmicsRunBatch
 from airflow_healthomics.kill import BATCH_PATIENCE
 from airflow_healthomics.sensors.base import HealthOmicsSensor
 from airflow_healthomics.success_policy import parse_success_policy
+from airflow_healthomics.task_resource import push_resource
 from airflow_healthomics.triggers.batch import HealthOmicsRunBatchTrigger
 from airflow_healthomics.waiting import batch_trigger
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
 
 
 class HealthOmicsRunBatchSensor(HealthOmicsSensor):
@@ -85,6 +89,10 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
     def trigger(self) -> HealthOmicsRunBatchTrigger:
         """Return the trigger that goes on watching the batch."""
         return batch_trigger(self, self.watch, self.poke_interval)
+
+    def begin(self, context: Context, latest: Mapping[str, Any]) -> None:
+        """Make the page of the batch work."""
+        push_resource(context, self.hook, "batch", latest)
 
     def finish(self, summary: dict[str, Any]) -> dict[str, Any]:
         """Return the summary, or raise if too few runs have completed."""

@@ -84,8 +84,8 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
         return run_trigger(self, self.watch, self.poke_interval)
 
     def begin(self, context: Context, latest: Mapping[str, Any]) -> None:
-        """Make the links of the run work."""
-        persist_links(context, self.hook, latest)
+        """Make the links of the run and its page work."""
+        persist_links(context, self.hook, latest, log_tail_lines=self.log_tail_lines)
 
     def finish(self, summary: dict[str, Any]) -> dict[str, Any]:
         """Return the summary, or raise unless the run is COMPLETED."""

@@ -12,10 +12,11 @@ import pytest
 
 from airflow_healthomics import links
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.links import RUN_LINKS, console_url, persist_links, run_urls
+from airflow_healthomics.links import RUN_LINKS, batch_urls, console_url, persist_links, run_urls
 from airflow_healthomics.operators import HealthOmicsCancelRunOperator, HealthOmicsStartRunOperator
 from airflow_healthomics.provider_info import get_provider_info
 from airflow_healthomics.sensors import HealthOmicsRunSensor
+from airflow_healthomics.task_resource import XCOM_KEY, TaskResource, parse_resource
 from airflow_healthomics.testing import Control
 
 from .conftest import FakeTaskInstance
@@ -70,8 +71,35 @@ def test_no_link_to_outputs_that_are_nowhere() -> None:
 def test_persisting_pushes_each_url(omics: Control, ti: FakeTaskInstance, context: dict[str, Any]) -> None:
     """Under the key that Airflow reads."""
     persist_links(context, HealthOmicsHook(region_name="eu-west-1"), RUN)
+    told = ti.xcoms.pop(XCOM_KEY)
     assert ti.xcoms == run_urls(RUN, "eu-west-1", "aws")
     assert set(ti.xcoms) == {link.xcom_key for link in RUN_LINKS}
+    assert parse_resource(told) == TaskResource(kind="run", id=RUN["id"], region="eu-west-1")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "1234567",
+        {"kind": "run"},
+        {"kind": "run", "id": "../1", "region": "eu-west-1"},
+        {"kind": "run", "id": 1234567, "region": "eu-west-1"},
+        {"kind": "workflow", "id": "1234567", "region": "eu-west-1"},
+        {"kind": "run", "id": "1234567"},
+    ],
+)
+def test_what_is_no_run_of_a_task(value: Any) -> None:
+    """Is none to the run page."""
+    assert parse_resource(value) is None
+
+
+def test_what_a_batch_has_for_links() -> None:
+    """The runs in the console, and where their outputs go."""
+    urls = batch_urls({"defaultRunSetting": {"outputUri": "s3://outputs/results"}}, "eu-west-1", "aws")
+    assert urls["healthomics_run_link"] == f"{CONSOLE}/omics/home?region=eu-west-1#/runs"
+    assert "/s3/buckets/outputs" in urls["healthomics_outputs_link"]
+    assert set(batch_urls({}, "eu-west-1", "aws")) == {"healthomics_run_link"}
 
 
 def test_the_console_url_is_the_first_link(omics: Control) -> None:

@@ -32,6 +32,7 @@ from airflow_healthomics.operators import (
 )
 from airflow_healthomics.run_request import ARGUMENTS
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
+from airflow_healthomics.task_resource import XCOM_KEY
 from airflow_healthomics.testing import Control
 
 from .conftest import (
@@ -291,7 +292,7 @@ def test_nothing_else_is_pushed_without_xcom(
 ) -> None:
     """``do_xcom_push=False`` is the user's word."""
     start_of(do_xcom_push=False).execute(context)
-    assert set(ti.xcoms) == set(LINKS)
+    assert set(ti.xcoms) == {*LINKS, XCOM_KEY}
 
 
 def test_the_links_stand_before_the_wait_on_a_worker(
@@ -729,7 +730,7 @@ def test_no_summary_without_xcom(
 ) -> None:
     """``do_xcom_push=False`` holds at the end, too."""
     tasks.run(waiting_start(deferrable, do_xcom_push=False), context)
-    assert set(ti.xcoms) == set(LINKS)
+    assert set(ti.xcoms) == {*LINKS, XCOM_KEY}
 
 
 @pytest.mark.parametrize("deferrable", WAYS)

@@ -26,6 +26,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRunFailedError,
 )
 from airflow_healthomics.sensors import HealthOmicsRunSensor
+from airflow_healthomics.task_resource import XCOM_KEY
 from airflow_healthomics.testing import Control
 
 from .conftest import DAG_RUN_ID, ONE_ATTEMPT, Clock, FakeTaskInstance, Tasks, calls_of
@@ -320,7 +321,7 @@ def test_its_links_work_while_it_waits(
     clock.at(1, lambda: seen.append(set(sensing.ti.xcoms)))
     clock.at(600, lambda: omics.advance("COMPLETED", run_id=run_id))
     sensing.run(mode, run_id, do_xcom_push=do_xcom_push)
-    assert seen[0] == LINKS
+    assert seen[0] == LINKS | {XCOM_KEY}
     assert {link.xcom_key for link in HealthOmicsRunSensor.operator_extra_links} == LINKS
 
 

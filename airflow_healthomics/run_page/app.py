@@ -1,0 +1,174 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The run page's own API and its files, mounted in the API server.
+
+Airflow's authorisation goes before anything else, for each request: what is shown needs the same rights as
+the task instance and its XComs, and log lines those for its log.
+"""
+
+# Without ``from __future__ import annotations``: FastAPI reads the annotations of what Depends names.
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+
+from airflow_healthomics.run_page.access import FoundTask, find_task, list_resources
+from airflow_healthomics.run_page.cache import Cache
+from airflow_healthomics.run_page.source import (
+    THROTTLED_SECONDS,
+    Page,
+    PageError,
+    Source,
+    error_lifetime,
+    fetch_page,
+)
+from airflow_healthomics.task_resource import is_resource_id
+
+STATIC: Final = Path(__file__).parent / "static"
+
+#: Answers that are fetched at the same time, the seconds that a request waits for one, and how many are
+#: remembered in how much memory.
+THREADS: Final = 4
+PATIENCE: Final = 25.0
+MAX_ANSWERS: Final = 1_000
+MAX_BYTES: Final = 64 * 1024 * 1024
+
+#: The page takes nothing from elsewhere, and only Airflow shows it in a frame.
+SECURITY_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+_TASK: Final = "/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/{map_index}"
+
+_requires_logs: Final = requires_access_dag("GET", DagAccessEntity.TASK_LOGS)
+
+api: Final = APIRouter(
+    prefix="/api",
+    dependencies=[
+        Depends(requires_access_dag("GET", DagAccessEntity.TASK_INSTANCE)),
+        Depends(requires_access_dag("GET", DagAccessEntity.XCOM)),
+    ],
+)
+
+
+def may_read_logs(request: Request, user: GetUserDep) -> bool:
+    """Whether the user may read the logs of the DAG's tasks."""
+    try:
+        _requires_logs(request, user)
+    except HTTPException:
+        return False
+    return True
+
+
+def found_task(dag_id: str, run_id: str, task_id: str, map_index: int) -> FoundTask:
+    """Return the task instance of the path."""
+    task = find_task(dag_id, run_id, task_id, map_index)
+    if task is None:
+        raise HTTPException(404, "There is no such task instance.")
+    return task
+
+
+LogsDep = Annotated[bool, Depends(may_read_logs)]
+TaskDep = Annotated[FoundTask, Depends(found_task)]
+
+
+@api.get("/dags/{dag_id}/dagRuns/{run_id}")
+def dag_run(
+    dag_id: str,
+    run_id: str,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    offset: Annotated[int, Query(ge=0)] = 0,
+) -> dict[str, Any]:
+    """Return which task instances of a DAG run are about which run or batch, without asking AWS."""
+    listed = list_resources(dag_id, run_id, limit=limit, offset=offset)
+    if listed is None:
+        raise HTTPException(404, "There is no such DAG run.")
+    items, total = listed
+    return {"items": items, "total": total}
+
+
+@api.get(_TASK)
+async def task_instance(request: Request, task: TaskDep, with_logs: LogsDep) -> Response:
+    """Return the run or batch of a task instance."""
+    if task.resource is None:
+        return JSONResponse({"kind": "none", "taskState": task.state})
+    return await _answer(request, task, None, with_logs)
+
+
+@api.get(_TASK + "/runs/{healthomics_run_id}")
+async def run_of_task(
+    request: Request, task: TaskDep, healthomics_run_id: str, with_logs: LogsDep
+) -> Response:
+    """Return the run of a task instance, or a run of its batch."""
+    resource = task.resource
+    is_own = resource is not None and resource.kind == "run" and resource.id == healthomics_run_id
+    is_in_batch = resource is not None and resource.kind == "batch" and is_resource_id(healthomics_run_id)
+    if not is_own and not is_in_batch:
+        raise HTTPException(404, "The task has no such run.")
+    return await _answer(request, task, None if is_own else healthomics_run_id, with_logs)
+
+
+async def _answer(request: Request, task: FoundTask, run_id: str | None, with_logs: bool) -> Response:
+    resource, connection = task.resource, task.connection
+    if resource is None or connection is None:
+        raise PageError(502, "Airflow does not know the connection of this task any more.")
+    source = Source(connection, resource.region)
+    cache: Cache[Page] = request.app.state.cache
+    future = cache.get(
+        (connection, resource, run_id), partial(_fetch, source=source, resource=resource, run_id=run_id)
+    )
+    try:
+        page = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), PATIENCE)
+    except TimeoutError:
+        raise PageError(503, "HealthOmics has not answered yet.", THROTTLED_SECONDS) from None
+    return Response(page.body if with_logs else page.body_without_logs, media_type="application/json")
+
+
+def _fetch(latest: Page | None, *, source: Source, resource: Any, run_id: str | None) -> Page:
+    return fetch_page(source, resource, latest, run_id=run_id)
+
+
+def _refuse(request: Request, error: Exception) -> Response:
+    if not isinstance(error, PageError):
+        raise error
+    headers = {"Retry-After": str(error.retry_after)} if error.retry_after else None
+    return JSONResponse({"detail": error.detail}, error.status, headers)
+
+
+async def _add_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    response = await call_next(request)
+    response.headers.update(SECURITY_HEADERS)
+    # The files keep their names when they change, so a browser asks whether they have.
+    is_data = request.url.path.removeprefix(request.scope.get("root_path", "")).startswith("/api/")
+    response.headers["Cache-Control"] = "no-store" if is_data else "no-cache"
+    return response
+
+
+def _page() -> Response:
+    return FileResponse(STATIC / "index.html", media_type="text/html")
+
+
+def create_app() -> FastAPI:
+    """Return the app. Page and files are for everybody, as Airflow's own are; they hold no data."""
+    app = FastAPI(title="AWS HealthOmics", docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.cache = Cache[Page](
+        threads=THREADS, max_entries=MAX_ANSWERS, max_bytes=MAX_BYTES, error_lifetime=error_lifetime
+    )
+    app.include_router(api)
+    app.add_api_route("/page", _page, methods=["GET"], response_model=None)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.add_exception_handler(PageError, _refuse)
+    app.middleware("http")(_add_headers)
+    return app

@@ -1,0 +1,486 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""What AWS says of a run or batch, asked for on the server with the connection of the task."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from threading import Lock
+from typing import Any, Final
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
+from botocore.exceptions import BotoCoreError, ClientError
+
+from airflow_healthomics.aws_errors import (
+    error_code,
+    is_access_denied,
+    is_credentials_error,
+    is_not_found,
+    is_transient,
+)
+from airflow_healthomics.batch_outcome import NOT_STARTED, counts_of_batch
+from airflow_healthomics.diagnosis import Diagnosis, diagnose
+from airflow_healthomics.exceptions import HealthOmicsError
+from airflow_healthomics.links import (
+    HealthOmicsEngineLogLink,
+    HealthOmicsOutputsLink,
+    HealthOmicsRunLink,
+    HealthOmicsRunLogLink,
+    batch_urls,
+    run_urls,
+    task_log_url,
+)
+from airflow_healthomics.polling import PollingHook
+from airflow_healthomics.run_page import view
+from airflow_healthomics.run_page.access import TaskConnection
+from airflow_healthomics.run_summary import summarize_run
+from airflow_healthomics.task_resource import TaskResource
+
+#: Seconds for which an answer is good while something may change, and after that; an error, and one that
+#: more calls would make worse.
+POLL_SECONDS: Final = 10
+ENDED_SECONDS: Final = 300
+ERROR_SECONDS: Final = 10
+THROTTLED_SECONDS: Final = 20
+
+#: Seconds of the interval for each page of ListRunTasks: of those, an account has 10 calls a second for
+#: everybody (https://docs.aws.amazon.com/general/latest/gr/healthomics-quotas.html).
+SECONDS_PER_PAGE: Final = 2
+
+#: Tasks of a run that are shown, and tasks of a page.
+MAX_TASKS: Final = 5_000
+PAGE_SIZE: Final = 100
+
+#: Failed runs of a batch that more is asked for, two calls each, each time that its page is fetched.
+MAX_DESCRIBED: Final = 10
+
+#: Seconds for which the client of a connection is used, so that an edited one is noticed, and how many.
+_CLIENT_SECONDS: Final = 300.0
+_MAX_CLIENTS: Final = 32
+
+#: Names of workflows that are remembered.
+_MAX_NAMES: Final = 1024
+
+_DEFAULT_CONNECTION: Final = "aws_default"
+
+#: What looking a connection up and making its client may raise.
+_CONNECTION_ERRORS: Final = (
+    AirflowException,
+    HealthOmicsError,
+    BotoCoreError,
+    ClientError,
+    LookupError,
+    OSError,
+    TypeError,
+    ValueError,
+)
+
+_LINKS: Final = {
+    HealthOmicsRunLink.key: "console",
+    HealthOmicsRunLogLink.key: "runLog",
+    HealthOmicsEngineLogLink.key: "engineLog",
+    HealthOmicsOutputsLink.key: "outputs",
+}
+
+log = logging.getLogger(__name__)
+
+
+class PageError(Exception):
+    """
+    The page cannot be told what it asked for.
+
+    :param status: HTTP status
+    :param detail: for a person
+    :param retry_after: seconds after which it may be asked for again, if more calls would make it worse
+    """
+
+    def __init__(self, status: int, detail: str, retry_after: int | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.retry_after = retry_after
+
+
+def error_lifetime(error: BaseException) -> float:
+    """Return for how many seconds an error is remembered."""
+    return getattr(error, "retry_after", None) or ERROR_SECONDS
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Page:
+    """
+    An answer of the page's API, ready to be sent.
+
+    :param body: JSON
+    :param body_without_logs: the same for those who may not read logs
+    :param lifetime: seconds for which it is good
+    :param memory: what the next answer need not ask for again, since it does not change
+    """
+
+    body: bytes
+    body_without_logs: bytes
+    lifetime: float
+    memory: Mapping[Any, Any] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the answer."""
+        bodies = {id(body): len(body) for body in (self.body, self.body_without_logs)}
+        return sum(bodies.values())
+
+
+def make_page(answer: Mapping[str, Any], **more: Any) -> Page:
+    """
+    Return an answer as it is sent.
+
+    :param answer: of :mod:`~airflow_healthomics.run_page.view`
+    :param more: as for :class:`Page`
+    """
+    lifetime = float(answer["pollSeconds"]) if answer["active"] else ENDED_SECONDS
+    body = _bytes(answer)
+    bare = _bytes(view.without_logs(answer))
+    return Page(body=body, body_without_logs=body if bare == body else bare, lifetime=lifetime, **more)
+
+
+class Source:
+    """
+    A connection of a task, in a region.
+
+    :param connection: the connection
+    :param region: AWS region of what is asked for
+    """
+
+    def __init__(self, connection: TaskConnection, region: str) -> None:
+        self._connection = connection
+        self._region = region
+
+    @cached_property
+    def _hook(self) -> PollingHook:
+        return _hooks.get(self._connection, self._region)
+
+    def run(
+        self,
+        run_id: str,
+        *,
+        uuid: str | None = None,
+        batch_id: str | None = None,
+        log_tail_lines: int,
+        latest: Page | None,
+    ) -> Page:
+        """
+        Ask for a run with its tasks and, if there is any, its failure.
+
+        :param run_id: HealthOmics run id
+        :param uuid: its uuid, if known
+        :param batch_id: the batch that it must belong to, if any
+        :param log_tail_lines: lines of the log of a failed task
+        :param latest: the page before
+        :raises PageError: if AWS does not tell
+        """
+        as_of = datetime.now(UTC)
+        with self._asking("GetRun", f"run {run_id}"):
+            run = self._hook.get_run(run_id)
+        if batch_id and run.get("batchId") != batch_id:
+            # The same as of a run that does not exist.
+            raise _not_found(f"run {run_id}")
+        if uuid and run.get("uuid") != uuid:
+            raise PageError(404, f"Run {run_id} is gone: HealthOmics has given its id to another run.")
+        notices: list[str] = []
+        rows, truncated = self._tasks(run_id, notices)
+        diagnosis = self._diagnosis(run, rows, log_tail_lines, latest)
+        partition = self._hook.conn_partition
+        failed = view.failed_task_rows(rows, diagnosis.failed_tasks, {})
+        for item in failed:
+            item["logUrl"] = task_log_url(run_id, item["taskId"], self._region, partition)
+        has_task_log = any(item["logLines"] for item in failed)
+        answer = view.run_answer(
+            run,
+            workflow_name=self._workflow_name(run),
+            rows=rows,
+            truncated=truncated,
+            failed=failed,
+            engine_log=() if has_task_log else diagnosis.log_lines,
+            links={_LINKS[key]: url for key, url in run_urls(run, self._region, partition).items()},
+            notices=notices,
+            as_of=as_of,
+            poll_seconds=max(POLL_SECONDS, SECONDS_PER_PAGE * -(-len(rows) // PAGE_SIZE)),
+        )
+        memory = {_failed_ids(run, rows): diagnosis}
+        return make_page(answer, memory=memory)
+
+    def batch(self, batch_id: str, *, uuid: str | None, latest: Page | None) -> Page:
+        """
+        Ask for a batch and some of its failed runs.
+
+        :param batch_id: HealthOmics batch id
+        :param uuid: its uuid, if known
+        :param latest: the page before
+        :raises PageError: if AWS does not tell
+        """
+        as_of = datetime.now(UTC)
+        with self._asking("GetBatch", f"batch {batch_id}"):
+            batch = self._hook.get_batch(batch_id)
+        if uuid and batch.get("uuid", uuid) != uuid:
+            raise PageError(404, f"Batch {batch_id} is gone: HealthOmics has given its id to another batch.")
+        notices: list[str] = []
+        counts = counts_of_batch(batch)
+        failed: list[dict[str, Any]] = []
+        memory: dict[Any, Any] = {}
+        # A batch that has not ended does not count exactly, so zero of both is what may spare a call.
+        if counts.get(NOT_STARTED):
+            failed += self._not_submitted(batch_id, notices)
+        if counts.get("FAILED") and len(failed) < view.MAX_FAILED:
+            known = latest.memory if latest else {}
+            runs = self._failed_runs(batch_id, view.MAX_FAILED - len(failed), notices)
+            memory = self._described(batch_id, runs, known, notices)
+            failed += [view.failed_run(item, memory.get(item["id"], {})) for item in runs]
+        urls = batch_urls(batch, self._region, self._hook.conn_partition)
+        answer = view.batch_answer(
+            batch,
+            failed=failed,
+            links={_LINKS[key]: url for key, url in urls.items()},
+            notices=notices,
+            as_of=as_of,
+            poll_seconds=POLL_SECONDS,
+        )
+        return make_page(answer, memory=memory)
+
+    def _tasks(self, run_id: str, notices: list[str]) -> tuple[list[dict[str, Any]], bool]:
+        tasks: list[Mapping[str, Any]] = []
+        with self._asking("ListRunTasks", f"run {run_id}", notices):
+            for task in self._hook.list_run_tasks(run_id, page_size=PAGE_SIZE):
+                if len(tasks) == MAX_TASKS:
+                    return view.task_rows(tasks), True
+                tasks.append(task)
+        return view.task_rows(tasks), False
+
+    def _diagnosis(
+        self,
+        run: Mapping[str, Any],
+        rows: list[dict[str, Any]],
+        log_tail_lines: int,
+        latest: Page | None,
+    ) -> Diagnosis:
+        key = _failed_ids(run, rows)
+        if not key[1] and run["status"] != "FAILED":
+            return Diagnosis(retry=False, next_step="")
+        if latest and key in latest.memory:
+            found: Diagnosis = latest.memory[key]
+            return found
+        return diagnose(self._hook, summarize_run(run), log_tail_lines=log_tail_lines, log=log, each_log=True)
+
+    def _workflow_name(self, run: Mapping[str, Any]) -> str | None:
+        workflow_id = run.get("workflowId")
+        if not workflow_id:
+            return None
+        key = (self._connection, self._region, workflow_id, run.get("workflowOwnerId"))
+        if (name := _names.get(key)) is None:
+            try:
+                workflow = self._hook.get_workflow(
+                    workflow_id,
+                    workflow_type=run.get("workflowType"),
+                    workflow_owner_id=run.get("workflowOwnerId"),
+                )
+            except (ClientError, BotoCoreError) as error:
+                if is_transient(error):
+                    return None
+                workflow = {}
+            name = workflow.get("name", "")
+            _names.put(key, name)
+        return name or None
+
+    def _not_submitted(self, batch_id: str, notices: list[str]) -> list[dict[str, Any]]:
+        with self._asking("ListRunsInBatch", f"batch {batch_id}", notices):
+            page = self._hook.conn.list_runs_in_batch(
+                batchId=batch_id, submissionStatus="FAILED", maxItems=view.MAX_FAILED
+            )
+            return [view.not_submitted(item) for item in page["runs"]]
+        return []
+
+    def _failed_runs(self, batch_id: str, count: int, notices: list[str]) -> list[Mapping[str, Any]]:
+        with self._asking("ListRuns", f"batch {batch_id}", notices):
+            page = self._hook.conn.list_runs(batchId=batch_id, status="FAILED", maxResults=count)
+            runs: list[Mapping[str, Any]] = page["items"]
+            return runs
+        return []
+
+    def _described(
+        self,
+        batch_id: str,
+        runs: list[Mapping[str, Any]],
+        known: Mapping[Any, Any],
+        notices: list[str],
+    ) -> dict[Any, Any]:
+        """Return what else there is to say of failed runs by their id: what is known, and a few more."""
+        described = {run["id"]: known[run["id"]] for run in runs if run["id"] in known}
+        unknown = [run["id"] for run in runs if run["id"] not in known]
+        for run_id in unknown[:MAX_DESCRIBED]:
+            more: dict[str, Any] = {}
+            asked = len(notices)
+            with self._asking("ListRunsInBatch", f"batch {batch_id}", notices):
+                for item in self._hook.list_runs_in_batch(batch_id, run_id=run_id):
+                    more["runSettingId"] = item["runSettingId"]
+            with self._asking("GetRun", f"run {run_id}", notices):
+                run = self._hook.get_run(run_id)
+                more |= {name: run[name] for name in ("failureReason", "statusMessage") if name in run}
+            if len(notices) > asked:
+                break
+            described[run_id] = more
+        return described
+
+    @contextmanager
+    def _asking(self, operation: str, subject: str, notices: list[str] | None = None) -> Iterator[None]:
+        """
+        Turn an error of AWS into the page's, or into a notice if the page is of use without the answer.
+
+        What passes by itself is the page's error in any case: the page keeps what it has, and asks again.
+        """
+        try:
+            yield
+        except (ClientError, BotoCoreError) as error:
+            refusal = page_error(error, operation, subject, self._connection.aws_conn_id)
+            log.info("The run page: %s of %s failed with %s", operation, subject, error_code(error))
+            if notices is None or is_transient(error):
+                raise refusal from None
+            notices.append(refusal.detail)
+
+
+def page_error(error: Exception, operation: str, subject: str, aws_conn_id: str | None) -> PageError:
+    """
+    Say what the error of a call means for the page, without AWS's own text, which may quote the request.
+
+    :param error: what botocore raised
+    :param operation: API operation, such as ``GetRun``
+    :param subject: what it was about, such as ``run 1234567``
+    :param aws_conn_id: Airflow connection
+    """
+    code = error_code(error)
+    who = f"the connection {aws_conn_id}" if aws_conn_id else "the API server"
+    if is_transient(error):
+        return PageError(
+            503, f"HealthOmics does not answer for now ({operation}: {code}).", THROTTLED_SECONDS
+        )
+    if is_not_found(error):
+        return _not_found(subject)
+    if is_access_denied(error):
+        return PageError(502, f"The IAM policy of {who} must allow omics:{operation}.")
+    if is_credentials_error(error):
+        return PageError(502, f"AWS does not accept the credentials of {who} ({code}).")
+    return PageError(502, f"{operation} of {subject} was refused with {code}.")
+
+
+def _not_found(subject: str) -> PageError:
+    return PageError(404, f"HealthOmics does not find {subject} (any more).")
+
+
+class _Memory:
+    """The latest values by key, a bounded number of them."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._values: OrderedDict[Any, Any] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: Any) -> Any:
+        with self._lock:
+            return self._values.get(key)
+
+    def put(self, key: Any, value: Any) -> None:
+        with self._lock:
+            self._values[key] = value
+            self._values.move_to_end(key)
+            while len(self._values) > self._size:
+                self._values.popitem(last=False)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._values.clear()
+
+
+class _Hooks:
+    """Hooks by connection and region, each for some minutes: a client takes a tenth of a second to make."""
+
+    def __init__(self) -> None:
+        self._memory = _Memory(_MAX_CLIENTS)
+
+    def get(self, connection: TaskConnection, region: str) -> PollingHook:
+        key = (connection, region)
+        made = self._memory.get(key)
+        if made is None or time.monotonic() >= made[1]:
+            made = (self._make(connection, region), time.monotonic() + _CLIENT_SECONDS)
+            self._memory.put(key, made)
+        hook: PollingHook = made[0]
+        return hook
+
+    def clear(self) -> None:
+        self._memory.clear()
+
+    @staticmethod
+    def _make(connection: TaskConnection, region: str) -> PollingHook:
+        conn_id = connection.aws_conn_id
+        hook = PollingHook(aws_conn_id=conn_id, region_name=region, verify=connection.verify)
+        try:
+            if conn_id and conn_id != _DEFAULT_CONNECTION:
+                # The amazon provider would go on with the API server's own credentials.
+                hook.get_connection(conn_id)
+            _ = hook.conn
+        except AirflowNotFoundException:
+            raise PageError(502, f"The API server does not find the Airflow connection {conn_id}.") from None
+        except _CONNECTION_ERRORS as error:
+            log.warning("The run page cannot use the connection %s: %s", conn_id, type(error).__name__)
+            raise PageError(
+                502,
+                f"The API server cannot use the Airflow connection {conn_id}: {type(error).__name__}.",
+            ) from None
+        return hook
+
+
+_hooks: Final = _Hooks()
+_names: Final = _Memory(_MAX_NAMES)
+
+
+def forget() -> None:
+    """Forget clients and names, for tests."""
+    _hooks.clear()
+    _names.clear()
+
+
+def fetch_page(
+    source: Source, resource: TaskResource, latest: Page | None, *, run_id: str | None = None
+) -> Page:
+    """
+    Ask for what a task is about, or for a run of its batch.
+
+    :param source: the connection of the task
+    :param resource: its run or batch
+    :param latest: the page before
+    :param run_id: a run of the batch, which is checked
+    :raises PageError: if AWS does not tell, or if the batch has no such run
+    """
+    if resource.kind == "batch" and run_id is None:
+        return source.batch(resource.id, uuid=resource.uuid, latest=latest)
+    own = run_id is None or resource.kind == "run"
+    return source.run(
+        resource.id if run_id is None else run_id,
+        uuid=resource.uuid if own else None,
+        batch_id=None if own else resource.id,
+        log_tail_lines=resource.log_tail_lines,
+        latest=latest,
+    )
+
+
+def _failed_ids(run: Mapping[str, Any], rows: list[dict[str, Any]]) -> tuple[str, frozenset[str]]:
+    """Return what a diagnosis depends on."""
+    return run["status"], frozenset(row["taskId"] for row in rows if row["status"] == "FAILED")
+
+
+def _bytes(answer: Mapping[str, Any]) -> bytes:
+    return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()

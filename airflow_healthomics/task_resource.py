@@ -1,0 +1,105 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Which run or batch a task is about: what the task tells in XCom, and what the run page takes for it.
+
+Written as soon as it is known, like the links and also with ``do_xcom_push=False``, so that the page knows
+the run of a task that still waits.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_healthomics.hooks import HealthOmicsHook
+
+Kind = Literal["run", "batch"]
+
+XCOM_KEY: Final = "healthomics_resource"
+
+#: Ids of runs and batches, by botocore's model.
+_ID: Final = re.compile(r"[0-9]{1,18}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskResource:
+    """
+    The run or batch that a task has started, waits for or cancels.
+
+    :param kind: run or batch
+    :param id: its HealthOmics id
+    :param region: its AWS region
+    :param uuid: its uuid, if the task knows it: AWS may give the id of a deleted run to another one
+    :param log_tail_lines: how many lines of the log of a failed task may be shown
+    """
+
+    kind: Kind
+    id: str
+    region: str
+    uuid: str | None = None
+    log_tail_lines: int = 0
+
+
+def push_resource(
+    context: Context,
+    hook: HealthOmicsHook,
+    kind: Kind,
+    described: Mapping[str, Any],
+    *,
+    log_tail_lines: int = 0,
+) -> None:
+    """
+    Tell which run or batch the task is about.
+
+    :param context: the task's context
+    :param hook: hook of the task's connection
+    :param kind: run or batch
+    :param described: ``id`` and, if known, ``uuid``
+    :param log_tail_lines: as the task has it; a task that has no such setting shows no log
+    """
+    resource = TaskResource(
+        kind=kind,
+        id=described["id"],
+        region=hook.conn_region_name,
+        uuid=described.get("uuid"),
+        log_tail_lines=log_tail_lines,
+    )
+    context["ti"].xcom_push(key=XCOM_KEY, value=asdict(resource))
+
+
+def parse_resource(value: Any) -> TaskResource | None:
+    """
+    Return what a task has told, or None for anything else.
+
+    :param value: of the XCom, as it stands in the metadata database
+    """
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return None
+    if not isinstance(value, Mapping) or value.get("kind") not in ("run", "batch"):
+        return None
+    resource_id, region, uuid = value.get("id"), value.get("region"), value.get("uuid")
+    lines = value.get("log_tail_lines")
+    if not isinstance(resource_id, str) or not _ID.fullmatch(resource_id) or not isinstance(region, str):
+        return None
+    return TaskResource(
+        kind=value["kind"],
+        id=resource_id,
+        region=region,
+        uuid=uuid if isinstance(uuid, str) else None,
+        log_tail_lines=lines if isinstance(lines, int) else 0,
+    )
+
+
+def is_resource_id(text: str) -> bool:
+    """Whether a text can be the id of a run or batch."""
+    return bool(_ID.fullmatch(text))

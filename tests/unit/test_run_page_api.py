@@ -1,0 +1,689 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""The run page's API, with Airflow's own database, users and authorisation, and the local HealthOmics."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from airflow_healthomics.run_page.plugin import HAS_VIEWS, URL_PREFIX
+
+if not HAS_VIEWS:
+    pytest.skip("Airflow has no views of plugins before 3.1", allow_module_level=True)
+
+import httpx
+from airflow import settings
+from airflow.api_fastapi.app import get_auth_manager, init_auth_manager, purge_cached_app
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from airflow.models import Connection, import_all_models
+from airflow.models.base import Base
+from airflow.models.dag import DagModel
+from airflow.models.dag_version import DagVersion
+from airflow.models.dagbundle import DagBundleModel
+from airflow.models.dagrun import DagRun
+from airflow.models.renderedtifields import RenderedTaskInstanceFields
+from airflow.models.serialized_dag import SerializedDagModel
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XComModel
+from airflow.sdk import DAG
+from airflow.serialization.serialized_objects import LazyDeserializedDAG
+from airflow.utils.session import create_session
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
+from airflow_healthomics.run_page import access, source
+from airflow_healthomics.run_page.app import create_app
+from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
+from airflow_healthomics.task_resource import XCOM_KEY
+from airflow_healthomics.testing import Control
+
+from .conftest import (
+    DAG_RUN_ID,
+    OUTPUT,
+    WORKFLOW,
+    Clock,
+    FakeTaskInstance,
+    calls_of,
+    context_of,
+)
+
+DAG_ID = "patients"
+CANARY = "patient-4711"
+NOW = datetime(2026, 11, 22, 3, 4, 5, tzinfo=UTC)
+RUNS = f"{URL_PREFIX}/api/dags/{DAG_ID}/dagRuns/{quote(DAG_RUN_ID)}"
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give this module a metadata database of its own, and the process the role of an API server."""
+    path: Path = tmp_path_factory.mktemp("database") / "airflow.db"
+    before = settings.SQL_ALCHEMY_CONN
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", f"sqlite:///{path}")
+        patch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")
+        patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE", str(path.parent / "passwords.json"))
+        patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "a secret of the tests " * 4)
+        settings.configure_vars()
+        settings.dispose_orm(do_log=False)
+        settings.configure_orm()
+        import_all_models()
+        Base.metadata.create_all(settings.engine)
+        yield
+        settings.dispose_orm(do_log=False)
+    assert before
+    settings.configure_vars()
+    settings.configure_orm()
+    purge_cached_app()
+
+
+@pytest.fixture(autouse=True)
+def _empty(omics: Control) -> None:
+    with create_session() as session:
+        for model in (
+            XComModel,
+            RenderedTaskInstanceFields,
+            TaskInstance,
+            DagRun,
+            SerializedDagModel,
+            DagVersion,
+            DagModel,
+            DagBundleModel,
+        ):
+            session.query(model).delete()
+    source.forget()
+    access._declared_connection.cache_clear()
+
+
+class Tasks:
+    """Task instances in the metadata database."""
+
+    def __init__(self) -> None:
+        self.dag = DAG(DAG_ID, schedule=None)
+        self.version: Any = None
+
+    def add(
+        self,
+        task: Any,
+        *,
+        map_index: int = -1,
+        state: str | None = "running",
+        xcoms: dict[str, Any] | None = None,
+        rendered: dict[str, Any] | None = None,
+    ) -> str:
+        """Add a task instance with its XComs and rendered fields, and return its URL."""
+        with create_session() as session:
+            if self.version is None:
+                session.add(DagBundleModel(name="a_bundle"))
+                session.flush()
+                session.add(DagModel(dag_id=DAG_ID, bundle_name="a_bundle", fileloc="x.py"))
+                session.flush()
+                SerializedDagModel.write_dag(
+                    LazyDeserializedDAG.from_dag(self.dag), "a_bundle", session=session
+                )
+                session.flush()
+                self.version = DagVersion.get_latest_version(DAG_ID, session=session)
+                session.add(
+                    DagRun(
+                        dag_id=DAG_ID,
+                        run_id=DAG_RUN_ID,
+                        logical_date=NOW,
+                        run_after=NOW,
+                        run_type="manual",
+                        state="running",
+                    )
+                )
+                session.flush()
+                self.version = self.version.id
+            serialized = session.query(SerializedDagModel).filter_by(dag_version_id=self.version).one()
+            instance = TaskInstance(
+                serialized.dag.get_task(task.task_id),
+                run_id=DAG_RUN_ID,
+                map_index=map_index,
+                state=state,
+                dag_version_id=self.version,
+            )
+            session.add(instance)
+            session.flush()
+            key = session.query(DagRun).one().id
+            for name, value in (xcoms or {}).items():
+                session.add(
+                    XComModel(
+                        dag_run_id=key,
+                        task_id=task.task_id,
+                        map_index=map_index,
+                        key=name,
+                        dag_id=DAG_ID,
+                        run_id=DAG_RUN_ID,
+                        value=value,
+                    )
+                )
+            if rendered is not None:
+                fields = RenderedTaskInstanceFields.__table__
+                session.execute(
+                    fields.insert().values(
+                        dag_id=DAG_ID,
+                        task_id=task.task_id,
+                        run_id=DAG_RUN_ID,
+                        map_index=map_index,
+                        rendered_fields=rendered,
+                    )
+                )
+        return url(task.task_id, map_index)
+
+
+def url(task_id: str, map_index: int = -1) -> str:
+    """Return what the page asks of a task instance."""
+    return f"{RUNS}/taskInstances/{task_id}/{map_index}"
+
+
+@pytest.fixture
+def tasks_db() -> Tasks:
+    """An empty DAG run."""
+    return Tasks()
+
+
+@pytest.fixture
+def server() -> FastAPI:
+    """An API server with nothing but the page."""
+    return fresh_server()
+
+
+def fresh_server() -> FastAPI:
+    """Return an API server that remembers nothing."""
+    app = FastAPI()
+    init_auth_manager(app)
+    app.mount(URL_PREFIX, create_app())
+    return app
+
+
+def headers(role: str | None) -> dict[str, str]:
+    """Return the token of a user."""
+    token = get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="somebody", role=role))
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture
+def page(server: FastAPI) -> Iterator[TestClient]:
+    """A user who may read DAGs, XComs and logs."""
+    with TestClient(server, headers=headers("VIEWER")) as client:
+        yield client
+
+
+@pytest.fixture
+def start(tasks_db: Tasks, with_defaults: None, clock: Clock) -> Callable[..., tuple[str, dict[str, Any]]]:
+    """Run the real operator for a task instance, and return its URL and its run."""
+
+    def run(task_id: str = "align", *, do_xcom_push: bool = True, **arguments: Any) -> Any:
+        with tasks_db.dag:
+            task = HealthOmicsStartRunOperator(
+                task_id=task_id,
+                workflow_id=WORKFLOW,
+                parameters={"sample": CANARY},
+                do_xcom_push=do_xcom_push,
+                **arguments,
+            )
+        ti = FakeTaskInstance(dag_id=DAG_ID, task_id=task_id)
+        run_id = task.execute(context_of(ti))
+        rendered = {"aws_conn_id": "aws_default", "parameters": {"sample": CANARY}}
+        return tasks_db.add(task, xcoms=ti.xcoms, rendered=rendered), run_id
+
+    return run
+
+
+@pytest.fixture
+def start_batch(tasks_db: Tasks, with_defaults: None, clock: Clock) -> Callable[..., tuple[str, str]]:
+    """Run the real batch operator for a task instance, and return its URL and its batch."""
+
+    def run(**arguments: Any) -> tuple[str, str]:
+        settings_of_runs = [
+            {"run_setting_id": f"s{n}", "parameters": {"sample": f"{CANARY}-{n}"}} for n in range(3)
+        ]
+        with tasks_db.dag:
+            task = HealthOmicsStartRunBatchOperator(
+                task_id="cohort", workflow_id=WORKFLOW, run_settings=settings_of_runs, **arguments
+            )
+        ti = FakeTaskInstance(dag_id=DAG_ID, task_id="cohort")
+        batch_id = task.execute(context_of(ti))
+        return tasks_db.add(task, xcoms=ti.xcoms, rendered={"aws_conn_id": "aws_default"}), batch_id
+
+    return run
+
+
+def get(page: TestClient, path: str) -> Any:
+    """Return a good answer, in which nothing of a patient's is."""
+    answer = page.get(path)
+    assert answer.status_code == 200, answer.text
+    assert CANARY not in answer.text
+    return answer.json()
+
+
+def test_a_run_on_its_way(page: TestClient, omics: Control, start: Any) -> None:
+    """By AWS's own names, with its states so far, its tasks and links."""
+    omics.plan_run(tasks=3)
+    path, run_id = start()
+    omics.advance("RUNNING", run_id=run_id)
+    answer = get(page, path)
+    assert answer["kind"] == "run"
+    assert answer["active"] is True
+    assert answer["pollSeconds"] == 10
+    assert answer["run"]["id"] == run_id
+    assert answer["run"]["status"] == "RUNNING"
+    assert answer["run"]["workflowId"] == WORKFLOW
+    assert answer["run"]["runOutputUri"].startswith(OUTPUT)
+    assert not answer["run"].keys() & {"parameters", "tags", "roleArn", "startedBy"}
+    assert [step["status"] for step in answer["history"]] == ["PENDING", "RUNNING"]
+    assert set(answer["links"]) == {"console", "runLog", "engineLog", "outputs"}
+    assert answer["failed"] == []
+    assert answer["tasksTotal"] == len(answer["tasks"]) == 3
+    assert datetime.fromisoformat(answer["asOf"]).tzinfo
+    assert datetime.fromisoformat(answer["tasks"][0]["creationTime"]).tzinfo
+
+
+def test_a_run_that_has_ended(page: TestClient, omics: Control, start: Any) -> None:
+    """With its whole history, and its tasks' resources."""
+    path, run_id = start()
+    omics.advance("COMPLETED", run_id=run_id)
+    answer = get(page, path)
+    assert answer["active"] is False
+    assert [step["status"] for step in answer["history"]] == ["PENDING", "RUNNING", "COMPLETED"]
+    task = answer["tasks"][0]
+    assert {"taskId", "name", "status", "startTime", "stopTime", "cpus", "memory", "instanceType"} <= set(
+        task
+    )
+    assert not task.keys() & {"uuid", "cacheS3Uri"}
+
+
+def test_no_task_instance(page: TestClient, start: Any) -> None:
+    """Is no page."""
+    start()
+    assert page.get(url("another")).status_code == 404
+    assert page.get(url("align", 3)).status_code == 404
+
+
+def test_a_task_without_a_run(page: TestClient, omics: Control, tasks_db: Tasks) -> None:
+    """Says so, and how the task is."""
+    with tasks_db.dag:
+        task = HealthOmicsStartRunOperator(task_id="align", workflow_id=WORKFLOW)
+    path = tasks_db.add(task, state="queued", xcoms={"run": {"id": "1234567"}, "return_value": "1234567"})
+    assert get(page, path) == {"kind": "none", "taskState": "queued"}
+    assert omics.calls() == []
+
+
+def test_a_task_that_pushes_no_xcoms(page: TestClient, start: Any) -> None:
+    """Has its page all the same, as it has its links."""
+    path, run_id = start(do_xcom_push=False)
+    assert get(page, path)["run"]["id"] == run_id
+
+
+@pytest.mark.parametrize("kind", ["run", "batch"])
+def test_a_sensor_that_waits(
+    page: TestClient, start: Any, start_batch: Any, tasks_db: Tasks, kind: str
+) -> None:
+    """Shows what it waits for."""
+    make: dict[str, Any] = {
+        "run": lambda resource_id: HealthOmicsRunSensor(task_id="wait", run_id=resource_id),
+        "batch": lambda resource_id: HealthOmicsRunBatchSensor(task_id="wait", batch_id=resource_id),
+    }
+    with tasks_db.dag:
+        declared = make[kind]("1")
+    _, resource_id = start() if kind == "run" else start_batch()
+    ti = FakeTaskInstance(dag_id=DAG_ID, task_id="wait")
+    assert make[kind](resource_id).poke(context_of(ti)) is False
+    path = tasks_db.add(declared, xcoms=ti.xcoms, rendered={"aws_conn_id": "aws_default"})
+    assert get(page, path)[kind]["id"] == resource_id
+    assert ti.xcoms[XCOM_KEY]["uuid"]
+
+
+@pytest.mark.parametrize("path", [RUNS, url("align"), url("align") + "/runs/1234567"])
+@pytest.mark.parametrize(("role", "status"), [(None, 403), ("nobody", 401)])
+def test_who_may_not(
+    server: FastAPI, omics: Control, start: Any, path: str, role: str | None, status: int
+) -> None:
+    """Gets nothing, and AWS is not asked."""
+    start()
+    before = calls_of(omics, "GetRun")
+    sent = {} if role == "nobody" else headers(role)
+    answer = TestClient(server).get(path, headers=sent)
+    assert answer.status_code == status
+    assert calls_of(omics, "GetRun") == before
+
+
+@pytest.mark.parametrize("entity", [DagAccessEntity.TASK_INSTANCE, DagAccessEntity.XCOM])
+@pytest.mark.parametrize("path", [RUNS, url("align"), url("align") + "/runs/1234567"])
+def test_the_rights_that_it_takes(
+    page: TestClient, start: Any, monkeypatch: pytest.MonkeyPatch, entity: DagAccessEntity, path: str
+) -> None:
+    """Those for the task instance and for its XComs, both."""
+    start()
+    deny(monkeypatch, entity)
+    assert page.get(path).status_code == 403
+
+
+def deny(monkeypatch: pytest.MonkeyPatch, entity: DagAccessEntity) -> None:
+    """Let the auth manager take one right away from everybody."""
+    manager = get_auth_manager()
+    allowed = manager.is_authorized_dag
+
+    def is_authorized(*, access_entity: Any = None, **more: Any) -> bool:
+        return access_entity is not entity and allowed(access_entity=access_entity, **more)
+
+    monkeypatch.setattr(manager, "is_authorized_dag", is_authorized)
+
+
+def test_another_run_of_the_account(page: TestClient, omics: Control, start: Any, started: Any) -> None:
+    """Cannot be read by its id."""
+    path, run_id = start()
+    other = started()["id"]
+    assert get(page, f"{path}/runs/{run_id}")["run"]["id"] == run_id
+    before = calls_of(omics, "GetRun")
+    for forged in (other, "x", "1" * 19, "..%2F1"):
+        assert page.get(f"{path}/runs/{forged}").status_code == 404
+    assert calls_of(omics, "GetRun") == before
+
+
+def test_an_id_that_was_given_to_another_run(
+    page: TestClient, tasks_db: Tasks, started: Any, start: Any
+) -> None:
+    """Is not shown."""
+    other = started()
+    with tasks_db.dag:
+        task = HealthOmicsStartRunOperator(task_id="align", workflow_id=WORKFLOW)
+    told = {"kind": "run", "id": other["id"], "uuid": "another", "region": "us-east-1"}
+    path = tasks_db.add(task, xcoms={XCOM_KEY: told}, rendered={"aws_conn_id": "aws_default"})
+    assert page.get(path).status_code == 404
+
+
+def test_failed_tasks(page: TestClient, omics: Control, start: Any) -> None:
+    """With the reason and the last lines of the log of each."""
+    omics.plan_run(
+        status="FAILED",
+        failure_reason="RUN_TASK_FAILED",
+        tasks=[
+            {"name": "good"},
+            {"name": "bad", "failure_reason": "OUT_OF_MEMORY_ERROR", "log": ["one", "two", "three"]},
+            {"name": "worse", "failure_reason": "TASK_TIMED_OUT", "log": ["four"]},
+        ],
+    )
+    path, run_id = start(log_tail_lines=2)
+    omics.advance("FAILED", run_id=run_id)
+    answer = get(page, path)
+    assert answer["run"]["failureReason"] == "RUN_TASK_FAILED"
+    failed = {item["name"]: item for item in answer["failed"]}
+    assert {name: item["failureReason"] for name, item in failed.items()} == {
+        "bad": "OUT_OF_MEMORY_ERROR",
+        "worse": "TASK_TIMED_OUT",
+    }
+    assert failed["bad"]["logLines"] == ["two", "three"]
+    assert failed["worse"]["logLines"][-1] == "four"
+    assert f"run%2F{run_id}%2Ftask%2F{failed['bad']['taskId']}" in failed["bad"]["logUrl"]
+    assert answer["failedTotal"] == 2
+
+
+def plan_failure(omics: Control) -> None:
+    """Let the next run fail, with a line in its log."""
+    omics.plan_run(
+        status="FAILED",
+        failure_reason="RUN_TASK_FAILED",
+        tasks=[{"name": "bad", "failure_reason": "OUT_OF_MEMORY_ERROR", "log": ["a line"]}],
+    )
+
+
+def test_logs_that_the_dag_author_has_turned_off(page: TestClient, omics: Control, start: Any) -> None:
+    """Are not asked for."""
+    plan_failure(omics)
+    path, run_id = start(log_tail_lines=0)
+    omics.advance("FAILED", run_id=run_id)
+    answer = get(page, path)
+    assert answer["failed"][0]["logLines"] == []
+    assert "a line" not in json.dumps(answer)
+
+
+def test_a_user_who_may_not_read_logs(
+    page: TestClient, omics: Control, start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gets the rest, also when somebody else has got them just before."""
+    plan_failure(omics)
+    path, run_id = start()
+    omics.advance("FAILED", run_id=run_id)
+    assert get(page, path)["failed"][0]["logLines"][-1] == "a line"
+    deny(monkeypatch, DagAccessEntity.TASK_LOGS)
+    answer = get(page, path)
+    assert "a line" not in json.dumps(answer)
+    assert answer["failed"][0]["failureReason"] == "OUT_OF_MEMORY_ERROR"
+
+
+def test_a_batch(page: TestClient, omics: Control, start_batch: Any, clock: Clock) -> None:
+    """Counts, and what has failed; its runs by their ids, and no others."""
+    omics.plan_run(run_setting_id="s1", status="FAILED", failure_reason="INPUT_URI_NOT_FOUND")
+    omics.fail_submission(["s2"])
+    path, batch_id = start_batch()
+    assert get(page, path)["active"] is True
+    omics.advance_batch("PROCESSED")
+    clock.advance(11)
+    answer = get(page, path)
+    assert answer["batch"]["id"] == batch_id
+    assert answer["batch"]["status"] == "PROCESSED"
+    assert answer["batch"]["workflowId"] == WORKFLOW
+    assert answer["active"] is False
+    assert answer["counts"] == {"COMPLETED": 1, "FAILED": 1, "NOT_STARTED": 1}
+    by_setting = {item["runSettingId"]: item for item in answer["failed"]}
+    assert by_setting["s1"]["failureReason"] == "INPUT_URI_NOT_FOUND"
+    assert by_setting["s2"]["status"] == "NOT_STARTED"
+    assert answer["failedTotal"] == 2
+    run = get(page, f"{path}/runs/{by_setting['s1']['id']}")
+    assert run["run"]["batchId"] == batch_id
+
+
+def test_a_run_of_another_batch(page: TestClient, omics: Control, start_batch: Any, started: Any) -> None:
+    """Is not found, and neither is a run of none; nothing else is asked about them."""
+    path, _ = start_batch()
+    other = started()["id"]
+    assert page.get(f"{path}/runs/{other}").status_code == 404
+    assert page.get(f"{path}/runs/999").status_code == 404
+    assert calls_of(omics, "ListRunTasks") == 0
+
+
+def test_fifty_tabs(server: FastAPI, omics: Control, start: Any, clock: Clock) -> None:
+    """Cost one request in an interval."""
+    path, _ = start()
+    sent = headers("VIEWER")
+    before = calls_of(omics, "GetRun")
+
+    async def look() -> list[int]:
+        transport = httpx.ASGITransport(app=server)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=sent) as client:
+            return [each.status_code for each in await asyncio.gather(*[client.get(path) for _ in range(50)])]
+
+    assert asyncio.run(look()) == [200] * 50
+    assert calls_of(omics, "GetRun") == before + 1
+    assert asyncio.run(look()) == [200] * 50
+    assert calls_of(omics, "GetRun") == before + 1
+    clock.advance(11)
+    assert asyncio.run(look()) == [200] * 50
+    assert calls_of(omics, "GetRun") == before + 2
+
+
+def test_a_run_that_has_ended_is_asked_for_rarely(
+    page: TestClient, omics: Control, start: Any, clock: Clock
+) -> None:
+    """Nothing of it changes."""
+    path, run_id = start()
+    omics.advance("COMPLETED", run_id=run_id)
+    get(page, path)
+    before = calls_of(omics, "GetRun")
+    clock.advance(200)
+    get(page, path)
+    assert calls_of(omics, "GetRun") == before
+
+
+def test_throttling(page: TestClient, omics: Control, start: Any, clock: Clock) -> None:
+    """Is told with the time to wait, in which AWS is left alone."""
+    path, _ = start()
+    omics.inject_error("GetRun", "ThrottlingException", times=1)
+    answer = page.get(path)
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) == 20
+    before = calls_of(omics, "GetRun")
+    assert page.get(path).status_code == 503
+    assert calls_of(omics, "GetRun") == before
+    clock.advance(21)
+    assert get(page, path)["kind"] == "run"
+
+
+def test_a_missing_permission(page: TestClient, omics: Control, start: Any) -> None:
+    """Is named, and AWS's own text is not shown."""
+    path, _ = start()
+    omics.inject_error("GetRun", "AccessDeniedException", times=None, message=f"no {CANARY} for you")
+    answer = page.get(path)
+    assert answer.status_code == 502
+    assert "omics:GetRun" in answer.json()["detail"]
+    assert CANARY not in answer.text
+
+
+def test_a_missing_permission_for_tasks(page: TestClient, omics: Control, start: Any) -> None:
+    """Costs the tasks only."""
+    path, _ = start()
+    omics.inject_error("ListRunTasks", "AccessDeniedException", times=None)
+    answer = get(page, path)
+    assert answer["tasks"] == []
+    assert "omics:ListRunTasks" in answer["notices"][0]
+
+
+def test_a_deleted_run(page: TestClient, omics: Control, start: Any) -> None:
+    """Is not there any more."""
+    path, run_id = start()
+    omics.advance("DELETED", run_id=run_id)
+    answer = page.get(path)
+    assert answer.status_code == 404
+    assert run_id in answer.json()["detail"]
+
+
+def test_too_many_tasks(
+    page: TestClient, omics: Control, start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Are cut off, which is said; and many are asked for at longer intervals."""
+    monkeypatch.setattr(source, "MAX_TASKS", 700)
+    omics.plan_run(tasks=750)
+    path, run_id = start()
+    omics.advance("RUNNING", run_id=run_id)
+    answer = get(page, path)
+    assert answer["tasksTotal"] == len(answer["tasks"]) == 700
+    assert answer["tasksTruncated"] is True
+    assert answer["pollSeconds"] == 14
+
+
+def test_the_workflow_by_its_name(page: TestClient, omics: Control, start: Any, clock: Clock) -> None:
+    """Asked for once; a refusal too."""
+    omics.add_workflow(WORKFLOW, name="germline")
+    path, _ = start()
+    assert get(page, path)["run"]["workflowName"] == "germline"
+    clock.advance(11)
+    get(page, path)
+    assert calls_of(omics, "GetWorkflow") == 1
+
+
+def test_the_runs_of_a_dag_run(page: TestClient, omics: Control, tasks_db: Tasks, start: Any) -> None:
+    """Are listed page by page, and AWS is not asked."""
+    with tasks_db.dag:
+        mapped = HealthOmicsStartRunOperator.partial(task_id="mapped").expand(workflow_id=["1"])
+        other = HealthOmicsStartRunOperator(task_id="other", workflow_id=WORKFLOW)
+    for index in range(12):
+        told = {"kind": "run", "id": str(1000 + index), "region": "us-east-1"}
+        tasks_db.add(mapped, map_index=index, xcoms={XCOM_KEY: told})
+    tasks_db.add(other, xcoms={"run": {"id": "1"}})
+    first = get(page, f"{RUNS}?limit=10")
+    assert first["total"] == 12
+    assert first["items"][0] == {"taskId": "mapped", "mapIndex": 0, "kind": "run", "id": "1000"}
+    rest = get(page, f"{RUNS}?limit=10&offset=10")["items"]
+    assert [item["mapIndex"] for item in first["items"] + rest] == list(range(12))
+    assert omics.calls() == []
+    assert page.get(f"{RUNS}?limit=501").status_code == 422
+    assert page.get(f"{URL_PREFIX}/api/dags/{DAG_ID}/dagRuns/another").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("declared", "rendered", "status"),
+    [
+        ("other", None, 502),
+        ("aws_default", None, 200),
+        ("{{ params.connection }}", None, 502),
+        ("{{ params.connection }}", {"aws_conn_id": "aws_default"}, 200),
+        ("aws_default", {"aws_conn_id": "other"}, 502),
+    ],
+)
+def test_the_connection_of_the_task(
+    page: TestClient, tasks_db: Tasks, started: Any, declared: str, rendered: Any, status: int
+) -> None:
+    """Is the rendered one, else the declared one, and never another one in its place."""
+    run = started()
+    with tasks_db.dag:
+        task = HealthOmicsStartRunOperator(task_id="align", workflow_id=WORKFLOW, aws_conn_id=declared)
+    told = {"kind": "run", "id": run["id"], "uuid": run["uuid"], "region": "us-east-1"}
+    path = tasks_db.add(task, xcoms={XCOM_KEY: told}, rendered=rendered)
+    assert page.get(path).status_code == status
+
+
+def test_a_connection_in_the_metadata_database(page: TestClient, tasks_db: Tasks, started: Any) -> None:
+    """Is looked up as an API server does it, where no task runs."""
+    run = started()
+    with tasks_db.dag:
+        task = HealthOmicsStartRunOperator(task_id="align", workflow_id=WORKFLOW, aws_conn_id="laboratory")
+    told = {"kind": "run", "id": run["id"], "uuid": run["uuid"], "region": "us-east-1"}
+    path = tasks_db.add(task, xcoms={XCOM_KEY: told}, rendered={"aws_conn_id": "laboratory"})
+    assert page.get(path).status_code == 502
+    with create_session() as session:
+        session.add(Connection(conn_id="laboratory", conn_type="aws"))
+    source.forget()
+    try:
+        assert page.get(f"{path}/runs/{run['id']}").status_code == 502
+        with TestClient(fresh_server(), headers=headers("VIEWER")) as another:
+            assert get(another, path)["run"]["id"] == run["id"]
+    finally:
+        with create_session() as session:
+            session.query(Connection).filter_by(conn_id="laboratory").delete()
+
+
+def test_the_page_and_its_files(server: FastAPI) -> None:
+    """Are for everybody and hold no data; nothing else may be loaded, nor show them in a frame."""
+    client = TestClient(server)
+    answer = client.get(f"{URL_PREFIX}/page?dag_id=a&run_id=b")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert answer.headers["Cache-Control"] == "no-cache"
+    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+    assert "frame-ancestors 'self'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert client.get(f"{URL_PREFIX}/static/index.html").status_code == 200
+    assert client.get(f"{URL_PREFIX}/static/..%2Fapp.py").status_code == 404
+    for path in ("docs", "openapi.json", "redoc"):
+        assert client.get(f"{URL_PREFIX}/{path}").status_code == 404
+
+
+def test_data_is_stored_nowhere(page: TestClient, start: Any) -> None:
+    """Not even what was refused."""
+    path, _ = start()
+    assert page.get(path).headers["Cache-Control"] == "no-store"
+    assert page.get(url("another")).headers["Cache-Control"] == "no-store"
+
+
+def test_nothing_of_a_patient_is_logged(
+    page: TestClient, omics: Control, start_batch: Any, logged: Callable[[], str]
+) -> None:
+    """Neither in what is shown nor in what goes wrong."""
+    path, _ = start_batch()
+    logged()
+    omics.inject_error("GetBatch", "ValidationException", times=1, message=CANARY)
+    assert page.get(path).status_code == 502
+    assert CANARY not in logged()
