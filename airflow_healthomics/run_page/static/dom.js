@@ -66,24 +66,20 @@ export function show(node, shown) {
  */
 export function keyed(parent, cache, items, keyOf, create, update) {
   const focused = parent.contains(document.activeElement) ? document.activeElement : null;
-  const seen = new Set();
+  const unique = new Map(items.map((item) => [keyOf(item), item]));
+  for (const [key, entry] of cache) {
+    if (unique.has(key)) continue;
+    entry.node.remove();
+    cache.delete(key);
+  }
   let at = parent.firstChild;
-  for (const item of items) {
-    const key = keyOf(item);
-    if (seen.has(key)) continue;
-    seen.add(key);
+  for (const [key, item] of unique) {
     let entry = cache.get(key);
     if (!entry) cache.set(key, (entry = create(item)));
     update(entry, item);
     if (entry.node === at) at = at.nextSibling;
     else parent.insertBefore(entry.node, at);
   }
-  while (at) {
-    const next = at.nextSibling;
-    at.remove();
-    at = next;
-  }
-  for (const key of cache.keys()) if (!seen.has(key)) cache.delete(key);
   if (focused && focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
 }
 
