@@ -247,7 +247,7 @@ class Page {
     this.#notice(words.trim());
     if (!entry.view) {
       setAttr($("main"), "aria-busy", null);
-      $("view").replaceChildren(h("p", { class: "empty" }, "Nothing to show yet."));
+      $("view").replaceChildren(h("article", { class: "none" }, h("h1", {}, "Nothing to show yet")));
     }
     this.#freshness();
   }

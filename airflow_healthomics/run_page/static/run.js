@@ -20,9 +20,9 @@ class FailedTasks {
     this.node = h("section", { class: "card", "aria-labelledby": "failed-title", "data-testid": "failed-tasks", hidden: true }, this.title, this.list);
   }
 
-  update(failed, complete) {
+  update(failed, all) {
     show(this.node, failed.length > 0);
-    setText(this.title, complete || !failed.length ? "Failed tasks" : `Failed tasks (the first ${failed.length})`);
+    setText(this.title, `${f.number(Math.max(all, failed.length))} failed ${all > 1 ? "tasks" : "task"}${failed.length < all ? `, ${f.number(failed.length)} shown here` : ""}`);
     keyed(this.list, this.cache, failed, (task) => task.taskId, (task) => this.#create(task), (entry, task) => this.#fill(entry, task));
   }
 
@@ -126,7 +126,7 @@ export class RunView {
     setAttr(this.callout.node, "data-state", run.failureReason || run.status === "FAILED" ? "FAILED" : "PENDING");
     const failed = data.failed ?? [];
     this.failures = Math.max(failed.length, this.models.filter((m) => m.status === "FAILED").length);
-    this.failed.update(failed, failed.length >= this.failures);
+    this.failed.update(failed, this.failures);
     this.#details(run);
     const end = this.active ? now : (this.stopped ?? f.time(data.asOf) ?? now);
     this.tasks.update(tasks, {

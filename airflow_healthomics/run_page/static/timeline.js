@@ -66,6 +66,7 @@ export function groupsOf(models, now) {
       counts,
       live,
       status: f.byState(counts)[0][0],
+      usual: counts.RUNNING ? "RUNNING" : Object.entries(counts).sort((a, b) => b[1] - a[1])[0][0],
       created: least(of.map((m) => m.created)),
       started: least(of.map((m) => m.started)),
       stopped: live ? null : most(of.map((m) => m.stopped)),
@@ -74,7 +75,7 @@ export function groupsOf(models, now) {
       cpus: most(of.map((m) => m.cpus)),
       memory: most(of.map((m) => m.memory)),
       gpus: most(of.map((m) => m.gpus)),
-      instance: only(of.map((m) => m.instance)),
+      instance: only(of.map((m) => m.instance).filter(Boolean)),
       instances: new Set(of.map((m) => m.instance).filter(Boolean)).size,
       cached: of.reduce((sum, m) => sum + m.cached, 0),
     };
@@ -138,7 +139,7 @@ export class TaskTable {
     this.pillBox = h("fieldset", { class: "pills" }, h("legend", { class: "sr" }, "Show only tasks in state"));
     this.pillList = h("div");
     this.pillBox.append(this.pillList);
-    this.group = h("button", { type: "button", class: "quiet", "aria-pressed": "false", onclick: () => this.#toggleGroups() }, "Group copies");
+    this.group = h("button", { type: "button", class: "quiet", "aria-pressed": "false", onclick: () => this.#toggleGroups() }, "Group by name");
     this.slowest = h("button", { type: "button", class: "quiet", "aria-pressed": "false", onclick: () => this.#toggleSlowest() }, "Slowest first");
     this.shown = h("span", { class: "sub", role: "status", "data-testid": "shown" });
     this.heads = new Map();
@@ -205,6 +206,9 @@ export class TaskTable {
     }
     this.counts.update(counts, tasks.length);
     this.#pillsFor(counts);
+    const days = new Set(this.models.map((m) => m.started !== null && new Date(m.started).toDateString()));
+    days.delete(false);
+    setAttr(this.table, "data-days", days.size > 1 ? days.size : null);
     setAttr(this.table, "data-gpus", this.models.some((m) => m.gpus) ? "yes" : null);
     const some = this.models.length > 0;
     for (const part of [this.counts.node, this.tools, this.region, this.under]) show(part, some);
@@ -294,12 +298,15 @@ export class TaskTable {
     const row = { node, cells, badge: new Badge(), time: cells.start.firstChild };
     [row.track] = cells.timeline.children;
     [row.queued, row.ran] = row.track.children;
-    cells.state.append(row.badge.node);
     if (model.of) {
+      row.chips = new Map();
       row.label = h("span");
       row.toggle = h("button", { type: "button", class: "fold", "aria-expanded": "false", "data-key": model.key }, icon("chevron"), row.label);
       cells.name.append(row.toggle);
-    } else cells.name.append((row.label = h("span", { class: "label" })));
+    } else {
+      cells.state.append(row.badge.node);
+      cells.name.append((row.label = h("span", { class: "label" })));
+    }
     return row;
   }
 
@@ -316,22 +323,30 @@ export class TaskTable {
 
   #words(row, model) {
     const { cells } = row;
-    row.node.dataset.state = f.kin(model.status);
+    row.track.dataset.state = f.kin(model.usual ?? model.status);
     row.node.classList.toggle("child", Boolean(model.child));
     row.node.classList.toggle("group", Boolean(model.of));
     const size = model.of?.length;
     setText(row.label, model.of ? `${model.name} ×${size}` : model.name);
     setAttr(cells.name, "title", model.of ? `${model.name}: ${size} copies` : `${model.name} (task ${model.id})`);
     if (row.toggle) setAttr(row.toggle, "aria-expanded", this.open.has(model.key));
-    const some = model.of && model.counts[model.status];
-    row.badge.set(model.status, some && some < size ? `${f.stateWord(model.status)} ${some}/${size}` : f.stateWord(model.status));
-    if (model.of) setAttr(row.badge.node, "title", f.byState(model.counts).map(([status, n]) => `${n} ${f.stateWord(status).toLowerCase()}`).join(", "));
+    if (model.of) this.#chips(row, model);
+    else row.badge.set(model.status);
     setTime(row.time, model.started, f.clock(model.started, this.begin));
     setText(cells.cpus, f.number(model.cpus));
     setText(cells.memory, f.gib(model.memory));
     setText(cells.gpus, f.number(model.gpus));
     setText(cells.instance, model.instance ?? (model.instances ? `${model.instances} types` : "–"));
     setText(cells.cache, model.of ? (model.cached ? `${model.cached} of ${size}` : "–") : model.cached ? "Hit" : "–");
+  }
+
+  /** The states of a group: an icon and a number each, in words for the ear and the pointer. */
+  #chips({ cells, chips }, { counts }) {
+    keyed(cells.state, chips, f.byState(counts), ([status]) => status, ([status]) => {
+      const badge = new Badge({ title: f.stateWord(status) });
+      badge.node.append(h("span", { class: "sr" }, ` ${f.stateWord(status).toLowerCase()} `));
+      return { node: badge.node, badge, status };
+    }, ({ badge, status }, [, count]) => badge.set(status, f.number(count)));
   }
 
   #bar(row, model, words) {
