@@ -62,15 +62,16 @@ export function show(node, shown) {
 /**
  * Make the children of `parent` the nodes of `items`, by key; nodes that stay are moved only if they must be.
  *
- * The nodes are remembered in `cache` (a Map), and `update` is called for each that is shown.
+ * The nodes are remembered in `cache` (a Map), and `update` is called for each that is shown. With `keep` the
+ * nodes of items that have gone are remembered too, for lists that are filtered.
  */
-export function keyed(parent, cache, items, keyOf, create, update) {
+export function keyed(parent, cache, items, keyOf, create, update, keep = false) {
   const focused = parent.contains(document.activeElement) ? document.activeElement : null;
   const unique = new Map(items.map((item) => [keyOf(item), item]));
   for (const [key, entry] of cache) {
     if (unique.has(key)) continue;
-    entry.node.remove();
-    cache.delete(key);
+    if (entry.node.parentNode) entry.node.remove();
+    if (!keep) cache.delete(key);
   }
   let at = parent.firstChild;
   for (const [key, item] of unique) {

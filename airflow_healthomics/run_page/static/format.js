@@ -74,13 +74,14 @@ export function ago(ms) {
 
 const DATE_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
-const SHORT = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
+// A run lasts for 7 days at most.
+const SHORT = new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "2-digit", minute: "2-digit" });
 const NUMBER = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
 
 const sameDay = (a, b) => new Date(a).toDateString() === new Date(b).toDateString();
 
 export const dateTime = (ms) => (ms == null ? "–" : DATE_TIME.format(ms));
-/** The time of day, with the date if it is not that of `day`. */
+/** The time of day, with the day of the week if it is not that of `day`. */
 export const clock = (ms, day) => (ms == null ? "–" : (day != null && !sameDay(ms, day) ? SHORT : CLOCK).format(ms));
 export const utc = (ms) => (ms == null ? null : `${new Date(ms).toISOString().replace("T", " ").slice(0, 19)} UTC`);
 export const number = (value) => (value == null ? "–" : NUMBER.format(value));

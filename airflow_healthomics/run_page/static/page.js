@@ -49,7 +49,24 @@ function fragmentOf({ taskId, mapIndex, runId }) {
 
 const keyOf = ({ taskId, mapIndex, runId }) => JSON.stringify([taskId, mapIndex, runId]);
 
-const FINAL_TASK_STATES = new Set(["success", "failed", "skipped", "upstream_failed", "removed"]);
+/** The states after which a task does not start a run any more. */
+const FINAL_TASK_STATES = {
+  success: "has succeeded without one",
+  failed: "failed before it had one",
+  skipped: "was skipped",
+  upstream_failed: "did not run, since a task before it failed",
+  removed: "was removed from the DAG",
+};
+
+const TASK_STATES = {
+  scheduled: "is scheduled",
+  queued: "is queued",
+  running: "is running",
+  deferred: "is waiting (deferred)",
+  restarting: "is being restarted",
+  up_for_retry: "failed and will be tried again",
+  up_for_reschedule: "will look again later",
+};
 
 class NoneView {
   constructor() {
@@ -59,12 +76,10 @@ class NoneView {
   }
 
   update({ taskState }) {
-    this.final = FINAL_TASK_STATES.has(taskState);
-    const state = taskState?.replaceAll("_", " ");
+    this.final = Object.hasOwn(FINAL_TASK_STATES, taskState ?? "");
+    const words = FINAL_TASK_STATES[taskState] ?? TASK_STATES[taskState] ?? (taskState ? `is ${taskState}` : "has not started");
     setText(this.title, this.final ? "This task has no HealthOmics run" : "This task has no HealthOmics run yet");
-    setText(this.words, this.final
-      ? `The task is ${state}. Either it starts no run, or it ended before it could.`
-      : `${state ? `The task is ${state}.` : "The task has not started."} If it starts a run, the run appears here.`);
+    setText(this.words, `The task ${words}. ${this.final ? "Only tasks that start or await a HealthOmics run have one." : "If it starts a run, the run appears here."}`);
   }
 
   get name() {

@@ -206,9 +206,6 @@ export class TaskTable {
     }
     this.counts.update(counts, tasks.length);
     this.#pillsFor(counts);
-    const days = new Set(this.models.map((m) => m.started !== null && new Date(m.started).toDateString()));
-    days.delete(false);
-    setAttr(this.table, "data-days", days.size > 1 ? days.size : null);
     setAttr(this.table, "data-gpus", this.models.some((m) => m.gpus) ? "yes" : null);
     const some = this.models.length > 0;
     for (const part of [this.counts.node, this.tools, this.region, this.under]) show(part, some);
@@ -244,7 +241,7 @@ export class TaskTable {
       }
     } else rows = sorted(filtered, this.sort, now);
     this.live = [];
-    keyed(this.body, this.rows, rows, (m) => m.key, (m) => this.#row(m), (row, m) => this.#fill(row, m));
+    keyed(this.body, this.rows, rows, (m) => m.key, (m) => this.#row(m), (row, m) => this.#fill(row, m), true);
     for (const [id, cell] of this.heads) {
       const on = this.sort.by === id;
       setAttr(cell, "aria-sort", on ? (this.sort.down ? "descending" : "ascending") : null);
@@ -268,10 +265,10 @@ export class TaskTable {
     this.begin = begin;
     this.end = active ? begin + (Math.floor((span * 1.02) / step) + 1) * step : begin + span;
     const scale = `${this.begin} ${this.end}`;
-    this.moved = scale !== this.scaleWas;
-    this.scaleWas = scale;
+    const moved = scale !== this.scale;
+    this.scale = scale; // rows compare it with the one they were drawn for
     this.#tickNow();
-    if (!this.moved) return;
+    if (!moved) return;
     const ticks = [];
     for (let at = 0; at <= this.end - begin; at += step) ticks.push(at);
     const share = (at) => `${((100 * at) / (this.end - begin)).toFixed(3)}%`;
@@ -315,9 +312,10 @@ export class TaskTable {
     row.model = model;
     if (live) this.live.push(row);
     const sign = JSON.stringify(model.of ? { ...model, of: model.of.length, open: this.open.has(model.key) } : model);
-    if (row.sign === sign && !this.moved && !live) return;
+    if (row.sign === sign && row.scale === this.scale && !live) return;
     if (row.sign !== sign) this.#words(row, model);
     row.sign = sign;
+    row.scale = this.scale;
     this.#bar(row, model, true);
   }
 
@@ -337,7 +335,7 @@ export class TaskTable {
     setText(cells.memory, f.gib(model.memory));
     setText(cells.gpus, f.number(model.gpus));
     setText(cells.instance, model.instance ?? (model.instances ? `${model.instances} types` : "–"));
-    setText(cells.cache, model.of ? (model.cached ? `${model.cached} of ${size}` : "–") : model.cached ? "Hit" : "–");
+    setText(cells.cache, model.of ? (model.cached ? `${model.cached}/${size}` : "–") : model.cached ? "Hit" : "–");
   }
 
   /** The states of a group: an icon and a number each, in words for the ear and the pointer. */
