@@ -116,9 +116,11 @@ export class Poller {
         this.pollMs = seconds * 1000;
         this.#later(this.pollMs * (0.95 + Math.random() / 10)); // many open pages should not ask in step
       }
-    } catch (error) {
+    } catch (caught) {
       if (this.abort.signal.aborted) return;
-      if (!(error instanceof ApiError)) throw error;
+      // An answer that the page cannot show must not end the polling without a word.
+      const error = caught instanceof ApiError ? caught : new ApiError(502, "The answer could not be shown.");
+      if (error !== caught) console.error(caught);
       this.failures += 1;
       this.wanted = true; // also for a 401: the reader logs in elsewhere and comes back
       const delay = error.passing ? backOffMs(this.failures, this.pollMs, error.retryAfter) : null;
