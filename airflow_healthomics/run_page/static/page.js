@@ -173,6 +173,9 @@ class Page {
   #fill(body) {
     const { entry, route } = this;
     const kind = route.taskId ? body.kind : "list";
+    const part = { list: body.items, none: body, run: body.run, batch: body.batch }[kind];
+    // Before a view is touched: the page and the server differ in version while a deployment rolls.
+    if (typeof part !== "object" || part === null) throw new ApiError(502, "The answer is not one that this page knows");
     if (kind === "list") return this.#fillList(body);
     this.#ensure(kind);
     entry.view.update(body, this.now());
@@ -251,14 +254,15 @@ class Page {
   #error(error, delay) {
     const { entry } = this;
     const kept = entry.view ? "The last known state is shown. " : "";
-    const detail = error.detail ? ` (${error.detail})` : "";
+    const said = error.detail?.replace(/\.$/, "");
+    const detail = said ? ` (${said})` : "";
     this.retryAt = delay === null ? null : Date.now() + delay;
     const words = {
       401: `You are logged out of Airflow: please log in again. ${kept}`,
       403: `You may not see this${detail}. ${kept}`,
       404: `This was not found${detail}. ${kept}`,
       0: `${error.message} ${kept}`,
-    }[error.status] ?? `The state cannot be read now: ${error.detail || `HTTP ${error.status}`}. ${kept}`;
+    }[error.status] ?? `The state cannot be read now: ${said || `HTTP ${error.status}`}. ${kept}`;
     this.#notice(words.trim());
     if (!entry.view) {
       setAttr($("main"), "aria-busy", null);
