@@ -1,0 +1,98 @@
+// SPDX-FileCopyrightText: The airflow-healthomics authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The pure parts of the run page, run by test_run_page_static.py with `node --test`. timeline.js and run.js build
+// elements when they are imported, so they get just enough of a document.
+
+import assert from "node:assert/strict";
+import test from "node:test";
+
+class Node {
+  setAttribute() {}
+  addEventListener() {}
+  append() {}
+}
+globalThis.document = { createElement: () => new Node(), createElementNS: () => new Node(), baseURI: "https://airflow.example/base/healthomics/page" };
+
+const at = new URL("../../../airflow_healthomics/run_page/static/", import.meta.url);
+const { backOffMs, retryAfterMs, ApiError } = await import(new URL("api.js", at));
+const f = await import(new URL("format.js", at));
+const { safeUrl } = await import(new URL("links.js", at));
+const { groupsOf, modelOf, phases, sorted } = await import(new URL("timeline.js", at));
+const { lastActivity, longest } = await import(new URL("run.js", at));
+
+const task = (taskId, status, creationTime, startTime, stopTime, more = {}) =>
+  modelOf({ taskId, name: taskId, status, creationTime: iso(creationTime), startTime: iso(startTime), stopTime: iso(stopTime), ...more });
+const iso = (seconds) => (seconds == null ? undefined : new Date(seconds * 1000).toISOString());
+
+test("only addresses of the web are followed, whatever the answer says", () => {
+  for (const bad of ["javascript:alert(1)", " java\nscript:alert(1)", "data:text/html,x", "file:///etc/passwd", "blob:https://x/y", "http://["]) assert.equal(safeUrl(bad), null, bad);
+  assert.equal(safeUrl("https://console.aws.amazon.com/a#b"), "https://console.aws.amazon.com/a#b");
+  assert.equal(safeUrl("static/x"), "https://airflow.example/base/healthomics/static/x");
+});
+
+test("the wait doubles with each failure, stays within its bounds and obeys Retry-After", () => {
+  assert.deepEqual([1, 2, 3, 4].map((n) => backOffMs(n, 10_000, 0, 1)), [20_000, 40_000, 80_000, 160_000]);
+  assert.equal(backOffMs(60, 10_000, 0, 1), 300_000);
+  assert.equal(backOffMs(1, 10_000, 0, 0), 10_000);
+  assert.equal(backOffMs(1, 10_000, 90_000, 1), 90_000);
+  assert.equal(retryAfterMs("7"), 7000);
+  assert.equal(retryAfterMs("Mon, 23 Nov 2026 00:00:10 GMT", Date.UTC(2026, 10, 23)), 10_000);
+  for (const nothing of [null, "", "soon", "-5"]) assert.equal(retryAfterMs(nothing), 0);
+});
+
+test("what asking again cannot help is not asked again", () => {
+  assert.deepEqual([0, 401, 403, 404, 429, 500, 502, 503].map((status) => new ApiError(status).passing), [true, false, false, false, true, true, true, true]);
+});
+
+test("durations say two units", () => {
+  const said = { 0: "0 s", 59: "59 s", 60: "1 min 00 s", 3599: "59 min 59 s", 3600: "1 h 00 min", 86399: "23 h 59 min", 86400: "1 d 00 h", 270000: "3 d 03 h" };
+  for (const [seconds, words] of Object.entries(said)) assert.equal(f.duration(seconds * 1000), words);
+  assert.equal(f.duration(null), "–");
+  assert.equal(f.duration(-5), "0 s");
+});
+
+test("copies of a task share a name, and a number inside a name is no copy", () => {
+  const bases = { "ALIGN (sample 7)": "ALIGN", "call-hc-shard-12": "call-hc", "align[3]": "align", "align-3-1": "align", variant_call_02: "variant_call", BWA_MEM2: "BWA_MEM2", step4: "step4", "(x)": "(x)", "12": "12" };
+  for (const [name, base] of Object.entries(bases)) assert.equal(f.baseName(name), base, name);
+});
+
+test("an unknown state has a look and words", () => {
+  assert.equal(f.kin("SUBMISSION_FAILED"), "FAILED");
+  assert.equal(f.kin("NEW_STATE"), "PENDING");
+  assert.equal(f.stateWord("RUNS_DELETE_FAILED"), "Runs delete failed");
+  assert.deepEqual(f.byState({ COMPLETED: 2, NEW_STATE: 1, FAILED: 1, RUNNING: 0 }).map(([status]) => status), ["FAILED", "NEW_STATE", "COMPLETED"]);
+});
+
+test("a time axis has few ticks and short labels", () => {
+  for (let span = 10_000; span < 7 * 86_400_000; span *= 1.7) assert.ok(span / f.tickStep(span) <= 5);
+  assert.deepEqual([f.tickLabel(0, 1000), f.tickLabel(30_000, 30_000), f.tickLabel(300_000, 300_000), f.tickLabel(7_200_000, 3_600_000)], ["0", "30 s", "5 min", "2 h"]);
+});
+
+test("a task waits until it starts and works until it stops, or until now", () => {
+  assert.deepEqual(phases(task("a", "COMPLETED", 0, 10, 30), 99_000), { queued: 10_000, ran: 20_000 });
+  assert.deepEqual(phases(task("a", "RUNNING", 0, 10), 99_000), { queued: 10_000, ran: 89_000 });
+  assert.deepEqual(phases(task("a", "PENDING", 5), 99_000), { queued: 94_000, ran: null });
+  assert.deepEqual(phases(task("a", "CANCELLED", 5), 99_000), { queued: null, ran: null });
+});
+
+test("slowest first counts what still runs, and what has no value comes last in both directions", () => {
+  const models = [task("short", "COMPLETED", 0, 0, 5), task("none", "PENDING", 0), task("live", "RUNNING", 0, 0), task("long", "COMPLETED", 0, 0, 50)];
+  const names = (down) => sorted(models, { by: "duration", down }, 80_000).map(({ name }) => name);
+  assert.deepEqual(names(true), ["live", "long", "short", "none"]);
+  assert.deepEqual(names(false), ["short", "long", "live", "none"]);
+});
+
+test("a group says the longest time of its copies and hides no failure", () => {
+  const models = [task("a-1", "COMPLETED", 0, 5, 20, { cpus: 2, instanceType: "x" }), task("a-2", "FAILED", 1, 2, 90, { cpus: 4, instanceType: "x" }), task("a-3", "PENDING", 3), task("b", "COMPLETED", 0, 0, 1)];
+  const [group, single] = groupsOf(models, 100_000);
+  assert.deepEqual([group.name, group.of.length, group.status, group.ran, group.queued, group.cpus, group.instance, group.stopped], ["a", 3, "FAILED", 88_000, 97_000, 4, "x", null]);
+  assert.equal(single.name, "b");
+});
+
+test("the newest event and the longest task are found", () => {
+  const models = [task("a", "COMPLETED", 0, 5, 20), task("b", "RUNNING", 1, 18)];
+  assert.deepEqual(lastActivity([{ status: "RUNNING", time: iso(2) }], models), { at: 20_000, words: "a completed" });
+  assert.equal(longest(models, 60_000).model.name, "b");
+  assert.equal(longest([], 0), null);
+});
