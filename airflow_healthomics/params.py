@@ -18,7 +18,7 @@ unless its type is said:
 ``string``                          a line of text; nothing is guessed from it, "0042" stays "0042"
 ``s3_uri``                          text that is the URI of an input, ``s3://...`` or ``omics://...``
 ``integer``, ``number``             a number
-``boolean``                         a switch
+``boolean``                         a switch; a required one is off by default
 ``strings``, ``s3_uris``            a list, typed one a line; empty lines are left out
 ``array``, ``object``               JSON
 a mapping                           a JSON schema, with Airflow's own keys such as ``title``,
@@ -33,11 +33,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import logging
 import os
 import re
 import sys
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -169,11 +169,12 @@ def workflow_params(
         schema[_PARAMETER_NAME] = name
         if not required:
             _make_nullable(schema, has_default=name in defaults)
-        # An optional one has a default, which is none: Airflow asks for whatever has not.
-        default = {} if required and name not in defaults else {"default": defaults.get(name)}
-        params[prefix + name] = Param(**default, description=description or None, schema=schema)
+        params[prefix + name] = Param(
+            **_default_of(name, schema, defaults), description=description or None, schema=schema
+        )
     _refuse(problems)
-    return params
+    # The open part of the form is what stands in no section, and sections follow as they appear.
+    return dict(sorted(params.items(), key=lambda item: "section" in item[1].schema))
 
 
 def run_parameters(*, prefix: str = "") -> dict[str, Any]:
@@ -293,14 +294,19 @@ def _schema_problems(name: str, schema: Mapping[str, Any], defaults: Mapping[str
         yield f"defaults.{name} does not fit its type"
 
 
+def _default_of(name: str, schema: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    if name in defaults:
+        return {"default": defaults[name]}
+    if _is_nullable(schema):
+        return {"default": None}
+    # A switch that nobody has touched is off; without a default the form would call it missing for ever.
+    return {"default": False} if schema["type"] == "boolean" else {}
+
+
 def _with_hint(description: str, schema: Mapping[str, Any]) -> str:
     """Say what a URI looks like, where the description does not."""
-    if (
-        not (
-            schema.get("pattern") == INPUT_URI_PATTERN or schema.get("items") == _SCHEMAS["s3_uris"]["items"]
-        )
-        or "s3" in description.lower()
-    ):
+    item = schema if schema["type"] == "string" else schema.get("items", {})
+    if not item.get("pattern", "").endswith(INPUT_URI_PATTERN) or "s3" in description.lower():
         return description
     return f"{description} (s3://... or omics://...)".lstrip()
 
@@ -359,22 +365,36 @@ def _workflow_id(text: str) -> str:
 
 
 def _fetched(options: argparse.Namespace) -> dict[str, Any]:
-    # Airflow logs to either stream, and warns of what does not matter here.
-    logging.disable(logging.CRITICAL)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            # Here, since a DAG file that imports this module needs no AWS.
-            from airflow_healthomics.hooks import HealthOmicsHook
+    # What Airflow logs is not for the reader of Python; what goes wrong is raised.
+    with _silence():
+        # Here, since a DAG file that imports this module needs no AWS.
+        from airflow_healthomics.hooks import HealthOmicsHook
 
-            hook = HealthOmicsHook(aws_conn_id=options.aws_conn_id, region_name=options.region)
-            return hook.get_workflow(
-                options.workflow_id,
-                version_name=options.version,
-                workflow_type=options.type,
-                workflow_owner_id=options.owner_id,
-            )
-    finally:
-        logging.disable(logging.NOTSET)
+        hook = HealthOmicsHook(aws_conn_id=options.aws_conn_id, region_name=options.region)
+        if options.aws_conn_id:
+            hook.get_connection(options.aws_conn_id)  # or the hook would do without it
+        return hook.get_workflow(
+            options.workflow_id,
+            version_name=options.version,
+            workflow_type=options.type,
+            workflow_owner_id=options.owner_id,
+        )
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep both streams empty, by their numbers too: Airflow's loggers have got hold of the files."""
+    with ExitStack() as undo:
+        nowhere = undo.enter_context(open(os.devnull, "w"))
+        for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+            stream.flush()
+            undo.callback(os.close, kept := os.dup(number))
+            undo.callback(os.dup2, kept, number)
+            undo.callback(stream.flush)
+            os.dup2(nowhere.fileno(), number)
+        undo.enter_context(contextlib.redirect_stdout(nowhere))
+        undo.enter_context(contextlib.redirect_stderr(nowhere))
+        yield
 
 
 def _fail(reason: str) -> int:
