@@ -216,10 +216,15 @@ def form_values(context: Context, prefix: str) -> dict[str, Any] | BrokenTemplat
 
 def _without_empty_lines(value: Any, schema: Mapping[str, Any]) -> Any:
     # The form of Airflow 3 makes an item of an empty line; that of Airflow 2 makes none.
-    if not isinstance(value, list) or schema.get("items", {}).get("type") != "string":
+    if not isinstance(value, list) or _items(schema).get("type") != "string":
         return value
     lines = [item for item in value if item.strip()]
     return None if value and not lines and _is_nullable(schema) else lines
+
+
+def _items(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    items = schema.get("items")
+    return items if isinstance(items, Mapping) else {}  # JSON Schema has true and false, too
 
 
 def _is_left_empty(value: Any, schema: Mapping[str, Any]) -> bool:
@@ -305,7 +310,7 @@ def _default_of(name: str, schema: Mapping[str, Any], defaults: Mapping[str, Any
 
 def _with_hint(description: str, schema: Mapping[str, Any]) -> str:
     """Say what a URI looks like, where the description does not."""
-    item = schema if schema["type"] == "string" else schema.get("items", {})
+    item = schema if schema["type"] == "string" else _items(schema)
     if not item.get("pattern", "").endswith(INPUT_URI_PATTERN) or "s3" in description.lower():
         return description
     return f"{description} (s3://... or omics://...)".lstrip()

@@ -42,13 +42,6 @@ class _LoudUndefined(jinja2.Undefined):
         raise _UndefinedTextError
 
 
-class _Rendered(dict[Any, Any]):
-    """True, even if empty: up to 3.0 Airflow keeps the template where what was rendered is not."""
-
-    def __bool__(self) -> bool:
-        return True
-
-
 class TypedTemplateMixin(_Base):
     """
     Render the fields of ``typed_template_fields`` by type; for an operator, before its base class.
@@ -100,7 +93,7 @@ class TypedTemplateMixin(_Base):
         values = form_values(context, content[FORM_KEY])
         if isinstance(values, BrokenTemplate):
             return {**rendered, FORM_KEY: values}
-        return _Rendered({**values, **rendered})
+        return {**values, **rendered}
 
 
 def _render_string(text: str, context: Context, jinja_env: jinja2.Environment) -> Any:

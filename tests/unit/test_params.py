@@ -372,7 +372,7 @@ def test_a_cleared_default_is_left_out(omics: Control) -> None:
 
 
 def test_a_form_that_is_left_empty_as_a_whole_sends_nothing(omics: Control) -> None:
-    """Also up to Airflow 3.0, which keeps a template that renders to nothing."""
+    """Not the template either."""
     assert not sent(workflow_params({"a": {"optional": True}}), {})
 
 
@@ -384,6 +384,12 @@ def test_empty_lines_are_no_items(omics: Control, lines: list[str], expected: di
     """Airflow's form makes an item of each line, of the last empty one too."""
     form = workflow_params({"it": {"optional": True}}, types={"it": "strings"})
     assert sent(form, {"it": lines}) == expected
+
+
+def test_only_lists_of_text_have_lines(omics: Control) -> None:
+    """JSON has none."""
+    form = workflow_params({"it": {}}, types={"it": {"type": "array", "items": True}})
+    assert sent(form, {"it": ["", 1]}) == {"it": ["", 1]}
 
 
 def test_a_required_text_may_be_empty(omics: Control) -> None:
