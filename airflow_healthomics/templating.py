@@ -12,6 +12,7 @@ import jinja2
 from jinja2 import nodes
 
 from airflow_healthomics.json_values import BrokenTemplate
+from airflow_healthomics.params import FORM_KEY, form_values
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -74,10 +75,25 @@ class TypedTemplateMixin(_Base):
         if isinstance(content, str):
             return _render_string(content, context, jinja_env)
         if isinstance(content, Mapping):
-            return {key: self._render_typed(value, context, jinja_env) for key, value in content.items()}
+            return self._render_mapping(content, context, jinja_env)
         if isinstance(content, list):
             return [self._render_typed(value, context, jinja_env) for value in content]
         return super().render_template(content, context, jinja_env)
+
+    def _render_mapping(
+        self, content: Mapping[Any, Any], context: Context, jinja_env: jinja2.Environment
+    ) -> dict[Any, Any]:
+        rendered = {
+            key: self._render_typed(value, context, jinja_env)
+            for key, value in content.items()
+            if key != FORM_KEY
+        }
+        if FORM_KEY not in content:
+            return rendered
+        values = form_values(context, content[FORM_KEY])
+        if isinstance(values, BrokenTemplate):
+            return {**rendered, FORM_KEY: values}
+        return {**values, **rendered}
 
 
 def _render_string(text: str, context: Context, jinja_env: jinja2.Environment) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from airflow.providers.common.compat.sdk import DAG, Param
 
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
+from airflow_healthomics.params import INPUT_URI_PATTERN, run_parameters, workflow_params
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 
 DOC = """
@@ -17,9 +18,41 @@ The workflow is germline-fastqs-to-vcf of the
 data of theirs.
 """
 
+# Parameters of the HealthOmics workflow 1234567 (germline-fastqs-to-vcf), as
+# `python -m airflow_healthomics.params 1234567` prints them
+PARAMETER_TEMPLATE = {
+    "aws_region": {"description": "Region of the reference data"},
+    "ecr_registry": {"description": "Amazon ECR registry with the containers"},
+    "fastq_pairs": {"description": "Paired FASTQ files with read group and platform"},
+    "sample_name": {"description": "Name of the sample"},
+}
+
+TYPES = {
+    "sample_name": {
+        "type": "string",
+        "pattern": "^[A-Za-z0-9._-]+$",
+        "maxLength": 64,
+        "title": "Sample",
+        "description": "Name of the sample; the names of the output files begin with it",
+    },
+    "aws_region": {
+        "type": "string",
+        "enum": ["eu-central-1", "eu-west-1", "eu-west-2", "us-east-1", "us-west-2"],
+        "title": "Region",
+        "description": "Where the reads lie and the workflow runs",
+        "section": "Set-up",
+    },
+    "ecr_registry": {"type": "string", "title": "Container registry", "section": "Set-up"},
+}
+
+DEFAULTS = {
+    "sample_name": "ERR194159",
+    "aws_region": "us-east-1",
+    "ecr_registry": "123456789012.dkr.ecr.us-east-1.amazonaws.com",
+}
+
 READS = "s3://omics-us-east-1/sample-inputs/9500764"
 
-S3_OBJECT = "^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+$"
 S3_PREFIX = "^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?$"
 
 with DAG(
@@ -30,37 +63,32 @@ with DAG(
     catchup=False,
     tags=["healthomics", "example"],
     params={
-        "sample_name": Param(
-            "ERR194159",
-            type="string",
-            pattern="^[A-Za-z0-9._-]+$",
-            maxLength=64,
-            title="Sample",
-            description="Name of the sample; the names of the output files begin with it",
-            section="Sample",
+        **workflow_params(
+            PARAMETER_TEMPLATE,
+            types=TYPES,
+            defaults=DEFAULTS,
+            # JSON, which the form has a field for each part of
+            without=["fastq_pairs"],
         ),
         "read_group": Param(
             "C0L01ACXX.1",
             type="string",
             title="Read group",
             description="Flow cell and lane",
-            section="Sample",
         ),
         "fastq_1": Param(
             f"{READS}/C0L01ACXX.1.5-percent.R1.fastq.gz",
             type="string",
-            pattern=S3_OBJECT,
+            pattern=INPUT_URI_PATTERN,
             title="Reads 1",
             description="S3 URI of the FASTQ file of the first reads",
-            section="Sample",
         ),
         "fastq_2": Param(
             f"{READS}/C0L01ACXX.1.5-percent.R2.fastq.gz",
             type="string",
-            pattern=S3_OBJECT,
+            pattern=INPUT_URI_PATTERN,
             title="Reads 2",
             description="S3 URI of the FASTQ file of the second reads",
-            section="Sample",
         ),
         "platform": Param(
             "illumina",
@@ -73,7 +101,6 @@ with DAG(
                 "ont": "Oxford Nanopore",
             },
             title="Sequencer",
-            section="Sample",
         ),
         "output_uri": Param(
             "s3://example-healthomics-outputs/germline",
@@ -109,21 +136,6 @@ with DAG(
             description="Id of the HealthOmics workflow",
             section="Set-up",
         ),
-        "aws_region": Param(
-            "us-east-1",
-            type="string",
-            enum=["eu-central-1", "eu-west-1", "eu-west-2", "us-east-1", "us-west-2"],
-            title="Region",
-            description="Where the reads lie and the workflow runs",
-            section="Set-up",
-        ),
-        "ecr_registry": Param(
-            "123456789012.dkr.ecr.us-east-1.amazonaws.com",
-            type="string",
-            title="Container registry",
-            description="Amazon ECR registry with the containers of the workflow",
-            section="Set-up",
-        ),
     },
 ) as dag:
     start = HealthOmicsStartRunOperator(
@@ -134,7 +146,7 @@ with DAG(
         priority="{{ params.priority }}",
         tags="{{ params.tags }}",
         parameters={
-            "sample_name": "{{ params.sample_name }}",
+            **run_parameters(),
             "fastq_pairs": [
                 {
                     "read_group": "{{ params.read_group }}",
@@ -143,8 +155,6 @@ with DAG(
                     "platform": "{{ params.platform }}",
                 }
             ],
-            "ecr_registry": "{{ params.ecr_registry }}",
-            "aws_region": "{{ params.aws_region }}",
         },
         validate_parameters=True,
     )

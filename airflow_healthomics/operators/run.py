@@ -21,7 +21,7 @@ from airflow_healthomics.exceptions import (
 )
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.links import RUN_LINKS, persist_links
-from airflow_healthomics.params import workflow_parameter_problems
+from airflow_healthomics.parameter_template import workflow_parameter_problems
 from airflow_healthomics.run_request import ARGUMENTS, checked_run_id
 from airflow_healthomics.run_watch import RunWatch
 from airflow_healthomics.starting import StarterMixin

@@ -102,6 +102,26 @@ def test_germline_example_runs_to_its_end(server: HealthOmicsServer, airflow: Ca
     assert (run["retentionMode"], run["storageType"]) == ("REMOVE", "DYNAMIC")
 
 
+def test_trigger_form_example_sends_what_was_entered(
+    server: HealthOmicsServer, airflow: Callable[..., Any]
+) -> None:
+    """What the form opens with, what was changed in it, and what the DAG makes of the rest."""
+    server.control.add_workflow(
+        "1234567", parameter_template={name: {"description": name} for name in GERMLINE_PARAMETERS}
+    )
+    boto3.client("s3").create_bucket(Bucket="example-healthomics-outputs")
+
+    conf = json.dumps({"sample_name": "0042", "fastq_1": "s3://reads/1.fastq.gz"})
+    tested = airflow("dags", "test", "example_healthomics_trigger_form", "--conf", conf)
+
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    (started,) = server.control.runs()
+    parameters = boto3.client("omics").get_run(id=started["id"])["parameters"]
+    assert parameters.keys() == set(GERMLINE_PARAMETERS)
+    assert (parameters["sample_name"], parameters["aws_region"]) == ("0042", "us-east-1")
+    assert [pair["fastq_1"] for pair in parameters["fastq_pairs"]] == ["s3://reads/1.fastq.gz"]
+
+
 @pytest.mark.parametrize("dag_id", ["nightly_batch", "nightly_mapped"])
 def test_nightly_example_runs_to_its_end(
     dag_id: str, server: HealthOmicsServer, airflow: Callable[..., Any]
