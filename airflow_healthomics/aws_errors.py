@@ -96,6 +96,11 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, (ConnectionError, HTTPClientError)) and not isinstance(error, SSLError)
 
 
+def may_be_wrong_state(error: BaseException) -> bool:
+    """Whether what the call is about may be in the wrong state for it; nobody documents by which error."""
+    return error_code(error) in {"ConflictException", "ValidationException"}
+
+
 def is_throttling(error: BaseException) -> bool:
     """Whether the account has made too many calls, so that making others instead would be no better."""
     return error_code(error) in _THROTTLING_CODES

@@ -13,7 +13,7 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import conf
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_healthomics.aws_errors import api_error, error_code, is_not_found, is_transient
+from airflow_healthomics.aws_errors import api_error, is_not_found, is_transient, may_be_wrong_state
 from airflow_healthomics.exceptions import HealthOmicsRunReplacedError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.links import RUN_LINKS, persist_links
@@ -93,9 +93,7 @@ class HealthOmicsCancelRunOperator(RunWaiterMixin, AwsBaseOperator[HealthOmicsHo
 
     def _has_ended(self, run_id: str, refusal: Exception) -> bool:
         # Nobody documents what CancelRun answers for a run that has ended, so GetRun has the word.
-        if error_code(refusal) not in {"ConflictException", "ValidationException"}:
-            return False
-        return RunWatch(run_id, log=self.log).poll(self.hook.conn) is not None
+        return may_be_wrong_state(refusal) and RunWatch(run_id, log=self.log).poll(self.hook.conn) is not None
 
 
 class HealthOmicsDeleteRunOperator(AwsBaseOperator[HealthOmicsHook]):
