@@ -707,6 +707,26 @@ def test_a_run_that_goes_on_after_its_batch_has_failed_is_not_repeated(
     assert len(omics.batches()) == 2
 
 
+@needs_store
+def test_a_run_that_fails_after_its_batch_has_failed_is_repeated(
+    omics: Control, tasks: Tasks, client: Any, clock: Clock
+) -> None:
+    """It was going on when the rest was repeated, which was no success of its own."""
+    omics.set_options(batch_runs_per_second=1)
+    omics.fail_batch(after=3)
+    for setting in ("sample-0", "sample-1", "sample-2"):
+        status = "FAILED" if setting == "sample-1" else "COMPLETED"
+        omics.plan_run(run_setting_id=setting, seconds={"RUNNING": 900}, status=status)  # type: ignore[arg-type]
+    attempts = Attempts(tasks, with_store=True, deferrable=True, run_settings=some_settings(5))
+    fail(attempts)
+    fail(attempts)
+    clock.advance(1000)
+    attempts.again()
+    ids = [setting_ids(client, batch["id"]) for batch in omics.batches()]
+    assert ids[1:] == [["sample-3", "sample-4"], ["sample-1"]]
+    assert attempts.ti.xcoms["summary"]["counts"] == {"COMPLETED": 5}
+
+
 @pytest.mark.parametrize("with_store", STORES)
 def test_a_sheet_that_has_gone_loses_no_batch(
     omics: Control, tasks: Tasks, with_store: bool, tmp_path: Any
