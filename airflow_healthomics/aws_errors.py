@@ -29,12 +29,14 @@ _THROTTLING_CODES: Final = frozenset(
 
 #: Errors that the same call may not meet again, by code. Those in -Exception are HealthOmics' own
 #: (https://docs.aws.amazon.com/omics/latest/api/CommonErrors.html and the errors of each operation), the
-#: others those which AWS front ends answer with for any service.
+#: others those which AWS front ends answer with for any service, and S3 to a conditional write that meets
+#: another one (https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html).
 TRANSIENT_CODES: Final = _THROTTLING_CODES | frozenset(
     {
         "RequestTimeoutException",
         "InternalServerException",
         "ServiceUnavailableException",
+        "ConditionalRequestConflict",
         "InternalFailure",
         "RequestTimeout",
         "ServiceUnavailable",

@@ -298,7 +298,12 @@ class HealthOmicsStartRunBatchOperator(
     def send(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Write the run settings to S3 if they stand there, and call StartRunBatch."""
         if "s3UriSettings" in request["batchRunSettings"]:
-            self._folder(request["requestId"]).write_settings(settings_json(self._settings))
+            is_written = self._folder(request["requestId"]).write_settings(settings_json(self._settings))
+            if not is_written:
+                self.log.info(
+                    "The run settings are in S3 already, from an earlier attempt at this start, and stay as "
+                    "they are, whatever has changed since"
+                )
         batch: dict[str, Any] = self.hook.conn.start_run_batch(**request)
         return batch
 
