@@ -29,12 +29,14 @@ _THROTTLING_CODES: Final = frozenset(
 
 #: Errors that the same call may not meet again, by code. Those in -Exception are HealthOmics' own
 #: (https://docs.aws.amazon.com/omics/latest/api/CommonErrors.html and the errors of each operation), the
-#: others those which AWS front ends answer with for any service.
+#: others those which AWS front ends answer with for any service, and S3 to a conditional write that meets
+#: another one (https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html).
 TRANSIENT_CODES: Final = _THROTTLING_CODES | frozenset(
     {
         "RequestTimeoutException",
         "InternalServerException",
         "ServiceUnavailableException",
+        "ConditionalRequestConflict",
         "InternalFailure",
         "RequestTimeout",
         "ServiceUnavailable",
@@ -94,6 +96,11 @@ def is_transient(error: BaseException) -> bool:
         return error_code(error) in TRANSIENT_CODES or http_status in (408, 429) or http_status >= 500
     # A certificate that does not verify now will not verify later.
     return isinstance(error, (ConnectionError, HTTPClientError)) and not isinstance(error, SSLError)
+
+
+def may_be_wrong_state(error: BaseException) -> bool:
+    """Whether what the call is about may be in the wrong state for it; nobody documents by which error."""
+    return error_code(error) in {"ConflictException", "ValidationException"}
 
 
 def is_throttling(error: BaseException) -> bool:

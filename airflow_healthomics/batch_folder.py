@@ -14,7 +14,7 @@ from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from botocore.exceptions import ClientError
 
 from airflow_healthomics.aws_errors import error_code, is_transient
-from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsRequestError
+from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsError, HealthOmicsRequestError
 
 #: Successes that one object names, and so one mapped task may get.
 PART_SIZE: Final = 1000
@@ -57,17 +57,17 @@ class BatchFolder:
         """Where the run settings stand."""
         return self.uri("settings.json")
 
-    def write_settings(self, content: bytes) -> None:
+    def write_settings(self, content: bytes) -> bool:
         """
-        Write the run settings, unless a try that crashed has written them.
+        Write the run settings, unless an earlier attempt has written some, and return whether it was done.
 
-        HealthOmics fails a batch whose settings have changed since StartRunBatch, and that try may have made
-        the call.
+        HealthOmics fails a batch whose settings have changed since StartRunBatch, and that attempt may have
+        made the call.
 
         :param content: the JSON array
         :raises HealthOmicsApiError: if S3 refuses for good
         """
-        self._put("settings.json", content, IfNoneMatch="*")
+        return self._put("settings.json", content, IfNoneMatch="*")
 
     def write_outcomes(
         self, manifest: Sequence[dict[str, Any]], successes: Sequence[dict[str, Any]]
@@ -77,17 +77,23 @@ class BatchFolder:
 
         :param manifest: an entry for each run
         :param successes: those that completed
-        :raises HealthOmicsApiError: if S3 refuses for good
+        :raises HealthOmicsError: if S3 refuses. It is not for good: a Clear would run everything again, where
+            a retry goes on once the IAM policy is repaired.
         """
-        self._put("manifest.json", _json(manifest))
-        parts = []
-        for number, start in enumerate(range(0, len(successes), PART_SIZE), 1):
-            name = f"successes-{number:03}.json"
-            self._put(name, _json(successes[start : start + PART_SIZE]))
-            parts.append(self.uri(name))
-        return self.uri("manifest.json"), parts
+        starts = range(0, len(successes), PART_SIZE)
+        parts = {
+            f"successes-{number:03}.json": successes[start : start + PART_SIZE]
+            for number, start in enumerate(starts, 1)
+        }
+        try:
+            for name, entries in {"manifest.json": manifest, **parts}.items():
+                self._put(name, _json(entries))
+        except HealthOmicsApiError as error:
+            raise HealthOmicsError(str(error)) from error
+        return self.uri("manifest.json"), [self.uri(name) for name in parts]
 
-    def _put(self, name: str, content: bytes, **conditions: str) -> None:
+    def _put(self, name: str, content: bytes, **conditions: str) -> bool:
+        """Write an object, and return whether its conditions let that be."""
         client: Any = self._hook.conn
         try:
             client.put_object(
@@ -99,8 +105,8 @@ class BatchFolder:
             )
         except ClientError as error:
             code = error_code(error)
-            if conditions and code in {"PreconditionFailed", "ConditionalRequestConflict"}:
-                return
+            if conditions and code == "PreconditionFailed":
+                return False
             if is_transient(error):
                 raise
             advice = " The IAM policy must allow s3:PutObject." if code.startswith("AccessDenied") else ""
@@ -109,6 +115,7 @@ class BatchFolder:
                 f"{advice}",
                 code,
             ) from error
+        return True
 
 
 def _json(value: Any) -> bytes:

@@ -61,8 +61,8 @@ class RunOutcome:
 
     @property
     def is_active(self) -> bool:
-        """Whether the run has not ended."""
-        return self.status in run_states.ACTIVE
+        """Whether the run has not ended, as far as its status is known."""
+        return self.status not in run_states.TERMINAL | {NOT_STARTED}
 
 
 def patient_client(hook: HealthOmicsHook) -> Any:

@@ -68,8 +68,8 @@ def describe_progress(batch: Mapping[str, Any]) -> str:
     """
     runs, submission = batch.get("runSummary", {}), batch.get("submissionSummary", {})
     total = batch.get("totalRuns")
-    of_total = f"of {total:,}" if total is not None else "of an unknown number of"
-    parts = [f"{runs.get('completedRunCount', 0):,} {of_total} runs completed"]
+    of_total = "" if total is None else f"of {total:,} "
+    parts = [f"{runs.get('completedRunCount', 0):,} {of_total}runs completed"]
     parts += [f"{runs[key]:,} {word}" for key, word in _COUNTS[1:] if runs.get(key)]
     if failed := submission.get("failedStartSubmissionCount"):
         parts.append(f"{failed:,} not started")

@@ -10,8 +10,8 @@ The errors of this package.
         ├── HealthOmicsRequestError      an argument breaks a rule; nothing was started (also a ValueError)
         ├── HealthOmicsTemplateError     a template could not be rendered for now; may be retried
         ├── HealthOmicsApiError          AWS refuses a call for good: no permission, no such run
-        │   └── HealthOmicsRequestChangedError     the request ID stands for another request
-        │   └── HealthOmicsRunReplacedError     the run id belongs to another run now
+        │   ├── HealthOmicsRequestChangedError     the request ID stands for another request
+        │   └── HealthOmicsRunReplacedError        the run id belongs to another run now
         ├── HealthOmicsRunFailedError    the run ended as FAILED, CANCELLED or DELETED; may be retried
         │   └── HealthOmicsRunFailedForGoodError   the same where Airflow must not retry
         └── HealthOmicsRunBatchFailedError   too few runs of a batch completed; a retry repeats the others

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from botocore.config import Config
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
-from airflow_healthomics.aws_errors import error_code
+from airflow_healthomics.aws_errors import error_code, may_be_wrong_state
 from airflow_healthomics.hooks import HealthOmicsHook
 
 if TYPE_CHECKING:
@@ -80,17 +80,12 @@ class CancelOnKillMixin(_Base):
         retrying = Retrying(
             stop=stop_after_delay(self.cancel_patience),
             wait=wait_fixed(0.5),
-            retry=retry_if_exception(_is_too_early),
+            retry=retry_if_exception(may_be_wrong_state),
             reraise=True,
         )
         try:
             retrying(self._cancel)
         except Exception as error:  # noqa: BLE001 - nothing more can be done, and a kill goes on anyway
-            self.log.warning("It could not be cancelled: %s", type(error).__name__)
+            self.log.warning("What the task has started could not be cancelled: %s", error_code(error))
         else:
             self.log.info("The task was killed, so what it has started is cancelled")
-
-
-def _is_too_early(error: BaseException) -> bool:
-    # Nobody documents which of them it is.
-    return error_code(error) in {"ConflictException", "ValidationException"}

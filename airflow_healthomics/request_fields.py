@@ -81,13 +81,23 @@ class Problems:
         self.shown += problems[:room]
         self.more += len(problems[room:])
 
+    def add_first(self, problem: str) -> None:
+        """Take note of a problem that goes before all others."""
+        self.shown.insert(0, problem)
+        self.more += len(self.shown[MAX_PROBLEMS:])
+        del self.shown[MAX_PROBLEMS:]
+
+    def __bool__(self) -> bool:
+        """Whether anything is wrong."""
+        return bool(self.shown)
+
     def refuse(self) -> None:
         """
         Refuse the request if anything is wrong with it.
 
         :raises HealthOmicsRequestError: with the problems
         """
-        if self.shown:
+        if self:
             rest = [f"... and {self.more:,} more"] if self.more else []
             raise HealthOmicsRequestError(self.operation, self.shown + rest)
 

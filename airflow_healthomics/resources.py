@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from airflow_healthomics import batch_states, run_states
-from airflow_healthomics.aws_errors import error_code, is_not_found, is_transient
+from airflow_healthomics.aws_errors import error_code, is_not_found, is_transient, may_be_wrong_state
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.watch import Log
 
@@ -143,7 +143,7 @@ KINDS: Final[Mapping[str, Callable[[HealthOmicsHook, Log], Resource]]] = {
 }
 
 
-def find_run(hook: HealthOmicsHook, name: str, log: Any) -> dict[str, Any] | None:
+def find_run(hook: HealthOmicsHook, name: str, log: Log) -> dict[str, Any] | None:
     """
     Return the run of that very name, by GetRun; an active one before an ended one, and of those the latest.
 
@@ -169,7 +169,7 @@ def find_run(hook: HealthOmicsHook, name: str, log: Any) -> dict[str, Any] | Non
         return None
 
 
-def cancel_run(hook: HealthOmicsHook, run_id: str, uuid: str | None, log: Any) -> None:
+def cancel_run(hook: HealthOmicsHook, run_id: str, uuid: str | None, log: Log) -> None:
     """
     Cancel a run that may have ended, or whose id may be another run's by now.
 
@@ -238,10 +238,10 @@ def status_behind(refusal: BaseException, hook: HealthOmicsHook, batch_id: str) 
     """
     Return the status for which a call may have been refused; None if it was refused for another reason.
 
-    :param refusal: of the call. Nobody documents which error it is that the status of a batch causes.
+    :param refusal: of the call
     :param hook: hook of the batch's connection
     :param batch_id: HealthOmics batch id
     """
-    if error_code(refusal) not in {"ConflictException", "ValidationException"}:
+    if not may_be_wrong_state(refusal):
         return None
     return str(hook.get_batch(batch_id)["status"])

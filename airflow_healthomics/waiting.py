@@ -205,7 +205,7 @@ class RunBatchWaiterMixin(WaiterMixin):
     cancel_patience = BATCH_PATIENCE
 
     @property
-    def resource(self) -> Resource:
+    def resource(self) -> BatchResource:
         """Batches, by the connection of this task."""
         return BatchResource(self.hook, self.log)
 

@@ -81,8 +81,7 @@ class Watch(ABC):
         Ask once, and return the summary if it has ended.
 
         :param client: a botocore client
-        :raises HealthOmicsApiError: if the call is refused for good
-        :raises HealthOmicsRunReplacedError: if the id belongs to another run now
+        :raises HealthOmicsApiError: if the call is refused for good, or the id belongs to another one now
         """
         try:
             answer = self.ask(client)
@@ -113,7 +112,7 @@ class Watch(ABC):
         Take an answer, and return the summary if it has ended.
 
         :param answer: what :meth:`ask` returned
-        :raises HealthOmicsRunReplacedError: if the id belongs to another run now
+        :raises HealthOmicsApiError: if the id belongs to another one now
         """
 
     def recognize(self, item: Mapping[str, Any]) -> bool:

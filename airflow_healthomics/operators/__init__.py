@@ -4,16 +4,13 @@
 
 from __future__ import annotations
 
-from airflow_healthomics.operators.batch import (
+from airflow_healthomics.operators.batch import HealthOmicsStartRunBatchOperator
+from airflow_healthomics.operators.batch_ends import (
     HealthOmicsCancelRunBatchOperator,
     HealthOmicsDeleteRunBatchOperator,
-    HealthOmicsStartRunBatchOperator,
 )
-from airflow_healthomics.operators.run import (
-    HealthOmicsCancelRunOperator,
-    HealthOmicsDeleteRunOperator,
-    HealthOmicsStartRunOperator,
-)
+from airflow_healthomics.operators.run import HealthOmicsStartRunOperator
+from airflow_healthomics.operators.run_ends import HealthOmicsCancelRunOperator, HealthOmicsDeleteRunOperator
 
 __all__ = [
     "HealthOmicsCancelRunBatchOperator",

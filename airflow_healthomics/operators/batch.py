@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Start, cancel and delete HealthOmics run batches."""
+"""Start HealthOmics run batches."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import conf
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from airflow_healthomics import batch_states
-from airflow_healthomics.aws_errors import api_error, is_not_found, is_transient
+from airflow_healthomics.aws_errors import is_not_found
 from airflow_healthomics.batch_folder import BatchFolder
 from airflow_healthomics.batch_outcome import (
     collect_outcomes,
@@ -27,18 +27,16 @@ from airflow_healthomics.batch_outcome import (
 from airflow_healthomics.batch_request import (
     BATCH_ARGUMENTS,
     MAX_INLINE_SETTINGS,
-    checked_batch_id,
     settings_in_request,
     settings_json,
 )
-from airflow_healthomics.batch_watch import BatchWatch
 from airflow_healthomics.exceptions import (
     HealthOmicsError,
     HealthOmicsRequestError,
     HealthOmicsRunBatchFailedError,
 )
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.resources import BatchResource, cancel_when_created, status_behind
+from airflow_healthomics.resources import BatchResource
 from airflow_healthomics.sample_sheet import read_sample_sheet
 from airflow_healthomics.starting import StarterMixin
 from airflow_healthomics.success_policy import SuccessPolicy, parse_success_policy
@@ -301,7 +299,12 @@ class HealthOmicsStartRunBatchOperator(
     def send(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Write the run settings to S3 if they stand there, and call StartRunBatch."""
         if "s3UriSettings" in request["batchRunSettings"]:
-            self._folder(request["requestId"]).write_settings(settings_json(self._settings))
+            is_written = self._folder(request["requestId"]).write_settings(settings_json(self._settings))
+            if not is_written:
+                self.log.info(
+                    "The run settings are in S3 already, from an earlier attempt at this start, and stay as "
+                    "they are, whatever has changed since"
+                )
         batch: dict[str, Any] = self.hook.conn.start_run_batch(**request)
         return batch
 
@@ -365,13 +368,15 @@ class HealthOmicsStartRunBatchOperator(
                     raise
             if total > own:
                 break
+        # Its counts are final.
         if batch["status"] == "PROCESSED":
             completed = batch.get("runSummary", {}).get("completedRunCount", 0)
-        else:
-            # Only then are the counts of GetBatch final.
-            outcomes = collect_outcomes(patient_client(self.hook), [batch["id"]])
-            completed = sum(each.is_success for each in outcomes.values())
-        return self._policy.is_met(total - own + completed, total)
+            is_success = self._policy.is_met(total - own + completed, total)
+            if not is_success or not earlier:
+                return is_success
+        # Those that needed no repetition may have failed since, as they may have been going on.
+        outcomes = collect_outcomes(patient_client(self.hook), [*earlier, batch["id"]])
+        return self._policy.is_met(sum(each.is_success for each in outcomes.values()), total)
 
     def _read_settings(self) -> Any:
         if (self.run_settings is None) == (self.sample_sheet is None):
@@ -423,151 +428,3 @@ class HealthOmicsStartRunBatchOperator(
             uri, parts = self._folder(request_id).write_outcomes(manifest, successes)
             push(key="manifest", value=uri)
             push(key="success_parts", value=parts)
-
-
-class HealthOmicsCancelRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[HealthOmicsHook]):
-    """
-    Cancel a HealthOmics run batch. A batch that has already ended is no error. Returns the batch id.
-
-    HealthOmics cannot cancel a batch that is being created, which is waited for up to a minute.
-
-    .. seealso::
-        For more information on how to use this operator, take a look at
-        :external+boto3:py:meth:`Omics.Client.cancel_run_batch`
-
-    :param batch_id: HealthOmics batch id, 1 to 18 digits (templated)
-    :param wait_for_completion: whether to wait until the batch has ended
-    :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
-    :param waiter_delay: seconds between two polls
-    :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
-        (templated)
-    :param region_name: AWS region; the connection's by default (templated)
-    :param verify: whether, or by which bundle, to verify TLS certificates (templated)
-    :param botocore_config: settings of the botocore client
-    :raises HealthOmicsRequestError: if ``batch_id`` is no HealthOmics batch id
-    :raises HealthOmicsApiError: if HealthOmics refuses for another reason than that the batch has ended
-    """
-
-    aws_hook_class = HealthOmicsHook
-    template_fields: Sequence[str] = aws_template_fields("batch_id")
-    ui_color = "#f7e6c9"
-    cancel_on_kill = False
-
-    def __init__(
-        self,
-        *,
-        batch_id: str,
-        wait_for_completion: bool = False,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        waiter_delay: float = 30,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.batch_id = batch_id
-        self.wait_for_completion = wait_for_completion
-        self.deferrable = deferrable
-        self.waiter_delay = waiter_delay
-
-    def execute(self, context: Context) -> str:
-        """Cancel the batch, and wait for its end if asked to."""
-        batch_id = checked_batch_id("CancelRunBatch", self.batch_id)
-        push_resource(context, self.hook, "batch", {"id": batch_id})
-        try:
-            cancel_when_created(self.hook, batch_id)
-        except (ClientError, BotoCoreError) as error:
-            if is_transient(error):
-                raise
-            status = status_behind(error, self.hook, batch_id)
-            if status in batch_states.TERMINAL | {"RUNS_DELETING"}:
-                return batch_id
-            # A try before may have asked for it.
-            if status != "STOPPING":
-                raise api_error("CancelRunBatch", f"batch {batch_id}", error) from error
-        self.log.info("HealthOmics batch %s is being cancelled", batch_id)
-        if self.wait_for_completion:
-            self.wait_for(context, self.watch({"id": batch_id}))
-        return batch_id
-
-    def finish(self, context: Context, summary: dict[str, Any]) -> str:
-        """Return the batch id, whichever way the batch ended."""
-        return str(summary["id"])
-
-
-class HealthOmicsDeleteRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[HealthOmicsHook]):
-    """
-    Delete the records of a batch's runs, and that of the batch if asked to. Outputs and logs stay.
-
-    The batch must be PROCESSED or CANCELLED. Returns the batch id.
-
-    .. seealso::
-        For more information on how to use this operator, take a look at
-        :external+boto3:py:meth:`Omics.Client.delete_run_batch`
-
-    :param batch_id: HealthOmics batch id, 1 to 18 digits (templated)
-    :param delete_batch: whether to delete the batch itself too, for which the operator waits
-    :param wait_for_completion: whether to wait until the runs are deleted
-    :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
-    :param waiter_delay: seconds between two polls
-    :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
-        (templated)
-    :param region_name: AWS region; the connection's by default (templated)
-    :param verify: whether, or by which bundle, to verify TLS certificates (templated)
-    :param botocore_config: settings of the botocore client
-    :raises HealthOmicsRequestError: if ``batch_id`` is no HealthOmics batch id
-    :raises HealthOmicsApiError: if HealthOmics refuses, for instance because the batch has not ended
-    """
-
-    aws_hook_class = HealthOmicsHook
-    template_fields: Sequence[str] = aws_template_fields("batch_id")
-    ui_color = "#f3d5d5"
-    cancel_on_kill = False
-
-    def __init__(
-        self,
-        *,
-        batch_id: str,
-        delete_batch: bool = False,
-        wait_for_completion: bool = False,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        waiter_delay: float = 30,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.batch_id = batch_id
-        self.delete_batch = delete_batch
-        self.wait_for_completion = wait_for_completion
-        self.deferrable = deferrable
-        self.waiter_delay = waiter_delay
-
-    def execute(self, context: Context) -> str:
-        """Delete the runs, and wait until they are gone if asked to."""
-        batch_id = checked_batch_id("DeleteRunBatch", self.batch_id)
-        try:
-            self.hook.delete_run_batch(batch_id)
-        except (ClientError, BotoCoreError) as error:
-            if is_transient(error):
-                raise
-            if is_not_found(error):
-                self.log.info("HealthOmics batch %s does not exist (any more)", batch_id)
-                return batch_id
-            # A try before may have asked for it.
-            if status_behind(error, self.hook, batch_id) not in batch_states.DELETION:
-                raise api_error("DeleteRunBatch", f"batch {batch_id}", error) from error
-        if self.wait_for_completion or self.delete_batch:
-            self.wait_for(context, BatchWatch(batch_id, is_deletion=True, log=self.log))
-        return batch_id
-
-    def finish(self, context: Context, summary: dict[str, Any]) -> str:
-        """Delete the batch itself if asked to, and return its id."""
-        batch_id = str(summary["id"])
-        if summary["status"] == "RUNS_DELETE_FAILED":
-            self.log.warning("Not all runs of batch %s could be deleted", batch_id)
-        if self.delete_batch and summary["status"] != "DELETED":
-            try:
-                self.hook.delete_batch(batch_id)
-            except (ClientError, BotoCoreError) as error:
-                if is_transient(error):
-                    raise
-                if not is_not_found(error):
-                    raise api_error("DeleteBatch", f"batch {batch_id}", error) from error
-        return batch_id

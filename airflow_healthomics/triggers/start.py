@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Waiting for a turn to call StartRun."""
+"""Waiting for a turn to start a run or batch."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class HealthOmicsStartTrigger(CancelOnKillTrigger):
     :param kind: what is started, ``run`` or ``batch``
     :param turns: how often this start has waited for its turn, this time included
     :param conflict_turns: how often of them on a ConflictException
-    :param cancel_on_kill: whether that is cancelled
+    :param cancel_on_kill: whether that is cancelled when the task is killed (Airflow 3.3 and later)
     :param connection: aws_conn_id, region_name, verify and botocore_config
     """
 

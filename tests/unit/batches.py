@@ -84,13 +84,16 @@ def run_to_the_end(tasks: Tasks, make: Callable[[], Any], context: dict[str, Any
 
 
 @contextmanager
-def crashing(operation: str, when: str = "before", *, survives: int = 0) -> Iterator[None]:
+def crashing(
+    operation: str, when: str = "before", *, survives: int = 0, error: BaseException | type[Crash] = Crash
+) -> Iterator[None]:
     """
     Let the process die before or after a call of an operation of AWS, whichever the client.
 
     :param operation: by the API's name
     :param when: ``before`` or ``after``
     :param survives: how many calls it makes before that
+    :param error: what it dies of
     """
     call = BaseClient._make_api_call  # type: ignore[attr-defined]
     number = itertools.count(1)
@@ -98,10 +101,10 @@ def crashing(operation: str, when: str = "before", *, survives: int = 0) -> Iter
     def dying_call(self: Any, operation_name: str, request: Any) -> Any:
         dies = operation_name == operation and next(number) > survives
         if dies and when == "before":
-            raise Crash
+            raise error
         answer = call(self, operation_name, request)
         if dies:
-            raise Crash
+            raise error
         return answer
 
     with pytest.MonkeyPatch.context() as patch:

@@ -23,6 +23,7 @@ from airflow_healthomics.exceptions import (
 from airflow_healthomics.testing import Control
 
 from .batches import (
+    CANARY,
     PLACE,
     STORES,
     WAYS,
@@ -705,6 +706,62 @@ def test_a_run_that_goes_on_after_its_batch_has_failed_is_not_repeated(
     attempts.again()
     assert attempts.ti.xcoms["summary"]["counts"] == {"COMPLETED": 5}
     assert len(omics.batches()) == 2
+
+
+@needs_store
+def test_a_run_that_fails_after_its_batch_has_failed_is_repeated(
+    omics: Control, tasks: Tasks, client: Any, clock: Clock
+) -> None:
+    """It was going on when the rest was repeated, which was no success of its own."""
+    omics.set_options(batch_runs_per_second=1)
+    omics.fail_batch(after=3)
+    for setting in ("sample-0", "sample-1", "sample-2"):
+        status = "FAILED" if setting == "sample-1" else "COMPLETED"
+        omics.plan_run(run_setting_id=setting, seconds={"RUNNING": 900}, status=status)  # type: ignore[arg-type]
+    attempts = Attempts(tasks, with_store=True, deferrable=True, run_settings=some_settings(5))
+    fail(attempts)
+    fail(attempts)
+    clock.advance(1000)
+    attempts.again()
+    ids = [setting_ids(client, batch["id"]) for batch in omics.batches()]
+    assert ids[1:] == [["sample-3", "sample-4"], ["sample-1"]]
+    assert attempts.ti.xcoms["summary"]["counts"] == {"COMPLETED": 5}
+
+
+@pytest.mark.parametrize("with_store", STORES)
+@pytest.mark.parametrize("is_changed", [True, False])
+def test_the_log_says_that_the_settings_of_an_earlier_try_are_kept(
+    omics: Control,
+    tasks: Tasks,
+    bucket: Any,
+    logged: Callable[[], str],
+    with_store: bool,
+    is_changed: bool,
+    tmp_path: Any,
+) -> None:
+    """The sheet has changed meanwhile; once, and without what is in the one or the other."""
+    omics.set_options(batch_runs_per_second=None, tasks=0)
+    sheet = tmp_path / "samples.csv"
+    sheet.write_text("sample\n" + "".join(f"{CANARY}-{number}\n" for number in range(101)))
+    attempts = Attempts(
+        tasks,
+        with_store=with_store,
+        sample_sheet=str(sheet),
+        columns={"run_setting_id": "sample"},
+        settings_s3_uri=PLACE,
+        output_uris=False,
+    )
+    attempts.crash("StartRunBatch")
+    written = objects()
+    assert "in S3 already" not in logged()
+    if is_changed:
+        sheet.write_text("sample\n" + "".join(f"{CANARY}-new-{number}\n" for number in range(150)))
+    attempts.again()
+    text = logged()
+    assert text.count("The run settings are in S3 already") == 1
+    assert CANARY not in text
+    assert written.items() <= objects().items()
+    assert [batch["totalRuns"] for batch in omics.batches()] == [101]
 
 
 @pytest.mark.parametrize("with_store", STORES)

@@ -13,10 +13,13 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 
 from airflow_healthomics.batch_request import BATCH_ARGUMENTS
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
+    HealthOmicsError,
     HealthOmicsRequestError,
     HealthOmicsRunBatchFailedError,
 )
@@ -32,6 +35,7 @@ from .batches import (
     WAYS,
     Attempts,
     batch_of,
+    crashing,
     fail_runs,
     object_at,
     objects,
@@ -222,9 +226,6 @@ def test_settings_that_cannot_be_written_are_said_to_be(
     omics: Control, context: dict[str, Any], code: str, word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is S3 that refuses, not StartRunBatch, and the advice is for S3."""
-    from botocore.client import BaseClient
-    from botocore.exceptions import ClientError
-
     call = BaseClient._make_api_call  # type: ignore[attr-defined]
 
     def refuse(self: Any, operation_name: str, request: Any) -> Any:
@@ -239,6 +240,25 @@ def test_settings_that_cannot_be_written_are_said_to_be(
     assert "omics:StartRunBatch" not in str(caught.value)
     assert isinstance(caught.value, AirflowFailException)
     assert omics.batches() == []
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_conflicting_write_of_the_settings_is_repeated(
+    omics: Control, tasks: Tasks, bucket: Any, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 has written nothing then; on the worker at first, and in turn if it goes on."""
+    call = BaseClient._make_api_call  # type: ignore[attr-defined]
+    conflicts = iter(range(times))
+
+    def refuse(self: Any, operation_name: str, request: Any) -> Any:
+        if operation_name == "PutObject" and next(conflicts, None) is not None:
+            raise ClientError({"Error": {"Code": "ConditionalRequestConflict"}}, operation_name)
+        return call(self, operation_name, request)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", refuse)
+    attempts = Attempts(tasks, run_settings=some_settings(101), settings_s3_uri=PLACE, output_uris=False)
+    attempts.again()
+    assert [batch["status"] for batch in omics.batches()] == ["PROCESSED"]
 
 
 # --- sample sheets ---
@@ -539,6 +559,23 @@ def test_a_failed_batch_has_a_manifest_too(omics: Control, tasks: Tasks, bucket:
         attempts.again()
     assert len(object_at(attempts.ti.xcoms["manifest"])) == 3
     assert len(attempts.ti.xcoms["successes"]) == 2
+
+
+def test_a_manifest_that_cannot_be_written_is_written_by_a_retry(
+    omics: Control, tasks: Tasks, bucket: Any
+) -> None:
+    """The runs have completed, so nobody must have to clear the task once the IAM policy is repaired."""
+    attempts = Attempts(tasks, settings_s3_uri=PLACE)
+    refusal = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "PutObject")
+    with (
+        crashing("PutObject", error=refusal),
+        pytest.raises(HealthOmicsError, match="s3:PutObject") as caught,
+    ):
+        attempts.again()
+    assert not isinstance(caught.value, AirflowFailException)
+    attempts.again()
+    assert len(object_at(attempts.ti.xcoms["manifest"])) == 3
+    assert len(omics.batches()) == 1
 
 
 def test_without_xcom_nothing_is_pushed(omics: Control, tasks: Tasks) -> None:

@@ -167,6 +167,35 @@ def bring(omics: Control, client: Any, batch_id: str, end: str) -> None:
             omics.advance_batch("RUNS_DELETED")
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("policy", "is_met"), [(2, True), ("all", False)])
+def test_the_policy_decides_about_a_cancelled_batch_by_its_runs(
+    omics: Control,
+    sensing: Sensing,
+    clock: Clock,
+    client: Any,
+    batch_id: str,
+    mode: str,
+    policy: Any,
+    is_met: bool,
+) -> None:
+    """As for the operator: the counts of GetBatch are final for a batch that is PROCESSED only."""
+    omics.set_options(batch_counts_lag_seconds=36000.0)
+
+    def end_two_and_cancel() -> None:
+        for run in omics.runs()[:2]:
+            omics.advance("COMPLETED", run_id=run["id"])
+        client.cancel_run_batch(batchId=batch_id)
+        omics.advance_batch("CANCELLED")
+
+    clock.at(600, end_two_and_cancel)
+    if is_met:
+        assert sensing.run(mode, batch_id, success_policy=policy)["status"] == "CANCELLED"
+    else:
+        error = failed(sensing, mode, batch_id, success_policy=policy)
+        assert (error.status, error.counts) == ("CANCELLED", {"COMPLETED": 2, "CANCELLED": 1})
+
+
 ENDS = ["FAILED", "CANCELLED", "DELETED", "RUNS_DELETED"]
 
 

@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from airflow_healthomics import sample_sheet
+from airflow_healthomics import sample_sheet, sheet_columns
 from airflow_healthomics.exceptions import HealthOmicsRequestError, HealthOmicsTemplateError
 from airflow_healthomics.json_values import BrokenTemplate
 from airflow_healthomics.run_request import api_field
@@ -103,8 +103,8 @@ def test_a_sheet_becomes_settings_by_argument_name() -> None:
 def test_the_targets_are_the_fields_of_the_installed_botocore() -> None:
     """A field that AWS adds to the settings of a run is noticed here."""
     members = Session().get_service_model("omics").shape_for("InlineSetting").members
-    values = {api_field(name) for name in sample_sheet.VALUE_TARGETS}
-    mappings = {api_field(name) for name in sample_sheet.MAPPING_TARGETS}
+    values = {api_field(name) for name in sheet_columns.VALUE_TARGETS}
+    mappings = {api_field(name) for name in sheet_columns.MAPPING_TARGETS}
     assert values | mappings == set(members)
     assert mappings == {name for name, shape in members.items() if shape.type_name in ("map", "structure")}
 
@@ -574,8 +574,8 @@ def bad_json(draw: st.DrawFn) -> bytes:
 @settings(deadline=None, max_examples=300)
 @given(
     st.tuples(st.just("csv"), bad_csv()) | st.tuples(st.just("json"), bad_json()),
-    st.sampled_from([None, *sample_sheet.TYPES]),
-    st.sampled_from([None, *sample_sheet.TYPES]),
+    st.sampled_from([None, *sheet_columns.TYPES]),
+    st.sampled_from([None, *sheet_columns.TYPES]),
 )
 def test_no_error_shows_what_is_in_the_sheet(
     sheet: tuple[str, bytes], id_type: str | None, type_: str | None

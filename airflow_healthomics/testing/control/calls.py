@@ -1,0 +1,149 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Calls: meet them with faults, throttle them, tell and await them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from airflow_healthomics.testing.faults import DelayFault, DropFault, ErrorFault, Fault, HoldFault, When
+from airflow_healthomics.testing.local import LOCAL
+from airflow_healthomics.testing.omics.exceptions import error_of
+
+from .verbs import Verbs, verb, wait
+
+
+class CallVerbs(Verbs):
+    """The verbs of calls."""
+
+    @verb
+    def inject_error(
+        self,
+        operation: str,
+        code: str = "InternalServerException",
+        *,
+        status: int | None = None,
+        message: str = "injected by the local HealthOmics",
+        when: When = "before",
+        times: int | None = 1,
+        probability: float = 1.0,
+        match: Mapping[str, Any] | None = None,
+    ) -> None:
+        """
+        Answer the next calls of an operation with an error.
+
+        The arguments that all faults have:
+
+        :param operation: Its name in the API, or ``*``.
+        :param when: ``before`` the call takes effect, or ``after`` it did.
+        :param times: How many calls; None for all.
+        :param probability: How likely each call is met.
+        :param match: Only calls whose request has these members, e.g. ``{"id": "1234567"}``.
+        """
+        error = error_of(code, message, status)
+        self._plan(ErrorFault, operation, when, times, probability, match, error=error)
+
+    @verb
+    def drop_connection(
+        self,
+        operation: str,
+        *,
+        when: When = "before",
+        times: int | None = 1,
+        probability: float = 1.0,
+        match: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Close the connection without an answer; ``when="after"`` is a call that took effect unheard."""
+        self._plan(DropFault, operation, when, times, probability, match)
+
+    @verb
+    def delay(
+        self,
+        operation: str,
+        seconds: float,
+        *,
+        when: When = "before",
+        times: int | None = 1,
+        probability: float = 1.0,
+        match: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Answer late, by real seconds."""
+        self._plan(DelayFault, operation, when, times, probability, match, seconds=seconds)
+
+    @verb
+    def hold(
+        self,
+        operation: str,
+        name: str,
+        *,
+        when: When = "before",
+        times: int | None = 1,
+        probability: float = 1.0,
+        match: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Block calls until :meth:`release` names them. Other calls go on meanwhile."""
+        self._plan(HoldFault, operation, when, times, probability, match, name=name)
+
+    @verb
+    def release(self, name: str) -> int:
+        """Let go the calls held under a name, hold no more of them, and return how many there were."""
+        return LOCAL.faults.release(name)
+
+    @verb
+    def wait_until_held(self, name: str, *, count: int = 1, timeout: float = 30.0) -> None:
+        """Wait until calls are held under a name; :raises TimeoutError: if they are not in time."""
+        LOCAL.faults.wait_until_held(name, count, timeout)
+
+    @verb
+    def clear_faults(self) -> None:
+        """Forget every planned fault, and let go every call that is held or delayed."""
+        LOCAL.faults.clear(LOCAL.options.seed)
+
+    @verb
+    def set_throttling(self, on: bool = True, *, rates: Mapping[str, float] | None = None) -> None:
+        """Throttle at the documented default rates, or at one's own: calls per second by operation."""
+        with LOCAL.lock:
+            LOCAL.throttle.clear()
+            LOCAL.options = replace(LOCAL.options, throttling=on, rates=rates or LOCAL.options.rates)
+
+    @verb
+    def calls(self, operation: str | None = None) -> list[dict[str, Any]]:
+        """Return the calls that arrived: operation, time, HTTP status, error, ids; never parameter values."""
+        with LOCAL.lock:
+            return [asdict(call) for call in LOCAL.calls if operation in (None, call.operation)]
+
+    @verb
+    def call_counts(self) -> dict[str, int]:
+        """Return how many calls of each operation arrived."""
+        with LOCAL.lock:
+            return dict(Counter(call.operation for call in LOCAL.calls))
+
+    @verb
+    def wait_for_call(
+        self, operation: str, *, count: int = 1, answered: bool = True, timeout: float = 30.0
+    ) -> None:
+        """Wait until an operation was called, and by default answered, so often since the beginning."""
+
+        def seen() -> int:
+            calls = [call for call in LOCAL.calls if call.operation == operation]
+            return len([call for call in calls if call.done or not answered])
+
+        wait(lambda: seen() >= count, timeout, lambda: f"{seen()} of {count} calls of {operation}")
+
+    def _plan(
+        self,
+        kind: type[Fault],
+        operation: str,
+        when: When,
+        times: int | None,
+        probability: float,
+        match: Mapping[str, Any] | None,
+        **more: Any,
+    ) -> None:
+        fault = kind(
+            operation=operation, when=when, times=times, probability=probability, match=match or {}, **more
+        )
+        LOCAL.faults.plan(fault)

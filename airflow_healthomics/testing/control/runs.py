@@ -1,0 +1,167 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Runs and their workflows: plan, advance, tell and await them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from moto.core.models import DEFAULT_ACCOUNT_ID
+
+from airflow_healthomics.testing.local import LOCAL
+from airflow_healthomics.testing.omics.models import all_backends, apply_due_transitions, omics_backends
+from airflow_healthomics.testing.omics.runs import ACTIVE, ENDED, Run
+from airflow_healthomics.testing.plans import RunPlan, TaskPlan
+
+from .verbs import Verbs, verb, wait
+
+
+class RunVerbs(Verbs):
+    """The verbs of runs and workflows."""
+
+    @verb
+    def add_workflow(
+        self,
+        workflow_id: str,
+        *,
+        name: str | None = None,
+        type: Literal["PRIVATE", "READY2RUN"] = "PRIVATE",
+        engine: str = "WDL",
+        parameter_template: Mapping[str, Any] | None = None,
+        region: str = "us-east-1",
+        account: str = DEFAULT_ACCOUNT_ID,
+    ) -> None:
+        """Add a workflow with a chosen id, or one of AWS's (READY2RUN): CreateWorkflow makes neither."""
+        request = {"name": name, "engine": engine, "parameterTemplate": parameter_template}
+        with LOCAL.lock:
+            omics_backends[account][region].add_workflow(workflow_id, request, type)
+
+    @verb
+    def plan_run(
+        self,
+        *,
+        name: str | None = None,
+        workflow_id: str | None = None,
+        run_setting_id: str | None = None,
+        times: int | None = 1,
+        status: Literal["COMPLETED", "FAILED", "CANCELLED"] = "COMPLETED",
+        failure_reason: str | None = None,
+        status_message: str | None = None,
+        tasks: int | Sequence[Mapping[str, Any]] | None = None,
+        seconds: Mapping[str, float | None] | None = None,
+        engine_log: Sequence[str] = (),
+        outputs: Mapping[str, str] | None = None,
+    ) -> None:
+        """
+        Say how the next run will go, or the next runs of a name, a workflow or a setting of a batch.
+
+        :param run_setting_id: Only runs that a batch starts for this setting.
+        :param times: How many runs; None for all.
+        :param status: How they end.
+        :param failure_reason: For FAILED, e.g. ``RUN_TASK_FAILED``.
+        :param tasks: Their number, or the fields of :class:`TaskPlan` for each. A task with a
+            ``failure_reason`` ends FAILED; ``log`` is its log.
+        :param seconds: The pace of these runs: seconds by active status; None keeps them there.
+        :param outputs: Texts by path below ``out/``.
+        """
+        if failure_reason is not None and status != "FAILED":
+            raise ValueError("failure_reason needs status='FAILED'")
+        if unknown := set(seconds or {}) - set(ACTIVE):
+            raise ValueError(f"seconds has {', '.join(sorted(unknown))}: only {', '.join(ACTIVE)} take time")
+        plan = RunPlan(
+            name=name,
+            workflow_id=workflow_id,
+            run_setting_id=run_setting_id,
+            times=times,
+            status=status,
+            failure_reason=failure_reason,
+            status_message=status_message,
+            tasks=tasks if tasks is None or isinstance(tasks, int) else [TaskPlan(**task) for task in tasks],
+            seconds=seconds or {},
+            engine_log=engine_log,
+            outputs=outputs,
+        )
+        with LOCAL.lock:
+            LOCAL.plans.append(plan)
+
+    @verb
+    def advance(
+        self,
+        status: str,
+        *,
+        run_id: str | None = None,
+        failure_reason: str | None = None,
+        status_message: str | None = None,
+    ) -> dict[str, str]:
+        """
+        Move a run, or all active runs, through the states in between to ``status``, whatever the pace.
+
+        A run that is past ``status`` stays. An end that differs from the planned one replaces it. DELETED
+        removes the run as if AWS had. A run whose run group is full stays PENDING.
+
+        :return: the status of each run by its id. It differs from the one asked for if an export failed, or
+            if its run group is full.
+        """
+        if status not in (*ACTIVE, *ENDED, "DELETED"):
+            raise ValueError(f"{status} is no status of a run")
+        with LOCAL.lock:
+            apply_due_transitions()
+            chosen = [
+                (backend, run)
+                for backend in all_backends()
+                for run in list(backend.runs.values())
+                if run.id == run_id or (run_id is None and run.active)
+            ]
+            if run_id is not None and not chosen:
+                raise LookupError(f"there is no run {run_id}")
+            for backend, run in chosen:
+                backend.advance(run, status, failure_reason, status_message)
+            return {run.id: run.status for _, run in chosen}
+
+    @verb
+    def runs(self) -> list[dict[str, Any]]:
+        """Return the runs that were started, deleted ones too, in the order of their start."""
+        with LOCAL.lock:
+            apply_due_transitions()
+            return [_summary(run) for run in _all_runs()]
+
+    @verb
+    def wait_for_run(
+        self, status: str, *, run_id: str | None = None, count: int = 1, timeout: float = 30.0
+    ) -> None:
+        """Wait until a run, or so many runs, have a status."""
+
+        def states() -> list[str]:
+            return [run.status for run in _all_runs() if run_id in (None, run.id)]
+
+        wait(
+            lambda: states().count(status) >= count,
+            timeout,
+            lambda: f"{states().count(status)} of {count} runs {status} among {dict(Counter(states()))}",
+        )
+
+
+def _all_runs() -> list[Run]:
+    runs: Iterable[Run] = (
+        run for backend in all_backends() for run in (*backend.runs.values(), *backend.deleted_runs.values())
+    )
+    return sorted(runs, key=lambda run: (run.created, run.sequence))
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "uuid": run.uuid,
+        "name": run.request.get("name"),
+        "requestId": run.request_id,
+        "batchId": run.batch_id,
+        "runSettingId": run.run_setting_id,
+        "workflowId": run.workflow.id,
+        "status": run.status,
+        "failureReason": run.failure_reason if run.status == "FAILED" else None,
+        "account": run.account,
+        "region": run.region,
+        "creationTime": run.created,
+    }
