@@ -57,8 +57,17 @@ def airflow_settings() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
+def other_users() -> dict[str, str]:
+    """Roles of Airflow's users beside the admin; a module overrides it to have some."""
+    return {}
+
+
+@pytest.fixture(scope="module")
 def airflow(
-    server: HealthOmicsServer, airflow_settings: dict[str, str], request: pytest.FixtureRequest
+    server: HealthOmicsServer,
+    airflow_settings: dict[str, str],
+    other_users: dict[str, str],
+    request: pytest.FixtureRequest,
 ) -> Iterator[LocalAirflow]:
     """Run Airflow with the DAGs beside the tests; those of test_x.py that need many are in dags_x."""
     folder = request.path.parent / request.path.stem.replace("test_", "dags_", 1)
@@ -67,6 +76,7 @@ def airflow(
         environment={**server.environ, **airflow_settings},
         separate_execution_api=request.node.get_closest_marker("slow") is not None,
         connections={"aws_default": CONNECTION},
+        other_users=other_users,
     )
     with airflow:
         request.config.stash[AIRFLOW] = airflow

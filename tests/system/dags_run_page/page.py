@@ -1,0 +1,48 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""The DAGs of the tests in a browser: the example with a form, and what its run cannot show."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, task
+
+from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
+
+EXAMPLES = Path(__file__).parents[3] / "example_dags"
+
+form = runpy.run_path(str(EXAMPLES / "example_healthomics_trigger_form.py"))["dag"]
+
+WAITING: dict[str, Any] = {
+    "workflow_id": "7654321",
+    "wait_for_completion": True,
+    "deferrable": True,
+    "retries": 0,
+}
+
+with DAG("page_failed", schedule=None):
+    HealthOmicsStartRunOperator(task_id="run", name="failed", parameters={"sample": "NA12878"}, **WAITING)
+
+with DAG("page_large", schedule=None):
+    HealthOmicsStartRunOperator(task_id="run", name="large", **WAITING)
+
+with DAG("page_batch", schedule=None):
+    HealthOmicsStartRunBatchOperator(
+        task_id="batch",
+        run_settings=[{"run_setting_id": f"sample-{number}"} for number in range(20)],
+        **WAITING,
+    )
+
+with DAG("page_several", schedule=None):
+
+    @task
+    def nothing() -> None:
+        """Has no run."""
+
+    several = HealthOmicsStartRunOperator.partial(task_id="run", workflow_id="7654321").expand(
+        name=["first", "second"]
+    )
+    nothing() >> several

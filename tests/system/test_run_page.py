@@ -1,0 +1,211 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The trigger form and the run page in a browser, against a real API server.
+
+``SCREENSHOTS=folder`` keeps what the browser shows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import boto3
+import pytest
+
+from airflow_healthomics.testing import HealthOmicsServer
+from dev.demo import BUCKET, FORM_DAG_ID, FORM_WORKFLOW_ID, PARAMETER_TEMPLATE
+from dev.local_airflow import LocalAirflow
+
+from .browser import Browser, browser
+
+pytestmark = pytest.mark.slow
+
+#: Seconds; the machine may be slow.
+LIMIT = 600
+
+#: A run that goes on only when the test says so.
+HELD = {"PENDING": None, "STARTING": None, "RUNNING": None, "STOPPING": None}
+AT_ONCE = {"PENDING": 0, "STARTING": 0, "RUNNING": 0, "STOPPING": 0}
+
+REASON = "OUT_OF_MEMORY_ERROR"
+LOG = ["Aligning 4 lanes", "java.lang.OutOfMemoryError: Java heap space"]
+
+LARGE = 1_000
+
+
+@pytest.fixture(scope="module")
+def other_users() -> dict[str, str]:
+    """One who may look on, and one who may not even read a DAG."""
+    return {"viewer": "viewer", "guest": ""}
+
+
+@pytest.fixture(scope="module")
+def dag_runs(server: HealthOmicsServer, airflow: LocalAirflow) -> dict[str, str]:
+    """Plan the HealthOmics runs, trigger the DAGs that need no form, and give the id of each DAG run."""
+    boto3.client("s3").create_bucket(Bucket=BUCKET)
+    server.control.add_workflow(FORM_WORKFLOW_ID, parameter_template=PARAMETER_TEMPLATE)
+    plan = server.control.plan_run
+    plan(workflow_id=FORM_WORKFLOW_ID, seconds=HELD, times=None)
+    plan(
+        name="failed",
+        status="FAILED",
+        failure_reason="RUN_TASK_FAILED",
+        seconds={"PENDING": 0, "STARTING": 0, "RUNNING": 15, "STOPPING": 0},
+        tasks=[{"name": "qc"}, {"name": "align", "failure_reason": REASON, "log": LOG}],
+    )
+    plan(name="large", seconds=AT_ONCE | {"RUNNING": None}, tasks=LARGE)
+    for name in ("first", "second"):
+        plan(name=name, seconds=AT_ONCE)
+    for number in (3, 4):
+        plan(run_setting_id=f"sample-{number}", status="FAILED", seconds=AT_ONCE, failure_reason=REASON)
+    plan(workflow_id="7654321", seconds=AT_ONCE, times=None)
+    names = ("page_failed", "page_large", "page_batch", "page_several")
+    return {dag_id: airflow.trigger_dag(dag_id) for dag_id in names}
+
+
+@pytest.fixture(scope="module")
+def window(airflow: LocalAirflow, dag_runs: dict[str, str]) -> Iterator[Browser]:
+    """A browser of the admin's."""
+    with browser(airflow, airflow.username) as window:
+        yield window
+
+
+@pytest.fixture(autouse=True)
+def _screenshot(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Keep what a test has seen last."""
+    yield
+    if "window" in request.fixturenames:
+        request.getfixturevalue("window").screenshot(request.node.name)
+
+
+def api_path(dag_id: str, dag_run_id: str, task_id: str, more: str = "") -> str:
+    """Return the path of the page's own API."""
+    run = quote(dag_run_id, safe="")
+    return f"healthomics/api/dags/{dag_id}/dagRuns/{run}/taskInstances/{task_id}/-1{more}"
+
+
+def test_from_the_form_to_the_end(
+    airflow: LocalAirflow, server: HealthOmicsServer, omics: Any, window: Browser
+) -> None:
+    """What is entered reaches the run, whose page goes from PENDING to COMPLETED without a reload."""
+    window.open(f"dags/{FORM_DAG_ID}")
+    window.click("[data-testid=trigger-dag-button]")
+    window.fill("#element_sample_name", "NA12878")
+    window.screenshot("trigger-form")
+    window.click("[role=dialog] button", "Trigger")
+    dag_run = window.until(
+        lambda: next(iter(airflow.get(f"dags/{FORM_DAG_ID}/dagRuns")["dag_runs"]), None), "it is triggered"
+    )
+    dag_run_id = dag_run["dag_run_id"]
+    airflow.wait_for_task_state(FORM_DAG_ID, dag_run_id, "wait", "deferred", limit=LIMIT)
+    (run,) = [each for each in server.control.runs() if f"{each['requestId']}".startswith(f"{dag_run_id}.")]
+    assert omics.get_run(id=run["id"])["parameters"]["sample_name"] == "NA12878"
+
+    window.open_run_page(FORM_DAG_ID, dag_run_id, "wait")
+    window.find("[data-status=PENDING]")
+    window.run("window.isTheSamePage = true")
+    for status in ("RUNNING", "COMPLETED"):
+        server.control.advance(status, run_id=run["id"])
+        window.find(f"[data-testid=status][data-status={status}]")
+    window.find("[data-live=ended]")
+    assert window.find("[data-testid=run-id]").text == run["id"]
+    assert window.run("window.isTheSamePage")
+    assert "NA12878" not in window.find("main").text, "a parameter's value"
+    assert airflow.wait_for_dag_run(FORM_DAG_ID, dag_run_id, limit=LIMIT) == "success"
+
+
+def test_a_failed_run_says_why(airflow: LocalAirflow, dag_runs: dict[str, str], window: Browser) -> None:
+    """Its reason, its failed task, and the last lines of that task's log."""
+    dag_run_id = dag_runs["page_failed"]
+    assert airflow.wait_for_dag_run("page_failed", dag_run_id, limit=LIMIT) == "failed"
+    window.open_run_page("page_failed", dag_run_id, "run")
+    window.find("[data-testid=reason]", "RUN_TASK_FAILED")
+    failed = window.find("[data-testid=failed-tasks]", REASON)
+    assert "align" in failed.text
+    assert all(line in failed.text for line in LOG)
+
+
+def test_a_batch_says_which_runs_failed(
+    airflow: LocalAirflow, dag_runs: dict[str, str], window: Browser
+) -> None:
+    """Its counts, and a way to each failed run and back."""
+    dag_run_id = dag_runs["page_batch"]
+    assert airflow.wait_for_dag_run("page_batch", dag_run_id, limit=LIMIT) == "failed"
+    window.open_run_page("page_batch", dag_run_id, "batch")
+    window.find("[data-testid=counts] [data-status=COMPLETED]", "18")
+    assert "sample-3" in window.find("[data-testid=failed-runs]", REASON).text
+    window.click("[data-testid=failed-runs] [data-run]")
+    window.find("[data-testid=status][data-status=FAILED]")
+    window.click("[data-testid=back]")
+    window.find("[data-testid=batch]")
+
+
+def test_a_dag_run_shows_its_runs(airflow: LocalAirflow, dag_runs: dict[str, str], window: Browser) -> None:
+    """A list to choose from, and none for a task that has no run."""
+    dag_run_id = dag_runs["page_several"]
+    assert airflow.wait_for_dag_run("page_several", dag_run_id, limit=LIMIT) == "success"
+    window.open_run_page("page_several", dag_run_id)
+    assert len(window.find("[data-testid=runs]", "run").find_elements("css selector", "li button")) == 2
+    window.click("[data-testid=runs] li button")
+    window.find("[data-testid=run]")
+    window.open_run_page("page_several", dag_run_id, "nothing")
+    window.find("[data-testid=none]", "no HealthOmics run")
+
+
+def test_only_who_may_read_the_dag_gets_it(
+    airflow: LocalAirflow, server: HealthOmicsServer, dag_runs: dict[str, str], window: Browser
+) -> None:
+    """No login 401, no permission 403, another run of the account 404; a viewer may look on."""
+    dag_run_id = dag_runs["page_failed"]
+    airflow.wait_for_dag_run("page_failed", dag_run_id, limit=LIMIT)
+    path = api_path("page_failed", dag_run_id, "run")
+    stranger = next(run["id"] for run in server.control.runs() if run["name"] == "large")
+
+    assert window.fetch(path) == 200
+    assert window.fetch(api_path("page_failed", dag_run_id, "run", f"/runs/{stranger}")) == 404
+    with browser(airflow, "viewer") as viewer:
+        assert viewer.fetch(path) == 200
+    with browser(airflow) as nobody:
+        assert nobody.fetch(path) == 401
+    with browser(airflow, "guest") as guest:
+        assert guest.fetch(path) == 403
+        guest.open(f"healthomics/page?dag_id=page_failed&run_id={quote(dag_run_id)}&task_id=run&map_index=-1")
+        guest.find("[data-testid=notice]")
+        assert REASON not in guest.find("body").text
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_large_run(
+    airflow: LocalAirflow,
+    server: HealthOmicsServer,
+    dag_runs: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+    theme: str,
+) -> None:
+    """A thousand tasks can be found, sorted and read, in the theme of Airflow."""
+    dag_run_id = dag_runs["page_large"]
+    airflow.wait_for_task_state("page_large", dag_run_id, "run", "deferred", limit=LIMIT)
+    with browser(airflow, airflow.username, theme=theme) as window:
+        begin = time.monotonic()
+        window.fetch(api_path("page_large", dag_run_id, "run"))
+        fetched = time.monotonic() - begin
+        window.open_run_page("page_large", dag_run_id, "run")
+        window.find("[data-testid=shown]", "1,000")
+        assert window.run("document.documentElement.dataset.theme") == theme
+        paint = window.run("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        answer = window.run(
+            "performance.getEntriesByType('resource').filter((each) => each.name.includes('/api/'))"
+            ".map((each) => [each.duration, each.decodedBodySize])[0]"
+        )
+        window.fill("input[type=search]", "task-777")
+        window.find("[data-testid=shown]", "1 of 1,000")
+        window.screenshot(f"large-{theme}")
+    with capsys.disabled():
+        print(
+            f"\n{LARGE:,} tasks, {theme}: the server took {fetched * 1000:.0f} ms, then {answer[0]:.0f} ms "
+            f"from memory; {answer[1]:,} bytes; first paint after {paint:.0f} ms"
+        )
