@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 PINS_3.0.6 := 'fastapi==0.116.*' 'starlette<0.48' 'cadwyn<5.5'
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint test test-all test-slow bench clean constraints
+.PHONY: help install demo lint test test-all test-slow browser screenshots bench clean constraints
 
 help:
 	@echo 'make install      set up $(VENV) (does nothing when it is up to date)'
@@ -21,6 +21,7 @@ help:
 	@echo 'make test         unit tests, the local HealthOmics, and a smoke test in a real Airflow'
 	@echo 'make test-all     adds the slow tests and the other Airflow versions: $(OTHER_AIRFLOWS)'
 	@echo 'make bench        what waiting costs, beside the pattern of the amazon provider; half an hour'
+	@echo 'make screenshots  take docs/images anew'
 	@echo 'make lint         ruff (format and lint) and mypy'
 	@echo 'make constraints  resolve constraints/ anew'
 	@echo 'make clean        remove every environment and cache'
@@ -63,8 +64,17 @@ test: install
 
 test-all: test-slow $(OTHER_AIRFLOWS:%=test-airflow-%)
 
-test-slow: install
+test-slow: install browser
 	$(BIN)/pytest -m slow
+
+# For the tests in a browser, which use Debian's.
+browser:
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null \
+		|| { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy chromium chromium-driver; } \
+		|| { echo 'make test-all needs chromium and chromedriver'; exit 1; }
+
+screenshots: install browser
+	SCREENSHOTS=docs/images $(BIN)/pytest -m slow tests/system/test_run_page.py
 
 # The unit tests and one `airflow dags test` of the example, beside another Airflow.
 test-airflow-%: $(VENV)-%/.installed

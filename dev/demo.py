@@ -14,10 +14,12 @@ import signal
 import sys
 import threading
 import time
+import webbrowser
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import boto3
 from rich.console import Console
@@ -132,6 +134,11 @@ def demonstrate(server: HealthOmicsServer, console: Console, *, keep: bool) -> i
             )
             run_id = airflow.trigger_dag(DAG_ID, {"workflow_id": workflow_id})
             reporter.say(f"[bold]{DAG_ID}[/] is triggered, with workflow {workflow_id}, {WORKFLOW_NAME}")
+            if keep:
+                reporter.say(f"Its page: {run_page(airflow, run_id)}")
+                reporter.say(f"User {airflow.username}, password {airflow.password}")
+                if console.is_terminal:
+                    webbrowser.open(run_page(airflow, run_id))
             state = follow(airflow, server, run_id, reporter)
         code = 1
         if state == "success":
@@ -139,7 +146,7 @@ def demonstrate(server: HealthOmicsServer, console: Console, *, keep: bool) -> i
         else:
             show_failure(airflow, run_id, console)
         if keep:
-            wait_for_ctrl_c(airflow, server, console)
+            wait_for_ctrl_c(airflow, server, run_id, console)
     return code
 
 
@@ -233,11 +240,17 @@ def show_failure(airflow: LocalAirflow, run_id: str, console: Console) -> None:
             console.print(*log.splitlines()[-30:], sep="\n", markup=False, highlight=False)
 
 
-def wait_for_ctrl_c(airflow: LocalAirflow, server: HealthOmicsServer, console: Console) -> None:
+def run_page(airflow: LocalAirflow, run_id: str) -> str:
+    """Return the address of the page of the run that the DAG run waits for."""
+    return f"{airflow.url}/dags/{DAG_ID}/runs/{quote(run_id)}/tasks/wait/plugin/healthomics"
+
+
+def wait_for_ctrl_c(airflow: LocalAirflow, server: HealthOmicsServer, run_id: str, console: Console) -> None:
     """Say how to look around, and wait."""
     exports = " ".join(f"{name}={value}" for name, value in server.environ.items())
     console.print(
         f"\nAirflow is at {airflow.url}, user {airflow.username}, password {airflow.password}\n"
+        f"The page of the run: {run_page(airflow, run_id)}\n"
         f"A form for people who have samples: {airflow.url}/dags/{FORM_DAG_ID}, then Trigger\n"
         f"Any AWS client: {exports} aws omics list-runs\n"
         "Ctrl-C stops all of it.",

@@ -17,10 +17,9 @@ import boto3
 import pytest
 
 from airflow_healthomics.testing import HealthOmicsServer
+from dev.browser import Browser, browser
 from dev.demo import BUCKET, FORM_DAG_ID, FORM_WORKFLOW_ID, PARAMETER_TEMPLATE
 from dev.local_airflow import LocalAirflow
-
-from .browser import Browser, browser
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from selenium.common.exceptions import WebDriverException
+from selenium.common.exceptions import TimeoutException, WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -103,9 +103,12 @@ class Browser:
 
     def until(self, probe: Callable[[], T | None], what: str) -> T:
         """Wait until something is true; an element may be replaced while it is looked at."""
-        return WebDriverWait(self.driver, LIMIT, ignored_exceptions=[WebDriverException]).until(
-            lambda _: probe(), f"{what}, at {self.driver.current_url}:\n{self._text()}"
-        )
+        waiting = WebDriverWait(self.driver, LIMIT, ignored_exceptions=[WebDriverException])
+        try:
+            found: T = waiting.until(lambda _: probe())
+        except TimeoutException:
+            raise TimeoutError(f"{what}, at {self.driver.current_url}:\n{self._text()}") from None
+        return found
 
     def screenshot(self, name: str) -> None:
         """Take a picture, if anybody wants one."""
