@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import conf
@@ -22,6 +22,9 @@ from airflow_healthomics.sensors.base import HealthOmicsSensor
 from airflow_healthomics.success_policy import parse_success_policy
 from airflow_healthomics.triggers.batch import HealthOmicsRunBatchTrigger
 from airflow_healthomics.waiting import batch_trigger
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
 
 
 class HealthOmicsRunBatchSensor(HealthOmicsSensor):
@@ -86,7 +89,7 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
         """Return the trigger that goes on watching the batch."""
         return batch_trigger(self, self.watch, self.poke_interval)
 
-    def finish(self, summary: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         """Return the summary, or raise if too few runs have completed."""
         policy = parse_success_policy(self.success_policy, operation="GetBatch")
         total = summary.get("totalRuns", 0)
