@@ -16,6 +16,7 @@ from airflow_healthomics import run_states
 from airflow_healthomics.aws_errors import api_error, error_code, is_not_found, is_transient
 from airflow_healthomics.exceptions import HealthOmicsError
 from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.run_use import BatchUse
 from airflow_healthomics.success_policy import SuccessPolicy
 from airflow_healthomics.watch import Log
 
@@ -70,7 +71,9 @@ def patient_client(hook: HealthOmicsHook) -> Any:
     return hook.get_client_type(region_name=hook.region_name, config=hook.config.merge(_PATIENCE))
 
 
-def collect_outcomes(client: Any, batch_ids: Iterable[str]) -> dict[str, RunOutcome]:
+def collect_outcomes(
+    client: Any, batch_ids: Iterable[str], use: BatchUse | None = None
+) -> dict[str, RunOutcome]:
     """
     Return the outcome of each run setting, by its id, in the order of the batches.
 
@@ -80,13 +83,14 @@ def collect_outcomes(client: Any, batch_ids: Iterable[str]) -> dict[str, RunOutc
 
     :param client: a botocore client
     :param batch_ids: batches of the same task, the latest last; its word counts
+    :param use: takes what all their runs have used, those among them that were repeated
     :raises HealthOmicsError: if a list is refused. It is not for good: a Clear would run everything again,
         where a retry goes on once the IAM policy is repaired.
     """
     outcomes: dict[str, RunOutcome] = {}
     for batch_id in batch_ids:
         try:
-            outcomes.update(_outcomes_of(client, batch_id))
+            outcomes.update(_outcomes_of(client, batch_id, use or BatchUse()))
         except ClientError as error:
             if is_not_found(error):
                 continue
@@ -97,12 +101,16 @@ def collect_outcomes(client: Any, batch_ids: Iterable[str]) -> dict[str, RunOutc
     return outcomes
 
 
-def _outcomes_of(client: Any, batch_id: str) -> dict[str, RunOutcome]:
+def _outcomes_of(client: Any, batch_id: str, use: BatchUse) -> dict[str, RunOutcome]:
     outcomes = {}
-    runs = _items(client, "list_runs", "items", batchId=batch_id)
-    statuses = {run["id"]: run["status"] for run in runs}
+    statuses = {}
+    for run in _items(client, "list_runs", "items", batchId=batch_id):
+        statuses[run["id"]] = run["status"]
+        use.add(run)
     for item in _items(client, "list_runs_in_batch", "runs", batchId=batch_id):
         run_id = item.get("runId") or None
+        if run_id and run_id not in statuses:
+            use.miss()
         outcomes[item["runSettingId"]] = RunOutcome(
             run_setting_id=item["runSettingId"],
             run_id=run_id,

@@ -7,30 +7,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
-from time import monotonic
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from airflow.providers.amazon.aws.hooks.base_aws import SessionFactory
-from botocore import xform_name
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
 from airflow_healthomics import run_states
-from airflow_healthomics.aws_errors import error_code, is_not_found
 from airflow_healthomics.exceptions import HealthOmicsRunFailedError, HealthOmicsRunFailedForGoodError
 from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.inquiry import Inquiry
 from airflow_healthomics.links import LOG_GROUP, console_url
 from airflow_healthomics.watch import Log
 
 #: No call begins later than so many seconds after the first, since a diagnosis must not hold up the outcome.
-#: The last one may take another 2 * (2 + 5).
 MAX_SECONDS: Final = 15.0
-#: Seconds that one attempt of a call may take, at most twice (botocore's own: 60, 60 and three attempts).
-CONNECT_TIMEOUT: Final = 2.0
-READ_TIMEOUT: Final = 5.0
-MAX_ATTEMPTS: Final = 2
 #: Pages to turn until one is not empty; both lists may have empty pages that are not the last one.
 MAX_PAGES: Final = 3
 #: Tasks a page, the most that ListRunTasks gives.
@@ -41,9 +29,6 @@ MAX_TASKS: Final = 5
 MAX_LOG_LINES: Final = 50
 MAX_LINE: Final = 300
 MAX_TEXT: Final = 1_000
-
-#: OSError is what a connection's identity provider or token file ends with, outside botocore.
-_AWS_ERRORS: Final = (ClientError, BotoCoreError, OSError)
 
 
 class Remedy(NamedTuple):
@@ -185,7 +170,7 @@ def diagnose(
     if remedy := _NOT_FAILED.get(summary["status"]):
         return Diagnosis(*remedy)
     run_id: str = summary["id"]
-    aws = _Inquiry(hook, run_id, log)
+    aws = Inquiry(hook, f"The diagnosis of run {run_id}", seconds=MAX_SECONDS, say=log.warning, note=log.info)
     items = _list_failed_tasks(aws, run_id)
     details = [aws.ask("omics:GetRunTask", id=run_id, taskId=item["taskId"]) for item in items[:MAX_TASKS]]
     tasks = tuple(
@@ -287,82 +272,7 @@ def raise_for_status(
     )
 
 
-class _Inquiry:
-    """Calls that may fail: an error costs a line in the log, and what failed is not asked again."""
-
-    def __init__(self, hook: HealthOmicsHook, run_id: str, log: Log) -> None:
-        self._hook, self._run_id, self._log = hook, run_id, log
-        self._clients: dict[str, Any] = {}
-        self._failed: set[str] = set()
-        self._deadline = monotonic() + MAX_SECONDS
-        self._late = False
-
-    def ask(self, permission: str, **request: Any) -> Mapping[str, Any]:
-        """Return the answer, or an empty one; the permission, such as omics:GetRunTask, names the call."""
-        if permission in self._failed or self._is_late():
-            return {}
-        service, operation = permission.split(":")
-        try:
-            answer: dict[str, Any] = getattr(self._client(service), xform_name(operation))(**request)
-        except _AWS_ERRORS as error:
-            self._note(permission, error)
-            return {}
-        return answer
-
-    @cached_property
-    def _config(self) -> Config:
-        """The hook's settings, with little patience."""
-        ours = Config(
-            connect_timeout=CONNECT_TIMEOUT,
-            read_timeout=READ_TIMEOUT,
-            retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
-            # The hook has decided that by its endpoint.
-            inject_host_prefix=self._hook.conn_client_meta.config.inject_host_prefix,
-        )
-        return self._hook.config.merge(ours)
-
-    @cached_property
-    def _session(self) -> Any:
-        """
-        A session of the hook's connection.
-
-        A second hook would look the connection up again, which can fail in ways that are not AWS's.
-        """
-        hook = self._hook
-        return SessionFactory(hook.conn_config, hook.region_name, self._config).create_session()
-
-    def _client(self, service: str) -> Any:
-        if service not in self._clients:
-            url = self._hook.conn_config.get_service_endpoint_url(service)
-            self._clients[service] = self._session.client(
-                service, endpoint_url=url, config=self._config, verify=self._hook.verify
-            )
-        return self._clients[service]
-
-    def _is_late(self) -> bool:
-        if not self._late and monotonic() >= self._deadline:
-            self._late = True
-            self._log.warning("The diagnosis of run %s ends early, after %s s", self._run_id, MAX_SECONDS)
-        return self._late
-
-    def _note(self, permission: str, error: BaseException) -> None:
-        if is_not_found(error):
-            # A task that printed nothing has no log, while the engine may have one.
-            self._log.info("The diagnosis of run %s: %s finds nothing", self._run_id, permission)
-            return
-        self._failed.add(permission)
-        code = error_code(error)
-        advice = "; the IAM policy must allow it" if code.startswith("AccessDenied") else ""
-        self._log.warning(
-            "The diagnosis of run %s goes without %s, which failed with %s%s",
-            self._run_id,
-            permission,
-            code,
-            advice,
-        )
-
-
-def _list_failed_tasks(aws: _Inquiry, run_id: str) -> list[Mapping[str, Any]]:
+def _list_failed_tasks(aws: Inquiry, run_id: str) -> list[Mapping[str, Any]]:
     """Return a page of failed tasks, the last one to stop first: the engine may have repeated others."""
     request: dict[str, Any] = {"id": run_id, "status": "FAILED", "maxResults": PAGE_SIZE}
     for _ in range(MAX_PAGES):
@@ -376,7 +286,7 @@ def _list_failed_tasks(aws: _Inquiry, run_id: str) -> list[Mapping[str, Any]]:
 
 
 def _tail(
-    aws: _Inquiry, streams: Sequence[str], created: str | None, count: int
+    aws: Inquiry, streams: Sequence[str], created: str | None, count: int
 ) -> tuple[str | None, tuple[str, ...]]:
     """Return the last lines of the first log that has any since the run was created, and its name."""
     if count <= 0 or not created:

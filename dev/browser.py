@@ -105,10 +105,11 @@ class Browser:
         """Wait until something is true; an element may be replaced while it is looked at."""
         waiting = WebDriverWait(self.driver, LIMIT, ignored_exceptions=[WebDriverException])
         try:
-            found: T = waiting.until(lambda _: probe())
+            if found := waiting.until(lambda _: probe()):
+                return found
         except TimeoutException:
-            raise TimeoutError(f"{what}, at {self.driver.current_url}:\n{self._text()}") from None
-        return found
+            pass
+        raise TimeoutError(f"{what}, at {self.driver.current_url}:\n{self._text()}")
 
     def screenshot(self, name: str) -> None:
         """Take a picture, if anybody wants one."""

@@ -37,6 +37,7 @@ from airflow_healthomics.exceptions import (
 )
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.resources import BatchResource
+from airflow_healthomics.run_use import BatchUse, describe_batch_use
 from airflow_healthomics.sample_sheet import read_sample_sheet
 from airflow_healthomics.starting import StarterMixin
 from airflow_healthomics.success_policy import SuccessPolicy, parse_success_policy
@@ -70,10 +71,12 @@ class HealthOmicsStartRunBatchOperator(
     another batch of just the settings whose runs have not completed.
 
     Returns the batch id. XCom ``batch`` has ``id``, ``arn``, ``uuid`` and ``requestId``. If the operator
-    waits, XCom ``summary`` has the finished batch with ``batchIds`` of all tries and ``counts`` of its runs
-    by status; ``successes`` has ``run_setting_id``, ``run_id`` and ``run_output_uri`` of each completed run,
-    up to 100 of them. With ``settings_s3_uri``, XCom ``manifest`` is the S3 URI of a JSON array of all runs,
-    and ``success_parts`` those of JSON arrays of up to 1,000 completed runs each, to map a task over.
+    waits, XCom ``summary`` has the finished batch with ``batchIds`` of all tries, ``counts`` of its runs by
+    status, and ``use``, the time and storage of all runs of all tries (see
+    :meth:`airflow_healthomics.run_use.BatchUse.figures`); ``successes`` has ``run_setting_id``, ``run_id``
+    and ``run_output_uri`` of each completed run, up to 100 of them. With ``settings_s3_uri``, XCom
+    ``manifest`` is the S3 URI of a JSON array of all runs, and ``success_parts`` those of JSON arrays of up
+    to 1,000 completed runs each, to map a task over.
 
     .. seealso::
         For more information on how to use this operator, take a look at
@@ -324,17 +327,22 @@ class HealthOmicsStartRunBatchOperator(
         earlier = record.earlier if record else ()
         client = patient_client(self.hook)
         batch_ids = [*earlier, summary["id"]]
-        repeated = collect_outcomes(client, earlier)
-        outcomes = list((repeated | collect_outcomes(client, [summary["id"]])).values())
+        runs_use = BatchUse()
+        repeated = collect_outcomes(client, earlier, runs_use)
+        outcomes = list((repeated | collect_outcomes(client, [summary["id"]], runs_use)).values())
         # A batch after a failed one has exactly those runs that had not completed.
         done = sum(each.is_success for each in repeated.values())
         total = max(len(outcomes), done + summary.get("totalRuns", 0))
         counts = count_outcomes(outcomes, total)
         self.log.info("Runs by status: %s", counts)
+        use = runs_use.figures()
+        if use:
+            self.log.info("%s", describe_batch_use(use))
         is_over = summary["status"] in batch_states.MEASURED
         is_success = is_over and self._policy.is_met(counts.get("COMPLETED", 0), total)
         if self.do_xcom_push:
-            context["ti"].xcom_push(key="summary", value={**summary, "batchIds": batch_ids, "counts": counts})
+            told = {**summary, "batchIds": batch_ids, "counts": counts, **({"use": use} if use else {})}
+            context["ti"].xcom_push(key="summary", value=told)
             # Not by its name: a name of the user's own may be that of other batches.
             request_id = record.request_id if record else str(summary["id"])
             # The next try asks for them, of all runs, and at ten a second they may take a quarter of an hour.

@@ -21,7 +21,8 @@ from airflow_healthomics.parameter_template import workflow_parameter_problems
 from airflow_healthomics.run_request import ARGUMENTS
 from airflow_healthomics.starting import StarterMixin
 from airflow_healthomics.templating import TypedTemplateMixin
-from airflow_healthomics.waiting import RunWaiterMixin
+from airflow_healthomics.use_report import with_use
+from airflow_healthomics.waiting import RunWaiterMixin, time_left
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -43,7 +44,7 @@ class HealthOmicsStartRunOperator(
     ``storage_capacity`` a template that is exactly one expression keeps the type of its value.
 
     Returns the run id. XCom ``run`` has ``id``, ``arn``, ``uuid``, ``runOutputUri`` and ``requestId``; XCom
-    ``summary`` has the finished run, if the operator waits for it.
+    ``summary`` has the finished run and what it has used, if the operator waits for it.
 
     .. seealso::
         For more information on how to use this operator, take a look at
@@ -89,6 +90,8 @@ class HealthOmicsStartRunOperator(
         OUT_OF_MEMORY_ERROR, is retried all the same
     :param log_tail_lines: last lines of the failed task's log to show when the run has failed, 0 to 50; 0
         shows none
+    :param report_use: whether to ask what the run that is waited for has used, which takes some seconds at
+        most; see :func:`airflow_healthomics.run_use.use_of_run`
     :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
         (templated)
     :param region_name: AWS region; the connection's by default (templated)
@@ -153,6 +156,7 @@ class HealthOmicsStartRunOperator(
         cancel_on_kill: bool = True,
         retry_user_errors: bool = False,
         log_tail_lines: int = 20,
+        report_use: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -188,9 +192,13 @@ class HealthOmicsStartRunOperator(
         self.cancel_on_kill = cancel_on_kill
         self.retry_user_errors = retry_user_errors
         self.log_tail_lines = log_tail_lines
+        self.report_use = report_use
 
     def finish(self, context: Context, summary: dict[str, Any]) -> str:
-        """Return the run id, or raise unless the run is COMPLETED."""
+        """Tell what the run has used, and return its id, or raise unless it is COMPLETED."""
+        if self.report_use:
+            left = time_left(self, context)
+            summary = with_use(summary, hook=self.hook, log=self.log, time_left=left)
         if self.do_xcom_push:
             context["ti"].xcom_push(key="summary", value=summary)
         raise_for_status(

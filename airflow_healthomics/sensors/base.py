@@ -52,7 +52,7 @@ class HealthOmicsSensor(CancelOnKillMixin, AwsBaseSensor[HealthOmicsHook]):
         """Return the trigger that goes on watching."""
 
     @abstractmethod
-    def finish(self, summary: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         """Return the result of the task, or raise an AirflowFailException."""
 
     def begin(self, context: Context, latest: Mapping[str, Any]) -> None:
@@ -82,11 +82,11 @@ class HealthOmicsSensor(CancelOnKillMixin, AwsBaseSensor[HealthOmicsHook]):
             self.guard(self.watch.resource_id)
         if summary is None:
             return False
-        return PokeReturnValue(is_done=True, xcom_value=self.finish(summary))
+        return PokeReturnValue(is_done=True, xcom_value=self.finish(context, summary))
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Go on after a deferral."""
-        return self.finish(ended_summary(event))
+        return self.finish(context, ended_summary(event))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume; a timeout is that of a sensor, also for ``soft_fail``, on each version of Airflow."""

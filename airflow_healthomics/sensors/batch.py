@@ -94,7 +94,7 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
         """Make the page of the batch work."""
         push_resource(context, self.hook, "batch", latest)
 
-    def finish(self, summary: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         """Return the summary, or raise if too few runs have completed."""
         policy = parse_success_policy(self.success_policy, operation="GetBatch")
         total = summary.get("totalRuns", 0)

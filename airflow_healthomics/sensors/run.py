@@ -17,7 +17,8 @@ from airflow_healthomics.run_request import checked_run_id
 from airflow_healthomics.run_watch import RunWatch
 from airflow_healthomics.sensors.base import HealthOmicsSensor
 from airflow_healthomics.triggers.run import HealthOmicsRunTrigger
-from airflow_healthomics.waiting import run_trigger
+from airflow_healthomics.use_report import with_use
+from airflow_healthomics.waiting import run_trigger, time_left
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -33,7 +34,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
 
     Returns the run's summary: ``id``, ``arn``, ``uuid``, ``name``, ``status``, ``workflowId``,
     ``runOutputUri``, ``creationTime``, ``startTime``, ``stopTime`` (ISO 8601), ``storageType`` and more, by
-    GetRun's names.
+    GetRun's names, and what the run has used as ``use``.
 
     .. seealso::
         For more information on how to use this sensor, take a look at
@@ -47,6 +48,8 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
         does so by itself
     :param log_tail_lines: last lines of the failed task's log to show when the run has failed, 0 to 50; 0
         shows none
+    :param report_use: whether to ask what the run has used, which takes some seconds at most; see
+        :func:`airflow_healthomics.run_use.use_of_run`
     :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
         (templated)
     :param region_name: AWS region; the connection's by default (templated)
@@ -66,6 +69,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         cancel_on_kill: bool = False,
         log_tail_lines: int = 20,
+        report_use: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -73,6 +77,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
         self.deferrable = deferrable
         self.cancel_on_kill = cancel_on_kill
         self.log_tail_lines = log_tail_lines
+        self.report_use = report_use
 
     @cached_property
     def watch(self) -> RunWatch:
@@ -87,8 +92,11 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
         """Make the links of the run and its page work."""
         persist_links(context, self.hook, latest, log_tail_lines=self.log_tail_lines)
 
-    def finish(self, summary: dict[str, Any]) -> dict[str, Any]:
-        """Return the summary, or raise unless the run is COMPLETED."""
+    def finish(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
+        """Tell what the run has used, and return the summary, or raise unless the run is COMPLETED."""
+        if self.report_use:
+            left = time_left(self, context)
+            summary = with_use(summary, hook=self.hook, log=self.log, time_left=left)
         raise_for_status(
             summary, hook=self.hook, log_tail_lines=self.log_tail_lines, log=self.log, for_good=True
         )

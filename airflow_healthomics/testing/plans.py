@@ -11,7 +11,12 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, kw_only=True)
 class TaskPlan:
-    """One task of a run. ``memory`` is in GiB; with a ``failure_reason`` the task ends FAILED."""
+    """
+    One task of a run. ``memory`` is in GiB; with a ``failure_reason`` the task ends FAILED.
+
+    It runs for so many ``seconds``, or as long as the run is RUNNING. What it makes of its CPUs and memory
+    (in GiB), on average and at most, is told in the manifest only.
+    """
 
     name: str
     cpus: int = 2
@@ -20,6 +25,11 @@ class TaskPlan:
     instance_type: str = "omics.m.large"
     image: str | None = None
     cache_hit: bool = False
+    seconds: float | None = None
+    cpus_average: float | None = None
+    cpus_maximum: float | None = None
+    memory_average: float | None = None
+    memory_maximum: float | None = None
     failure_reason: str | None = None
     status_message: str | None = None
     log: Sequence[str] = ()
@@ -40,6 +50,8 @@ class RunPlan:
     seconds: Mapping[str, float | None] = field(default_factory=dict)
     engine_log: Sequence[str] = ()
     outputs: Mapping[str, str] | None = None
+    storage_maximum: int | None = None
+    storage_average: float | None = None
 
     def matches(self, request: Mapping[str, Any], run_setting_id: str | None) -> bool:
         """Say whether the plan is for the run that a request, or a setting of a batch, starts."""

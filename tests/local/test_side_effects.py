@@ -173,6 +173,82 @@ def test_the_manifest_tells_the_run_and_its_tasks(control: Control, omics: Any, 
     assert all(task["arn"].split(":")[-1].startswith("task/") and task["run"] == run["arn"] for task in tasks)
 
 
+def test_the_manifest_tells_what_tasks_made_of_their_resources(
+    control: Control, omics: Any, start: Start
+) -> None:
+    """Each task runs for its own time; one from the run cache has neither times nor metrics."""
+    control.stop_clock()
+    used = {"cpus_average": 1.5, "cpus_maximum": 2.0, "memory_average": 3.25, "memory_maximum": 7.5}
+    control.plan_run(
+        tasks=[{"name": "a", "seconds": 90, "gpus": 1, **used}, {"name": "b", "cache_hit": True}],
+        seconds={"PENDING": 0, "STARTING": 0, "RUNNING": 600, "STOPPING": 0},
+    )
+    run = start()
+    control.advance("RUNNING")
+    control.advance_clock(60)
+    assert {task["status"] for task in omics.list_run_tasks(id=run["id"])["items"]} == {"RUNNING"}
+    control.advance_clock(60)
+    items = {task["name"]: task for task in omics.list_run_tasks(id=run["id"])["items"]}
+    assert (items["a"]["status"], items["b"]["status"]) == ("COMPLETED", "RUNNING")
+    assert (items["a"]["stopTime"] - items["a"]["startTime"]).total_seconds() == 90
+    assert omics.get_run_task(id=run["id"], taskId=items["a"]["taskId"])["status"] == "COMPLETED"
+    control.advance_clock(600)
+    _, ran, cached = [json.loads(line) for line in lines(f"manifest/run/{run['id']}/{run['uuid']}")]
+    assert ran["metrics"] == {
+        "cpusReserved": 2,
+        "cpusAverage": 1.5,
+        "cpusMaximum": 2.0,
+        "gpusReserved": 1,
+        "memoryReservedGiB": 8,
+        "memoryAverageGiB": 3.25,
+        "memoryMaximumGiB": 7.5,
+        "runningSeconds": 90.0,
+    }
+    assert (cached["status"], cached["metrics"]) == ("COMPLETED", {})
+    assert not {"startTime", "stopTime", "creationTime", "instanceType"} & cached.keys()
+
+
+@pytest.mark.parametrize(
+    ("request_fields", "seconds", "capacity", "told"),
+    [
+        ({"storageType": "DYNAMIC"}, 7200, 340, {"storageMaximumGiB": 340, "storageAverageGiB": 120.5}),
+        ({"storageType": "DYNAMIC"}, 7199, None, {}),
+        (
+            {"storageType": "STATIC", "storageCapacity": 1000},
+            60,
+            1000,
+            {"storageReservedGiB": 1200, "storageMaximumGiB": 340, "storageAverageGiB": 120.5},
+        ),
+    ],
+)
+def test_the_storage_that_a_run_held_is_told_at_its_end(
+    control: Control,
+    omics: Any,
+    start: Start,
+    request_fields: dict[str, Any],
+    seconds: int,
+    capacity: int | None,
+    told: dict[str, Any],
+) -> None:
+    """The capacity of DYNAMIC storage is the most that a run of two hours or more held."""
+    control.stop_clock()
+    control.plan_run(
+        storage_maximum=340,
+        storage_average=120.5,
+        seconds={"PENDING": 0, "STARTING": 0, "RUNNING": seconds, "STOPPING": 0},
+    )
+    run = start(**request_fields)
+    control.advance("RUNNING")
+    before = request_fields.get("storageCapacity")
+    assert omics.get_run(id=run["id"]).get("storageCapacity") == before
+    control.advance_clock(seconds)
+    assert omics.get_run(id=run["id"]).get("storageCapacity") == capacity
+    (item,) = omics.list_runs()["items"]
+    assert item.get("storageCapacity") == capacity
+    first = json.loads(lines(f"manifest/run/{run['id']}/{run['uuid']}")[0])
+    assert first["metrics"] == {"runningSeconds": seconds, **told}
+
+
 @pytest.mark.parametrize(
     ("capacity", "provisioned"), [(0, 1200), (1000, 1200), (1201, 2400), (5000, 7200), (42000, 43200)]
 )

@@ -494,6 +494,52 @@ def test_the_summary_has_the_counts(
     assert "parameters" not in json.dumps(summary)
 
 
+#: An hour of each run, after ten minutes in the queue.
+AN_HOUR = {"PENDING": 600, "STARTING": 0, "RUNNING": 3600, "STOPPING": 0}
+
+
+@pytest.mark.parametrize("with_store", STORES)
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_the_use_of_all_runs_of_all_tries_is_summed(
+    omics: Control, tasks: Tasks, logged: Callable[[], str], with_store: bool, deferrable: bool
+) -> None:
+    """A run that failed and was repeated has cost something, too. No call is made for it."""
+    omics.plan_run(run_setting_id="sample-1", status="FAILED", seconds=AN_HOUR)
+    omics.plan_run(times=None, seconds=AN_HOUR)
+    attempts = Attempts(
+        tasks, with_store=with_store, deferrable=deferrable, storage_type="STATIC", storage_capacity=1200
+    )
+    with pytest.raises(HealthOmicsRunBatchFailedError):
+        attempts.again()
+    # three runs, then the one of sample-1 again
+    for count in (3, 4):
+        use = attempts.ti.xcoms["summary"]["use"]
+        assert use["runs"] == count
+        assert use["runHours"] == count
+        assert use["seconds"] == {"queued": 600.0 * count, "running": 3600.0 * count}
+        assert use["storage"] == {"STATIC": {"runs": count, "requestedGiBHours": 1200.0 * count}}
+        assert [run["seconds"] for run in use["longestRuns"]] == [3600.0] * 3
+        assert use["isPartial"] is False
+        assert f"{count}.0 hours running" in logged()
+        if count == 3:
+            attempts.again()
+    assert calls_of(omics, "ListRunTasks") == 0
+
+
+def test_the_use_of_deleted_runs_is_not_known(omics: Control, tasks: Tasks, clock: Any) -> None:
+    """The sums of the others are "at least"."""
+    omics.plan_run(times=None, seconds=AN_HOUR)
+
+    def remove() -> None:
+        omics.advance("DELETED", run_id=omics.runs()[0]["id"])
+
+    clock.at(4000, remove)
+    attempts = Attempts(tasks, success_policy="any", output_uris=False)
+    attempts.again()
+    use = attempts.ti.xcoms["summary"]["use"]
+    assert (use["runs"], use["runHours"], use["isPartial"]) == (2, 2.0, True)
+
+
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_the_successes_are_what_a_task_can_be_mapped_over(
     omics: Control, tasks: Tasks, client: Any, deferrable: bool

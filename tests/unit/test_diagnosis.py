@@ -18,7 +18,7 @@ import requests
 from moto.core.exceptions import JsonRESTError
 from moto.logs.models import LogsBackend
 
-from airflow_healthomics import diagnosis as module
+from airflow_healthomics import inquiry as module
 from airflow_healthomics.diagnosis import (
     REMEDIES,
     Diagnosis,

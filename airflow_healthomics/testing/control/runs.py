@@ -53,6 +53,8 @@ class RunVerbs(Verbs):
         seconds: Mapping[str, float | None] | None = None,
         engine_log: Sequence[str] = (),
         outputs: Mapping[str, str] | None = None,
+        storage_maximum: int | None = None,
+        storage_average: float | None = None,
     ) -> None:
         """
         Say how the next run will go, or the next runs of a name, a workflow or a setting of a batch.
@@ -65,6 +67,10 @@ class RunVerbs(Verbs):
             ``failure_reason`` ends FAILED; ``log`` is its log.
         :param seconds: The pace of these runs: seconds by active status; None keeps them there.
         :param outputs: Texts by path below ``out/``.
+        :param storage_maximum: GiB that the run holds at most, which HealthOmics tells of a run that has
+            ended: of DYNAMIC storage as the storageCapacity, and in the manifest; but nothing of DYNAMIC
+            storage of a run under two hours.
+        :param storage_average: GiB that it holds on average, told in the manifest.
         """
         if failure_reason is not None and status != "FAILED":
             raise ValueError("failure_reason needs status='FAILED'")
@@ -82,6 +88,8 @@ class RunVerbs(Verbs):
             seconds=seconds or {},
             engine_log=engine_log,
             outputs=outputs,
+            storage_maximum=storage_maximum,
+            storage_average=storage_average,
         )
         with LOCAL.lock:
             LOCAL.plans.append(plan)

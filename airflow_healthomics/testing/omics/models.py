@@ -218,8 +218,11 @@ class OmicsBackend(BaseBackend):
 
     def list_run_tasks(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return a page of a run's tasks."""
+        tasks = self.run(params["id"]).tasks.values()
+        for task in tasks:
+            task.settle(LOCAL.clock.now())
         return page(
-            enumerate(self.run(params["id"]).tasks.values(), 1),
+            enumerate(tasks, 1),
             params,
             key=lambda pair: pair[0],
             item=lambda pair: pair[1].item(),
@@ -231,7 +234,9 @@ class OmicsBackend(BaseBackend):
         run = self.run(params["id"])
         if params["taskId"] not in run.tasks:
             raise ResourceNotFoundException(f"Task {params['taskId']} of run {run.id} not found")
-        return run.tasks[params["taskId"]].view(run.log_prefix)
+        task = run.tasks[params["taskId"]]
+        task.settle(LOCAL.clock.now())
+        return task.view(run.log_prefix)
 
     def run(self, run_id: str) -> Run:
         """Return a run that exists."""

@@ -22,6 +22,9 @@ ORDER = (*ACTIVE, *ENDED)
 
 LOG_GROUP = "/aws/omics/WorkflowLog"
 
+#: User guide, page "workflows-run-types": DYNAMIC storage may not be measured in a run under two hours.
+MEASURED_SECONDS = 7200.0
+
 #: What StartRun has and GetRun gives back under the same name.
 ECHOED = (
     "cacheBehavior",
@@ -49,7 +52,7 @@ ECHOED = (
 
 @dataclass(kw_only=True)
 class Task:
-    """A task. All tasks of a run run at once, as long as the run is RUNNING."""
+    """A task. All tasks of a run begin at once, and run as planned, or as long as the run is RUNNING."""
 
     id: str
     uuid: str
@@ -64,6 +67,18 @@ class Task:
         self.status = status
         if status in ENDED:
             self.stopped = at
+
+    @property
+    def finished(self) -> str:
+        """The state after RUNNING, unless the run is cancelled."""
+        return "FAILED" if self.plan.failure_reason else "COMPLETED"
+
+    def settle(self, at: float) -> None:
+        """End the task if its time is over."""
+        if self.status == "RUNNING" and self.plan.seconds is not None:
+            end = self.started + self.plan.seconds
+            if end <= at:
+                self.enter(self.finished, end)
 
     def item(self) -> dict[str, Any]:
         """Return the task as ListRunTasks shows it, without its reason and its log."""
@@ -169,9 +184,9 @@ class Run:
         if status in ENDED:
             self.stopped = at
         for task in self.tasks.values():
+            task.settle(at)
             if status == "STOPPING" and task.status == "RUNNING":
-                finished = "FAILED" if task.plan.failure_reason else "COMPLETED"
-                task.enter("STOPPING" if self.outcome == "CANCELLED" else finished, at)
+                task.enter("STOPPING" if self.outcome == "CANCELLED" else task.finished, at)
             elif task.status == "STOPPING" and status in ENDED:
                 task.enter("CANCELLED", at)
 
@@ -193,6 +208,7 @@ class Run:
         shown = ("name", "workflowId", "priority", "storageCapacity", "storageType", "workflowVersionName")
         return {
             **{name: self.request.get(name) for name in shown},
+            **self._storage_view(),
             **self._state_view(),
             "workflowName": self.workflow.name,
         }
@@ -204,6 +220,7 @@ class Run:
         nextflow = self.definition.engine == "NEXTFLOW"
         return {
             **{name: self.request.get(name) for name in ECHOED},
+            **self._storage_view(),
             **self.start_view(),
             **self._state_view(),
             "failureReason": self.failure_reason if failed else None,
@@ -220,6 +237,22 @@ class Run:
             "logLocation": logs
             and {"engineLogStream": f"{logs}run/{self.id}/engine", "runLogStream": f"{logs}run/{self.id}"},
         }
+
+    @property
+    def measured_storage(self) -> dict[str, float]:
+        """GiB that the run held: "maximum" and "average", if they are told."""
+        if self.started is None or self.stopped is None:
+            return {}
+        if self.request["storageType"] == "DYNAMIC" and self.stopped - self.started < MEASURED_SECONDS:
+            return {}
+        plan = {"maximum": self.plan.storage_maximum, "average": self.plan.storage_average}
+        return {name: gib for name, gib in plan.items() if gib is not None}
+
+    def _storage_view(self) -> dict[str, Any]:
+        """Return the storageCapacity where it is not the request's: the API reference of GetRun."""
+        maximum = self.measured_storage.get("maximum")
+        is_measured = self.request["storageType"] == "DYNAMIC" and maximum is not None
+        return {"storageCapacity": maximum} if is_measured else {}
 
     def _state_view(self) -> dict[str, Any]:
         return {

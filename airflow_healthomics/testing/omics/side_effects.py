@@ -190,8 +190,24 @@ def _manifest(run: Run) -> Iterable[dict[str, Any]]:
 
 
 def _task_manifest(run: Run, task: Task, arn: str) -> dict[str, Any]:
+    """
+    Return a task by the user guide's page "getinfo-about-runs".
+
+    One from the run cache has neither times nor metrics nor an instance, as AWS's run analyzer reads it:
+    https://github.com/awslabs/aws-healthomics-tools/blob/main/tests/cli/run_analyzer/unit/test_cache_handling.py
+    """
     plan, seconds = task.plan, (task.stopped or task.started) - task.started
-    failed = task.status == "FAILED"
+    failed, ran = task.status == "FAILED", not plan.cache_hit
+    metrics = {
+        "cpusReserved": plan.cpus,
+        "cpusAverage": plan.cpus_average,
+        "cpusMaximum": plan.cpus_maximum,
+        "gpusReserved": plan.gpus,
+        "memoryReservedGiB": plan.memory,
+        "memoryAverageGiB": plan.memory_average,
+        "memoryMaximumGiB": plan.memory_maximum,
+        "runningSeconds": round(seconds, 3),
+    }
     return _without_none(
         {
             "arn": arn,
@@ -205,15 +221,10 @@ def _task_manifest(run: Run, task: Task, arn: str) -> dict[str, Any]:
             "cpus": plan.cpus,
             "memory": plan.memory,
             "gpus": plan.gpus,
-            "instanceType": plan.instance_type,
+            "instanceType": plan.instance_type if ran else None,
             "image": plan.image,
-            **_times(task.started, task.started, task.stopped),
-            "metrics": {
-                "cpusReserved": plan.cpus,
-                "gpusReserved": plan.gpus,
-                "memoryReservedGiB": plan.memory,
-                "runningSeconds": round(seconds, 3),
-            },
+            **(_times(task.started, task.started, task.stopped) if ran else {}),
+            "metrics": _without_none(metrics) if ran else {},
         }
     )
 
@@ -226,7 +237,8 @@ def _run_metrics(run: Run) -> dict[str, Any]:
         metrics["storageReservedGiB"] = provisioned_gib(
             run.request.get("storageCapacity") or DEFAULT_STATIC_GIB
         )
-    return metrics
+    measured = run.measured_storage
+    return metrics | {f"storage{name.title()}GiB": gib for name, gib in measured.items()}
 
 
 def _times(created: float, started: float | None, stopped: float | None) -> dict[str, str | None]:
