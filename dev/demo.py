@@ -45,6 +45,22 @@ PARAMETER_TEMPLATE: Final[Mapping[str, Any]] = {
     "aws_region": {"description": "Region of the reference data"},
 }
 
+LANES: Final = ("C0L01ACXX.1", "C0L01ACXX.2", "C0L01ACXX.3", "C0M7LACXX.7")
+
+#: Its tasks: name, begin and length in hundredths of the run, CPUs, GiB and instance type.
+TASKS: Final = (
+    *((f"FastqToBam {lane}", 0, 14, 2, 4, "omics.c.large") for lane in LANES),
+    *(
+        (f"BwaMem {lane}", 15, 20 + 3 * number, 16, 32, "omics.c.4xlarge")
+        for number, lane in enumerate(LANES)
+    ),
+    ("MarkDuplicates", 46, 12, 8, 32, "omics.m.2xlarge"),
+    ("BaseRecalibrator", 59, 9, 2, 8, "omics.m.large"),
+    ("ApplyBQSR", 69, 8, 2, 8, "omics.m.large"),
+    *((f"HaplotypeCaller shard-{number}", 78, 12 + number, 2, 16, "omics.r.large") for number in range(6)),
+    ("MergeVcfs", 96, 4, 2, 4, "omics.c.large"),
+)
+
 CONNECTION: Final[Mapping[str, Any]] = {
     "conn_type": "aws",
     "extra": {
@@ -162,7 +178,30 @@ def prepare_aws(server: HealthOmicsServer) -> str:
         parameterTemplate=PARAMETER_TEMPLATE,
         requestId=WORKFLOW_NAME,
     )
+    for workflow_id in (FORM_WORKFLOW_ID, workflow["id"]):
+        server.control.plan_run(
+            workflow_id=workflow_id, times=None, tasks=planned_tasks(PACE["running_seconds"])
+        )
     return str(workflow["id"])
+
+
+def planned_tasks(seconds: float) -> list[dict[str, Any]]:
+    """
+    Return the tasks of the workflow, for the local HealthOmics.
+
+    :param seconds: how long the run is RUNNING
+    """
+    return [
+        {
+            "name": name,
+            "after": seconds * begin / 100,
+            "seconds": seconds * share / 100,
+            "cpus": cpus,
+            "memory": memory,
+            "instance_type": instance_type,
+        }
+        for name, begin, share, cpus, memory, instance_type in TASKS
+    ]
 
 
 def follow(airflow: LocalAirflow, server: HealthOmicsServer, run_id: str, reporter: Reporter) -> str:

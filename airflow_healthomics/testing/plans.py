@@ -14,7 +14,8 @@ class TaskPlan:
     """
     One task of a run. ``memory`` is in GiB; with a ``failure_reason`` the task ends FAILED.
 
-    It runs for so many ``seconds``, or as long as the run is RUNNING. What it makes of its CPUs and memory
+    It begins so many seconds ``after`` the run is RUNNING, if that lasts so long, and runs for so many
+    ``seconds``, or as long as the run is RUNNING. What it makes of its CPUs and memory
     (in GiB), on average and at most, is told in the manifest only.
     """
 
@@ -25,6 +26,7 @@ class TaskPlan:
     instance_type: str = "omics.m.large"
     image: str | None = None
     cache_hit: bool = False
+    after: float = 0.0
     seconds: float | None = None
     cpus_average: float | None = None
     cpus_maximum: float | None = None

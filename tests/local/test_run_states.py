@@ -278,3 +278,26 @@ def test_tasks_follow_their_run(
     assert [task["status"] for task in tasks] == [task_status] * 3
     assert len({task["uuid"] for task in tasks}) == 3
     assert all(("stopTime" in task) == (task_status in ("COMPLETED", "CANCELLED")) for task in tasks)
+
+
+def test_tasks_begin_and_end_as_planned(control: Control, omics: Any, start: Callable[..., Any]) -> None:
+    """One after the other, and none that would begin after the end of the run."""
+    control.plan_run(
+        seconds={"RUNNING": None},
+        tasks=[
+            {"name": "align", "seconds": 60},
+            {"name": "call", "after": 60},
+            {"name": "report", "after": 600},
+        ],
+    )
+    run_id = start()["id"]
+    control.advance("RUNNING")
+
+    def statuses() -> dict[str, str]:
+        return {task["name"]: task["status"] for task in omics.list_run_tasks(id=run_id)["items"]}
+
+    assert statuses() == {"align": "RUNNING"}
+    control.advance_clock(61)
+    assert statuses() == {"align": "COMPLETED", "call": "RUNNING"}
+    control.advance("COMPLETED")
+    assert statuses() == {"align": "COMPLETED", "call": "COMPLETED"}

@@ -17,8 +17,8 @@ import boto3
 import pytest
 
 from airflow_healthomics.testing import HealthOmicsServer
-from dev.browser import Browser, browser
-from dev.demo import BUCKET, FORM_DAG_ID, FORM_WORKFLOW_ID, PARAMETER_TEMPLATE
+from dev.browser import SCREENSHOTS, Browser, browser
+from dev.demo import BUCKET, FORM_DAG_ID, FORM_WORKFLOW_ID, PARAMETER_TEMPLATE, planned_tasks
 from dev.local_airflow import LocalAirflow
 
 pytestmark = pytest.mark.slow
@@ -35,6 +35,9 @@ LOG = ["Aligning 4 lanes", "java.lang.OutOfMemoryError: Java heap space"]
 
 LARGE = 1_000
 
+#: Of the window, for the screenshots.
+SIZE = "1400,1350"
+
 
 @pytest.fixture(scope="module")
 def other_users() -> dict[str, str]:
@@ -48,7 +51,7 @@ def dag_runs(server: HealthOmicsServer, airflow: LocalAirflow) -> dict[str, str]
     boto3.client("s3").create_bucket(Bucket=BUCKET)
     server.control.add_workflow(FORM_WORKFLOW_ID, parameter_template=PARAMETER_TEMPLATE)
     plan = server.control.plan_run
-    plan(workflow_id=FORM_WORKFLOW_ID, seconds=HELD, times=None)
+    plan(workflow_id=FORM_WORKFLOW_ID, seconds=HELD, tasks=planned_tasks(60))
     plan(
         name="failed",
         status="FAILED",
@@ -69,7 +72,7 @@ def dag_runs(server: HealthOmicsServer, airflow: LocalAirflow) -> dict[str, str]
 @pytest.fixture(scope="module")
 def window(airflow: LocalAirflow, dag_runs: dict[str, str]) -> Iterator[Browser]:
     """A browser of the admin's."""
-    with browser(airflow, airflow.username) as window:
+    with browser(airflow, airflow.username, size=SIZE) as window:
         yield window
 
 
@@ -107,9 +110,17 @@ def test_from_the_form_to_the_end(
     window.open_run_page(FORM_DAG_ID, dag_run_id, "wait")
     window.find("[data-status=PENDING]")
     window.run("window.isTheSamePage = true")
-    for status in ("RUNNING", "COMPLETED"):
-        server.control.advance(status, run_id=run["id"])
-        window.find(f"[data-testid=status][data-status={status}]")
+    server.control.advance("RUNNING", run_id=run["id"])
+    window.find("[data-testid=status][data-status=RUNNING]")
+    window.find("[data-testid=tasks] tr", "HaplotypeCaller shard-5")
+    window.screenshot("run-page-light")
+    if SCREENSHOTS:
+        with browser(airflow, airflow.username, theme="dark", size=SIZE) as dark:
+            dark.open_run_page(FORM_DAG_ID, dag_run_id, "wait")
+            dark.find("[data-testid=tasks] tr", "HaplotypeCaller shard-5")
+            dark.screenshot("run-page-dark")
+    server.control.advance("COMPLETED", run_id=run["id"])
+    window.find("[data-testid=status][data-status=COMPLETED]")
     window.find("[data-live=ended]")
     assert window.find("[data-testid=run-id]").text == run["id"]
     assert window.run("window.isTheSamePage")

@@ -125,7 +125,7 @@ class OmicsBackend(BaseBackend):
         for plan in run.plan.task_plans(LOCAL.options.tasks):
             task_id = self.new_id()
             stream = f"run/{run.id}/task/{task_id}"
-            yield Task(id=task_id, uuid=LOCAL.uuid(), plan=plan, log_stream=stream, started=at)
+            yield Task(id=task_id, uuid=LOCAL.uuid(), plan=plan, log_stream=stream, started=at + plan.after)
 
     # --- runs ---
 
@@ -218,9 +218,10 @@ class OmicsBackend(BaseBackend):
 
     def list_run_tasks(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return a page of a run's tasks."""
-        tasks = self.run(params["id"]).tasks.values()
+        now = LOCAL.clock.now()
+        tasks = [task for task in self.run(params["id"]).tasks.values() if task.started <= now]
         for task in tasks:
-            task.settle(LOCAL.clock.now())
+            task.settle(now)
         return page(
             enumerate(tasks, 1),
             params,

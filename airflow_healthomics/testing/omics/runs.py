@@ -52,7 +52,7 @@ ECHOED = (
 
 @dataclass(kw_only=True)
 class Task:
-    """A task. All tasks of a run begin at once, and run as planned, or as long as the run is RUNNING."""
+    """A task, which exists since it has started, and runs as planned or as long as the run is RUNNING."""
 
     id: str
     uuid: str
@@ -183,6 +183,8 @@ class Run:
             self.started = at
         if status in ENDED:
             self.stopped = at
+        if status == "STOPPING":
+            self.tasks = {task.id: task for task in self.tasks.values() if task.started <= at}
         for task in self.tasks.values():
             task.settle(at)
             if status == "STOPPING" and task.status == "RUNNING":
