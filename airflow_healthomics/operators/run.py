@@ -21,6 +21,8 @@ from airflow_healthomics.exceptions import (
 )
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.links import RUN_LINKS, persist_links
+from airflow_healthomics.openlineage import LineageMixin
+from airflow_healthomics.outlets import tell_run
 from airflow_healthomics.params import workflow_parameter_problems
 from airflow_healthomics.run_request import ARGUMENTS, checked_run_id
 from airflow_healthomics.run_watch import RunWatch
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class HealthOmicsStartRunOperator(
-    TypedTemplateMixin, RunWaiterMixin, StarterMixin, AwsBaseOperator[HealthOmicsHook]
+    TypedTemplateMixin, RunWaiterMixin, StarterMixin, LineageMixin, AwsBaseOperator[HealthOmicsHook]
 ):
     """
     Start a new HealthOmics run (``workflow_id``), or a duplicate of one (``run_id``).
@@ -48,7 +50,8 @@ class HealthOmicsStartRunOperator(
     ``storage_capacity`` a template that is exactly one expression keeps the type of its value.
 
     Returns the run id. XCom ``run`` has ``id``, ``arn``, ``uuid``, ``runOutputUri`` and ``requestId``; XCom
-    ``summary`` has the finished run, if the operator waits for it.
+    ``summary`` has the finished run, if the operator waits for it. The asset events of its outlets have
+    ``runId``, ``uuid``, ``runOutputUri`` and ``workflowId`` in their extra.
 
     .. seealso::
         For more information on how to use this operator, take a look at
@@ -198,6 +201,7 @@ class HealthOmicsStartRunOperator(
         """Return the run id, or raise unless the run is COMPLETED."""
         if self.do_xcom_push:
             context["ti"].xcom_push(key="summary", value=summary)
+        self.gather_run(summary)
         raise_for_status(
             summary,
             hook=self.hook,
@@ -205,7 +209,14 @@ class HealthOmicsStartRunOperator(
             log=self.log,
             for_good=False if self.retry_user_errors else None,
         )
+        tell_run(self, context, summary)
         return str(summary["id"])
+
+    def leave(self, context: Context, started: Mapping[str, Any]) -> None:
+        """Tell the outlets and OpenLineage what is known of a run that goes on."""
+        run = {"workflowId": self.workflow_id, **started}
+        self.gather_run(run)
+        tell_run(self, context, run)
 
     def publish(self, context: Context, started: Mapping[str, Any]) -> None:
         """Log the run, make its links work and push XCom ``run``."""

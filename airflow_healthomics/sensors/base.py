@@ -21,6 +21,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.kill import CancelOnKillMixin
+from airflow_healthomics.openlineage import LineageMixin
 from airflow_healthomics.triggers.wait import HealthOmicsWaitTrigger, ended_summary
 from airflow_healthomics.waiting import is_trigger_timeout
 from airflow_healthomics.watch import Watch
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class HealthOmicsSensor(CancelOnKillMixin, AwsBaseSensor[HealthOmicsHook]):
+class HealthOmicsSensor(CancelOnKillMixin, LineageMixin, AwsBaseSensor[HealthOmicsHook]):
     """
     Wait for something to end, for a sensor with ``deferrable`` and ``cancel_on_kill``.
 
@@ -52,7 +53,7 @@ class HealthOmicsSensor(CancelOnKillMixin, AwsBaseSensor[HealthOmicsHook]):
         """Return the trigger that goes on watching."""
 
     @abstractmethod
-    def finish(self, summary: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         """Return the result of the task, or raise an AirflowFailException."""
 
     def begin(self, context: Context, latest: Mapping[str, Any]) -> None:
@@ -82,11 +83,11 @@ class HealthOmicsSensor(CancelOnKillMixin, AwsBaseSensor[HealthOmicsHook]):
             self.guard(self.watch.resource_id)
         if summary is None:
             return False
-        return PokeReturnValue(is_done=True, xcom_value=self.finish(summary))
+        return PokeReturnValue(is_done=True, xcom_value=self.finish(context, summary))
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Go on after a deferral."""
-        return self.finish(ended_summary(event))
+        return self.finish(context, ended_summary(event))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume; a timeout is that of a sensor, also for ``soft_fail``, on each version of Airflow."""

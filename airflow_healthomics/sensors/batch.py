@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import conf
@@ -18,10 +18,14 @@ from airflow_healthomics.batch_request import checked_batch_id
 from airflow_healthomics.batch_watch import BatchWatch
 from airflow_healthomics.exceptions import HealthOmicsError, HealthOmicsRunBatchFailedForGoodError
 from airflow_healthomics.kill import BATCH_PATIENCE
+from airflow_healthomics.outlets import tell_batch
 from airflow_healthomics.sensors.base import HealthOmicsSensor
 from airflow_healthomics.success_policy import parse_success_policy
 from airflow_healthomics.triggers.batch import HealthOmicsRunBatchTrigger
 from airflow_healthomics.waiting import batch_trigger
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
 
 
 class HealthOmicsRunBatchSensor(HealthOmicsSensor):
@@ -33,7 +37,9 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
     task instead, in every mode alike. A poll is one GetBatch, however many runs the batch has.
 
     Returns the batch's summary: ``id``, ``arn``, ``uuid``, ``name``, ``status``, ``totalRuns``,
-    ``submissionSummary``, ``runSummary`` and times (ISO 8601), by GetBatch's names.
+    ``workflowId``, ``outputUri``, ``submissionSummary``, ``runSummary`` and times (ISO 8601), by GetBatch's
+    names. The asset event of an outlet has ``batchId``, ``uuid``, ``workflowId`` and ``outputUri`` in its
+    extra.
 
     .. seealso::
         For more information on how to use this sensor, take a look at
@@ -86,12 +92,14 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
         """Return the trigger that goes on watching the batch."""
         return batch_trigger(self, self.watch, self.poke_interval)
 
-    def finish(self, summary: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         """Return the summary, or raise if too few runs have completed."""
+        self.gather_batch(summary)
         policy = parse_success_policy(self.success_policy, operation="GetBatch")
         total = summary.get("totalRuns", 0)
         completed = summary.get("runSummary", {}).get("completedRunCount", 0)
         if summary["status"] in batch_states.MEASURED and policy.is_met(completed, total):
+            tell_batch(self, context, summary)
             return summary
         client = patient_client(self.hook)
         outcomes: list[RunOutcome] = []

@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import conf
 
 from airflow_healthomics.diagnosis import raise_for_status
 from airflow_healthomics.links import RUN_LINKS, persist_links
+from airflow_healthomics.outlets import tell_run
 from airflow_healthomics.run_request import checked_run_id
 from airflow_healthomics.run_watch import RunWatch
 from airflow_healthomics.sensors.base import HealthOmicsSensor
@@ -33,7 +34,8 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
 
     Returns the run's summary: ``id``, ``arn``, ``uuid``, ``name``, ``status``, ``workflowId``,
     ``runOutputUri``, ``creationTime``, ``startTime``, ``stopTime`` (ISO 8601), ``storageType`` and more, by
-    GetRun's names.
+    GetRun's names. The asset events of its outlets have ``runId``, ``uuid``, ``runOutputUri`` and
+    ``workflowId`` in their extra.
 
     .. seealso::
         For more information on how to use this sensor, take a look at
@@ -87,9 +89,11 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
         """Make the links of the run work."""
         persist_links(context, self.hook, latest)
 
-    def finish(self, summary: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         """Return the summary, or raise unless the run is COMPLETED."""
+        self.gather_run(summary)
         raise_for_status(
             summary, hook=self.hook, log_tail_lines=self.log_tail_lines, log=self.log, for_good=True
         )
+        tell_run(self, context, summary)
         return summary

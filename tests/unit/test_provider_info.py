@@ -118,8 +118,9 @@ def test_no_assert(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_except_exception(path: Path) -> None:
-    """Outside ``on_kill``, which has no second chance, and templates, which may raise anything."""
-    if path.name == "templating.py":
+    """Outside ``on_kill``, which has no second chance, templates, which may raise anything, and lineage."""
+    # A run that has ended must not fail its task because a secrets backend is out of reach by then.
+    if path.name in ("templating.py", "openlineage.py"):
         return
     nodes = nodes_of(path)
     allowed = {
