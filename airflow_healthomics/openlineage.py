@@ -21,8 +21,9 @@ from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.lineage import Lineage, batch_lineage, common_prefixes, run_lineage
 
 if TYPE_CHECKING:
+    import jinja2
     from airflow.providers.amazon.aws.utils.mixins import AwsBaseHookMixin
-    from airflow.providers.common.compat.sdk import BaseOperator
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     class _Base(BaseOperator, AwsBaseHookMixin[HealthOmicsHook]):
@@ -43,10 +44,66 @@ def is_openlineage_on() -> bool:
     return not is_disabled()
 
 
+class Private:
+    """
+    Rendered parameters that only HealthOmics gets to know.
+
+    The OpenLineage provider puts the ``parameters`` of any operator into a facet of its own in each event, as
+    it expects those of SQL there. This is nothing that JSON can hold. The Rendered Template view gets the
+    value by :meth:`serialize`, as ever.
+
+    :param value: anything
+    """
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def serialize(self) -> Any:
+        """Return the value for the Rendered Template view."""
+        return self.value
+
+    def __repr__(self) -> str:
+        """Tell nothing."""
+        return "<private>"
+
+
+class _PrivateMapping(Private, Mapping[str, Any]):
+    """The same for a mapping, which can be read as one."""
+
+    def __getitem__(self, key: str) -> Any:
+        return self.value[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.value)
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+
+def revealed(value: Any) -> Any:
+    """Return the value itself, if it is :class:`Private`."""
+    return value.value if isinstance(value, Private) else value
+
+
 class LineageMixin(_Base):
-    """Tell OpenLineage of a run or batch, for an operator or sensor."""
+    """Tell OpenLineage of a run or batch, for an operator or sensor; before mixins that render templates."""
 
     _lineage: Lineage | None = None
+
+    def render_template(
+        self,
+        content: Any,
+        context: Context,
+        jinja_env: jinja2.Environment | None = None,
+        seen_oids: set[int] | None = None,
+    ) -> Any:
+        """Render ``content``; ``parameters`` become :class:`Private` while OpenLineage listens."""
+        rendered = super().render_template(content, context, jinja_env, seen_oids)
+        fields = [field for field in self.template_fields if getattr(self, field, None) is content]
+        if fields != ["parameters"] or not is_openlineage_on():
+            return rendered
+        value = revealed(rendered)
+        return _PrivateMapping(value) if isinstance(value, Mapping) else Private(value)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage | None:
         """Return what was gathered. The OpenLineage provider asks for it."""

@@ -38,7 +38,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRunBatchFailedError,
 )
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.openlineage import LineageMixin
+from airflow_healthomics.openlineage import LineageMixin, revealed
 from airflow_healthomics.outlets import tell_batch
 from airflow_healthomics.resources import BatchResource, cancel_when_created, status_behind
 from airflow_healthomics.sample_sheet import read_sample_sheet
@@ -59,7 +59,7 @@ _MAX_XCOM_SUCCESSES: Final = 100
 
 
 class HealthOmicsStartRunBatchOperator(
-    TypedTemplateMixin, RunBatchWaiterMixin, StarterMixin, LineageMixin, AwsBaseOperator[HealthOmicsHook]
+    LineageMixin, TypedTemplateMixin, RunBatchWaiterMixin, StarterMixin, AwsBaseOperator[HealthOmicsHook]
 ):
     """
     Start a batch of HealthOmics runs of one private workflow, from a list or a sample sheet.
@@ -268,7 +268,7 @@ class HealthOmicsStartRunBatchOperator(
 
     def build_request(self, request_id: str, earlier: Sequence[str]) -> dict[str, Any]:
         """Return the StartRunBatch request; after a failed batch, of the runs that did not complete."""
-        arguments = {name: getattr(self, name) for name in BATCH_ARGUMENTS}
+        arguments = {name: revealed(getattr(self, name)) for name in BATCH_ARGUMENTS}
         arguments["request_id"] = request_id
         # The same by default, so that ListBatch can find the batch of a request.
         name = request_id[: BatchResource.name_length]

@@ -21,7 +21,7 @@ from airflow_healthomics.exceptions import (
 )
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.links import RUN_LINKS, persist_links
-from airflow_healthomics.openlineage import LineageMixin
+from airflow_healthomics.openlineage import LineageMixin, revealed
 from airflow_healthomics.outlets import tell_run
 from airflow_healthomics.params import workflow_parameter_problems
 from airflow_healthomics.run_request import ARGUMENTS, checked_run_id
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class HealthOmicsStartRunOperator(
-    TypedTemplateMixin, RunWaiterMixin, StarterMixin, LineageMixin, AwsBaseOperator[HealthOmicsHook]
+    LineageMixin, TypedTemplateMixin, RunWaiterMixin, StarterMixin, AwsBaseOperator[HealthOmicsHook]
 ):
     """
     Start a new HealthOmics run (``workflow_id``), or a duplicate of one (``run_id``).
@@ -233,7 +233,7 @@ class HealthOmicsStartRunOperator(
 
     def build_request(self, request_id: str, earlier: Sequence[str]) -> dict[str, Any]:
         """Return the StartRun request."""
-        arguments = {name: getattr(self, name) for name in ARGUMENTS}
+        arguments = {name: revealed(getattr(self, name)) for name in ARGUMENTS}
         arguments["request_id"] = request_id
         # The same by default, so that ListRuns can find the run of a request.
         arguments["name"] = request_id if self.name is None else self.name

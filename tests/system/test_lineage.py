@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +53,7 @@ def airflow_settings(events_folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def dag_runs(airflow: LocalAirflow, server: HealthOmicsServer) -> Iterator[dict[str, str]]:
+def dag_runs(airflow: LocalAirflow, server: HealthOmicsServer) -> dict[str, str]:
     """Run all DAGs to their ends, and give the ids of the DAG runs."""
     control = server.control
     control.set_options(running_seconds=RUNNING_SECONDS, batch_runs_per_second=100)
@@ -69,7 +68,7 @@ def dag_runs(airflow: LocalAirflow, server: HealthOmicsServer) -> Iterator[dict[
     states["lineage_duplicate"] = airflow.wait_for_dag_run("lineage_duplicate", runs["lineage_duplicate"])
     expected = {dag_id: "failed" if dag_id == "lineage_failed" else "success" for dag_id in states}
     assert states == expected, airflow.log_tails()
-    yield runs
+    return runs
 
 
 def read_event(text: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 import jsonschema
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException
+from airflow.serialization.helpers import serialize_template_field
 
 from airflow_healthomics import openlineage
 from airflow_healthomics.lineage import _BATCH_FACTS, _RUN_FACTS, Lineage
@@ -426,6 +427,51 @@ def test_the_provider_finds_the_methods(omics: Control, context: dict[str, Any],
     for told in (extractor.extract_on_complete(None), extractor.extract_on_failure(None)):
         assert {(each.namespace, each.name) for each in told.inputs} == INPUTS
         assert CANARY not in repr(told)
+
+
+RENDERED = {"sample": "{{ '" + CANARY + "' }}", "depth": 30}
+
+
+@pytest.mark.parametrize("parameters", [RENDERED, CANARY, [CANARY], {"a": {"b": CANARY}}], ids=repr)
+def test_rendered_parameters_are_private(context: dict[str, Any], parameters: Any) -> None:
+    """Whoever writes down what a task has, as OpenLineage's provider does, writes no values of parameters."""
+    operator = HealthOmicsStartRunOperator(task_id="a_task", **{**NEW, "parameters": parameters})
+    operator.render_template_fields(context)  # type: ignore[arg-type]
+    assert CANARY not in json.dumps(
+        {"parameters": operator.parameters}, default=lambda value: type(value).__name__
+    )
+    assert CANARY not in repr(operator.parameters)
+    view = serialize_template_field(operator.parameters, "parameters")
+    assert CANARY in str(view), "the Rendered Template view shows them"
+    assert "private" not in str(view)
+
+
+def test_private_parameters_are_sent(omics: Control, context: dict[str, Any], client: Any) -> None:
+    """As they were rendered, also after another rendering."""
+    operator = HealthOmicsStartRunOperator(
+        task_id="a_task", **{**NEW, "parameters": RENDERED, "wait_for_completion": False}
+    )
+    for _ in range(2):
+        operator.render_template_fields(context)  # type: ignore[arg-type]
+    assert operator.parameters == {"sample": CANARY, "depth": 30}
+    run_id = operator.execute(context)  # type: ignore[arg-type]
+    assert client.get_run(id=run_id)["parameters"] == {"sample": CANARY, "depth": 30}
+
+
+@needs_openlineage
+def test_the_facet_of_the_task_tells_no_parameter(context: dict[str, Any]) -> None:
+    """Airflow's own, which has the ``parameters`` of any operator."""
+    from airflow.providers.openlineage.utils.utils import TaskInfo
+    from openlineage.client.serde import Serde
+
+    for task in (
+        HealthOmicsStartRunOperator(task_id="a_task", **{**NEW, "parameters": RENDERED}),
+        HealthOmicsStartRunBatchOperator(task_id="a_task", **{**BATCH, "parameters": RENDERED}),
+    ):
+        task.render_template_fields(context)  # type: ignore[arg-type]
+        told = Serde.to_json(TaskInfo(task))
+        assert "non-serializable" in told
+        assert CANARY not in told
 
 
 @needs_openlineage
