@@ -50,7 +50,7 @@ class Private:
 
     The OpenLineage provider puts the ``parameters`` of any operator into a facet of its own in each event, as
     it expects those of SQL there. This is nothing that JSON can hold. The Rendered Template view gets the
-    value by :meth:`serialize`, as ever.
+    value by :meth:`serialize`, as ever; that of Airflow 2, which does not ask for it, shows no value.
 
     :param value: anything
     """

@@ -13,6 +13,7 @@ from importlib.resources import files
 from importlib.util import find_spec
 from typing import Any
 
+import airflow
 import jsonschema
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException
@@ -442,8 +443,8 @@ def test_rendered_parameters_are_private(context: dict[str, Any], parameters: An
     )
     assert CANARY not in repr(operator.parameters)
     view = serialize_template_field(operator.parameters, "parameters")
-    assert CANARY in str(view), "the Rendered Template view shows them"
-    assert "private" not in str(view)
+    # The Rendered Template view shows them, but Airflow 2 has no way to ask for it.
+    assert (CANARY in str(view)) == (view != "<private>") == (not airflow.__version__.startswith("2."))
 
 
 def test_private_parameters_are_sent(omics: Control, context: dict[str, Any], client: Any) -> None:
