@@ -34,6 +34,9 @@ SUMMARY_FIELDS: Final = (
     "failureReason",
 )
 
+#: The same of what its runs have in common.
+_SETTING_FIELDS: Final = ("workflowId", "outputUri")
+
 _TIMES: Final = ("creationTime", "submittedTime", "processedTime", "failedTime")
 
 #: What a line of the log counts, in this order.
@@ -54,7 +57,9 @@ def summarize_batch(batch: Mapping[str, Any]) -> dict[str, Any]:
 
     :param batch: what GetBatch answered; times become ISO 8601 text
     """
-    summary = {field: batch[field] for field in SUMMARY_FIELDS if field in batch}
+    setting = batch.get("defaultRunSetting", {})
+    summary = {field: setting[field] for field in _SETTING_FIELDS if field in setting}
+    summary |= {field: batch[field] for field in SUMMARY_FIELDS if field in batch}
     return {
         field: value.isoformat() if isinstance(value, datetime) else value for field, value in summary.items()
     }

@@ -55,7 +55,15 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "float",
                         "example": None,
                         "default": "1.0",
-                    }
+                    },
+                    "lineage_inputs": {
+                        "description": "Whether OpenLineage is told the inputs of runs: the S3 URIs, read "
+                        "sets and references among their parameters. Such names may tell of patients.",
+                        "version_added": "0.1.0",
+                        "type": "boolean",
+                        "example": None,
+                        "default": "True",
+                    },
                 },
             }
         },

@@ -53,6 +53,10 @@ class StarterMixin(WaiterMixin):
     def publish(self, context: Context, started: Mapping[str, Any]) -> None:
         """Tell the log, the links and XCom what was started or found."""
 
+    @abstractmethod
+    def leave(self, context: Context, started: Mapping[str, Any]) -> None:
+        """Tell the outlets and OpenLineage what was started, as this task does not wait for its end."""
+
     def execute(self, context: Context) -> Any:
         """Start it, or find what an earlier try has started, and wait for it if asked to."""
         return self._submit(context)
@@ -137,6 +141,7 @@ class StarterMixin(WaiterMixin):
         if self.wait_for_completion:
             is_new = decision in (Decision.START, Decision.REPEAT)
             return self.wait_for(context, self.watch(started, is_new=is_new))
+        self.leave(context, started)
         return str(started["id"])
 
     def _start(self, request: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,6 +36,8 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRunBatchFailedError,
 )
 from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.openlineage import LineageMixin, revealed
+from airflow_healthomics.outlets import tell_batch
 from airflow_healthomics.resources import BatchResource
 from airflow_healthomics.run_use import BatchUse, describe_batch_use
 from airflow_healthomics.sample_sheet import read_sample_sheet
@@ -57,7 +59,7 @@ _MAX_XCOM_SUCCESSES: Final = 100
 
 
 class HealthOmicsStartRunBatchOperator(
-    TypedTemplateMixin, RunBatchWaiterMixin, StarterMixin, AwsBaseOperator[HealthOmicsHook]
+    LineageMixin, TypedTemplateMixin, RunBatchWaiterMixin, StarterMixin, AwsBaseOperator[HealthOmicsHook]
 ):
     """
     Start a batch of HealthOmics runs of one private workflow, from a list or a sample sheet.
@@ -76,7 +78,8 @@ class HealthOmicsStartRunBatchOperator(
     :meth:`airflow_healthomics.run_use.BatchUse.figures`); ``successes`` has ``run_setting_id``, ``run_id``
     and ``run_output_uri`` of each completed run, up to 100 of them. With ``settings_s3_uri``, XCom
     ``manifest`` is the S3 URI of a JSON array of all runs, and ``success_parts`` those of JSON arrays of up
-    to 1,000 completed runs each, to map a task over.
+    to 1,000 completed runs each, to map a task over. The asset event of an outlet has ``batchId``, ``uuid``,
+    ``workflowId``, ``outputUri`` and ``manifest`` in its extra.
 
     .. seealso::
         For more information on how to use this operator, take a look at
@@ -266,7 +269,7 @@ class HealthOmicsStartRunBatchOperator(
 
     def build_request(self, request_id: str, earlier: Sequence[str]) -> dict[str, Any]:
         """Return the StartRunBatch request; after a failed batch, of the runs that did not complete."""
-        arguments = {name: getattr(self, name) for name in BATCH_ARGUMENTS}
+        arguments = {name: revealed(getattr(self, name)) for name in BATCH_ARGUMENTS}
         arguments["request_id"] = request_id
         # The same by default, so that ListBatch can find the batch of a request.
         name = request_id[: BatchResource.name_length]
@@ -340,6 +343,7 @@ class HealthOmicsStartRunBatchOperator(
             self.log.info("%s", describe_batch_use(use))
         is_over = summary["status"] in batch_states.MEASURED
         is_success = is_over and self._policy.is_met(counts.get("COMPLETED", 0), total)
+        manifest_uri = None
         if self.do_xcom_push:
             told = {**summary, "batchIds": batch_ids, "counts": counts, **({"use": use} if use else {})}
             context["ti"].xcom_push(key="summary", value=told)
@@ -348,7 +352,13 @@ class HealthOmicsStartRunBatchOperator(
             # The next try asks for them, of all runs, and at ten a second they may take a quarter of an hour.
             with_outputs = self.output_uris and (is_success or not has_tries_left(context))
             manifest = list(manifest_entries(client, outcomes, self.log, with_outputs=with_outputs))
-            self._push_outcomes(context, request_id, manifest)
+            manifest_uri = self._push_outcomes(context, request_id, manifest)
+        self.gather_batch(
+            summary,
+            settings=self._read_settings,
+            sheet=self.sample_sheet,
+            manifest=manifest_uri,
+        )
         if not is_success:
             text, _ = describe_shortfall(client, summary, outcomes, self._policy, self.log, total=total)
             raise HealthOmicsRunBatchFailedError(
@@ -357,7 +367,14 @@ class HealthOmicsStartRunBatchOperator(
                 counts,
                 f"{text}\nNext step: a retry of the task repeats the runs that have not completed.",
             )
+        tell_batch(self, context, summary, manifest_uri)
         return str(summary["id"])
+
+    def leave(self, context: Context, started: Mapping[str, Any]) -> None:
+        """Tell the outlets and OpenLineage what is known of a batch that goes on."""
+        batch = {"workflowId": self.workflow_id, **started}
+        self.gather_batch(batch, settings=self._read_settings, sheet=self.sample_sheet)
+        tell_batch(self, context, batch)
 
     @cached_property
     def _policy(self) -> SuccessPolicy:
@@ -423,7 +440,8 @@ class HealthOmicsStartRunBatchOperator(
         )
         return BatchFolder(str(self.settings_s3_uri), request_id, hook)
 
-    def _push_outcomes(self, context: Context, request_id: str, manifest: list[dict[str, Any]]) -> None:
+    def _push_outcomes(self, context: Context, request_id: str, manifest: list[dict[str, Any]]) -> str | None:
+        """Push what has become of the runs, and return the manifest's URI if there is one."""
         push = context["ti"].xcom_push
         successes = [entry for entry in manifest if entry["status"] == "COMPLETED"]
         if len(successes) <= _MAX_XCOM_SUCCESSES:
@@ -432,7 +450,9 @@ class HealthOmicsStartRunBatchOperator(
             self.log.warning(
                 "XCom successes is left out, as %s runs completed: give settings_s3_uri", len(successes)
             )
-        if self.settings_s3_uri:
-            uri, parts = self._folder(request_id).write_outcomes(manifest, successes)
-            push(key="manifest", value=uri)
-            push(key="success_parts", value=parts)
+        if not self.settings_s3_uri:
+            return None
+        uri, parts = self._folder(request_id).write_outcomes(manifest, successes)
+        push(key="manifest", value=uri)
+        push(key="success_parts", value=parts)
+        return uri

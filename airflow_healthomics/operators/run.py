@@ -17,6 +17,8 @@ from airflow_healthomics.diagnosis import raise_for_status
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.links import RUN_LINKS, persist_links
+from airflow_healthomics.openlineage import LineageMixin, revealed
+from airflow_healthomics.outlets import tell_run
 from airflow_healthomics.parameter_template import workflow_parameter_problems
 from airflow_healthomics.run_request import ARGUMENTS
 from airflow_healthomics.starting import StarterMixin
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class HealthOmicsStartRunOperator(
-    TypedTemplateMixin, RunWaiterMixin, StarterMixin, AwsBaseOperator[HealthOmicsHook]
+    LineageMixin, TypedTemplateMixin, RunWaiterMixin, StarterMixin, AwsBaseOperator[HealthOmicsHook]
 ):
     """
     Start a new HealthOmics run (``workflow_id``), or a duplicate of one (``run_id``).
@@ -44,7 +46,8 @@ class HealthOmicsStartRunOperator(
     ``storage_capacity`` a template that is exactly one expression keeps the type of its value.
 
     Returns the run id. XCom ``run`` has ``id``, ``arn``, ``uuid``, ``runOutputUri`` and ``requestId``; XCom
-    ``summary`` has the finished run and what it has used, if the operator waits for it.
+    ``summary`` has the finished run and what it has used, if the operator waits for it. The asset events of
+    its outlets have ``runId``, ``uuid``, ``runOutputUri`` and ``workflowId`` in their extra.
 
     .. seealso::
         For more information on how to use this operator, take a look at
@@ -201,6 +204,7 @@ class HealthOmicsStartRunOperator(
             summary = with_use(summary, hook=self.hook, log=self.log, time_left=left)
         if self.do_xcom_push:
             context["ti"].xcom_push(key="summary", value=summary)
+        self.gather_run(summary)
         raise_for_status(
             summary,
             hook=self.hook,
@@ -208,7 +212,14 @@ class HealthOmicsStartRunOperator(
             log=self.log,
             for_good=False if self.retry_user_errors else None,
         )
+        tell_run(self, context, summary)
         return str(summary["id"])
+
+    def leave(self, context: Context, started: Mapping[str, Any]) -> None:
+        """Tell the outlets and OpenLineage what is known of a run that goes on."""
+        run = {"workflowId": self.workflow_id, **started}
+        self.gather_run(run)
+        tell_run(self, context, run)
 
     def publish(self, context: Context, started: Mapping[str, Any]) -> None:
         """Log the run, make its links work and push XCom ``run``."""
@@ -225,7 +236,7 @@ class HealthOmicsStartRunOperator(
 
     def build_request(self, request_id: str, earlier: Sequence[str]) -> dict[str, Any]:
         """Return the StartRun request."""
-        arguments = {name: getattr(self, name) for name in ARGUMENTS}
+        arguments = {name: revealed(getattr(self, name)) for name in ARGUMENTS}
         arguments["request_id"] = request_id
         # The same by default, so that ListRuns can find the run of a request.
         arguments["name"] = request_id if self.name is None else self.name

@@ -21,6 +21,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.kill import CancelOnKillMixin
+from airflow_healthomics.openlineage import LineageMixin
 from airflow_healthomics.triggers.wait import HealthOmicsWaitTrigger, ended_summary
 from airflow_healthomics.waiting import is_trigger_timeout
 from airflow_healthomics.watch import Watch
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class HealthOmicsSensor(CancelOnKillMixin, AwsBaseSensor[HealthOmicsHook]):
+class HealthOmicsSensor(CancelOnKillMixin, LineageMixin, AwsBaseSensor[HealthOmicsHook]):
     """
     Wait for something to end, for a sensor with ``deferrable`` and ``cancel_on_kill``.
 

@@ -18,6 +18,7 @@ from airflow_healthomics.batch_request import checked_batch_id
 from airflow_healthomics.batch_watch import BatchWatch
 from airflow_healthomics.exceptions import HealthOmicsError, HealthOmicsRunBatchFailedForGoodError
 from airflow_healthomics.kill import BATCH_PATIENCE
+from airflow_healthomics.outlets import tell_batch
 from airflow_healthomics.sensors.base import HealthOmicsSensor
 from airflow_healthomics.success_policy import parse_success_policy
 from airflow_healthomics.task_resource import push_resource
@@ -37,7 +38,9 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
     skips the task instead, in every mode alike. A poll is one GetBatch, however many runs the batch has.
 
     Returns the batch's summary: ``id``, ``arn``, ``uuid``, ``name``, ``status``, ``totalRuns``,
-    ``submissionSummary``, ``runSummary`` and times (ISO 8601), by GetBatch's names.
+    ``workflowId``, ``outputUri``, ``submissionSummary``, ``runSummary`` and times (ISO 8601), by GetBatch's
+    names. The asset event of an outlet has ``batchId``, ``uuid``, ``workflowId`` and ``outputUri`` in its
+    extra.
 
     .. seealso::
         For more information on how to use this sensor, take a look at
@@ -96,11 +99,13 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
 
     def finish(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         """Return the summary, or raise if too few runs have completed."""
+        self.gather_batch(summary)
         policy = parse_success_policy(self.success_policy, operation="GetBatch")
         total = summary.get("totalRuns", 0)
         completed = summary.get("runSummary", {}).get("completedRunCount", 0)
         is_over = summary["status"] in batch_states.MEASURED
         if is_over and policy.is_met(completed, total):
+            tell_batch(self, context, summary)
             return summary
         client = patient_client(self.hook)
         outcomes: list[RunOutcome] = []
@@ -110,6 +115,7 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
             self.log.warning("The runs of the batch could not be looked into: %s", error)
         # The counts of GetBatch are final for a batch that is PROCESSED only.
         if is_over and policy.is_met(sum(each.is_success for each in outcomes), total):
+            tell_batch(self, context, summary)
             return summary
         text, counts = describe_shortfall(client, summary, outcomes, policy, self.log, total=total)
         raise HealthOmicsRunBatchFailedForGoodError(summary["id"], summary["status"], counts, text)

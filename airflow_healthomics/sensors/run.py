@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import conf
 
 from airflow_healthomics.diagnosis import raise_for_status
 from airflow_healthomics.links import RUN_LINKS, persist_links
+from airflow_healthomics.outlets import tell_run
 from airflow_healthomics.run_request import checked_run_id
 from airflow_healthomics.run_watch import RunWatch
 from airflow_healthomics.sensors.base import HealthOmicsSensor
@@ -34,7 +35,8 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
 
     Returns the run's summary: ``id``, ``arn``, ``uuid``, ``name``, ``status``, ``workflowId``,
     ``runOutputUri``, ``creationTime``, ``startTime``, ``stopTime`` (ISO 8601), ``storageType`` and more, by
-    GetRun's names, and what the run has used as ``use``.
+    GetRun's names, and what the run has used as ``use``. The asset events of its outlets have ``runId``,
+    ``uuid``, ``runOutputUri`` and ``workflowId`` in their extra.
 
     .. seealso::
         For more information on how to use this sensor, take a look at
@@ -97,7 +99,9 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
         if self.report_use:
             left = time_left(self, context)
             summary = with_use(summary, hook=self.hook, log=self.log, time_left=left)
+        self.gather_run(summary)
         raise_for_status(
             summary, hook=self.hook, log_tail_lines=self.log_tail_lines, log=self.log, for_good=True
         )
+        tell_run(self, context, summary)
         return summary

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -63,16 +64,23 @@ def other_users() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
+def dags_folder(request: pytest.FixtureRequest) -> Path:
+    """The DAGs beside the tests; those of test_x.py that need many are in dags_x."""
+    folder = request.path.parent / request.path.stem.replace("test_", "dags_", 1)
+    return folder if folder.exists() else request.path.parent / "dags"
+
+
+@pytest.fixture(scope="module")
 def airflow(
     server: HealthOmicsServer,
     airflow_settings: dict[str, str],
     other_users: dict[str, str],
+    dags_folder: Path,
     request: pytest.FixtureRequest,
 ) -> Iterator[LocalAirflow]:
-    """Run Airflow with the DAGs beside the tests; those of test_x.py that need many are in dags_x."""
-    folder = request.path.parent / request.path.stem.replace("test_", "dags_", 1)
+    """Run Airflow."""
     airflow = LocalAirflow(
-        folder if folder.exists() else request.path.parent / "dags",
+        dags_folder,
         environment={**server.environ, **airflow_settings},
         separate_execution_api=request.node.get_closest_marker("slow") is not None,
         connections={"aws_default": CONNECTION},

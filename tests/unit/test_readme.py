@@ -15,7 +15,7 @@ from benchmarks.report import markdown_table
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-DAG_BLOCKS = [block for block in BLOCKS if "task_id=" in block]
+DAG_BLOCKS = [block for block in BLOCKS if "task_id=" in block or "@task" in block]
 
 
 def test_readme_shows_dags() -> None:
