@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import islice
 from threading import Lock
 from typing import Any, Final
 
@@ -42,6 +43,7 @@ from airflow_healthomics.polling import PollingHook
 from airflow_healthomics.run_page import view
 from airflow_healthomics.run_page.access import TaskConnection
 from airflow_healthomics.run_summary import summarize_run
+from airflow_healthomics.run_use import describe_run_use, use_of_run
 from airflow_healthomics.task_resource import TaskResource
 
 #: Seconds for which an answer is good while something may change, and after that; an error, and one that
@@ -194,7 +196,8 @@ class Source:
         if uuid and run.get("uuid") != uuid:
             raise PageError(404, f"Run {run_id} is gone: HealthOmics has given its id to another run.")
         notices: list[str] = []
-        rows, truncated = self._tasks(run_id, notices)
+        tasks, truncated = self._tasks(run_id, notices)
+        rows = view.task_rows(tasks or ())
         diagnosis = self._diagnosis(run, rows, log_tail_lines, latest)
         partition = self._hook.conn_partition
         failed = view.failed_task_rows(rows, diagnosis.failed_tasks, {})
@@ -206,6 +209,14 @@ class Source:
             workflow_name=self._workflow_name(run),
             rows=rows,
             truncated=truncated,
+            use=describe_run_use(
+                use_of_run(
+                    run,
+                    tasks,
+                    is_complete=not truncated,
+                    until=as_of if view.is_active(run["status"]) else None,
+                )
+            ),
             failed=failed,
             engine_log=() if has_task_log else diagnosis.log_lines,
             links={_LINKS[key]: url for key, url in run_urls(run, self._region, partition).items()},
@@ -253,14 +264,13 @@ class Source:
         )
         return make_page(answer, memory=memory)
 
-    def _tasks(self, run_id: str, notices: list[str]) -> tuple[list[dict[str, Any]], bool]:
-        tasks: list[Mapping[str, Any]] = []
+    def _tasks(self, run_id: str, notices: list[str]) -> tuple[list[Mapping[str, Any]] | None, bool]:
+        """Return the tasks, or None if that is refused, and whether there are more of them."""
         with self._asking("ListRunTasks", f"run {run_id}", notices):
-            for task in self._hook.list_run_tasks(run_id, page_size=PAGE_SIZE):
-                if len(tasks) == MAX_TASKS:
-                    return view.task_rows(tasks), True
-                tasks.append(task)
-        return view.task_rows(tasks), False
+            answered = self._hook.list_run_tasks(run_id, page_size=PAGE_SIZE)
+            tasks: list[Mapping[str, Any]] = list(islice(answered, MAX_TASKS + 1))
+            return tasks[:MAX_TASKS], len(tasks) > MAX_TASKS
+        return None, False
 
     def _diagnosis(
         self,

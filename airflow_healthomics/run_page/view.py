@@ -144,6 +144,7 @@ def run_answer(
     workflow_name: str | None,
     rows: Sequence[Mapping[str, Any]],
     truncated: bool,
+    use: Sequence[str],
     failed: Sequence[Mapping[str, Any]],
     engine_log: Sequence[str],
     links: Mapping[str, str],
@@ -158,6 +159,7 @@ def run_answer(
     :param workflow_name: what GetWorkflow calls its workflow, if that is known
     :param rows: its tasks
     :param truncated: whether there are more of them
+    :param use: what the run has used, in words
     :param failed: its failed tasks
     :param engine_log: the last lines of the engine's log, if no task has told why the run failed
     :param links: URLs
@@ -178,6 +180,7 @@ def run_answer(
         "tasks": list(rows),
         "tasksTotal": len(rows),
         "tasksTruncated": truncated,
+        "use": list(use),
         "failed": list(failed),
         "failedTotal": max(sum(row["status"] == "FAILED" for row in rows), len(failed)),
         "links": dict(links),

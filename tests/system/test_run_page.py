@@ -3,7 +3,7 @@
 """
 The trigger form and the run page in a browser, against a real API server.
 
-``SCREENSHOTS=folder`` keeps what the browser shows.
+``SCREENSHOTS=docs/images`` takes the pictures of the README.
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ import pytest
 
 from airflow_healthomics.testing import HealthOmicsServer
 from dev.browser import SCREENSHOTS, Browser, browser
-from dev.demo import BUCKET, FORM_DAG_ID, FORM_WORKFLOW_ID, PARAMETER_TEMPLATE, planned_tasks
+from dev.demo import (
+    BUCKET,
+    FORM_DAG_ID,
+    FORM_WORKFLOW_ID,
+    PARAMETER_TEMPLATE,
+    WORKFLOW_NAME,
+    planned_tasks,
+)
 from dev.local_airflow import LocalAirflow
 
 pytestmark = pytest.mark.slow
@@ -49,7 +56,7 @@ def other_users() -> dict[str, str]:
 def dag_runs(server: HealthOmicsServer, airflow: LocalAirflow) -> dict[str, str]:
     """Plan the HealthOmics runs, trigger the DAGs that need no form, and give the id of each DAG run."""
     boto3.client("s3").create_bucket(Bucket=BUCKET)
-    server.control.add_workflow(FORM_WORKFLOW_ID, parameter_template=PARAMETER_TEMPLATE)
+    server.control.add_workflow(FORM_WORKFLOW_ID, name=WORKFLOW_NAME, parameter_template=PARAMETER_TEMPLATE)
     plan = server.control.plan_run
     plan(workflow_id=FORM_WORKFLOW_ID, seconds=HELD, tasks=planned_tasks(60))
     plan(
@@ -74,14 +81,6 @@ def window(airflow: LocalAirflow, dag_runs: dict[str, str]) -> Iterator[Browser]
     """A browser of the admin's."""
     with browser(airflow, airflow.username, size=SIZE) as window:
         yield window
-
-
-@pytest.fixture(autouse=True)
-def _screenshot(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Keep what a test has seen last."""
-    yield
-    if "window" in request.fixturenames:
-        request.getfixturevalue("window").screenshot(request.node.name)
 
 
 def api_path(dag_id: str, dag_run_id: str, task_id: str, more: str = "") -> str:
@@ -137,6 +136,7 @@ def test_a_failed_run_says_why(airflow: LocalAirflow, dag_runs: dict[str, str], 
     failed = window.find("[data-testid=failed-tasks]", REASON)
     assert "align" in failed.text
     assert all(line in failed.text for line in LOG)
+    window.screenshot("run-page-failed")
 
 
 def test_a_batch_says_which_runs_failed(
@@ -213,7 +213,6 @@ def test_a_large_run(
         )
         window.fill("input[type=search]", "task-777")
         window.find("[data-testid=shown]", "1 of 1,000")
-        window.screenshot(f"large-{theme}")
     with capsys.disabled():
         print(
             f"\n{LARGE:,} tasks, {theme}: the server took {fetched * 1000:.0f} ms, then {answer[0]:.0f} ms "
