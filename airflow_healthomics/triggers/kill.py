@@ -8,9 +8,10 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 from asgiref.sync import sync_to_async
 from tenacity import (
     AsyncRetrying,
@@ -42,6 +43,10 @@ _STATE_TRIES: Final = 5
 #: Not the event loop's own threads: Airflow needs one of them for each line of log, before it calls on_kill.
 _threads: Final = ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="healthomics-cancel")
 
+#: With which Airflow 3.3 cancels the trigger of a task that a person has ended or cleared, or that has timed
+#: out, but not one that the triggerer gives up. Should the word change, only on_kill tells of a kill.
+_USER_ACTION: Final = "__airflow_user_action__"
+
 _running: set[asyncio.Task[None]] = set()
 
 
@@ -71,8 +76,7 @@ class CancelOnKillTrigger(HealthOmicsTrigger):
         try:
             payload = await self.event()
         except asyncio.CancelledError as error:
-            # A triggerer that stops gives no reason.
-            if error.args and hasattr(BaseTrigger, "on_kill"):
+            if error.args == (_USER_ACTION,) and not self._has_timed_out():
                 self._kill()
             raise
         yield TriggerEvent(payload)
@@ -80,6 +84,12 @@ class CancelOnKillTrigger(HealthOmicsTrigger):
     async def on_kill(self) -> None:
         """Cancel in the background, if the task is really over."""
         self._kill()
+
+    def _has_timed_out(self) -> bool:
+        """Whether the task has timed out, which is no kill: it resumes, and sees to it by itself."""
+        # Set by the triggerer.
+        end: datetime | None = getattr(self, "timeout_after", None)
+        return end is not None and (end if end.tzinfo else end.replace(tzinfo=UTC)) < datetime.now(UTC)
 
     def _kill(self) -> None:
         if not self.cancel_on_kill or self._is_killed:

@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
@@ -37,6 +39,9 @@ from .conftest import (
     needs_store,
     try_of,
 )
+
+#: With which Airflow cancels the trigger of a killed task.
+USER_ACTION = "__airflow_user_action__"
 
 STORES = [pytest.param(True, id="store", marks=needs_store), pytest.param(False, id="names")]
 TIMEOUTS = ["Trigger timeout", "Trigger/execution timeout"]
@@ -457,8 +462,36 @@ def test_a_cancelled_trigger_needs_no_on_kill(
 ) -> None:
     """Airflow cancels a killed task's trigger again each second, and on_kill may not be called for that."""
     monkeypatch.setattr("airflow_healthomics.triggers.kill._state", lambda _: "failed")
-    kill_while_it_waits(run_trigger_of(started()), clock, "user action", calls_on_kill=calls_on_kill)
-    assert calls_of(omics, "CancelRun") == (1 if hasattr(BaseTrigger, "on_kill") or calls_on_kill else 0)
+    kill_while_it_waits(run_trigger_of(started()), clock, USER_ACTION, calls_on_kill=calls_on_kill)
+    assert calls_of(omics, "CancelRun") == 1
+
+
+@pytest.mark.parametrize("is_aware", [True, False])
+def test_a_trigger_that_has_timed_out_was_not_killed(
+    omics: Control,
+    clock: Clock,
+    started: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    is_aware: bool,
+) -> None:
+    """Airflow cancels it in the same way, and does not call on_kill."""
+    monkeypatch.setattr("airflow_healthomics.triggers.kill._state", lambda _: pytest.fail("asked"))
+    trigger = run_trigger_of(started())
+    past = datetime.now(UTC) - timedelta(hours=1)
+    trigger.timeout_after = past if is_aware else past.replace(tzinfo=None)
+    kill_while_it_waits(trigger, clock, USER_ACTION)
+    assert calls_of(omics, "CancelRun") == 0
+
+
+@pytest.mark.skipif(
+    not hasattr(BaseTrigger, "on_kill"), reason="Airflow tells a trigger of no kill before 3.3"
+)
+def test_airflow_says_so_when_a_person_ends_a_task() -> None:
+    """An upgrade that changes the word, or the attribute, fails here first."""
+    source = inspect.getsource(import_module("airflow.jobs.triggerer_job_runner"))
+    assert f'_USER_ACTION_CANCEL_MSG = "{USER_ACTION}"' in source
+    assert "cancel(_USER_ACTION_CANCEL_MSG)" in source
+    assert "trigger_instance.timeout_after = " in source
 
 
 def test_a_triggerer_that_stops_cancels_nothing(
