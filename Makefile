@@ -19,7 +19,8 @@ help:
 	@echo 'make install      set up $(VENV) (does nothing when it is up to date)'
 	@echo 'make demo         a run from a DAG to its result, in a real Airflow; KEEP=1 leaves it running'
 	@echo 'make test         unit tests, the local HealthOmics, and a smoke test in a real Airflow'
-	@echo 'make test-all     adds the slow tests and the other Airflow versions: $(OTHER_AIRFLOWS)'
+	@echo 'make test-all     adds the slow tests and the other Airflow versions: $(OTHER_AIRFLOWS);'
+	@echo '                  for root, installs chromium by apt if it is missing'
 	@echo 'make bench        what waiting costs, beside the pattern of the amazon provider; half an hour'
 	@echo 'make screenshots  take docs/images anew'
 	@echo 'make lint         ruff (format and lint) and mypy'
@@ -60,25 +61,30 @@ lint: install
 	$(BIN)/mypy
 
 test: install
-	$(BIN)/pytest -m 'not slow' --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -n auto --cov --cov-report=term:skip-covered tests/unit tests/local
+	$(BIN)/pytest -m 'not slow' tests/system
 
 test-all: test-slow $(OTHER_AIRFLOWS:%=test-airflow-%)
 
 test-slow: install browser
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow tests/system
+	$(BIN)/pytest tests/compat
 
-# For the tests in a browser, which use Debian's.
+HAS_BROWSER := command -v chromium >/dev/null && command -v chromedriver >/dev/null
+
+# For the tests in a browser, which use Debian's. Only root can install it.
 browser:
-	@command -v chromium >/dev/null && command -v chromedriver >/dev/null \
-		|| { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy chromium chromium-driver; } \
-		|| { echo 'make test-all needs chromium and chromedriver'; exit 1; }
+	@$(HAS_BROWSER) || [ "$$(id -u)" != 0 ] \
+		|| { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy chromium chromium-driver; }
+	@$(HAS_BROWSER) || { echo 'chromium and chromedriver are missing (Debian: chromium, chromium-driver)'; exit 1; }
 
 screenshots: install browser
 	SCREENSHOTS=docs/images $(BIN)/pytest -m slow tests/system/test_run_page.py
 
 # The unit tests and one `airflow dags test` of the example, beside another Airflow.
 test-airflow-%: $(VENV)-%/.installed
-	$(VENV)-$*/bin/pytest tests/unit tests/compat
+	$(VENV)-$*/bin/pytest -n auto tests/unit
+	$(VENV)-$*/bin/pytest tests/compat
 
 bench: $(VENV)-bench/.installed
 	$(BIN)/python -m benchmarks.waiting --peer-python $(VENV)-bench/bin/python $(BENCH)

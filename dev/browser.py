@@ -9,9 +9,19 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
-from selenium.common.exceptions import TimeoutException, WebDriverException
+from selenium.common.exceptions import (
+    ElementClickInterceptedException,
+    ElementNotInteractableException,
+    InvalidElementStateException,
+    JavascriptException,
+    NoSuchElementException,
+    NoSuchFrameException,
+    StaleElementReferenceException,
+    TimeoutException,
+)
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -40,6 +50,19 @@ ARGUMENTS = (
 )
 
 
+#: What may happen to a probe while the page changes.
+PASSING: Final = (
+    IndexError,
+    ElementClickInterceptedException,
+    ElementNotInteractableException,
+    InvalidElementStateException,
+    JavascriptException,
+    NoSuchElementException,
+    NoSuchFrameException,
+    StaleElementReferenceException,
+)
+
+
 class Browser:
     """
     A window on one Airflow.
@@ -59,9 +82,15 @@ class Browser:
     def open_run_page(self, dag_id: str, dag_run_id: str, task_id: str | None = None) -> None:
         """Go to a task's tab, or to that of a DAG run, and into its frame."""
         task = f"/tasks/{task_id}" if task_id else ""
-        self.open(f"dags/{dag_id}/runs/{dag_run_id}{task}")
-        self.click("a[href*='/plugin/healthomics']")
-        self.driver.switch_to.frame(self.find("iframe[src*='/healthomics/page']"))
+        route = "healthomics" if task_id else "healthomics-runs"
+        self.driver.switch_to.default_content()
+        self.open(f"dags/{dag_id}/runs/{quote(dag_run_id)}{task}/plugin/{route}")
+        self.until(self._enter_frame, "the page is in a frame")
+
+    def _enter_frame(self) -> bool:
+        self.driver.switch_to.default_content()
+        self.driver.switch_to.frame(self.shown("iframe[src*='/healthomics/page']")[0])
+        return bool(self.shown("main"))
 
     def find(self, css: str, text: str = "") -> WebElement:
         """Wait for an element that is shown and whose text has a part, and return it."""
@@ -85,11 +114,16 @@ class Browser:
         self.until(clicked, f"{css} with {text!r} is clicked")
 
     def fill(self, css: str, text: str) -> None:
-        """Replace the text of a field."""
-        field = self.find(css)
-        field.clear()
-        field.send_keys(text)
-        self.until(lambda: field.get_attribute("value") == text, f"{css} has its text")
+        """Replace the text of a field, which may be made anew meanwhile."""
+
+        def filled() -> bool:
+            field = self.shown(css)[0]
+            if field.get_attribute("value") != text:
+                field.clear()
+                field.send_keys(text)
+            return self.shown(css)[0].get_attribute("value") == text
+
+        self.until(filled, f"{css} has its text")
 
     def fetch(self, path: str) -> int:
         """Return the status of an answer, as the page itself would get it."""
@@ -102,8 +136,8 @@ class Browser:
         return self.driver.execute_script(f"return {script}", *arguments)
 
     def until(self, probe: Callable[[], T | None], what: str) -> T:
-        """Wait until something is true; an element may be replaced while it is looked at."""
-        waiting = WebDriverWait(self.driver, LIMIT, ignored_exceptions=[WebDriverException])
+        """Wait until something is true; an element may be missing, or be replaced while it is looked at."""
+        waiting = WebDriverWait(self.driver, LIMIT, ignored_exceptions=PASSING)
         try:
             if found := waiting.until(lambda _: probe()):
                 return found
@@ -132,6 +166,7 @@ def browser(
     :param size: of the window
     """
     options = ChromeOptions()
+    options.ignore_local_proxy_environment_variables()
     options.binary_location = _program("chromium")
     for argument in (*ARGUMENTS, f"--window-size={size}"):
         options.add_argument(argument)

@@ -73,6 +73,9 @@ CONNECTION: Final[Mapping[str, Any]] = {
     },
 }
 
+#: Without any, webbrowser would open a browser for terminals, in this one.
+HAS_WINDOWS: Final = sys.platform == "darwin" or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
+
 #: A run's way, in seconds; in AWS it takes hours.
 PACE: Final[Mapping[str, Any]] = {
     "pending_seconds": 3,
@@ -153,7 +156,7 @@ def demonstrate(server: HealthOmicsServer, console: Console, *, keep: bool) -> i
             if keep:
                 reporter.say(f"Its page: {run_page(airflow, run_id)}")
                 reporter.say(f"User {airflow.username}, password {airflow.password}")
-                if console.is_terminal:
+                if console.is_terminal and HAS_WINDOWS:
                     webbrowser.open(run_page(airflow, run_id))
             state = follow(airflow, server, run_id, reporter)
         code = 1

@@ -63,7 +63,7 @@ def dag_runs(server: HealthOmicsServer, airflow: LocalAirflow) -> dict[str, str]
         name="failed",
         status="FAILED",
         failure_reason="RUN_TASK_FAILED",
-        seconds={"PENDING": 0, "STARTING": 0, "RUNNING": 15, "STOPPING": 0},
+        seconds=AT_ONCE,
         tasks=[{"name": "qc"}, {"name": "align", "failure_reason": REASON, "log": LOG}],
     )
     plan(name="large", seconds=AT_ONCE | {"RUNNING": None}, tasks=LARGE)
@@ -206,10 +206,16 @@ def test_a_large_run(
         window.open_run_page("page_large", dag_run_id, "run")
         window.find("[data-testid=shown]", "1,000")
         assert window.run("document.documentElement.dataset.theme") == theme
-        paint = window.run("performance.getEntriesByName('first-contentful-paint')[0].startTime")
-        answer = window.run(
-            "performance.getEntriesByType('resource').filter((each) => each.name.includes('/api/'))"
-            ".map((each) => [each.duration, each.decodedBodySize])[0]"
+        paint = window.until(
+            lambda: window.run("performance.getEntriesByName('first-contentful-paint')[0]?.startTime"),
+            "it is painted",
+        )
+        answer = window.until(
+            lambda: window.run(
+                "performance.getEntriesByType('resource').filter((each) => each.name.includes('/api/'))"
+                ".map((each) => [each.duration, each.decodedBodySize])[0]"
+            ),
+            "its data were fetched",
         )
         window.fill("input[type=search]", "task-777")
         window.find("[data-testid=shown]", "1 of 1,000")
