@@ -93,6 +93,13 @@ export function longest(models, now) {
   return most;
 }
 
+/** What a screen reader says of an answer after the one before, or null. */
+export function newsOf(before, { run, failedTotal = 0 }) {
+  if (!before) return null;
+  if (before.run.status !== run.status) return `Run ${run.name ?? run.id}: ${f.stateWord(run.status)}${run.failureReason ? `, ${run.failureReason}` : ""}`;
+  return failedTotal > (before.failedTotal ?? 0) ? `${f.number(failedTotal)} failed ${failedTotal === 1 ? "task" : "tasks"}` : null;
+}
+
 export class RunView {
   constructor() {
     this.badge = new Badge({ "data-testid": "status" });
@@ -146,9 +153,7 @@ export class RunView {
     this.notices.update(data.notices);
     this.engineLog.update(data.engineLogLines);
     const { failed = [], failedTotal = failed.length } = data;
-    const failuresBefore = this.failures;
-    this.failures = failedTotal;
-    this.failed.update(failed, this.failures);
+    this.failed.update(failed, failedTotal);
     this.#details(run);
     const end = this.active ? now : (this.stopped ?? f.time(data.asOf) ?? now);
     this.tasks.update(tasks, {
@@ -156,9 +161,8 @@ export class RunView {
       total: data.tasksTotal ?? tasks.length, truncated: Boolean(data.tasksTruncated), unknown: Boolean(data.tasksUnknown),
     });
     this.#moving(now);
-    if (!before) return;
-    if (before.run.status !== run.status) announce(`Run ${run.name ?? run.id}: ${f.stateWord(run.status)}${run.failureReason ? `, ${run.failureReason}` : ""}`);
-    else if (this.failures > failuresBefore) announce(`${this.failures} failed ${this.failures === 1 ? "task" : "tasks"}`);
+    const news = newsOf(before, data);
+    if (news) announce(news);
   }
 
   #details(run) {

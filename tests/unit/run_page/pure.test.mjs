@@ -15,11 +15,12 @@ class Node {
 globalThis.document = { createElement: () => new Node(), createElementNS: () => new Node(), baseURI: "https://airflow.example/base/healthomics/page" };
 
 const at = new URL("../../../airflow_healthomics/run_page/static/", import.meta.url);
-const { backOffMs, retryAfterMs, ApiError } = await import(new URL("api.js", at));
+const { backOffMs, get, retryAfterMs, ApiError } = await import(new URL("api.js", at));
 const f = await import(new URL("format.js", at));
 const { safeUrl } = await import(new URL("links.js", at));
+const { merged } = await import(new URL("list.js", at));
 const { groupsOf, modelOf, phases, sorted } = await import(new URL("timeline.js", at));
-const { lastActivity, longest } = await import(new URL("run.js", at));
+const { lastActivity, longest, newsOf } = await import(new URL("run.js", at));
 
 const task = (taskId, status, creationTime, startTime, stopTime, more = {}) =>
   modelOf({ taskId, name: taskId, status, creationTime: iso(creationTime), startTime: iso(startTime), stopTime: iso(stopTime), ...more });
@@ -43,6 +44,39 @@ test("the wait doubles with each failure, stays within its bounds and obeys Retr
 
 test("what asking again cannot help is not asked again", () => {
   assert.deepEqual([0, 401, 403, 404, 429, 500, 502, 503].map((status) => new ApiError(status).passing), [true, false, false, false, true, true, true, true]);
+});
+
+test("a question leaves no listener on the signal of its poller", async (t) => {
+  const { signal } = new AbortController();
+  const listeners = new Set();
+  t.mock.method(signal, "addEventListener", (_, listener) => listeners.add(listener));
+  t.mock.method(signal, "removeEventListener", (_, listener) => listeners.delete(listener));
+  t.mock.method(globalThis, "fetch", async () => {
+    assert.equal(listeners.size, 1);
+    return new Response("{}");
+  });
+  await get("api", signal);
+  assert.equal(listeners.size, 0);
+  globalThis.fetch.mock.mockImplementation(() => Promise.reject(new TypeError()));
+  await assert.rejects(get("api", signal), ApiError);
+  assert.equal(listeners.size, 0);
+});
+
+test("pages of a list that overlap say each task once", () => {
+  const item = (taskId, mapIndex, id) => ({ taskId, mapIndex, id });
+  const first = [item("a", 0, "1"), item("a", 1, "2")];
+  assert.deepEqual(merged(first, [item("a", 1, "old"), item("a", 2, "3"), item("b", 1, "4")]).map(({ id }) => id), ["1", "2", "3", "4"]);
+  assert.deepEqual(merged(undefined, first), first);
+  assert.deepEqual(merged(first, undefined), first);
+});
+
+test("what is new is said once, also between the first two answers", () => {
+  const answer = (status, failedTotal, failureReason) => ({ run: { id: "7", status, failureReason }, failed: [], failedTotal });
+  assert.equal(newsOf(undefined, answer("RUNNING", 3)), null);
+  assert.equal(newsOf(answer("RUNNING", 0), answer("RUNNING", 1)), "1 failed task");
+  assert.equal(newsOf(answer("RUNNING", 1), answer("RUNNING", 3)), "3 failed tasks");
+  assert.equal(newsOf(answer("RUNNING", 3), answer("RUNNING", 3)), null);
+  assert.equal(newsOf(answer("RUNNING", 3), answer("FAILED", 4, "RUN_TASK_FAILED")), "Run 7: Failed, RUN_TASK_FAILED");
 });
 
 test("durations say two units", () => {
