@@ -25,6 +25,9 @@ from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.request_fields import api_field
 from airflow_healthomics.run_request import BUILT_IN_DEFAULTS, DEFAULTABLE, build_start_run_request
 
+#: What the amazon provider raises for a connection with mistakes, besides botocore's own errors.
+CONNECTION_MISTAKES: Final = (AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
+
 #: Keys of the connection's ``service_config.omics`` that are not ours.
 _AMAZON_PROVIDER_KEYS: Final = frozenset({"endpoint_url", "config_kwargs", "region_name"})
 

@@ -83,7 +83,7 @@ def parse_resource(value: Any) -> TaskResource | None:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
     if not isinstance(value, Mapping) or value.get("kind") not in ("run", "batch"):
         return None

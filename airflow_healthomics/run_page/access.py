@@ -25,7 +25,7 @@ from sqlalchemy import and_, func, select
 from airflow_healthomics.task_resource import XCOM_KEY, TaskResource, parse_resource
 
 #: Of the amazon provider's operators.
-_DEFAULT_CONNECTION: Final = "aws_default"
+DEFAULT_CONNECTION: Final = "aws_default"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,7 @@ def list_resources(
 ) -> tuple[list[dict[str, Any]], int] | None:
     """
     Return which task instances of a DAG run are about which run or batch, and their number; None if there is
-    no such DAG run.
+    no such DAG run. The number, like the offset, counts those too whose XCom tells of neither.
 
     :param dag_id: the DAG
     :param run_id: its DAG run
@@ -161,9 +161,14 @@ def _declared_connection(dag_version_id: Any, task_id: str) -> TaskConnection | 
     if dag is None or not dag.has_task(task_id):
         return None
     task = dag.get_task(task_id)
+    if "aws_conn_id" not in task.template_fields:
+        # A task that pushes the XCom by itself: no connection is its own.
+        return None
     if not getattr(task, "is_mapped", False):
-        return _connection({"aws_conn_id": task.aws_conn_id, "verify": getattr(task, "verify", None)})
+        return _connection(
+            {"aws_conn_id": getattr(task, "aws_conn_id", None), "verify": getattr(task, "verify", None)}
+        )
     mapped = getattr(task.expand_input, "value", None)
     if not isinstance(mapped, Mapping) or mapped.keys() & {"aws_conn_id", "verify"}:
         return None
-    return _connection({"aws_conn_id": _DEFAULT_CONNECTION, **task.partial_kwargs})
+    return _connection({"aws_conn_id": DEFAULT_CONNECTION, **task.partial_kwargs})

@@ -10,19 +10,19 @@ the task instance and its XComs, and log lines those for its log.
 # Without ``from __future__ import annotations``: FastAPI reads the annotations of what Depends names.
 
 import asyncio
+import pathlib
 from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from airflow_healthomics.run_page.access import FoundTask, find_task, list_resources
-from airflow_healthomics.run_page.cache import Cache
+from airflow_healthomics.run_page.cache import BusyError, Cache
 from airflow_healthomics.run_page.source import (
     THROTTLED_SECONDS,
     Page,
@@ -33,11 +33,12 @@ from airflow_healthomics.run_page.source import (
 )
 from airflow_healthomics.task_resource import is_resource_id
 
-STATIC: Final = Path(__file__).parent / "static"
+STATIC: Final = pathlib.Path(__file__).parent / "static"
 
-#: Answers that are fetched at the same time, the seconds that a request waits for one, and how many are
-#: remembered in how much memory.
+#: Answers that are fetched at the same time, those that may wait for it, the seconds that a request waits for
+#: one, and how many are remembered in how much memory.
 THREADS: Final = 4
+MAX_PENDING: Final = 32
 PATIENCE: Final = 25.0
 MAX_ANSWERS: Final = 1_000
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -51,6 +52,11 @@ SECURITY_HEADERS: Final = {
 }
 
 _TASK: Final = "/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/{map_index}"
+
+#: As large as the databases' integers.
+_LARGEST: Final = 2**31 - 1
+
+MapIndex = Annotated[int, Path(ge=-1, le=_LARGEST)]
 
 _requires_logs: Final = requires_access_dag("GET", DagAccessEntity.TASK_LOGS)
 
@@ -66,13 +72,13 @@ api: Final = APIRouter(
 def may_read_logs(request: Request, user: GetUserDep) -> bool:
     """Whether the user may read the logs of the DAG's tasks."""
     try:
-        _requires_logs(request, user)
+        # None is Airflow's yes; anything else, a coroutine say, has not been asked yet.
+        return _requires_logs(request, user) is None
     except HTTPException:
         return False
-    return True
 
 
-def found_task(dag_id: str, run_id: str, task_id: str, map_index: int) -> FoundTask:
+def found_task(dag_id: str, run_id: str, task_id: str, map_index: MapIndex) -> FoundTask:
     """Return the task instance of the path."""
     task = find_task(dag_id, run_id, task_id, map_index)
     if task is None:
@@ -89,7 +95,7 @@ def dag_run(
     dag_id: str,
     run_id: str,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Annotated[int, Query(ge=0, le=_LARGEST)] = 0,
 ) -> dict[str, Any]:
     """Return which task instances of a DAG run are about which run or batch, without asking AWS."""
     listed = list_resources(dag_id, run_id, limit=limit, offset=offset)
@@ -126,13 +132,14 @@ async def _answer(request: Request, task: FoundTask, run_id: str | None, with_lo
         raise PageError(502, "Airflow does not know the connection of this task any more.")
     source = Source(connection, resource.region)
     cache: Cache[Page] = request.app.state.cache
-    future = cache.get(
-        (connection, resource, run_id), partial(_fetch, source=source, resource=resource, run_id=run_id)
-    )
+    fetch = partial(_fetch, source=source, resource=resource, run_id=run_id)
     try:
+        future = cache.get((connection, resource, run_id), fetch)
         page = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), PATIENCE)
     except TimeoutError:
         raise PageError(503, "HealthOmics has not answered yet.", THROTTLED_SECONDS) from None
+    except BusyError:
+        raise PageError(503, "Too many runs are looked at right now.", THROTTLED_SECONDS) from None
     return Response(page.body if with_logs else page.body_without_logs, media_type="application/json")
 
 
@@ -147,12 +154,20 @@ def _refuse(request: Request, error: Exception) -> Response:
     return JSONResponse({"detail": error.detail}, error.status, headers)
 
 
+async def _refuse_nul(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Answer what no id may contain, and PostgreSQL takes for an error."""
+    if "\0" in request.scope["path"]:
+        return JSONResponse({"detail": "Not Found"}, 404)
+    return await call_next(request)
+
+
 async def _add_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     response = await call_next(request)
     response.headers.update(SECURITY_HEADERS)
+    path = request.url.path.removeprefix(request.scope.get("root_path", ""))
     # The files keep their names when they change, so a browser asks whether they have.
-    is_data = request.url.path.removeprefix(request.scope.get("root_path", "")).startswith("/api/")
-    response.headers["Cache-Control"] = "no-store" if is_data else "no-cache"
+    is_file = path == "/page" or path.startswith("/static/")
+    response.headers["Cache-Control"] = "no-cache" if is_file else "no-store"
     return response
 
 
@@ -164,11 +179,16 @@ def create_app() -> FastAPI:
     """Return the app. Page and files are for everybody, as Airflow's own are; they hold no data."""
     app = FastAPI(title="AWS HealthOmics", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.cache = Cache[Page](
-        threads=THREADS, max_entries=MAX_ANSWERS, max_bytes=MAX_BYTES, error_lifetime=error_lifetime
+        threads=THREADS,
+        max_pending=MAX_PENDING,
+        max_entries=MAX_ANSWERS,
+        max_bytes=MAX_BYTES,
+        error_lifetime=error_lifetime,
     )
     app.include_router(api)
     app.add_api_route("/page", _page, methods=["GET"], response_model=None)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(PageError, _refuse)
+    app.middleware("http")(_refuse_nul)
     app.middleware("http")(_add_headers)
     return app

@@ -30,6 +30,10 @@ class Answer(Protocol):
 A = TypeVar("A", bound=Answer)
 
 
+class BusyError(Exception):
+    """As many answers are on their way already as may be."""
+
+
 @dataclass(eq=False, slots=True)
 class _Entry(Generic[A]):
     future: Future[A]
@@ -44,6 +48,7 @@ class Cache(Generic[A]):
     Threads of its own, since those of the API server serve all of Airflow: a slow AWS must not hold them up.
 
     :param threads: how many answers are fetched at the same time
+    :param max_pending: how many may be fetched or wait for that
     :param max_entries: how many answers and errors are remembered
     :param max_bytes: how many bytes of them
     :param error_lifetime: seconds for which an error is remembered
@@ -53,11 +58,13 @@ class Cache(Generic[A]):
         self,
         *,
         threads: int,
+        max_pending: int,
         max_entries: int,
         max_bytes: int,
         error_lifetime: Callable[[BaseException], float],
     ) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="healthomics-run-page")
+        self._max_pending = max_pending
         self._max_entries = max_entries
         self._max_bytes = max_bytes
         self._error_lifetime = error_lifetime
@@ -70,12 +77,15 @@ class Cache(Generic[A]):
 
         :param key: what is asked for, and by whom: all that the answer depends on
         :param fetch: fetches the answer, given the one before if that is remembered
+        :raises BusyError: if too many others are on their way
         """
         with self._lock:
             entry = self._entries.get(key)
             if entry and time.monotonic() < entry.expires:
                 self._entries.move_to_end(key)
                 return entry.future
+            if sum(not each.future.done() for each in self._entries.values()) >= self._max_pending:
+                raise BusyError
             latest = entry.latest if entry else None
             entry = _Entry(self._executor.submit(fetch, latest), latest)
             self._entries[key] = entry

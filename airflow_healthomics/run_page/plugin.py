@@ -8,6 +8,7 @@ Every Airflow process imports this module, so what the page is made of is import
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -21,6 +22,8 @@ URL_PREFIX: Final = "/healthomics"
 
 #: Airflow shows views of plugins in its own pages since 3.1.
 HAS_VIEWS: Final = tuple(int(part) for part in airflow_version.split(".")[:2]) >= (3, 1)
+
+log = logging.getLogger(__name__)
 
 
 def views(base_url: str) -> list[dict[str, str]]:
@@ -62,6 +65,12 @@ class HealthOmicsRunPagePlugin(AirflowPlugin):
         """The page's API, made when the API server asks for it."""
         if not HAS_VIEWS:
             return []
-        from airflow_healthomics.run_page.app import create_app
+        try:
+            from airflow_healthomics.run_page.app import create_app
 
-        return [{"app": create_app(), "url_prefix": URL_PREFIX, "name": "AWS HealthOmics"}]
+            app = create_app()
+        except (ImportError, AttributeError):
+            # It leans on Airflow's own modules, whose changes must not take the API server down.
+            log.exception("The run page is off: it does not know this version of Airflow or FastAPI")
+            return []
+        return [{"app": app, "url_prefix": URL_PREFIX, "name": "AWS HealthOmics"}]

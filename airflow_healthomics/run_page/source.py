@@ -6,19 +6,20 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from itertools import islice
 from threading import Lock
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
 from botocore.exceptions import BotoCoreError, ClientError
+from tenacity import Retrying, retry_if_exception, wait_random_exponential
 
 from airflow_healthomics.aws_errors import (
     error_code,
@@ -29,7 +30,7 @@ from airflow_healthomics.aws_errors import (
 )
 from airflow_healthomics.batch_outcome import NOT_STARTED, counts_of_batch
 from airflow_healthomics.diagnosis import Diagnosis, diagnose
-from airflow_healthomics.exceptions import HealthOmicsError
+from airflow_healthomics.hooks import CONNECTION_MISTAKES
 from airflow_healthomics.links import (
     HealthOmicsEngineLogLink,
     HealthOmicsOutputsLink,
@@ -41,10 +42,15 @@ from airflow_healthomics.links import (
 )
 from airflow_healthomics.polling import PollingHook
 from airflow_healthomics.run_page import view
-from airflow_healthomics.run_page.access import TaskConnection
+from airflow_healthomics.run_page.access import DEFAULT_CONNECTION, TaskConnection
 from airflow_healthomics.run_summary import summarize_run
 from airflow_healthomics.run_use import describe_run_use, use_of_run
 from airflow_healthomics.task_resource import TaskResource
+
+if TYPE_CHECKING:
+    _LoggerAdapter = logging.LoggerAdapter[logging.Logger]
+else:
+    _LoggerAdapter = logging.LoggerAdapter
 
 #: Seconds for which an answer is good while something may change, and after that; an error, and one that
 #: more calls would make worse.
@@ -52,6 +58,11 @@ POLL_SECONDS: Final = 10
 ENDED_SECONDS: Final = 300
 ERROR_SECONDS: Final = 10
 THROTTLED_SECONDS: Final = 20
+
+#: Seconds for which a failure is good that not all is known of, and after which CloudWatch has had its time
+#: to show what the tasks have logged.
+INCOMPLETE_SECONDS: Final = 30
+SETTLED_AFTER: Final = timedelta(minutes=5)
 
 #: Seconds of the interval for each page of ListRunTasks: of those, an account has 10 calls a second for
 #: everybody (https://docs.aws.amazon.com/general/latest/gr/healthomics-quotas.html).
@@ -61,6 +72,11 @@ SECONDS_PER_PAGE: Final = 2
 MAX_TASKS: Final = 5_000
 PAGE_SIZE: Final = 100
 
+#: Attempts at a page of tasks, so that one that is throttled does not cost the others, and the seconds from
+#: the first page on after which there is one only.
+PAGE_ATTEMPTS: Final = 3
+PAGES_SECONDS: Final = 20.0
+
 #: Failed runs of a batch that more is asked for, two calls each, each time that its page is fetched.
 MAX_DESCRIBED: Final = 10
 
@@ -68,22 +84,12 @@ MAX_DESCRIBED: Final = 10
 _CLIENT_SECONDS: Final = 300.0
 _MAX_CLIENTS: Final = 32
 
-#: Names of workflows that are remembered.
+#: Names of workflows, and batches, that are remembered; and the seconds for a batch and for a refused name.
 _MAX_NAMES: Final = 1024
-
-_DEFAULT_CONNECTION: Final = "aws_default"
+_NAME_SECONDS: Final = 300.0
 
 #: What looking a connection up and making its client may raise.
-_CONNECTION_ERRORS: Final = (
-    AirflowException,
-    HealthOmicsError,
-    BotoCoreError,
-    ClientError,
-    LookupError,
-    OSError,
-    TypeError,
-    ValueError,
-)
+_CONNECTION_ERRORS: Final = (*CONNECTION_MISTAKES, AirflowException, BotoCoreError, ClientError, OSError)
 
 _LINKS: Final = {
     HealthOmicsRunLink.key: "console",
@@ -139,17 +145,51 @@ class Page:
         return sum(bodies.values())
 
 
-def make_page(answer: Mapping[str, Any], **more: Any) -> Page:
+def make_page(answer: Mapping[str, Any], *, is_complete: bool = True, **more: Any) -> Page:
     """
     Return an answer as it is sent.
 
     :param answer: of :mod:`~airflow_healthomics.run_page.view`
+    :param is_complete: whether asking again can tell no more of what has ended
     :param more: as for :class:`Page`
     """
-    lifetime = float(answer["pollSeconds"]) if answer["active"] else ENDED_SECONDS
+    ended = ENDED_SECONDS if is_complete else INCOMPLETE_SECONDS
+    lifetime = float(answer["pollSeconds"] if answer["active"] else ended)
     body = _bytes(answer)
     bare = _bytes(view.without_logs(answer))
     return Page(body=body, body_without_logs=body if bare == body else bare, lifetime=lifetime, **more)
+
+
+class _Failure(NamedTuple):
+    """
+    What is known of a failure.
+
+    :param diagnosis: what was found out
+    :param missing: what was not, and why
+    :param expires: when to look again
+    """
+
+    diagnosis: Diagnosis
+    missing: tuple[str, ...] = ()
+    expires: float = math.inf
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether looking again can tell no more."""
+        return self.expires == math.inf
+
+
+class _AttentiveLog(_LoggerAdapter):
+    """A log that remembers its warnings, which name permissions and codes, and nothing that AWS has said."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        super().__init__(logger)
+        self.warnings: list[str] = []
+
+    def warning(self, msg: object, *args: object, **kwargs: Any) -> None:
+        """Log a warning, and remember it."""
+        self.warnings.append(f"{str(msg) % args}.")
+        self.logger.warning(msg, *args, **kwargs)
 
 
 class Source:
@@ -174,6 +214,7 @@ class Source:
         *,
         uuid: str | None = None,
         batch_id: str | None = None,
+        batch_uuid: str | None = None,
         log_tail_lines: int,
         latest: Page | None,
     ) -> Page:
@@ -183,6 +224,7 @@ class Source:
         :param run_id: HealthOmics run id
         :param uuid: its uuid, if known
         :param batch_id: the batch that it must belong to, if any
+        :param batch_uuid: its uuid, if known
         :param log_tail_lines: lines of the log of a failed task
         :param latest: the page before
         :raises PageError: if AWS does not tell
@@ -193,20 +235,29 @@ class Source:
         if batch_id and run.get("batchId") != batch_id:
             # The same as of a run that does not exist.
             raise _not_found(f"run {run_id}")
+        if batch_id:
+            self._check_batch(batch_id, batch_uuid)
         if uuid and run.get("uuid") != uuid:
             raise PageError(404, f"Run {run_id} is gone: HealthOmics has given its id to another run.")
         notices: list[str] = []
         tasks, truncated = self._tasks(run_id, notices)
         rows = view.task_rows(tasks or ())
-        diagnosis = self._diagnosis(run, rows, log_tail_lines, latest)
+        failure = self._failure(run, rows, log_tail_lines, latest)
+        diagnosis = failure.diagnosis
+        notices += failure.missing
         partition = self._hook.conn_partition
-        failed = view.failed_task_rows(rows, diagnosis.failed_tasks, {})
+        failed = view.failed_task_rows(rows, diagnosis.failed_tasks)
         for item in failed:
             item["logUrl"] = task_log_url(run_id, item["taskId"], self._region, partition)
         has_task_log = any(item["logLines"] for item in failed)
+        settling = not failure.is_complete and _has_just_ended(run, as_of)
+        if settling:
+            poll_seconds = INCOMPLETE_SECONDS
+        else:
+            poll_seconds = max(POLL_SECONDS, SECONDS_PER_PAGE * -(-len(rows) // PAGE_SIZE))
         answer = view.run_answer(
             run,
-            workflow_name=self._workflow_name(run),
+            workflow_name=self._workflow_name(run, notices),
             rows=rows,
             truncated=truncated,
             use=describe_run_use(
@@ -218,14 +269,16 @@ class Source:
                 )
             ),
             failed=failed,
+            tasks_known=tasks is not None,
+            settling=settling,
             engine_log=() if has_task_log else diagnosis.log_lines,
             links={_LINKS[key]: url for key, url in run_urls(run, self._region, partition).items()},
             notices=notices,
             as_of=as_of,
-            poll_seconds=max(POLL_SECONDS, SECONDS_PER_PAGE * -(-len(rows) // PAGE_SIZE)),
+            poll_seconds=poll_seconds,
         )
-        memory = {_failed_ids(run, rows): diagnosis}
-        return make_page(answer, memory=memory)
+        memory = {_failed_ids(run, rows): failure}
+        return make_page(answer, is_complete=failure.is_complete, memory=memory)
 
     def batch(self, batch_id: str, *, uuid: str | None, latest: Page | None) -> Page:
         """
@@ -237,10 +290,7 @@ class Source:
         :raises PageError: if AWS does not tell
         """
         as_of = datetime.now(UTC)
-        with self._asking("GetBatch", f"batch {batch_id}"):
-            batch = self._hook.get_batch(batch_id)
-        if uuid and batch.get("uuid", uuid) != uuid:
-            raise PageError(404, f"Batch {batch_id} is gone: HealthOmics has given its id to another batch.")
+        batch = self._get_batch(batch_id, uuid)
         notices: list[str] = []
         counts = counts_of_batch(batch)
         failed: list[dict[str, Any]] = []
@@ -264,47 +314,88 @@ class Source:
         )
         return make_page(answer, memory=memory)
 
+    def _get_batch(self, batch_id: str, uuid: str | None) -> dict[str, Any]:
+        with self._asking("GetBatch", f"batch {batch_id}"):
+            batch = self._hook.get_batch(batch_id)
+        if uuid and batch.get("uuid") != uuid:
+            raise PageError(404, f"Batch {batch_id} is gone: HealthOmics has given its id to another batch.")
+        return batch
+
+    def _check_batch(self, batch_id: str, uuid: str | None) -> None:
+        """Make sure that a batch is still the one with the uuid; for many of its runs by one call."""
+        key = (self._connection, self._region, batch_id, uuid)
+        if uuid and not _batches.get(key):
+            self._get_batch(batch_id, uuid)
+            _batches.put(key, True, _NAME_SECONDS)
+
     def _tasks(self, run_id: str, notices: list[str]) -> tuple[list[Mapping[str, Any]] | None, bool]:
         """Return the tasks, or None if that is refused, and whether there are more of them."""
+        deadline = time.monotonic() + PAGES_SECONDS
+        retrying = Retrying(
+            retry=retry_if_exception(is_transient),
+            stop=lambda state: state.attempt_number >= PAGE_ATTEMPTS or time.monotonic() >= deadline,
+            wait=wait_random_exponential(multiplier=0.5, max=4),
+            reraise=True,
+        )
+        tasks: list[Mapping[str, Any]] = []
+        request: dict[str, Any] = {"id": run_id, "maxResults": PAGE_SIZE}
         with self._asking("ListRunTasks", f"run {run_id}", notices):
-            answered = self._hook.list_run_tasks(run_id, page_size=PAGE_SIZE)
-            tasks: list[Mapping[str, Any]] = list(islice(answered, MAX_TASKS + 1))
+            while len(tasks) <= MAX_TASKS:
+                page = retrying(self._hook.conn.list_run_tasks, **request)
+                tasks += page["items"]
+                # The same token again would never end.
+                if page.get("nextToken") in (None, "", request.get("startingToken")):
+                    break
+                request["startingToken"] = page["nextToken"]
             return tasks[:MAX_TASKS], len(tasks) > MAX_TASKS
         return None, False
 
-    def _diagnosis(
+    def _failure(
         self,
         run: Mapping[str, Any],
         rows: list[dict[str, Any]],
         log_tail_lines: int,
         latest: Page | None,
-    ) -> Diagnosis:
+    ) -> _Failure:
         key = _failed_ids(run, rows)
         if not key[1] and run["status"] != "FAILED":
-            return Diagnosis(retry=False, next_step="")
-        if latest and key in latest.memory:
-            found: Diagnosis = latest.memory[key]
-            return found
-        return diagnose(self._hook, summarize_run(run), log_tail_lines=log_tail_lines, log=log, each_log=True)
+            return _Failure(Diagnosis(retry=False, next_step=""))
+        known: _Failure | None = latest.memory.get(key) if latest else None
+        if known and time.monotonic() < known.expires:
+            return known
+        attentive = _AttentiveLog(log)
+        diagnosis = diagnose(
+            self._hook, summarize_run(run), log_tail_lines=log_tail_lines, log=attentive, each_log=True
+        )
+        has_log = bool(diagnosis.log_lines) or any(task.log_lines for task in diagnosis.failed_tasks)
+        awaits_log = log_tail_lines > 0 and not has_log and _has_just_ended(run, datetime.now(UTC))
+        if attentive.warnings or awaits_log:
+            return _Failure(diagnosis, tuple(attentive.warnings), time.monotonic() + INCOMPLETE_SECONDS)
+        return _Failure(diagnosis)
 
-    def _workflow_name(self, run: Mapping[str, Any]) -> str | None:
+    def _workflow_name(self, run: Mapping[str, Any], notices: list[str]) -> str | None:
         workflow_id = run.get("workflowId")
         if not workflow_id:
             return None
         key = (self._connection, self._region, workflow_id, run.get("workflowOwnerId"))
-        if (name := _names.get(key)) is None:
+        if (known := _names.get(key)) is None:
+            refusals: list[str] = []
+            name = ""
             try:
-                workflow = self._hook.get_workflow(
-                    workflow_id,
-                    workflow_type=run.get("workflowType"),
-                    workflow_owner_id=run.get("workflowOwnerId"),
-                )
-            except (ClientError, BotoCoreError) as error:
-                if is_transient(error):
-                    return None
-                workflow = {}
-            name = workflow.get("name", "")
-            _names.put(key, name)
+                with self._asking("GetWorkflow", f"workflow {workflow_id}", refusals):
+                    workflow = self._hook.get_workflow(
+                        workflow_id,
+                        workflow_type=run.get("workflowType"),
+                        workflow_owner_id=run.get("workflowOwnerId"),
+                    )
+                    name = workflow.get("name", "")
+            except PageError:
+                # It passes by itself, and the page is of use without a name.
+                return None
+            known = (name, refusals)
+            _names.put(key, known, _NAME_SECONDS if refusals else math.inf)
+        name, refusals = known
+        notices += refusals
         return name or None
 
     def _not_submitted(self, batch_id: str, notices: list[str]) -> list[dict[str, Any]]:
@@ -358,6 +449,8 @@ class Source:
         except (ClientError, BotoCoreError) as error:
             refusal = page_error(error, operation, subject, self._connection.aws_conn_id)
             log.info("The run page: %s of %s failed with %s", operation, subject, error_code(error))
+            if is_credentials_error(error):
+                _hooks.drop(self._connection, self._region)
             if notices is None or is_transient(error):
                 raise refusal from None
             notices.append(refusal.detail)
@@ -392,23 +485,28 @@ def _not_found(subject: str) -> PageError:
 
 
 class _Memory:
-    """The latest values by key, a bounded number of them."""
+    """The latest values by key, a bounded number of them, each for its time."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._values: OrderedDict[Any, Any] = OrderedDict()
+        self._values: OrderedDict[Any, tuple[Any, float]] = OrderedDict()
         self._lock = Lock()
 
     def get(self, key: Any) -> Any:
         with self._lock:
-            return self._values.get(key)
+            value, expires = self._values.get(key, (None, -math.inf))
+        return value if time.monotonic() < expires else None
 
-    def put(self, key: Any, value: Any) -> None:
+    def put(self, key: Any, value: Any, seconds: float = math.inf) -> None:
         with self._lock:
-            self._values[key] = value
+            self._values[key] = (value, time.monotonic() + seconds)
             self._values.move_to_end(key)
             while len(self._values) > self._size:
                 self._values.popitem(last=False)
+
+    def drop(self, key: Any) -> None:
+        with self._lock:
+            self._values.pop(key, None)
 
     def clear(self) -> None:
         with self._lock:
@@ -423,12 +521,14 @@ class _Hooks:
 
     def get(self, connection: TaskConnection, region: str) -> PollingHook:
         key = (connection, region)
-        made = self._memory.get(key)
-        if made is None or time.monotonic() >= made[1]:
-            made = (self._make(connection, region), time.monotonic() + _CLIENT_SECONDS)
-            self._memory.put(key, made)
-        hook: PollingHook = made[0]
+        hook: PollingHook | None = self._memory.get(key)
+        if hook is None:
+            hook = self._make(connection, region)
+            self._memory.put(key, hook, _CLIENT_SECONDS)
         return hook
+
+    def drop(self, connection: TaskConnection, region: str) -> None:
+        self._memory.drop((connection, region))
 
     def clear(self) -> None:
         self._memory.clear()
@@ -438,7 +538,7 @@ class _Hooks:
         conn_id = connection.aws_conn_id
         hook = PollingHook(aws_conn_id=conn_id, region_name=region, verify=connection.verify)
         try:
-            if conn_id and conn_id != _DEFAULT_CONNECTION:
+            if conn_id and conn_id != DEFAULT_CONNECTION:
                 # The amazon provider would go on with the API server's own credentials.
                 hook.get_connection(conn_id)
             _ = hook.conn
@@ -455,12 +555,13 @@ class _Hooks:
 
 _hooks: Final = _Hooks()
 _names: Final = _Memory(_MAX_NAMES)
+_batches: Final = _Memory(_MAX_NAMES)
 
 
 def forget() -> None:
-    """Forget clients and names, for tests."""
-    _hooks.clear()
-    _names.clear()
+    """Forget clients, names and batches, for tests."""
+    for memory in (_hooks, _names, _batches):
+        memory.clear()
 
 
 def fetch_page(
@@ -482,6 +583,7 @@ def fetch_page(
         resource.id if run_id is None else run_id,
         uuid=resource.uuid if own else None,
         batch_id=None if own else resource.id,
+        batch_uuid=None if own else resource.uuid,
         log_tail_lines=resource.log_tail_lines,
         latest=latest,
     )
@@ -490,6 +592,14 @@ def fetch_page(
 def _failed_ids(run: Mapping[str, Any], rows: list[dict[str, Any]]) -> tuple[str, frozenset[str]]:
     """Return what a diagnosis depends on."""
     return run["status"], frozenset(row["taskId"] for row in rows if row["status"] == "FAILED")
+
+
+def _has_just_ended(run: Mapping[str, Any], now: datetime) -> bool:
+    """Whether a run has failed so short ago that CloudWatch may not have its log yet."""
+    stopped = run.get("stopTime")
+    if run["status"] != "FAILED" or stopped is None:
+        return False
+    return now - datetime.fromisoformat(stopped) < SETTLED_AFTER
 
 
 def _bytes(answer: Mapping[str, Any]) -> bytes:

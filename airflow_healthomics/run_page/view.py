@@ -109,14 +109,13 @@ def task_rows(tasks: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def failed_task_rows(
-    rows: Iterable[Mapping[str, Any]], described: Iterable[FailedTask], log_urls: Mapping[str, str]
+    rows: Iterable[Mapping[str, Any]], described: Iterable[FailedTask]
 ) -> list[dict[str, Any]]:
     """
     Return the failed tasks of a run, those first that more is known of.
 
     :param rows: the tasks of the run
     :param described: those that the diagnosis has described
-    :param log_urls: their logs by task id
     """
     failed: dict[str, dict[str, Any]] = {}
     for task in described:
@@ -132,10 +131,7 @@ def failed_task_rows(
     for row in rows:
         if row["status"] == "FAILED" and row["taskId"] not in failed:
             failed[row["taskId"]] = {"taskId": row["taskId"], "name": row.get("name", ""), "logLines": []}
-    return [
-        item | ({"logUrl": log_urls[task_id]} if task_id in log_urls else {})
-        for task_id, item in list(failed.items())[:MAX_FAILED]
-    ]
+    return list(failed.values())[:MAX_FAILED]
 
 
 def run_answer(
@@ -146,6 +142,8 @@ def run_answer(
     truncated: bool,
     use: Sequence[str],
     failed: Sequence[Mapping[str, Any]],
+    tasks_known: bool = True,
+    settling: bool = False,
     engine_log: Sequence[str],
     links: Mapping[str, str],
     notices: Sequence[str],
@@ -161,6 +159,8 @@ def run_answer(
     :param truncated: whether there are more of them
     :param use: what the run has used, in words
     :param failed: its failed tasks
+    :param tasks_known: whether AWS has told its tasks, so that no row means no task
+    :param settling: whether more may be known soon, though the run has ended
     :param engine_log: the last lines of the engine's log, if no task has told why the run failed
     :param links: URLs
     :param notices: what could not be found out, and why
@@ -185,6 +185,10 @@ def run_answer(
         "failedTotal": max(sum(row["status"] == "FAILED" for row in rows), len(failed)),
         "links": dict(links),
     }
+    if not tasks_known:
+        answer["tasksUnknown"] = True
+    if settling:
+        answer["settling"] = True
     if engine_log:
         answer["engineLogLines"] = list(engine_log)
     if notices:

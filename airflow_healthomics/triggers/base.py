@@ -13,7 +13,7 @@ from airflow.triggers.base import BaseTrigger
 from asgiref.sync import sync_to_async
 
 from airflow_healthomics.exceptions import HealthOmicsApiError
-from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.hooks import CONNECTION_MISTAKES, HealthOmicsHook
 from airflow_healthomics.polling import Poller, PollingHook
 
 #: Seconds between the start of a trigger and its event, at least. Airflow up to 3.3.2 fails a task whose
@@ -22,9 +22,6 @@ EARLIEST_EVENT: Final = 10.0
 
 
 _Settings: TypeAlias = tuple[Any, ...] | None
-
-#: What the amazon provider raises for a connection with mistakes, besides botocore's own errors.
-_MISTAKES: Final = (AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
 
 
 class SharedConnection:
@@ -61,7 +58,7 @@ class SharedConnection:
         """Whether the connection is still what it was when the client was made, as far as Airflow can say."""
         try:
             settings = await sync_to_async(lambda: _settings(PollingHook(**self._arguments)))()
-        except _MISTAKES:
+        except CONNECTION_MISTAKES:
             return True
         return settings is None or settings == self._settings
 
@@ -74,7 +71,7 @@ class SharedConnection:
             raise OSError(f"Airflow does not find the connection {hook.aws_conn_id} any more")
         try:
             _ = hook.conn
-        except _MISTAKES as error:
+        except CONNECTION_MISTAKES as error:
             raise HealthOmicsApiError(
                 f"The Airflow connection {hook.aws_conn_id} cannot be used: {type(error).__name__}: {error}"
             ) from error

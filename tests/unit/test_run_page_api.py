@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -34,6 +35,8 @@ from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import LazyDeserializedDAG
 from airflow.utils.session import create_session
@@ -41,7 +44,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
-from airflow_healthomics.run_page import access, source
+from airflow_healthomics.run_page import access, app, source
 from airflow_healthomics.run_page.app import create_app
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
 from airflow_healthomics.task_resource import XCOM_KEY
@@ -373,6 +376,57 @@ def test_the_rights_that_it_takes(
     assert page.get(path).status_code == 403
 
 
+@pytest.mark.parametrize("answer", [True, False, object()])
+def test_rights_that_are_told_in_a_way_that_is_not_known(
+    page: TestClient, omics: Control, start: Any, monkeypatch: pytest.MonkeyPatch, answer: Any
+) -> None:
+    """Are no rights to read logs."""
+    plan_failure(omics)
+    path, run_id = start()
+    omics.advance("FAILED", run_id=run_id)
+    monkeypatch.setattr(app, "_requires_logs", lambda *_: answer)
+    assert get(page, path)["failed"][0]["logLines"] == []
+
+
+def test_airflows_own_check() -> None:
+    """A tripwire: it is called and not awaited, and says no by raising."""
+    assert not inspect.iscoroutinefunction(app._requires_logs)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        (url("align", 2**31), 422),
+        (url("align", -2), 422),
+        (f"{RUNS}?offset={2**31}", 422),
+        (url("align%00"), 404),
+        (f"{RUNS}%00", 404),
+    ],
+)
+def test_what_no_database_takes(
+    page: TestClient, start: Any, monkeypatch: pytest.MonkeyPatch, path: str, status: int
+) -> None:
+    """Is refused before it is asked."""
+    start()
+    for name in ("find_task", "list_resources"):
+        monkeypatch.setattr(app, name, lambda *_, **__: pytest.fail("was asked"))
+    assert page.get(path).status_code == status
+
+
+def test_an_xcom_of_somebody_elses(page: TestClient, omics: Control, tasks_db: Tasks) -> None:
+    """Is no run, and where it looks like one it has no connection, unless the task has."""
+    with tasks_db.dag:
+        odd, task = PythonOperator(task_id="odd", python_callable=print), EmptyOperator(task_id="plain")
+    path = tasks_db.add(odd, xcoms={XCOM_KEY: "[" * 100_000})
+    assert get(page, path)["kind"] == "none"
+    told = {"kind": "run", "id": "1234567", "region": "us-east-1"}
+    path = tasks_db.add(task, xcoms={XCOM_KEY: told})
+    answer = page.get(path)
+    assert answer.status_code == 502
+    assert "connection" in answer.json()["detail"]
+    assert omics.calls() == []
+
+
 def deny(monkeypatch: pytest.MonkeyPatch, entity: DagAccessEntity) -> None:
     """Let the auth manager take one right away from everybody."""
     manager = get_auth_manager()
@@ -497,6 +551,37 @@ def test_a_run_of_another_batch(page: TestClient, omics: Control, start_batch: A
     assert calls_of(omics, "ListRunTasks") == 0
 
 
+def test_an_id_that_was_given_to_another_batch(
+    page: TestClient, omics: Control, tasks_db: Tasks, start_batch: Any, clock: Clock
+) -> None:
+    """Is not shown, and neither are the runs of that batch; for those the batch is asked for once."""
+    omics.plan_run(run_setting_id="s1", status="FAILED", failure_reason="INPUT_URI_NOT_FOUND")
+    with tasks_db.dag:
+        other = HealthOmicsRunBatchSensor(task_id="wait", batch_id="1")
+    path, batch_id = start_batch()
+    omics.advance_batch("PROCESSED")
+    (failed,) = get(page, path)["failed"]
+    before = calls_of(omics, "GetBatch")
+    for _ in range(2):
+        get(page, f"{path}/runs/{failed['id']}")
+        clock.advance(301)
+    assert calls_of(omics, "GetBatch") == before + 2
+    told = {"kind": "batch", "id": batch_id, "uuid": "another", "region": "us-east-1"}
+    path = tasks_db.add(other, xcoms={XCOM_KEY: told}, rendered={"aws_conn_id": "aws_default"})
+    assert page.get(path).status_code == 404
+    assert page.get(f"{path}/runs/{failed['id']}").status_code == 404
+
+
+def test_too_many_at_once(page: TestClient, start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Are refused for a while, and do not wait in a queue without end."""
+    monkeypatch.setattr(app, "MAX_PENDING", 0)
+    path, _ = start()
+    with TestClient(fresh_server(), headers=headers("VIEWER")) as client:
+        answer = client.get(path)
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) == 20
+
+
 def test_fifty_tabs(server: FastAPI, omics: Control, start: Any, clock: Clock) -> None:
     """Cost one request in an interval."""
     path, _ = start()
@@ -561,7 +646,121 @@ def test_a_missing_permission_for_tasks(page: TestClient, omics: Control, start:
     answer = get(page, path)
     assert answer["tasks"] == []
     assert not [line for line in answer["use"] if line.startswith("Used")]
+    assert answer["tasksUnknown"] is True
     assert "omics:ListRunTasks" in answer["notices"][0]
+
+
+def test_a_missing_permission_for_the_workflow(
+    page: TestClient, omics: Control, start: Any, clock: Clock
+) -> None:
+    """Is said each time, and asked for again after some minutes."""
+    path, _ = start()
+    omics.inject_error("GetWorkflow", "AccessDeniedException", times=1)
+    for _ in range(2):
+        assert "omics:GetWorkflow" in get(page, path)["notices"][0]
+        clock.advance(11)
+    assert calls_of(omics, "GetWorkflow") == 1
+    clock.advance(300)
+    assert "notices" not in get(page, path)
+    assert calls_of(omics, "GetWorkflow") == 2
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])
+def test_a_failure_that_not_all_is_known_of(
+    page: TestClient, omics: Control, start: Any, clock: Clock, code: str
+) -> None:
+    """Says what is missing, and is completed soon."""
+    plan_failure(omics)
+    path, run_id = start()
+    omics.advance("FAILED", run_id=run_id)
+    # Twice: the diagnosis itself tries again what is throttled.
+    omics.inject_error("GetRunTask", code, times=1 if code.startswith("Access") else 2)
+    answer = get(page, path)
+    assert "omics:GetRunTask" in answer["notices"][0]
+    assert "failureReason" not in answer["failed"][0]
+    assert answer["settling"] is True
+    assert answer["pollSeconds"] == source.INCOMPLETE_SECONDS
+    clock.advance(31)
+    answer = get(page, path)
+    assert answer["failed"][0]["failureReason"] == "OUT_OF_MEMORY_ERROR"
+    assert not answer.keys() & {"notices", "settling"}
+
+
+def test_a_log_that_is_not_there_yet(page: TestClient, omics: Control, start: Any, clock: Clock) -> None:
+    """Is looked for again soon, as long as it may come."""
+    plan_failure(omics)
+    path, run_id = start()
+    omics.advance("FAILED", run_id=run_id)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("airflow_healthomics.diagnosis._tail", lambda *_: (None, ()))
+        assert get(page, path)["settling"] is True
+    clock.advance(31)
+    answer = get(page, path)
+    assert answer["failed"][0]["logLines"][-1] == "a line"
+    assert "settling" not in answer
+
+
+def test_a_log_that_does_not_come(
+    page: TestClient, omics: Control, start: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Is not waited for any more after some minutes."""
+    plan_failure(omics)
+    path, run_id = start()
+    omics.advance("FAILED", run_id=run_id)
+    monkeypatch.setattr("airflow_healthomics.diagnosis._tail", lambda *_: (None, ()))
+    monkeypatch.setattr(source, "SETTLED_AFTER", timedelta(days=-1))
+    assert "settling" not in get(page, path)
+    before = calls_of(omics, "GetRun")
+    clock.advance(200)
+    get(page, path)
+    assert calls_of(omics, "GetRun") == before
+
+
+def test_a_page_of_tasks_that_is_throttled(page: TestClient, omics: Control, start: Any) -> None:
+    """Is asked for again, and does not cost the others; in vain it is an error that passes."""
+    omics.plan_run(tasks=250)
+    path, run_id = start()
+    omics.advance("RUNNING", run_id=run_id)
+    omics.inject_error("ListRunTasks", "ThrottlingException", times=source.PAGE_ATTEMPTS - 1)
+    assert get(page, path)["tasksTotal"] == 250
+
+
+def test_tasks_that_stay_throttled(page: TestClient, omics: Control, start: Any) -> None:
+    """Are an error that passes, after a few attempts."""
+    path, _ = start()
+    omics.inject_error("ListRunTasks", "ThrottlingException", times=None)
+    assert page.get(path).status_code == 503
+    assert calls_of(omics, "ListRunTasks") == source.PAGE_ATTEMPTS
+
+
+def test_expired_credentials(page: TestClient, omics: Control, start: Any, clock: Clock) -> None:
+    """Cost the client, so that renewed ones are noticed at once."""
+    path, _ = start()
+    get(page, path)
+    (used,) = source._hooks._memory._values
+    omics.inject_error("GetRun", "ExpiredTokenException", times=1, status=403)
+    clock.advance(11)
+    assert page.get(path).status_code == 502
+    assert source._hooks._memory.get(used) is None
+    clock.advance(11)
+    assert get(page, path)["kind"] == "run"
+
+
+@pytest.mark.parametrize("mistake", [AttributeError, NotImplementedError])
+def test_a_connection_with_mistakes(
+    page: TestClient, start: Any, monkeypatch: pytest.MonkeyPatch, mistake: type[Exception]
+) -> None:
+    """Is named, whatever the amazon provider makes of it."""
+    path, _ = start()
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise mistake(CANARY)
+
+    monkeypatch.setattr(source.PollingHook, "get_client_type", fail)
+    answer = page.get(path)
+    assert answer.status_code == 502
+    assert mistake.__name__ in answer.json()["detail"]
+    assert CANARY not in answer.text
 
 
 def test_a_deleted_run(page: TestClient, omics: Control, start: Any) -> None:
@@ -679,7 +878,8 @@ def test_data_is_stored_nowhere(page: TestClient, start: Any) -> None:
     """Not even what was refused."""
     path, _ = start()
     assert page.get(path).headers["Cache-Control"] == "no-store"
-    assert page.get(url("another")).headers["Cache-Control"] == "no-store"
+    for missing in (url("another"), f"{URL_PREFIX}/nothing", f"{URL_PREFIX}/api", f"{URL_PREFIX}/pages"):
+        assert page.get(missing).headers["Cache-Control"] == "no-store"
 
 
 def test_nothing_of_a_patient_is_logged(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_healthomics.run_page.cache import Cache
+from airflow_healthomics.run_page.cache import BusyError, Cache
 
 from .conftest import Clock
 
@@ -26,7 +26,14 @@ class Text:
 
 def cache_of(**settings: Any) -> Cache[Text]:
     """Return a cache of two threads."""
-    given = {"threads": 2, "max_entries": 10, "max_bytes": 100, "error_lifetime": lambda _: 5, **settings}
+    given = {
+        "threads": 2,
+        "max_pending": 5,
+        "max_entries": 10,
+        "max_bytes": 100,
+        "error_lifetime": lambda _: 5,
+        **settings,
+    }
     return Cache[Text](**given)
 
 
@@ -88,6 +95,24 @@ def test_an_error_is_remembered_briefly(clock: Clock) -> None:
     clock.advance(6)
     assert cache.get("key", fetch).result(30).text == "better"
     assert [each and each.text for each in given] == [None, "good", "good"]
+
+
+def test_no_more_than_so_many_are_on_their_way(clock: Clock) -> None:
+    """Further ones are refused, those that are there are not."""
+    release = threading.Event()
+
+    def fetch(_: Text | None) -> Text:
+        assert release.wait(30)
+        return Text("a")
+
+    cache = cache_of(max_pending=3)
+    futures = [cache.get(key, fetch) for key in "abc"]
+    with pytest.raises(BusyError):
+        cache.get("d", fetch)
+    assert cache.get("a", fetch) is futures[0]
+    release.set()
+    assert [future.result(30).text for future in futures] == ["a"] * 3
+    assert cache.get("d", fetch).result(30).text == "a"
 
 
 @pytest.mark.parametrize("bounds", [{"max_entries": 3}, {"max_bytes": 3}])

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -32,6 +34,23 @@ def test_before_airflow_3_1_there_is_no_page(monkeypatch: pytest.MonkeyPatch) ->
     assert HealthOmicsRunPagePlugin().fastapi_apps == []
     if not HAS_VIEWS:
         assert HealthOmicsRunPagePlugin.external_views == []
+
+
+@pytest.mark.parametrize("error", [ImportError, AttributeError])
+def test_an_airflow_that_it_does_not_know(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: type[Exception]
+) -> None:
+    """Costs the page, and not the API server."""
+
+    class Broken(ModuleType):
+        def __getattr__(self, name: str) -> Any:
+            raise error(name)
+
+    monkeypatch.setattr(plugin_module, "HAS_VIEWS", True)
+    monkeypatch.setitem(sys.modules, "airflow_healthomics.run_page.app", Broken("app"))
+    monkeypatch.setattr(plugin_module.log, "propagate", True)
+    assert HealthOmicsRunPagePlugin().fastapi_apps == []
+    assert "The run page is off" in caplog.text
 
 
 @pytest.mark.skipif(not HAS_VIEWS, reason="Airflow has no views of plugins before 3.1")

@@ -7,12 +7,17 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import airflow_healthomics
+from airflow_healthomics.diagnosis import FailedTask
+from airflow_healthomics.run_page import view
 
 STATIC = Path(airflow_healthomics.__file__).parent / "run_page" / "static"
 FILES = sorted(STATIC.iterdir())
@@ -90,6 +95,52 @@ def test_imports_are_files_beside(path: Path) -> None:
         )
         wanted = [] if names.startswith("*") else names.strip("{} ").split(", ")
         assert set(wanted) <= set(exported)
+
+
+def _values_of(answer: dict[str, Any]) -> Iterator[str]:
+    for key, value in answer.items():
+        yield key
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, dict) and key != "counts":
+                yield from _values_of(item)
+
+
+@pytest.mark.parametrize("kind", ["run", "batch"])
+def test_all_that_is_sent_is_shown(kind: str) -> None:
+    """A field that no script names costs AWS a call and tells nobody."""
+    now = datetime(2026, 11, 23, tzinfo=UTC)
+    more: dict[str, Any] = {"notices": ["one"], "as_of": now, "poll_seconds": 10}
+    if kind == "run":
+        rows = view.task_rows([dict.fromkeys(view.TASK_FIELDS, "x") | {"status": "FAILED", "gpus": 1}])
+        told = FailedTask(
+            task_id="x", name="x", failure_reason="x", status_message="x", log_lines=("a line",)
+        )
+        answer = view.run_answer(
+            dict.fromkeys(view.RUN_FIELDS, "x"),
+            workflow_name="x",
+            rows=rows,
+            truncated=True,
+            use=["x"],
+            failed=[{**item, "logUrl": "x"} for item in view.failed_task_rows(rows, [told])],
+            tasks_known=False,
+            settling=True,
+            engine_log=["x"],
+            links={name: "x" for name in ("console", "runLog", "engineLog", "outputs")},
+            **more,
+        )
+    else:
+        described = {"runSettingId": "x", "failureReason": "x", "statusMessage": "x"}
+        answer = view.batch_answer(
+            dict.fromkeys(view.BATCH_FIELDS, "x")
+            | {"totalRuns": 1, "defaultRunSetting": {"workflowId": "x", "workflowVersionName": "x"}},
+            failed=[view.failed_run({"id": "x", "name": "x", "status": "FAILED"}, described)],
+            links={name: "x" for name in ("console", "outputs")},
+            **more,
+        )
+    scripts = {"run": ("run.js", "timeline.js", "page.js"), "batch": ("batch.js", "page.js")}[kind]
+    text = "".join((STATIC / name).read_text() for name in scripts)
+    unused = {name for name in _values_of(answer) if not re.search(rf"[.{{ ]{name}\b", text)}
+    assert not unused
 
 
 @pytest.mark.skipif(NODE is None, reason="needs node")

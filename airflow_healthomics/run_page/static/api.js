@@ -39,7 +39,8 @@ export function backOffMs(failures, pollMs, retryAfter = 0, random = Math.random
 export async function get(path, signal) {
   const limit = new AbortController();
   const timer = setTimeout(() => limit.abort(), TIMEOUT_MS);
-  signal?.addEventListener("abort", () => limit.abort(), { once: true });
+  const stop = () => limit.abort();
+  signal?.addEventListener("abort", stop);
   try {
     const response = await fetch(path, {
       headers: { Accept: "application/json" },
@@ -61,6 +62,7 @@ export async function get(path, signal) {
     throw new ApiError(0, limit.signal.aborted ? "No answer within 30 seconds." : "The server cannot be reached.");
   } finally {
     clearTimeout(timer);
+    signal?.removeEventListener("abort", stop); // the signal of a poller outlives many questions
   }
 }
 

@@ -6,7 +6,7 @@
 import { announce, h, keyed, setAttr, setText, show } from "./dom.js";
 import * as f from "./format.js";
 import { copyButton } from "./links.js";
-import { Badge, Callout, CountsBar, Facts, Links } from "./widgets.js";
+import { Badge, Callout, CountsBar, Facts, Links, Notices } from "./widgets.js";
 
 export class BatchView {
   /** `openRun(id)` shows a run of the batch. */
@@ -17,6 +17,7 @@ export class BatchView {
     this.id = h("span", { class: "mono", "data-testid": "batch-id" });
     this.links = new Links();
     this.callout = new Callout();
+    this.notices = new Notices();
     this.tiles = new Facts("tiles");
     this.bar = new CountsBar("Runs by state");
     this.countCache = new Map();
@@ -39,6 +40,7 @@ export class BatchView {
         h("p", { class: "sub" }, "HealthOmics run batch ", this.id, copyButton("the batch id", () => this.id.textContent)),
         this.links.node),
       this.callout.node,
+      this.notices.node,
       this.tiles.node,
       h("section", { class: "card", "aria-labelledby": "runs-title", "data-testid": "counts" }, h("h2", { id: "runs-title" }, "Runs"), this.bar.node, this.counts),
       this.failed,
@@ -60,6 +62,7 @@ export class BatchView {
     this.links.update([["Console", data.links?.console], ["Log", data.links?.runLog], ["S3 outputs", data.links?.outputs]]);
     this.callout.update(batch.failureReason && "The batch failed", batch.failureReason);
     setAttr(this.callout.node, "data-state", "FAILED");
+    this.notices.update(data.notices);
     this.bar.update(counts, batch.totalRuns);
     keyed(this.counts, this.countCache, f.byState(counts), ([status]) => status, ([status]) => {
       const entry = { badge: new Badge(), count: h("b") };
@@ -84,6 +87,8 @@ export class BatchView {
       { label: "Processed", at: f.time(batch.processedTime) },
       { label: "Failed", at: f.time(batch.failedTime) },
       { label: "Workflow id", value: batch.workflowId, copy: true, mono: true },
+      { label: "Workflow version", value: batch.workflowVersionName },
+      { label: "UUID", value: batch.uuid, copy: true, mono: true },
     ]);
     this.#moving(now);
     if (before && before.batch.status !== batch.status) announce(`Batch ${this.name}: ${f.stateWord(batch.status)}`);

@@ -6,6 +6,14 @@
 import { h, keyed, setText, show } from "./dom.js";
 import * as f from "./format.js";
 
+const keyOf = ({ taskId, mapIndex }) => `${taskId} ${mapIndex}`;
+
+/** The items of both, each task once, as the first tells of it: pages overlap if tasks come in between. */
+export function merged(items = [], others = []) {
+  const known = new Set(items.map(keyOf));
+  return [...items, ...others.filter((item) => !known.has(keyOf(item)))];
+}
+
 export class ListView {
   /** `open(item)` shows an item, `more()` loads further ones. */
   constructor({ open, more }) {
@@ -22,12 +30,14 @@ export class ListView {
     this.node = h("article", { "data-testid": "runs" }, h("header", { class: "head" }, this.title, this.note), this.tools, this.list, this.empty, this.moreButton);
   }
 
-  update({ items, total }) {
+  /** `total` is the server's count, which what tells of no run is part of; `more`: whether there are further pages. */
+  update({ items, total: counted, more }) {
+    const total = more ? counted : items.length;
     this.items = items;
     this.total = total;
     setText(this.note, total ? `${f.number(total)} ${total === 1 ? "task" : "tasks"} of this DAG run started a run or a batch. Choose one to see its state.` : "");
     show(this.tools, total > 5);
-    show(this.moreButton, items.length < total);
+    show(this.moreButton, more);
     setText(this.moreButton, `Show more (${f.number(items.length)} of ${f.number(total)})`);
     this.render();
   }
@@ -35,7 +45,7 @@ export class ListView {
   render() {
     const wanted = this.search.value.trim().toLowerCase();
     const shown = this.items.filter((item) => [item.taskId, item.name, item.id].some((text) => (text ?? "").toLowerCase().includes(wanted)));
-    keyed(this.list, this.rows, shown, (item) => `${item.taskId} ${item.mapIndex}`, () => {
+    keyed(this.list, this.rows, shown, keyOf, () => {
       const entry = { task: h("strong"), index: h("span", { class: "sub" }), what: h("span", { class: "what" }), id: h("span", { class: "mono" }) };
       const button = h("button", { type: "button", onclick: () => this.open(entry.item) }, h("span", { class: "who" }, entry.task, entry.index), h("span", { class: "run" }, entry.what, entry.id));
       entry.button = button;

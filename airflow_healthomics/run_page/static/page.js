@@ -7,7 +7,7 @@ import { ApiError, get, Poller } from "./api.js";
 import { BatchView } from "./batch.js";
 import { announce, h, icon, setAttr, setText, show } from "./dom.js";
 import { ago, duration, time } from "./format.js";
-import { ListView } from "./list.js";
+import { ListView, merged } from "./list.js";
 import { RunView } from "./run.js";
 import { followTheme } from "./theme.js";
 
@@ -181,7 +181,7 @@ class Page {
     entry.view.update(body, this.now());
     if (kind === "none") return entry.view.final ? 0 : this.#slower(entry);
     entry.waits = 0;
-    return body.active ? Math.max(1, body.pollSeconds ?? 10) : 0;
+    return body.active || body.settling ? Math.max(1, body.pollSeconds ?? 10) : 0;
   }
 
   #fillList(body) {
@@ -197,9 +197,8 @@ class Page {
       return 0;
     }
     this.#ensure("list");
-    const known = entry.extra ?? [];
-    const fresh = new Set(body.items.map((item) => `${item.taskId} ${item.mapIndex}`));
-    entry.view.update({ items: [...body.items, ...known.filter((item) => !fresh.has(`${item.taskId} ${item.mapIndex}`))], total: body.total });
+    entry.loaded ??= PAGE_SIZE;
+    entry.view.update({ items: merged(body.items, entry.extra), total: body.total, more: entry.loaded < body.total });
     return this.#slower(entry);
   }
 
@@ -222,14 +221,21 @@ class Page {
 
   async #more() {
     const { entry } = this;
+    if (entry.loading) return;
+    entry.loading = true;
+    setAttr(entry.view.moreButton, "aria-disabled", "true"); // not disabled, which would take the focus away
     try {
-      const { body } = await get(`${dagRun}?limit=${PAGE_SIZE}&offset=${entry.view.items.length}`);
-      entry.extra = [...(entry.extra ?? []), ...body.items];
-      entry.view.update({ items: [...entry.view.items, ...body.items], total: body.total });
-      announce(`${entry.view.items.length} of ${body.total} runs are listed`);
+      const { body } = await get(`${dagRun}?limit=${PAGE_SIZE}&offset=${entry.loaded}`);
+      entry.loaded += PAGE_SIZE;
+      entry.extra = merged(entry.extra, body.items);
+      entry.view.update({ items: merged(entry.view.items, body.items), total: body.total, more: entry.loaded < body.total });
+      announce(`${entry.view.items.length} of ${entry.view.total} runs are listed`);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       this.#error(error, null);
+    } finally {
+      entry.loading = false;
+      setAttr(entry.view.moreButton, "aria-disabled", null);
     }
   }
 

@@ -7,7 +7,7 @@ import { announce, h, keyed, setAttr, setText, show } from "./dom.js";
 import * as f from "./format.js";
 import { copyButton, linkOut } from "./links.js";
 import { modelOf, phases, TaskTable } from "./timeline.js";
-import { Badge, Callout, Facts, Links, Steps } from "./widgets.js";
+import { Badge, Callout, Facts, Links, Notices, Steps } from "./widgets.js";
 
 /** How many of the failed tasks show their log without a click. */
 const OPEN_FAILURES = 3;
@@ -53,6 +53,21 @@ class FailedTasks {
   }
 }
 
+/** What the engine said last, for a run that failed without a task's log. */
+class EngineLog {
+  constructor() {
+    this.lines = h("pre", { tabindex: "0", role: "region", class: "log", "aria-labelledby": "engine-log-title", "data-testid": "engine-log" });
+    this.node = h("section", { class: "card", "aria-labelledby": "engine-log-title", hidden: true },
+      h("h2", { id: "engine-log-title" }, "Last lines of the engine log"), this.lines,
+      h("p", { class: "row" }, copyButton("the log lines", () => this.lines.textContent, "Copy lines")));
+  }
+
+  update(lines = []) {
+    setText(this.lines, lines.join("\n"));
+    show(this.node, lines.length > 0);
+  }
+}
+
 /** The newest thing that happened: {at, words}. */
 export function lastActivity(history, models) {
   let last = null;
@@ -78,6 +93,13 @@ export function longest(models, now) {
   return most;
 }
 
+/** What a screen reader says of an answer after the one before, or null. */
+export function newsOf(before, { run, failedTotal = 0 }) {
+  if (!before) return null;
+  if (before.run.status !== run.status) return `Run ${run.name ?? run.id}: ${f.stateWord(run.status)}${run.failureReason ? `, ${run.failureReason}` : ""}`;
+  return failedTotal > (before.failedTotal ?? 0) ? `${f.number(failedTotal)} failed ${failedTotal === 1 ? "task" : "tasks"}` : null;
+}
+
 export class RunView {
   constructor() {
     this.badge = new Badge({ "data-testid": "status" });
@@ -85,6 +107,8 @@ export class RunView {
     this.id = h("span", { class: "mono", "data-testid": "run-id" });
     this.links = new Links();
     this.callout = new Callout();
+    this.notices = new Notices();
+    this.engineLog = new EngineLog();
     this.tiles = new Facts("tiles");
     this.steps = new Steps();
     this.failed = new FailedTasks();
@@ -96,9 +120,11 @@ export class RunView {
         h("p", { class: "sub" }, "HealthOmics run ", this.id, copyButton("the run id", () => this.id.textContent)),
         this.links.node),
       this.callout.node,
+      this.notices.node,
       this.tiles.node,
       h("section", { class: "card", "aria-labelledby": "history-title", "data-testid": "history" }, h("h2", { id: "history-title" }, "Status history"), this.steps.node),
       this.failed.node,
+      this.engineLog.node,
       this.tasks.node,
       h("section", { class: "card", "aria-labelledby": "details-title", "data-testid": "details" }, h("h2", { id: "details-title" }, "Run details"), this.facts.node));
   }
@@ -124,20 +150,19 @@ export class RunView {
     this.links.update([["Console", data.links?.console], ["Run log", data.links?.runLog], ["Engine log", data.links?.engineLog], ["S3 outputs", data.links?.outputs]]);
     this.callout.update(run.failureReason, run.statusMessage);
     setAttr(this.callout.node, "data-state", run.failureReason || run.status === "FAILED" ? "FAILED" : "PENDING");
-    const failed = data.failed ?? [];
-    this.failures = Math.max(failed.length, this.models.filter((m) => m.status === "FAILED").length);
-    this.failed.update(failed, this.failures);
+    this.notices.update(data.notices);
+    this.engineLog.update(data.engineLogLines);
+    const { failed = [], failedTotal = failed.length } = data;
+    this.failed.update(failed, failedTotal);
     this.#details(run);
     const end = this.active ? now : (this.stopped ?? f.time(data.asOf) ?? now);
     this.tasks.update(tasks, {
       active: this.active, now: end, from: this.started ?? this.created, until: this.stopped,
-      total: data.tasksTotal ?? tasks.length, truncated: Boolean(data.tasksTruncated),
+      total: data.tasksTotal ?? tasks.length, truncated: Boolean(data.tasksTruncated), unknown: Boolean(data.tasksUnknown),
     });
     this.#moving(now);
-    if (!before) return;
-    if (before.run.status !== run.status) announce(`Run ${run.name ?? run.id}: ${f.stateWord(run.status)}${run.failureReason ? `, ${run.failureReason}` : ""}`);
-    else if (this.failures > this.failuresBefore) announce(`${this.failures} failed ${this.failures === 1 ? "task" : "tasks"}`);
-    this.failuresBefore = this.failures;
+    const news = newsOf(before, data);
+    if (news) announce(news);
   }
 
   #details(run) {
@@ -161,7 +186,7 @@ export class RunView {
 
   /** What changes while time passes. */
   #moving(now) {
-    const { run, history = [], tasksTotal, tasksTruncated } = this.data;
+    const { run, history = [], tasksTotal, tasksTruncated, tasksUnknown } = this.data;
     const end = this.active ? now : (this.stopped ?? now);
     const counts = {};
     for (const { status } of this.models) counts[status] = (counts[status] ?? 0) + 1;
@@ -177,7 +202,7 @@ export class RunView {
       { label: this.started === null && this.active ? "Waiting" : "Duration", value: ran === null ? null : f.duration(ran), sub: waited },
       {
         label: "Tasks",
-        value: this.models.length ? `${f.number(counts.COMPLETED ?? 0)} of ${f.number(tasksTotal ?? this.models.length)} completed` : "None yet",
+        value: this.models.length ? `${f.number(counts.COMPLETED ?? 0)} of ${f.number(tasksTotal ?? this.models.length)} completed` : tasksUnknown ? "Not known" : this.active ? "None yet" : "None",
         sub: [some("FAILED", "failed"), some("RUNNING", "running"), some("PENDING", "pending"), cached && `${f.number(cached)} from cache`, tasksTruncated && "of those listed"].filter(Boolean).join(" · "),
       },
       { label: "Last activity", value: this.active && this.last ? f.ago(now - this.last.at) : null, sub: this.last?.words },

@@ -251,7 +251,7 @@ export class TaskTable {
     const all = this.models.length;
     setText(this.shown, filtered.length === all ? `${f.number(all)} ${all === 1 ? "task" : "tasks"}` : `Showing ${f.number(filtered.length)} of ${f.number(all)} tasks`);
     show(this.empty, !rows.length);
-    setText(this.empty, all ? "No task matches the filter." : this.context.active ? "No task has been created yet." : "The run has no tasks.");
+    setText(this.empty, all ? "No task matches the filter." : this.context.unknown ? "The tasks of the run could not be read." : this.context.active ? "No task has been created yet." : "The run has no tasks.");
     show(this.region, rows.length > 0);
   }
 

@@ -129,6 +129,19 @@ export class Steps {
   }
 }
 
+/** What could not be found out, and why. */
+export class Notices {
+  constructor() {
+    this.cache = new Map();
+    this.node = h("ul", { class: "callout", "data-state": "PENDING", "data-testid": "notices", "aria-label": "What could not be found out", hidden: true });
+  }
+
+  update(notices = []) {
+    keyed(this.node, this.cache, notices, (text) => text, (text) => ({ node: h("li", {}, text) }), () => {});
+    show(this.node, notices.length > 0);
+  }
+}
+
 /** A paragraph about a failure: the reason in bold, the message after it. */
 export class Callout {
   constructor() {

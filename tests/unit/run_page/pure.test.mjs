@@ -1,25 +1,101 @@
 // SPDX-FileCopyrightText: The airflow-healthomics authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The pure parts of the run page, run by test_run_page_static.py with `node --test`. timeline.js and run.js build
-// elements when they are imported, so they get just enough of a document.
+// The run page without a browser, run by test_run_page_static.py with `node --test`: its pure parts, and its views
+// with just enough of a document.
 
 import assert from "node:assert/strict";
 import test from "node:test";
 
 class Node {
-  setAttribute() {}
+  constructor() {
+    Object.assign(this, { childNodes: [], attributes: {}, dataset: {}, hidden: false, parentNode: null, value: "" });
+    this.style = { setProperty() {} };
+    this.classList = { toggle() {} };
+  }
+
+  setAttribute(name, value) {
+    this.attributes[name] = String(value);
+    if (name === "hidden") this.hidden = true;
+  }
+
+  getAttribute(name) {
+    return this.attributes[name] ?? null;
+  }
+
+  hasAttribute(name) {
+    return name in this.attributes;
+  }
+
+  removeAttribute(name) {
+    delete this.attributes[name];
+  }
+
   addEventListener() {}
-  append() {}
+
+  append(...children) {
+    for (const child of children) this.insertBefore(child, null);
+  }
+
+  replaceChildren(...children) {
+    this.childNodes = [];
+    this.append(...children);
+  }
+
+  insertBefore(child, at) {
+    if (child.parentNode) child.remove();
+    const index = at ? this.childNodes.indexOf(at) : this.childNodes.length;
+    this.childNodes.splice(index, 0, child);
+    if (child instanceof Node) child.parentNode = this;
+  }
+
+  remove() {
+    this.parentNode.childNodes = this.parentNode.childNodes.filter((child) => child !== this);
+    this.parentNode = null;
+  }
+
+  contains(node) {
+    return node === this || this.childNodes.some((child) => child instanceof Node && child.contains(node));
+  }
+
+  get firstChild() {
+    return this.childNodes[0] ?? null;
+  }
+
+  get nextSibling() {
+    const all = this.parentNode.childNodes;
+    return all[all.indexOf(this) + 1] ?? null;
+  }
+
+  get textContent() {
+    return this.childNodes.map((child) => child.textContent ?? child).join("");
+  }
+
+  set textContent(text) {
+    this.childNodes = [text];
+  }
+
+  /** Return the text of the visible nodes, by their test id if one is given. */
+  shown(id = null, inside = id === null) {
+    if (this.hidden) return "";
+    const here = inside || this.attributes["data-testid"] === id;
+    return this.childNodes.map((child) => (child instanceof Node ? child.shown(id, here) : here ? child : "")).join(inside ? " " : "");
+  }
 }
-globalThis.document = { createElement: () => new Node(), createElementNS: () => new Node(), baseURI: "https://airflow.example/base/healthomics/page" };
+const announcer = new Node();
+globalThis.document = {
+  createElement: () => new Node(), createElementNS: () => new Node(), getElementById: () => announcer, activeElement: null,
+  baseURI: "https://airflow.example/base/healthomics/page",
+};
 
 const at = new URL("../../../airflow_healthomics/run_page/static/", import.meta.url);
-const { backOffMs, retryAfterMs, ApiError } = await import(new URL("api.js", at));
+const { backOffMs, get, retryAfterMs, ApiError } = await import(new URL("api.js", at));
 const f = await import(new URL("format.js", at));
 const { safeUrl } = await import(new URL("links.js", at));
+const { merged } = await import(new URL("list.js", at));
 const { groupsOf, modelOf, phases, sorted } = await import(new URL("timeline.js", at));
-const { lastActivity, longest } = await import(new URL("run.js", at));
+const { BatchView } = await import(new URL("batch.js", at));
+const { lastActivity, longest, newsOf, RunView } = await import(new URL("run.js", at));
 
 const task = (taskId, status, creationTime, startTime, stopTime, more = {}) =>
   modelOf({ taskId, name: taskId, status, creationTime: iso(creationTime), startTime: iso(startTime), stopTime: iso(stopTime), ...more });
@@ -43,6 +119,39 @@ test("the wait doubles with each failure, stays within its bounds and obeys Retr
 
 test("what asking again cannot help is not asked again", () => {
   assert.deepEqual([0, 401, 403, 404, 429, 500, 502, 503].map((status) => new ApiError(status).passing), [true, false, false, false, true, true, true, true]);
+});
+
+test("a question leaves no listener on the signal of its poller", async (t) => {
+  const { signal } = new AbortController();
+  const listeners = new Set();
+  t.mock.method(signal, "addEventListener", (_, listener) => listeners.add(listener));
+  t.mock.method(signal, "removeEventListener", (_, listener) => listeners.delete(listener));
+  t.mock.method(globalThis, "fetch", async () => {
+    assert.equal(listeners.size, 1);
+    return new Response("{}");
+  });
+  await get("api", signal);
+  assert.equal(listeners.size, 0);
+  globalThis.fetch.mock.mockImplementation(() => Promise.reject(new TypeError()));
+  await assert.rejects(get("api", signal), ApiError);
+  assert.equal(listeners.size, 0);
+});
+
+test("pages of a list that overlap say each task once", () => {
+  const item = (taskId, mapIndex, id) => ({ taskId, mapIndex, id });
+  const first = [item("a", 0, "1"), item("a", 1, "2")];
+  assert.deepEqual(merged(first, [item("a", 1, "old"), item("a", 2, "3"), item("b", 1, "4")]).map(({ id }) => id), ["1", "2", "3", "4"]);
+  assert.deepEqual(merged(undefined, first), first);
+  assert.deepEqual(merged(first, undefined), first);
+});
+
+test("what is new is said once, also between the first two answers", () => {
+  const answer = (status, failedTotal, failureReason) => ({ run: { id: "7", status, failureReason }, failed: [], failedTotal });
+  assert.equal(newsOf(undefined, answer("RUNNING", 3)), null);
+  assert.equal(newsOf(answer("RUNNING", 0), answer("RUNNING", 1)), "1 failed task");
+  assert.equal(newsOf(answer("RUNNING", 1), answer("RUNNING", 3)), "3 failed tasks");
+  assert.equal(newsOf(answer("RUNNING", 3), answer("RUNNING", 3)), null);
+  assert.equal(newsOf(answer("RUNNING", 3), answer("FAILED", 4, "RUN_TASK_FAILED")), "Run 7: Failed, RUN_TASK_FAILED");
 });
 
 test("durations say two units", () => {
@@ -95,4 +204,34 @@ test("the newest event and the longest task are found", () => {
   assert.deepEqual(lastActivity([{ status: "RUNNING", time: iso(2) }], models), { at: 20_000, words: "a completed" });
   assert.equal(longest(models, 60_000).model.name, "b");
   assert.equal(longest([], 0), null);
+});
+
+const runAnswer = (more) => ({
+  kind: "run", active: false, run: { id: "7", status: "FAILED" }, history: [], tasks: [], tasksTotal: 0, failed: [], failedTotal: 0, links: {}, ...more,
+});
+
+test("a run shows what could not be found out, and the engine's log", () => {
+  const view = new RunView();
+  view.update(runAnswer({ notices: ["No omics:GetRunTask.", "No logs."], engineLogLines: ["one", "two"], failedTotal: 2 }), 0);
+  assert.match(view.node.shown("notices"), /GetRunTask.*No logs/);
+  assert.match(view.node.shown("engine-log"), /one\ntwo/);
+  view.update(runAnswer({ failedTotal: 3 }), 0);
+  assert.equal(view.node.shown("notices"), "");
+  assert.equal(view.node.shown("engine-log"), "");
+  assert.equal(announcer.textContent, "3 failed tasks");
+});
+
+test("tasks that were not told are not said to be none", () => {
+  const view = new RunView();
+  view.update(runAnswer({ tasksUnknown: true }), 0);
+  assert.match(view.node.shown(), /could not be read/);
+  assert.doesNotMatch(view.node.shown(), /has no tasks|None/);
+  view.update(runAnswer({}), 0);
+  assert.match(view.node.shown(), /The run has no tasks/);
+});
+
+test("a batch shows what could not be found out", () => {
+  const view = new BatchView({ openRun() {} });
+  view.update({ kind: "batch", active: false, batch: { id: "8", status: "PROCESSED" }, counts: { FAILED: 1 }, failed: [], failedTotal: 1, links: {}, notices: ["No omics:ListRuns."] }, 0);
+  assert.match(view.node.shown("notices"), /ListRuns/);
 });
