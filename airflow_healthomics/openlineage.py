@@ -150,7 +150,11 @@ class LineageMixin(_Base):
         return _private(rendered) if fields == ["parameters"] and is_openlineage_on(self) else rendered
 
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
-        """Render all; ``parameters`` become :class:`Private` too if another field has the same object."""
+        """
+        Render all; ``parameters`` become :class:`Private` too if another field has the same object.
+
+        Airflow does not come by here for a mapped task.
+        """
         super().render_template_fields(context, jinja_env)
         if "parameters" in self.template_fields and is_openlineage_on(self):
             self.parameters = _private(self.parameters)

@@ -387,7 +387,7 @@ class HealthOmicsStartRunBatchOperator(
             context,
             batch,
             settings=partial(self._known_settings, context),
-            has_own_outputs=self.sample_sheet is None or "output_uri" in (self.columns or ()),
+            has_own_outputs=not isinstance(self.columns, Mapping) or "output_uri" in self.columns,
             sheet=self.sample_sheet,
             manifest=manifest_uri,
         )

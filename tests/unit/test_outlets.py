@@ -193,8 +193,7 @@ def test_a_uri_that_airflow_refuses_costs_its_event(
     assert aliased == []
     text = logged()
     assert "has no event for its alias variants" in text
-    (line,) = {line for line in text.splitlines() if "has no event for its alias" in line}
-    assert "s3://" not in line
+    assert not [line for line in text.splitlines() if "for its alias" in line and "s3://" in line]
 
 
 def test_a_reference_that_airflow_cannot_look_up_costs_what_it_tells(
