@@ -74,9 +74,11 @@ def _tell_alias(task: Any, context: Context, alias: AssetAlias, uri: str, extra:
 
 
 def _tell_reference(task: Any, context: Context, reference: Any, extra: Mapping[str, Any]) -> None:
+    from airflow.sdk.exceptions import AirflowRuntimeError
+
     try:
         context["outlet_events"][reference].extra.update(extra)
-    except Exception as error:  # noqa: BLE001 - Airflow looks it up; the run has completed, whatever it finds
+    except AirflowRuntimeError as error:  # Airflow asks its API server for the asset
         task.log.warning(
             "The event of the task's %s tells nothing of what was run: %s",
             type(reference).__name__,

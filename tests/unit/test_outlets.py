@@ -197,13 +197,19 @@ def test_a_uri_that_airflow_refuses_costs_its_event(
 
 
 def test_a_reference_that_airflow_cannot_look_up_costs_what_it_tells(
-    omics: Control, context: dict[str, Any], logged: Callable[[], str]
+    omics: Control, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
 ) -> None:
     """The run has completed all the same."""
     definitions = pytest.importorskip("airflow.sdk.definitions.asset")
+    from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+    from airflow.sdk.execution_time.comms import ErrorResponse
+
+    def refuse(*_: Any) -> Any:
+        raise AirflowRuntimeError(ErrorResponse(error=ErrorType.ASSET_NOT_FOUND))
+
+    monkeypatch.setattr(OutletEventAccessors, "_resolve_asset_ref", refuse)
     context["outlet_events"] = OutletEventAccessors()
     operator = HealthOmicsStartRunOperator(task_id="a_task", **RUN)
     operator.outlets = [definitions.AssetNameRef("gone")]
-    # There is no supervisor to ask here.
     assert operator.execute(context)  # type: ignore[arg-type]
     assert "tells nothing of what was run" in logged()
