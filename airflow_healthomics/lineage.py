@@ -18,6 +18,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from airflow_healthomics import run_states
+from airflow_healthomics.run_use import as_time, seconds_between
 
 #: Input data sets of one event. A batch may have a hundred thousand of them, and what receives events often
 #: takes no more than a megabyte.
@@ -219,9 +220,8 @@ def _facts(source: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any
 
 
 def _duration(source: Mapping[str, Any], begin: str, end: str) -> dict[str, float]:
-    times = [source.get(name) for name in (begin, end)]
-    begun, ended = (datetime.fromisoformat(each) if isinstance(each, str) else each for each in times)
-    return {"durationSeconds": (ended - begun).total_seconds()} if begun and ended else {}
+    seconds = seconds_between(as_time(source.get(begin)), as_time(source.get(end)))
+    return {} if seconds is None else {"durationSeconds": seconds}
 
 
 def _is_success(run: Mapping[str, Any]) -> bool:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
+from airflow_healthomics.aws_errors import error_code
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
@@ -55,15 +57,36 @@ def _tell(task: Any, context: Context, extra: Mapping[str, Any], uri: str | None
     for outlet in task.outlets:
         if isinstance(outlet, AssetAlias):
             if uri:
-                context["outlet_events"][outlet].add(Asset(uri), extra=dict(extra))
-        elif _is_asset(outlet):
+                _tell_alias(task, context, outlet, uri, extra)
+        elif isinstance(outlet, Asset):
             # A pre_execute of the user's own may have put something there.
             context["outlet_events"][outlet].extra.update(extra)
+        elif _is_reference(outlet):
+            _tell_reference(task, context, outlet, extra)
 
 
-def _is_asset(outlet: Any) -> bool:
-    if isinstance(outlet, Asset):
-        return True
+def _tell_alias(task: Any, context: Context, alias: AssetAlias, uri: str, extra: Mapping[str, Any]) -> None:
+    try:
+        context["outlet_events"][alias].add(Asset(uri), extra=dict(extra))
+    except ValueError:
+        # Airflow 2.11 and 3.0, or any with MySQL, take ASCII only. The URI may name a sample.
+        task.log.warning("The task has no event for its alias %s: Airflow takes no such URI", alias.name)
+
+
+def _tell_reference(task: Any, context: Context, reference: Any, extra: Mapping[str, Any]) -> None:
+    from airflow.sdk.exceptions import AirflowRuntimeError
+
+    try:
+        context["outlet_events"][reference].extra.update(extra)
+    except AirflowRuntimeError as error:  # Airflow asks its API server for the asset
+        task.log.warning(
+            "The event of the task's %s tells nothing of what was run: %s",
+            type(reference).__name__,
+            error_code(error),
+        )
+
+
+def _is_reference(outlet: Any) -> bool:
     try:
         from airflow.sdk.definitions.asset import AssetRef
     except ImportError:  # Airflow 2 has no references, and its other outlets are of no asset

@@ -96,13 +96,13 @@ def use_of_run(
     :param until: now, for a run that goes on; without it a task that has not stopped makes the use partial
     """
     known = None if tasks is None else [_task(item, until) for item in tasks]
-    created, started, stopped = (_time(run.get(f"{name}Time")) for name in ("creation", "start", "stop"))
+    created, started, stopped = (as_time(run.get(f"{name}Time")) for name in ("creation", "start", "stop"))
     end = stopped or until
     use: dict[str, Any] = {}
     seconds = {
-        "total": _between(created, end),
-        "queued": _between(created, started or end),
-        "running": _between(started, end),
+        "total": seconds_between(created, end),
+        "queued": seconds_between(created, started or end),
+        "running": seconds_between(started, end),
     }
     is_partial = known is None or not is_complete
     if known is not None:
@@ -159,9 +159,9 @@ def _split(ran: list[_Task], started: datetime | None, stopped: datetime) -> dic
     if not started <= first <= last <= stopped:
         return {}
     return {
-        "beforeTasks": _between(started, first),
-        "tasks": _between(first, last),
-        "afterTasks": _between(last, stopped),
+        "beforeTasks": seconds_between(started, first),
+        "tasks": seconds_between(first, last),
+        "afterTasks": seconds_between(last, stopped),
     }
 
 
@@ -184,10 +184,10 @@ def _storage(run: Mapping[str, Any], metrics: Any) -> dict[str, Any]:
 
 def _task(item: Mapping[str, Any], until: datetime | None) -> _Task:
     """Return a task of ListRunTasks, or of the manifest, which has an ``arn`` instead of a ``taskId``."""
-    started, stopped = _time(item.get("startTime")), _time(item.get("stopTime"))
+    started, stopped = as_time(item.get("startTime")), as_time(item.get("stopTime"))
     status = str(item.get("status") or "UNKNOWN")
     status = "COMPLETED" if status == _MANIFEST_SUCCESS else status
-    seconds = _between(started, stopped or (until if status in run_states.ACTIVE else None))
+    seconds = seconds_between(started, stopped or (until if status in run_states.ACTIVE else None))
     metrics = item.get("metrics")
     if seconds is None and isinstance(metrics, Mapping):
         seconds = _number(metrics.get("runningSeconds"))
@@ -371,7 +371,7 @@ def describe_batch_use(use: Mapping[str, Any]) -> str:
     )
 
 
-def _time(value: Any) -> datetime | None:
+def as_time(value: Any) -> datetime | None:
     """Return a time of botocore or of JSON; a manifest has some without a zone, which are UTC."""
     if isinstance(value, str):
         try:
@@ -383,7 +383,7 @@ def _time(value: Any) -> datetime | None:
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
-def _between(first: datetime | None, last: datetime | None) -> float | None:
+def seconds_between(first: datetime | None, last: datetime | None) -> float | None:
     """Return the seconds from one time to another, none if one is not known; clocks may differ a little."""
     return None if first is None or last is None else max((last - first).total_seconds(), 0.0)
 

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from datetime import timedelta
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
@@ -36,6 +37,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRunBatchFailedError,
 )
 from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.inquiry import CONNECT_TIMEOUT, MAX_ATTEMPTS, READ_TIMEOUT
 from airflow_healthomics.openlineage import LineageMixin, revealed
 from airflow_healthomics.outlets import tell_batch
 from airflow_healthomics.resources import BatchResource
@@ -45,7 +47,7 @@ from airflow_healthomics.starting import StarterMixin
 from airflow_healthomics.success_policy import SuccessPolicy, parse_success_policy
 from airflow_healthomics.task_resource import push_resource
 from airflow_healthomics.templating import TypedTemplateMixin
-from airflow_healthomics.waiting import RunBatchWaiterMixin, connection_of, has_tries_left
+from airflow_healthomics.waiting import RunBatchWaiterMixin, connection_of, has_tries_left, time_left
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -53,6 +55,9 @@ if TYPE_CHECKING:
 #: Bytes of run settings that a request holds itself, if there is a place for them in S3. Nobody documents a
 #: limit of the request.
 _MAX_INLINE_BYTES: Final = 1_000_000
+
+#: What reading the largest sheet may take, on top of all else.
+_SHEET_TIME: Final = timedelta(minutes=2)
 
 #: Successes that XCom holds itself.
 _MAX_XCOM_SUCCESSES: Final = 100
@@ -256,6 +261,7 @@ class HealthOmicsStartRunBatchOperator(
         self.waiter_delay = waiter_delay
         self.cancel_on_kill = cancel_on_kill
         self._settings: list[dict[str, Any]] = []
+        self._all_settings: list[dict[str, Any]] = []
 
     @property
     def resource(self) -> BatchResource:
@@ -275,6 +281,7 @@ class HealthOmicsStartRunBatchOperator(
         name = request_id[: BatchResource.name_length]
         arguments["batch_name"] = name if self.batch_name is None else self.batch_name
         request, settings = self.hook.build_run_batch(self._read_settings(), **arguments)
+        self._all_settings = settings
         if self.settings_s3_uri:
             # The manifest will stand there, whatever becomes of the run settings.
             self._folder(request_id)
@@ -353,12 +360,7 @@ class HealthOmicsStartRunBatchOperator(
             with_outputs = self.output_uris and (is_success or not has_tries_left(context))
             manifest = list(manifest_entries(client, outcomes, self.log, with_outputs=with_outputs))
             manifest_uri = self._push_outcomes(context, request_id, manifest)
-        self.gather_batch(
-            summary,
-            settings=self._read_settings,
-            sheet=self.sample_sheet,
-            manifest=manifest_uri,
-        )
+        self._gather_own(context, summary, manifest_uri)
         if not is_success:
             text, _ = describe_shortfall(client, summary, outcomes, self._policy, self.log, total=total)
             raise HealthOmicsRunBatchFailedError(
@@ -372,9 +374,23 @@ class HealthOmicsStartRunBatchOperator(
 
     def leave(self, context: Context, started: Mapping[str, Any]) -> None:
         """Tell the outlets and OpenLineage what is known of a batch that goes on."""
+        # Of a batch that was found, the status is that of a run; GetBatch tells the batch's own.
         batch = {"workflowId": self.workflow_id, **started}
-        self.gather_batch(batch, settings=self._read_settings, sheet=self.sample_sheet)
+        batch.pop("status", None)
+        self._gather_own(context, batch)
         tell_batch(self, context, batch)
+
+    def _gather_own(
+        self, context: Context, batch: Mapping[str, Any], manifest_uri: str | None = None
+    ) -> None:
+        self.gather_batch(
+            context,
+            batch,
+            settings=partial(self._known_settings, context),
+            has_own_outputs=not isinstance(self.columns, Mapping) or "output_uri" in self.columns,
+            sheet=self.sample_sheet,
+            manifest=manifest_uri,
+        )
 
     @cached_property
     def _policy(self) -> SuccessPolicy:
@@ -403,7 +419,21 @@ class HealthOmicsStartRunBatchOperator(
         outcomes = collect_outcomes(patient_client(self.hook), [*earlier, batch["id"]])
         return self._policy.is_met(sum(each.is_success for each in outcomes.values()), total)
 
-    def _read_settings(self) -> Any:
+    def _known_settings(self, context: Context) -> Any:
+        """Return all run settings; a sheet that another process has read is read again, if there is time."""
+        if self._all_settings or self.sample_sheet is None:
+            return self._all_settings or self._read_settings()
+        left = time_left(self, context)
+        if left is not None and left < _SHEET_TIME:
+            self.log.info("The sample sheet is not read again: the task's execution_timeout is near")
+            return ()
+        return self._read_settings(
+            connect_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+            retries={"total_max_attempts": MAX_ATTEMPTS},
+        )
+
+    def _read_settings(self, **patience: Any) -> Any:
         if (self.run_settings is None) == (self.sample_sheet is None):
             raise HealthOmicsRequestError("StartRunBatch", ["give either run_settings or sample_sheet"])
         if self.sample_sheet is None:
@@ -412,7 +442,7 @@ class HealthOmicsStartRunBatchOperator(
             self.sample_sheet,
             columns=self.columns,  # type: ignore[arg-type]  # it says what is wrong with another type
             types=self.types,  # type: ignore[arg-type]
-            **connection_of(self),
+            **{**connection_of(self), "botocore_config": {**(self.botocore_config or {}), **patience}},
         )
 
     def _place_settings(self, request_id: str) -> dict[str, Any]:

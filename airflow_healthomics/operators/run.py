@@ -204,7 +204,7 @@ class HealthOmicsStartRunOperator(
             summary = with_use(summary, hook=self.hook, log=self.log, time_left=left)
         if self.do_xcom_push:
             context["ti"].xcom_push(key="summary", value=summary)
-        self.gather_run(summary)
+        self.gather_run(context, summary)
         raise_for_status(
             summary,
             hook=self.hook,
@@ -217,8 +217,9 @@ class HealthOmicsStartRunOperator(
 
     def leave(self, context: Context, started: Mapping[str, Any]) -> None:
         """Tell the outlets and OpenLineage what is known of a run that goes on."""
-        run = {"workflowId": self.workflow_id, **started}
-        self.gather_run(run)
+        # A duplicate's is that of its original, which StartRun does not tell.
+        run = {**({"workflowId": self.workflow_id} if self.workflow_id else {}), **started}
+        self.gather_run(context, run)
         tell_run(self, context, run)
 
     def publish(self, context: Context, started: Mapping[str, Any]) -> None:

@@ -99,7 +99,7 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
 
     def finish(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         """Return the summary, or raise if too few runs have completed."""
-        self.gather_batch(summary)
+        self.gather_batch(context, summary)
         policy = parse_success_policy(self.success_policy, operation="GetBatch")
         total = summary.get("totalRuns", 0)
         completed = summary.get("runSummary", {}).get("completedRunCount", 0)

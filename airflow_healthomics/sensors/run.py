@@ -99,7 +99,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
         if self.report_use:
             left = time_left(self, context)
             summary = with_use(summary, hook=self.hook, log=self.log, time_left=left)
-        self.gather_run(summary)
+        self.gather_run(context, summary)
         raise_for_status(
             summary, hook=self.hook, log_tail_lines=self.log_tail_lines, log=self.log, for_good=True
         )

@@ -185,6 +185,22 @@ def test_only_a_completed_run_has_outputs(status: str) -> None:
     assert run_lineage({**RUN, "status": status}).outputs == ()
 
 
+@pytest.mark.parametrize(
+    ("start", "stop", "expected"),
+    [
+        ("yesterday", "2026-11-22T05:04:05+00:00", None),
+        (None, "2026-11-22T05:04:05+00:00", None),
+        (7, "2026-11-22T05:04:05+00:00", None),
+        ("2026-11-22T05:04:00", "2026-11-22T05:04:05+00:00", 5.0),
+        (datetime(2026, 11, 22, 5, 4), "2026-11-22T05:04:05Z", 5.0),
+    ],
+)
+def test_a_time_may_be_odd(start: Any, stop: Any, expected: float | None) -> None:
+    """Without a zone it is UTC; of one that cannot be read there is no duration."""
+    facts = run_lineage({**RUN, "startTime": start, "stopTime": stop}).facts
+    assert facts.get("durationSeconds") == expected
+
+
 def test_facts_of_a_batch() -> None:
     """With those of the setting that its runs share."""
     lineage = batch_lineage(

@@ -9,28 +9,47 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Final
 
 import airflow
 import jsonschema
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException
 from airflow.serialization.helpers import serialize_template_field
+from pydantic import JsonValue, TypeAdapter
 
-from airflow_healthomics import openlineage
+from airflow_healthomics import batch_states, inquiry, openlineage
+from airflow_healthomics.inquiry import LAST_CALL, READ_TIMEOUT, Inquiry
+from airflow_healthomics.json_values import BrokenTemplate
 from airflow_healthomics.lineage import _BATCH_FACTS, _RUN_FACTS, Lineage
+from airflow_healthomics.openlineage import Private, revealed
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
+from airflow_healthomics.operators import batch as batch_module
+from airflow_healthomics.sample_sheet import read_sample_sheet
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
 from airflow_healthomics.testing import Control
 
 from .batches import PLACE, batch_of, fail_runs
-from .conftest import ONE_ATTEMPT, OUTPUT, ROLE, WORKFLOW, FakeTaskInstance, Tasks, calls_of
+from .conftest import (
+    ONE_ATTEMPT,
+    OUTPUT,
+    ROLE,
+    WORKFLOW,
+    Clock,
+    FakeTaskInstance,
+    Tasks,
+    calls_of,
+)
 
 HAS_OPENLINEAGE = (
     find_spec("openlineage") is not None and find_spec("airflow.providers.openlineage") is not None
 )
+
+#: Before the fixture below replaces it.
+is_openlineage_on = openlineage.is_openlineage_on
 
 needs_openlineage = pytest.mark.skipif(
     not HAS_OPENLINEAGE, reason="The OpenLineage provider is not installed"
@@ -50,7 +69,7 @@ INPUTS = {
 @pytest.fixture(autouse=True)
 def _openlineage(monkeypatch: pytest.MonkeyPatch) -> None:
     """Turn it on, whether it is installed or not."""
-    monkeypatch.setattr(openlineage, "is_openlineage_on", lambda: True)
+    monkeypatch.setattr(openlineage, "is_openlineage_on", lambda task: True)
 
 
 class Told:
@@ -130,19 +149,28 @@ def test_a_duplicate_that_does_not_tell_its_parameters(
     """Nobody documents that it does; then its original is asked."""
     source = started(parameters=PARAMETERS)["id"]
     given = {name: value for name, value in NEW.items() if name not in ("workflow_id", "parameters")}
-    client = openlineage.LineageMixin._quick_client.fget  # type: ignore[attr-defined]
+    client = Inquiry._client
 
-    def forgetful(self: Any) -> Any:
-        made = client(self)
+    def forgetful(self: Any, service: str) -> Any:
+        made = client(self, service)
         made.meta.events.register(
             "after-call.omics.GetRun",
             lambda parsed, **_: parsed.pop("parameters", None) if "runId" in parsed else None,
         )
         return made
 
-    monkeypatch.setattr(openlineage.LineageMixin, "_quick_client", property(forgetful))
+    monkeypatch.setattr(Inquiry, "_client", forgetful)
     lineage = told.by(HealthOmicsStartRunOperator, **given, run_id=source)
     assert set(lineage.inputs) == INPUTS
+
+
+def test_a_duplicate_that_is_not_waited_for(told: Told, started: Callable[..., Any]) -> None:
+    """GetRun tells its workflow."""
+    source = started(parameters=PARAMETERS)["id"]
+    given = {name: value for name, value in NEW.items() if name not in ("workflow_id", "parameters")}
+    given["wait_for_completion"] = False
+    lineage = told.by(HealthOmicsStartRunOperator, **given, run_id=source)
+    assert (lineage.facts["workflowId"], lineage.facts["engine"]) == (WORKFLOW, "WDL")
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
@@ -231,6 +259,22 @@ def test_a_batch_with_outputs_of_the_runs_own(omics: Control, bucket: Any, told:
     assert len(lineage.outputs) == 3
 
 
+def test_a_batch_that_an_earlier_try_has_started(
+    omics: Control, bucket: Any, told: Told, ti: FakeTaskInstance
+) -> None:
+    """Its status is the batch's own, not what that means to the task."""
+    fields = {**BATCH, "wait_for_completion": False}
+    first = told.by(HealthOmicsStartRunBatchOperator, **fields)
+    ti.try_number = 2
+    second = told.by(HealthOmicsStartRunBatchOperator, **fields)
+    assert first.facts["batchId"] == second.facts["batchId"]
+    for lineage in (first, second):
+        assert lineage.facts["status"] in batch_states.ACTIVE | batch_states.MEASURED
+    omics.advance_clock(3600)
+    ti.try_number = 3
+    assert told.by(HealthOmicsStartRunBatchOperator, **fields).facts["status"] == "PROCESSED"
+
+
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_a_failed_batch(omics: Control, bucket: Any, told: Told, deferrable: bool) -> None:
     """Of which some runs have completed."""
@@ -276,7 +320,7 @@ def test_it_is_off_without_a_transport(
     omics: Control, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Then nothing is asked for, and nothing is told."""
-    monkeypatch.setattr(openlineage, "is_openlineage_on", lambda: False)
+    monkeypatch.setattr(openlineage, "is_openlineage_on", lambda task: False)
     operator = HealthOmicsStartRunOperator(task_id="a_task", **{**NEW, "wait_for_completion": False})
     operator.execute(context)  # type: ignore[arg-type]
     assert (calls_of(omics, "GetRun"), calls_of(omics, "GetWorkflow")) == (0, 0)
@@ -304,10 +348,12 @@ def test_a_refusal_costs_a_line_in_the_log(
     assert told is not None
     assert told.facts["runId"] == run_id
     assert bool(told.inputs) == (operation == "GetWorkflow")
-    assert "OpenLineage is told less" in logged()
+    lines = [line for line in logged().splitlines() if "The lineage of run" in line]
+    assert lines
+    assert all(f"omics:{operation}" in line for line in lines)
 
 
-@pytest.mark.parametrize("error", [OSError("the vault"), RuntimeError("is closed"), KeyError("a")])
+@pytest.mark.parametrize("error", [ValueError("the vault"), RuntimeError("is closed"), KeyError("a")])
 def test_nothing_that_goes_wrong_fails_the_task(
     omics: Control,
     context: dict[str, Any],
@@ -317,15 +363,173 @@ def test_nothing_that_goes_wrong_fails_the_task(
 ) -> None:
     """Not a secrets backend that is out of reach, nor a mistake in here."""
 
-    def broken(self: Any) -> Any:
+    def broken(self: Any, service: str) -> Any:
         raise error
 
-    monkeypatch.setattr(openlineage.LineageMixin, "_quick_client", property(broken))
+    monkeypatch.setattr(Inquiry, "_client", broken)
     operator = HealthOmicsStartRunOperator(task_id="a_task", **{**NEW, "wait_for_completion": False})
     assert operator.execute(context)  # type: ignore[arg-type]
+    assert operator._lineage is None
+    assert "is left out" in logged()
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        {"startTime": "yesterday", "stopTime": "today"},
+        {"startTime": datetime(2026, 11, 22), "stopTime": datetime(2026, 11, 22, tzinfo=UTC)},
+    ],
+)
+def test_odd_times_cost_the_duration_at_most(
+    omics: Control, context: dict[str, Any], started: Callable[..., Any], times: dict[str, Any]
+) -> None:
+    """Neither the task nor what else there is to tell."""
+    run = started(parameters=PARAMETERS)
+    sensor = HealthOmicsRunSensor(task_id="a_task", run_id=run["id"])
+    sensor.gather_run(context, {**run, **times})  # type: ignore[arg-type]
+    assert sensor._lineage is not None
+    assert set(sensor._lineage.inputs) == INPUTS
+
+
+@pytest.mark.parametrize("setting", ["of_no_kind", "s3://"])
+def test_a_setting_that_cannot_be_read_costs_the_lineage(
+    omics: Control,
+    context: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    started: Callable[..., Any],
+    setting: str,
+) -> None:
+    """As inputs that should not be told must not be."""
+    monkeypatch.setenv("AIRFLOW__HEALTHOMICS__LINEAGE_INPUTS", setting)
+    run = started(parameters=PARAMETERS)
+    sensor = HealthOmicsRunSensor(task_id="a_task", run_id=run["id"])
+    sensor.gather_run(context, run)  # type: ignore[arg-type]
+    assert sensor._lineage is None
+
+
+# --- how long it takes ---
+
+
+def test_nothing_is_asked_when_the_task_is_about_to_time_out(
+    omics: Control, context: dict[str, Any], started: Callable[..., Any]
+) -> None:
+    """A run that has completed is not put at risk; what is known without a call is told."""
+    run = started(parameters=PARAMETERS)
+    sensor = HealthOmicsRunSensor(
+        task_id="a_task", run_id=run["id"], execution_timeout=timedelta(seconds=LAST_CALL)
+    )
+    sensor.gather_run(context, {**run, "status": "COMPLETED"})  # type: ignore[arg-type]
+    assert (calls_of(omics, "GetRun"), calls_of(omics, "GetWorkflow")) == (0, 0)
+    assert sensor._lineage is not None
+    assert sensor._lineage.outputs
+
+
+def test_asking_ends_after_some_seconds(
+    omics: Control,
+    context: dict[str, Any],
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    started: Callable[..., Any],
+) -> None:
+    """However slow each answer is."""
+    run = started(parameters=PARAMETERS)
+    monkeypatch.setattr(inquiry, "monotonic", clock.monotonic)
+    client = Inquiry._client
+
+    def slow(self: Any, service: str) -> Any:
+        clock.advance(openlineage.MAX_SECONDS)
+        return client(self, service)
+
+    monkeypatch.setattr(Inquiry, "_client", slow)
+    sensor = HealthOmicsRunSensor(task_id="a_task", run_id=run["id"])
+    sensor.gather_run(context, run)  # type: ignore[arg-type]
+    assert (calls_of(omics, "GetRun"), calls_of(omics, "GetWorkflow")) == (1, 0)
+    assert sensor._lineage is not None
+    assert set(sensor._lineage.inputs) == INPUTS
+
+
+class Sheet:
+    """Counts how often a batch's sheet is read."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, bucket: Any) -> None:
+        text = "sample,fastq\n" + "".join(f"{CANARY}-{number},s3://reads/{number}\n" for number in range(3))
+        bucket.put_object(Bucket="settings-bucket", Key="sheet.csv", Body=text.encode())
+        self.patience: list[dict[str, Any]] = []
+
+        def read(*args: Any, **kwargs: Any) -> Any:
+            self.patience.append(kwargs["botocore_config"])
+            return read_sample_sheet(*args, **kwargs)
+
+        monkeypatch.setattr(batch_module, "read_sample_sheet", read)
+
+    batch: Final = {
+        **{name: value for name, value in BATCH.items() if name != "run_settings"},
+        "sample_sheet": "s3://settings-bucket/sheet.csv",
+        "columns": {"run_setting_id": "sample", "parameters.reads": "fastq"},
+    }
+
+
+@pytest.fixture
+def sheet(monkeypatch: pytest.MonkeyPatch, bucket: Any) -> Sheet:
+    """A sheet in S3."""
+    return Sheet(monkeypatch, bucket)
+
+
+def test_a_sheet_is_not_read_again_by_who_has_read_it(omics: Control, told: Told, sheet: Sheet) -> None:
+    """A task that waits on the worker has it in memory."""
+    lineage = told.by(HealthOmicsStartRunBatchOperator, **sheet.batch)
+    assert set(lineage.inputs) == {*BATCH_INPUTS, ("s3://settings-bucket", "sheet.csv")}
+    assert len(sheet.patience) == 1
+
+
+def test_a_sheet_is_read_again_with_little_patience(omics: Control, told: Told, sheet: Sheet) -> None:
+    """After a deferral."""
+    told.by(HealthOmicsStartRunBatchOperator, **sheet.batch, deferrable=True)
+    first, second = sheet.patience
+    assert "read_timeout" not in first
+    assert second["read_timeout"] == READ_TIMEOUT
+
+
+def test_a_sheet_is_not_read_again_when_time_is_short(omics: Control, told: Told, sheet: Sheet) -> None:
+    """Its rows are left out."""
+    timeout = timedelta(minutes=1)
+    operator = HealthOmicsStartRunBatchOperator(task_id="a_task", **sheet.batch, execution_timeout=timeout)
+    assert operator._known_settings(told.context) == ()  # type: ignore[arg-type]
+    assert not sheet.patience
+
+
+def test_a_template_that_breaks_meanwhile_costs_its_inputs_only(
+    omics: Control, told: Told, sheet: Sheet, logged: Callable[[], str]
+) -> None:
+    """After a deferral everything is rendered anew."""
+    lineage = told.by(HealthOmicsStartRunBatchOperator, **sheet.batch)
+    operator = HealthOmicsStartRunBatchOperator(
+        task_id="a_task", **{**sheet.batch, "columns": BrokenTemplate("is undefined")}
+    )
+    operator.leave(told.context, {"id": lineage.facts["batchId"], "uuid": lineage.facts["uuid"]})  # type: ignore[arg-type]
     assert operator._lineage is not None
-    assert operator._lineage.inputs == ()
-    assert "OpenLineage is told less" in logged()
+    assert set(operator._lineage.inputs) == {
+        ("s3://references", "hg38.fa"),
+        ("s3://settings-bucket", "sheet.csv"),
+    }
+    assert "goes without its run settings" in logged()
+
+
+@pytest.mark.usefixtures("without_inputs")
+@pytest.mark.parametrize(("has_outputs", "reads"), [(False, 1), (True, 2)])
+def test_without_inputs_a_sheet_is_read_again_for_outputs_only(
+    omics: Control, told: Told, sheet: Sheet, bucket: Any, has_outputs: bool, reads: int
+) -> None:
+    """If it has any."""
+    fields = dict(sheet.batch)
+    if has_outputs:
+        text = f"sample,fastq,out\n{CANARY},s3://reads/1,s3://own/runs\n"
+        bucket.put_object(Bucket="settings-bucket", Key="sheet.csv", Body=text.encode())
+        fields["columns"] = {**fields["columns"], "output_uri": "out"}
+    lineage = told.by(HealthOmicsStartRunBatchOperator, **fields, deferrable=True)
+    assert lineage.inputs == ()
+    assert (("s3://own", "runs") in lineage.outputs) == has_outputs
+    assert len(sheet.patience) == reads
 
 
 def test_a_sheet_that_is_gone_costs_its_inputs_only(
@@ -335,13 +539,13 @@ def test_a_sheet_that_is_gone_costs_its_inputs_only(
     read = HealthOmicsStartRunBatchOperator._read_settings
     calls = iter([True])
 
-    def once(self: Any) -> Any:
+    def once(self: Any, **_: Any) -> Any:
         if next(calls, False):
             return read(self)
         raise FileNotFoundError(CANARY)
 
     monkeypatch.setattr(HealthOmicsStartRunBatchOperator, "_read_settings", once)
-    lineage = told.by(HealthOmicsStartRunBatchOperator, **BATCH)
+    lineage = told.by(HealthOmicsStartRunBatchOperator, **BATCH, deferrable=True)
     assert told.error is None
     assert lineage.inputs == (("s3://references", "hg38.fa"),)
     assert ("s3://outputs", "results") in lineage.outputs
@@ -353,12 +557,17 @@ def test_another_run_of_the_same_id_is_not_told(
     """HealthOmics may give the id of a deleted run to a new one."""
     run = started(parameters=PARAMETERS)
     sensor = HealthOmicsRunSensor(task_id="a_task", run_id=run["id"])
-    sensor.gather_run({"id": run["id"], "uuid": "another", "status": "COMPLETED"})
+    sensor.gather_run(context, {"id": run["id"], "uuid": "another", "status": "COMPLETED"})  # type: ignore[arg-type]
     assert sensor._lineage is not None
     assert sensor._lineage.inputs == ()
 
 
 # --- OpenLineage's own ---
+
+
+def test_the_main_environment_has_it() -> None:
+    """So that nothing here is skipped everywhere."""
+    assert HAS_OPENLINEAGE or tuple(map(int, airflow.__version__.split(".")[:2])) < (3, 3)
 
 
 def schema_of(name: str) -> dict[str, Any]:
@@ -447,6 +656,57 @@ def test_rendered_parameters_are_private(context: dict[str, Any], parameters: An
     assert (CANARY in str(view)) == (view != "<private>") == (not airflow.__version__.startswith("2."))
 
 
+UNFIT = [
+    {"when": datetime(2026, 11, 22, tzinfo=UTC)},
+    {"a": "{{ nothing_like_it }}"},
+    {"a": (1, 2), 3: 4},
+    "{{ 5 }}",
+    "{{ none }}",
+    "{{ (1, 2) }}",
+]
+
+
+@pytest.mark.parametrize("parameters", UNFIT, ids=repr)
+def test_any_value_can_be_shown(context: dict[str, Any], parameters: Any) -> None:
+    """Airflow 3.0 passes on what it gets, and its API takes nothing but JSON."""
+    operator = HealthOmicsStartRunOperator(task_id="a_task", **{**NEW, "parameters": parameters})
+    operator.render_template_fields(context)  # type: ignore[arg-type]
+    assert isinstance(operator.parameters, Private)
+    TypeAdapter(JsonValue).validate_python(serialize_template_field(operator.parameters, "parameters"))
+    shown = operator.parameters.serialize()
+    assert isinstance(shown, (dict, list, str))
+    TypeAdapter(JsonValue).validate_python(shown)
+
+
+def test_parameters_that_another_field_has_too_are_private(context: dict[str, Any]) -> None:
+    """Though Airflow does not say which field it renders."""
+    same = {"sample": CANARY}
+    operator = HealthOmicsStartRunOperator(
+        task_id="a_task", **{**NEW, "parameters": same}, engine_settings=same
+    )
+    operator.render_template_fields(context)  # type: ignore[arg-type]
+    assert isinstance(operator.parameters, Private)
+    assert operator.engine_settings == same
+
+
+def test_private_parameters_read_and_change_as_a_dict(context: dict[str, Any]) -> None:
+    """For a subclass or a pre_execute, and stay private."""
+    operator = HealthOmicsStartRunOperator(task_id="a_task", **{**NEW, "parameters": {"a": 1, "b": 2}})
+    operator.render_template_fields(context)  # type: ignore[arg-type]
+    parameters: Any = operator.parameters
+    copy = parameters.copy()
+    copy["a"] = 3
+    del copy["b"]
+    assert (copy, parameters) == ({"a": 3}, {"a": 1, "b": 2})
+    for merged, expected in (
+        (parameters | {"a": 4}, {"a": 4, "b": 2}),
+        ({"a": 4, "c": 5} | parameters, {"a": 1, "b": 2, "c": 5}),
+    ):
+        assert merged == expected
+        assert revealed(merged) == expected
+        assert repr(merged) == "<private>"
+
+
 def test_private_parameters_are_sent(omics: Control, context: dict[str, Any], client: Any) -> None:
     """As they were rendered, also after another rendering."""
     operator = HealthOmicsStartRunOperator(
@@ -454,7 +714,7 @@ def test_private_parameters_are_sent(omics: Control, context: dict[str, Any], cl
     )
     for _ in range(2):
         operator.render_template_fields(context)  # type: ignore[arg-type]
-    assert operator.parameters == {"sample": CANARY, "depth": 30}
+    assert revealed(operator.parameters) == {"sample": CANARY, "depth": 30}
     run_id = operator.execute(context)  # type: ignore[arg-type]
     assert client.get_run(id=run_id)["parameters"] == {"sample": CANARY, "depth": 30}
 
@@ -475,26 +735,43 @@ def test_the_facet_of_the_task_tells_no_parameter(context: dict[str, Any]) -> No
         assert CANARY not in told
 
 
+CONSOLE = {"TRANSPORT": '{"type": "console"}'}
+OPERATOR = "airflow_healthomics.sensors.run.HealthOmicsRunSensor"
+
+
 @needs_openlineage
-def test_it_is_on_when_there_is_a_transport(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And off without one, or when it is disabled."""
-    code = "from airflow_healthomics.openlineage import is_openlineage_on; print(is_openlineage_on())"
-    for settings, expected in (
-        ({}, "False"),
-        ({"AIRFLOW__OPENLINEAGE__TRANSPORT": '{"type": "console"}'}, "True"),
-        (
-            {
-                "AIRFLOW__OPENLINEAGE__TRANSPORT": '{"type": "console"}',
-                "AIRFLOW__OPENLINEAGE__DISABLED": "True",
-            },
-            "False",
-        ),
-    ):
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in settings.items():
-                patch.setenv(name, value)
-            result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        assert result.stdout.split()[-1] == expected
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, False),
+        (CONSOLE, True),
+        ({**CONSOLE, "DISABLED": "True"}, False),
+        ({**CONSOLE, "DISABLED_FOR_OPERATORS": OPERATOR}, False),
+        ({**CONSOLE, "DISABLED_FOR_OPERATORS": "another.Operator"}, True),
+        ({**CONSOLE, "SELECTIVE_ENABLE": "True"}, False),
+        ({"TRANSPORT": '{"type":'}, False),
+        ({"TRANSPORT": "[]"}, False),
+        ({**CONSOLE, "DISABLED": "perhaps"}, False),
+    ],
+)
+def test_it_is_on_when_there_is_a_transport(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], expected: bool
+) -> None:
+    """And off without one, when it is disabled as a whole or for a task, or with settings of no sense."""
+    # The provider keeps its settings for good, but not in a test.
+    for name, value in settings.items():
+        monkeypatch.setenv(f"AIRFLOW__OPENLINEAGE__{name}", value)
+    assert is_openlineage_on(HealthOmicsRunSensor(task_id="a_task", run_id="1")) == expected
+
+
+@needs_openlineage
+def test_a_task_may_be_enabled_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ``selective_enable``."""
+    from airflow.providers.openlineage.utils.selective_enable import enable_lineage
+
+    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__TRANSPORT", CONSOLE["TRANSPORT"])
+    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__SELECTIVE_ENABLE", "True")
+    assert is_openlineage_on(enable_lineage(HealthOmicsRunSensor(task_id="a_task", run_id="1")))
 
 
 def test_nothing_is_imported_without_it() -> None:
@@ -510,8 +787,8 @@ class Missing:
 
 sys.meta_path.insert(0, Missing())
 import airflow_healthomics.operators, airflow_healthomics.sensors
-from airflow_healthomics import openlineage
-assert not openlineage.is_openlineage_on()
+from airflow_healthomics import batch_states, inquiry, openlineage
+assert not openlineage.is_openlineage_on(None)
 assert "airflow_healthomics.openlineage_facets" not in sys.modules
 print("fine")
 """

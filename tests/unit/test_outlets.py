@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, Asset, AssetAlias
 
+from airflow_healthomics import outlets
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
 from airflow_healthomics.testing import Control
@@ -176,3 +177,39 @@ def test_other_outlets_are_left_alone(omics: Control, context: dict[str, Any]) -
     operator = HealthOmicsStartRunOperator(task_id="a_task", **RUN)
     operator.outlets = [object()]
     assert operator.execute(context)  # type: ignore[arg-type]
+
+
+def test_a_uri_that_airflow_refuses_costs_its_event(
+    omics: Control, events: Events, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
+) -> None:
+    """A run that has completed does not fail for it, and the log does not tell the URI."""
+
+    def refuse(uri: str) -> Asset:
+        raise ValueError(uri)
+
+    monkeypatch.setattr(outlets, "Asset", type("Refusing", (Asset,), {"__new__": lambda _, uri: refuse(uri)}))
+    events.outlets = [ALIAS]
+    _, aliased = events.of(HealthOmicsStartRunOperator, **RUN, wait_for_completion=True)
+    assert aliased == []
+    text = logged()
+    assert "has no event for its alias variants" in text
+    assert not [line for line in text.splitlines() if "for its alias" in line and "s3://" in line]
+
+
+def test_a_reference_that_airflow_cannot_look_up_costs_what_it_tells(
+    omics: Control, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
+) -> None:
+    """The run has completed all the same."""
+    definitions = pytest.importorskip("airflow.sdk.definitions.asset")
+    from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+    from airflow.sdk.execution_time.comms import ErrorResponse
+
+    def refuse(*_: Any) -> Any:
+        raise AirflowRuntimeError(ErrorResponse(error=ErrorType.ASSET_NOT_FOUND))
+
+    monkeypatch.setattr(OutletEventAccessors, "_resolve_asset_ref", refuse)
+    context["outlet_events"] = OutletEventAccessors()
+    operator = HealthOmicsStartRunOperator(task_id="a_task", **RUN)
+    operator.outlets = [definitions.AssetNameRef("gone")]
+    assert operator.execute(context)  # type: ignore[arg-type]
+    assert "tells nothing of what was run" in logged()
