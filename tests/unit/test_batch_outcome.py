@@ -13,8 +13,8 @@ from airflow_healthomics.batch_outcome import NOT_STARTED, RunOutcome
 @pytest.mark.parametrize(
     ("status", "is_active"),
     [
-        *((status, True) for status in run_states.ACTIVE),
-        *((status, False) for status in run_states.TERMINAL),
+        *((status, True) for status in sorted(run_states.ACTIVE)),
+        *((status, False) for status in sorted(run_states.TERMINAL)),
         (NOT_STARTED, False),
         ("A_STATUS_OF_TOMORROW", True),
     ],
