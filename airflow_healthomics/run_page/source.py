@@ -4,33 +4,25 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
 from botocore.exceptions import BotoCoreError, ClientError
 from tenacity import Retrying, retry_if_exception, wait_random_exponential
 
 from airflow_healthomics.aws_errors import (
     error_code,
-    is_access_denied,
     is_credentials_error,
-    is_not_found,
     is_transient,
 )
 from airflow_healthomics.batch_outcome import NOT_STARTED, counts_of_batch
 from airflow_healthomics.diagnosis import Diagnosis, diagnose
-from airflow_healthomics.hooks import CONNECTION_MISTAKES
 from airflow_healthomics.links import (
     HealthOmicsEngineLogLink,
     HealthOmicsOutputsLink,
@@ -42,7 +34,17 @@ from airflow_healthomics.links import (
 )
 from airflow_healthomics.polling import PollingHook
 from airflow_healthomics.run_page import view
-from airflow_healthomics.run_page.access import DEFAULT_CONNECTION, TaskConnection
+from airflow_healthomics.run_page.access import TaskConnection
+from airflow_healthomics.run_page.clients import Hooks, Memory
+from airflow_healthomics.run_page.pages import (
+    INCOMPLETE_SECONDS,
+    POLL_SECONDS,
+    Page,
+    PageError,
+    make_page,
+    not_found,
+    page_error,
+)
 from airflow_healthomics.run_summary import summarize_run
 from airflow_healthomics.run_use import describe_run_use, use_of_run
 from airflow_healthomics.task_resource import TaskResource
@@ -52,16 +54,7 @@ if TYPE_CHECKING:
 else:
     _LoggerAdapter = logging.LoggerAdapter
 
-#: Seconds for which an answer is good while something may change, and after that; an error, and one that
-#: more calls would make worse.
-POLL_SECONDS: Final = 10
-ENDED_SECONDS: Final = 300
-ERROR_SECONDS: Final = 10
-THROTTLED_SECONDS: Final = 20
-
-#: Seconds for which a failure is good that not all is known of, and after which CloudWatch has had its time
-#: to show what the tasks have logged.
-INCOMPLETE_SECONDS: Final = 30
+#: After which CloudWatch has had its time to show what the tasks have logged.
 SETTLED_AFTER: Final = timedelta(minutes=5)
 
 #: Seconds of the interval for each page of ListRunTasks: of those, an account has 10 calls a second for
@@ -80,16 +73,9 @@ PAGES_SECONDS: Final = 20.0
 #: Failed runs of a batch that more is asked for, two calls each, each time that its page is fetched.
 MAX_DESCRIBED: Final = 10
 
-#: Seconds for which the client of a connection is used, so that an edited one is noticed, and how many.
-_CLIENT_SECONDS: Final = 300.0
-_MAX_CLIENTS: Final = 32
-
 #: Names of workflows, and batches, that are remembered; and the seconds for a batch and for a refused name.
 _MAX_NAMES: Final = 1024
 _NAME_SECONDS: Final = 300.0
-
-#: What looking a connection up and making its client may raise.
-_CONNECTION_ERRORS: Final = (*CONNECTION_MISTAKES, AirflowException, BotoCoreError, ClientError, OSError)
 
 _LINKS: Final = {
     HealthOmicsRunLink.key: "console",
@@ -99,65 +85,6 @@ _LINKS: Final = {
 }
 
 log = logging.getLogger(__name__)
-
-
-class PageError(Exception):
-    """
-    The page cannot be told what it asked for.
-
-    :param status: HTTP status
-    :param detail: for a person
-    :param retry_after: seconds after which it may be asked for again, if more calls would make it worse
-    """
-
-    def __init__(self, status: int, detail: str, retry_after: int | None = None) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
-        self.retry_after = retry_after
-
-
-def error_lifetime(error: BaseException) -> float:
-    """Return for how many seconds an error is remembered."""
-    return getattr(error, "retry_after", None) or ERROR_SECONDS
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Page:
-    """
-    An answer of the page's API, ready to be sent.
-
-    :param body: JSON
-    :param body_without_logs: the same for those who may not read logs
-    :param lifetime: seconds for which it is good
-    :param memory: what the next answer need not ask for again, since it does not change
-    """
-
-    body: bytes
-    body_without_logs: bytes
-    lifetime: float
-    memory: Mapping[Any, Any] = field(default_factory=dict)
-
-    @property
-    def size(self) -> int:
-        """Bytes of the answer."""
-        bodies = {id(body): len(body) for body in (self.body, self.body_without_logs)}
-        return sum(bodies.values())
-
-
-def make_page(answer: Mapping[str, Any], *, is_complete: bool = True, **more: Any) -> Page:
-    """
-    Return an answer as it is sent.
-
-    :param answer: of :mod:`~airflow_healthomics.run_page.view`
-    :param is_complete: whether asking again can tell no more of what has ended
-    :param more: as for :class:`Page`
-    """
-    ended = ENDED_SECONDS if is_complete else INCOMPLETE_SECONDS
-    lifetime = float(answer["pollSeconds"] if answer["active"] else ended)
-    body = _bytes(answer)
-    bare = _bytes(view.without_logs(answer))
-    return Page(body=body, body_without_logs=body if bare == body else bare, lifetime=lifetime, **more)
 
 
 class _Failure(NamedTuple):
@@ -234,7 +161,7 @@ class Source:
             run = self._hook.get_run(run_id)
         if batch_id and run.get("batchId") != batch_id:
             # The same as of a run that does not exist.
-            raise _not_found(f"run {run_id}")
+            raise not_found(f"run {run_id}")
         if batch_id:
             self._check_batch(batch_id, batch_uuid)
         if uuid and run.get("uuid") != uuid:
@@ -456,106 +383,9 @@ class Source:
             notices.append(refusal.detail)
 
 
-def page_error(error: Exception, operation: str, subject: str, aws_conn_id: str | None) -> PageError:
-    """
-    Say what the error of a call means for the page, without AWS's own text, which may quote the request.
-
-    :param error: what botocore raised
-    :param operation: API operation, such as ``GetRun``
-    :param subject: what it was about, such as ``run 1234567``
-    :param aws_conn_id: Airflow connection
-    """
-    code = error_code(error)
-    who = f"the connection {aws_conn_id}" if aws_conn_id else "the API server"
-    if is_transient(error):
-        return PageError(
-            503, f"HealthOmics does not answer for now ({operation}: {code}).", THROTTLED_SECONDS
-        )
-    if is_not_found(error):
-        return _not_found(subject)
-    if is_access_denied(error):
-        return PageError(502, f"The IAM policy of {who} must allow omics:{operation}.")
-    if is_credentials_error(error):
-        return PageError(502, f"AWS does not accept the credentials of {who} ({code}).")
-    return PageError(502, f"{operation} of {subject} was refused with {code}.")
-
-
-def _not_found(subject: str) -> PageError:
-    return PageError(404, f"HealthOmics does not find {subject} (any more).")
-
-
-class _Memory:
-    """The latest values by key, a bounded number of them, each for its time."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._values: OrderedDict[Any, tuple[Any, float]] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, key: Any) -> Any:
-        with self._lock:
-            value, expires = self._values.get(key, (None, -math.inf))
-        return value if time.monotonic() < expires else None
-
-    def put(self, key: Any, value: Any, seconds: float = math.inf) -> None:
-        with self._lock:
-            self._values[key] = (value, time.monotonic() + seconds)
-            self._values.move_to_end(key)
-            while len(self._values) > self._size:
-                self._values.popitem(last=False)
-
-    def drop(self, key: Any) -> None:
-        with self._lock:
-            self._values.pop(key, None)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._values.clear()
-
-
-class _Hooks:
-    """Hooks by connection and region, each for some minutes: a client takes a tenth of a second to make."""
-
-    def __init__(self) -> None:
-        self._memory = _Memory(_MAX_CLIENTS)
-
-    def get(self, connection: TaskConnection, region: str) -> PollingHook:
-        key = (connection, region)
-        hook: PollingHook | None = self._memory.get(key)
-        if hook is None:
-            hook = self._make(connection, region)
-            self._memory.put(key, hook, _CLIENT_SECONDS)
-        return hook
-
-    def drop(self, connection: TaskConnection, region: str) -> None:
-        self._memory.drop((connection, region))
-
-    def clear(self) -> None:
-        self._memory.clear()
-
-    @staticmethod
-    def _make(connection: TaskConnection, region: str) -> PollingHook:
-        conn_id = connection.aws_conn_id
-        hook = PollingHook(aws_conn_id=conn_id, region_name=region, verify=connection.verify)
-        try:
-            if conn_id and conn_id != DEFAULT_CONNECTION:
-                # The amazon provider would go on with the API server's own credentials.
-                hook.get_connection(conn_id)
-            _ = hook.conn
-        except AirflowNotFoundException:
-            raise PageError(502, f"The API server does not find the Airflow connection {conn_id}.") from None
-        except _CONNECTION_ERRORS as error:
-            log.warning("The run page cannot use the connection %s: %s", conn_id, type(error).__name__)
-            raise PageError(
-                502,
-                f"The API server cannot use the Airflow connection {conn_id}: {type(error).__name__}.",
-            ) from None
-        return hook
-
-
-_hooks: Final = _Hooks()
-_names: Final = _Memory(_MAX_NAMES)
-_batches: Final = _Memory(_MAX_NAMES)
+_hooks: Final = Hooks()
+_names: Final = Memory(_MAX_NAMES)
+_batches: Final = Memory(_MAX_NAMES)
 
 
 def forget() -> None:
@@ -600,7 +430,3 @@ def _has_just_ended(run: Mapping[str, Any], now: datetime) -> bool:
     if run["status"] != "FAILED" or stopped is None:
         return False
     return now - datetime.fromisoformat(stopped) < SETTLED_AFTER
-
-
-def _bytes(answer: Mapping[str, Any]) -> bytes:
-    return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()

@@ -44,7 +44,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
-from airflow_healthomics.run_page import access, app, source
+from airflow_healthomics.polling import PollingHook
+from airflow_healthomics.run_page import access, app, pages, source
 from airflow_healthomics.run_page.app import create_app
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
 from airflow_healthomics.task_resource import XCOM_KEY
@@ -679,7 +680,7 @@ def test_a_failure_that_not_all_is_known_of(
     assert "omics:GetRunTask" in answer["notices"][0]
     assert "failureReason" not in answer["failed"][0]
     assert answer["settling"] is True
-    assert answer["pollSeconds"] == source.INCOMPLETE_SECONDS
+    assert answer["pollSeconds"] == pages.INCOMPLETE_SECONDS
     clock.advance(31)
     answer = get(page, path)
     assert answer["failed"][0]["failureReason"] == "OUT_OF_MEMORY_ERROR"
@@ -756,7 +757,7 @@ def test_a_connection_with_mistakes(
     def fail(*_: Any, **__: Any) -> None:
         raise mistake(CANARY)
 
-    monkeypatch.setattr(source.PollingHook, "get_client_type", fail)
+    monkeypatch.setattr(PollingHook, "get_client_type", fail)
     answer = page.get(path)
     assert answer.status_code == 502
     assert mistake.__name__ in answer.json()["detail"]
