@@ -195,8 +195,8 @@ def omics(healthomics_options: dict[str, Any], clock: Clock) -> Iterator[Control
         clock.control = None
 
 
-#: How often a line of the log is in :func:`logged`: Airflow 2 hands it on, and prints it too.
-SHOWN: Final = 2 if airflow.__version__ < "3" else 1
+#: How often a line of the log is in :func:`logged`: Airflow up to 3.0 hands it on, and prints it too.
+SHOWN: Final = 2 if airflow.__version__ < "3.1" else 1
 
 
 @pytest.fixture
