@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow_healthomics.compat import AirflowException, AirflowFailException
 
 if TYPE_CHECKING:
     from airflow_healthomics.diagnosis import Diagnosis

@@ -16,7 +16,8 @@ from airflow_healthomics.hooks import HealthOmicsHook
 
 if TYPE_CHECKING:
     from airflow.providers.amazon.aws.utils.mixins import AwsBaseHookMixin
-    from airflow.providers.common.compat.sdk import BaseOperator
+
+    from airflow_healthomics.compat import BaseOperator
 
     class _Base(BaseOperator, AwsBaseHookMixin[HealthOmicsHook]):
         """What the mixin is mixed into."""

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, quote_plus
 
 from airflow.providers.amazon.aws.links.base_aws import BASE_AWS_CONSOLE_LINK, BaseAwsLink
-from airflow.providers.common.compat.sdk import XCom
 
+from airflow_healthomics.compat import XCom
 from airflow_healthomics.task_resource import push_resource
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseOperator, Context, TaskInstanceKey
-
+    from airflow_healthomics.compat import BaseOperator, Context, TaskInstanceKey
     from airflow_healthomics.hooks import HealthOmicsHook
 
 #: https://docs.aws.amazon.com/omics/latest/dev/monitoring-cloudwatch-logs.html

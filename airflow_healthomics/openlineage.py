@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow.providers.common.compat.sdk import conf
-
 from airflow_healthomics.aws_errors import error_code
+from airflow_healthomics.compat import conf
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.inquiry import LAST_CALL, Inquiry
 from airflow_healthomics.lineage import Lineage, batch_lineage, common_prefixes, run_lineage
@@ -26,8 +25,9 @@ from airflow_healthomics.waiting import time_left
 if TYPE_CHECKING:
     import jinja2
     from airflow.providers.amazon.aws.utils.mixins import AwsBaseHookMixin
-    from airflow.providers.common.compat.sdk import BaseOperator, Context
     from airflow.providers.openlineage.extractors import OperatorLineage
+
+    from airflow_healthomics.compat import BaseOperator, Context
 
     class _Base(BaseOperator, AwsBaseHookMixin[HealthOmicsHook]):
         """What the mixin is mixed into."""

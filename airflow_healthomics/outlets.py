@@ -7,12 +7,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import Asset, AssetAlias
-
 from airflow_healthomics.aws_errors import error_code
+from airflow_healthomics.compat import Asset, AssetAlias
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow_healthomics.compat import Context
 
 #: What an event tells of a run, by GetRun's names, and as what.
 _OF_A_RUN = {"id": "runId", "uuid": "uuid", "runOutputUri": "runOutputUri", "workflowId": "workflowId"}

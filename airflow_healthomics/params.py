@@ -43,12 +43,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow import __version__ as airflow_version
-from airflow.providers.common.compat.sdk import AirflowException, Param
 from botocore.exceptions import BotoCoreError, ClientError
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
 from airflow_healthomics.aws_errors import api_error
+from airflow_healthomics.compat import AirflowException, Param
 from airflow_healthomics.json_values import BrokenTemplate, json_problems
 from airflow_healthomics.parameter_template import (
     ParameterTemplate,
@@ -63,7 +63,7 @@ from airflow_healthomics.parameter_template import (
 )
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow_healthomics.compat import Context
 
 #: What a run takes for the URI of an input: an object or prefix in S3, or a read set or reference of a
 #: HealthOmics store. No more than that is checked: what HealthOmics takes, the form must let through.

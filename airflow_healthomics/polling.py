@@ -18,7 +18,6 @@ from functools import partial
 from itertools import combinations, count
 from typing import Any, Final, TypeAlias
 
-from airflow.providers.common.compat.sdk import AirflowException
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -30,6 +29,7 @@ from airflow_healthomics.aws_errors import (
     is_throttling,
     is_transient,
 )
+from airflow_healthomics.compat import AirflowException
 from airflow_healthomics.exceptions import HealthOmicsRunReplacedError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.watch import Watch

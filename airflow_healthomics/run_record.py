@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from airflow_healthomics.resources import Resource
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow_healthomics.compat import Context
 
 #: Key of the record in the task state store.
 KEY: Final = "healthomics_run"

@@ -46,11 +46,11 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-from airflow.providers.common.compat.sdk import ObjectStoragePath
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError
 
 from airflow_healthomics.aws_errors import error_code, is_transient
+from airflow_healthomics.compat import ObjectStoragePath
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.json_values import json_problems
 from airflow_healthomics.request_fields import Problems

@@ -21,7 +21,7 @@ from airflow_healthomics.triggers.wait import ended_summary
 from airflow_healthomics.waiting import WaiterMixin, connection_of, is_trigger_timeout, time_left
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow_healthomics.compat import Context
 
 
 class StarterMixin(WaiterMixin):

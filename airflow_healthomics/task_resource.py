@@ -16,8 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
-
+    from airflow_healthomics.compat import Context
     from airflow_healthomics.hooks import HealthOmicsHook
 
 Kind = Literal["run", "batch"]

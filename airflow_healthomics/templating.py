@@ -15,7 +15,7 @@ from airflow_healthomics.json_values import BrokenTemplate
 from airflow_healthomics.params import FORM_KEY, form_values
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseOperator, Context
+    from airflow_healthomics.compat import BaseOperator, Context
 
     _Base = BaseOperator
 else:

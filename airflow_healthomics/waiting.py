@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.aws_errors import error_code
 from airflow_healthomics.batch_watch import BatchWatch
+from airflow_healthomics.compat import AirflowTaskTimeout
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.kill import BATCH_PATIENCE, CancelOnKillMixin
 from airflow_healthomics.resources import BatchResource, Resource, RunResource
@@ -27,7 +27,8 @@ from airflow_healthomics.watch import NEW_GRACE, Watch
 
 if TYPE_CHECKING:
     from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
-    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_healthomics.compat import Context
 
     class _Base(CancelOnKillMixin, AwsBaseOperator[HealthOmicsHook]):
         """What the mixin is mixed into."""

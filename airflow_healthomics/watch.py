@@ -9,10 +9,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Protocol
 
-from airflow.providers.common.compat.sdk import AirflowException
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.aws_errors import api_error, error_code, is_credentials_error, is_transient
+from airflow_healthomics.compat import AirflowException
 from airflow_healthomics.exceptions import HealthOmicsApiError
 
 #: Seconds in which GetRun may not find a run that StartRun has just answered with, nor GetBatch a batch. AWS

@@ -8,7 +8,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-from airflow.providers.common.compat.sdk import DAG, Asset, task
+
+try:
+    from airflow.sdk import DAG, Asset, task
+except ImportError:  # Airflow 2
+    from airflow import DAG
+    from airflow.datasets import Dataset as Asset
+    from airflow.decorators import task
+
 
 DOC = """
 Starts by itself when `example_healthomics_asset_producer` has updated the asset.

@@ -4,9 +4,14 @@
 
 from __future__ import annotations
 
-from airflow.providers.common.compat.sdk import DAG, Asset, Param
-
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
+
+try:
+    from airflow.sdk import DAG, Asset, Param
+except ImportError:  # Airflow 2
+    from airflow import DAG
+    from airflow.datasets import Dataset as Asset
+    from airflow.models.param import Param
 
 DOC = """
 When its run has completed, the task of this DAG updates an asset, and each DAG that is scheduled on the asset

@@ -4,9 +4,13 @@
 
 from __future__ import annotations
 
-from airflow.providers.common.compat.sdk import DAG, Param
-
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
+
+try:
+    from airflow.sdk import DAG, Param
+except ImportError:  # Airflow 2
+    from airflow import DAG
+    from airflow.models.param import Param
 
 DOC = """
 Start a duplicate of a HealthOmics run and wait for it, in one task.

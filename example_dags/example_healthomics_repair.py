@@ -6,9 +6,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.providers.common.compat.sdk import DAG, Param
-
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
+
+try:
+    from airflow.sdk import DAG, Param
+except ImportError:  # Airflow 2
+    from airflow import DAG
+    from airflow.models.param import Param
 
 DOC = """
 One task that starts a run, waits for it in the triggerer, and starts it anew when it fails.

@@ -4,11 +4,15 @@
 
 from __future__ import annotations
 
-from airflow.providers.common.compat.sdk import DAG, Param
-
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.params import INPUT_URI_PATTERN, run_parameters, workflow_params
 from airflow_healthomics.sensors import HealthOmicsRunSensor
+
+try:
+    from airflow.sdk import DAG, Param
+except ImportError:  # Airflow 2
+    from airflow import DAG
+    from airflow.models.param import Param
 
 DOC = """
 Press **Trigger**, fill in the form, and the sample is on its way.

@@ -7,10 +7,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Param, task, task_group
-
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.sample_sheet import read_sample_sheet
+
+try:
+    from airflow.sdk import DAG, Param, task, task_group
+except ImportError:  # Airflow 2
+    from airflow import DAG
+    from airflow.decorators import task, task_group
+    from airflow.models.param import Param
 
 DOC = """
 Each night a run for each sample of the night's sheet, as in `nightly_batch`, but with tasks of its own for

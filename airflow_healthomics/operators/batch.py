@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
-from airflow.providers.common.compat.sdk import conf
 from botocore.exceptions import ClientError
 
 from airflow_healthomics import batch_states
@@ -31,6 +30,7 @@ from airflow_healthomics.batch_request import (
     settings_in_request,
     settings_json,
 )
+from airflow_healthomics.compat import conf
 from airflow_healthomics.exceptions import (
     HealthOmicsError,
     HealthOmicsRequestError,
@@ -50,7 +50,7 @@ from airflow_healthomics.templating import TypedTemplateMixin
 from airflow_healthomics.waiting import RunBatchWaiterMixin, connection_of, has_tries_left, time_left
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow_healthomics.compat import Context
 
 #: Bytes of run settings that a request holds itself, if there is a place for them in S3. Nobody documents a
 #: limit of the request.

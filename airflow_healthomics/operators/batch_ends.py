@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
-from airflow.providers.common.compat.sdk import conf
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics import batch_states
 from airflow_healthomics.aws_errors import api_error, is_not_found, is_transient
 from airflow_healthomics.batch_request import checked_batch_id
 from airflow_healthomics.batch_watch import BatchWatch
+from airflow_healthomics.compat import conf
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.resources import cancel_when_created, status_behind
 from airflow_healthomics.task_resource import push_resource
 from airflow_healthomics.waiting import RunBatchWaiterMixin
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow_healthomics.compat import Context
 
 
 class HealthOmicsCancelRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[HealthOmicsHook]):

@@ -11,9 +11,9 @@ from collections import OrderedDict
 from threading import Lock
 from typing import Any, Final
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
 from botocore.exceptions import BotoCoreError, ClientError
 
+from airflow_healthomics.compat import AirflowException, AirflowNotFoundException
 from airflow_healthomics.hooks import CONNECTION_MISTAKES
 from airflow_healthomics.polling import PollingHook
 from airflow_healthomics.run_page.access import DEFAULT_CONNECTION, TaskConnection

@@ -14,8 +14,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from airflow import __version__ as airflow_version
-from airflow.configuration import conf
-from airflow.providers.common.compat.sdk import AirflowPlugin
+
+from airflow_healthomics.compat import AirflowPlugin, conf
 
 #: Below the base path of the API server. Others than Airflow's own: ``/api/v2``, ``/ui`` and so on.
 URL_PREFIX: Final = "/healthomics"

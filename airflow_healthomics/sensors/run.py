@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
-from airflow.providers.common.compat.sdk import conf
 
+from airflow_healthomics.compat import conf
 from airflow_healthomics.diagnosis import raise_for_status
 from airflow_healthomics.links import RUN_LINKS, persist_links
 from airflow_healthomics.outlets import tell_run
@@ -22,7 +22,7 @@ from airflow_healthomics.use_report import with_use
 from airflow_healthomics.waiting import run_trigger, time_left
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow_healthomics.compat import Context
 
 
 class HealthOmicsRunSensor(HealthOmicsSensor):

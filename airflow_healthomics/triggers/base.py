@@ -8,10 +8,10 @@ import asyncio
 import json
 from typing import Any, Final, TypeAlias
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger
 from asgiref.sync import sync_to_async
 
+from airflow_healthomics.compat import AirflowNotFoundException
 from airflow_healthomics.exceptions import HealthOmicsApiError
 from airflow_healthomics.hooks import CONNECTION_MISTAKES, HealthOmicsHook
 from airflow_healthomics.polling import Poller, PollingHook

@@ -8,8 +8,7 @@ import asyncio
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from airflow.providers.common.compat.sdk import conf
-
+from airflow_healthomics.compat import conf
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.resources import KINDS
 from airflow_healthomics.triggers import base

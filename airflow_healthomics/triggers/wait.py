@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from airflow.providers.common.compat.sdk import AirflowException
-
+from airflow_healthomics.compat import AirflowException
 from airflow_healthomics.exceptions import HealthOmicsApiError
 from airflow_healthomics.triggers import base
 from airflow_healthomics.triggers.kill import CancelOnKillTrigger

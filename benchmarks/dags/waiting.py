@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG
+from airflow.sdk import DAG
 from airflow.providers.standard.operators.python import PythonOperator
 
 INTERVAL = float(os.environ["BENCH_INTERVAL"])

@@ -12,11 +12,11 @@ from typing import Any
 
 import boto3
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
 from botocore.client import BaseClient
 
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator
 from airflow_healthomics.testing import Control
+from tests.sdk import TaskDeferred
 
 from .conftest import (
     ONE_ATTEMPT,

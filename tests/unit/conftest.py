@@ -17,11 +17,11 @@ import airflow
 import boto3
 import pytest
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
-from airflow.providers.common.compat.sdk import TaskDeferred
 from botocore.loaders import JSONFileLoader, Loader
 
 from airflow_healthomics.testing import Control, mock_healthomics
 from airflow_healthomics.triggers import base as triggers_base
+from tests.sdk import TaskDeferred
 
 from . import virtual_time
 

@@ -9,9 +9,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowTaskTimeout
 from botocore.exceptions import ClientError
 
+from airflow_healthomics.compat import AirflowException, AirflowFailException, AirflowTaskTimeout
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsRequestError
 from airflow_healthomics.operators import HealthOmicsCancelRunBatchOperator, HealthOmicsDeleteRunBatchOperator
 from airflow_healthomics.testing import Control

@@ -10,17 +10,18 @@ from contextlib import nullcontext
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_healthomics import batch_states
+from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsRequestChangedError,
     HealthOmicsRunBatchFailedError,
 )
 from airflow_healthomics.testing import Control
+from tests.sdk import TaskDeferred
 
 from .batches import (
     CANARY,

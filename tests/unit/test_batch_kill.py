@@ -9,11 +9,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, TaskDeferred
 
+from airflow_healthomics.compat import AirflowException, AirflowTaskTimeout
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor
 from airflow_healthomics.testing import Control
 from airflow_healthomics.triggers import HealthOmicsRunBatchTrigger, HealthOmicsStartTrigger
+from tests.sdk import TaskDeferred
 
 from .batches import STORES, WAYS, Attempts, batch_of, hold_runs
 from .conftest import (

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from airflow_healthomics.batch_request import BATCH_ARGUMENTS
+from airflow_healthomics.compat import AirflowException, AirflowFailException
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsError,

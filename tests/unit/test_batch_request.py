@@ -16,7 +16,6 @@ from unittest import mock
 
 import botocore.session
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 from botocore import xform_name
 from botocore.model import StructureShape
 from botocore.validate import ParamValidator
@@ -36,6 +35,7 @@ from airflow_healthomics.batch_request import (
     settings_in_s3,
     settings_json,
 )
+from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.exceptions import HealthOmicsRequestError, HealthOmicsTemplateError
 from airflow_healthomics.json_values import BrokenTemplate
 from airflow_healthomics.request_fields import MAX_PROBLEMS

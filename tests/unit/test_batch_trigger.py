@@ -10,8 +10,8 @@ import json
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.testing import Control
 from airflow_healthomics.triggers import HealthOmicsRunBatchTrigger, HealthOmicsStartTrigger
 from airflow_healthomics.triggers.wait import ended_summary

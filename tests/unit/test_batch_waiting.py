@@ -10,13 +10,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import (
-    AirflowException,
-    AirflowFailException,
-    AirflowTaskTimeout,
-    TaskDeferred,
-)
 
+from airflow_healthomics.compat import AirflowException, AirflowFailException, AirflowTaskTimeout
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsError,
@@ -27,6 +22,7 @@ from airflow_healthomics.operators import (
     HealthOmicsDeleteRunBatchOperator,
 )
 from airflow_healthomics.testing import Control
+from tests.sdk import TaskDeferred
 
 from .batches import CANARY, STORES, WAYS, Attempts, batch_of, fail_runs, hold_runs, some_settings
 from .conftest import HAS_STORE, ONE_ATTEMPT, SHOWN, Clock, FakeTaskInstance, Tasks, calls_of, try_of

@@ -9,9 +9,9 @@ import inspect
 import pickle
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_healthomics import exceptions
+from airflow_healthomics.compat import AirflowException, AirflowFailException
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsError,

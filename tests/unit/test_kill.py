@@ -15,10 +15,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout
 from airflow.triggers.base import BaseTrigger
 from botocore.exceptions import EndpointConnectionError
 
+from airflow_healthomics.compat import AirflowException, AirflowTaskTimeout
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from airflow_healthomics.testing import Control

@@ -17,11 +17,11 @@ from typing import Any, Final
 import airflow
 import jsonschema
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException
 from airflow.serialization.helpers import serialize_template_field
 from pydantic import JsonValue, TypeAdapter
 
 from airflow_healthomics import batch_states, inquiry, openlineage
+from airflow_healthomics.compat import AirflowException
 from airflow_healthomics.inquiry import LAST_CALL, READ_TIMEOUT, Inquiry
 from airflow_healthomics.json_values import BrokenTemplate
 from airflow_healthomics.lineage import _BATCH_FACTS, _RUN_FACTS, Lineage

@@ -14,9 +14,9 @@ from typing import Any
 
 import boto3
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
 from botocore.exceptions import ClientError
 
+from airflow_healthomics.compat import AirflowException, AirflowFailException
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsRequestError,
@@ -34,6 +34,7 @@ from airflow_healthomics.run_request import ARGUMENTS
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
 from airflow_healthomics.task_resource import XCOM_KEY
 from airflow_healthomics.testing import Control
+from tests.sdk import TaskDeferred
 
 from .conftest import (
     DAG_RUN_ID,

@@ -18,15 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, Param
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_healthomics import params
+from airflow_healthomics.compat import Param
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
 from airflow_healthomics.params import INPUT_URI_PATTERN, TYPES, run_parameters, workflow_params
 from airflow_healthomics.testing import Control
+from tests.sdk import DAG
 
 from .conftest import WORKFLOW, FakeTaskInstance, context_of
 from .test_operators import start_of

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.testing import Control
+from tests.sdk import TaskDeferred
 
 from .conftest import (
     HAS_STORE,

@@ -16,10 +16,10 @@ from typing import Any
 
 import jsonschema
 import pytest
-from airflow.providers.common.compat.sdk import BaseOperator
 
 import airflow_healthomics
 from airflow_healthomics import operators, sensors
+from airflow_healthomics.compat import BaseOperator
 from airflow_healthomics.provider_info import get_provider_info
 
 PACKAGE = Path(airflow_healthomics.__file__).parent

@@ -8,11 +8,12 @@ import contextlib
 import time
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, TaskDeferred
 from botocore.exceptions import ClientError
 
 from airflow_healthomics import run_states
+from airflow_healthomics.compat import AirflowException, AirflowTaskTimeout
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsError
+from tests.sdk import TaskDeferred
 
 from .conftest import Crash, FakeTaskInstance, Store, calls_of, context_of, needs_store, try_of
 from .test_kill import Killed, kill_trigger, killed_while_waiting, run_trigger_of

@@ -12,12 +12,12 @@ from typing import Any
 
 import botocore.session
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 from botocore import xform_name
 from botocore.model import StructureShape
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.request_fields import MAX_PROBLEMS
 from airflow_healthomics.run_request import ARGUMENTS, api_field, build_start_run_request, checked_run_id

@@ -11,15 +11,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import (
-    AirflowException,
-    AirflowFailException,
-    AirflowSkipException,
-    BaseSensorOperator,
-    TaskDeferred,
-    timezone,
-)
 
+from airflow_healthomics.compat import AirflowException, AirflowFailException, AirflowSkipException
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsRequestError,
@@ -28,11 +21,12 @@ from airflow_healthomics.exceptions import (
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from airflow_healthomics.task_resource import XCOM_KEY
 from airflow_healthomics.testing import Control
+from tests.sdk import BaseSensorOperator, TaskDeferred, timezone
 
 from .conftest import DAG_RUN_ID, ONE_ATTEMPT, Clock, FakeTaskInstance, Tasks, calls_of
 
 try:
-    from airflow.providers.common.compat.sdk import AirflowRescheduleException
+    from tests.sdk import AirflowRescheduleException
 except ImportError:  # older releases of the provider
     from airflow.exceptions import AirflowRescheduleException
 

@@ -11,12 +11,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 from botocore.exceptions import ReadTimeoutError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_healthomics import run_states
+from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsRequestChangedError,
@@ -26,6 +26,7 @@ from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.run_record import RunRecord
 from airflow_healthomics.submission import Decision, Plan, StartDelayedError, decide
 from airflow_healthomics.testing import Control
+from tests.sdk import TaskDeferred
 
 from .conftest import (
     ONE_ATTEMPT,

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, BaseOperator
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from airflow_healthomics.compat import BaseOperator
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.json_values import BrokenTemplate
 from airflow_healthomics.operators import (
@@ -25,6 +25,7 @@ from airflow_healthomics.operators import (
 from airflow_healthomics.run_request import ARGUMENTS
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from airflow_healthomics.testing import Control
+from tests.sdk import DAG
 
 from .conftest import FakeTaskInstance, context_of
 from .test_operators import start_of
