@@ -49,6 +49,7 @@ BATCH_ARGUMENTS: Final = (
     "role_arn",
     "output_uri",
     "output_bucket_owner_id",
+    "requester_pays_enabled",
     "parameters",
     "name",
     "retention_mode",

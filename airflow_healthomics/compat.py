@@ -3,8 +3,8 @@
 """
 What older releases lack, each difference with the release that makes it unnecessary.
 
-Import names of Airflow from here and not from ``airflow.providers.common.compat.sdk``, which common-compat has
-since 1.13.0. Amazon MWAA's images of Airflow 2.11.0 and 3.0.6 pin 1.7.
+Import names of Airflow from here and not from ``airflow.providers.common.compat.sdk``: common-compat has that
+module since 1.13.0, and Amazon MWAA's images of Airflow 2.11.0 and 3.0.6 pin 1.7.
 """
 
 from __future__ import annotations

@@ -63,6 +63,7 @@ _NEXT_STEPS: Final = {
         "IMPORT_FAILED": "Check that the inputs exist and that the role_arn may read them.",
         "EXPORT_FAILED": "Check that the output bucket exists and that the role_arn may write to it.",
         "INPUT_URI_NOT_FOUND": "Check that the input exists and that the role_arn may read it.",
+        "INVALID_RUN_PARAMETERS": "Correct the parameters file, which is read after the start.",
         "INVALID_URI_INPUT": "Correct the URI of the input.",
         "INACTIVE_OMICS_STORAGE_RESOURCE": "Activate the read set, then clear the task.",
         "INVALID_TASK_RESOURCE_VALUE": "Ask for CPUs, GPUs and memory that an instance type has.",

@@ -15,6 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import NoRegionError
 
 from airflow_healthomics import run_states
+from airflow_healthomics.api_model import extend_session
 from airflow_healthomics.batch_request import (
     build_run_batch,
     build_start_run_batch_request,
@@ -83,30 +84,35 @@ class HealthOmicsHook(AwsGenericHook[Any]):
         """All defaults for new runs, by argument name: the connection's over the hook's own."""
         return {**BUILT_IN_DEFAULTS, **self.connection_defaults}
 
-    def build_start_run_request(self, **arguments: Any) -> dict[str, Any]:
+    def build_start_run_request(self, *, start_run_kwargs: Any = None, **arguments: Any) -> dict[str, Any]:
         """
         Return the request that :meth:`start_run` would send, complete with defaults and validated.
 
+        :param start_run_kwargs: as for :meth:`start_run`
         :param arguments: as for :meth:`start_run`
         :raises HealthOmicsRequestError: if an argument breaks a rule
         """
         shape = self.conn.meta.service_model.operation_model("StartRun").input_shape
-        return build_start_run_request(arguments, self.connection_defaults, shape)
+        return build_start_run_request(arguments, self.connection_defaults, shape, start_run_kwargs)
 
-    def start_run(self, **arguments: Any) -> dict[str, Any]:
+    def start_run(
+        self, *, start_run_kwargs: Mapping[str, Any] | None = None, **arguments: Any
+    ) -> dict[str, Any]:
         """
         Start a new run, or a duplicate of one.
 
         .. seealso::
             - :external+boto3:py:meth:`Omics.Client.start_run`
 
+        :param start_run_kwargs: fields of StartRun that have no argument yet, by the API's names
         :param arguments: StartRun's fields in snake case, such as ``workflow_id`` (a new run) or ``run_id``
             (a duplicate), ``parameters`` and ``request_id`` (1 to 128 characters). Without a request ID
             botocore makes one up, and each call starts a run.
         :return: ``id``, ``arn``, ``uuid``, ``status``, ``runOutputUri`` and more
         :raises HealthOmicsRequestError: if an argument breaks a rule; nothing was sent
         """
-        return _body(self.conn.start_run(**self.build_start_run_request(**arguments)))
+        request = self.build_start_run_request(start_run_kwargs=start_run_kwargs, **arguments)
+        return _body(self.conn.start_run(**request))
 
     def get_run(self, run_id: str) -> dict[str, Any]:
         """
@@ -385,11 +391,17 @@ class HealthOmicsHook(AwsGenericHook[Any]):
         return _body(self.conn.get_workflow(id=workflow_id, **scope))
 
     def get_session(self, region_name: str | None = None, deferrable: bool = False) -> Any:
-        """Get the underlying boto3 session, the same for all clients, so that they share credentials."""
+        """
+        Get the underlying boto3 session, the same for all clients, so that they share credentials.
+
+        Its clients know the whole API, also beside an older botocore.
+        """
         if deferrable:
             return super().get_session(region_name, deferrable)
         if region_name not in self._sessions:
-            self._sessions[region_name] = super().get_session(region_name)
+            session = super().get_session(region_name)
+            extend_session(session)
+            self._sessions[region_name] = session
         return self._sessions[region_name]
 
     def get_client_type(
@@ -411,7 +423,9 @@ class HealthOmicsHook(AwsGenericHook[Any]):
                     "AWS_DEFAULT_REGION"
                 ],
             ) from None
-        if deferrable or _HOST_PREFIX_VARIABLE in os.environ or _AWS_HOST.search(client.meta.endpoint_url):
+        # botocore itself reads the variable since 1.37.5.
+        wants_prefix = os.environ.get(_HOST_PREFIX_VARIABLE, "").lower() == "false"
+        if deferrable or wants_prefix or _AWS_HOST.search(client.meta.endpoint_url):
             return client
         # The user's own setting goes before this one.
         return super().get_client_type(

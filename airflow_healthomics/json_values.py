@@ -56,9 +56,14 @@ def as_json(value: Any, path: str) -> tuple[Any, list[str]]:
     return to_json(value), []
 
 
+def json_bytes(value: Any) -> bytes:
+    """Return a value as the shortest JSON, in UTF-8."""
+    return _SHORTEST.encode(value).encode()
+
+
 def json_size(value: Any) -> int:
     """Return the bytes of a value as the shortest JSON in UTF-8."""
-    return len(_SHORTEST.encode(value).encode())
+    return len(json_bytes(value))
 
 
 def to_json(value: Any) -> Any:

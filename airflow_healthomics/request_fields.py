@@ -11,12 +11,13 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
 from botocore import __version__ as botocore_version
 from botocore.model import MapShape, Shape, StructureShape
+from botocore.validate import ParamValidator
 
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.json_values import BrokenTemplate, as_json, is_text, json_problems, json_size
@@ -37,6 +38,10 @@ _NAME: Final[_Rule] = (
     re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*"),
     "must begin with a letter or digit and go on with those, '.', '_' and '-'",
 )
+_S3_OBJECT: Final[_Rule] = (
+    re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+"),
+    "must be the S3 URI of an object, like s3://bucket/key",
+)
 _ACCOUNT_ID: Final[_Rule] = (re.compile(r"[0-9]{12}"), "must be an AWS account id of 12 digits")
 _PATTERNS: Final[Mapping[str, _Rule]] = {
     "workflow_id": _NUMERIC_ID,
@@ -54,10 +59,8 @@ _PATTERNS: Final[Mapping[str, _Rule]] = {
         re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?"),
         "must be an S3 URI, like s3://bucket/prefix",
     ),
-    "s3_uri_settings": (
-        re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+"),
-        "must be the S3 URI of an object, like s3://bucket/key",
-    ),
+    "s3_uri_settings": _S3_OBJECT,
+    "parameters_uri": _S3_OBJECT,
     "configuration_name": _NAME,
     "workflow_version_name": _NAME,
 }
@@ -152,6 +155,38 @@ def checked_fields(
     return fields
 
 
+def further_fields(
+    values: Any, arguments: Sequence[str], shape: StructureShape, problems: Problems, path: str
+) -> dict[str, Any]:
+    """
+    Return fields that have no argument yet, if the API knows them and they fit its model.
+
+    :param values: the mapping after rendering, by the API's names
+    :param arguments: the arguments that there are
+    :param shape: of the request, in the installed botocore
+    :param problems: takes what is wrong
+    :param path: name of the argument that holds the mapping
+    """
+    fields: dict[str, Any]
+    fields, complaints = _json_mapping(values, path)
+    if complaints:
+        problems.add(*complaints)
+        return {}
+    names = {api_field(argument): argument for argument in arguments}
+    for field, value in fields.items():
+        if field in names or field in arguments:
+            problems.add(f"{path}.{field} has an argument: use {names.get(field, field)}")
+        elif field not in shape.members:
+            problems.add(
+                f"{path}.{field} is unknown to the installed botocore {botocore_version}: check its name, or "
+                "upgrade boto3"
+            )
+        elif ParamValidator().validate(value, shape.members[field]).has_errors():
+            kind = shape.members[field].type_name
+            problems.add(f"{path}.{field} does not fit the API, which takes a {kind} there")
+    return fields
+
+
 def convert_field(name: str, value: Any, shape: Shape, path: str) -> tuple[Any, list[str]]:
     """
     Return a value as the API wants it, and what is wrong with it.
@@ -167,6 +202,8 @@ def convert_field(name: str, value: Any, shape: Shape, path: str) -> tuple[Any, 
         return convert(value, shape, path)
     if shape.type_name == "integer":
         return _whole_number(value, shape, path)
+    if shape.type_name == "boolean":
+        return _boolean(value, path)
     return _string(value, shape, path, _PATTERNS.get(name))
 
 
@@ -199,7 +236,17 @@ def _whole_number(value: Any, shape: Shape, path: str) -> tuple[Any, list[str]]:
     return value, [] if low <= value <= high else [f"{path} must be from {low} to {high}"]
 
 
+def _boolean(value: Any, path: str) -> tuple[Any, list[str]]:
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        value = value.lower() == "true"
+    return value, [] if isinstance(value, bool) else [f"{path} must be true or false"]
+
+
 def _document(value: Any, shape: Shape, path: str) -> tuple[Any, list[str]]:
+    return _json_mapping(value, path)
+
+
+def _json_mapping(value: Any, path: str) -> tuple[Any, list[str]]:
     document, problems = as_json(value, path)
     if not problems and not isinstance(value, Mapping):
         problems.append(f"{path} must be a mapping, not {type(value).__name__}")
@@ -207,7 +254,7 @@ def _document(value: Any, shape: Shape, path: str) -> tuple[Any, list[str]]:
 
 
 def _parameters(value: Any, shape: Shape, path: str) -> tuple[Any, list[str]]:
-    document, problems = _document(value, shape, path)
+    document, problems = _json_mapping(value, path)
     if not problems and (size := json_size(document)) > MAX_PARAMETERS_BYTES:
         problems.append(f"{path} must be at most {MAX_PARAMETERS_BYTES:,} bytes of JSON, not {size:,}")
     return document, problems

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from botocore.model import StructureShape
 
-from airflow_healthomics.request_fields import Problems, checked_fields, checked_id
+from airflow_healthomics.request_fields import Problems, checked_fields, checked_id, further_fields
 from airflow_healthomics.request_fields import api_field as api_field
 
 #: What is sent for a new run if neither the argument nor the connection says otherwise. REMOVE, because a
@@ -27,7 +27,9 @@ ARGUMENTS: Final = (
     "role_arn",
     "output_uri",
     "output_uri_prefix_mode",
+    "requester_pays_enabled",
     "parameters",
+    "parameters_uri",
     "name",
     "request_id",
     "retention_mode",
@@ -47,7 +49,9 @@ ARGUMENTS: Final = (
 )
 
 #: What tells one run from another; a default for it would be a mistake.
-_NO_DEFAULT: Final = frozenset({"workflow_id", "run_id", "name", "request_id", "parameters"})
+_NO_DEFAULT: Final = frozenset(
+    {"workflow_id", "run_id", "name", "request_id", "parameters", "parameters_uri"}
+)
 
 #: The arguments that the connection may hold a default for.
 DEFAULTABLE: Final = frozenset(ARGUMENTS) - _NO_DEFAULT
@@ -88,19 +92,23 @@ def build_start_run_request(
     arguments: Mapping[str, Any],
     defaults: Mapping[str, Any],
     shape: StructureShape,
+    further: Any = None,
 ) -> dict[str, Any]:
     """
     Build and validate the request of a new run (``workflow_id``) or of a duplicate one (``run_id``).
 
     :param arguments: what the DAG author gave, by argument name; None counts as not given
     :param defaults: the connection's defaults, by argument name
-    :param shape: StartRun's input shape of the installed botocore, the home of lengths, ranges and enums
+    :param shape: StartRun's input shape, the home of lengths, ranges and enums
+    :param further: ``start_run_kwargs``, fields without an argument by the API's names
     :raises HealthOmicsRequestError: with everything that breaks a rule
     """
     given = without_none(arguments)
     chosen = _duplicate(given, defaults) if "run_id" in given else new_run(given, defaults)
     problems = Problems("StartRun")
     request = checked_fields(chosen, shape, problems)
+    if further is not None:
+        request |= further_fields(further, ARGUMENTS, shape, problems, "start_run_kwargs")
     problems.add(*_missing(given, chosen), *contradictions(given, chosen))
     problems.refuse()
     return request
@@ -139,6 +147,8 @@ def _missing(given: Mapping[str, Any], chosen: Mapping[str, Any]) -> Iterator[st
     for name in ("role_arn", "output_uri"):
         if name not in chosen:
             yield f"{name} is required, {FROM_SOMEWHERE}"
+    if "parameters" in given and "parameters_uri" in given:
+        yield "give either parameters or parameters_uri, and not both"
 
 
 def contradictions(given: Mapping[str, Any], chosen: Mapping[str, Any]) -> Iterator[str]:

@@ -50,6 +50,16 @@ def connection_of(task: Any) -> dict[str, Any]:
     }
 
 
+def hook_arguments(task: Any) -> dict[str, Any]:
+    """Return the connection arguments of an operator or sensor, as hooks of the amazon provider name them."""
+    return {
+        "aws_conn_id": task.aws_conn_id,
+        "region_name": task.region_name,
+        "verify": task.verify,
+        "config": task.botocore_config,
+    }
+
+
 def time_left(task: Any, context: Context) -> timedelta | None:
     """
     Return what is left of ``execution_timeout``, a second at least; None if there is none.

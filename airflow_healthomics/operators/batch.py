@@ -47,7 +47,13 @@ from airflow_healthomics.starting import StarterMixin
 from airflow_healthomics.success_policy import SuccessPolicy, parse_success_policy
 from airflow_healthomics.task_resource import push_resource
 from airflow_healthomics.templating import TypedTemplateMixin
-from airflow_healthomics.waiting import RunBatchWaiterMixin, connection_of, has_tries_left, time_left
+from airflow_healthomics.waiting import (
+    RunBatchWaiterMixin,
+    connection_of,
+    has_tries_left,
+    hook_arguments,
+    time_left,
+)
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
@@ -115,6 +121,8 @@ class HealthOmicsStartRunBatchOperator(
     :param role_arn: ARN of the IAM role that the runs work with (templated)
     :param output_uri: S3 URI of the outputs, up to 750 characters (templated)
     :param output_bucket_owner_id: AWS account id of the owner of the output bucket, 12 digits (templated)
+    :param requester_pays_enabled: whether inputs may be in Requester Pays buckets, at the cost of the runs'
+        account (templated)
     :param parameters: parameters of all runs, a mapping (templated)
     :param name: name of the runs (templated)
     :param retention_mode: RETAIN or REMOVE (templated)
@@ -176,6 +184,7 @@ class HealthOmicsStartRunBatchOperator(
         "run_tags",
         "priority",
         "storage_capacity",
+        "requester_pays_enabled",
     )
     name_argument = "batch_name"
     ui_color = "#d6eadf"
@@ -200,6 +209,7 @@ class HealthOmicsStartRunBatchOperator(
         role_arn: str | None = None,
         output_uri: str | None = None,
         output_bucket_owner_id: str | None = None,
+        requester_pays_enabled: bool | str | None = None,
         parameters: Mapping[str, Any] | str | None = None,
         name: str | None = None,
         retention_mode: str | None = None,
@@ -240,6 +250,7 @@ class HealthOmicsStartRunBatchOperator(
         self.role_arn = role_arn
         self.output_uri = output_uri
         self.output_bucket_owner_id = output_bucket_owner_id
+        self.requester_pays_enabled = requester_pays_enabled
         self.parameters = parameters
         self.name = name
         self.retention_mode = retention_mode
@@ -462,13 +473,7 @@ class HealthOmicsStartRunBatchOperator(
         return {"s3UriSettings": self._folder(request_id).settings_uri}
 
     def _folder(self, request_id: str) -> BatchFolder:
-        hook = S3Hook(
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            config=self.botocore_config,
-        )
-        return BatchFolder(str(self.settings_s3_uri), request_id, hook)
+        return BatchFolder(str(self.settings_s3_uri), request_id, S3Hook(**hook_arguments(self)))
 
     def _push_outcomes(self, context: Context, request_id: str, manifest: list[dict[str, Any]]) -> str | None:
         """Push what has become of the runs, and return the manifest's URI if there is one."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from botocore.exceptions import BotoCoreError, ClientError
@@ -16,15 +17,18 @@ from airflow_healthomics.compat import conf
 from airflow_healthomics.diagnosis import raise_for_status
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.json_values import as_json, json_bytes, json_size
 from airflow_healthomics.links import RUN_LINKS, persist_links
 from airflow_healthomics.openlineage import LineageMixin, revealed
 from airflow_healthomics.outlets import tell_run
 from airflow_healthomics.parameter_template import workflow_parameter_problems
+from airflow_healthomics.request_fields import MAX_PARAMETERS_BYTES
+from airflow_healthomics.request_folder import RunFolder
 from airflow_healthomics.run_request import ARGUMENTS
 from airflow_healthomics.starting import StarterMixin
 from airflow_healthomics.templating import TypedTemplateMixin
 from airflow_healthomics.use_report import with_use
-from airflow_healthomics.waiting import RunWaiterMixin, time_left
+from airflow_healthomics.waiting import RunWaiterMixin, hook_arguments, time_left
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
@@ -63,7 +67,14 @@ class HealthOmicsStartRunOperator(
     :param output_uri: S3 URI of the outputs, up to 750 characters; a bucket of the same region (templated)
     :param output_uri_prefix_mode: SERVICE_DEFINED (the service's default, a prefix of its own for each run)
         or NONE_WITH_OVERWRITE (templated)
+    :param requester_pays_enabled: whether inputs may be in Requester Pays buckets, at the cost of the run's
+        account (templated)
     :param parameters: the workflow's parameters, a mapping of up to 50,000 bytes as JSON (templated)
+    :param parameters_uri: instead of ``parameters``, S3 URI of a JSON file with them, which the role must be
+        able to read. HealthOmics reads it after the start; a mistake in it fails the run as
+        INVALID_RUN_PARAMETERS (templated)
+    :param parameters_s3_uri: S3 URI under which ``parameters`` of more than 50,000 bytes are written for
+        HealthOmics to read, once for each request ID. The role must be able to read them (templated)
     :param name: name of the run, up to 128 characters; the request ID by default (templated)
     :param request_id: 1 to 128 characters, used as it is; by default derived from the DAG-run ID (templated)
     :param retention_mode: RETAIN or REMOVE (templated)
@@ -82,6 +93,8 @@ class HealthOmicsStartRunOperator(
     :param log_level: OFF, FATAL, ERROR or ALL (templated)
     :param tags: up to 50 tags of the run, a mapping of strings to strings; no place for patients' data
         (templated)
+    :param start_run_kwargs: fields of StartRun that have no argument here yet, a mapping by the API's names;
+        the installed botocore must know them (templated)
     :param validate_parameters: whether to compare the names of ``parameters`` with the workflow's parameter
         template first, which takes the permission omics:GetWorkflow
     :param wait_for_completion: whether to wait for the run to end, and to fail unless it is COMPLETED
@@ -106,11 +119,12 @@ class HealthOmicsStartRunOperator(
     """
 
     aws_hook_class = HealthOmicsHook
-    template_fields: Sequence[str] = aws_template_fields(*ARGUMENTS)
+    template_fields: Sequence[str] = aws_template_fields(*ARGUMENTS, "parameters_s3_uri", "start_run_kwargs")
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "parameters": "json",
         "engine_settings": "json",
         "tags": "json",
+        "start_run_kwargs": "json",
     }
     typed_template_fields = (
         "parameters",
@@ -119,6 +133,8 @@ class HealthOmicsStartRunOperator(
         "tags",
         "priority",
         "storage_capacity",
+        "requester_pays_enabled",
+        "start_run_kwargs",
     )
     operator_extra_links = RUN_LINKS
     name_argument = "name"
@@ -135,7 +151,10 @@ class HealthOmicsStartRunOperator(
         role_arn: str | None = None,
         output_uri: str | None = None,
         output_uri_prefix_mode: str | None = None,
+        requester_pays_enabled: bool | str | None = None,
         parameters: Mapping[str, Any] | str | None = None,
+        parameters_uri: str | None = None,
+        parameters_s3_uri: str | None = None,
         name: str | None = None,
         request_id: str | None = None,
         retention_mode: str | None = None,
@@ -152,6 +171,7 @@ class HealthOmicsStartRunOperator(
         session_policy: str | Mapping[str, Any] | None = None,
         log_level: str | None = None,
         tags: Mapping[str, str] | str | None = None,
+        start_run_kwargs: Mapping[str, Any] | str | None = None,
         validate_parameters: bool = False,
         wait_for_completion: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
@@ -171,7 +191,10 @@ class HealthOmicsStartRunOperator(
         self.role_arn = role_arn
         self.output_uri = output_uri
         self.output_uri_prefix_mode = output_uri_prefix_mode
+        self.requester_pays_enabled = requester_pays_enabled
         self.parameters = parameters
+        self.parameters_uri = parameters_uri
+        self.parameters_s3_uri = parameters_s3_uri
         self.name = name
         self.request_id = request_id
         self.retention_mode = retention_mode
@@ -188,6 +211,7 @@ class HealthOmicsStartRunOperator(
         self.session_policy = session_policy
         self.log_level = log_level
         self.tags = tags
+        self.start_run_kwargs = start_run_kwargs
         self.validate_parameters = validate_parameters
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
@@ -196,6 +220,7 @@ class HealthOmicsStartRunOperator(
         self.retry_user_errors = retry_user_errors
         self.log_tail_lines = log_tail_lines
         self.report_use = report_use
+        self._parameters_file: bytes | None = None
 
     def finish(self, context: Context, summary: dict[str, Any]) -> str:
         """Tell what the run has used, and return its id, or raise unless it is COMPLETED."""
@@ -241,18 +266,45 @@ class HealthOmicsStartRunOperator(
         arguments["request_id"] = request_id
         # The same by default, so that ListRuns can find the run of a request.
         arguments["name"] = request_id if self.name is None else self.name
-        request = self.hook.build_start_run_request(**arguments)
+        parameters = arguments["parameters"]
+        self._parameters_file = self._large_parameters(parameters)
+        if self._parameters_file is not None:
+            uri = self._folder(request_id).parameters_uri
+            arguments |= {"parameters": None, "parameters_uri": uri}
+        request = self.hook.build_start_run_request(start_run_kwargs=self.start_run_kwargs, **arguments)
         if self.validate_parameters:
-            self._check_parameter_names(request)
+            self._check_parameter_names(request, parameters)
         return request
 
     def send(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Call StartRun."""
+        """Write parameters that are too large for the request to S3, and call StartRun."""
+        if self._parameters_file is not None:
+            is_written = self._folder(request["requestId"]).write_parameters(self._parameters_file)
+            if not is_written:
+                self.log.info(
+                    "The parameters are in S3 already, from an earlier attempt at this start, and stay as "
+                    "they are"
+                )
         run: dict[str, Any] = self.hook.conn.start_run(**request)
         return run
 
-    def _check_parameter_names(self, request: Mapping[str, Any]) -> None:
+    def _large_parameters(self, parameters: Any) -> bytes | None:
+        """Return the JSON of parameters that have to go through S3; mistakes in them are found later."""
+        if self.parameters_s3_uri is None or self.parameters_uri is not None:
+            return None
+        document, problems = as_json(parameters, "parameters")
+        if problems or not isinstance(document, Mapping) or json_size(document) <= MAX_PARAMETERS_BYTES:
+            return None
+        return json_bytes(document)
+
+    def _folder(self, request_id: str) -> RunFolder:
+        return RunFolder(str(self.parameters_s3_uri), request_id, S3Hook(**hook_arguments(self)))
+
+    def _check_parameter_names(self, request: Mapping[str, Any], parameters: Any) -> None:
         """Compare with the parameter template of the workflow, which for a duplicate is its original's."""
+        if "parametersUri" in request and self._parameters_file is None:
+            self.log.info("The parameters are not compared with the workflow's template: they are in a file")
+            return
         source: Mapping[str, Any] = request
         try:
             if "runId" in request:
@@ -272,7 +324,7 @@ class HealthOmicsStartRunOperator(
             )
             return
         problems = workflow_parameter_problems(
-            request.get("parameters", {}),
+            parameters or {},
             workflow.get("parameterTemplate", {}),
             may_inherit="runId" in request,
         )

@@ -36,6 +36,7 @@ RUN_FIELDS: Final = (
     "cacheBehavior",
     "runOutputUri",
     "retentionMode",
+    "requesterPaysEnabled",
 )
 
 #: What is shown of an item of ListRunTasks. There may be thousands of them.
@@ -168,6 +169,9 @@ def run_answer(
     :param poll_seconds: seconds until there is something new
     """
     shown = {field: _json(run[field]) for field in RUN_FIELDS if field in run}
+    if "parametersUri" in run:
+        # Only that there is one: it may be a presigned URL.
+        shown["parametersInFile"] = True
     if workflow_name:
         shown["workflowName"] = workflow_name
     answer: dict[str, Any] = {

@@ -15,19 +15,13 @@ As a command that prints those variables: ``python -m airflow_healthomics.testin
 fixtures: see :mod:`airflow_healthomics.testing.fixtures`. The keyword arguments are the fields of
 :class:`Options`; :class:`Control` sets the pace, plans outcomes and injects faults.
 
-It reads the AWS model for itself and imports nothing of the rest of this package: two readings of the model
-must agree, and that is its worth.
+It reads the AWS model for itself and imports nothing of the rest of this package but that model: two readings
+of it must agree, and that is its worth.
 """
 
 from __future__ import annotations
 
-try:
-    import moto.server  # noqa: F401 - names the extra when moto or its server is not installed
-except ImportError as error:
-    raise ImportError(
-        "The local HealthOmics needs moto: pip install 'airflow-provider-healthomics[testing]'"
-    ) from error
-
+from . import requirement  # noqa: F401 - first, as everything below needs moto
 from .control import Control
 from .mocking import mock_healthomics
 from .options import Options

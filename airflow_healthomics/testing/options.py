@@ -31,6 +31,8 @@ RERUN_INHERITS: tuple[str, ...] = (
     "workflowVersionName",
     "workflowOwnerId",
     "parameters",
+    "parametersUri",
+    "requesterPaysEnabled",
     "storageType",
     "storageCapacity",
     "runGroupId",
@@ -126,6 +128,9 @@ class Options:
     show_deleted_runs: bool = False
     #: AWS does not document how the name filter of ListRuns and the other lists compares.
     name_filter: Literal["exact", "contains"] = "exact"
+    #: AWS documents that GetRun's parametersUri "may be" a presigned URL, not when. On, it always is, so that
+    #: a test sees where that credential gets to; off, it is the URI of StartRun.
+    presigned_parameters_uri: bool = True
     #: AWS does not document which fields a rerun inherits.
     rerun_inherits: tuple[str, ...] = RERUN_INHERITS
     #: AWS documents both that the highest priority is 1 and, more often, that a higher number goes first.

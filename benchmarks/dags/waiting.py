@@ -7,8 +7,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from airflow.sdk import DAG
 from airflow.providers.standard.operators.python import PythonOperator
+from airflow.sdk import DAG
 
 INTERVAL = float(os.environ["BENCH_INTERVAL"])
 

@@ -15,7 +15,7 @@ import pytest
 from botocore.client import BaseClient
 
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator
-from airflow_healthomics.testing import Control
+from tests.healthomics import Control
 from tests.sdk import TaskDeferred
 
 from .conftest import (

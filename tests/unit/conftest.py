@@ -19,8 +19,8 @@ import pytest
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from botocore.loaders import JSONFileLoader, Loader
 
-from airflow_healthomics.testing import Control, mock_healthomics
 from airflow_healthomics.triggers import base as triggers_base
+from tests.healthomics import Control, mock_healthomics, omics_client
 from tests.sdk import TaskDeferred
 
 from . import virtual_time
@@ -215,7 +215,7 @@ def logged(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) 
 @pytest.fixture
 def client(omics: Control) -> Any:
     """A client of the test's own."""
-    return boto3.client("omics")
+    return omics_client()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from airflow_healthomics.compat import AirflowException, AirflowFailException, AirflowTaskTimeout
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsRequestError
 from airflow_healthomics.operators import HealthOmicsCancelRunBatchOperator, HealthOmicsDeleteRunBatchOperator
-from airflow_healthomics.testing import Control
+from tests.healthomics import Control
 
 from .batches import WAYS, batch_of, crashing, hold_runs, run_to_the_end
 from .conftest import DAG_RUN_ID, ONE_ATTEMPT, Clock, Crash, FakeTaskInstance, Tasks, calls_of, try_of

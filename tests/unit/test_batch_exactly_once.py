@@ -20,7 +20,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRequestChangedError,
     HealthOmicsRunBatchFailedError,
 )
-from airflow_healthomics.testing import Control
+from tests.healthomics import Control
 from tests.sdk import TaskDeferred
 
 from .batches import (

@@ -12,8 +12,8 @@ import pytest
 
 from airflow_healthomics.compat import AirflowException, AirflowTaskTimeout
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor
-from airflow_healthomics.testing import Control
 from airflow_healthomics.triggers import HealthOmicsRunBatchTrigger, HealthOmicsStartTrigger
+from tests.healthomics import Control
 from tests.sdk import TaskDeferred
 
 from .batches import STORES, WAYS, Attempts, batch_of, hold_runs

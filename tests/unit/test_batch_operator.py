@@ -25,7 +25,7 @@ from airflow_healthomics.exceptions import (
 )
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
 from airflow_healthomics.task_resource import XCOM_KEY
-from airflow_healthomics.testing import Control
+from tests.healthomics import Control
 
 from .batches import (
     BUCKET,

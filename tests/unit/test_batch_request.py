@@ -40,7 +40,7 @@ from airflow_healthomics.exceptions import HealthOmicsRequestError, HealthOmicsT
 from airflow_healthomics.json_values import BrokenTemplate
 from airflow_healthomics.request_fields import MAX_PROBLEMS
 from airflow_healthomics.run_request import ARGUMENTS, api_field, build_start_run_request
-from airflow_healthomics.testing.validation import violations
+from tests.healthomics import needs_this_process, violations
 
 from .conftest import OUTPUT, ROLE, WORKFLOW
 from .test_run_request import CONNECTION_DEFAULTS, EVERY_FIELD, REFUSED, SHAPE, json_values, same
@@ -607,6 +607,7 @@ batches = st.tuples(
 )
 
 
+@needs_this_process
 @settings(deadline=None, max_examples=100)
 @given(batches)
 def test_what_is_built_is_valid(batch: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:

@@ -19,7 +19,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRunBatchFailedError,
 )
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor
-from airflow_healthomics.testing import Control
+from tests.healthomics import Control
 from tests.sdk import BaseSensorOperator, TaskDeferred, timezone
 
 from .batches import CANARY, batch_of, fail_runs, hold_runs, some_settings

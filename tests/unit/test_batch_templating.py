@@ -15,7 +15,7 @@ from airflow_healthomics.operators import (
     HealthOmicsStartRunBatchOperator,
 )
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor
-from airflow_healthomics.testing import Control
+from tests.healthomics import Control
 
 from .conftest import OUTPUT, ROLE, WORKFLOW, FakeTaskInstance, context_of
 from .test_templating import NATIVE, dag_of

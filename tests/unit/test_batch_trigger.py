@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from airflow_healthomics.compat import AirflowFailException
-from airflow_healthomics.testing import Control
 from airflow_healthomics.triggers import HealthOmicsRunBatchTrigger, HealthOmicsStartTrigger
 from airflow_healthomics.triggers.wait import ended_summary
+from tests.healthomics import Control
 
 from .batches import CANARY, batch_of, hold_runs, some_settings
 from .conftest import ONE_ATTEMPT, Clock, FakeTaskInstance, Tasks, calls_of, try_of

@@ -21,7 +21,7 @@ from airflow_healthomics.operators import (
     HealthOmicsCancelRunBatchOperator,
     HealthOmicsDeleteRunBatchOperator,
 )
-from airflow_healthomics.testing import Control
+from tests.healthomics import Control
 from tests.sdk import TaskDeferred
 
 from .batches import CANARY, STORES, WAYS, Attempts, batch_of, fail_runs, hold_runs, some_settings

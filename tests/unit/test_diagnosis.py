@@ -29,8 +29,7 @@ from airflow_healthomics.diagnosis import (
 )
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.run_summary import summarize_run
-from airflow_healthomics.testing import Control, HealthOmicsServer
-from airflow_healthomics.testing.omics.models import OmicsBackend
+from tests.healthomics import Control, HealthOmicsServer, OmicsBackend, needs_this_process
 
 from .conftest import OUTPUT, ROLE, WORKFLOW
 
@@ -183,6 +182,7 @@ def test_a_failed_task_is_found_with_its_log(failed: Callable[..., Any], log: Li
     assert log.lines == []
 
 
+@needs_this_process
 def test_the_last_failure_comes_first(
     omics: Control, failed: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,6 +287,7 @@ def test_thousands_of_failed_tasks_cost_a_few_calls(
     assert "... and at least 95 more failed tasks" in describe_failure(summary, found)
 
 
+@needs_this_process
 @pytest.mark.parametrize(("empty_pages", "calls", "found"), [(1, 2, 1), (1_000, 3, 0)])
 def test_empty_pages_are_turned_a_few_times(
     omics: Control,

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from airflow_healthomics.batch_request import settings_json
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.testing import Control, HealthOmicsServer
+from tests.healthomics import Control, HealthOmicsServer
 
 from .conftest import OUTPUT, ROLE, WORKFLOW, calls_of
 

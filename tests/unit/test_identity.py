@@ -14,8 +14,8 @@ from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsRunFailedError
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.sensors import HealthOmicsRunSensor
-from airflow_healthomics.testing import Control
 from airflow_healthomics.watch import NEW_GRACE
+from tests.healthomics import Control
 
 from .conftest import ONE_ATTEMPT, OUTPUT, ROLE, WORKFLOW, Clock, Tasks
 

@@ -21,9 +21,9 @@ from botocore.exceptions import EndpointConnectionError
 from airflow_healthomics.compat import AirflowException, AirflowTaskTimeout
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.sensors import HealthOmicsRunSensor
-from airflow_healthomics.testing import Control
 from airflow_healthomics.triggers import HealthOmicsRunTrigger
 from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
+from tests.healthomics import Control
 
 from . import virtual_time
 from .conftest import (

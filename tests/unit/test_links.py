@@ -17,7 +17,7 @@ from airflow_healthomics.operators import HealthOmicsCancelRunOperator, HealthOm
 from airflow_healthomics.provider_info import get_provider_info
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from airflow_healthomics.task_resource import XCOM_KEY, TaskResource, parse_resource
-from airflow_healthomics.testing import Control
+from tests.healthomics import Control
 
 from .conftest import FakeTaskInstance
 

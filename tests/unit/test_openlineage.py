@@ -30,7 +30,7 @@ from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, Heal
 from airflow_healthomics.operators import batch as batch_module
 from airflow_healthomics.sample_sheet import read_sample_sheet
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
-from airflow_healthomics.testing import Control
+from tests.healthomics import Control
 
 from .batches import PLACE, batch_of, fail_runs
 from .conftest import (

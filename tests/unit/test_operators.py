@@ -33,7 +33,7 @@ from airflow_healthomics.operators import (
 from airflow_healthomics.run_request import ARGUMENTS
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
 from airflow_healthomics.task_resource import XCOM_KEY
-from airflow_healthomics.testing import Control
+from tests.healthomics import Control, omics_client
 from tests.sdk import TaskDeferred
 
 from .conftest import (
@@ -151,7 +151,7 @@ def test_every_argument_arrives(omics: Control, context: dict[str, Any]) -> None
 
 def test_every_field_of_start_run_is_an_argument() -> None:
     """Of the installed botocore's StartRun."""
-    members = boto3.client("omics").meta.service_model.operation_model("StartRun").input_shape.members
+    members = omics_client().meta.service_model.operation_model("StartRun").input_shape.members
     arguments = inspect.signature(HealthOmicsStartRunOperator.__init__).parameters
     assert set(members) == {camel(name) for name in arguments} & set(members)
     assert {camel(name) for name in EVERY_ARGUMENT} | {"runId"} == set(members)

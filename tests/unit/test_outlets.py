@@ -13,7 +13,7 @@ from airflow_healthomics import outlets
 from airflow_healthomics.compat import AirflowException, Asset, AssetAlias
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
-from airflow_healthomics.testing import Control
+from tests.healthomics import Control
 
 from .batches import PLACE, batch_of, fail_runs, some_settings
 from .conftest import ONE_ATTEMPT, OUTPUT, ROLE, WORKFLOW, FakeTaskInstance, Tasks

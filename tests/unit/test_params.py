@@ -26,7 +26,7 @@ from airflow_healthomics.compat import Param
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
 from airflow_healthomics.params import INPUT_URI_PATTERN, TYPES, run_parameters, workflow_params
-from airflow_healthomics.testing import Control
+from tests.healthomics import Control
 from tests.sdk import DAG
 
 from .conftest import WORKFLOW, FakeTaskInstance, context_of
@@ -637,7 +637,7 @@ def test_nothing_calls_aws_while_a_dag_is_parsed(monkeypatch: pytest.MonkeyPatch
 
 def test_the_command_runs_as_a_module(tmp_path: Path, logged: Callable[[], str]) -> None:
     """Whatever Airflow logs, stdout has the Python and nothing else."""
-    from airflow_healthomics.testing import HealthOmicsServer
+    from tests.healthomics import HealthOmicsServer
 
     with HealthOmicsServer() as server:
         server.control.add_workflow("1234567", parameter_template={"sample": {"description": "Sample"}})

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
-from airflow_healthomics.testing import Control
+from tests.healthomics import Control
 from tests.sdk import TaskDeferred
 
 from .conftest import (

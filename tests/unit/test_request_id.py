@@ -10,13 +10,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
-import boto3
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_healthomics.request_id import TaskIdentity, derive_request_id
 from airflow_healthomics.resources import BatchResource, Resource, RunResource
+from tests.healthomics import omics_client
 
 IDENTITY = TaskIdentity(
     dag_id="a_dag",
@@ -133,6 +133,6 @@ def test_the_time_zone_of_the_start_date_does_not_matter() -> None:
 )
 def test_it_can_be_the_name_of_what_it_starts(resource: type[Resource], shape: str, member: str) -> None:
     """However long the DAG-run ID is; the limit is botocore's."""
-    limit: Any = boto3.client("omics", "us-east-1").meta.service_model.shape_for(shape)
+    limit: Any = omics_client("us-east-1").meta.service_model.shape_for(shape)
     request_id = derive_request_id(replace(IDENTITY, dag_run_id="x" * 240), max_length=resource.name_length)
     assert len(request_id) == resource.name_length == limit.members[member].metadata["max"]

@@ -49,7 +49,7 @@ from airflow_healthomics.run_page import access, app, pages, source
 from airflow_healthomics.run_page.app import create_app
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
 from airflow_healthomics.task_resource import XCOM_KEY
-from airflow_healthomics.testing import Control
+from tests.healthomics import Control
 
 from .conftest import (
     DAG_RUN_ID,

@@ -24,7 +24,7 @@ from airflow_healthomics.run_record import (
     has_changed,
     run_records,
 )
-from airflow_healthomics.testing import Control
+from tests.healthomics import Control
 
 from .conftest import ONE_ATTEMPT, Store, calls_of, needs_store
 

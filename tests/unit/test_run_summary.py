@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_healthomics.run_summary import summarize_run
-from airflow_healthomics.testing import Control
+from tests.healthomics import Control
 
 SECRET = "canary-patient-7"
 

@@ -15,7 +15,7 @@ from botocore.awsrequest import AWSResponse
 from airflow_healthomics.exceptions import HealthOmicsApiError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.run_watch import RunWatch
-from airflow_healthomics.testing import Control
+from tests.healthomics import Control
 
 from .conftest import ONE_ATTEMPT
 

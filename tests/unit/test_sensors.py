@@ -20,7 +20,7 @@ from airflow_healthomics.exceptions import (
 )
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from airflow_healthomics.task_resource import XCOM_KEY
-from airflow_healthomics.testing import Control
+from tests.healthomics import Control
 from tests.sdk import BaseSensorOperator, TaskDeferred, timezone
 
 from .conftest import DAG_RUN_ID, ONE_ATTEMPT, Clock, FakeTaskInstance, Tasks, calls_of

@@ -19,9 +19,9 @@ from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.polling import PollingHook
 from airflow_healthomics.run_watch import RunWatch
 from airflow_healthomics.sensors import HealthOmicsRunSensor
-from airflow_healthomics.testing import Control
 from airflow_healthomics.triggers import HealthOmicsRunTrigger, base
 from airflow_healthomics.triggers.wait import ended_summary
+from tests.healthomics import Control
 
 from . import virtual_time
 from .conftest import (

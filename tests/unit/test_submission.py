@@ -25,7 +25,7 @@ from airflow_healthomics.exceptions import (
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.run_record import RunRecord
 from airflow_healthomics.submission import Decision, Plan, StartDelayedError, decide
-from airflow_healthomics.testing import Control
+from tests.healthomics import Control
 from tests.sdk import TaskDeferred
 
 from .conftest import (

@@ -24,7 +24,7 @@ from airflow_healthomics.operators import (
 )
 from airflow_healthomics.run_request import ARGUMENTS
 from airflow_healthomics.sensors import HealthOmicsRunSensor
-from airflow_healthomics.testing import Control
+from tests.healthomics import Control
 from tests.sdk import DAG
 
 from .conftest import FakeTaskInstance, context_of

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from airflow_healthomics.compat import AirflowFailException
-from airflow_healthomics.testing import Control
 from airflow_healthomics.triggers import HealthOmicsRunTrigger, base
 from airflow_healthomics.triggers.wait import ended_summary
+from tests.healthomics import Control
 
 from . import virtual_time
 from .conftest import ONE_ATTEMPT, Clock, Tasks, calls_of

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_healthomics.testing import Control
 from airflow_healthomics.triggers.start import HealthOmicsStartTrigger, Turnstile
+from tests.healthomics import Control
 
 from . import virtual_time
 from .conftest import Clock

@@ -176,6 +176,8 @@ export class RunView {
       { label: "Workflow id", value: run.workflowId, copy: true, mono: true },
       { label: "Workflow type", value: run.workflowType && (run.workflowType === "READY2RUN" ? "Ready2Run" : f.stateWord(run.workflowType)) },
       { label: "Engine version", value: run.engineVersion },
+      { label: "Parameters", value: run.parametersInFile && "In a file" },
+      { label: "Requester pays", value: run.requesterPaysEnabled && "Yes" },
       { label: "Run group", value: run.runGroupId, mono: true },
       { label: "Run batch", value: run.batchId, mono: true },
       { label: "Run cache", value: cache },

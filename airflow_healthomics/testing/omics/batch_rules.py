@@ -5,24 +5,20 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from moto.core.utils import get_service_model
-from moto.s3.exceptions import MissingBucket
-from moto.s3.models import s3_backends
 
 from airflow_healthomics.testing.local import LOCAL
 from airflow_healthomics.testing.validation import violations
 
 from .exceptions import ValidationException, error_of
 from .run_rules import MAX_TAGS, check_request
+from .s3_inputs import S3_URI, stored_object
 
 #: Runs of a batch; inline there are 100 at most, and the model says that.
 MAX_RUNS = 100_000
-
-_S3_URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.+)")
 
 
 class BadSettingsError(Exception):
@@ -84,9 +80,9 @@ def etag_of(uri: str, account: str, partition: str) -> str:
     "HealthOmics validates access to the file during the synchronous API call", so what cannot be read is an
     error of StartRunBatch, of a kind that AWS does not document.
     """
-    if _S3_URI.fullmatch(uri) is None:
+    if S3_URI.fullmatch(uri) is None:
         raise ValidationException("s3UriSettings must be the S3 URI of an object, s3://bucket/key")
-    stored = _object(uri, account, partition)
+    stored = stored_object(uri, account, partition)
     if stored is None:
         raise error_of(LOCAL.options.batch_settings_error, f"s3UriSettings {uri} cannot be read")
     return _bare(stored.etag)
@@ -99,7 +95,7 @@ def read_settings(uri: str, etag: str, account: str, partition: str) -> list[dic
     :raises BadSettingsError: if they have changed, or are no list of settings. AWS does not document what a
         list without entries or an entry without a runSettingId is: here it is bad JSON as well.
     """
-    stored = _object(uri, account, partition)
+    stored = stored_object(uri, account, partition)
     present = None if stored is None else _bare(stored.etag)
     if stored is None or present != etag:
         raise BadSettingsError(
@@ -119,16 +115,6 @@ def read_settings(uri: str, etag: str, account: str, partition: str) -> list[dic
     ):
         raise BadSettingsError("Invalid JSON format in run configurations")
     return settings
-
-
-def _object(uri: str, account: str, partition: str) -> Any:
-    location = _S3_URI.fullmatch(uri)
-    if location is None:
-        return None
-    try:
-        return s3_backends[account][partition].get_object(location[1], location[2])
-    except MissingBucket:
-        return None
 
 
 def _bare(etag: str) -> str:

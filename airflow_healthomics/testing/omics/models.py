@@ -23,6 +23,7 @@ from .listing import name_matches, page
 from .run_groups import RunGroups
 from .run_rules import DEFAULT_STATIC_GIB, check_parameters, check_request, check_run
 from .runs import ENDED, ORDER, Run, Task
+from .s3_inputs import parameters_problem, presigned
 from .workflows import Definition, Workflow, check_active, check_source
 
 
@@ -103,6 +104,12 @@ class OmicsBackend(BaseBackend):
         """Move an active run to its next state, unless its run group has no place; say whether it moved."""
         if run.status == "PENDING" and not self.run_groups.admit(run):
             return False
+        if run.status == "STARTING":
+            check_names = LOCAL.options.check_parameters
+            if problem := parameters_problem(run, check_names=check_names):
+                run.end_as("FAILED", "INVALID_RUN_PARAMETERS", problem)
+                self._enter(run, "STOPPING", at)
+                return True
         if run.status == "RUNNING" and run.outcome != "CANCELLED":
             side_effects.export(run)
         self._enter(run, run.next_status, at)
@@ -150,7 +157,7 @@ class OmicsBackend(BaseBackend):
     ) -> Run:
         """Start a run from a whole request, for a caller or for a batch."""
         workflow, definition = self.check_whole(request)
-        if LOCAL.options.check_parameters:
+        if LOCAL.options.check_parameters and "parametersUri" not in request:
             check_parameters(request.get("parameters") or {}, definition)
         self._make_room()
         request = self._with_defaults(request, definition)
@@ -171,7 +178,11 @@ class OmicsBackend(BaseBackend):
 
     def get_run(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return a run."""
-        return self.run(params["id"]).view(params.get("export"))
+        run = self.run(params["id"])
+        view = run.view(params.get("export"))
+        if view["parametersUri"] and LOCAL.options.presigned_parameters_uri:
+            view["parametersUri"] = presigned(view["parametersUri"], run.region)
+        return view
 
     def list_runs(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return a page of runs, the oldest first. AWS does not document the order."""
@@ -260,6 +271,9 @@ class OmicsBackend(BaseBackend):
         if inherited.get("workflowType") == "READY2RUN":
             inherited.pop("storageType", None)  # the service's own choice, which a request may not make
             inherited.pop("storageCapacity", None)
+        if "parameters" in params or "parametersUri" in params:
+            for name in ("parameters", "parametersUri"):
+                inherited.pop(name, None)
         request = inherited | dict(params)
         if params.get("storageType") == "DYNAMIC":
             request.pop("storageCapacity", None)

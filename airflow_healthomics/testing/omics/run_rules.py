@@ -68,6 +68,8 @@ def _contradictions(request: Mapping[str, Any]) -> Iterator[str]:
     # In the common settings of a batch it may be absent; elsewhere the model requires it.
     if "outputUri" in request and not _OUTPUT_URI.fullmatch(request["outputUri"]):
         yield "outputUri must be an S3 URI, s3://bucket/prefix"
+    if "parameters" in request and "parametersUri" in request:
+        yield "parameters and parametersUri exclude each other"
     if "parameters" in request:
         parameters = request["parameters"]
         if not isinstance(parameters, Mapping):

@@ -1,0 +1,26 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""The moto that the local HealthOmics is built on; without it this module raises one clear error."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Final
+
+try:
+    import moto.server  # noqa: F401 - moto without its extra ``server`` is not enough
+except ImportError as error:
+    raise ImportError(
+        "The local HealthOmics needs moto: pip install 'airflow-provider-healthomics[testing]'"
+    ) from error
+
+#: The oldest supported release, as in the extra ``testing``.
+OLDEST_MOTO: Final = (5, 2)
+
+if tuple(int(part) for part in version("moto").split(".")[:2]) < OLDEST_MOTO:
+    raise ImportError(
+        f"The local HealthOmics needs moto {'.'.join(map(str, OLDEST_MOTO))} or newer, and moto "
+        f"{version('moto')} is installed. If Airflow's constraints pin it, install "
+        "'airflow-provider-healthomics[testing]' into a separate environment and run "
+        "'python -m airflow_healthomics.testing --port 5000' there."
+    )

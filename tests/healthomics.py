@@ -1,0 +1,49 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The local HealthOmics that the unit tests call: in this process, or over HTTP.
+
+Some of Airflow's constraints pin a moto that is too old for it. Then ``HEALTHOMICS_PYTHON`` names the Python
+of another environment, which serves it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from airflow_healthomics.api_model import extend_session
+
+try:
+    from airflow_healthomics.testing import Control, HealthOmicsServer, mock_healthomics
+    from airflow_healthomics.testing.omics.models import OmicsBackend
+    from airflow_healthomics.testing.validation import violations
+except ImportError:
+    from tests.remote_healthomics import Control, HealthOmicsServer, mock_healthomics  # type: ignore[assignment]
+
+    IS_REMOTE = True
+    OmicsBackend, violations = None, None  # type: ignore[assignment,misc]
+else:
+    IS_REMOTE = False
+
+__all__ = [
+    "Control",
+    "HealthOmicsServer",
+    "OmicsBackend",
+    "mock_healthomics",
+    "needs_this_process",
+    "omics_client",
+    "violations",
+]
+
+needs_this_process = pytest.mark.skipif(IS_REMOTE, reason="the local HealthOmics is in another process")
+
+
+def omics_client(region_name: str | None = None) -> Any:
+    """Return a client of the test's own, which knows the whole API."""
+    session = boto3.session.Session(region_name=region_name)
+    extend_session(session)
+    return session.client("omics", config=Config(inject_host_prefix=False) if IS_REMOTE else None)
