@@ -256,7 +256,10 @@ def _json_mapping(value: Any, path: str) -> tuple[Any, list[str]]:
 def _parameters(value: Any, shape: Shape, path: str) -> tuple[Any, list[str]]:
     document, problems = _json_mapping(value, path)
     if not problems and (size := json_size(document)) > MAX_PARAMETERS_BYTES:
-        problems.append(f"{path} must be at most {MAX_PARAMETERS_BYTES:,} bytes of JSON, not {size:,}")
+        advice = ": give parameters_s3_uri for larger ones" if path == "parameters" else ""
+        problems.append(
+            f"{path} must be at most {MAX_PARAMETERS_BYTES:,} bytes of JSON, not {size:,}{advice}"
+        )
     return document, problems
 
 

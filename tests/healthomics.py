@@ -33,9 +33,11 @@ __all__ = [
     "Control",
     "HealthOmicsServer",
     "OmicsBackend",
+    "input_shape",
     "mock_healthomics",
     "needs_this_process",
     "omics_client",
+    "service_model",
     "violations",
 ]
 
@@ -44,6 +46,22 @@ needs_this_process = pytest.mark.skipif(IS_REMOTE, reason="the local HealthOmics
 
 def omics_client(region_name: str | None = None) -> Any:
     """Return a client of the test's own, which knows the whole API."""
+    return _session(region_name).client(
+        "omics", config=Config(inject_host_prefix=False) if IS_REMOTE else None
+    )
+
+
+def service_model() -> Any:
+    """Return the model of the whole API."""
+    return _session(None)._session.get_service_model("omics")
+
+
+def input_shape(operation: str) -> Any:
+    """Return the shape of an operation's request."""
+    return service_model().operation_model(operation).input_shape
+
+
+def _session(region_name: str | None) -> Any:
     session = boto3.session.Session(region_name=region_name)
     extend_session(session)
-    return session.client("omics", config=Config(inject_host_prefix=False) if IS_REMOTE else None)
+    return session

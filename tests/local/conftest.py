@@ -11,6 +11,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from airflow_healthomics.api_model import extend_session
 from airflow_healthomics.testing import Control, HealthOmicsServer, mock_healthomics
 from airflow_healthomics.testing.fixtures import (  # noqa: F401 - fixtures are found by their names
     aws_environment,
@@ -23,6 +24,7 @@ ROLE = "arn:aws:iam::123456789012:role/omics"
 BUCKET = "outputs"
 #: Shared, since loading the models anew is most of what a client costs.
 SESSION = boto3.Session()
+extend_session(SESSION)
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,6 @@ from types import MappingProxyType
 from typing import Any
 from unittest import mock
 
-import botocore.session
 import pytest
 from botocore import xform_name
 from botocore.model import StructureShape
@@ -40,14 +39,12 @@ from airflow_healthomics.exceptions import HealthOmicsRequestError, HealthOmicsT
 from airflow_healthomics.json_values import BrokenTemplate
 from airflow_healthomics.request_fields import MAX_PROBLEMS
 from airflow_healthomics.run_request import ARGUMENTS, api_field, build_start_run_request
-from tests.healthomics import needs_this_process, violations
+from tests.healthomics import input_shape, needs_this_process, violations
 
 from .conftest import OUTPUT, ROLE, WORKFLOW
 from .test_run_request import CONNECTION_DEFAULTS, EVERY_FIELD, REFUSED, SHAPE, json_values, same
 
-BATCH_SHAPE: Any = (
-    botocore.session.get_session().get_service_model("omics").operation_model("StartRunBatch").input_shape
-)
+BATCH_SHAPE: Any = input_shape("StartRunBatch")
 DEFAULT_SHAPE = BATCH_SHAPE.members["defaultRunSetting"]
 SETTING_SHAPE = BATCH_SHAPE.members["batchRunSettings"].members["inlineSettings"].member
 
@@ -114,7 +111,7 @@ def test_the_limit_of_inline_settings_is_that_of_botocore() -> None:
 
 def test_what_a_run_has_and_a_batch_has_not_is_known() -> None:
     """The two lists of arguments differ by these only."""
-    assert set(ARGUMENTS) - set(BATCH_ARGUMENTS) == {"run_id", "output_uri_prefix_mode"}
+    assert set(ARGUMENTS) - set(BATCH_ARGUMENTS) == {"run_id", "output_uri_prefix_mode", "parameters_uri"}
     assert set(BATCH_ARGUMENTS) - set(ARGUMENTS) == {"batch_name", "run_tags", "output_bucket_owner_id"}
 
 

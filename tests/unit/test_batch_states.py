@@ -4,15 +4,15 @@
 
 from __future__ import annotations
 
-import botocore.session
 import pytest
 
 from airflow_healthomics import batch_states, run_states
+from tests.healthomics import service_model
 
 
 def test_they_are_all_that_botocore_knows() -> None:
     """A new state of AWS fails here first; DELETED is ours, for a batch that is not found."""
-    model = botocore.session.get_session().get_service_model("omics")
+    model = service_model()
     known = batch_states.ACTIVE | batch_states.TERMINAL - {"DELETED"}
     assert set(model.shape_for("BatchStatus").enum) == known
 

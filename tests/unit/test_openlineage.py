@@ -132,6 +132,16 @@ def test_a_new_run(omics: Control, told: Told, deferrable: bool) -> None:
     assert lineage.facts["durationSeconds"] > 0
 
 
+def test_a_parameters_file(omics: Control, bucket: Any, told: Told) -> None:
+    """Its inputs are not known, and the URL that GetRun answers with is a credential."""
+    bucket.put_object(Bucket="settings-bucket", Key="x.json", Body=b"{}")
+    fields = {**NEW, "parameters": None, "parameters_uri": "s3://settings-bucket/x.json"}
+    lineage = told.by(HealthOmicsStartRunOperator, **fields)
+    assert lineage.inputs == ()
+    assert lineage.outputs
+    assert "x.json" not in repr(lineage)
+
+
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_a_duplicate(told: Told, started: Callable[..., Any], deferrable: bool) -> None:
     """It reads what its original has read."""

@@ -33,7 +33,7 @@ from airflow_healthomics.operators import (
 from airflow_healthomics.run_request import ARGUMENTS
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
 from airflow_healthomics.task_resource import XCOM_KEY
-from tests.healthomics import Control, omics_client
+from tests.healthomics import Control, input_shape
 from tests.sdk import TaskDeferred
 
 from .conftest import (
@@ -104,6 +104,7 @@ EVERY_ARGUMENT: dict[str, Any] = {
     "role_arn": ROLE,
     "output_uri": OUTPUT,
     "output_uri_prefix_mode": "SERVICE_DEFINED",
+    "requester_pays_enabled": False,
     "parameters": {"a": [1, 2.5, None, True, {"b": "0042"}]},
     "name": "a-name",
     "request_id": "a-request",
@@ -150,11 +151,11 @@ def test_every_argument_arrives(omics: Control, context: dict[str, Any]) -> None
 
 
 def test_every_field_of_start_run_is_an_argument() -> None:
-    """Of the installed botocore's StartRun."""
-    members = omics_client().meta.service_model.operation_model("StartRun").input_shape.members
+    """Of the newest model of StartRun that is known here."""
+    members = input_shape("StartRun").members
     arguments = inspect.signature(HealthOmicsStartRunOperator.__init__).parameters
     assert set(members) == {camel(name) for name in arguments} & set(members)
-    assert {camel(name) for name in EVERY_ARGUMENT} | {"runId"} == set(members)
+    assert {camel(name) for name in EVERY_ARGUMENT} | {"runId", "parametersUri"} == set(members)
 
 
 @pytest.mark.parametrize("name", [*ARGUMENTS, "deferrable", "waiter_delay", "wait_for_completion"])

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
-from tests.healthomics import Control
+from tests.healthomics import Control, omics_client
 from tests.sdk import TaskDeferred
 
 from .conftest import (
@@ -79,20 +79,20 @@ class Scene:
             self.errors.append(error)
         return None
 
-    def check(self) -> None:
-        """Look for the canary in everything that is kept or shown."""
-        assert CANARY not in self.logged()
+    def check(self, secret: str = CANARY) -> None:
+        """Look for a secret in everything that is kept or shown."""
+        assert secret not in self.logged()
         for error in self.errors:
             for each in chain_of(error):
                 told = f"{each} {each!r} {each.args!r} {vars(each)!r}"
-                assert CANARY not in told, type(each)
-            assert CANARY.encode() not in pickle.dumps(error)
-        assert CANARY not in repr(self.ti.xcoms)
-        assert CANARY not in repr(self.tasks.events)
+                assert secret not in told, type(each)
+            assert secret.encode() not in pickle.dumps(error)
+        assert secret not in repr(self.ti.xcoms)
+        assert secret not in repr(self.tasks.events)
         for deferral in self.tasks.deferrals:
-            assert CANARY not in repr(deferral.trigger.serialize())
-            assert CANARY not in repr(deferral.kwargs)
-        assert CANARY not in repr(self.store and self.store.values)
+            assert secret not in repr(deferral.trigger.serialize())
+            assert secret not in repr(deferral.kwargs)
+        assert secret not in repr(self.store and self.store.values)
 
 
 def chain_of(error: BaseException | None) -> Iterator[BaseException]:
@@ -149,6 +149,21 @@ def test_no_path_tells(scene: Scene, deferrable: bool, prepare: Callable[[Contro
     scene.ti.try_number = 2
     scene.run(wait_for_completion=True, deferrable=deferrable, parameters={"sample": CANARY, "new": 1})
     scene.check()
+
+
+SIGNATURE = "X-Amz-Signature"
+
+
+@pytest.mark.parametrize("status", ["COMPLETED", "FAILED"])
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_a_presigned_url_goes_nowhere(scene: Scene, bucket: Any, deferrable: bool, status: Any) -> None:
+    """GetRun answers with one for a parameters file, and it is a credential."""
+    bucket.put_object(Bucket="settings-bucket", Key="x.json", Body=b"{}")
+    scene.omics.plan_run(status=status, times=None)
+    fields = {"parameters_uri": "s3://settings-bucket/x.json", "parameters": None}
+    scene.run(wait_for_completion=True, deferrable=deferrable, **fields)
+    assert SIGNATURE in omics_client().get_run(id=scene.omics.runs()[0]["id"])["parametersUri"]
+    scene.check(SIGNATURE)
 
 
 def test_a_clear_does_not_tell(scene: Scene) -> None:

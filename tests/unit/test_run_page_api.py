@@ -234,9 +234,8 @@ def start(tasks_db: Tasks, with_defaults: None, clock: Clock) -> Callable[..., t
             task = HealthOmicsStartRunOperator(
                 task_id=task_id,
                 workflow_id=WORKFLOW,
-                parameters={"sample": CANARY},
                 do_xcom_push=do_xcom_push,
-                **arguments,
+                **{"parameters": {"sample": CANARY}, **arguments},
             )
         ti = FakeTaskInstance(dag_id=DAG_ID, task_id=task_id)
         run_id = task.execute(context_of(ti))
@@ -460,6 +459,14 @@ def test_an_id_that_was_given_to_another_run(
     told = {"kind": "run", "id": other["id"], "uuid": "another", "region": "us-east-1"}
     path = tasks_db.add(task, xcoms={XCOM_KEY: told}, rendered={"aws_conn_id": "aws_default"})
     assert page.get(path).status_code == 404
+
+
+def test_a_parameters_file(page: TestClient, omics: Control, start: Any) -> None:
+    """The page says that there is one, and not where: the URL is a credential."""
+    path, _ = start(parameters=None, parameters_uri="s3://outputs/x.json", requester_pays_enabled=True)
+    answer = get(page, path)
+    assert (answer["run"]["parametersInFile"], answer["run"]["requesterPaysEnabled"]) == (True, True)
+    assert "x.json" not in json.dumps(answer)
 
 
 def test_failed_tasks(page: TestClient, omics: Control, start: Any) -> None:

@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import botocore.session
 import pytest
 from botocore import xform_name
-from botocore.model import StructureShape
+from botocore.model import ShapeResolver, StructureShape
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -21,12 +20,11 @@ from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.request_fields import MAX_PROBLEMS
 from airflow_healthomics.run_request import ARGUMENTS, api_field, build_start_run_request, checked_run_id
+from tests.healthomics import input_shape
 
 from .conftest import OUTPUT, ROLE, WORKFLOW
 
-SHAPE: StructureShape = (
-    botocore.session.get_session().get_service_model("omics").operation_model("StartRun").input_shape
-)
+SHAPE: StructureShape = input_shape("StartRun")
 NEW = {"workflow_id": WORKFLOW, "role_arn": ROLE, "output_uri": OUTPUT}
 DUPLICATE = {"run_id": "7654321", "role_arn": ROLE, "output_uri": OUTPUT}
 CANARY = "canary-patient-7"
@@ -67,6 +65,7 @@ def test_every_argument_is_a_field_of_botocore() -> None:
     assert {api_field(argument) for argument in ARGUMENTS} == set(SHAPE.members)
 
 
+#: Each argument once, but for those that exclude another one.
 EVERY_FIELD: dict[str, Any] = {
     "workflow_id": WORKFLOW,
     "workflow_type": "PRIVATE",
@@ -75,6 +74,7 @@ EVERY_FIELD: dict[str, Any] = {
     "role_arn": ROLE,
     "output_uri": OUTPUT,
     "output_uri_prefix_mode": "NONE_WITH_OVERWRITE",
+    "requester_pays_enabled": True,
     "parameters": {"a": [1, 2.5, None, True, {"b": "c"}]},
     "name": "Tumor/normal, Größe 7",
     "request_id": "r-1",
@@ -97,7 +97,7 @@ EVERY_FIELD: dict[str, Any] = {
 
 def test_every_argument_is_sent_as_it_is() -> None:
     """What the DAG author gives is what StartRun gets."""
-    assert EVERY_FIELD.keys() | {"run_id"} == set(ARGUMENTS)
+    assert EVERY_FIELD.keys() | {"run_id", "parameters_uri"} == set(ARGUMENTS)
     assert build(EVERY_FIELD) == {api_field(name): value for name, value in EVERY_FIELD.items()}
 
 
@@ -409,6 +409,25 @@ REFUSED = [
     pytest.param({"workflow_version_name": "-v1"}, ["workflow_version_name"], id="version-begins-with-dash"),
     pytest.param({"workflow_version_name": "v" * 65}, ["workflow_version_name", "64"], id="version-too-long"),
     pytest.param(VPC | {"configuration_name": "a b"}, ["configuration_name"], id="configuration-space"),
+    pytest.param(
+        {"parameters": {"a": 1}, "parameters_uri": "s3://bucket/key"},
+        ["parameters", "parameters_uri", "not both"],
+        id="parameters-and-their-file",
+    ),
+    *(
+        pytest.param({"parameters_uri": value}, ["parameters_uri", "S3"], id=f"parameters-file-{value!r}")
+        for value in (
+            "",
+            "key",
+            "s3://bucket",
+            "s3://bucket/",
+            "https://bucket.s3.amazonaws.com/key?X-Amz-Signature=1",
+        )
+    ),
+    pytest.param(
+        {"requester_pays_enabled": "yes"}, ["requester_pays_enabled", "true or false"], id="pays-yes"
+    ),
+    pytest.param({"requester_pays_enabled": 1}, ["requester_pays_enabled", "true or false"], id="pays-1"),
 ]
 
 
@@ -612,3 +631,81 @@ def test_a_long_list_of_problems_is_cut() -> None:
         build(NEW | {"parameters": {"a": [math.nan] * 1000}})
     assert len(caught.value.problems) == MAX_PROBLEMS + 1
     assert caught.value.problems[-1] == f"... and {1000 - MAX_PROBLEMS} more"
+
+
+# --- the parameters' file, and who pays ---
+
+
+def test_a_parameters_file_takes_the_place_of_parameters() -> None:
+    """For a new run and for a duplicate."""
+    uri = "s3://bucket/folder/parameters.json"
+    for arguments in (NEW, DUPLICATE):
+        assert build(arguments | {"parameters_uri": uri})["parametersUri"] == uri
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"), [(True, True), (False, False), ("true", True), ("True", True), ("FALSE", False)]
+)
+def test_a_boolean_may_be_text(value: Any, sent: bool) -> None:
+    """A template of more than one expression, and a connection's extra, have text."""
+    assert build(NEW | {"requester_pays_enabled": value})["requesterPaysEnabled"] is sent
+    assert build(NEW, {"requester_pays_enabled": value})["requesterPaysEnabled"] is sent
+
+
+# --- fields without an argument ---
+
+
+def shape_with(**members: Mapping[str, Any]) -> StructureShape:
+    """Return StartRun's shape as a newer botocore may have it."""
+    shapes = {name.capitalize(): member for name, member in members.items()}
+    newer = StructureShape("StartRunRequest", SHAPE._shape_model, SHAPE._shape_resolver)
+    resolver = ShapeResolver(shapes)
+    newer.members = {
+        **SHAPE.members,
+        **{name: resolver.get_shape_by_name(name.capitalize()) for name in members},
+    }
+    return newer
+
+
+NEWER = shape_with(
+    shiny={"type": "string", "min": 2},
+    level={"type": "integer"},
+    nested={"type": "structure", "members": {}, "document": True},
+)
+
+
+def further(values: Any) -> dict[str, Any]:
+    return build_start_run_request(NEW, {}, NEWER, values)
+
+
+def test_a_field_without_an_argument_is_sent() -> None:
+    """AWS adds one about once a month, and nobody waits for a release of this package."""
+    values = {"shiny": "new", "level": 3, "nested": {"a": [1]}}
+    assert further(values) == {**build(NEW), **values}
+    assert further({}) == build(NEW)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        pytest.param([CANARY], ["start_run_kwargs", "mapping"], id="list"),
+        pytest.param({"workflowId": CANARY}, ["start_run_kwargs.workflowId", "workflow_id"], id="argument"),
+        pytest.param(
+            {"workflow_id": CANARY}, ["start_run_kwargs.workflow_id"], id="argument-by-its-own-name"
+        ),
+        pytest.param({"unheardOf": CANARY}, ["start_run_kwargs.unheardOf", "botocore"], id="unknown"),
+        pytest.param({"level": CANARY}, ["start_run_kwargs.level", "integer"], id="type"),
+        pytest.param({"shiny": "x"}, ["start_run_kwargs.shiny"], id="too-short"),
+        pytest.param(
+            {"nested": {CANARY[:3]: object()}}, ["start_run_kwargs.nested", "not JSON"], id="no-json"
+        ),
+        pytest.param({7: CANARY}, ["start_run_kwargs", "key"], id="key"),
+    ],
+)
+def test_a_bad_further_field_is_refused(values: Any, words: list[str]) -> None:
+    """By its path and the rule, and never with its value."""
+    with pytest.raises(HealthOmicsRequestError) as caught:
+        further(values)
+    message = str(caught.value)
+    assert [word for word in words if word not in message] == []
+    assert CANARY not in message

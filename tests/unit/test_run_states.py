@@ -4,16 +4,16 @@
 
 from __future__ import annotations
 
-import botocore.session
 import pytest
 
 from airflow_healthomics import run_states
 from airflow_healthomics.hooks import HealthOmicsHook
+from tests.healthomics import service_model
 
 
 def test_they_are_all_that_botocore_knows() -> None:
     """A new state of AWS fails here first."""
-    model = botocore.session.get_session().get_service_model("omics")
+    model = service_model()
     assert set(model.shape_for("RunStatus").enum) == run_states.ACTIVE | run_states.TERMINAL
 
 
