@@ -12,36 +12,43 @@ from __future__ import annotations
 from typing import Any
 
 import boto3
-import pytest
 from botocore.config import Config
 
 from airflow_healthomics.api_model import extend_session
 
 try:
+    from moto.core.exceptions import JsonRESTError
+    from moto.logs.models import LogsBackend, LogStream
+
     from airflow_healthomics.testing import Control, HealthOmicsServer, mock_healthomics
     from airflow_healthomics.testing.omics.models import OmicsBackend
     from airflow_healthomics.testing.validation import violations
 except ImportError:
-    from tests.remote_healthomics import Control, HealthOmicsServer, mock_healthomics  # type: ignore[assignment]
+    from tests.remote_healthomics import (  # type: ignore[assignment]
+        Control,
+        HealthOmicsServer,
+        Inside,
+        mock_healthomics,
+    )
 
     IS_REMOTE = True
-    OmicsBackend, violations = None, None  # type: ignore[assignment,misc]
+    JsonRESTError = LogsBackend = LogStream = OmicsBackend = violations = Inside()  # type: ignore[assignment,misc]
 else:
     IS_REMOTE = False
 
 __all__ = [
     "Control",
     "HealthOmicsServer",
+    "JsonRESTError",
+    "LogStream",
+    "LogsBackend",
     "OmicsBackend",
     "input_shape",
     "mock_healthomics",
-    "needs_this_process",
     "omics_client",
     "service_model",
     "violations",
 ]
-
-needs_this_process = pytest.mark.skipif(IS_REMOTE, reason="the local HealthOmics is in another process")
 
 
 def omics_client(region_name: str | None = None) -> Any:

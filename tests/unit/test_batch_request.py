@@ -39,7 +39,7 @@ from airflow_healthomics.exceptions import HealthOmicsRequestError, HealthOmicsT
 from airflow_healthomics.json_values import BrokenTemplate
 from airflow_healthomics.request_fields import MAX_PROBLEMS
 from airflow_healthomics.run_request import ARGUMENTS, api_field, build_start_run_request
-from tests.healthomics import input_shape, needs_this_process, violations
+from tests.healthomics import input_shape, violations
 
 from .conftest import OUTPUT, ROLE, WORKFLOW
 from .test_run_request import CONNECTION_DEFAULTS, EVERY_FIELD, REFUSED, SHAPE, json_values, same
@@ -604,7 +604,6 @@ batches = st.tuples(
 )
 
 
-@needs_this_process
 @settings(deadline=None, max_examples=100)
 @given(batches)
 def test_what_is_built_is_valid(batch: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:

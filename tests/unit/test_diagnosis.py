@@ -15,8 +15,6 @@ from typing import Any
 import boto3
 import pytest
 import requests
-from moto.core.exceptions import JsonRESTError
-from moto.logs.models import LogsBackend
 
 from airflow_healthomics import inquiry as module
 from airflow_healthomics.diagnosis import (
@@ -29,7 +27,7 @@ from airflow_healthomics.diagnosis import (
 )
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.run_summary import summarize_run
-from tests.healthomics import Control, HealthOmicsServer, OmicsBackend, needs_this_process
+from tests.healthomics import Control, HealthOmicsServer, JsonRESTError, LogsBackend, OmicsBackend
 
 from .conftest import OUTPUT, ROLE, WORKFLOW
 
@@ -183,7 +181,6 @@ def test_a_failed_task_is_found_with_its_log(failed: Callable[..., Any], log: Li
     assert log.lines == []
 
 
-@needs_this_process
 def test_the_last_failure_comes_first(
     omics: Control, failed: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,7 +285,6 @@ def test_thousands_of_failed_tasks_cost_a_few_calls(
     assert "... and at least 95 more failed tasks" in describe_failure(summary, found)
 
 
-@needs_this_process
 @pytest.mark.parametrize(("empty_pages", "calls", "found"), [(1, 2, 1), (1_000, 3, 0)])
 def test_empty_pages_are_turned_a_few_times(
     omics: Control,

@@ -21,13 +21,13 @@ from botocore.session import Session
 from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from moto import mock_aws
 
 from airflow_healthomics import sample_sheet, sheet_columns
 from airflow_healthomics.exceptions import HealthOmicsRequestError, HealthOmicsTemplateError
 from airflow_healthomics.json_values import BrokenTemplate
 from airflow_healthomics.run_request import api_field
 from airflow_healthomics.sample_sheet import read_sample_sheet, settings_of
+from tests.healthomics import mock_healthomics
 
 from .conftest import ONE_ATTEMPT
 
@@ -622,7 +622,7 @@ EXPECTED = [{"run_setting_id": "a", "parameters": {"value": "é"}}]
 @pytest.fixture
 def bucket() -> Iterator[Any]:
     """An S3 bucket that lives as long as the test."""
-    with mock_aws():
+    with mock_healthomics():
         s3 = boto3.client("s3")
         s3.create_bucket(Bucket="sheets")
         yield s3

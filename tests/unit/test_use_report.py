@@ -12,8 +12,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.core.exceptions import JsonRESTError
-from moto.logs.models import LogsBackend, LogStream
 
 from airflow_healthomics import inquiry, use_report
 from airflow_healthomics.exceptions import HealthOmicsRunFailedError
@@ -22,7 +20,7 @@ from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.run_summary import summarize_run
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from airflow_healthomics.use_report import with_use
-from tests.healthomics import Control, HealthOmicsServer, OmicsBackend, needs_this_process
+from tests.healthomics import Control, HealthOmicsServer, JsonRESTError, LogsBackend, LogStream, OmicsBackend
 
 from .conftest import ONE_ATTEMPT, OUTPUT, ROLE, WORKFLOW, Clock, FakeTaskInstance, Tasks, calls_of
 
@@ -275,7 +273,6 @@ def test_five_thousand_tasks_cost_a_few_calls(
     assert (calls_of(omics, "ListRunTasks"), len(log_calls)) == (list_calls, get_calls)
 
 
-@needs_this_process
 def test_more_pages_than_the_bound_are_left_unread(
     omics: Control, ended: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -336,7 +333,6 @@ def test_without_both_the_durations_are_told(
     assert log.lines[2:] == ["Running for 3 h 00 min after 10 min in the queue"]
 
 
-@needs_this_process
 @pytest.mark.usefixtures("small_pages")
 def test_a_list_that_breaks_off_is_partial(
     omics: Control, ended: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
