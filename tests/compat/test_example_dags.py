@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,16 +34,9 @@ def load(path: Path) -> ModuleType:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HealthOmicsServer]:
-    with HealthOmicsServer() as server:
-        for name, value in server.environ.items():
-            monkeypatch.setenv(name, value)
-        boto3.client("s3").create_bucket(Bucket="outputs")
-        yield server
-
-
-@pytest.fixture
-def airflow(tmp_path: Path, server: HealthOmicsServer) -> Callable[..., subprocess.CompletedProcess[str]]:
+def airflow(
+    tmp_path: Path, server: HealthOmicsServer, airflow_python: Path
+) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return the command of an Airflow of its own, which has the examples and asks every second."""
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "airflow_local_settings.py").write_text(
@@ -67,8 +60,10 @@ def airflow(tmp_path: Path, server: HealthOmicsServer) -> Callable[..., subproce
     }
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "airflow", *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+        command = [airflow_python, "-m", "airflow", *arguments]
+        return subprocess.run(
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300
+        )
 
     assert run("db", "migrate").returncode == 0
     return run

@@ -1,0 +1,45 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Names of Airflow, wherever the installed releases have them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from airflow_healthomics import compat
+
+
+@pytest.mark.parametrize("name", compat._HOMES)
+def test_each_name_is_found(name: str) -> None:
+    """With the installed common-compat."""
+    assert getattr(compat, name) is not None
+
+
+@pytest.mark.parametrize("name", compat._HOMES)
+def test_each_name_has_a_home_without_common_compats_sdk(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where that module is missing, Airflow's own one has the same object, unless it has moved since."""
+
+    def without_sdk(module: str) -> object:
+        if module == "airflow.providers.common.compat.sdk":
+            raise ModuleNotFoundError(module)
+        return importlib_import_module(module)
+
+    importlib_import_module = compat.import_module
+    monkeypatch.setattr(compat, "import_module", without_sdk)
+    assert compat._find(name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    """As of any module."""
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        compat.nonsense  # noqa: B018
+
+
+def test_importing_it_imports_no_airflow() -> None:
+    """It is part of every Airflow process, the plugin's import included."""
+    code = "import sys, airflow_healthomics.compat; print('airflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
