@@ -4,46 +4,51 @@
 # `make demo` and `make test` need nothing but Python 3.11 or newer; they set up .venv themselves.
 
 PYTHON ?= python3
-AIRFLOW := 3.3.2
-OTHER_AIRFLOWS := 2.11.2 3.0.6
-VENV := .venv
+# The newest Airflow, with the newest of everything.
+NEWEST := airflow-3.3.2
+# A file of constraints/. Another one, such as mwaa-3.3.1, has an environment of its own.
+PINS ?= $(NEWEST)
+AIRFLOW := $(lastword $(subst -, ,$(PINS)))
+VENV := $(if $(filter $(NEWEST),$(PINS)),.venv,.venv-dev-$(PINS))
 BIN := $(VENV)/bin
 
-# Airflow 3.0 breaks with newer releases of these, which its own metadata admits.
-PINS_3.0.6 := 'fastapi==0.116.*' 'starlette<0.48' 'cadwyn<5.5'
+# Rows of the matrix with the newest of everything; those of Amazon MWAA have AWS's own pins.
+NEWEST_OF_EVERYTHING := 2.11.2 3.1.8 3.2.2 3.3.2
+# Airflow 3.2.2 breaks with newer releases of these, which its own metadata admits: its execution API with
+# fastapi 0.137 (TITerminalStatePayload needs a discriminator), its API server with svcs 26 (svcs_registry).
+HOLD_3.2.2 := 'fastapi<0.137' 'svcs<26'
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint test test-all test-slow browser screenshots bench clean constraints
+.PHONY: help install demo lint test test-all test-slow matrix browser screenshots bench release-check \
+	api-model clean constraints
 
 help:
-	@echo 'make install      set up $(VENV) (does nothing when it is up to date)'
-	@echo 'make demo         a run from a DAG to its result, in a real Airflow; KEEP=1 leaves it running'
-	@echo 'make test         unit tests, the local HealthOmics, and a smoke test in a real Airflow'
-	@echo 'make test-all     adds the slow tests and the other Airflow versions: $(OTHER_AIRFLOWS);'
-	@echo '                  for root, installs chromium by apt if it is missing'
-	@echo 'make bench        what waiting costs, beside the pattern of the amazon provider; half an hour'
-	@echo 'make screenshots  take docs/images anew'
-	@echo 'make lint         ruff (format and lint) and mypy'
-	@echo 'make constraints  resolve constraints/ anew'
-	@echo 'make clean        remove every environment and cache'
+	@echo 'make install        set up $(VENV) (does nothing when it is up to date)'
+	@echo 'make demo           a run from a DAG to its result, in a real Airflow; KEEP=1 leaves it running'
+	@echo 'make test           unit tests, the local HealthOmics, and a smoke test in a real Airflow'
+	@echo 'make test-all       adds the slow tests, the matrix and the release check;'
+	@echo '                    for root, installs chromium by apt if it is missing'
+	@echo 'make matrix         the built wheel under the pins of each supported Airflow; ROWS="mwaa-3.0.6 ..."'
+	@echo 'make release-check  what would be uploaded: contents, metadata, imports in a bare environment'
+	@echo 'make bench          what waiting costs, beside the pattern of the amazon provider; half an hour'
+	@echo 'make screenshots    take docs/images anew'
+	@echo 'make lint           ruff (format and lint) and mypy'
+	@echo 'make constraints    resolve constraints/ anew'
+	@echo 'make api-model      take what older botocore releases lack from the installed one'
+	@echo 'make clean          remove every environment and cache'
+	@echo
+	@echo 'PINS=mwaa-3.3.1 (a file of constraints/) lets install, demo and test use another Airflow.'
 
 install: $(VENV)/.installed
 
-# $(call environment,directory,Airflow version): uv comes by pip, everything else by uv.
-define environment
+# uv comes by pip, everything else by uv.
+$(VENV)/.installed: pyproject.toml constraints/$(PINS).txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv --clear $(1)
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints/airflow-$(2).txt uv
-	$(1)/bin/uv pip install --system-certs --quiet --python $(1)/bin/python --constraint constraints/airflow-$(2).txt \
-		--group dev --editable '.[testing]' 'apache-airflow==$(2)'
-	touch $(1)/.installed
-endef
-
-$(VENV)/.installed: pyproject.toml constraints/airflow-$(AIRFLOW).txt
-	$(call environment,$(VENV),$(AIRFLOW))
-
-$(VENV)-%/.installed: pyproject.toml constraints/airflow-%.txt
-	$(call environment,$(VENV)-$*,$*)
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints/$(PINS).txt uv
+	$(BIN)/uv pip install --system-certs --quiet --python $(BIN)/python --constraint constraints/$(PINS).txt \
+		--group dev --editable '.[testing]' 'apache-airflow==$(AIRFLOW)'
+	touch $@
 
 # The other side of the benchmark: aiobotocore pins an older botocore. Its Python draws the plot too.
 $(VENV)-bench/.installed: $(VENV)/.installed constraints/benchmark-peer.txt
@@ -64,11 +69,18 @@ test: install
 	$(BIN)/pytest -n auto --cov --cov-report=term:skip-covered tests/unit tests/local
 	$(BIN)/pytest -m 'not slow' tests/system
 
-test-all: test-slow $(OTHER_AIRFLOWS:%=test-airflow-%)
+test-all: test-slow matrix release-check
 
 test-slow: install browser
 	$(BIN)/pytest -m slow tests/system
 	$(BIN)/pytest tests/compat
+
+# The built wheel in an environment of each row, with the pins of its file in constraints/.
+matrix: install
+	$(BIN)/python -m dev.matrix $(ROWS)
+
+release-check: install
+	$(BIN)/python -m dev.release
 
 HAS_BROWSER := command -v chromium >/dev/null && command -v chromedriver >/dev/null
 
@@ -81,25 +93,27 @@ browser:
 screenshots: install browser
 	SCREENSHOTS=docs/images $(BIN)/pytest -m slow tests/system/test_run_page.py
 
-# The unit tests and one `airflow dags test` of the example, beside another Airflow.
-test-airflow-%: $(VENV)-%/.installed
-	$(VENV)-$*/bin/pytest -n auto tests/unit
-	$(VENV)-$*/bin/pytest tests/compat
-
 bench: $(VENV)-bench/.installed
 	$(BIN)/python -m benchmarks.waiting --peer-python $(VENV)-bench/bin/python $(BENCH)
 
 constraints: install
-	$(foreach version,$(AIRFLOW) $(OTHER_AIRFLOWS),$(call resolve,$(version),airflow-$(version),--group dev --extra testing))
+	$(foreach version,$(NEWEST_OF_EVERYTHING),$(call resolve,$(version),airflow-$(version),--group dev --extra testing))
 	$(call resolve,$(AIRFLOW),benchmark-peer,--group bench)
 
 # $(call resolve,Airflow version,file,what else). Names and versions only: no markers, hashes, comments or addresses.
 define resolve
-printf '%s\n' 'apache-airflow==$(1)' $(PINS_$(1)) | $(BIN)/uv pip compile --system-certs --quiet --upgrade --python-version 3.11 \
+printf '%s\n' 'apache-airflow==$(1)' $(HOLD_$(1)) | $(BIN)/uv pip compile --system-certs --quiet --upgrade --python-version 3.11 \
 	--no-header --no-annotate $(3) \
 	pyproject.toml - --output-file constraints/$(2).txt
 
 endef
+
+# The oldest botocore that is supported.
+OLDEST_BOTOCORE := $(shell sed -n 's/^botocore==//p' constraints/mwaa-2.11.0.txt)
+
+api-model: install
+	$(BIN)/uv pip install --system-certs --quiet --no-deps --target build/oldest-botocore botocore==$(OLDEST_BOTOCORE)
+	$(BIN)/python -m dev.api_model build/oldest-botocore/botocore/data
 
 clean:
 	rm -rf .venv .venv-* .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist

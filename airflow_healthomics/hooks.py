@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, ClassVar, Final
 
@@ -93,7 +94,8 @@ class HealthOmicsHook(AwsGenericHook[Any]):
         :raises HealthOmicsRequestError: if an argument breaks a rule
         """
         shape = self.conn.meta.service_model.operation_model("StartRun").input_shape
-        return build_start_run_request(arguments, self.connection_defaults, shape, start_run_kwargs)
+        with self._naming_a_hidden_connection():
+            return build_start_run_request(arguments, self.connection_defaults, shape, start_run_kwargs)
 
     def start_run(
         self, *, start_run_kwargs: Mapping[str, Any] | None = None, **arguments: Any
@@ -214,7 +216,8 @@ class HealthOmicsHook(AwsGenericHook[Any]):
             :func:`~airflow_healthomics.batch_request.settings_json` makes a file of
         :raises HealthOmicsRequestError: if an argument or a run setting breaks a rule
         """
-        return build_run_batch(arguments, run_settings, self.connection_defaults, self._batch_shape)
+        with self._naming_a_hidden_connection():
+            return build_run_batch(arguments, run_settings, self.connection_defaults, self._batch_shape)
 
     def start_run_batch(
         self,
@@ -431,6 +434,24 @@ class HealthOmicsHook(AwsGenericHook[Any]):
         return super().get_client_type(
             region_name, Config(inject_host_prefix=False).merge(config or self.config)
         )
+
+    @contextmanager
+    def _naming_a_hidden_connection(self) -> Iterator[None]:
+        """Warn where a request lacks a default that another connection of the same id may have."""
+        try:
+            yield
+        except HealthOmicsRequestError:
+            # Amazon MWAA sets AIRFLOW_CONN_AWS_DEFAULT=aws:// in every container.
+            variable = f"AIRFLOW_CONN_{str(self.aws_conn_id).upper()}"
+            if variable in os.environ and not self.connection_defaults:
+                self.log.warning(
+                    "Connection %s comes from the environment variable %s and has no defaults for runs. It "
+                    "hides a connection of that id in Airflow's database: use another id, or change the "
+                    "variable",
+                    self.aws_conn_id,
+                    variable,
+                )
+            raise
 
     @property
     def _batch_shape(self) -> Any:

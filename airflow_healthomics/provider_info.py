@@ -8,7 +8,12 @@ from typing import Any
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Return the provider's description in the form of Airflow's ``provider_info.schema.json``."""
+    """
+    Return the provider's description in the form of Airflow's ``provider_info.schema.json``.
+
+    It has no connection type, as connections are those of the amazon provider, and no notifications. The
+    plugin has an entry point instead: Airflow reports one that it finds twice as an error.
+    """
     return {
         "package-name": "airflow-provider-healthomics",
         "name": "AWS HealthOmics",

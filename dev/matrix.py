@@ -3,8 +3,8 @@
 """
 Test the built wheel under the pins of each supported Airflow: ``python -m dev.matrix [row ...]``.
 
-A row is a file of ``constraints/``. Its environment has the wheel, Airflow and the pinned packages, as a user of
-that Airflow has, besides pytest and the like. It is kept as long as its constraints stay the same.
+A row is a file of ``constraints/``. Its environment has the wheel, Airflow and the pinned packages, as a user
+of that Airflow has, besides pytest and the like. It is kept as long as its constraints stay the same.
 """
 
 from __future__ import annotations
@@ -32,13 +32,8 @@ DISTRIBUTIONS: Final = ROOT / "build" / "dist"
 #: The unit tests of what differs from row to row: Airflow, the amazon provider, common-compat and botocore.
 DIFFERING: Final = (
     "api_model",
-    "batch_operator",
-    "batch_sensor",
-    "batch_trigger",
     "compat",
-    "exceptions",
     "hooks",
-    "identity",
     "kill",
     "links",
     "openlineage",
@@ -50,7 +45,6 @@ DIFFERING: Final = (
     "run_page_api",
     "run_page_plugin",
     "sensors",
-    "shared_connection",
     "templating",
     "triggers",
 )

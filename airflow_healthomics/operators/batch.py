@@ -154,6 +154,10 @@ class HealthOmicsStartRunBatchOperator(
     :raises HealthOmicsApiError: if StartRunBatch or GetBatch is refused for good
     """
 
+    # The mark by which Airflow's registry knows an operator that survives the crash of its worker by itself,
+    # without ResumableJobMixin (apache/airflow#70291).
+    __supports_durable_execution: ClassVar[bool] = True
+
     aws_hook_class = HealthOmicsHook
     template_fields: Sequence[str] = aws_template_fields(
         "run_settings",

@@ -118,6 +118,10 @@ class HealthOmicsStartRunOperator(
     :raises HealthOmicsApiError: if StartRun or GetRun is refused for good
     """
 
+    # The mark by which Airflow's registry knows an operator that survives the crash of its worker by itself,
+    # without ResumableJobMixin (apache/airflow#70291).
+    __supports_durable_execution: ClassVar[bool] = True
+
     aws_hook_class = HealthOmicsHook
     template_fields: Sequence[str] = aws_template_fields(*ARGUMENTS, "parameters_s3_uri", "start_run_kwargs")
     template_fields_renderers: ClassVar[dict[str, str]] = {

@@ -521,6 +521,25 @@ def test_every_public_method_is_documented() -> None:
         assert "Omics." in (inspect.getdoc(getattr(HealthOmicsHook, name)) or "")
 
 
+# --- a connection that hides another one ---
+
+
+@pytest.mark.parametrize(("defaults", "warns"), [({}, True), ({"output_uri": OUTPUT}, False)])
+def test_a_connection_of_the_environment_is_named_where_a_default_is_missing(
+    omics: Control,
+    connection: Callable[..., None],
+    logged: Callable[[], str],
+    defaults: dict[str, str],
+    warns: bool,
+) -> None:
+    """Amazon MWAA has an empty aws_default, which hides that of the metadata database."""
+    connection(omics=defaults)
+    with pytest.raises(HealthOmicsRequestError, match="role_arn is required"):
+        HealthOmicsHook().start_run(workflow_id=WORKFLOW)
+    assert ("AIRFLOW_CONN_AWS_DEFAULT" in logged()) is warns
+    assert omics.calls() == []
+
+
 # --- endpoints ---
 
 

@@ -158,6 +158,12 @@ def test_every_field_of_start_run_is_an_argument() -> None:
     assert {camel(name) for name in EVERY_ARGUMENT} | {"runId", "parametersUri"} == set(members)
 
 
+@pytest.mark.parametrize("kind", [HealthOmicsStartRunOperator, HealthOmicsStartRunBatchOperator])
+def test_airflows_registry_sees_that_it_is_durable(kind: type[Any]) -> None:
+    """By an attribute whose name Python mangles (apache/airflow#70291)."""
+    assert getattr(kind, f"_{kind.__name__}__supports_durable_execution") is True
+
+
 @pytest.mark.parametrize("name", [*ARGUMENTS, "deferrable", "waiter_delay", "wait_for_completion"])
 def test_an_argument_is_an_attribute(name: str) -> None:
     """Constructors only assign."""
