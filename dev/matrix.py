@@ -52,6 +52,12 @@ DIFFERING: Final = (
 #: The oldest moto that the local HealthOmics works with; see airflow_healthomics.testing.requirement.
 OLDEST_MOTO: Final = (5, 2)
 
+#: Characters of a failed check's output to show; all of it is in build/matrix.
+MAX_OUTPUT: Final = 10_000
+
+#: How pytest runs: with the failures at the end.
+PYTEST: Final = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "--disable-warnings", "-r", "fE")
+
 #: Rows whose Airflow is tested at the same time: it waits more than it works.
 AT_ONCE: Final = 2
 
@@ -216,7 +222,7 @@ def run(
         )
     record(row, check, began, done.returncode == 0)
     if done.returncode:
-        print(log.read_text(errors="replace")[-20_000:])
+        print(log.read_text(errors="replace")[-MAX_OUTPUT:])
 
 
 def record(row: Row, check: str, began: float, is_success: bool) -> None:
@@ -229,7 +235,7 @@ def record(row: Row, check: str, began: float, is_success: bool) -> None:
 def run_units(row: Row) -> None:
     """Run unit tests in the row's environment; an old moto's local HealthOmics is served from this one."""
     tests = ["tests/unit"] if row.all_units else [f"tests/unit/test_{name}.py" for name in DIFFERING]
-    command = [row.interpreter, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "auto", *tests]
+    command = [row.interpreter, *PYTEST, "-n", "auto", *tests]
     folder = checkout_without_package(row)
     variables = {
         "HEALTHOMICS_PYTHON": sys.executable,
@@ -249,8 +255,7 @@ def run_airflow(row: Row) -> None:
         "scheduler": f"{compat}real_airflow.py",
     }
     for check, test in checks.items():
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test]
-        run(row, check, [*command, f"--airflow-python={row.interpreter}"])
+        run(row, check, [sys.executable, *PYTEST, test, f"--airflow-python={row.interpreter}"])
 
 
 def report(rows: Sequence[Row]) -> None:
