@@ -741,7 +741,8 @@ def test_the_facet_of_the_task_tells_no_parameter(context: dict[str, Any]) -> No
     ):
         task.render_template_fields(context)  # type: ignore[arg-type]
         told = Serde.to_json(TaskInfo(task))
-        assert "non-serializable" in told
+        # Older releases of that provider leave them out altogether.
+        assert ("non-serializable" in told) is ('"parameters"' in told)
         assert CANARY not in told
 
 
