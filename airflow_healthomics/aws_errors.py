@@ -10,12 +10,15 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectionError,
+    ConnectTimeoutError,
     CredentialRetrievalError,
+    EndpointConnectionError,
     HTTPClientError,
     MetadataRetrievalError,
     NoCredentialsError,
     PartialCredentialsError,
     ProfileNotFound,
+    ProxyConnectionError,
     SSLError,
     SSOError,
     TokenRetrievalError,
@@ -96,6 +99,11 @@ def is_transient(error: BaseException) -> bool:
         return error_code(error) in TRANSIENT_CODES or http_status in (408, 429) or http_status >= 500
     # A certificate that does not verify now will not verify later.
     return isinstance(error, (ConnectionError, HTTPClientError)) and not isinstance(error, SSLError)
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Whether HealthOmics was never reached: no such host, a refused connection, TLS, an unknown proxy."""
+    return isinstance(error, (ConnectTimeoutError, EndpointConnectionError, ProxyConnectionError, SSLError))
 
 
 def may_be_wrong_state(error: BaseException) -> bool:

@@ -9,7 +9,11 @@ The errors of this package.
     └── HealthOmicsError
         ├── HealthOmicsRequestError      an argument breaks a rule; nothing was started (also a ValueError)
         ├── HealthOmicsTemplateError     a template could not be rendered for now; may be retried
-        ├── HealthOmicsApiError          AWS refuses a call for good: no permission, no such run
+        ├── HealthOmicsConnectionChangedError   the connection leads to another account or region; may be
+        retried ├── HealthOmicsUnreachableError         a start could not reach HealthOmics; may be retried
+        ├── HealthOmicsUnwatchedError           the task fails while its run continues; may be retried
+        ├── HealthOmicsOutcomeLostError         the run is gone, and nothing says how it ended
+        ├── HealthOmicsApiError          AWS refuses a call: no permission, no such run
         │   ├── HealthOmicsRequestChangedError     the request ID stands for another request
         │   └── HealthOmicsRunReplacedError        the run id belongs to another run now
         ├── HealthOmicsRunFailedError    the run ended as FAILED, CANCELLED or DELETED; may be retried
@@ -72,6 +76,103 @@ class HealthOmicsTemplateError(HealthOmicsError):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the arguments, since the message is derived from them."""
         return type(self), (self.path, self.reason)
+
+
+class HealthOmicsConnectionChangedError(HealthOmicsError):
+    """
+    The connection leads to another account or region than that in which the task has started its run.
+
+    :param noun: run or batch
+    :param arn: its ARN
+    :param here: where the connection leads, such as ``region eu-west-1``
+    """
+
+    def __init__(self, noun: str, arn: str, here: str) -> None:
+        self.noun = noun
+        self.arn = arn
+        self.here = here
+        super().__init__(
+            f"The {noun} of this task is {arn}, and the connection leads to {here} now, so its state is "
+            "unknown. Restore the connection, and let the task be retried or clear it: it reattaches."
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments, since the message is derived from them."""
+        return type(self), (self.noun, self.arn, self.here)
+
+
+class HealthOmicsUnreachableError(HealthOmicsError):
+    """
+    A start has not reached HealthOmics for as long as the task has patience.
+
+    :param code: class of the connection's error, such as ``EndpointConnectionError``
+    :param region: AWS region of the connection
+    :param endpoint: URL that was called
+    :param seconds: how long it was tried
+    """
+
+    def __init__(self, code: str, region: str, endpoint: str, seconds: float) -> None:
+        self.code = code
+        self.region = region
+        self.endpoint = endpoint
+        self.seconds = seconds
+        super().__init__(
+            f"The start has not reached HealthOmics for {seconds:.0f} seconds: {code}. Check the region "
+            f"({region}) and the endpoint ({endpoint}) of the connection, and the way to it from the "
+            "workers."
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments, since the message is derived from them."""
+        return type(self), (self.code, self.region, self.endpoint, self.seconds)
+
+
+class HealthOmicsUnwatchedError(HealthOmicsError):
+    """
+    The task fails while its run or batch continues, or is about to be cancelled.
+
+    :param noun: run or batch
+    :param resource_id: its id
+    :param text: the whole message
+    """
+
+    def __init__(self, noun: str, resource_id: str, text: str) -> None:
+        self.noun = noun
+        self.resource_id = resource_id
+        super().__init__(text)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with the attributes."""
+        return type(self), (self.noun, self.resource_id, str(self))
+
+
+class HealthOmicsOutcomeLostError(HealthOmicsError, AirflowFailException):
+    """
+    The run or batch is no longer found, and nothing says how it ended.
+
+    :param noun: run or batch
+    :param resource_id: its id
+    :param output_uri: where its outputs are, if known
+    """
+
+    def __init__(self, noun: str, resource_id: str, output_uri: str | None = None) -> None:
+        self.noun = noun
+        self.resource_id = resource_id
+        self.output_uri = output_uri
+        outputs = f" Its outputs, if there are any, are in {output_uri}." if output_uri else ""
+        reason = (
+            "retention mode REMOVE or a person has removed its record, and CloudWatch has no manifest of it."
+            if noun == "run"
+            else "a person has deleted it."
+        )
+        super().__init__(
+            f"The {noun} {resource_id} is no longer found, so nothing says how it ended: {reason}{outputs} "
+            "Clear the task to start a new one, or set on_unknown_end='repeat' to let retries do so."
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments, since the message is derived from them."""
+        return type(self), (self.noun, self.resource_id, self.output_uri)
 
 
 class HealthOmicsApiError(HealthOmicsError, AirflowFailException):

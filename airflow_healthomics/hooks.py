@@ -33,6 +33,9 @@ CONNECTION_MISTAKES: Final = (AttributeError, LookupError, NotImplementedError, 
 #: Keys of the connection's ``service_config.omics`` that are not ours.
 _AMAZON_PROVIDER_KEYS: Final = frozenset({"endpoint_url", "config_kwargs", "region_name"})
 
+#: Those that say what a task does, rather than what a run is.
+_POLICIES: Final = frozenset({"on_clear"})
+
 #: The endpoints that the host prefixes are meant for, fips and dual stack among them.
 _AWS_HOST: Final = re.compile(r"//omics(-fips)?\.[a-z0-9-]+\.(amazonaws\.com|api\.aws)$")
 
@@ -72,13 +75,18 @@ class HealthOmicsHook(AwsGenericHook[Any]):
     def connection_defaults(self) -> Mapping[str, Any]:
         """Defaults for new runs from the connection's extra, by argument name."""
         settings = self.service_config
-        if unknown := sorted(settings.keys() - DEFAULTABLE - _AMAZON_PROVIDER_KEYS):
+        if unknown := sorted(settings.keys() - DEFAULTABLE - _POLICIES - _AMAZON_PROVIDER_KEYS):
             self.log.warning(
                 "Connection %s: service_config.omics has keys that are no defaults for runs: %s",
                 self.aws_conn_id,
                 ", ".join(unknown),
             )
         return {name: value for name, value in settings.items() if name in DEFAULTABLE}
+
+    @property
+    def connection_policies(self) -> Mapping[str, Any]:
+        """What tasks of this connection do in some cases, by argument name: ``on_clear``."""
+        return {name: value for name, value in self.service_config.items() if name in _POLICIES}
 
     @property
     def run_defaults(self) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from airflow_healthomics.api_model import extend_session
 from airflow_healthomics.aws_errors import error_code, is_not_found
 from airflow_healthomics.hooks import HealthOmicsHook
 
@@ -89,7 +90,9 @@ class Inquiry:
         A second hook would look the connection up again, which can fail in ways that are not AWS's.
         """
         hook = self._hook
-        return SessionFactory(hook.conn_config, hook.region_name, self._config).create_session()
+        session = SessionFactory(hook.conn_config, hook.region_name, self._config).create_session()
+        extend_session(session)
+        return session
 
     def _client(self, service: str) -> Any:
         if service not in self._clients:

@@ -6,18 +6,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from airflow_healthomics import batch_states, run_states
 from airflow_healthomics.aws_errors import error_code, is_not_found, is_transient, may_be_wrong_state
+from airflow_healthomics.exceptions import HealthOmicsConnectionChangedError
 from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.links import HealthOmicsRunLink, batch_urls, console_url
+from airflow_healthomics.run_end import recorded_end
 from airflow_healthomics.watch import Log
-
-if TYPE_CHECKING:
-    from airflow_healthomics.run_record import RunRecord
 
 #: Seconds for which a batch is given the time to leave CREATING, in which it cannot be cancelled.
 _CREATION_PATIENCE: Final = 60
@@ -31,7 +31,7 @@ class Resource(ABC):
     :param log: the task's log
     :cvar noun: what it is
     :cvar start_operation: the call that starts it
-    :cvar get_operation: the call that tells of it
+    :cvar get_operation: the call that describes it
     :cvar name_length: most characters of a name, and so of a request ID that is to be the name
     """
 
@@ -45,16 +45,60 @@ class Resource(ABC):
         self.log = log
 
     @abstractmethod
-    def get(self, record: RunRecord) -> dict[str, Any]:
-        """Describe it; its status is one of the states of a run."""
+    def get(self, resource_id: str, earlier: Sequence[str] = ()) -> dict[str, Any]:
+        """
+        Describe it; its status is one of the states of a run.
+
+        :param resource_id: its id
+        :param earlier: ids of those that it repeats a part of
+        """
 
     @abstractmethod
     def find(self, name: str) -> dict[str, Any] | None:
         """Return the one of that very name, as :meth:`get` does."""
 
     @abstractmethod
-    def cancel(self, resource_id: str, uuid: str | None) -> None:
-        """Cancel it, if it has not ended; a refusal costs a line in the log."""
+    def cancel(self, resource_id: str, uuid: str | None) -> bool:
+        """Cancel it, if it has not ended; False, with a line in the log, if that is refused."""
+
+    @abstractmethod
+    def console_url(self, resource_id: str) -> str:
+        """Return its page in the AWS console."""
+
+    @abstractmethod
+    def cancel_command(self, resource_id: str) -> str:
+        """Return the command of the AWS CLI that cancels it."""
+
+    def find_end(self, resource_id: str, uuid: str | None) -> dict[str, Any] | None:
+        """Return how one ended that is no longer found, or None if nothing says so."""
+        return None
+
+    def unique_name(self, request_id: str) -> str:
+        """Return the default name of what a request ID starts, which nothing else has."""
+        return request_id[: self.name_length]
+
+    def check_place(self, arn: str | None) -> None:
+        """
+        Check that the connection leads to the account and region of an ARN; for one that is not found.
+
+        :param arn: of what was started
+        :raises HealthOmicsConnectionChangedError: if it leads elsewhere, where nothing of it can be known
+        """
+        if arn is None:
+            return
+        _, _, _, region, account, _ = arn.split(":", 5)
+        here = self.hook.conn_region_name
+        if region != here:
+            raise HealthOmicsConnectionChangedError(self.noun, arn, f"region {here}")
+        try:
+            caller = str(self.hook.account_id)
+        except (ClientError, BotoCoreError) as error:
+            self.log.info(
+                "The account of the connection is unknown: GetCallerIdentity, %s", error_code(error)
+            )
+            return
+        if account and account != caller:
+            raise HealthOmicsConnectionChangedError(self.noun, arn, f"account {caller}")
 
 
 class RunResource(Resource):
@@ -66,17 +110,29 @@ class RunResource(Resource):
     #: botocore model, shape RunName
     name_length = 128
 
-    def get(self, record: RunRecord) -> dict[str, Any]:
+    def get(self, resource_id: str, earlier: Sequence[str] = ()) -> dict[str, Any]:
         """Call GetRun."""
-        return self.hook.get_run(str(record.run_id))
+        return self.hook.get_run(resource_id)
 
     def find(self, name: str) -> dict[str, Any] | None:
         """Return the run of that very name."""
         return find_run(self.hook, name, self.log)
 
-    def cancel(self, resource_id: str, uuid: str | None) -> None:
+    def cancel(self, resource_id: str, uuid: str | None) -> bool:
         """Cancel the run, if it has not ended."""
-        cancel_run(self.hook, resource_id, uuid, self.log)
+        return cancel_run(self.hook, resource_id, uuid, self.log)
+
+    def console_url(self, resource_id: str) -> str:
+        """Return the run in the HealthOmics console."""
+        return console_url(resource_id, self.hook)
+
+    def cancel_command(self, resource_id: str) -> str:
+        """Return the command of the AWS CLI that cancels the run."""
+        return f"aws omics cancel-run --id {resource_id} --region {self.hook.conn_region_name}"
+
+    def find_end(self, resource_id: str, uuid: str | None) -> dict[str, Any] | None:
+        """Return the run's summary from its manifest."""
+        return recorded_end(self.hook, resource_id, uuid, self.log)
 
 
 class BatchResource(Resource):
@@ -103,13 +159,13 @@ class BatchResource(Resource):
         super().__init__(hook, log)
         self._is_success = is_success
 
-    def get(self, record: RunRecord) -> dict[str, Any]:
+    def get(self, resource_id: str, earlier: Sequence[str] = ()) -> dict[str, Any]:
         """Call GetBatch."""
-        batch = self.hook.get_batch(str(record.run_id))
+        batch = self.hook.get_batch(resource_id)
         status = batch_states.AS_RUN_STATE.get(batch["status"], "RUNNING")
         if batch["status"] in batch_states.MEASURED:
             # Somebody may have cancelled the last of its runs only.
-            is_success = self._is_success(batch, record.earlier)
+            is_success = self._is_success(batch, earlier)
             status = "COMPLETED" if is_success else batch_states.AS_RUN_STATE[batch["status"]]
         return {**batch, "status": status}
 
@@ -121,8 +177,8 @@ class BatchResource(Resource):
             if is_transient(error):
                 raise
             self.log.warning(
-                "ListBatch was refused with %s, so a batch of an earlier try is found only if HealthOmics "
-                "still knows its request ID. The IAM policy should allow omics:ListBatch.",
+                "ListBatch was refused with %s, so a batch of an earlier attempt is found only if "
+                "HealthOmics still knows its request ID. The IAM policy should allow omics:ListBatch.",
                 error_code(error),
             )
             return None
@@ -131,9 +187,17 @@ class BatchResource(Resource):
         latest = max(batches, key=lambda batch: str(batch["createdAt"]))
         return {**latest, "status": batch_states.AS_RUN_STATE.get(latest["status"], "RUNNING")}
 
-    def cancel(self, resource_id: str, uuid: str | None) -> None:
+    def cancel(self, resource_id: str, uuid: str | None) -> bool:
         """Cancel the batch, if it has not ended."""
-        cancel_batch(self.hook, resource_id, uuid, self.log)
+        return cancel_batch(self.hook, resource_id, uuid, self.log)
+
+    def console_url(self, resource_id: str) -> str:
+        """Return the list of runs in the console, which has no documented page for a batch."""
+        return batch_urls({}, self.hook.conn_region_name, self.hook.conn_partition)[HealthOmicsRunLink.key]
+
+    def cancel_command(self, resource_id: str) -> str:
+        """Return the command of the AWS CLI that cancels the batch."""
+        return f"aws omics cancel-run-batch --batch-id {resource_id} --region {self.hook.conn_region_name}"
 
 
 #: By noun.
@@ -162,18 +226,19 @@ def find_run(hook: HealthOmicsHook, name: str, log: Log) -> dict[str, Any] | Non
             raise
         if not is_not_found(error):
             log.warning(
-                "ListRuns was refused with %s, so a run of an earlier try is found only if HealthOmics still "
-                "knows its request ID. The IAM policy should allow omics:ListRuns and omics:GetRun.",
+                "ListRuns was refused with %s, so a run of an earlier attempt is found only if "
+                "HealthOmics still knows its request ID. The IAM policy should allow omics:ListRuns and "
+                "omics:GetRun.",
                 error_code(error),
             )
         return None
 
 
-def cancel_run(hook: HealthOmicsHook, run_id: str, uuid: str | None, log: Log) -> None:
+def cancel_run(hook: HealthOmicsHook, run_id: str, uuid: str | None, log: Log) -> bool:
     """
     Cancel a run that may have ended, or whose id may be another run's by now.
 
-    A refused cancellation costs a line in the log.
+    Returns False, and logs why, if that is refused.
 
     :param hook: hook of the run's connection
     :param run_id: HealthOmics run id
@@ -183,22 +248,23 @@ def cancel_run(hook: HealthOmicsHook, run_id: str, uuid: str | None, log: Log) -
     try:
         run = hook.get_run(run_id)
         if run["status"] in run_states.TERMINAL or (uuid and run.get("uuid") != uuid):
-            return
+            return True
         hook.cancel_run(run_id)
     except (ClientError, BotoCoreError) as error:
         if is_transient(error):
             raise
         log.warning("Run %s could not be cancelled: %s", run_id, error_code(error))
-    else:
-        log.info("Run %s is being cancelled", run_id)
+        return False
+    log.info("Run %s is being cancelled", run_id)
+    return True
 
 
-def cancel_batch(hook: HealthOmicsHook, batch_id: str, uuid: str | None, log: Log) -> None:
+def cancel_batch(hook: HealthOmicsHook, batch_id: str, uuid: str | None, log: Log) -> bool:
     """
     Cancel a batch that may have ended, or whose id may be another batch's by now.
 
-    One that is being created is cancelled as soon as HealthOmics lets it be. A refused cancellation costs a
-    line in the log.
+    One that is being created is cancelled as soon as HealthOmics lets it be. Returns False,
+    and logs why, if that is refused.
 
     :param hook: hook of the batch's connection
     :param batch_id: HealthOmics batch id
@@ -208,14 +274,15 @@ def cancel_batch(hook: HealthOmicsHook, batch_id: str, uuid: str | None, log: Lo
     try:
         batch = hook.get_batch(batch_id)
         if batch["status"] in batch_states.TERMINAL or (uuid and batch.get("uuid") != uuid):
-            return
+            return True
         cancel_when_created(hook, batch_id)
     except (ClientError, BotoCoreError) as error:
         if is_transient(error):
             raise
         log.warning("Batch %s could not be cancelled: %s", batch_id, error_code(error))
-    else:
-        log.info("Batch %s is being cancelled", batch_id)
+        return False
+    log.info("Batch %s is being cancelled", batch_id)
+    return True
 
 
 def cancel_when_created(hook: HealthOmicsHook, batch_id: str) -> None:

@@ -117,6 +117,7 @@ class RunWatch(Watch):
             return {"id": self.resource_id, "status": "PENDING"}
         return {
             "id": self.resource_id,
+            **({"uuid": self.uuid} if self.uuid else {}),
             "status": "DELETED",
             "statusMessage": "GetRun does not find the run: it was deleted, by a person or by retention mode "
             "REMOVE, or the run id, the account or the region is not the run's.",

@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 Kind = Literal["run", "batch"]
 
 XCOM_KEY: Final = "healthomics_resource"
+
+#: Key of the XCom that says why a task has no run yet.
+DELAY_KEY: Final = "healthomics_start_delay"
 
 #: Ids of runs and batches, by botocore's model.
 _ID: Final = re.compile(r"[0-9]{1,18}")
@@ -71,6 +75,21 @@ def push_resource(
         log_tail_lines=log_tail_lines,
     )
     context["ti"].xcom_push(key=XCOM_KEY, value=asdict(resource))
+
+
+def push_delay(context: Context, *, since: float, reason: str, until: float, region: str) -> None:
+    """
+    Record that the start of the task's run is delayed.
+
+    :param context: the task's context
+    :param since: Unix time of the first attempt
+    :param reason: an error code
+    :param until: Unix time of the next attempt, at the earliest
+    :param region: AWS region
+    """
+    times = {"since": since, "nextAttempt": until}
+    told = {name: datetime.fromtimestamp(value, UTC).isoformat() for name, value in times.items()}
+    context["ti"].xcom_push(key=DELAY_KEY, value={**told, "reason": reason, "region": region})
 
 
 def parse_resource(value: Any) -> TaskResource | None:

@@ -6,18 +6,14 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from airflow_healthomics.aws_errors import error_code
 from airflow_healthomics.batch_watch import BatchWatch
 from airflow_healthomics.compat import AirflowTaskTimeout
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.kill import BATCH_PATIENCE, CancelOnKillMixin
+from airflow_healthomics.kill import CancelOnKillMixin, Target, cancel_persistently
 from airflow_healthomics.resources import BatchResource, Resource, RunResource
 from airflow_healthomics.run_watch import RunWatch
 from airflow_healthomics.triggers.batch import HealthOmicsRunBatchTrigger
@@ -135,8 +131,8 @@ class WaiterMixin(_Base):
                     raise AirflowTaskTimeout(f"The {watch} did not end within {self.execution_timeout}")
                 time.sleep(self.waiter_delay)
         except AirflowTaskTimeout:
-            resource = self.resource
-            self.handle_timeout(context, partial(resource.cancel, watch.resource_id, watch.uuid))
+            target = Target(kind=self.resource.noun, id=watch.resource_id, uuid=watch.uuid)
+            self.handle_timeout(context, target)
             raise
         return getattr(self, then)(context, ended_event(summary))
 
@@ -144,26 +140,20 @@ class WaiterMixin(_Base):
         """Go on with what has ended."""
         return self.finish(context, ended_summary(event))
 
-    def handle_timeout(self, context: Context, cancel: Callable[[], None]) -> None:
+    def handle_timeout(self, context: Context, target: Target) -> None:
         """
-        Cancel when ``execution_timeout`` has ended the last try; else the next one reattaches.
+        Cancel when ``execution_timeout`` has ended the last attempt; else the next one reattaches.
 
         :param context: the task's context
-        :param cancel: cancels what was waited for
+        :param target: the run or batch
         """
         if not self.cancel_on_kill:
             return
-        # Airflow calls on_kill too after a timeout on the worker, whether a try is left or not.
-        self.unguard()
-        noun = self.resource.noun
         if has_tries_left(context):
-            self.log.info("The %s goes on; the next try waits for it", noun)
+            self.log.info("The %s continues; the next attempt waits for it", target.kind)
             return
-        self.log.info("The task has timed out, and no try is left")
-        try:
-            cancel()
-        except (ClientError, BotoCoreError) as error:
-            self.log.warning("The %s could not be cancelled: %s", noun, error_code(error))
+        self.log.info("The task has timed out, and no attempt is left")
+        cancel_persistently(target, self.hook, self.log)
 
 
 def new_until(is_new: bool) -> float:
@@ -173,8 +163,6 @@ def new_until(is_new: bool) -> float:
 
 class RunWaiterMixin(WaiterMixin):
     """Wait for a run."""
-
-    cancel_call = "cancel_run", "id"
 
     @property
     def resource(self) -> RunResource:
@@ -211,9 +199,6 @@ def run_trigger(task: Any, watch: RunWatch, delay: float) -> HealthOmicsRunTrigg
 
 class RunBatchWaiterMixin(WaiterMixin):
     """Wait for a run batch."""
-
-    cancel_call = "cancel_run_batch", "batchId"
-    cancel_patience = BATCH_PATIENCE
 
     @property
     def resource(self) -> BatchResource:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
@@ -142,8 +142,15 @@ class HealthOmicsStartRunBatchOperator(
     :param wait_for_completion: whether to wait for the batch, and to fail unless ``success_policy`` is met
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
     :param waiter_delay: seconds between two polls
-    :param cancel_on_kill: whether the batch is cancelled when the task is killed, cleared, or out of time and
-        tries
+    :param cancel_on_kill: whether the batch is cancelled when a person ends or clears the task, and when the
+        task is out of time and attempts
+    :param on_clear: whether a Clear of a task whose batch is active or COMPLETED starts a ``new`` one or
+        takes that one (``reattach``). The connection's extra may set it. By default new, unless the task
+        failed without knowing how its batch would end
+    :param on_failure: what becomes of a batch that continues when the task fails for another reason than its
+        batch and no attempt is left, such as permissions that were withdrawn: ``leave`` or ``cancel``
+    :param on_unknown_end: whether the task fails (``fail``) or a retry starts a new batch (``repeat``), if
+        the batch is no longer found and nothing says how it ended
     :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
         (templated)
     :param region_name: AWS region; the connection's by default (templated)
@@ -234,6 +241,9 @@ class HealthOmicsStartRunBatchOperator(
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         waiter_delay: float = 60,
         cancel_on_kill: bool = True,
+        on_clear: Literal["new", "reattach"] | None = None,
+        on_failure: Literal["leave", "cancel"] = "leave",
+        on_unknown_end: Literal["fail", "repeat"] = "fail",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -275,6 +285,9 @@ class HealthOmicsStartRunBatchOperator(
         self.deferrable = deferrable
         self.waiter_delay = waiter_delay
         self.cancel_on_kill = cancel_on_kill
+        self.on_clear = on_clear
+        self.on_failure = on_failure
+        self.on_unknown_end = on_unknown_end
         self._settings: list[dict[str, Any]] = []
         self._all_settings: list[dict[str, Any]] = []
 
@@ -348,7 +361,7 @@ class HealthOmicsStartRunBatchOperator(
 
     def finish(self, context: Context, summary: dict[str, Any]) -> str:
         """Tell what has become of the runs, and return the batch id, or raise if they are too few."""
-        record = self.records(context, tries=context["ti"].try_number).load()
+        record = self.recorded(context)
         earlier = record.earlier if record else ()
         client = patient_client(self.hook)
         batch_ids = [*earlier, summary["id"]]

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
@@ -100,8 +100,15 @@ class HealthOmicsStartRunOperator(
     :param wait_for_completion: whether to wait for the run to end, and to fail unless it is COMPLETED
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
     :param waiter_delay: seconds between two polls
-    :param cancel_on_kill: whether the run is cancelled when the task is killed, cleared, or out of time and
-        tries
+    :param cancel_on_kill: whether the run is cancelled when a person ends or clears the task, and when the
+        task is out of time and attempts
+    :param on_clear: whether a Clear of a task whose run is active or COMPLETED starts a ``new`` one or takes
+        that one (``reattach``). The connection's extra may set it. By default new, unless the task failed
+        without knowing how its run would end
+    :param on_failure: what becomes of a run that continues when the task fails for another reason than its
+        run and no attempt is left, such as permissions that were withdrawn: ``leave`` or ``cancel``
+    :param on_unknown_end: whether the task fails (``fail``) or a retry starts a new run (``repeat``), if the
+        run is no longer found and nothing says how it ended
     :param retry_user_errors: whether a run that failed for a reason which the same input meets again, such as
         OUT_OF_MEMORY_ERROR, is retried all the same
     :param log_tail_lines: last lines of the failed task's log to show when the run has failed, 0 to 50; 0
@@ -181,6 +188,9 @@ class HealthOmicsStartRunOperator(
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         waiter_delay: float = 60,
         cancel_on_kill: bool = True,
+        on_clear: Literal["new", "reattach"] | None = None,
+        on_failure: Literal["leave", "cancel"] = "leave",
+        on_unknown_end: Literal["fail", "repeat"] = "fail",
         retry_user_errors: bool = False,
         log_tail_lines: int = 20,
         report_use: bool = True,
@@ -221,6 +231,9 @@ class HealthOmicsStartRunOperator(
         self.deferrable = deferrable
         self.waiter_delay = waiter_delay
         self.cancel_on_kill = cancel_on_kill
+        self.on_clear = on_clear
+        self.on_failure = on_failure
+        self.on_unknown_end = on_unknown_end
         self.retry_user_errors = retry_user_errors
         self.log_tail_lines = log_tail_lines
         self.report_use = report_use

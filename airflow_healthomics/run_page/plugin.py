@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from airflow import __version__ as airflow_version
 
+from airflow_healthomics import kill_listener
 from airflow_healthomics.compat import AirflowPlugin, conf
 
 #: Below the base path of the API server. Others than Airflow's own: ``/api/v2``, ``/ui`` and so on.
@@ -53,9 +54,12 @@ def views(base_url: str) -> list[dict[str, str]]:
 
 
 class HealthOmicsRunPagePlugin(AirflowPlugin):
-    """A tab on task instances and DAG runs; on Airflow before 3.1 nothing."""
+    """A tab on task instances and DAG runs, from Airflow 3.1 on, and the listener for kills, from 3.3 on."""
 
     name = "healthomics_run_page"
+    listeners = (  # Airflow's own declaration
+        [kill_listener] if kill_listener.IS_SUPPORTED else []
+    )
     external_views = (  # Airflow's own declaration
         views(conf.get("api", "base_url", fallback="") or "") if HAS_VIEWS else []
     )
@@ -65,6 +69,7 @@ class HealthOmicsRunPagePlugin(AirflowPlugin):
         """The page's API, made when the API server asks for it."""
         if not HAS_VIEWS:
             return []
+        kill_listener.mark_api_server()
         try:
             from airflow_healthomics.run_page.app import create_app
 

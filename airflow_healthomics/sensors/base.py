@@ -20,7 +20,7 @@ from airflow_healthomics.compat import (
     PokeReturnValue,
 )
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.kill import CancelOnKillMixin
+from airflow_healthomics.kill import CancelOnKillMixin, Target
 from airflow_healthomics.openlineage import LineageMixin
 from airflow_healthomics.triggers.wait import HealthOmicsWaitTrigger, ended_summary
 from airflow_healthomics.waiting import is_trigger_timeout
@@ -61,6 +61,10 @@ class HealthOmicsSensor(CancelOnKillMixin, LineageMixin, AwsBaseSensor[HealthOmi
 
     def execute(self, context: Context) -> Any:
         """Wait on the worker, or ask once and go on in the triggerer."""
+        with self.kill_guard.until_end():
+            return self._execute(context)
+
+    def _execute(self, context: Context) -> Any:
         if not self.deferrable:
             return super().execute(context)
         with self._soft_failing():
@@ -80,7 +84,8 @@ class HealthOmicsSensor(CancelOnKillMixin, LineageMixin, AwsBaseSensor[HealthOmi
         summary = self.watch.poll(self.hook.conn)
         if is_first and self.watch.latest is not None:
             self.begin(context, self.watch.latest)
-            self.guard(self.watch.resource_id)
+            target = Target(kind=self.watch.noun, id=self.watch.resource_id, uuid=self.watch.uuid)
+            self.kill_guard.arm(context, [target])
         if summary is None:
             return False
         return PokeReturnValue(is_done=True, xcom_value=self.finish(context, summary))

@@ -17,7 +17,6 @@ from airflow_healthomics.batch_request import checked_batch_id
 from airflow_healthomics.batch_watch import BatchWatch
 from airflow_healthomics.compat import conf
 from airflow_healthomics.exceptions import HealthOmicsError, HealthOmicsRunBatchFailedForGoodError
-from airflow_healthomics.kill import BATCH_PATIENCE
 from airflow_healthomics.outlets import tell_batch
 from airflow_healthomics.sensors.base import HealthOmicsSensor
 from airflow_healthomics.success_policy import parse_success_policy
@@ -65,8 +64,6 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
     """
 
     template_fields: Sequence[str] = aws_template_fields("batch_id", "success_policy")
-    cancel_call = "cancel_run_batch", "batchId"
-    cancel_patience = BATCH_PATIENCE
 
     def __init__(
         self,

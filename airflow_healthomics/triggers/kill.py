@@ -24,12 +24,8 @@ from tenacity import (
 
 from airflow_healthomics.aws_errors import error_code, is_transient
 from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.task_states import FINISHED, state_of
 from airflow_healthomics.triggers.base import HealthOmicsTrigger
-
-#: States of a task instance after which nobody waits for its run any more. Any other one means that the task
-#: goes on elsewhere: another triggerer has taken it over, or a Clear has queued it, and then its next try
-#: cancels the run.
-_OVER: Final = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 #: CancelRun is limited to 10 calls a second: https://docs.aws.amazon.com/omics/latest/dev/api-quotas.html
 _AT_ONCE: Final = 8
@@ -112,8 +108,9 @@ class CancelOnKillTrigger(HealthOmicsTrigger):
             retry=retry_if_exception(is_transient),
             reraise=True,
         )
-        state: str = await asking(sync_to_async(_state), self.task_instance)
-        if state not in _OVER:
+        state: str = await asking(sync_to_async(state_of), self.task_instance)
+        if state not in FINISHED:
+            # Another triggerer has taken it over, or a Clear has queued it: then its next attempt decides.
             self.log.info("The task is %s, so its run is not cancelled", state)
             return
         hook = await self.connect()
@@ -123,18 +120,3 @@ class CancelOnKillTrigger(HealthOmicsTrigger):
         _running.discard(task)
         if not task.cancelled() and (error := task.exception()):
             self.log.warning("What the killed task had started could not be cancelled: %s", error_code(error))
-
-
-def _state(task_instance: Any) -> str:
-    """Return the state of a task instance; one that is gone, with its DAG run, counts as removed."""
-    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-
-    states = RuntimeTaskInstance.get_task_states(
-        dag_id=task_instance.dag_id,
-        task_ids=[task_instance.task_id],
-        run_ids=[task_instance.run_id],
-        map_index=task_instance.map_index,
-    )
-    # Keyed by the task id, and for mapped tasks by task id and map index; asked for one, it is the only one.
-    (state,) = states.get(task_instance.run_id, {}).values() or ("removed",)
-    return str(state)

@@ -35,6 +35,8 @@ DAG_RUN_ID = "manual__2026-11-22T03:04:05+00:00"
 ONE_ATTEMPT = {"retries": {"total_max_attempts": 1}}
 
 
+IS_AIRFLOW_2: Final = airflow.__version__.startswith("2.")
+
 #: What the scheduler tells a task whose deferral has timed out.
 TRIGGER_TIMEOUT = "Trigger/execution timeout" if airflow.__version__.startswith("2.") else "Trigger timeout"
 
@@ -94,6 +96,10 @@ class Clock:
             raise DeadlineError
 
 
+#: The latest one of each key: Airflow has their states in its database.
+TASK_INSTANCES: dict[tuple[str, str, str, int | None], FakeTaskInstance] = {}
+
+
 class FakeTaskInstance:
     """A task instance that records its XComs."""
 
@@ -108,7 +114,13 @@ class FakeTaskInstance:
         self.xcoms: dict[str, Any] = {}
         self.upstream: dict[tuple[str, str], Any] = {}
         self.first_reschedule: datetime | None = None
+        self.state = "running"
         self.__dict__.update(attributes)
+        TASK_INSTANCES[self.dag_id, self.run_id, self.task_id, self.map_index] = self
+
+    def current_state(self) -> str:
+        """Return the state, as Airflow 2 has it."""
+        return self.state
 
     def xcom_push(self, key: str, value: Any, **_: Any) -> None:
         """Record a value, which must be JSON."""
@@ -131,6 +143,23 @@ class FakeTaskInstance:
 def _fresh_triggerer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no test meet the clients that another one's triggers have made."""
     monkeypatch.setattr(triggers_base, "_connections", {})
+
+
+@pytest.fixture(autouse=True)
+def _task_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answer Airflow 3's request for the states of task instances; one that was never made has none."""
+    TASK_INSTANCES.clear()
+    if IS_AIRFLOW_2:
+        return
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    def get_task_states(
+        dag_id: str, task_ids: list[str], run_ids: list[str], map_index: int | None = None
+    ) -> dict[str, Any]:
+        found = TASK_INSTANCES.get((dag_id, run_ids[0], task_ids[0], map_index))
+        return {run_ids[0]: {task_ids[0]: found.state}} if found else {}
+
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(get_task_states))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_healthomics.compat import AirflowFailException
-from airflow_healthomics.triggers import HealthOmicsRunBatchTrigger, HealthOmicsStartTrigger
+from airflow_healthomics.triggers import HealthOmicsRunBatchTrigger
 from airflow_healthomics.triggers.wait import ended_summary
 from tests.healthomics import Control
 
@@ -60,14 +60,6 @@ def test_every_argument_is_serialized() -> None:
         for name in inspect.signature(trigger.__init__).parameters
     } - {"self", "connection"}
     assert set(HealthOmicsRunBatchTrigger(**ARGUMENTS).serialize()[1]) == names == set(ARGUMENTS)
-
-
-def test_the_kind_of_a_start_survives_the_database() -> None:
-    """A start trigger of a release without batches is one of a run."""
-    path, kwargs = HealthOmicsStartTrigger(name="a", kind="batch").serialize()
-    assert HealthOmicsStartTrigger(**json.loads(json.dumps(kwargs))).serialize() == (path, kwargs)
-    del kwargs["kind"]
-    assert HealthOmicsStartTrigger(**kwargs).kind == "run"
 
 
 @pytest.fixture

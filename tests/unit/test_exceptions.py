@@ -29,7 +29,12 @@ def sample_of(error: type[HealthOmicsError]) -> HealthOmicsError:
     """Return an error with a value for each of its arguments, so that an error to come is tested too."""
     if error is HealthOmicsError:
         return error("something")
-    samples = {"bool": True, "Sequence[str]": ["one thing", "another"], "Mapping[str, int]": {"FAILED": 7}}
+    samples = {
+        "bool": True,
+        "float": 1.5,
+        "Sequence[str]": ["one thing", "another"],
+        "Mapping[str, int]": {"FAILED": 7},
+    }
     return error(
         *(
             samples.get(str(parameter.annotation), f"<{name}>")

@@ -11,13 +11,28 @@ from typing import Any
 import pytest
 
 from airflow_healthomics.compat import AirflowFailException
-from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsRunFailedError
+from airflow_healthomics.exceptions import (
+    HealthOmicsApiError,
+    HealthOmicsOutcomeLostError,
+    HealthOmicsRunFailedError,
+)
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from airflow_healthomics.watch import NEW_GRACE
 from tests.healthomics import Control
 
-from .conftest import ONE_ATTEMPT, OUTPUT, ROLE, WORKFLOW, Clock, Tasks
+from .conftest import (
+    ONE_ATTEMPT,
+    OUTPUT,
+    ROLE,
+    WORKFLOW,
+    Clock,
+    FakeTaskInstance,
+    Store,
+    Tasks,
+    needs_store,
+    try_of,
+)
 
 WAYS = [pytest.param(False, id="sync"), pytest.param(True, id="deferred")]
 
@@ -52,9 +67,8 @@ def test_a_new_run_that_is_never_found_is_a_clear_end(
     """After a minute."""
     omics.plan_run(seconds={"RUNNING": None})
     omics.inject_error("GetRun", "ResourceNotFoundException", times=None)
-    with pytest.raises(HealthOmicsRunFailedError, match="does not find the run") as caught:
+    with pytest.raises(HealthOmicsOutcomeLostError):
         tasks.run(waiting(deferrable), context)
-    assert caught.value.status == "DELETED"
     assert NEW_GRACE <= clock.elapsed <= 2 * NEW_GRACE
 
 
@@ -65,9 +79,8 @@ def test_a_run_that_was_found_once_has_no_grace(
     """Not found after found is deleted; the failure says that retention may have done it."""
     omics.plan_run(seconds={"RUNNING": None})
     clock.at(25, lambda: omics.advance("DELETED"))
-    with pytest.raises(HealthOmicsRunFailedError, match="retention") as caught:
+    with pytest.raises(HealthOmicsOutcomeLostError, match="retention"):
         tasks.run(waiting(deferrable), context)
-    assert caught.value.status == "DELETED"
     assert clock.elapsed <= 50
 
 
@@ -128,9 +141,34 @@ def test_a_deleted_run_ends_the_wait_whether_it_is_shown_or_not(
     omics.set_options(show_deleted_runs=shown)
     omics.plan_run(seconds={"RUNNING": None})
     clock.at(100, lambda: omics.advance("DELETED"))
-    with pytest.raises(HealthOmicsRunFailedError) as caught:
+    with pytest.raises(HealthOmicsOutcomeLostError, match="is no longer found"):
         tasks.run(waiting(deferrable), context)
-    assert caught.value.status == "DELETED"
+    assert not context["ti"].xcoms.get("summary")
+
+
+@needs_store
+@pytest.mark.parametrize("deferrable", WAYS)
+@pytest.mark.parametrize("end", ["COMPLETED", "FAILED", None])
+def test_a_run_that_is_removed_before_the_next_poll_has_ended_as_its_manifest_says(
+    omics: Control, tasks: Tasks, clock: Clock, deferrable: bool, end: Any
+) -> None:
+    """Retention mode REMOVE may take a record away at any time, and the run is not repeated for that."""
+    omics.plan_run(seconds={"RUNNING": None})
+
+    def remove() -> None:
+        if end:
+            omics.advance(end)
+        omics.advance("DELETED", run_id=omics.runs()[0]["id"])
+
+    clock.at(100, remove)
+    context = try_of(FakeTaskInstance(max_tries=2), Store())
+    if end == "COMPLETED":
+        assert tasks.run(waiting(deferrable), context) == omics.runs()[0]["id"]
+        assert context["ti"].xcoms["summary"]["runOutputUri"] == f"{OUTPUT}/{omics.runs()[0]['id']}"
+    else:
+        error = HealthOmicsRunFailedError if end else HealthOmicsOutcomeLostError
+        with pytest.raises(error):
+            tasks.run(waiting(deferrable), context)
 
 
 def test_the_trigger_is_told_the_uuid(omics: Control, context: dict[str, Any], tasks: Tasks) -> None:

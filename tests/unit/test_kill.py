@@ -9,6 +9,7 @@ import inspect
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from types import SimpleNamespace
@@ -27,6 +28,8 @@ from tests.healthomics import Control
 
 from . import virtual_time
 from .conftest import (
+    HAS_STORE,
+    IS_AIRFLOW_2,
     ONE_ATTEMPT,
     OUTPUT,
     ROLE,
@@ -61,11 +64,18 @@ class Killed(BaseException):
     """The process ends."""
 
 
+def end_by_a_person(task: Any, context: dict[str, Any], state: str = "failed") -> None:
+    """Do what Airflow does when a person sets the state of a running task, up to SIGKILL."""
+    context["ti"].state = state
+    task.on_kill()
+    task.kill_guard.wait()
+
+
 def killed_while_waiting(task: Any, clock: Clock, context: dict[str, Any]) -> None:
     """Kill a task in the middle of its first sleep."""
 
     def kill() -> None:
-        task.on_kill()
+        end_by_a_person(task, context)
         raise Killed
 
     clock.at(1, kill)
@@ -104,7 +114,7 @@ def test_a_killed_sensor_leaves_the_run_unless_asked(
 def test_a_kill_touches_nothing_but_its_own_client(
     omics: Control, clock: Clock, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A call to the supervisor from a signal handler can deadlock: no store, XCom, connection or hook."""
+    """Beside the state of the task instance: no store, XCom, connection or hook of the interrupted code."""
     store = Store()
     task = start_of(wait_for_completion=True, deferrable=False)
 
@@ -120,7 +130,7 @@ def test_a_kill_touches_nothing_but_its_own_client(
             for name in ("cancel_run", "get_run", "list_runs"):
                 patch.setattr(task.hook.conn, name, lambda *_, **__: pytest.fail("the busy client was used"))
             patch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "nonsense")
-            task.on_kill()
+            end_by_a_person(task, context)
         raise Killed
 
     clock.at(1, kill)
@@ -135,7 +145,7 @@ def test_the_client_of_the_kill_has_little_patience(omics: Control, context: dic
         botocore_config={"read_timeout": 900, "connect_timeout": 900, "retries": {"max_attempts": 9}}
     )
     task.execute(context)
-    config = task._cancel.func.__self__.meta.config  # type: ignore[union-attr]
+    config = task.kill_guard._hook.conn.meta.config  # type: ignore[union-attr]
     assert config.connect_timeout + config.read_timeout < 5
     assert config.retries["total_max_attempts"] == 1
 
@@ -156,15 +166,12 @@ def test_a_kill_while_the_run_is_being_started_cancels_it(
 ) -> None:
     """As soon as StartRun has answered."""
     task = start_of()
-    calls: list[int] = []
 
     def kill(**_: Any) -> None:
-        task.on_kill()
-        calls.append(calls_of(omics, "CancelRun"))
+        end_by_a_person(task, context)
 
     task.hook.conn.meta.events.register(f"{event}.omics.StartRun", kill)
     task.execute(context)
-    assert calls == [0]
     assert [run["status"] for run in omics.runs()] == ["STOPPING"]
 
 
@@ -173,7 +180,8 @@ def test_a_kill_while_a_run_is_being_started_leaves_it_if_told_to(
 ) -> None:
     """``cancel_on_kill=False`` holds there, too."""
     task = start_of(cancel_on_kill=False)
-    task.hook.conn.meta.events.register("after-call.omics.StartRun", lambda **_: task.on_kill())
+    events = task.hook.conn.meta.events
+    events.register("after-call.omics.StartRun", lambda **_: end_by_a_person(task, context))
     task.execute(context)
     assert [run["status"] for run in omics.runs()] == ["PENDING"]
 
@@ -195,27 +203,143 @@ def unreachable(**_: Any) -> None:
     ["ThrottlingException", "InternalServerException", "ConflictException", "AccessDeniedException", None],
 )
 def test_a_kill_never_raises(
-    omics: Control, context: dict[str, Any], logged: Callable[[], str], code: str | None
+    omics: Control, clock: Clock, context: dict[str, Any], logged: Callable[[], str], code: str | None
 ) -> None:
-    """It logs that the run goes on."""
-    task = start_of()
-    task.execute(context)
-    if code:
-        omics.inject_error("CancelRun", code, times=None)
-    else:
-        task._cancel.func.__self__.meta.events.register("before-send.omics.CancelRun", unreachable)  # type: ignore[union-attr]
-    logged()
-    task.on_kill()
+    """It logs that the run continues."""
+    task = start_of(wait_for_completion=True, deferrable=False)
+
+    def break_cancellations() -> None:
+        if code:
+            omics.inject_error("CancelRun", code, times=None)
+        else:
+            events = task.kill_guard._hook.conn.meta.events  # type: ignore[union-attr]
+            events.register("before-send.omics.CancelRun", unreachable)
+
+    clock.at(0.5, break_cancellations)
+    killed_while_waiting(task, clock, context)
     assert "could not be cancelled" in logged()
 
 
-def test_two_kills_are_one(omics: Control, context: dict[str, Any]) -> None:
+def test_a_throttled_cancellation_on_a_worker_is_repeated(
+    omics: Control, clock: Clock, context: dict[str, Any]
+) -> None:
+    """Of many tasks killed at the same instant some meet the limit of 10 calls a second."""
+    omics.inject_error("CancelRun", "ThrottlingException", times=5)
+    killed_while_waiting(start_of(wait_for_completion=True, deferrable=False), clock, context)
+    assert [run["status"] for run in omics.runs()] == ["STOPPING"]
+
+
+def test_two_kills_are_one(omics: Control, clock: Clock, context: dict[str, Any]) -> None:
     """Airflow may call ``on_kill`` twice."""
+    task = start_of(wait_for_completion=True, deferrable=False)
+    clock.at(0.5, lambda: end_by_a_person(task, context))
+    killed_while_waiting(task, clock, context)
+    assert [run["status"] for run in omics.runs()] == ["STOPPING"]
+
+
+# --- a kill that nobody meant ---
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        "running",
+        "queued",
+        "scheduled",
+        "deferred",
+        "up_for_retry",
+        pytest.param("restarting", marks=needs_store),
+    ],
+)
+def test_a_process_that_ends_without_a_persons_word_leaves_the_run(
+    omics: Control, clock: Clock, state: str, logged: Callable[[], str]
+) -> None:
+    """A pod that stops, a worker scaled in, failed heartbeats, a stalled process whose successor waits."""
+    task = start_of(wait_for_completion=True, deferrable=False)
+    context = try_of(FakeTaskInstance(), Store() if HAS_STORE else None)
+
+    def kill() -> None:
+        end_by_a_person(task, context, state)
+        raise Killed
+
+    clock.at(1, kill)
+    with pytest.raises(Killed):
+        task.execute(context)
+    assert [run["status"] for run in omics.runs()] == ["PENDING"]
+    assert f"killed while it is {state}" in logged()
+
+
+@pytest.mark.skipif(IS_AIRFLOW_2, reason="Airflow 2 reads the state from its database")
+def test_a_state_that_is_not_known_leaves_the_run(
+    omics: Control,
+    clock: Clock,
+    context: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    logged: Callable[[], str],
+) -> None:
+    """While the API server is down, nobody has ended the task as far as is known."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    def fail(**_: Any) -> Any:
+        raise ConnectionError("the API server is down")
+
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(fail))
+    killed_while_waiting(start_of(wait_for_completion=True, deferrable=False), clock, context)
+    assert [run["status"] for run in omics.runs()] == ["PENDING"]
+    assert "its state is unknown" in logged()
+
+
+def test_a_clear_of_a_running_task_without_a_record_cancels(omics: Control, clock: Clock) -> None:
+    """Before Airflow 3.3 the next attempt knows nothing of the run."""
+    task = start_of(wait_for_completion=True, deferrable=False)
+    context = try_of(FakeTaskInstance())
+
+    def kill() -> None:
+        end_by_a_person(task, context, "restarting")
+        raise Killed
+
+    clock.at(1, kill)
+    with pytest.raises(Killed):
+        task.execute(context)
+    assert [run["status"] for run in omics.runs()] == ["STOPPING"]
+
+
+def test_a_kill_after_the_end_does_not_concern_the_run(omics: Control, context: dict[str, Any]) -> None:
+    """Airflow kills the process of a task that is a success, if its callbacks take too long."""
     task = start_of()
     task.execute(context)
-    task.on_kill()
-    task.on_kill()
+    end_by_a_person(task, context, "success")
+    assert [run["status"] for run in omics.runs()] == ["PENDING"]
+
+
+@pytest.mark.parametrize("has_answered", [True, False])
+@needs_store
+def test_a_retry_that_is_killed_before_it_knows_anything_cancels_its_run(
+    omics: Control, has_answered: bool
+) -> None:
+    """The record names the run, or the name of a start that was never seen to answer."""
+    ti, store = FakeTaskInstance(max_tries=2), Store()
+    first = start_of()
+    events = first.hook.conn.meta.events
+    events.register("after-call.omics.StartRun", lambda **_: None if has_answered else die())
+    with suppress(Killed):
+        first.execute(try_of(ti, store))
+    ti.try_number = 2
+    task = start_of()
+    operation = "GetRun" if has_answered else "ListRuns"
+
+    def kill(**_: Any) -> None:
+        end_by_a_person(task, try_of(ti, store))
+        raise Killed
+
+    task.hook.conn.meta.events.register(f"before-send.omics.{operation}", kill)
+    with pytest.raises(Killed):
+        task.execute(try_of(ti, store))
     assert [run["status"] for run in omics.runs()] == ["STOPPING"]
+
+
+def die() -> None:
+    raise Killed
 
 
 # --- timeouts ---
@@ -359,7 +483,7 @@ def kill_trigger(
     trigger: Any, state: str, clock: Clock, monkeypatch: pytest.MonkeyPatch, rude: bool = False
 ) -> None:
     """Kill a deferred task whose instance has a state, and let the triggerer go on for a while."""
-    monkeypatch.setattr("airflow_healthomics.triggers.kill._state", lambda _: state)
+    monkeypatch.setattr("airflow_healthomics.triggers.kill.state_of", lambda _: state)
     trigger.task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
 
     async def main() -> None:
@@ -406,7 +530,9 @@ def test_a_killed_start_cancels_the_run_of_a_lost_answer(
     other, run = started(name="b", requestId="b"), started(name="a", requestId="a")
     omics.set_options(name_filter="contains")
     started(name="ab", requestId="ab")
-    kill_trigger(HealthOmicsStartTrigger(name="a", botocore_config=ONE_ATTEMPT), state, clock, monkeypatch)
+    targets = [{"kind": "run", "name": "a"}]
+    trigger = HealthOmicsStartTrigger(targets=targets, botocore_config=ONE_ATTEMPT)
+    kill_trigger(trigger, state, clock, monkeypatch)
     stopping = [each["id"] for each in omics.runs() if each["status"] == "STOPPING"]
     assert stopping == ([run["id"]] if state == "failed" else [])
     assert other["id"] not in stopping
@@ -420,7 +546,7 @@ def test_a_killed_trigger_leaves_the_run_if_told_to(
     run = started(name="a")
     trigger = {
         "run": lambda: run_trigger_of(run, cancel_on_kill=False),
-        "start": lambda: HealthOmicsStartTrigger(name="a", cancel_on_kill=False),
+        "start": lambda: HealthOmicsStartTrigger([{"kind": "run", "name": "a"}], cancel_on_kill=False),
     }[kind]()
     kill_trigger(trigger, "failed", clock, monkeypatch)
     assert calls_of(omics, "CancelRun") == 0
@@ -461,7 +587,7 @@ def test_a_cancelled_trigger_needs_no_on_kill(
     calls_on_kill: bool,
 ) -> None:
     """Airflow cancels a killed task's trigger again each second, and on_kill may not be called for that."""
-    monkeypatch.setattr("airflow_healthomics.triggers.kill._state", lambda _: "failed")
+    monkeypatch.setattr("airflow_healthomics.triggers.kill.state_of", lambda _: "failed")
     kill_while_it_waits(run_trigger_of(started()), clock, USER_ACTION, calls_on_kill=calls_on_kill)
     assert calls_of(omics, "CancelRun") == 1
 
@@ -475,7 +601,7 @@ def test_a_trigger_that_has_timed_out_was_not_killed(
     is_aware: bool,
 ) -> None:
     """Airflow cancels it in the same way, and does not call on_kill."""
-    monkeypatch.setattr("airflow_healthomics.triggers.kill._state", lambda _: pytest.fail("asked"))
+    monkeypatch.setattr("airflow_healthomics.triggers.kill.state_of", lambda _: pytest.fail("asked"))
     trigger = run_trigger_of(started())
     past = datetime.now(UTC) - timedelta(hours=1)
     trigger.timeout_after = past if is_aware else past.replace(tzinfo=None)
@@ -498,7 +624,7 @@ def test_a_triggerer_that_stops_cancels_nothing(
     omics: Control, clock: Clock, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does not even ask for the task's state."""
-    monkeypatch.setattr("airflow_healthomics.triggers.kill._state", lambda _: pytest.fail("asked"))
+    monkeypatch.setattr("airflow_healthomics.triggers.kill.state_of", lambda _: pytest.fail("asked"))
     kill_while_it_waits(run_trigger_of(started()), clock)
     assert calls_of(omics, "CancelRun") == 0
 
@@ -540,7 +666,7 @@ def test_trouble_of_airflow_does_not_lose_a_kill(
             raise found
         return found
 
-    monkeypatch.setattr("airflow_healthomics.triggers.kill._state", state)
+    monkeypatch.setattr("airflow_healthomics.triggers.kill.state_of", state)
     trigger = run_trigger_of(started())
     kill_while_it_waits(trigger, clock, calls_on_kill=True)
     assert calls_of(omics, "CancelRun") == 1
@@ -555,7 +681,7 @@ def test_slow_cancellations_leave_the_loops_threads_alone(
     omics: Control, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Airflow writes its log in them, before it calls on_kill."""
-    monkeypatch.setattr("airflow_healthomics.triggers.kill._state", lambda _: "failed")
+    monkeypatch.setattr("airflow_healthomics.triggers.kill.state_of", lambda _: "failed")
     triggers = [run_trigger_of(started()) for _ in range(40)]
     omics.hold("CancelRun", "slow", times=None)
 
@@ -578,7 +704,7 @@ def test_on_kill_does_not_wait(
     omics: Control, clock: Clock, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It returns before AWS was asked for anything."""
-    monkeypatch.setattr("airflow_healthomics.triggers.kill._state", lambda _: "failed")
+    monkeypatch.setattr("airflow_healthomics.triggers.kill.state_of", lambda _: "failed")
     trigger = run_trigger_of(started())
     trigger.task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
 
@@ -625,7 +751,7 @@ def test_many_killed_at_once_are_all_cancelled(
     omics: Control, clock: Clock, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not only those that a second is enough for."""
-    monkeypatch.setattr("airflow_healthomics.triggers.kill._state", lambda _: "removed")
+    monkeypatch.setattr("airflow_healthomics.triggers.kill.state_of", lambda _: "removed")
     triggers = [run_trigger_of(started()) for _ in range(30)]
     for trigger in triggers:
         trigger.task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)

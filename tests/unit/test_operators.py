@@ -586,7 +586,7 @@ def test_waiting_for_a_completed_run(
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-@pytest.mark.parametrize("status", ["FAILED", "CANCELLED", "DELETED"])
+@pytest.mark.parametrize("status", ["FAILED", "CANCELLED"])
 def test_waiting_for_a_run_that_does_not_succeed(
     omics: Control,
     context: dict[str, Any],

@@ -16,7 +16,7 @@ from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsError
 from tests.sdk import TaskDeferred
 
 from .conftest import Crash, FakeTaskInstance, Store, calls_of, context_of, needs_store, try_of
-from .test_kill import Killed, kill_trigger, killed_while_waiting, run_trigger_of
+from .test_kill import Killed, end_by_a_person, kill_trigger, killed_while_waiting, run_trigger_of
 from .test_submission import STORES, History, crash, run_to_the_end, start_of
 
 
@@ -42,7 +42,7 @@ def test_a_kill_cancels_an_adopted_run(omics, clock, tasks) -> None:
     task = start_of(parameters={"a": 2}, wait_for_completion=True, deferrable=False)
 
     def kill():
-        task.on_kill()
+        end_by_a_person(task, try_of(ti))
         raise Killed
 
     clock.at(1, kill)
@@ -94,7 +94,7 @@ def test_the_record_is_that_of_its_run(omics):
     with pytest.raises(Crash):
         operator.execute(try_of(ti, store))
     start_of(request_id="mine-2").execute(try_of(ti, store))
-    assert omics.runs()[0]["requestId"] == store.get("healthomics_run")["request_id"]
+    assert omics.runs()[0]["requestId"] == store.get("healthomics_start")["request_id"]
 
 
 @pytest.mark.parametrize("survives", [True, False])

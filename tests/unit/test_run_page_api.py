@@ -8,8 +8,7 @@ import asyncio
 import inspect
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -21,24 +20,12 @@ if not HAS_VIEWS:
     pytest.skip("Airflow has no views of plugins before 3.1", allow_module_level=True)
 
 import httpx
-from airflow import settings
 from airflow.api_fastapi.app import get_auth_manager, init_auth_manager, purge_cached_app
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-from airflow.models import Connection, import_all_models
-from airflow.models.base import Base
-from airflow.models.dag import DagModel
-from airflow.models.dag_version import DagVersion
-from airflow.models.dagbundle import DagBundleModel
-from airflow.models.dagrun import DagRun
-from airflow.models.renderedtifields import RenderedTaskInstanceFields
-from airflow.models.serialized_dag import SerializedDagModel
-from airflow.models.taskinstance import TaskInstance
-from airflow.models.xcom import XComModel
+from airflow.models import Connection
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.python import PythonOperator
-from airflow.sdk import DAG
-from airflow.serialization.serialized_objects import LazyDeserializedDAG
 from airflow.utils.session import create_session
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -60,10 +47,9 @@ from .conftest import (
     calls_of,
     context_of,
 )
+from .metadata_database import DAG_ID, StoredTasks, clear, metadata_database
 
-DAG_ID = "patients"
 CANARY = "patient-4711"
-NOW = datetime(2026, 11, 22, 3, 4, 5, tzinfo=UTC)
 RUNS = f"{URL_PREFIX}/api/dags/{DAG_ID}/dagRuns/{quote(DAG_RUN_ID)}"
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -71,125 +57,30 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 @pytest.fixture(scope="module", autouse=True)
 def _database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Give this module a metadata database of its own, and the process the role of an API server."""
-    path: Path = tmp_path_factory.mktemp("database") / "airflow.db"
-    before = settings.SQL_ALCHEMY_CONN
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", f"sqlite:///{path}")
-        patch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")
-        patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE", str(path.parent / "passwords.json"))
-        patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "a secret of the tests " * 4)
-        settings.configure_vars()
-        settings.dispose_orm(do_log=False)
-        settings.configure_orm()
-        import_all_models()
-        Base.metadata.create_all(settings.engine)
+    with metadata_database(tmp_path_factory.mktemp("database")):
         yield
-        settings.dispose_orm(do_log=False)
-    assert before
-    settings.configure_vars()
-    settings.configure_orm()
     purge_cached_app()
 
 
 @pytest.fixture(autouse=True)
 def _empty(omics: Control) -> None:
-    with create_session() as session:
-        for model in (
-            XComModel,
-            RenderedTaskInstanceFields,
-            TaskInstance,
-            DagRun,
-            SerializedDagModel,
-            DagVersion,
-            DagModel,
-            DagBundleModel,
-        ):
-            session.query(model).delete()
+    clear()
     source.forget()
     access._declared_connection.cache_clear()
-
-
-class Tasks:
-    """Task instances in the metadata database."""
-
-    def __init__(self) -> None:
-        self.dag = DAG(DAG_ID, schedule=None)
-        self.version: Any = None
-
-    def add(
-        self,
-        task: Any,
-        *,
-        map_index: int = -1,
-        state: str | None = "running",
-        xcoms: dict[str, Any] | None = None,
-        rendered: dict[str, Any] | None = None,
-    ) -> str:
-        """Add a task instance with its XComs and rendered fields, and return its URL."""
-        with create_session() as session:
-            if self.version is None:
-                session.add(DagBundleModel(name="a_bundle"))
-                session.flush()
-                session.add(DagModel(dag_id=DAG_ID, bundle_name="a_bundle", fileloc="x.py"))
-                session.flush()
-                SerializedDagModel.write_dag(
-                    LazyDeserializedDAG.from_dag(self.dag), "a_bundle", session=session
-                )
-                session.flush()
-                self.version = DagVersion.get_latest_version(DAG_ID, session=session)
-                session.add(
-                    DagRun(
-                        dag_id=DAG_ID,
-                        run_id=DAG_RUN_ID,
-                        logical_date=NOW,
-                        run_after=NOW,
-                        run_type="manual",
-                        state="running",
-                    )
-                )
-                session.flush()
-                self.version = self.version.id
-            serialized = session.query(SerializedDagModel).filter_by(dag_version_id=self.version).one()
-            instance = TaskInstance(
-                serialized.dag.get_task(task.task_id),
-                run_id=DAG_RUN_ID,
-                map_index=map_index,
-                state=state,
-                dag_version_id=self.version,
-            )
-            session.add(instance)
-            session.flush()
-            key = session.query(DagRun).one().id
-            for name, value in (xcoms or {}).items():
-                session.add(
-                    XComModel(
-                        dag_run_id=key,
-                        task_id=task.task_id,
-                        map_index=map_index,
-                        key=name,
-                        dag_id=DAG_ID,
-                        run_id=DAG_RUN_ID,
-                        value=value,
-                    )
-                )
-            if rendered is not None:
-                fields = RenderedTaskInstanceFields.__table__
-                session.execute(
-                    fields.insert().values(
-                        dag_id=DAG_ID,
-                        task_id=task.task_id,
-                        run_id=DAG_RUN_ID,
-                        map_index=map_index,
-                        rendered_fields=rendered,
-                    )
-                )
-        return url(task.task_id, map_index)
 
 
 def url(task_id: str, map_index: int = -1) -> str:
     """Return what the page asks of a task instance."""
     return f"{RUNS}/taskInstances/{task_id}/{map_index}"
+
+
+class Tasks(StoredTasks):
+    """Task instances in the metadata database, by their URLs."""
+
+    def add(self, task: Any, *, map_index: int = -1, **values: Any) -> str:  # type: ignore[override]
+        """Add a task instance with its XComs and rendered fields, and return its URL."""
+        super().add(task, map_index=map_index, **values)
+        return url(task.task_id, map_index)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.resources import RunResource, find_run
 from airflow_healthomics.run_record import (
     KEY,
+    Attempt,
     NamedRecords,
     RunRecord,
     StoredRecords,
@@ -40,7 +41,13 @@ records = st.builds(
     run_id=st.none() | st.from_regex(r"[0-9]{1,18}", fullmatch=True),
     uuid=st.none() | st.uuids().map(str),
     fingerprint=st.none() | st.just("k:d"),
+    earlier=st.lists(st.text(max_size=5), max_size=3).map(tuple),
+    started=st.none() | st.floats(0, 2e9),
+    settled=st.none() | st.floats(0, 2e9),
+    connection=st.just({"aws_conn_id": "a", "region_name": None, "verify": False}),
 )
+
+ATTEMPT = Attempt(number=2, max_tries=5)
 
 
 @pytest.fixture
@@ -72,9 +79,9 @@ def test_a_record_never_expires() -> None:
     assert store.retentions == [NEVER_EXPIRE]
 
 
-@pytest.mark.parametrize("value", [None, {}])
-def test_an_empty_store_has_no_record(value: Any) -> None:
-    """A first try finds nothing."""
+@pytest.mark.parametrize("value", [None, {}, [], "text", {"epoch": 1}, {"request_id": 1}])
+def test_what_is_no_record_counts_as_none(value: Any) -> None:
+    """A first attempt finds nothing, and somebody may have edited the store."""
     store = Store()
     if value is not None:
         store.values[KEY] = json.dumps(value)
@@ -101,7 +108,7 @@ def test_fields_that_an_earlier_version_did_not_have_may_be_absent() -> None:
 def test_the_store_is_used_where_there_is_one(hook: HealthOmicsHook, with_store: bool) -> None:
     """Else the names of the runs."""
     context: Any = {"task_state_store": Store()} if with_store else {}
-    kept = run_records(context, RunResource(hook, LOG), str, 0, tries=0)
+    kept = run_records(context, RunResource(hook, LOG), str, ATTEMPT, starts=0)
     assert isinstance(kept, StoredRecords if with_store else NamedRecords)
 
 
@@ -163,8 +170,8 @@ def name_of(generation: int) -> str:
     return f"g{generation}"
 
 
-def by_name(hook: HealthOmicsHook, tries: int = 1) -> RunRecord | None:
-    return NamedRecords(RunResource(hook, LOG), name_of, 5, tries).load()
+def by_name(hook: HealthOmicsHook, starts: int = 1) -> RunRecord | None:
+    return NamedRecords(RunResource(hook, LOG), name_of, ATTEMPT, starts=starts).load()
 
 
 @pytest.mark.parametrize(
@@ -195,13 +202,17 @@ def test_the_newest_generation_is_found(
         omics.advance(end, run_id=runs[-1]["id"])
     expected = generation is not None and RunRecord(
         request_id=name_of(generation),
+        name=name_of(generation),
         epoch=5,
         generation=generation,
         run_id=runs[generation]["id"],
         uuid=runs[generation]["uuid"],
+        arn=runs[generation]["arn"],
         earlier=tuple(run["id"] for run in runs[:generation]),
+        attempt=2,
+        max_tries=5,
     )
-    assert by_name(hook, tries=4) == (expected or None)
+    assert by_name(hook, starts=4) == (expected or None)
 
 
 @pytest.mark.parametrize("healthomics_options", [{"name_filter": "contains"}, {"name_filter": "exact"}])
@@ -254,7 +265,7 @@ def test_a_run_is_found_behind_many_others(
 
 def test_the_first_try_does_not_look(omics: Control, hook: HealthOmicsHook) -> None:
     """There is nothing to find."""
-    assert by_name(hook, tries=0) is None
+    assert by_name(hook, starts=0) is None
     assert omics.calls() == []
 
 
@@ -275,7 +286,7 @@ def test_a_fixed_request_id_has_one_generation(
     """Its failed run is the newest one, and the search ends."""
     run = started(name="mine", requestId="mine")
     omics.advance("FAILED", run_id=run["id"])
-    record = NamedRecords(RunResource(hook, LOG), lambda _: "mine", 0, 3).load()
+    record = NamedRecords(RunResource(hook, LOG), lambda _: "mine", ATTEMPT, starts=3).load()
     assert record is not None
     assert (record.run_id, record.generation) == (run["id"], 0)
     assert calls_of(omics, "ListRuns") == 1

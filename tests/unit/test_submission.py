@@ -19,12 +19,13 @@ from airflow_healthomics import run_states
 from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
+    HealthOmicsOutcomeLostError,
     HealthOmicsRequestChangedError,
     HealthOmicsRunFailedError,
 )
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
-from airflow_healthomics.run_record import RunRecord
-from airflow_healthomics.submission import Decision, Plan, StartDelayedError, decide
+from airflow_healthomics.run_record import Attempt, RunRecord
+from airflow_healthomics.submission import VISIBILITY_GRACE, Decision, Plan, StartDelayedError, decide
 from tests.healthomics import Control
 from tests.sdk import TaskDeferred
 
@@ -79,21 +80,47 @@ BY_STATE = {
 @pytest.mark.parametrize("record", [ONLY_REQUEST, WITH_RUN], ids=["request", "run"])
 def test_a_retry_goes_on_with_what_it_finds(record: RunRecord, status: str | None) -> None:
     """A failed run is followed by the next generation, any other one is the task's own."""
-    assert decide(record, 3, status) == BY_STATE[status]
+    assert decide(record, status) == BY_STATE[status]
 
 
 @pytest.mark.parametrize("status", [None, *STATES, "A_STATUS_OF_NEXT_YEAR"])
-@pytest.mark.parametrize("epoch", [0, 2, 4, 9])
 @pytest.mark.parametrize("record", [ONLY_REQUEST, WITH_RUN], ids=["request", "run"])
-def test_another_epoch_starts_anew(record: RunRecord, epoch: int, status: str | None) -> None:
+def test_a_discarded_run_is_followed_by_a_new_one(record: RunRecord, status: str | None) -> None:
     """Clear means "run it again", whatever became of the run before."""
-    assert decide(record, epoch, status) == Plan(Decision.START, 0, supersedes=True)
+    assert decide(record, status, is_discarded=True) == Plan(Decision.START, 0, supersedes=True)
 
 
-@pytest.mark.parametrize("epoch", [0, 1, 7])
-def test_nothing_on_record_starts(epoch: int) -> None:
+def test_nothing_on_record_starts() -> None:
     """The first generation, with nothing to cancel."""
-    assert decide(None, epoch, None) == Plan(Decision.START, 0, supersedes=False)
+    assert decide(None, None) == Plan(Decision.START, 0, supersedes=False)
+
+
+# --- a Clear ---
+
+OF_FIRST_ATTEMPT = record_of(attempt=1, max_tries=2, clear_number=0)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "retries", "is_cleared"),
+    [
+        pytest.param(Attempt(number=2, max_tries=2), 2, False, id="retry"),
+        pytest.param(
+            Attempt(number=1, max_tries=2, clear_number=1), 2, False, id="same attempt, another task cleared"
+        ),
+        pytest.param(
+            Attempt(number=2, max_tries=2, clear_number=1), 2, False, id="retry, another task cleared"
+        ),
+        pytest.param(Attempt(number=2, max_tries=3, clear_number=1), 2, True, id="clear"),
+        pytest.param(
+            Attempt(number=2, max_tries=2, clear_number=1), 1, True, id="clear after an edit of retries"
+        ),
+        pytest.param(Attempt(number=2, max_tries=2), 1, False, id="retry after an edit of retries"),
+        pytest.param(Attempt(number=3, max_tries=3), 2, True, id="retry after a clear that was not seen"),
+    ],
+)
+def test_a_clear_is_told_from_a_retry(attempt: Attempt, retries: int, is_cleared: bool) -> None:
+    """By the numbers that Airflow keeps, also where an edit of retries leaves max_tries as it was."""
+    assert OF_FIRST_ATTEMPT.is_from_before_a_clear(attempt, retries) is is_cleared
 
 
 def test_the_table_knows_every_state() -> None:
@@ -271,12 +298,32 @@ def test_a_completed_run_is_not_repeated_by_a_retry(omics: Control, with_store: 
 
 
 @needs_store
-def test_a_deleted_run_is_followed_by_another(omics: Control) -> None:
-    """Gone is failed."""
+def test_a_run_that_is_gone_is_repeated_only_on_request(omics: Control, clock: Clock) -> None:
+    """Nothing says how it ended, so a retry does not pay a second time unless the DAG author has agreed."""
     history = History(omics, with_store=True)
     first = history.try_again()
     omics.advance("DELETED", run_id=first)
+    clock.advance(VISIBILITY_GRACE)
+    with pytest.raises(HealthOmicsOutcomeLostError, match="on_unknown_end='repeat'"):
+        history.try_again()
+    assert len(omics.runs()) == 1
+    history.fields["on_unknown_end"] = "repeat"
     assert history.try_again() != first
+
+
+@needs_store
+@pytest.mark.parametrize(("end", "runs"), [("COMPLETED", 1), ("FAILED", 2)])
+def test_a_run_that_is_gone_has_ended_as_its_manifest_says(
+    omics: Control, clock: Clock, end: str, runs: int
+) -> None:
+    """Retention mode REMOVE takes the record of a run away and leaves its logs."""
+    history = History(omics, with_store=True)
+    first = history.try_again()
+    omics.advance(end, run_id=first)
+    omics.advance("DELETED", run_id=first)
+    clock.advance(VISIBILITY_GRACE)
+    assert (history.try_again() == first) is (runs == 1)
+    assert len(omics.runs()) == runs
 
 
 @pytest.mark.parametrize("with_store", STORES)
@@ -353,6 +400,7 @@ def test_a_retry_does_not_take_a_stranger_for_its_run(omics: Control, logged: Ca
     history = History(omics, with_store=True)
     first = history.try_again()
     omics.set_options(reuse_run_ids=True)
+    omics.advance("FAILED", run_id=first)
     omics.advance("DELETED", run_id=first)
     start_of(request_id="stranger").execute(try_of(FakeTaskInstance()))
     assert history.try_again() != first
@@ -386,7 +434,8 @@ def test_the_intention_is_stored_before_the_call(omics: Control) -> None:
     seen: list[int] = []
     store.after_set = lambda value: seen.append(calls_of(omics, "StartRun"))
     start_of().execute(try_of(FakeTaskInstance(), store))
-    assert seen == [0, 1]
+    # Written once more when the attempt comes to its end.
+    assert seen == [0, 1, 1]
 
 
 # --- an explicit request ID ---

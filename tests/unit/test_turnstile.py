@@ -22,10 +22,11 @@ from . import virtual_time
 from .conftest import Clock
 
 ARGUMENTS: dict[str, Any] = {
-    "name": "a-run",
-    "kind": "run",
+    "targets": [{"kind": "run", "id": None, "uuid": None, "name": "a-run"}],
     "turns": 3,
     "conflict_turns": 2,
+    "failures": 0,
+    "since": 1764000000.5,
     "cancel_on_kill": False,
     "aws_conn_id": "my_aws",
     "region_name": "eu-west-1",
@@ -76,16 +77,16 @@ def fire_all(clock: Clock, triggers: list[HealthOmicsStartTrigger]) -> list[floa
 
 def test_one_a_second_fires(clock: Clock) -> None:
     """As StartRun is limited to by default, and none before the scheduler has seen the deferral."""
-    times = fire_all(clock, [HealthOmicsStartTrigger(name=str(number)) for number in range(5)])
+    times = fire_all(clock, [HealthOmicsStartTrigger() for _ in range(5)])
     assert times == pytest.approx([10, 11, 12, 13, 14])
 
 
 def test_connections_do_not_share_a_turnstile(clock: Clock) -> None:
     """Another account, or region, has a rate of its own."""
     triggers = [
-        HealthOmicsStartTrigger(name=str(number), **connection)
+        HealthOmicsStartTrigger(**connection)
         for connection in ({}, {"aws_conn_id": "b"}, {"region_name": "eu-west-1"})
-        for number in range(2)
+        for _ in range(2)
     ]
     assert fire_all(clock, triggers) == pytest.approx([10, 10, 10, 11, 11, 11])
 
@@ -93,13 +94,13 @@ def test_connections_do_not_share_a_turnstile(clock: Clock) -> None:
 def test_the_rate_is_a_setting(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """An account may have been granted more."""
     monkeypatch.setenv("AIRFLOW__HEALTHOMICS__START_RATE", "4")
-    times = fire_all(clock, [HealthOmicsStartTrigger(name=str(number)) for number in range(5)])
+    times = fire_all(clock, [HealthOmicsStartTrigger() for _ in range(5)])
     assert times == pytest.approx([10, 10.25, 10.5, 10.75, 11])
 
 
 def test_no_aws_call_is_made(omics: Control, clock: Clock) -> None:
     """The turn is all that it waits for."""
-    fire_all(clock, [HealthOmicsStartTrigger(name="a")])
+    fire_all(clock, [HealthOmicsStartTrigger()])
     assert omics.calls() == []
 
 
@@ -109,10 +110,23 @@ def test_the_event_carries_the_counts(clock: Clock) -> None:
     async def first() -> Any:
         return [event.payload async for event in HealthOmicsStartTrigger(**ARGUMENTS).run()]
 
-    assert virtual_time.run(clock, first()) == [{"turns": 3, "conflict_turns": 2}]
+    counts = {"turns": 3, "conflict_turns": 2, "failures": 0, "since": 1764000000.5}
+    assert virtual_time.run(clock, first()) == [counts]
 
 
-@pytest.mark.parametrize("arguments", [ARGUMENTS, {"name": "a"}, ARGUMENTS | {"verify": False}], ids=len)
+def test_a_start_that_cannot_reach_aws_waits_longer_each_time(clock: Clock) -> None:
+    """Up to some five minutes, and not at the moment at which all others return."""
+    delays = [HealthOmicsStartTrigger(failures=failures, since=1.0).delay for failures in range(1, 9)]
+    assert 132 <= delays[0] <= 156
+    assert 264 <= delays[1] <= 312
+    assert all(330 <= delay <= 390 for delay in delays[2:])
+    others = {HealthOmicsStartTrigger(failures=3, since=float(since)).delay for since in range(20)}
+    assert len(others) == 20
+    assert sum(sum(delays[:count]) <= 3600 for count in range(len(delays))) <= 12
+    assert fire_all(clock, [HealthOmicsStartTrigger(failures=1, since=1.0)]) == pytest.approx([delays[0]])
+
+
+@pytest.mark.parametrize("arguments", [ARGUMENTS, {"turns": 2}, ARGUMENTS | {"verify": False}], ids=len)
 def test_it_survives_the_database(arguments: dict[str, Any]) -> None:
     """By its class path, which never moves, and as JSON."""
     path, kwargs = HealthOmicsStartTrigger(**arguments).serialize()

@@ -1,0 +1,145 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""A metadata database of Airflow 3.1 and later, for code that runs in the API server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow import settings
+from airflow.models import import_all_models
+from airflow.models.base import Base
+from airflow.models.dag import DagModel
+from airflow.models.dag_version import DagVersion
+from airflow.models.dagbundle import DagBundleModel
+from airflow.models.dagrun import DagRun
+from airflow.models.renderedtifields import RenderedTaskInstanceFields
+from airflow.models.serialized_dag import SerializedDagModel
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XComModel
+from airflow.sdk import DAG
+from airflow.serialization.serialized_objects import LazyDeserializedDAG
+from airflow.utils.session import create_session
+
+from .conftest import DAG_RUN_ID
+
+DAG_ID = "patients"
+NOW = datetime(2026, 11, 22, 3, 4, 5, tzinfo=UTC)
+
+
+@contextmanager
+def metadata_database(directory: Path) -> Iterator[None]:
+    """Give this process a metadata database of its own, and the role of an API server."""
+    before = settings.SQL_ALCHEMY_CONN
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", f"sqlite:///{directory / 'airflow.db'}")
+        patch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")
+        patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE", str(directory / "passwords.json"))
+        patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "a secret of the tests " * 4)
+        settings.configure_vars()
+        settings.dispose_orm(do_log=False)
+        settings.configure_orm()
+        import_all_models()
+        Base.metadata.create_all(settings.engine)
+        yield
+        settings.dispose_orm(do_log=False)
+    assert before
+    settings.configure_vars()
+    settings.configure_orm()
+
+
+def clear() -> None:
+    """Delete every DAG and what belongs to it."""
+    with create_session() as session:
+        for model in (
+            XComModel,
+            RenderedTaskInstanceFields,
+            TaskInstance,
+            DagRun,
+            SerializedDagModel,
+            DagVersion,
+            DagModel,
+            DagBundleModel,
+        ):
+            session.query(model).delete()
+
+
+class StoredTasks:
+    """Task instances in the metadata database."""
+
+    def __init__(self) -> None:
+        self.dag = DAG(DAG_ID, schedule=None)
+        self.version: Any = None
+
+    def add(
+        self,
+        task: Any,
+        *,
+        map_index: int = -1,
+        state: str | None = "running",
+        xcoms: dict[str, Any] | None = None,
+        rendered: dict[str, Any] | None = None,
+    ) -> Any:
+        """Add a task instance with its XComs and rendered fields."""
+        with create_session() as session:
+            if self.version is None:
+                session.add(DagBundleModel(name="a_bundle"))
+                session.flush()
+                session.add(DagModel(dag_id=DAG_ID, bundle_name="a_bundle", fileloc="x.py"))
+                session.flush()
+                SerializedDagModel.write_dag(
+                    LazyDeserializedDAG.from_dag(self.dag), "a_bundle", session=session
+                )
+                session.flush()
+                self.version = DagVersion.get_latest_version(DAG_ID, session=session)
+                session.add(
+                    DagRun(
+                        dag_id=DAG_ID,
+                        run_id=DAG_RUN_ID,
+                        logical_date=NOW,
+                        run_after=NOW,
+                        run_type="manual",
+                        state="running",
+                    )
+                )
+                session.flush()
+                self.version = self.version.id
+            serialized = session.query(SerializedDagModel).filter_by(dag_version_id=self.version).one()
+            instance = TaskInstance(
+                serialized.dag.get_task(task.task_id),
+                run_id=DAG_RUN_ID,
+                map_index=map_index,
+                state=state,
+                dag_version_id=self.version,
+            )
+            session.add(instance)
+            session.flush()
+            key = session.query(DagRun).one().id
+            for name, value in (xcoms or {}).items():
+                session.add(
+                    XComModel(
+                        dag_run_id=key,
+                        task_id=task.task_id,
+                        map_index=map_index,
+                        key=name,
+                        dag_id=DAG_ID,
+                        run_id=DAG_RUN_ID,
+                        value=value,
+                    )
+                )
+            if rendered is not None:
+                fields = RenderedTaskInstanceFields.__table__
+                session.execute(
+                    fields.insert().values(
+                        dag_id=DAG_ID,
+                        task_id=task.task_id,
+                        run_id=DAG_RUN_ID,
+                        map_index=map_index,
+                        rendered_fields=rendered,
+                    )
+                )
