@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,7 @@ from tenacity import (
     wait_fixed,
 )
 
+from dev.ports import free_port
 from dev.sessions import Guard, kill
 
 T = TypeVar("T")
@@ -107,6 +107,7 @@ class LocalAirflow:
     :param python: the interpreter of an environment with Airflow; by default this one
     :param modules: what is run with ``python -m`` in place of ``airflow``, by the component's name
     :param say: is told what is being done
+    :ivar processes: arguments of ``airflow`` by process name; all are started by :meth:`start`
     :ivar home: AIRFLOW_HOME; gone after :meth:`stop`
     :ivar passwords: by the users' names
     """
@@ -138,6 +139,7 @@ class LocalAirflow:
         self.passwords = {username: secrets.token_urlsafe(9) for username in self._roles}
         self.password = self.passwords[self.username]
         self._secret = secrets.token_hex(32)
+        self.processes: Mapping[str, Sequence[str]] = PROCESSES
         self.home = Path()
         self.url = ""
         self._execution_url = ""
@@ -156,16 +158,16 @@ class LocalAirflow:
     def start(self) -> Self:
         """Migrate the database, start the processes and wait until all are healthy."""
         self.home = Path(tempfile.mkdtemp(prefix="airflow-"))
-        self.url = f"http://127.0.0.1:{_free_port()}"
+        self.url = f"http://127.0.0.1:{free_port()}"
         if self.separate_execution_api:
-            self._execution_url = f"http://127.0.0.1:{_free_port()}"
+            self._execution_url = f"http://127.0.0.1:{free_port()}"
         self._guard = Guard()
         try:
             self._write_settings()
             self._say("Creating Airflow's database")
-            self.run_cli("db", "migrate")
-            self._say(f"Starting Airflow: {', '.join(PROCESSES)}")
-            for name in PROCESSES:
+            self._create_database()
+            self._say(f"Starting Airflow: {', '.join(self.processes)}")
+            for name in self.processes:
                 self.start_process(name)
             if self._execution_url:
                 self._start_execution_api()
@@ -209,10 +211,10 @@ class LocalAirflow:
         Start a process.
 
         :param name: a name of its own, such as ``triggerer`` or ``triggerer-2``
-        :param component: one of :data:`PROCESSES`; the name by default
+        :param component: one of :attr:`processes`; the name by default
         """
         with self._log_path(name).open("ab") as log:
-            self._processes[name] = self._spawn(PROCESSES[component or name], log)
+            self._processes[name] = self._spawn(self.processes[component or name], log)
 
     def stop_process(self, name: str, *, gracefully: bool = True) -> None:
         """
@@ -438,7 +440,18 @@ class LocalAirflow:
         connections = {
             f"AIRFLOW_CONN_{name.upper()}": json.dumps(value) for name, value in self._connections.items()
         }
-        sections: Mapping[str, Mapping[str, object]] = {
+        settings = {
+            f"AIRFLOW__{section}__{key}".upper(): str(value)
+            for section, values in self._sections().items()
+            for key, value in values.items()
+        }
+        # HOME too, so that nobody's ~/.aws is read.
+        home = {"HOME": str(self.home), "AIRFLOW_HOME": str(self.home)}
+        return {**inherited, **home, **settings, **connections, **self._environment}
+
+    def _sections(self) -> dict[str, dict[str, object]]:
+        """Return Airflow's settings by section."""
+        sections: dict[str, dict[str, object]] = {
             "core": {
                 "dags_folder": self.dags_folder.resolve(),
                 "executor": "LocalExecutor",
@@ -458,6 +471,7 @@ class LocalAirflow:
             },
             "api_auth": {"jwt_secret": self._secret},
             "dag_processor": {"refresh_interval": 5, "dag_bundle_storage_path": self.home / "bundles"},
+            "database": {},
             "logging": {
                 "base_log_folder": self.home / "logs",
                 "colored_console_log": False,
@@ -469,16 +483,12 @@ class LocalAirflow:
                 "worker_log_server_port": _NOBODYS_PORT,
             },
         }
-        settings = {
-            f"AIRFLOW__{section}__{key}".upper(): str(value)
-            for section, values in sections.items()
-            for key, value in values.items()
-        }
         if self._execution_url:
-            settings["AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS"] = "airflow_local_settings.CONNECT_ARGS"
-        # HOME too, so that nobody's ~/.aws is read.
-        home = {"HOME": str(self.home), "AIRFLOW_HOME": str(self.home)}
-        return {**inherited, **home, **settings, **connections, **self._environment}
+            sections["database"]["sql_alchemy_connect_args"] = "airflow_local_settings.CONNECT_ARGS"
+        return sections
+
+    def _create_database(self) -> None:
+        self.run_cli("db", "migrate")
 
     def _write_settings(self) -> None:
         config = self.home / "config"
@@ -580,13 +590,6 @@ class LocalAirflow:
         except RetryError:
             raise LocalAirflowError(f"Not within {limit} seconds: {what}\n{self.log_tails()}") from None
         return answer  # type: ignore[return-value]  # not None, or it would still be retried
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _run_path(dag_id: str, run_id: str, *more: str) -> str:
