@@ -13,14 +13,14 @@ BIN := $(VENV)/bin
 PINS_3.0.6 := 'fastapi==0.116.*' 'starlette<0.48' 'cadwyn<5.5'
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint test test-all test-slow browser screenshots bench clean constraints
+.PHONY: help install demo lint test test-all test-slow browser services screenshots bench clean constraints
 
 help:
 	@echo 'make install      set up $(VENV) (does nothing when it is up to date)'
 	@echo 'make demo         a run from a DAG to its result, in a real Airflow; KEEP=1 leaves it running'
 	@echo 'make test         unit tests, the local HealthOmics, and a smoke test in a real Airflow'
 	@echo 'make test-all     adds the slow tests and the other Airflow versions: $(OTHER_AIRFLOWS);'
-	@echo '                  for root, installs chromium by apt if it is missing'
+	@echo '                  for root, installs chromium, PostgreSQL and Redis by apt if they are missing'
 	@echo 'make bench        what waiting costs, beside the pattern of the amazon provider; half an hour'
 	@echo 'make screenshots  take docs/images anew'
 	@echo 'make lint         ruff (format and lint) and mypy'
@@ -52,6 +52,13 @@ $(VENV)-bench/.installed: $(VENV)/.installed constraints/benchmark-peer.txt
 		--group bench --editable . 'apache-airflow==$(AIRFLOW)'
 	touch $@
 
+# The processes of the distributed Airflow run in it, the tests in $(VENV).
+$(VENV)-topology/.installed: $(VENV)/.installed constraints/topology.txt
+	$(PYTHON) -m venv --clear $(VENV)-topology
+	$(BIN)/uv pip install --system-certs --quiet --python $(VENV)-topology/bin/python --constraint constraints/topology.txt \
+		--group topology --editable . 'apache-airflow==$(AIRFLOW)'
+	touch $@
+
 demo: install
 	$(BIN)/python -m dev.demo $(if $(KEEP),--keep)
 
@@ -66,7 +73,7 @@ test: install
 
 test-all: test-slow $(OTHER_AIRFLOWS:%=test-airflow-%)
 
-test-slow: install browser
+test-slow: install browser services $(VENV)-topology/.installed
 	$(BIN)/pytest -m slow tests/system
 	$(BIN)/pytest tests/compat
 
@@ -77,6 +84,14 @@ browser:
 	@$(HAS_BROWSER) || [ "$$(id -u)" != 0 ] \
 		|| { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy chromium chromium-driver; }
 	@$(HAS_BROWSER) || { echo 'chromium and chromedriver are missing (Debian: chromium, chromium-driver)'; exit 1; }
+
+HAS_SERVICES := ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && command -v redis-server >/dev/null
+
+# For the test of a distributed Airflow, which is skipped without them. Only root can install them.
+services:
+	@$(HAS_SERVICES) || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null \
+		|| { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy postgresql redis-server; } \
+		|| echo 'postgresql and redis-server could not be installed'
 
 screenshots: install browser
 	SCREENSHOTS=docs/images $(BIN)/pytest -m slow tests/system/test_run_page.py
@@ -92,6 +107,7 @@ bench: $(VENV)-bench/.installed
 constraints: install
 	$(foreach version,$(AIRFLOW) $(OTHER_AIRFLOWS),$(call resolve,$(version),airflow-$(version),--group dev --extra testing))
 	$(call resolve,$(AIRFLOW),benchmark-peer,--group bench)
+	$(call resolve,$(AIRFLOW),topology,--group topology)
 
 # $(call resolve,Airflow version,file,what else). Names and versions only: no markers, hashes, comments or addresses.
 define resolve
