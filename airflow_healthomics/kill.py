@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -12,6 +13,7 @@ from botocore.config import Config
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from airflow_healthomics.aws_errors import error_code, may_be_wrong_state
+from airflow_healthomics.compat import AirflowTaskTimeout
 from airflow_healthomics.hooks import HealthOmicsHook
 
 if TYPE_CHECKING:
@@ -71,7 +73,27 @@ class CancelOnKillMixin(_Base):
 
     def unguard(self) -> None:
         """Let it go on when the task is killed from now on."""
-        self._cancel = None
+        self._guarded = self._cancel = None
+
+    @contextmanager
+    def cancelling_on_kill(self) -> Iterator[None]:
+        """
+        Cancel on a kill until the task returns, raises or defers; a kill after that does not concern the run.
+
+        Airflow kills the process of a finished task if callbacks and listeners exceed ``[core]
+        task_success_overtime``. It also kills a task that has succeeded, failed or deferred, at the next
+        heartbeat, if the API server has stored that but its answer was lost.
+        """
+        is_timeout = False
+        try:
+            yield
+        except AirflowTaskTimeout:
+            # Airflow calls on_kill for it.
+            is_timeout = True
+            raise
+        finally:
+            if not is_timeout:
+                self.unguard()
 
     def on_kill(self) -> None:
         """Cancel; what is still being started, have :meth:`guard` do it."""

@@ -59,7 +59,8 @@ class StarterMixin(WaiterMixin):
 
     def execute(self, context: Context) -> Any:
         """Start it, or find what an earlier try has started, and wait for it if asked to."""
-        return self._submit(context)
+        with self.cancelling_on_kill():
+            return self._submit(context)
 
     def start_in_turn(self, context: Context, event: dict[str, Any]) -> Any:
         """Repeat a start that was throttled or unavailable, now that it is this task's turn."""
@@ -72,9 +73,10 @@ class StarterMixin(WaiterMixin):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume; a deferral that has timed out comes back here without its event."""
-        if is_trigger_timeout(next_method, next_kwargs):
-            self._handle_deferral_timeout(context)
-        return super().resume_execution(next_method, next_kwargs, context)
+        with self.cancelling_on_kill():
+            if is_trigger_timeout(next_method, next_kwargs):
+                self._handle_deferral_timeout(context)
+            return super().resume_execution(next_method, next_kwargs, context)
 
     def records(self, context: Context, *, tries: int) -> RunRecords:
         """

@@ -61,17 +61,18 @@ class HealthOmicsSensor(CancelOnKillMixin, LineageMixin, AwsBaseSensor[HealthOmi
 
     def execute(self, context: Context) -> Any:
         """Wait on the worker, or ask once and go on in the triggerer."""
-        if not self.deferrable:
-            return super().execute(context)
-        with self._soft_failing():
-            done = self.poke(context)
-        if isinstance(done, PokeReturnValue):
-            return done.xcom_value
-        self.defer(
-            trigger=self.trigger(),
-            method_name="execute_complete",
-            timeout=timedelta(seconds=self.timeout),
-        )
+        with self.cancelling_on_kill():
+            if not self.deferrable:
+                return super().execute(context)
+            with self._soft_failing():
+                done = self.poke(context)
+            if isinstance(done, PokeReturnValue):
+                return done.xcom_value
+            self.defer(
+                trigger=self.trigger(),
+                method_name="execute_complete",
+                timeout=timedelta(seconds=self.timeout),
+            )
         return None
 
     def poke(self, context: Context) -> bool | PokeReturnValue:

@@ -28,7 +28,7 @@ from .conftest import (
     needs_store,
     try_of,
 )
-from .test_kill import GOES_ON, OVER, kill_trigger, killed_while_waiting, timed_out
+from .test_kill import GOES_ON, OVER, guard_started, kill_trigger, killed_while_waiting, timed_out
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +67,7 @@ def test_a_batch_that_is_being_created_is_cancelled_as_soon_as_it_can_be(
     """HealthOmics refuses to cancel it before, and SIGKILL comes five seconds after the kill."""
     omics.set_options(batch_creating_seconds=seconds, batch_pending_seconds=100.0)
     task = batch_of()
-    task.execute(context)
+    guard_started(task, context)
     began = clock.elapsed
     task.on_kill()
     assert status_of(omics) in CANCELLED
@@ -81,7 +81,7 @@ def test_a_kill_does_not_take_longer_than_there_is_time(
     """A batch that stays CREATING goes on, as the log says."""
     omics.set_options(batch_creating_seconds=3600.0, cancel_error=code)
     task = batch_of()
-    task.execute(context)
+    guard_started(task, context)
     began = clock.elapsed
     task.on_kill()
     assert clock.elapsed - began < 4
@@ -95,7 +95,7 @@ def test_a_kill_never_raises(
     """It logs that the batch goes on."""
     omics.inject_error("CancelRunBatch", code, times=None)
     task = batch_of()
-    task.execute(context)
+    guard_started(task, context)
     task.on_kill()
     assert "could not be cancelled" in logged()
 
@@ -107,7 +107,7 @@ def test_a_kill_touches_nothing_but_its_own_client(
     """No store, XCom, connection or hook, in a signal handler."""
     store = Store()
     task = batch_of()
-    task.execute(try_of(FakeTaskInstance(), store))
+    guard_started(task, try_of(FakeTaskInstance(), store))
     clock.advance(2)
     for forbidden in ("get", "set", "delete"):
         monkeypatch.setattr(store, forbidden, lambda *_, **__: pytest.fail("the store was used"))

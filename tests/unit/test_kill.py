@@ -9,6 +9,7 @@ import inspect
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from airflow_healthomics.sensors import HealthOmicsRunSensor
 from airflow_healthomics.testing import Control
 from airflow_healthomics.triggers import HealthOmicsRunTrigger
 from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
+from tests.sdk import TaskDeferred
 
 from . import virtual_time
 from .conftest import (
@@ -71,6 +73,11 @@ def killed_while_waiting(task: Any, clock: Clock, context: dict[str, Any]) -> No
     clock.at(1, kill)
     with pytest.raises(Killed):
         task.execute(context)
+
+
+def guard_started(task: Any, context: dict[str, Any]) -> None:
+    """Start a run or batch, and put the task back to where a kill cancels it."""
+    task.guard(task.execute(context))
 
 
 # --- on a worker ---
@@ -125,7 +132,7 @@ def test_a_kill_touches_nothing_but_its_own_client(
 
     clock.at(1, kill)
     with pytest.raises(Killed):
-        task.execute(context)
+        guard_started(task, context)
     assert [run["status"] for run in omics.runs()] == ["STOPPING"]
 
 
@@ -134,7 +141,7 @@ def test_the_client_of_the_kill_has_little_patience(omics: Control, context: dic
     task = start_of(
         botocore_config={"read_timeout": 900, "connect_timeout": 900, "retries": {"max_attempts": 9}}
     )
-    task.execute(context)
+    guard_started(task, context)
     config = task._cancel.func.__self__.meta.config  # type: ignore[union-attr]
     assert config.connect_timeout + config.read_timeout < 5
     assert config.retries["total_max_attempts"] == 1
@@ -199,7 +206,7 @@ def test_a_kill_never_raises(
 ) -> None:
     """It logs that the run goes on."""
     task = start_of()
-    task.execute(context)
+    guard_started(task, context)
     if code:
         omics.inject_error("CancelRun", code, times=None)
     else:
@@ -212,10 +219,51 @@ def test_a_kill_never_raises(
 def test_two_kills_are_one(omics: Control, context: dict[str, Any]) -> None:
     """Airflow may call ``on_kill`` twice."""
     task = start_of()
-    task.execute(context)
+    guard_started(task, context)
     task.on_kill()
     task.on_kill()
     assert [run["status"] for run in omics.runs()] == ["STOPPING"]
+
+
+def crash() -> None:
+    raise RuntimeError("Airflow's API server does not answer")
+
+
+@pytest.mark.parametrize(
+    ("fields", "outcome"),
+    [
+        pytest.param({}, None, id="success"),
+        pytest.param({"wait_for_completion": True, "deferrable": True}, TaskDeferred, id="deferral"),
+        pytest.param({"wait_for_completion": True, "deferrable": False}, RuntimeError, id="failure"),
+    ],
+)
+def test_a_kill_after_the_outcome_leaves_the_run(
+    omics: Control,
+    clock: Clock,
+    context: dict[str, Any],
+    fields: dict[str, Any],
+    outcome: type[BaseException] | None,
+) -> None:
+    """Airflow kills a process whose callbacks take too long, or whose outcome it knows already."""
+    task = start_of(**fields)
+    clock.at(1, crash)
+    with pytest.raises(outcome) if outcome else nullcontext():
+        task.execute(context)
+    task.on_kill()
+    assert [run["status"] for run in omics.runs()] == ["PENDING"]
+
+
+def test_a_kill_after_the_deferral_of_a_sensor_leaves_the_run(
+    omics: Control, context: dict[str, Any], started: Callable[..., Any]
+) -> None:
+    """From there on it is the trigger that cancels."""
+    task = HealthOmicsRunSensor(
+        task_id="a_task", run_id=started()["id"], deferrable=True, cancel_on_kill=True
+    )
+    with pytest.raises(TaskDeferred):
+        task.execute(context)
+    task.on_kill()
+    assert [run["status"] for run in omics.runs()] == ["PENDING"]
 
 
 # --- timeouts ---
