@@ -19,7 +19,7 @@ NEWEST_OF_EVERYTHING := 2.11.2 3.1.8 3.2.2 3.3.2
 HOLD_3.2.2 := 'fastapi<0.137' 'svcs<26'
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint test test-all test-slow matrix browser screenshots bench release-check \
+.PHONY: help install demo lint test test-all test-slow matrix browser services screenshots bench release-check \
 	api-model clean constraints
 
 help:
@@ -27,7 +27,7 @@ help:
 	@echo 'make demo           a run from a DAG to its result, in a real Airflow; KEEP=1 leaves it running'
 	@echo 'make test           unit tests, the local HealthOmics, and a smoke test in a real Airflow'
 	@echo 'make test-all       adds the slow tests, the matrix and the release check;'
-	@echo '                    for root, installs chromium by apt if it is missing'
+	@echo '                    for root, installs chromium, PostgreSQL and Redis by apt if they are missing'
 	@echo 'make matrix         the built wheel under the pins of each supported Airflow; ROWS="mwaa-3.0.6 ..."'
 	@echo 'make release-check  what would be uploaded: contents, metadata, imports in a bare environment'
 	@echo 'make bench          what waiting costs, beside the pattern of the amazon provider; half an hour'
@@ -57,6 +57,13 @@ $(VENV)-bench/.installed: $(VENV)/.installed constraints/benchmark-peer.txt
 		--group bench --editable . 'apache-airflow==$(AIRFLOW)'
 	touch $@
 
+# The processes of the distributed Airflow run in it, the tests in $(VENV).
+$(VENV)-topology/.installed: $(VENV)/.installed constraints/topology.txt
+	$(PYTHON) -m venv --clear $(VENV)-topology
+	$(BIN)/uv pip install --system-certs --quiet --python $(VENV)-topology/bin/python --constraint constraints/topology.txt \
+		--group topology --editable . 'apache-airflow==$(AIRFLOW)'
+	touch $@
+
 demo: install
 	$(BIN)/python -m dev.demo $(if $(KEEP),--keep)
 
@@ -71,7 +78,7 @@ test: install
 
 test-all: test-slow matrix release-check
 
-test-slow: install browser
+test-slow: install browser services $(VENV)-topology/.installed
 	$(BIN)/pytest -m slow tests/system
 	$(BIN)/pytest tests/compat
 
@@ -90,6 +97,14 @@ browser:
 		|| { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy chromium chromium-driver; }
 	@$(HAS_BROWSER) || { echo 'chromium and chromedriver are missing (Debian: chromium, chromium-driver)'; exit 1; }
 
+HAS_SERVICES := ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && command -v redis-server >/dev/null
+
+# For the test of a distributed Airflow, which is skipped without them. Only root can install them.
+services:
+	@$(HAS_SERVICES) || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null \
+		|| { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy postgresql redis-server; } \
+		|| echo 'postgresql and redis-server could not be installed'
+
 screenshots: install browser
 	SCREENSHOTS=docs/images $(BIN)/pytest -m slow tests/system/test_run_page.py
 
@@ -99,6 +114,7 @@ bench: $(VENV)-bench/.installed
 constraints: install
 	$(foreach version,$(NEWEST_OF_EVERYTHING),$(call resolve,$(version),airflow-$(version),--group dev --extra testing))
 	$(call resolve,$(AIRFLOW),benchmark-peer,--group bench)
+	$(call resolve,$(AIRFLOW),topology,--group topology)
 
 # $(call resolve,Airflow version,file,what else). Names and versions only: no markers, hashes, comments or addresses.
 define resolve
