@@ -160,7 +160,10 @@ class LocalAirflow:
         self.home = Path(tempfile.mkdtemp(prefix="airflow-"))
         self.url = f"http://127.0.0.1:{free_port()}"
         if self.separate_execution_api:
-            self._execution_url = f"http://127.0.0.1:{free_port()}"
+            port = free_port()
+            self._execution_url = f"http://127.0.0.1:{port}"
+            arguments = ("api-server", "--apps", "execution", "--port", str(port))
+            self.processes = {**self.processes, "execution-api": arguments}
         self._guard = Guard()
         try:
             self._write_settings()
@@ -169,8 +172,6 @@ class LocalAirflow:
             self._say(f"Starting Airflow: {', '.join(self.processes)}")
             for name in self.processes:
                 self.start_process(name)
-            if self._execution_url:
-                self._start_execution_api()
             self._until(self._is_healthy, "Airflow is healthy", START_LIMIT)
             self._log_in()
             self._say(f"Airflow is healthy: {self.url}")
@@ -497,13 +498,6 @@ class LocalAirflow:
             _LOCAL_SETTINGS.format(poll_seconds=float(self.poll_seconds))
         )
         (self.home / "passwords.json").write_text(json.dumps(self.passwords))
-
-    def _start_execution_api(self) -> None:
-        port = self._execution_url.rpartition(":")[2]
-        with self._log_path("execution-api").open("ab") as log:
-            self._processes["execution-api"] = self._spawn(
-                ["api-server", "--apps", "execution", "--port", port], log
-            )
 
     def _spawn(
         self, arguments: Sequence[str], stdout: IO[bytes], stderr: IO[bytes] | None = None

@@ -6,11 +6,9 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -19,10 +17,9 @@ from airflow_healthomics.testing import HealthOmicsServer
 from dev.local_airflow import ENDED_TASK, LocalAirflow
 from dev.sessions import members
 
-pytestmark = pytest.mark.slow
+from .killed import LIMIT, Killed, TaskStates
 
-#: Seconds; the machine may be slow.
-LIMIT = 900
+pytestmark = pytest.mark.slow
 
 #: Seconds from the end of the request that kills to the last cancellation.
 KILL_LIMIT = 30
@@ -55,110 +52,10 @@ def _long_runs(server: HealthOmicsServer) -> None:
     server.control.set_options(running_seconds=1e6)
 
 
-class TaskStates:
-    """The newest state of every task instance, asked for all at once and once a second at most."""
-
-    def __init__(self, airflow: LocalAirflow) -> None:
-        self._airflow = airflow
-        self._lock = threading.Lock()
-        self._asked_at = 0.0
-        self._found: dict[tuple[str, str, str, int], dict[str, Any]] = {}
-
-    def of(self, dag_id: str, dag_run_id: str) -> list[dict[str, Any]]:
-        """Return the task instances of a DAG run."""
-        with self._lock:
-            if time.monotonic() > self._asked_at + 1:
-                self._found = {}
-                while True:
-                    page = self._airflow.get(
-                        "dags/~/dagRuns/~/taskInstances",
-                        limit=100,
-                        offset=len(self._found),
-                        order_by="id",
-                    )
-                    for task in page["task_instances"]:
-                        key = (task["dag_id"], task["dag_run_id"], task["task_id"], task["map_index"])
-                        self._found[key] = task
-                    if len(self._found) >= page["total_entries"] or not page["task_instances"]:
-                        break
-                self._asked_at = time.monotonic()
-            return [task for key, task in self._found.items() if key[:2] == (dag_id, dag_run_id)]
-
-
 @pytest.fixture(scope="module")
 def task_states(airflow: LocalAirflow) -> TaskStates:
     """The task instances of all tests of this module."""
     return TaskStates(airflow)
-
-
-@dataclass
-class Killed:
-    """A DAG run with one task, named ``task``, that is killed."""
-
-    airflow: LocalAirflow
-    server: HealthOmicsServer
-    states: TaskStates
-    dag_id: str
-    dag_run_id: str
-    #: Of the run that a sensor waits for.
-    run_id: str | None = None
-
-    @property
-    def cancels(self) -> bool:
-        """Whether it has ``cancel_on_kill``."""
-        return self.dag_id.endswith("_cancel")
-
-    @property
-    def runs(self) -> list[dict[str, Any]]:
-        """The runs that the task has started or waits for, in the order of their start."""
-        return [
-            run
-            for run in self.server.control.runs()
-            if run["id"] == self.run_id or run["requestId"].startswith(f"{self.dag_run_id}.")
-        ]
-
-    @property
-    def statuses(self) -> list[str]:
-        """The status of each run."""
-        return [run["status"] for run in self.runs]
-
-    def polls(self) -> int:
-        """Count the calls of GetRun for the newest run."""
-        if not self.runs:
-            return 0
-        run_id = self.runs[-1]["id"]
-        return len([call for call in self.server.control.calls("GetRun") if call["ids"]["id"] == run_id])
-
-    def task(self) -> dict[str, Any]:
-        """Return the task instance; without a state, if it is gone."""
-        return next(iter(self.states.of(self.dag_id, self.dag_run_id)), {"state": None, "try_number": 0})
-
-    def until(self, probe: Callable[[], Any], what: str) -> None:
-        """Wait until something is true."""
-        try:
-            self.airflow.wait_until(probe, f"{self.dag_id}: {what}", LIMIT)
-        except Exception as error:
-            log = self.airflow.task_log(self.dag_id, self.dag_run_id, "task")
-            raise AssertionError(f"{error}\n{self.task()}\n{self.runs}\n--- log ---\n{log}") from error
-
-    def until_state(self, *states: str) -> None:
-        """Wait until the task instance has one of the states."""
-        self.until(lambda: self.task()["state"] in states, f"is {' or '.join(states)}")
-
-    def until_waiting(self, state: str) -> None:
-        """Wait until the task instance waits for its run, in the triggerer or on its worker."""
-        self.until_state(state)
-        polls = self.polls()
-        self.until(lambda: self.polls() > polls, "is polled")
-
-    def until_statuses(self, *statuses: str) -> None:
-        """Wait until the runs have these statuses."""
-        self.until(lambda: self.statuses == list(statuses), f"has runs {', '.join(statuses)}")
-
-    def end(self) -> None:
-        """Let the newest run complete, and its task with it."""
-        self.server.control.advance("COMPLETED", run_id=self.runs[-1]["id"])
-        self.until_state("success")
 
 
 def mark_task(state: str, waiting: str) -> Callable[[Killed], None]:
