@@ -10,13 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
 
+import botocore
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from botocore.config import Config
 from botocore.exceptions import NoRegionError
 
 from airflow_healthomics import run_states
-from airflow_healthomics.api_model import extend_session
+from airflow_healthomics.api_model import extend_session, regions_of
 from airflow_healthomics.batch_request import (
     build_run_batch,
     build_start_run_batch_request,
@@ -419,7 +421,7 @@ class HealthOmicsHook(AwsGenericHook[Any]):
         self, region_name: str | None = None, config: Config | None = None, deferrable: bool = False
     ) -> Any:
         """
-        Get the underlying boto3 client; a missing region is an error of ours.
+        Get the underlying boto3 client; a missing region, or one without HealthOmics, is an error of ours.
 
         For a custom endpoint the host prefixes are left out, unless the user has said otherwise: each
         operation has one, and botocore would call ``http://workflows-localhost:5000``.
@@ -434,6 +436,7 @@ class HealthOmicsHook(AwsGenericHook[Any]):
                     "AWS_DEFAULT_REGION"
                 ],
             ) from None
+        self._check_region(client.meta)
         # botocore itself reads the variable since 1.37.5.
         wants_prefix = os.environ.get(_HOST_PREFIX_VARIABLE, "").lower() == "false"
         if deferrable or wants_prefix or _AWS_HOST.search(client.meta.endpoint_url):
@@ -442,6 +445,23 @@ class HealthOmicsHook(AwsGenericHook[Any]):
         return super().get_client_type(
             region_name, Config(inject_host_prefix=False).merge(config or self.config)
         )
+
+    def _check_region(self, meta: Any) -> None:
+        """Refuse a region without HealthOmics, for which botocore derives a host name that nobody has."""
+        region, host = meta.region_name, urlsplit(meta.endpoint_url).hostname or ""
+        is_derived = host.startswith((f"omics.{region}.", f"omics-fips.{region}."))
+        if not is_derived or self.conn_config.get_service_endpoint_url("omics"):
+            return
+        regions = regions_of(self.get_session(self.region_name))
+        if region not in regions:
+            raise HealthOmicsRequestError(
+                "The request",
+                [
+                    f"region_name {region} has no HealthOmics endpoint that botocore {botocore.__version__} "
+                    f"knows: use one of {', '.join(sorted(regions))}, or set endpoint_url in the "
+                    "connection's extra (service_config.omics)"
+                ],
+            )
 
     @contextmanager
     def _naming_a_hidden_connection(self) -> Iterator[None]:

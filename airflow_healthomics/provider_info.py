@@ -61,6 +61,15 @@ def get_provider_info() -> dict[str, Any]:
                         "example": None,
                         "default": "1.0",
                     },
+                    "start_patience": {
+                        "description": "Seconds for which an attempt repeats a start that does not reach "
+                        "HealthOmics: no such host, no connection, no TLS. Then the attempt fails, and "
+                        "Airflow retries it; execution_timeout may be shorter.",
+                        "version_added": "0.1.0",
+                        "type": "float",
+                        "example": None,
+                        "default": "21600.0",
+                    },
                     "lineage_inputs": {
                         "description": "Whether OpenLineage is told the inputs of runs: the S3 URIs, read "
                         "sets and references among their parameters. Such names may tell of patients.",

@@ -92,17 +92,26 @@ def push_delay(context: Context, *, since: float, reason: str, until: float, reg
     context["ti"].xcom_push(key=DELAY_KEY, value={**told, "reason": reason, "region": region})
 
 
+def parse_delay(value: Any) -> dict[str, str] | None:
+    """
+    Return what :func:`push_delay` has recorded, or None for anything else.
+
+    :param value: of the XCom, as it stands in the metadata database
+    """
+    value = _parsed(value)
+    if not isinstance(value, Mapping):
+        return None
+    delay = {name: value.get(name) for name in ("since", "nextAttempt", "reason", "region")}
+    return delay if all(isinstance(text, str) for text in delay.values()) else None  # type: ignore[return-value]
+
+
 def parse_resource(value: Any) -> TaskResource | None:
     """
     Return what a task has told, or None for anything else.
 
     :param value: of the XCom, as it stands in the metadata database
     """
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return None
+    value = _parsed(value)
     if not isinstance(value, Mapping) or value.get("kind") not in ("run", "batch"):
         return None
     resource_id, region, uuid = value.get("id"), value.get("region"), value.get("uuid")
@@ -116,6 +125,16 @@ def parse_resource(value: Any) -> TaskResource | None:
         uuid=uuid if isinstance(uuid, str) else None,
         log_tail_lines=lines if isinstance(lines, int) else 0,
     )
+
+
+def _parsed(value: Any) -> Any:
+    """Return the value of an XCom, which some serializers of Airflow store as JSON text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return None
 
 
 def is_resource_id(text: str) -> bool:

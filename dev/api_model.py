@@ -13,10 +13,12 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 import botocore
+import botocore.session
 from botocore.loaders import Loader
 
 ROOT: Final = Path(__file__).parents[1]
@@ -87,6 +89,9 @@ def main() -> None:
         merge = supplement(facts(load(part)), facts(load(part, base)))
         text = json.dumps({"version": 1.0, "merge": merge}, indent=1, sort_keys=True)
         (folder / f"{part}.sdk-extras.json").write_text(text + "\n")
+    session = botocore.session.get_session()
+    regions = [session.get_available_regions("omics", each) for each in session.get_available_partitions()]
+    (folder.parents[1] / "regions.json").write_text(json.dumps(sorted(chain(*regions)), indent=1) + "\n")
     known = dict(digests(load("service-2")))
     DIGESTS.write_text(json.dumps(known, indent=0, sort_keys=True) + "\n")
 

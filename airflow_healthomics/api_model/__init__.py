@@ -5,7 +5,8 @@ The HealthOmics API of a current botocore, for sessions of an older one.
 
 Amazon MWAA pins botocore from 1.37.3 on, which lacks run batches and half of StartRun's fields. The folder
 ``botocore-<version>`` has what that release knows beyond 1.37.3, without documentation, as the extras that
-botocore's loader merges into a model. ``make api-model`` writes it.
+botocore's loader merges into a model. It knows the regions
+with an endpoint, too. ``make api-model`` writes it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ SOURCE: Final = DATA.name.removeprefix("botocore-")
 _SERVICE_MODEL: Final = DATA / "omics" / "2022-11-28" / "service-2.sdk-extras.json"
 
 
+#: AWS regions with a HealthOmics endpoint, as :data:`SOURCE` knows them.
+REGIONS: Final = frozenset(json.loads((DATA / "regions.json").read_text()))
+
+
 def _release(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".")[:3])
 
@@ -44,6 +49,16 @@ def extend_session(session: Any) -> None:
     search_paths: list[str] = session._session.get_component("data_loader").search_paths
     if is_needed() and str(DATA) not in search_paths:
         search_paths.append(str(DATA))
+
+
+def regions_of(session: Any) -> frozenset[str]:
+    """
+    Return the AWS regions in which the installed botocore or :data:`SOURCE` knows a HealthOmics endpoint.
+
+    :param session: a ``boto3.session.Session``
+    """
+    known = (session.get_available_regions("omics", each) for each in session.get_available_partitions())
+    return REGIONS.union(*known)
 
 
 def extend_model(model: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from sqlalchemy import and_, func, select
 
-from airflow_healthomics.task_resource import XCOM_KEY, TaskResource, parse_resource
+from airflow_healthomics.task_resource import DELAY_KEY, XCOM_KEY, TaskResource, parse_delay, parse_resource
 
 #: Of the amazon provider's operators.
 DEFAULT_CONNECTION: Final = "aws_default"
@@ -49,11 +49,13 @@ class FoundTask:
     :param state: its state in Airflow
     :param resource: the run or batch that it is about, if there is one by now
     :param connection: its connection, if there is a run or batch and Airflow still knows the connection
+    :param delay: why and since when the start of its run is delayed, and when it is repeated, if it is
     """
 
     state: str | None
     resource: TaskResource | None = None
     connection: TaskConnection | None = None
+    delay: Mapping[str, str] | None = None
 
 
 def find_task(dag_id: str, run_id: str, task_id: str, map_index: int) -> FoundTask | None:
@@ -76,17 +78,18 @@ def find_task(dag_id: str, run_id: str, task_id: str, map_index: int) -> FoundTa
         ).one_or_none()
         if found is None:
             return None
-        told = session.execute(
-            select(XComModel.value).where(
+        rows = session.execute(
+            select(XComModel.key, XComModel.value).where(
                 XComModel.dag_id == dag_id,
                 XComModel.run_id == run_id,
                 XComModel.task_id == task_id,
                 XComModel.map_index == map_index,
-                XComModel.key == XCOM_KEY,
+                XComModel.key.in_((XCOM_KEY, DELAY_KEY)),
             )
-        ).scalar_one_or_none()
-        if (resource := parse_resource(told)) is None:
-            return FoundTask(state=found.state)
+        ).all()
+        xcoms = {row.key: row.value for row in rows}
+        if (resource := parse_resource(xcoms.get(XCOM_KEY))) is None:
+            return FoundTask(state=found.state, delay=parse_delay(xcoms.get(DELAY_KEY)))
         rendered = session.execute(
             select(RenderedTaskInstanceFields.rendered_fields).where(
                 RenderedTaskInstanceFields.dag_id == dag_id,

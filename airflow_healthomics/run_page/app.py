@@ -103,7 +103,7 @@ def dag_run(
 async def task_instance(request: Request, task: TaskDep, with_logs: LogsDep) -> Response:
     """Return the run or batch of a task instance."""
     if task.resource is None:
-        return JSONResponse({"kind": "none", "taskState": task.state})
+        return JSONResponse({"kind": "none", "taskState": task.state, "delay": task.delay})
     return await _answer(request, task, None, with_logs)
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import types
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from airflow_healthomics.batch_request import settings_json
+from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.hooks import HealthOmicsHook
 from tests.healthomics import Control, HealthOmicsServer
@@ -483,6 +485,41 @@ def test_no_region_is_one_clear_error(omics: Control, monkeypatch: pytest.Monkey
     with pytest.raises(HealthOmicsRequestError, match="region_name"):
         HealthOmicsHook().start_run(**RUN)
     assert omics.calls() == []
+
+
+@pytest.mark.parametrize("region", ["eu-west-3", "us-esat-1", "cn-north-1"])
+def test_a_region_without_healthomics_is_refused(
+    omics: Control, monkeypatch: pytest.MonkeyPatch, region: str
+) -> None:
+    """At once, with the regions that have it, rather than by a host name that is never found."""
+    for name in [name for name in os.environ if name.startswith("AWS_ENDPOINT_URL")]:
+        monkeypatch.delenv(name)
+    with pytest.raises(HealthOmicsRequestError) as raised:
+        HealthOmicsHook(region_name=region).start_run(**RUN)
+    assert f"region_name {region} has no HealthOmics endpoint" in str(raised.value)
+    assert "ap-northeast-2" in str(raised.value)
+    assert isinstance(raised.value, AirflowFailException)
+
+
+@pytest.mark.parametrize("region", ["us-east-2", "fips-us-east-1", "il-central-1"])
+def test_a_region_with_healthomics_is_accepted(
+    omics: Control, monkeypatch: pytest.MonkeyPatch, region: str
+) -> None:
+    """Beside an old botocore, too, which knows fewer."""
+    for name in [name for name in os.environ if name.startswith("AWS_ENDPOINT_URL")]:
+        monkeypatch.delenv(name)
+    assert HealthOmicsHook(region_name=region).conn.meta.endpoint_url.startswith("https://omics")
+
+
+def test_a_region_of_the_users_endpoint_is_accepted(
+    connection: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A region may be newer than botocore."""
+    for name in [name for name in os.environ if name.startswith("AWS_ENDPOINT_URL")]:
+        monkeypatch.delenv(name)
+    url = "https://omics.eu-west-3.amazonaws.com"
+    connection(region_name="eu-west-3", service_config={"omics": {"endpoint_url": url}})
+    assert HealthOmicsHook().conn.meta.endpoint_url == url
 
 
 @pytest.mark.parametrize("where", ["argument", "connection"])

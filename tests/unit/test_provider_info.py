@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -188,3 +189,10 @@ def test_execute_is_an_operators_own() -> None:
         for name in kind.__all__:
             owner = next(each for each in getattr(kind, name).__mro__ if "execute" in vars(each))
             assert isinstance(owner, metaclass), name
+
+
+def test_each_setting_that_is_read_is_described() -> None:
+    """And no other one."""
+    pattern = re.compile(r'conf\.get\w*\(\s*"healthomics",\s*"(\w+)"')
+    read = {name for path in SOURCES for name in pattern.findall(path.read_text())}
+    assert read == INFO["config"]["healthomics"]["options"].keys()

@@ -35,7 +35,7 @@ from airflow_healthomics.polling import PollingHook
 from airflow_healthomics.run_page import access, app, pages, source
 from airflow_healthomics.run_page.app import create_app
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
-from airflow_healthomics.task_resource import XCOM_KEY
+from airflow_healthomics.task_resource import DELAY_KEY, XCOM_KEY
 from tests.healthomics import Control
 
 from .conftest import (
@@ -213,8 +213,22 @@ def test_a_task_without_a_run(page: TestClient, omics: Control, tasks_db: Tasks)
     with tasks_db.dag:
         task = HealthOmicsStartRunOperator(task_id="align", workflow_id=WORKFLOW)
     path = tasks_db.add(task, state="queued", xcoms={"run": {"id": "1234567"}, "return_value": "1234567"})
-    assert get(page, path) == {"kind": "none", "taskState": "queued"}
+    assert get(page, path) == {"kind": "none", "taskState": "queued", "delay": None}
     assert omics.calls() == []
+
+
+def test_a_task_whose_start_is_delayed(page: TestClient, tasks_db: Tasks) -> None:
+    """Says since when, why, and when the start is repeated; without anything else of the XCom."""
+    with tasks_db.dag:
+        task = HealthOmicsStartRunOperator(task_id="align", workflow_id=WORKFLOW)
+    delay = {
+        "since": "2026-11-01T00:00:00+00:00",
+        "nextAttempt": "2026-11-01T00:05:00+00:00",
+        "reason": "EndpointConnectionError",
+        "region": "us-east-1",
+    }
+    path = tasks_db.add(task, state="deferred", xcoms={DELAY_KEY: {**delay, "more": "x"}})
+    assert get(page, path) == {"kind": "none", "taskState": "deferred", "delay": delay}
 
 
 def test_a_task_that_pushes_no_xcoms(page: TestClient, start: Any) -> None:

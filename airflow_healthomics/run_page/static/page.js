@@ -68,18 +68,29 @@ const TASK_STATES = {
   up_for_reschedule: "will look again later",
 };
 
+/** Why a start has no run yet, since when, and when it is repeated. */
+function delayText({ reason, since, nextAttempt, region }, now) {
+  const next = time(nextAttempt) - now;
+  const when = next > 0 ? `in ${duration(next)}` : "as soon as it is its turn";
+  return `The start has been delayed for ${duration(now - time(since))}: ${reason} in ${region}. It is repeated ${when}.`;
+}
+
 class NoneView {
   constructor() {
     this.title = h("h1");
     this.words = h("p");
-    this.node = h("article", { class: "none", "data-testid": "none" }, this.title, this.words);
+    this.delay = h("p", { "data-testid": "delay" });
+    this.node = h("article", { class: "none", "data-testid": "none" }, this.title, this.words, this.delay);
   }
 
-  update({ taskState }) {
+  update({ taskState, delay }, now) {
     this.final = Object.hasOwn(FINAL_TASK_STATES, taskState ?? "");
     const words = FINAL_TASK_STATES[taskState] ?? TASK_STATES[taskState] ?? (taskState ? `is ${taskState}` : "has not started");
     setText(this.title, this.final ? "This task has no HealthOmics run" : "This task has no HealthOmics run yet");
     setText(this.words, `The task ${words}. ${this.final ? "Only tasks that start or await a HealthOmics run have one." : "If it starts a run, the run appears here."}`);
+    const delayed = this.final ? null : delay;
+    show(this.delay, Boolean(delayed));
+    if (delayed) setText(this.delay, delayText(delayed, now));
   }
 
   get name() {
