@@ -8,25 +8,13 @@ Every run stays RUNNING until it is cancelled or the test has seen enough.
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG
 
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.sensors import HealthOmicsRunSensor
-
-
-class Task(HealthOmicsStartRunOperator):
-    """Leaves a file behind when it is killed, for the test to see."""
-
-    def on_kill(self) -> None:
-        """Leave the file after the operator's own doing."""
-        super().on_kill()
-        (Path(os.environ["AIRFLOW_HOME"]) / f"killed-{self.dag_id}").touch()
-
 
 WAITING: dict[str, Any] = {"workflow_id": "1", "wait_for_completion": True, "waiter_delay": 1}
 
@@ -69,7 +57,7 @@ for suffix, cancel in (("cancel", True), ("leave", False)):
     for what, arguments in OPERATORS.items():
         dag_id = f"kill_{what}_{suffix}"
         with DAG(dag_id, schedule=None) as dag:
-            Task(
+            HealthOmicsStartRunOperator(
                 task_id="task",
                 tags={"dag": dag_id},
                 cancel_on_kill=cancel,
