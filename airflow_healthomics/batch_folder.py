@@ -21,21 +21,22 @@ class BatchFolder(RequestFolder):
     operation = "StartRunBatch"
     argument = "settings_s3_uri"
 
-    @property
-    def settings_uri(self) -> str:
-        """Where the run settings are."""
-        return self.uri("settings.json")
-
-    def write_settings(self, content: bytes) -> bool:
+    def settings_uri(self, content: bytes) -> str:
         """
-        Write the run settings once, and return whether they were written.
+        Return where the run settings are.
 
-        HealthOmics fails a batch whose settings have changed since StartRunBatch.
+        :param content: the JSON array
+        """
+        return self.input_uri("settings", content)
+
+    def write_settings(self, content: bytes) -> None:
+        """
+        Write the run settings once: HealthOmics fails a batch whose settings change after StartRunBatch.
 
         :param content: the JSON array
         :raises HealthOmicsApiError: if S3 refuses
         """
-        return self.write_once("settings.json", content)
+        self.write_input("settings", content)
 
     def write_outcomes(
         self, manifest: Sequence[dict[str, Any]], successes: Sequence[dict[str, Any]]

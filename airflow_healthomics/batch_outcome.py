@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final
 
 from botocore.config import Config
@@ -16,6 +17,7 @@ from airflow_healthomics import run_states
 from airflow_healthomics.aws_errors import api_error, error_code, is_not_found, is_transient
 from airflow_healthomics.exceptions import HealthOmicsError
 from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.run_end import recorded_end
 from airflow_healthomics.run_use import BatchUse
 from airflow_healthomics.success_policy import SuccessPolicy
 from airflow_healthomics.watch import Log
@@ -44,7 +46,9 @@ class RunOutcome:
 
     :param run_setting_id: its id
     :param run_id: HealthOmics run id, if a run was started
-    :param status: a state of a run, or NOT_STARTED
+    :param status: a state of a run, or NOT_STARTED; DELETED if its record is gone
+    :param uuid: uuid of the run
+    :param stopped: when it ended, if it is listed
     :param reason: why the run was not started, an error code of StartRun
     :param message: the service's words for that
     """
@@ -52,6 +56,8 @@ class RunOutcome:
     run_setting_id: str
     run_id: str | None = None
     status: str = NOT_STARTED
+    uuid: str | None = None
+    stopped: datetime | None = None
     reason: str | None = None
     message: str | None = None
 
@@ -64,6 +70,11 @@ class RunOutcome:
     def is_active(self) -> bool:
         """Whether the run has not ended, as far as its status is known."""
         return self.status not in run_states.TERMINAL | {NOT_STARTED}
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether a run was started, and nothing says how it ended."""
+        return self.status == "DELETED"
 
 
 def patient_client(hook: HealthOmicsHook) -> Any:
@@ -103,23 +114,70 @@ def collect_outcomes(
 
 def _outcomes_of(client: Any, batch_id: str, use: BatchUse) -> dict[str, RunOutcome]:
     outcomes = {}
-    statuses = {}
+    runs = {}
     for run in _items(client, "list_runs", "items", batchId=batch_id):
-        statuses[run["id"]] = run["status"]
+        runs[run["id"]] = run
         use.add(run)
     for item in _items(client, "list_runs_in_batch", "runs", batchId=batch_id):
         run_id = item.get("runId") or None
-        if run_id and run_id not in statuses:
+        if run_id and run_id not in runs:
             use.miss()
+        run = runs.get(run_id, {})
         outcomes[item["runSettingId"]] = RunOutcome(
             run_setting_id=item["runSettingId"],
             run_id=run_id,
             # A run that is not listed any more was deleted, by a person or by retention mode REMOVE.
-            status=statuses.get(run_id, "DELETED") if run_id else NOT_STARTED,
+            status=run.get("status", "DELETED") if run_id else NOT_STARTED,
+            uuid=item.get("runInternalUuid"),
+            stopped=run.get("stopTime"),
             reason=item.get("submissionFailureReason"),
             message=item.get("submissionFailureMessage"),
         )
     return outcomes
+
+
+def find_lost(
+    hook: HealthOmicsHook, outcomes: Mapping[str, RunOutcome], batch: Mapping[str, Any], log: Log
+) -> dict[str, RunOutcome]:
+    """
+    Return the outcomes of a batch with the ends of those runs whose record is gone, as far as they are known.
+
+    GetBatch counts them, and the manifest of each is in CloudWatch.
+
+    :param hook: hook of the task's connection
+    :param outcomes: of one batch
+    :param batch: what GetBatch says of it
+    :param log: the task's log
+    """
+    lost = [outcome for outcome in outcomes.values() if outcome.is_lost]
+    if not lost:
+        return dict(outcomes)
+    if _uncounted(outcomes, batch) == len(lost):
+        ends: Iterable[tuple[RunOutcome, str]] = ((each, "COMPLETED") for each in lost)
+    else:
+        asked = lost[:MAX_REASONS]
+        found = ((each, recorded_end(hook, str(each.run_id), each.uuid, log)) for each in asked)
+        ends = ((each, end["status"]) for each, end in found if end)
+    return {**outcomes, **{each.run_setting_id: replace(each, status=status) for each, status in ends}}
+
+
+def lists_lag(outcomes: Mapping[str, RunOutcome], batch: Mapping[str, Any]) -> bool:
+    """
+    Whether the lists show fewer completed runs of a batch than GetBatch has counted.
+
+    :param outcomes: of the batch
+    :param batch: what GetBatch says of it
+    """
+    lost = sum(outcome.is_lost for outcome in outcomes.values())
+    return _uncounted(outcomes, batch) > lost
+
+
+def _uncounted(outcomes: Mapping[str, RunOutcome], batch: Mapping[str, Any]) -> int:
+    """Return how many completed runs the lists do not show; 0 while the counts are not final."""
+    if batch.get("status") != "PROCESSED":
+        return 0
+    counted: int = batch.get("runSummary", {}).get("completedRunCount", 0)
+    return counted - sum(outcome.is_success for outcome in outcomes.values())
 
 
 def count_outcomes(outcomes: Iterable[RunOutcome], total: int) -> dict[str, int]:

@@ -153,26 +153,39 @@ class HealthOmicsOutcomeLostError(HealthOmicsError, AirflowFailException):
     :param noun: run or batch
     :param resource_id: its id
     :param output_uri: where its outputs are, if known
+    :param lost_runs: of a batch that is found, the number of runs that are not
     """
 
-    def __init__(self, noun: str, resource_id: str, output_uri: str | None = None) -> None:
+    def __init__(
+        self, noun: str, resource_id: str, output_uri: str | None = None, lost_runs: int = 0
+    ) -> None:
         self.noun = noun
         self.resource_id = resource_id
         self.output_uri = output_uri
+        self.lost_runs = lost_runs
         outputs = f" Its outputs, if there are any, are in {output_uri}." if output_uri else ""
         reason = (
             "retention mode REMOVE or a person has removed its record, and CloudWatch has no manifest of it."
             if noun == "run"
             else "a person has deleted it."
         )
+        if lost_runs:
+            subject = f"{lost_runs} runs of batch {resource_id} are"
+            reason = (
+                "retention mode REMOVE or a person has removed their records, and CloudWatch has no "
+                "manifest of them."
+            )
+        else:
+            subject = f"The {noun} {resource_id} is"
+        pronoun = "they" if lost_runs else "it"
         super().__init__(
-            f"The {noun} {resource_id} is no longer found, so nothing says how it ended: {reason}{outputs} "
+            f"{subject} no longer found, so nothing says how {pronoun} ended: {reason}{outputs} "
             "Clear the task to start a new one, or set on_unknown_end='repeat' to let retries do so."
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the arguments, since the message is derived from them."""
-        return type(self), (self.noun, self.resource_id, self.output_uri)
+        return type(self), (self.noun, self.resource_id, self.output_uri, self.lost_runs)
 
 
 class HealthOmicsApiError(HealthOmicsError, AirflowFailException):

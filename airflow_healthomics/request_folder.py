@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 from typing import Any, ClassVar, Final
 
@@ -41,6 +42,7 @@ class RequestFolder:
                 self.operation, [f"{self.argument} must be an S3 URI, like s3://bucket/prefix"]
             )
         self._hook = hook
+        self._request_id = request_id
         self._bucket = match["bucket"]
         folder = re.sub(r"[^\w.-]", "-", request_id, flags=re.ASCII)
         if folder != request_id:
@@ -52,17 +54,31 @@ class RequestFolder:
         """Return the S3 URI of an object."""
         return f"s3://{self._bucket}/{self._prefix}/{name}"
 
-    def write_once(self, name: str, content: bytes) -> bool:
+    def input_uri(self, stem: str, content: bytes) -> str:
         """
-        Write an object, unless an earlier attempt has written it, and return whether it was written.
+        Return where an input of the start is. Another content, as of a corrected sheet, is elsewhere.
 
-        That attempt may have started what reads it, so it stays as it is.
+        :param stem: what it is
+        :param content: JSON
+        """
+        return self.uri(self._input_name(stem, content))
 
-        :param name: of the object
+    def write_input(self, stem: str, content: bytes) -> None:
+        """
+        Write an input of the start, unless an earlier attempt has written it.
+
+        That attempt may have started what reads it, so it is never written again.
+
+        :param stem: what it is
         :param content: JSON
         :raises HealthOmicsApiError: if S3 refuses
         """
-        return self._put(name, content, IfNoneMatch="*")
+        self._put(self._input_name(stem, content), content, IfNoneMatch="*")
+
+    def _input_name(self, stem: str, content: bytes) -> str:
+        # Keyed, as a bare digest lets anybody check a guess of the content.
+        digest = hmac.digest(self._request_id.encode(), content, hashlib.sha256).hex()
+        return f"{stem}-{digest[:_DIGEST_LENGTH]}.json"
 
     def write(self, name: str, content: bytes) -> None:
         """
@@ -74,8 +90,8 @@ class RequestFolder:
         """
         self._put(name, content)
 
-    def _put(self, name: str, content: bytes, **conditions: str) -> bool:
-        """Write an object, and return whether its conditions let that be."""
+    def _put(self, name: str, content: bytes, **conditions: str) -> None:
+        """Write an object, if its conditions let that be."""
         client: Any = self._hook.conn
         try:
             client.put_object(
@@ -88,7 +104,7 @@ class RequestFolder:
         except ClientError as error:
             code = error_code(error)
             if conditions and code == "PreconditionFailed":
-                return False
+                return
             if is_transient(error):
                 raise
             advice = " The IAM policy must allow s3:PutObject." if code.startswith("AccessDenied") else ""
@@ -97,7 +113,6 @@ class RequestFolder:
                 f"{advice}",
                 code,
             ) from error
-        return True
 
 
 class RunFolder(RequestFolder):
@@ -106,11 +121,10 @@ class RunFolder(RequestFolder):
     operation = "StartRun"
     argument = "parameters_s3_uri"
 
-    @property
-    def parameters_uri(self) -> str:
-        """Where the parameters are."""
-        return self.uri("parameters.json")
+    def parameters_uri(self, content: bytes) -> str:
+        """Return where the parameters are."""
+        return self.input_uri("parameters", content)
 
-    def write_parameters(self, content: bytes) -> bool:
-        """Write the parameters once, and return whether they were written."""
-        return self.write_once("parameters.json", content)
+    def write_parameters(self, content: bytes) -> None:
+        """Write the parameters once."""
+        self.write_input("parameters", content)

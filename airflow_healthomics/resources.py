@@ -69,6 +69,10 @@ class Resource(ABC):
     def cancel_command(self, resource_id: str) -> str:
         """Return the command of the AWS CLI that cancels it."""
 
+    def cancel_rest(self, resource_ids: Sequence[str]) -> None:
+        """Cancel what still runs of those that have ended; of a run that is nothing."""
+        return
+
     def find_end(self, resource_id: str, uuid: str | None) -> dict[str, Any] | None:
         """Return how one ended that is no longer found, or None if nothing says so."""
         return None
@@ -191,6 +195,11 @@ class BatchResource(Resource):
         """Cancel the batch, if it has not ended."""
         return cancel_batch(self.hook, resource_id, uuid, self.log)
 
+    def cancel_rest(self, resource_ids: Sequence[str]) -> None:
+        """Cancel the runs that continue though their batch has failed."""
+        for batch_id in resource_ids:
+            cancel_batch(self.hook, batch_id, None, self.log)
+
     def console_url(self, resource_id: str) -> str:
         """Return the list of runs in the console, which has no documented page for a batch."""
         return batch_urls({}, self.hook.conn_region_name, self.hook.conn_partition)[HealthOmicsRunLink.key]
@@ -263,8 +272,8 @@ def cancel_batch(hook: HealthOmicsHook, batch_id: str, uuid: str | None, log: Lo
     """
     Cancel a batch that may have ended, or whose id may be another batch's by now.
 
-    One that is being created is cancelled as soon as HealthOmics lets it be. Returns False,
-    and logs why, if that is refused.
+    One that is being created is cancelled as soon as HealthOmics lets it be; of one that has failed, the
+    runs that continue are. Returns False, and logs why, if that is refused.
 
     :param hook: hook of the batch's connection
     :param batch_id: HealthOmics batch id
@@ -273,6 +282,8 @@ def cancel_batch(hook: HealthOmicsHook, batch_id: str, uuid: str | None, log: Lo
     """
     try:
         batch = hook.get_batch(batch_id)
+        if batch["status"] == "FAILED" and (not uuid or batch.get("uuid") == uuid):
+            return _cancel_runs(hook, batch_id, log)
         if batch["status"] in batch_states.TERMINAL or (uuid and batch.get("uuid") != uuid):
             return True
         cancel_when_created(hook, batch_id)
@@ -283,6 +294,15 @@ def cancel_batch(hook: HealthOmicsHook, batch_id: str, uuid: str | None, log: Lo
         return False
     log.info("Batch %s is being cancelled", batch_id)
     return True
+
+
+def _cancel_runs(hook: HealthOmicsHook, batch_id: str, log: Log) -> bool:
+    """Cancel the runs of a batch one by one, for a batch that CancelRunBatch does not take any more."""
+    is_cancelled = True
+    for status in sorted(run_states.ACTIVE - {run_states.STOPPING}):
+        for run in hook.list_runs(status=status, batch_id=batch_id):
+            is_cancelled &= cancel_run(hook, run["id"], None, log)
+    return is_cancelled
 
 
 def cancel_when_created(hook: HealthOmicsHook, batch_id: str) -> None:

@@ -368,6 +368,8 @@ class Submission:
             run = self.resource.find(record.name)
         if run is None or run["status"] in (*run_states.TERMINAL, UNKNOWN):
             self._watch_for_kill(None)
+            if run is not None and self.cancel_on_kill:
+                self.resource.cancel_rest([*record.earlier, run["id"]])
             return
         if not self.cancel_on_kill:
             self._watch_for_kill(None)

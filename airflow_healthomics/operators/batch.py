@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
@@ -12,27 +13,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
-from botocore.exceptions import ClientError
 
 from airflow_healthomics import batch_states
-from airflow_healthomics.aws_errors import is_not_found
 from airflow_healthomics.batch_folder import BatchFolder
-from airflow_healthomics.batch_outcome import (
-    collect_outcomes,
-    count_outcomes,
-    describe_shortfall,
-    manifest_entries,
-    patient_client,
-)
+from airflow_healthomics.batch_outcome import describe_shortfall, manifest_entries
 from airflow_healthomics.batch_request import (
     BATCH_ARGUMENTS,
     MAX_INLINE_SETTINGS,
     settings_in_request,
     settings_json,
 )
+from airflow_healthomics.batch_result import BatchReview
 from airflow_healthomics.compat import conf
 from airflow_healthomics.exceptions import (
     HealthOmicsError,
+    HealthOmicsOutcomeLostError,
     HealthOmicsRequestError,
     HealthOmicsRunBatchFailedError,
 )
@@ -41,7 +36,7 @@ from airflow_healthomics.inquiry import CONNECT_TIMEOUT, MAX_ATTEMPTS, READ_TIME
 from airflow_healthomics.openlineage import LineageMixin, revealed
 from airflow_healthomics.outlets import tell_batch
 from airflow_healthomics.resources import BatchResource
-from airflow_healthomics.run_use import BatchUse, describe_batch_use
+from airflow_healthomics.run_use import describe_batch_use
 from airflow_healthomics.sample_sheet import read_sample_sheet
 from airflow_healthomics.starting import StarterMixin
 from airflow_healthomics.success_policy import SuccessPolicy, parse_success_policy
@@ -303,12 +298,12 @@ class HealthOmicsStartRunBatchOperator(
 
     def build_request(self, request_id: str, earlier: Sequence[str]) -> dict[str, Any]:
         """Return the StartRunBatch request; after a failed batch, of the runs that did not complete."""
-        arguments = {name: revealed(getattr(self, name)) for name in BATCH_ARGUMENTS}
+        arguments = self._arguments()
         arguments["request_id"] = request_id
         # The same by default, so that ListBatch can find the batch of a request.
         name = request_id[: BatchResource.name_length]
         arguments["batch_name"] = name if self.batch_name is None else self.batch_name
-        request, settings = self.hook.build_run_batch(self._read_settings(), **arguments)
+        request, settings = self.hook.build_run_batch(self._given_settings, **arguments)
         self._all_settings = settings
         if self.settings_s3_uri:
             # The manifest will stand there, whatever becomes of the run settings.
@@ -319,33 +314,37 @@ class HealthOmicsStartRunBatchOperator(
                 [f"success_policy asks for {required:,} runs, and the batch has {len(settings):,}"],
             )
         if earlier:
-            outcomes = collect_outcomes(patient_client(self.hook), earlier)
-            done = {each.run_setting_id for each in outcomes.values() if each.is_success}
-            # A batch may fail while runs of it go on.
-            active = {each.run_setting_id for each in outcomes.values() if each.is_active}
-            settings = [setting for setting in settings if setting["runSettingId"] not in done | active]
-            self.log.info(
-                "%s of the runs have completed, %s go on; repeating %s", len(done), len(active), len(settings)
-            )
-            if not settings and active:
-                raise HealthOmicsError(
-                    f"{len(active)} runs of the batch before go on; there is none to repeat"
-                )
-            if not settings:
-                raise HealthOmicsRequestError("StartRunBatch", ["every run of run_settings has completed"])
+            settings = self._without_done(settings, earlier)
         self._settings = settings
         request["batchRunSettings"] = self._place_settings(request_id)
         return request
 
+    def _without_done(
+        self, settings: Sequence[dict[str, Any]], earlier: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """Return the settings whose runs have neither completed nor continue, as far as that is known."""
+        outcomes = BatchReview(self.hook, self.log).outcomes(earlier)
+        wanted = [outcomes[each["runSettingId"]] for each in settings if each["runSettingId"] in outcomes]
+        lost = sum(each.is_lost for each in wanted)
+        if lost and self.on_unknown_end == "fail":
+            raise HealthOmicsOutcomeLostError("batch", earlier[-1], lost_runs=lost)
+        done = {each.run_setting_id for each in wanted if each.is_success}
+        # A batch may fail while runs of it continue.
+        active = {each.run_setting_id for each in wanted if each.is_active}
+        left = [each for each in settings if each["runSettingId"] not in done | active]
+        self.log.info(
+            "%d of the runs have completed, %d continue; repeating %d", len(done), len(active), len(left)
+        )
+        if not left and active:
+            raise HealthOmicsError(f"{len(active)} runs of the batch before continue; none is to be repeated")
+        if not left:
+            raise HealthOmicsRequestError("StartRunBatch", ["every run of run_settings has completed"])
+        return left
+
     def send(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Write the run settings to S3 if they stand there, and call StartRunBatch."""
         if "s3UriSettings" in request["batchRunSettings"]:
-            is_written = self._folder(request["requestId"]).write_settings(settings_json(self._settings))
-            if not is_written:
-                self.log.info(
-                    "The run settings are in S3 already, from an earlier attempt at this start, and stay as "
-                    "they are, whatever has changed since"
-                )
+            self._folder(request["requestId"]).write_settings(settings_json(self._settings))
         batch: dict[str, Any] = self.hook.conn.start_run_batch(**request)
         return batch
 
@@ -363,21 +362,15 @@ class HealthOmicsStartRunBatchOperator(
         """Tell what has become of the runs, and return the batch id, or raise if they are too few."""
         record = self.recorded(context)
         earlier = record.earlier if record else ()
-        client = patient_client(self.hook)
         batch_ids = [*earlier, summary["id"]]
-        runs_use = BatchUse()
-        repeated = collect_outcomes(client, earlier, runs_use)
-        outcomes = list((repeated | collect_outcomes(client, [summary["id"]], runs_use)).values())
-        # A batch after a failed one has exactly those runs that had not completed.
-        done = sum(each.is_success for each in repeated.values())
-        total = max(len(outcomes), done + summary.get("totalRuns", 0))
-        counts = count_outcomes(outcomes, total)
+        review = BatchReview(self.hook, self.log)
+        result = review.result(summary, earlier, self._wanted)
+        outcomes, counts = result.outcomes, result.counts
         self.log.info("Runs by status: %s", counts)
-        use = runs_use.figures()
+        use = review.usage.figures()
         if use:
             self.log.info("%s", describe_batch_use(use))
-        is_over = summary["status"] in batch_states.MEASURED
-        is_success = is_over and self._policy.is_met(counts.get("COMPLETED", 0), total)
+        is_success = summary["status"] in batch_states.MEASURED and result.meets(self._policy)
         manifest_uri = None
         if self.do_xcom_push:
             told = {**summary, "batchIds": batch_ids, "counts": counts, **({"use": use} if use else {})}
@@ -386,11 +379,13 @@ class HealthOmicsStartRunBatchOperator(
             request_id = record.request_id if record else str(summary["id"])
             # The next try asks for them, of all runs, and at ten a second they may take a quarter of an hour.
             with_outputs = self.output_uris and (is_success or not has_tries_left(context))
-            manifest = list(manifest_entries(client, outcomes, self.log, with_outputs=with_outputs))
+            manifest = list(manifest_entries(review.client, outcomes, self.log, with_outputs=with_outputs))
             manifest_uri = self._push_outcomes(context, request_id, manifest)
         self._gather_own(context, summary, manifest_uri)
         if not is_success:
-            text, _ = describe_shortfall(client, summary, outcomes, self._policy, self.log, total=total)
+            text, _ = describe_shortfall(
+                review.client, summary, outcomes, self._policy, self.log, total=result.total
+            )
             raise HealthOmicsRunBatchFailedError(
                 summary["id"],
                 summary["status"],
@@ -426,26 +421,30 @@ class HealthOmicsStartRunBatchOperator(
 
     def _is_success(self, batch: Mapping[str, Any], earlier: Sequence[str]) -> bool:
         """Whether the runs of a batch, and those that needed no repetition, are enough."""
-        own = total = batch.get("totalRuns", 0)
-        # A batch after a failed one has exactly those runs that had not completed. One that failed early or
-        # was deleted tells no number.
-        for batch_id in earlier:
-            try:
-                total = max(total, self.hook.get_batch(batch_id).get("totalRuns", 0))
-            except ClientError as error:
-                if not is_not_found(error):
-                    raise
-            if total > own:
-                break
-        # Its counts are final.
-        if batch["status"] == "PROCESSED":
-            completed = batch.get("runSummary", {}).get("completedRunCount", 0)
-            is_success = self._policy.is_met(total - own + completed, total)
-            if not is_success or not earlier:
-                return is_success
-        # Those that needed no repetition may have failed since, as they may have been going on.
-        outcomes = collect_outcomes(patient_client(self.hook), [*earlier, batch["id"]])
-        return self._policy.is_met(sum(each.is_success for each in outcomes.values()), total)
+        completed = batch.get("runSummary", {}).get("completedRunCount", 0)
+        is_met = self._policy.is_met(completed, batch.get("totalRuns", 0))
+        # The counts of a batch that is PROCESSED are final.
+        if is_met and not earlier and batch["status"] == "PROCESSED":
+            return True
+        self._read_wanted()
+        return BatchReview(self.hook, self.log).result(batch, earlier, self._wanted).meets(self._policy)
+
+    @property
+    def _wanted(self) -> Set[str] | None:
+        """The ids of all run settings, if this process has read them."""
+        return {each["runSettingId"] for each in self._all_settings} or None
+
+    def _read_wanted(self) -> None:
+        """Read the run settings: a sheet may have been corrected since. One that has gone is no obstacle."""
+        with suppress(HealthOmicsError):
+            _, self._all_settings = self.hook.build_run_batch(self._given_settings, **self._arguments())
+
+    @cached_property
+    def _given_settings(self) -> Any:
+        return self._read_settings()
+
+    def _arguments(self) -> dict[str, Any]:
+        return {name: revealed(getattr(self, name)) for name in BATCH_ARGUMENTS}
 
     def _known_settings(self, context: Context) -> Any:
         """Return all run settings; a sheet that another process has read is read again, if there is time."""
@@ -474,8 +473,9 @@ class HealthOmicsStartRunBatchOperator(
         )
 
     def _place_settings(self, request_id: str) -> dict[str, Any]:
+        content = settings_json(self._settings)
         is_large = len(self._settings) > MAX_INLINE_SETTINGS or (
-            self.settings_s3_uri and len(settings_json(self._settings)) > _MAX_INLINE_BYTES
+            self.settings_s3_uri and len(content) > _MAX_INLINE_BYTES
         )
         if not is_large:
             return settings_in_request(self._settings)
@@ -487,7 +487,7 @@ class HealthOmicsStartRunBatchOperator(
                     f"request holds at most {MAX_INLINE_SETTINGS}"
                 ],
             )
-        return {"s3UriSettings": self._folder(request_id).settings_uri}
+        return {"s3UriSettings": self._folder(request_id).settings_uri(content)}
 
     def _folder(self, request_id: str) -> BatchFolder:
         return BatchFolder(str(self.settings_s3_uri), request_id, S3Hook(**hook_arguments(self)))

@@ -286,7 +286,7 @@ class HealthOmicsStartRunOperator(
         parameters = arguments["parameters"]
         self._parameters_file = self._large_parameters(parameters)
         if self._parameters_file is not None:
-            uri = self._folder(request_id).parameters_uri
+            uri = self._folder(request_id).parameters_uri(self._parameters_file)
             arguments |= {"parameters": None, "parameters_uri": uri}
         request = self.hook.build_start_run_request(start_run_kwargs=self.start_run_kwargs, **arguments)
         if self.validate_parameters:
@@ -296,12 +296,7 @@ class HealthOmicsStartRunOperator(
     def send(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Write parameters that are too large for the request to S3, and call StartRun."""
         if self._parameters_file is not None:
-            is_written = self._folder(request["requestId"]).write_parameters(self._parameters_file)
-            if not is_written:
-                self.log.info(
-                    "The parameters are in S3 already, from an earlier attempt at this start, and stay as "
-                    "they are"
-                )
+            self._folder(request["requestId"]).write_parameters(self._parameters_file)
         run: dict[str, Any] = self.hook.conn.start_run(**request)
         return run
 
