@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import time
@@ -83,10 +84,10 @@ def put_sheet(s3: Any, name: str, samples: int) -> str:
 
 
 def writes(s3: Any, prefix: str) -> Counter[str]:
-    """Return how often each object below a prefix was written, by the last part of its key."""
+    """Return how often each object below a prefix was written, by the last part of its key less its digest."""
     pages = s3.get_paginator("list_object_versions")
     return Counter(
-        version["Key"].rpartition("/")[2]
+        re.sub("-[0-9a-f]{16}[.]json$", ".json", version["Key"].rpartition("/")[2])
         for page in pages.paginate(Bucket=BUCKET, Prefix=prefix)
         for version in page.get("Versions", ())
     )

@@ -1,0 +1,98 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of exactly-once starts share: the attempts of a task instance, and where they crash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_healthomics.operators import HealthOmicsStartRunOperator
+from tests.healthomics import Control
+
+from .conftest import ONE_ATTEMPT, OUTPUT, ROLE, WORKFLOW, Crash, FakeTaskInstance, Store, needs_store, try_of
+
+STORES = [pytest.param(True, id="store", marks=needs_store), pytest.param(False, id="names")]
+WAYS = [pytest.param(False, id="sync"), pytest.param(True, id="deferred")]
+
+
+def start_of(**fields: Any) -> HealthOmicsStartRunOperator:
+    defaults: dict[str, Any] = {"role_arn": ROLE, "output_uri": OUTPUT, "botocore_config": ONE_ATTEMPT}
+    return HealthOmicsStartRunOperator(task_id="a_task", workflow_id=WORKFLOW, **{**defaults, **fields})
+
+
+#: Where the process dies: at which store write, or around which call.
+CRASHES = ["before-record", "after-record", "before-call", "after-call", "before-run-id", "after-run-id"]
+
+
+class History:
+    """The tries of one task instance, and the runs that they have started."""
+
+    def __init__(self, omics: Control, *, with_store: bool, **fields: Any) -> None:
+        omics.reset()
+        omics.stop_clock()
+        omics.set_options(manual=True)
+        self.omics = omics
+        self.store = Store() if with_store else None
+        self.ti = FakeTaskInstance(try_number=0)
+        self.fields = fields
+        self.hook: Any = start_of().hook  # it remembers no run, and a client takes its time to be made
+        self.epoch_of: dict[str, int] = {}
+
+    def try_again(self, crash: str | None = None) -> Any:
+        """Make the next try; return its run id, or None if it has crashed."""
+        self.ti.try_number += 1
+        operator = start_of(**self.fields)
+        if self.hook is not None:
+            operator.__dict__["hook"] = self.hook
+        events = operator.hook.conn.meta.events
+        store = self.store or Store()
+        writes: list[Any] = []
+
+        def die(**_: Any) -> None:
+            raise Crash
+
+        def dies_at(number: int) -> Callable[[Any], None]:
+            return lambda value: die() if len(writes) == number else None
+
+        store.before_set, store.after_set = writes.append, lambda value: None
+        match crash:
+            case "before-record":
+                store.before_set = die_now
+            case "after-record":
+                store.after_set = dies_at(1)
+            case "before-run-id":
+
+                def before(value: Any) -> None:
+                    if value["run_id"]:
+                        die()
+
+                store.before_set = before
+            case "after-run-id":
+                store.after_set = lambda value: die() if value["run_id"] else None
+            case "before-call" | "after-call":
+                event = {"before-call": "before-send", "after-call": "after-call"}[crash]
+                events.register(f"{event}.omics.StartRun", die, unique_id=event)
+        try:
+            return operator.execute(try_of(self.ti, self.store))
+        except Crash:
+            return None
+        finally:
+            for event in ("before-send", "after-call"):
+                events.unregister(f"{event}.omics.StartRun", unique_id=event)
+            for run in self.omics.runs():
+                self.epoch_of.setdefault(run["requestId"], self.ti.max_tries)
+
+    def clear(self) -> None:
+        """Clear the task: Airflow allows it as many tries again as it had."""
+        self.ti.max_tries = self.ti.try_number + 1
+
+    def runs(self, epoch: int) -> list[dict[str, Any]]:
+        """Return the runs that an epoch has started."""
+        return [run for run in self.omics.runs() if self.epoch_of[run["requestId"]] == epoch]
+
+
+def die_now(_: Any) -> None:
+    raise Crash
