@@ -84,7 +84,7 @@ def put_sheet(s3: Any, name: str, samples: int) -> str:
 
 
 def writes(s3: Any, prefix: str) -> Counter[str]:
-    """Return how often each object below a prefix was written, by the last part of its key less its digest."""
+    """Return how often each object below a prefix was written, by the end of its key without a digest."""
     pages = s3.get_paginator("list_object_versions")
     return Counter(
         re.sub("-[0-9a-f]{16}[.]json$", ".json", version["Key"].rpartition("/")[2])
