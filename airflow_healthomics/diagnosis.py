@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from airflow_healthomics import run_states
+from airflow_healthomics.compat import AirflowTaskTimeout
 from airflow_healthomics.exceptions import HealthOmicsRunFailedError, HealthOmicsRunFailedForGoodError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.inquiry import Inquiry
@@ -155,6 +156,7 @@ def diagnose(
     log_tail_lines: int,
     log: Log,
     each_log: bool = False,
+    time_left: timedelta | None = None,
 ) -> Diagnosis:
     """
     Find out why a run did not succeed. Takes some seconds at most, and raises nothing that AWS answers.
@@ -167,11 +169,17 @@ def diagnose(
     :param log_tail_lines: lines of CloudWatch logs to fetch, up to :data:`MAX_LOG_LINES`; 0 fetches none
     :param log: the task's log
     :param each_log: whether to fetch the log of each failed task that is described, not only of the last one
+    :param time_left: until the task times out, if it does. The diagnosis ends before that, and makes no call
+        if there is no time for one
     """
-    if remedy := _NOT_FAILED.get(summary["status"]):
-        return Diagnosis(*remedy)
     run_id: str = summary["id"]
-    aws = Inquiry(hook, f"The diagnosis of run {run_id}", seconds=MAX_SECONDS, say=log.warning, note=log.info)
+    subject = f"The diagnosis of run {run_id}"
+    seconds = Inquiry.seconds_within(MAX_SECONDS, time_left)
+    if seconds <= 0 and summary["status"] not in _NOT_FAILED:
+        log.warning("%s makes no calls: the task's execution_timeout is near", subject)
+    if seconds <= 0 or summary["status"] in _NOT_FAILED:
+        return _diagnosis_without_calls(summary)
+    aws = Inquiry(hook, subject, seconds=seconds, say=log.warning, note=log.info)
     items = _list_failed_tasks(aws, run_id)
     details = [aws.ask("omics:GetRunTask", id=run_id, taskId=item["taskId"]) for item in items[:MAX_TASKS]]
     tasks = tuple(
@@ -204,6 +212,10 @@ def diagnose(
         log_stream=log_stream,
         log_lines=log_lines,
     )
+
+
+def _diagnosis_without_calls(summary: Mapping[str, Any]) -> Diagnosis:
+    return Diagnosis(*(_NOT_FAILED.get(summary["status"]) or remedy_for(summary.get("failureReason"))))
 
 
 def describe_failure(
@@ -244,6 +256,7 @@ def raise_for_status(
     log_tail_lines: int,
     log: Log,
     for_good: bool | None = None,
+    time_left: timedelta | None = None,
 ) -> None:
     """
     Raise unless the run succeeded, with what can be found out about why it did not.
@@ -253,11 +266,18 @@ def raise_for_status(
     :param log_tail_lines: last lines of the failed task's log to show; 0 fetches none
     :param log: the task's log
     :param for_good: whether Airflow must not retry the task; None leaves it to the reason of the failure
+    :param time_left: until the task times out, if it does. A timeout during the diagnosis ends the diagnosis,
+        and the run's own failure is raised all the same
     :raises HealthOmicsRunFailedError: with the service's reason
     """
     if summary["status"] in run_states.SUCCEEDED:
         return
-    diagnosis = diagnose(hook, summary, log_tail_lines=log_tail_lines, log=log)
+    try:
+        diagnosis = diagnose(hook, summary, log_tail_lines=log_tail_lines, log=log, time_left=time_left)
+    except AirflowTaskTimeout:
+        # Raised by a signal. A timeout may be retried, whereas the failure of the run may be permanent.
+        log.warning("The diagnosis of run %s ends early: the task has timed out", summary["id"])
+        diagnosis = _diagnosis_without_calls(summary)
     if for_good is None:
         for_good = not diagnosis.retry
     error = HealthOmicsRunFailedForGoodError if for_good else HealthOmicsRunFailedError

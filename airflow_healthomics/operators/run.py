@@ -253,6 +253,7 @@ class HealthOmicsStartRunOperator(
             log_tail_lines=self.log_tail_lines,
             log=self.log,
             for_good=False if self.retry_user_errors else None,
+            time_left=time_left(self, context),
         )
         tell_run(self, context, summary)
         return str(summary["id"])

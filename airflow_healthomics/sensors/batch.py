@@ -15,14 +15,16 @@ from airflow_healthomics import batch_states
 from airflow_healthomics.batch_outcome import RunOutcome, collect_outcomes, describe_shortfall, patient_client
 from airflow_healthomics.batch_request import checked_batch_id
 from airflow_healthomics.batch_watch import BatchWatch
-from airflow_healthomics.compat import conf
+from airflow_healthomics.compat import AirflowTaskTimeout, conf
+from airflow_healthomics.diagnosis import MAX_SECONDS
 from airflow_healthomics.exceptions import HealthOmicsError, HealthOmicsRunBatchFailedForGoodError
+from airflow_healthomics.inquiry import Inquiry
 from airflow_healthomics.outlets import tell_batch
 from airflow_healthomics.sensors.base import HealthOmicsSensor
 from airflow_healthomics.success_policy import parse_success_policy
 from airflow_healthomics.task_resource import push_resource
 from airflow_healthomics.triggers.batch import HealthOmicsRunBatchTrigger
-from airflow_healthomics.waiting import batch_trigger
+from airflow_healthomics.waiting import batch_trigger, time_left
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
@@ -105,14 +107,28 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
             tell_batch(self, context, summary)
             return summary
         client = patient_client(self.hook)
+        # The counts of GetBatch are final for a batch that is PROCESSED only.
+        is_final = summary["status"] == "PROCESSED"
+        has_time = Inquiry.seconds_within(MAX_SECONDS, time_left(self, context)) > 0
         outcomes: list[RunOutcome] = []
         try:
-            outcomes += collect_outcomes(client, [summary["id"]]).values()
+            if has_time or not is_final:
+                outcomes = self._outcomes(client, summary["id"])
+            if is_over and policy.is_met(sum(each.is_success for each in outcomes), total):
+                tell_batch(self, context, summary)
+                return summary
+            text, counts = describe_shortfall(client, summary, outcomes, policy, self.log, total=total)
+        except AirflowTaskTimeout:
+            if not is_final:
+                raise
+            # Raised by a signal. A timeout may be retried, whereas this failure is permanent.
+            self.log.warning("The runs of the batch are not looked into further: the task has timed out")
+            text, counts = describe_shortfall(client, summary, (), policy, self.log, total=total)
+        raise HealthOmicsRunBatchFailedForGoodError(summary["id"], summary["status"], counts, text)
+
+    def _outcomes(self, client: Any, batch_id: str) -> list[RunOutcome]:
+        try:
+            return list(collect_outcomes(client, [batch_id]).values())
         except (HealthOmicsError, ClientError, BotoCoreError) as error:
             self.log.warning("The runs of the batch could not be looked into: %s", error)
-        # The counts of GetBatch are final for a batch that is PROCESSED only.
-        if is_over and policy.is_met(sum(each.is_success for each in outcomes), total):
-            tell_batch(self, context, summary)
-            return summary
-        text, counts = describe_shortfall(client, summary, outcomes, policy, self.log, total=total)
-        raise HealthOmicsRunBatchFailedForGoodError(summary["id"], summary["status"], counts, text)
+            return []

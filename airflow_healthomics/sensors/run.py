@@ -101,7 +101,12 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
             summary = with_use(summary, hook=self.hook, log=self.log, time_left=left)
         self.gather_run(context, summary)
         raise_for_status(
-            summary, hook=self.hook, log_tail_lines=self.log_tail_lines, log=self.log, for_good=True
+            summary,
+            hook=self.hook,
+            log_tail_lines=self.log_tail_lines,
+            log=self.log,
+            for_good=True,
+            time_left=time_left(self, context),
         )
         tell_run(self, context, summary)
         return summary
