@@ -9,8 +9,9 @@ The errors of this package.
     └── HealthOmicsError
         ├── HealthOmicsRequestError      an argument breaks a rule; nothing was started (also a ValueError)
         ├── HealthOmicsTemplateError     a template could not be rendered for now; may be retried
-        ├── HealthOmicsConnectionChangedError   the connection leads to another account or region; may be
-        retried ├── HealthOmicsUnreachableError         a start could not reach HealthOmics; may be retried
+        ├── HealthOmicsConnectionNotFoundError  Airflow does not find the connection; may be retried
+        ├── HealthOmicsConnectionChangedError   it leads to another account or region; may be retried
+        ├── HealthOmicsUnreachableError         a start could not reach HealthOmics; may be retried
         ├── HealthOmicsUnwatchedError           the task fails while its run continues; may be retried
         ├── HealthOmicsOutcomeLostError         the run is gone, and nothing says how it ended
         ├── HealthOmicsApiError          AWS refuses a call: no permission, no such run
@@ -76,6 +77,27 @@ class HealthOmicsTemplateError(HealthOmicsError):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the arguments, since the message is derived from them."""
         return type(self), (self.path, self.reason)
+
+
+class HealthOmicsConnectionNotFoundError(HealthOmicsError):
+    """
+    Airflow does not find the connection that the DAG author has chosen; nothing was sent.
+
+    It may be retried, as Airflow says the same while it is in trouble itself.
+
+    :param aws_conn_id: id of the connection
+    """
+
+    def __init__(self, aws_conn_id: str) -> None:
+        self.aws_conn_id = aws_conn_id
+        super().__init__(
+            f"Airflow does not find the connection {aws_conn_id!r}, so nothing was sent. Create it, or "
+            "correct aws_conn_id; aws_conn_id=None uses boto3's own credentials."
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments, since the message is derived from them."""
+        return type(self), (self.aws_conn_id,)
 
 
 class HealthOmicsConnectionChangedError(HealthOmicsError):

@@ -24,6 +24,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsUnwatchedError,
 )
 from airflow_healthomics.kill import Target, cancel_persistently
+from airflow_healthomics.request_fields import refuse_broken_templates
 from airflow_healthomics.request_id import TaskIdentity, derive_request_id
 from airflow_healthomics.run_record import Attempt, RunRecord, RunRecords, run_records
 from airflow_healthomics.submission import Decision, StartDelayedError, Submission
@@ -347,6 +348,7 @@ class StarterMixin(WaiterMixin):
     # --- identity ---
 
     def _request_id(self, context: Context, epoch: int, generation: int) -> str:
+        refuse_broken_templates(self.resource.start_operation, {"request_id": self.request_id})
         if self.request_id is None:
             identity = _task_identity(context, epoch)
             return derive_request_id(identity, generation, self.resource.name_length)

@@ -19,13 +19,16 @@ from airflow_healthomics.compat import conf
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.resources import cancel_when_created, status_behind
 from airflow_healthomics.task_resource import push_resource
+from airflow_healthomics.templating import TypedTemplateMixin
 from airflow_healthomics.waiting import RunBatchWaiterMixin
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
 
 
-class HealthOmicsCancelRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[HealthOmicsHook]):
+class HealthOmicsCancelRunBatchOperator(
+    TypedTemplateMixin, RunBatchWaiterMixin, AwsBaseOperator[HealthOmicsHook]
+):
     """
     Cancel a HealthOmics run batch. A batch that has already ended is no error. Returns the batch id.
 
@@ -50,6 +53,7 @@ class HealthOmicsCancelRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[Hea
 
     aws_hook_class = HealthOmicsHook
     template_fields: Sequence[str] = aws_template_fields("batch_id")
+    checked_template_fields = template_fields
     ui_color = "#f7e6c9"
     #: Nothing is left to cancel when this task is killed.
     cancel_on_kill = False
@@ -94,7 +98,9 @@ class HealthOmicsCancelRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[Hea
         return str(summary["id"])
 
 
-class HealthOmicsDeleteRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[HealthOmicsHook]):
+class HealthOmicsDeleteRunBatchOperator(
+    TypedTemplateMixin, RunBatchWaiterMixin, AwsBaseOperator[HealthOmicsHook]
+):
     """
     Delete the records of a batch's runs, and that of the batch if asked to. Outputs and logs stay.
 
@@ -120,6 +126,7 @@ class HealthOmicsDeleteRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[Hea
 
     aws_hook_class = HealthOmicsHook
     template_fields: Sequence[str] = aws_template_fields("batch_id")
+    checked_template_fields = template_fields
     ui_color = "#f3d5d5"
     #: Nothing is left to cancel when this task is killed.
     cancel_on_kill = False

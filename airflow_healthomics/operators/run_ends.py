@@ -19,13 +19,14 @@ from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.links import RUN_LINKS, persist_links
 from airflow_healthomics.run_request import checked_run_id
 from airflow_healthomics.run_watch import RunWatch
+from airflow_healthomics.templating import TypedTemplateMixin
 from airflow_healthomics.waiting import RunWaiterMixin
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
 
 
-class HealthOmicsCancelRunOperator(RunWaiterMixin, AwsBaseOperator[HealthOmicsHook]):
+class HealthOmicsCancelRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOperator[HealthOmicsHook]):
     """
     Cancel a HealthOmics run. A run that has already ended is no error.
 
@@ -50,6 +51,7 @@ class HealthOmicsCancelRunOperator(RunWaiterMixin, AwsBaseOperator[HealthOmicsHo
 
     aws_hook_class = HealthOmicsHook
     template_fields: Sequence[str] = aws_template_fields("run_id")
+    checked_template_fields = template_fields
     operator_extra_links = RUN_LINKS
     ui_color = "#f6e2c8"
     #: Nothing is left to cancel when this task is killed.
@@ -96,7 +98,7 @@ class HealthOmicsCancelRunOperator(RunWaiterMixin, AwsBaseOperator[HealthOmicsHo
         return may_be_wrong_state(refusal) and RunWatch(run_id, log=self.log).poll(self.hook.conn) is not None
 
 
-class HealthOmicsDeleteRunOperator(AwsBaseOperator[HealthOmicsHook]):
+class HealthOmicsDeleteRunOperator(TypedTemplateMixin, AwsBaseOperator[HealthOmicsHook]):
     """
     Delete the record of a HealthOmics run that has ended. Its outputs and logs stay. Returns the run id.
 
@@ -120,6 +122,7 @@ class HealthOmicsDeleteRunOperator(AwsBaseOperator[HealthOmicsHook]):
 
     aws_hook_class = HealthOmicsHook
     template_fields: Sequence[str] = aws_template_fields("run_id")
+    checked_template_fields = template_fields
     ui_color = "#f3d5d5"
 
     def __init__(

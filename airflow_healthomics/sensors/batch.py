@@ -66,6 +66,7 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
     """
 
     template_fields: Sequence[str] = aws_template_fields("batch_id", "success_policy")
+    checked_template_fields = template_fields
 
     def __init__(
         self,

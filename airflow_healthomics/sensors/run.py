@@ -62,6 +62,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
     """
 
     template_fields: Sequence[str] = aws_template_fields("run_id")
+    checked_template_fields = template_fields
     operator_extra_links = RUN_LINKS
 
     def __init__(

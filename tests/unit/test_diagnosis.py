@@ -367,9 +367,7 @@ def test_a_diagnosis_ends_before_the_task_times_out(
 ) -> None:
     """No call begins that may not end in time, and the run's own reason counts."""
     summary = failed(failure_reason="IMPORT_FAILED", tasks=[task("align", log=["oops"])])
-    found = diagnose(
-        HealthOmicsHook(), summary, log_tail_lines=5, log=log, time_left=timedelta(seconds=left)
-    )
+    found = diagnose(HealthOmicsHook(), summary, log_tail_lines=5, log=log, time_left=timedelta(seconds=left))
     assert omics.call_counts().get("ListRunTasks", 0) == calls
     assert (found.retry, found.next_step) == REMEDIES["IMPORT_FAILED"]
     assert any("execution_timeout is near" in line for line in log.lines) is not bool(calls)
