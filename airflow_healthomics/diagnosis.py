@@ -16,6 +16,7 @@ from airflow_healthomics.exceptions import HealthOmicsRunFailedError, HealthOmic
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.inquiry import Inquiry
 from airflow_healthomics.links import LOG_GROUP, console_url
+from airflow_healthomics.place import describe_place
 from airflow_healthomics.watch import Log
 
 #: No call begins later than so many seconds after the first, since a diagnosis must not hold up the outcome.
@@ -84,6 +85,16 @@ _NOT_FAILED: Final[Mapping[str, Remedy]] = MappingProxyType(
     {
         "CANCELLED": Remedy(True, "Find out who cancelled the run; clear the task to start it again."),
         "DELETED": Remedy(True, "Find out who deleted the run; clear the task to start it again."),
+    }
+)
+
+
+#: The same for a sensor, which starts nothing.
+_SENSOR_STEPS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "CANCELLED": "Find out who cancelled the run; to run it again, clear the task that starts it.",
+        "DELETED": "Check the run id, and where the connection leads. A sensor starts nothing: to run it "
+        "again, clear the task that starts it.",
     }
 )
 
@@ -257,6 +268,7 @@ def raise_for_status(
     log: Log,
     for_good: bool | None = None,
     time_left: timedelta | None = None,
+    source: str | None = None,
 ) -> None:
     """
     Raise unless the run succeeded, with what can be found out about why it did not.
@@ -268,20 +280,30 @@ def raise_for_status(
     :param for_good: whether Airflow must not retry the task; None leaves it to the reason of the failure
     :param time_left: until the task times out, if it does. A timeout during the diagnosis ends the diagnosis,
         and the run's own failure is raised all the same
+    :param source: where the run id comes from, for a sensor, which cannot start the run again
     :raises HealthOmicsRunFailedError: with the service's reason
     """
     if summary["status"] in run_states.SUCCEEDED:
         return
+    place = None
     try:
+        if is_missing(summary):
+            place = describe_place(hook, log, time_left=time_left)
         diagnosis = diagnose(hook, summary, log_tail_lines=log_tail_lines, log=log, time_left=time_left)
     except AirflowTaskTimeout:
         # Raised by a signal. A timeout may be retried, whereas the failure of the run may be permanent.
         log.warning("The diagnosis of run %s ends early: the task has timed out", summary["id"])
         diagnosis = _diagnosis_without_calls(summary)
+    if source and (step := _SENSOR_STEPS.get(summary["status"])):
+        diagnosis = replace(diagnosis, next_step=step)
     if for_good is None:
         for_good = not diagnosis.retry
     error = HealthOmicsRunFailedForGoodError if for_good else HealthOmicsRunFailedError
     url = console_url(summary["id"], hook)
+    if is_missing(summary):
+        text = describe_missing("run", summary["id"], place, source, diagnosis.next_step)
+    else:
+        text = describe_failure(summary, diagnosis, console_url=url)
     raise error(
         summary["id"],
         summary["status"],
@@ -289,8 +311,35 @@ def raise_for_status(
         summary.get("statusMessage"),
         url,
         diagnosis,
-        describe_failure(summary, diagnosis, console_url=url),
+        text,
     )
+
+
+def is_missing(summary: Mapping[str, Any]) -> bool:
+    """Whether a run or batch counts as DELETED since it is not found, so that its id may be wrong as well."""
+    return summary["status"] == "DELETED" and "arn" not in summary
+
+
+def describe_missing(
+    noun: str, resource_id: str, place: str | None, source: str | None, next_step: str
+) -> str:
+    """
+    Return the few lines that tell a person what was not found.
+
+    :param noun: run or batch
+    :param resource_id: its id
+    :param place: account and region that were asked, if known
+    :param source: where the id comes from, for a sensor
+    :param next_step: what to do
+    """
+    reason = "by a person or by retention mode REMOVE" if noun == "run" else "by a person"
+    lines = [
+        f"HealthOmics {noun} {resource_id} is not found" + (f" in {place}" if place else ""),
+        f"It was deleted, {reason}, or the {noun} id, the account or the region is not the {noun}'s.",
+    ]
+    if source:
+        lines.append(f"The {noun} id comes from {source}.")
+    return "\n".join([*lines, f"Next step: {next_step}"])
 
 
 def _list_failed_tasks(aws: Inquiry, run_id: str) -> list[Mapping[str, Any]]:

@@ -175,12 +175,17 @@ class HealthOmicsOutcomeLostError(HealthOmicsError, AirflowFailException):
     :param noun: run or batch
     :param resource_id: its id
     :param output_uri: where its outputs are, if known
+    :param place: account and region that were asked
     """
 
-    def __init__(self, noun: str, resource_id: str, output_uri: str | None = None) -> None:
+    def __init__(
+        self, noun: str, resource_id: str, output_uri: str | None = None, place: str | None = None
+    ) -> None:
         self.noun = noun
         self.resource_id = resource_id
         self.output_uri = output_uri
+        self.place = place
+        where = f" in {place}" if place else ""
         outputs = f" Its outputs, if there are any, are in {output_uri}." if output_uri else ""
         reason = (
             "retention mode REMOVE or a person has removed its record, and CloudWatch has no manifest of it."
@@ -188,13 +193,14 @@ class HealthOmicsOutcomeLostError(HealthOmicsError, AirflowFailException):
             else "a person has deleted it."
         )
         super().__init__(
-            f"The {noun} {resource_id} is no longer found, so nothing says how it ended: {reason}{outputs} "
-            "Clear the task to start a new one, or set on_unknown_end='repeat' to let retries do so."
+            f"The {noun} {resource_id} is no longer found{where}, so nothing says how it ended: {reason}"
+            f"{outputs} Clear the task to start a new one, or set on_unknown_end='repeat' to let retries do "
+            "so."
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the arguments, since the message is derived from them."""
-        return type(self), (self.noun, self.resource_id, self.output_uri)
+        return type(self), (self.noun, self.resource_id, self.output_uri, self.place)
 
 
 class HealthOmicsApiError(HealthOmicsError, AirflowFailException):

@@ -84,6 +84,10 @@ class Inquiry:
             return {}
         return answer
 
+    def endpoint_url(self, service: str) -> str:
+        """Return the URL that calls to a service, such as ``sts``, go to."""
+        return str(self._client(service).meta.endpoint_url)
+
     @cached_property
     def _config(self) -> Config:
         """The hook's settings, with little patience."""

@@ -24,6 +24,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsUnwatchedError,
 )
 from airflow_healthomics.kill import Target, cancel_persistently
+from airflow_healthomics.place import describe_place
 from airflow_healthomics.request_fields import refuse_broken_templates
 from airflow_healthomics.request_id import TaskIdentity, derive_request_id
 from airflow_healthomics.run_record import Attempt, RunRecord, RunRecords, run_records
@@ -255,7 +256,8 @@ class StarterMixin(WaiterMixin):
         if end := resource.find_end(summary["id"], summary.get("uuid")):
             return {**({"runOutputUri": output_uri} if output_uri else {}), **end}
         if self.on_unknown_end == "fail":
-            raise HealthOmicsOutcomeLostError(resource.noun, summary["id"], output_uri)
+            place = describe_place(resource.hook, self.log)
+            raise HealthOmicsOutcomeLostError(resource.noun, summary["id"], output_uri, place)
         return summary
 
     @contextmanager

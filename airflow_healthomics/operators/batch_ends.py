@@ -12,11 +12,12 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics import batch_states
-from airflow_healthomics.aws_errors import api_error, is_not_found, is_transient
+from airflow_healthomics.aws_errors import is_not_found, is_transient
 from airflow_healthomics.batch_request import checked_batch_id
 from airflow_healthomics.batch_watch import BatchWatch
 from airflow_healthomics.compat import conf
 from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.place import refusal
 from airflow_healthomics.resources import cancel_when_created, status_behind
 from airflow_healthomics.task_resource import push_resource
 from airflow_healthomics.templating import TypedTemplateMixin
@@ -87,7 +88,7 @@ class HealthOmicsCancelRunBatchOperator(
                 return batch_id
             # A try before may have asked for it.
             if status != "STOPPING":
-                raise api_error("CancelRunBatch", f"batch {batch_id}", error) from error
+                raise refusal(self.hook, "CancelRunBatch", f"batch {batch_id}", error, self.log) from error
         self.log.info("HealthOmics batch %s is being cancelled", batch_id)
         if self.wait_for_completion:
             self.wait_for(context, self.watch({"id": batch_id}))
@@ -161,7 +162,7 @@ class HealthOmicsDeleteRunBatchOperator(
                 return batch_id
             # A try before may have asked for it.
             if status_behind(error, self.hook, batch_id) not in batch_states.DELETION:
-                raise api_error("DeleteRunBatch", f"batch {batch_id}", error) from error
+                raise refusal(self.hook, "DeleteRunBatch", f"batch {batch_id}", error, self.log) from error
         if self.wait_for_completion or self.delete_batch:
             self.wait_for(context, BatchWatch(batch_id, is_deletion=True, log=self.log))
         return batch_id
@@ -178,5 +179,5 @@ class HealthOmicsDeleteRunBatchOperator(
                 if is_transient(error):
                     raise
                 if not is_not_found(error):
-                    raise api_error("DeleteBatch", f"batch {batch_id}", error) from error
+                    raise refusal(self.hook, "DeleteBatch", f"batch {batch_id}", error, self.log) from error
         return batch_id

@@ -12,11 +12,12 @@ from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_healthomics.aws_errors import api_error, is_not_found, is_transient, may_be_wrong_state
+from airflow_healthomics.aws_errors import is_not_found, is_transient, may_be_wrong_state
 from airflow_healthomics.compat import conf
 from airflow_healthomics.exceptions import HealthOmicsRunReplacedError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.links import RUN_LINKS, persist_links
+from airflow_healthomics.place import refusal
 from airflow_healthomics.run_request import checked_run_id
 from airflow_healthomics.run_watch import RunWatch
 from airflow_healthomics.templating import TypedTemplateMixin
@@ -82,7 +83,7 @@ class HealthOmicsCancelRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOp
             if is_transient(error):
                 raise
             if not self._has_ended(run_id, error):
-                raise api_error("CancelRun", f"run {run_id}", error) from error
+                raise refusal(self.hook, "CancelRun", f"run {run_id}", error, self.log) from error
             return run_id
         self.log.info("HealthOmics run %s is being cancelled", run_id)
         if self.wait_for_completion:
@@ -151,7 +152,7 @@ class HealthOmicsDeleteRunOperator(TypedTemplateMixin, AwsBaseOperator[HealthOmi
             if is_transient(error):
                 raise
             if not is_not_found(error):
-                raise api_error("DeleteRun", f"run {run_id}", error) from error
+                raise refusal(self.hook, "DeleteRun", f"run {run_id}", error, self.log) from error
             self.log.info("HealthOmics run %s does not exist (any more)", run_id)
             return run_id
         while self.wait_for_completion and not self._is_gone(watch):

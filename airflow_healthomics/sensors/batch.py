@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from botocore.exceptions import BotoCoreError, ClientError
@@ -16,10 +16,11 @@ from airflow_healthomics.batch_outcome import RunOutcome, collect_outcomes, desc
 from airflow_healthomics.batch_request import checked_batch_id
 from airflow_healthomics.batch_watch import BatchWatch
 from airflow_healthomics.compat import AirflowTaskTimeout, conf
-from airflow_healthomics.diagnosis import MAX_SECONDS
+from airflow_healthomics.diagnosis import MAX_SECONDS, describe_missing, is_missing
 from airflow_healthomics.exceptions import HealthOmicsError, HealthOmicsRunBatchFailedForGoodError
 from airflow_healthomics.inquiry import Inquiry
 from airflow_healthomics.outlets import tell_batch
+from airflow_healthomics.place import describe_place
 from airflow_healthomics.sensors.base import HealthOmicsSensor
 from airflow_healthomics.success_policy import parse_success_policy
 from airflow_healthomics.task_resource import push_resource
@@ -28,6 +29,12 @@ from airflow_healthomics.waiting import batch_trigger, time_left
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
+
+
+_NEXT_STEP: Final = (
+    "Check the batch id, and where the connection leads. A sensor starts nothing: to run the batch again, "
+    "clear the task that starts it."
+)
 
 
 class HealthOmicsRunBatchSensor(HealthOmicsSensor):
@@ -99,6 +106,8 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
 
     def finish(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         """Return the summary, or raise if too few runs have completed."""
+        if is_missing(summary):
+            self._refuse_missing(context, summary)
         self.gather_batch(context, summary)
         policy = parse_success_policy(self.success_policy, operation="GetBatch")
         total = summary.get("totalRuns", 0)
@@ -126,6 +135,12 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
             self.log.warning("The runs of the batch are not looked into further: the task has timed out")
             text, counts = describe_shortfall(client, summary, (), policy, self.log, total=total)
         raise HealthOmicsRunBatchFailedForGoodError(summary["id"], summary["status"], counts, text)
+
+    def _refuse_missing(self, context: Context, summary: Mapping[str, Any]) -> NoReturn:
+        place = describe_place(self.hook, self.log, time_left=time_left(self, context))
+        source = self.source_of("batch_id")
+        text = describe_missing("batch", summary["id"], place, source, _NEXT_STEP)
+        raise HealthOmicsRunBatchFailedForGoodError(summary["id"], summary["status"], {}, text)
 
     def _outcomes(self, client: Any, batch_id: str) -> list[RunOutcome]:
         try:

@@ -108,6 +108,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
             log=self.log,
             for_good=True,
             time_left=time_left(self, context),
+            source=self.source_of("run_id"),
         )
         tell_run(self, context, summary)
         return summary
