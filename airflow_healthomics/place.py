@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.aws_errors import api_error, error_code, is_not_found
+from airflow_healthomics.compat import AirflowTaskTimeout
 from airflow_healthomics.exceptions import HealthOmicsApiError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.inquiry import Inquiry
@@ -62,10 +63,13 @@ def _account(hook: HealthOmicsHook, log: Log, seconds: float) -> str | None:
         # AWS has nothing to say about a local HealthOmics.
         if _is_loopback(hook.conn.meta.endpoint_url) and not _is_loopback(aws.endpoint_url("sts")):
             return None
+        return aws.ask("sts:GetCallerIdentity").get("Account")
     except (BotoCoreError, ClientError, OSError) as error:
         log.info("%s could not be looked up: %s", subject, error_code(error))
-        return None
-    return aws.ask("sts:GetCallerIdentity").get("Account")
+    except AirflowTaskTimeout:
+        # Raised by a signal. The error that this is for may be permanent, whereas a timeout may be retried.
+        log.warning("%s could not be looked up: the task has timed out", subject)
+    return None
 
 
 def _is_loopback(url: str) -> bool:

@@ -256,7 +256,7 @@ class StarterMixin(WaiterMixin):
         if end := resource.find_end(summary["id"], summary.get("uuid")):
             return {**({"runOutputUri": output_uri} if output_uri else {}), **end}
         if self.on_unknown_end == "fail":
-            place = describe_place(resource.hook, self.log)
+            place = describe_place(resource.hook, self.log, time_left=time_left(self, context))
             raise HealthOmicsOutcomeLostError(resource.noun, summary["id"], output_uri, place)
         return summary
 

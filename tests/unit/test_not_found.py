@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from airflow_healthomics.compat import AirflowFailException, AirflowNotFoundException
+from airflow_healthomics.compat import AirflowFailException, AirflowNotFoundException, AirflowTaskTimeout
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsConnectionNotFoundError,
@@ -168,6 +168,21 @@ def test_an_account_that_is_not_told_costs_a_line(omics: Control, monkeypatch: p
     monkeypatch.setattr("botocore.client.BaseClient._make_api_call", refuse)
     assert describe_place(hook, log) == "region us-east-1 (the account could not be looked up)"
     assert "sts:GetCallerIdentity" in log.lines[0]
+
+
+def test_a_timeout_while_the_account_is_looked_up_does_not_replace_the_error(
+    omics: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow may retry a timeout, whereas a sensor fails for good."""
+
+    def time_out(*_: Any, **__: Any) -> Any:
+        raise AirflowTaskTimeout("from a signal handler")
+
+    monkeypatch.setattr(Inquiry, "ask", time_out)
+    sensor = HealthOmicsRunSensor(task_id="a_task", run_id="999", deferrable=False, report_use=False)
+    with pytest.raises(HealthOmicsRunFailedError, match=r"not found in region us-east-1 \(") as caught:
+        sensor.execute(context_of(FakeTaskInstance()))
+    assert isinstance(caught.value, AirflowFailException)
 
 
 def test_aws_is_not_asked_about_a_local_healthomics(
