@@ -206,18 +206,17 @@ def test_an_xcom_that_a_task_is_mapped_over_is_no_template(
     """What another task has returned is data, also if it looks like a template."""
     with dag_of(native):
         output = BaseOperator(task_id="before").output
-        mapped = HealthOmicsStartRunOperator.partial(task_id="a_task").expand(
-            name=output, parameters=[{"a": "{{ 1 + 1 }}"}]
-        )
+        mapped = HealthOmicsStartRunOperator.partial(task_id="a_task").expand(name=output, parameters=output)
     ti = FakeTaskInstance(map_index=0)
     ti.task = mapped
     scope = context_of(ti, dag=mapped.dag, task=mapped)
-    text = "{{ 1 + 1 }} is {{ 2 }}"
+    text, mapping = "{{ 1 + 1 }} is {{ 2 }}", {"a": "{{ 1 + 1 }}", "b": ["{{ no such }}"]}
+    kwargs = {"name": text, "parameters": mapping}
     monkeypatch.setattr(
-        type(mapped), "_expand_mapped_kwargs", lambda *_: ({"name": text, "parameters": {}}, {id(text)})
+        type(mapped), "_expand_mapped_kwargs", lambda *_: (kwargs, set(map(id, kwargs.values())))
     )
     mapped.render_template_fields(scope)
-    assert scope["task"].name == text
+    assert (scope["task"].name, scope["task"].parameters) == (text, mapping)
 
 
 class NotingOperator(HealthOmicsStartRunOperator):
