@@ -22,9 +22,9 @@ The errors of this package.
         └── HealthOmicsRunBatchFailedError   too few runs of a batch completed; a retry repeats the others
             └── HealthOmicsRunBatchFailedForGoodError   the same where Airflow must not retry
 
-Those that may be retried aside, all are also an ``AirflowFailException``: another try meets the same error. A
-sensor raises only such errors, but for a connection or template that may be there at the next try, because
-Airflow applies ``soft_fail`` to them in every mode, but to a plain ``AirflowException`` only after a deferral.
+All that may not be retried are also an ``AirflowFailException``: another try meets the same error. A sensor
+raises only such errors, but for a connection or template that may be there at the next try: Airflow applies
+``soft_fail`` to them in every mode, but to a plain ``AirflowException`` only after a deferral.
 """
 
 from __future__ import annotations
