@@ -134,13 +134,16 @@ def _sts_operation(error: BaseException) -> str:
     return operation if operation.startswith("Assume") else ""
 
 
-def api_error(operation: str, subject: str, error: ClientError | BotoCoreError) -> HealthOmicsApiError:
+def api_error(
+    operation: str, subject: str, error: ClientError | BotoCoreError, place: str | None = None
+) -> HealthOmicsApiError:
     """
     Say what was refused and what to do about it.
 
     :param operation: API operation, such as ``GetRun``
     :param subject: what it was about, such as ``run 1234567``
     :param error: what botocore raised
+    :param place: account and region that the connection leads to, if something is not found there
     """
     code = error_code(error)
     text = (
@@ -166,7 +169,9 @@ def api_error(operation: str, subject: str, error: ClientError | BotoCoreError) 
         )
     elif is_not_found(error):
         advice = (
-            " Check the id, the account and the region of the connection; a deleted run is not found either."
+            " Check the id, the account and the region of the connection"
+            + (f", which leads to {place}" if place else "")
+            + "; what was deleted is not found either."
         )
     return HealthOmicsApiError(
         f"{operation} of {subject} was refused with {code}: {text.rstrip('.')}.{advice}", code

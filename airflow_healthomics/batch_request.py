@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from botocore.model import StructureShape
 
-from airflow_healthomics.json_values import BrokenTemplate, json_problems, json_size
+from airflow_healthomics.json_values import BrokenTemplate, json_problems, json_size, type_name
 from airflow_healthomics.request_fields import (
     MAX_PARAMETERS_BYTES,
     MAX_TAGS,
@@ -81,6 +81,16 @@ SETTING_ARGUMENTS: Final = (
 )
 
 _SETTING_FIELDS: Final[Mapping[str, str]] = {api_field(name): name for name in SETTING_ARGUMENTS}
+
+#: What ``run_settings`` must look like; said once, however many of them do not.
+_FORM: Final = (
+    f"run_settings must be a list of mappings, one for each run, with {SETTING_ARGUMENTS[0]} (which no other "
+    f"run of the batch has) and any of {', '.join(SETTING_ARGUMENTS[1:])}"
+)
+
+#: Mistakes in the form, and ranges of rows, that a message names.
+_MAX_MISTAKES: Final = 10
+_MAX_RANGES: Final = 8
 
 _NO_DUPLICATES: Final = "is not possible: a batch has new runs only, and cannot duplicate one"
 
@@ -263,6 +273,7 @@ class _SettingsReader:
         }
         self._entries_size = sum(self._entry_sizes.values())
         self._positions: dict[str, int] = {}
+        self._rows_of: dict[str, list[int]] = {}
 
     def read(self, run_settings: Any) -> list[dict[str, Any]]:
         """Return the run settings by the API's names, as far as they are right."""
@@ -273,23 +284,33 @@ class _SettingsReader:
         lacking: list[int] = []
         for index, setting in enumerate(run_settings):
             path = f"run_settings[{index}]"
+            if isinstance(setting, BrokenTemplate):
+                self._problems.add(*json_problems(setting, path))
+                continue
             if not isinstance(setting, Mapping):
-                self._problems.add(_no_mapping(path, setting))
+                self._note(index, f" must be a mapping, not {type_name(setting)}")
                 continue
             if setting.get("output_uri") is None and not self._has_output_uri:
                 lacking.append(index)
             settings.append(self._setting(setting, index, path))
         if lacking:
             self._problems.add(_output_uri_problem(lacking, len(settings)))
+        if self._rows_of:
+            self._problems.add_first(_form_problem(self._rows_of))
         return settings
+
+    def _note(self, index: int, mistake: str) -> None:
+        """Take note of a mistake in the form, which may be the same in many rows."""
+        self._rows_of.setdefault(mistake, []).append(index)
 
     def _setting(self, setting: Mapping[str, Any], index: int, path: str) -> dict[str, Any]:
         given = {name: value for name in SETTING_ARGUMENTS if (value := setting.get(name)) is not None}
         if len(given) < len(setting):
-            self._problems.add(*_unknown_keys(setting, path))
+            for mistake in _unknown_keys(setting):
+                self._note(index, mistake)
         fields = checked_fields(given, self._shape, self._problems, f"{path}.")
         if "run_setting_id" not in given:
-            self._problems.add(f"{path}.run_setting_id is required: an id that no other run of the batch has")
+            self._note(index, ".run_setting_id is required")
         if setting_id := fields.get("runSettingId"):
             first = self._positions.setdefault(setting_id, index)
             if first != index:
@@ -321,35 +342,54 @@ def _unfit(run_settings: Any) -> Iterator[str]:
     if isinstance(run_settings, BrokenTemplate):
         yield from json_problems(run_settings, "run_settings")
     elif not isinstance(run_settings, Sequence) or isinstance(run_settings, (str, bytes, bytearray)):
-        yield f"run_settings must be a list of mappings, one for each run, not {type(run_settings).__name__}"
+        yield f"{_FORM}: a list, not {type_name(run_settings)}"
     elif not len(run_settings):
         yield f"run_settings is empty: a batch has 1 to {MAX_SETTINGS:,} runs"
     elif len(run_settings) > MAX_SETTINGS:
         yield f"run_settings has {len(run_settings):,} entries: a batch has at most {MAX_SETTINGS:,} runs"
 
 
-def _no_mapping(path: str, setting: Any) -> str:
-    if isinstance(setting, BrokenTemplate):
-        return next(json_problems(setting, path))
-    return f"{path} must be a mapping, not {type(setting).__name__}"
+def _form_problem(rows_of: Mapping[str, Sequence[int]]) -> str:
+    """
+    Return the form of run settings, and which rows break it in which way.
+
+    :param rows_of: rows by mistake, which follows ``run_settings[rows]`` in the sentence
+    """
+    mistakes = [f"run_settings[{_ranges(rows)}]{mistake}" for mistake, rows in rows_of.items()]
+    more = len(mistakes) - _MAX_MISTAKES
+    mistakes[_MAX_MISTAKES:] = [f"and {more:,} more mistakes"] if more > 0 else []
+    return f"{_FORM}; {'; '.join(mistakes)}"
 
 
-def _unknown_keys(setting: Mapping[str, Any], path: str) -> Iterator[str]:
+def _ranges(rows: Sequence[int]) -> str:
+    """Return ascending row numbers as text, such as ``0, 2-5``, and how many more there are."""
+    ranges: list[list[int]] = []
+    for row in rows:
+        if ranges and ranges[-1][1] == row - 1:
+            ranges[-1][1] = row
+        else:
+            ranges.append([row, row])
+    shown = [str(first) if first == last else f"{first}-{last}" for first, last in ranges[:_MAX_RANGES]]
+    rest = sum(last - first + 1 for first, last in ranges[_MAX_RANGES:])
+    return ", ".join(shown) + (f" and {rest:,} more" if rest else "")
+
+
+def _unknown_keys(setting: Mapping[str, Any]) -> Iterator[str]:
     for key in setting:
         if key in SETTING_ARGUMENTS:
             continue
         if not isinstance(key, str):
-            yield f"{path} has a key that is not text, of type {type(key).__name__}"
+            yield f" has a key that is not text, of type {type(key).__name__}"
         elif key == "run_id":
-            yield f"{path}.{key} {_NO_DUPLICATES}"
+            yield f".{key} {_NO_DUPLICATES}"
         elif key == "tags":
-            yield f"{path}.{key} is for the whole batch: the tags of a run are its run_tags"
+            yield f".{key} is for the whole batch: the tags of a run are its run_tags"
         elif key in BATCH_ARGUMENTS:
-            yield f"{path}.{key} is for the whole batch: give it beside run_settings, not in one"
+            yield f".{key} is for the whole batch: give it beside run_settings, not in one"
         elif key in _SETTING_FIELDS:
-            yield f"{path}.{key} is written {_SETTING_FIELDS[key]} here"
+            yield f".{key} is written {_SETTING_FIELDS[key]} here"
         else:
-            yield f"{path}.{key} is unknown: a run setting has {', '.join(SETTING_ARGUMENTS)}"
+            yield f".{key} is unknown"
 
 
 def _output_uri_problem(lacking: Sequence[int], count: int) -> str:

@@ -6,15 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from airflow_healthomics import run_states
+from airflow_healthomics.compat import AirflowTaskTimeout
 from airflow_healthomics.exceptions import HealthOmicsRunFailedError, HealthOmicsRunFailedForGoodError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.inquiry import Inquiry
 from airflow_healthomics.links import LOG_GROUP, console_url
+from airflow_healthomics.place import describe_place
 from airflow_healthomics.watch import Log
 
 #: No call begins later than so many seconds after the first, since a diagnosis must not hold up the outcome.
@@ -87,6 +89,16 @@ _NOT_FAILED: Final[Mapping[str, Remedy]] = MappingProxyType(
 )
 
 
+#: The same for a sensor, which starts nothing.
+_SENSOR_STEPS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "CANCELLED": "Find out who cancelled the run; to run it again, clear the task that starts it.",
+        "DELETED": "Check the run id, and where the connection leads. A sensor starts nothing: to run it "
+        "again, clear the task that starts it.",
+    }
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class FailedTask:
     """
@@ -155,6 +167,7 @@ def diagnose(
     log_tail_lines: int,
     log: Log,
     each_log: bool = False,
+    time_left: timedelta | None = None,
 ) -> Diagnosis:
     """
     Find out why a run did not succeed. Takes some seconds at most, and raises nothing that AWS answers.
@@ -167,11 +180,17 @@ def diagnose(
     :param log_tail_lines: lines of CloudWatch logs to fetch, up to :data:`MAX_LOG_LINES`; 0 fetches none
     :param log: the task's log
     :param each_log: whether to fetch the log of each failed task that is described, not only of the last one
+    :param time_left: until the task times out, if it does. The diagnosis ends before that, and makes no call
+        if there is no time for one
     """
-    if remedy := _NOT_FAILED.get(summary["status"]):
-        return Diagnosis(*remedy)
     run_id: str = summary["id"]
-    aws = Inquiry(hook, f"The diagnosis of run {run_id}", seconds=MAX_SECONDS, say=log.warning, note=log.info)
+    subject = f"The diagnosis of run {run_id}"
+    seconds = Inquiry.seconds_within(MAX_SECONDS, time_left)
+    if seconds <= 0 and summary["status"] not in _NOT_FAILED:
+        log.warning("%s makes no calls: the task's execution_timeout is near", subject)
+    if seconds <= 0 or summary["status"] in _NOT_FAILED:
+        return _diagnosis_without_calls(summary)
+    aws = Inquiry(hook, subject, seconds=seconds, say=log.warning, note=log.info)
     items = _list_failed_tasks(aws, run_id)
     details = [aws.ask("omics:GetRunTask", id=run_id, taskId=item["taskId"]) for item in items[:MAX_TASKS]]
     tasks = tuple(
@@ -204,6 +223,10 @@ def diagnose(
         log_stream=log_stream,
         log_lines=log_lines,
     )
+
+
+def _diagnosis_without_calls(summary: Mapping[str, Any]) -> Diagnosis:
+    return Diagnosis(*(_NOT_FAILED.get(summary["status"]) or remedy_for(summary.get("failureReason"))))
 
 
 def describe_failure(
@@ -244,6 +267,8 @@ def raise_for_status(
     log_tail_lines: int,
     log: Log,
     for_good: bool | None = None,
+    time_left: timedelta | None = None,
+    source: str | None = None,
 ) -> None:
     """
     Raise unless the run succeeded, with what can be found out about why it did not.
@@ -253,15 +278,32 @@ def raise_for_status(
     :param log_tail_lines: last lines of the failed task's log to show; 0 fetches none
     :param log: the task's log
     :param for_good: whether Airflow must not retry the task; None leaves it to the reason of the failure
+    :param time_left: until the task times out, if it does. A timeout during the diagnosis ends the diagnosis,
+        and the run's own failure is raised all the same
+    :param source: where the run id comes from, for a sensor, which cannot start the run again
     :raises HealthOmicsRunFailedError: with the service's reason
     """
     if summary["status"] in run_states.SUCCEEDED:
         return
-    diagnosis = diagnose(hook, summary, log_tail_lines=log_tail_lines, log=log)
+    place = None
+    try:
+        if is_missing(summary):
+            place = describe_place(hook, log, time_left=time_left)
+        diagnosis = diagnose(hook, summary, log_tail_lines=log_tail_lines, log=log, time_left=time_left)
+    except AirflowTaskTimeout:
+        # Raised by a signal. A timeout may be retried, whereas the failure of the run may be permanent.
+        log.warning("The diagnosis of run %s ends early: the task has timed out", summary["id"])
+        diagnosis = _diagnosis_without_calls(summary)
+    if source and (step := _SENSOR_STEPS.get(summary["status"])):
+        diagnosis = replace(diagnosis, next_step=step)
     if for_good is None:
         for_good = not diagnosis.retry
     error = HealthOmicsRunFailedForGoodError if for_good else HealthOmicsRunFailedError
     url = console_url(summary["id"], hook)
+    if is_missing(summary):
+        text = describe_missing("run", summary["id"], place, source, diagnosis.next_step)
+    else:
+        text = describe_failure(summary, diagnosis, console_url=url)
     raise error(
         summary["id"],
         summary["status"],
@@ -269,8 +311,35 @@ def raise_for_status(
         summary.get("statusMessage"),
         url,
         diagnosis,
-        describe_failure(summary, diagnosis, console_url=url),
+        text,
     )
+
+
+def is_missing(summary: Mapping[str, Any]) -> bool:
+    """Whether a run or batch counts as DELETED since it is not found, so that its id may be wrong as well."""
+    return summary["status"] == "DELETED" and "arn" not in summary
+
+
+def describe_missing(
+    noun: str, resource_id: str, place: str | None, source: str | None, next_step: str
+) -> str:
+    """
+    Return the few lines that tell a person what was not found.
+
+    :param noun: run or batch
+    :param resource_id: its id
+    :param place: account and region that were asked, if known
+    :param source: where the id comes from, for a sensor
+    :param next_step: what to do
+    """
+    reason = "by a person or by retention mode REMOVE" if noun == "run" else "by a person"
+    lines = [
+        f"HealthOmics {noun} {resource_id} is not found" + (f" in {place}" if place else ""),
+        f"It was deleted, {reason}, or the {noun} id, the account or the region is not the {noun}'s.",
+    ]
+    if source:
+        lines.append(f"The {noun} id comes from {source}.")
+    return "\n".join([*lines, f"Next step: {next_step}"])
 
 
 def _list_failed_tasks(aws: Inquiry, run_id: str) -> list[Mapping[str, Any]]:

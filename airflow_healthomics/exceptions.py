@@ -9,8 +9,9 @@ The errors of this package.
     └── HealthOmicsError
         ├── HealthOmicsRequestError      an argument breaks a rule; nothing was started (also a ValueError)
         ├── HealthOmicsTemplateError     a template could not be rendered for now; may be retried
-        ├── HealthOmicsConnectionChangedError   the connection leads to another account or region; may be
-        retried ├── HealthOmicsUnreachableError         a start could not reach HealthOmics; may be retried
+        ├── HealthOmicsConnectionNotFoundError  Airflow does not find the connection; may be retried
+        ├── HealthOmicsConnectionChangedError   it leads to another account or region; may be retried
+        ├── HealthOmicsUnreachableError         a start could not reach HealthOmics; may be retried
         ├── HealthOmicsUnwatchedError           the task fails while its run continues; may be retried
         ├── HealthOmicsOutcomeLostError         the run is gone, and nothing says how it ended
         ├── HealthOmicsApiError          AWS refuses a call: no permission, no such run
@@ -21,9 +22,9 @@ The errors of this package.
         └── HealthOmicsRunBatchFailedError   too few runs of a batch completed; a retry repeats the others
             └── HealthOmicsRunBatchFailedForGoodError   the same where Airflow must not retry
 
-All but HealthOmicsTemplateError, HealthOmicsRunFailedError and HealthOmicsRunBatchFailedError are also an
-``AirflowFailException``: another try meets the same error. A sensor raises only such errors, because Airflow
-applies ``soft_fail`` to them in every mode, but to a plain ``AirflowException`` only after a deferral.
+All that may not be retried are also an ``AirflowFailException``: another try meets the same error. A sensor
+raises only such errors, but for a connection or template that may be there at the next try: Airflow applies
+``soft_fail`` to them in every mode, but to a plain ``AirflowException`` only after a deferral.
 """
 
 from __future__ import annotations
@@ -76,6 +77,27 @@ class HealthOmicsTemplateError(HealthOmicsError):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the arguments, since the message is derived from them."""
         return type(self), (self.path, self.reason)
+
+
+class HealthOmicsConnectionNotFoundError(HealthOmicsError):
+    """
+    Airflow does not find the connection that the DAG author has chosen; nothing was sent.
+
+    It may be retried, as Airflow says the same while it is in trouble itself.
+
+    :param aws_conn_id: id of the connection
+    """
+
+    def __init__(self, aws_conn_id: str) -> None:
+        self.aws_conn_id = aws_conn_id
+        super().__init__(
+            f"Airflow does not find the connection {aws_conn_id!r}, so nothing was sent. Create it, or "
+            "correct aws_conn_id; aws_conn_id=None uses boto3's own credentials."
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments, since the message is derived from them."""
+        return type(self), (self.aws_conn_id,)
 
 
 class HealthOmicsConnectionChangedError(HealthOmicsError):
@@ -153,39 +175,47 @@ class HealthOmicsOutcomeLostError(HealthOmicsError, AirflowFailException):
     :param noun: run or batch
     :param resource_id: its id
     :param output_uri: where its outputs are, if known
+    :param place: account and region that were asked
     :param lost_runs: of a batch that is found, the number of runs that are not
     """
 
     def __init__(
-        self, noun: str, resource_id: str, output_uri: str | None = None, lost_runs: int = 0
+        self,
+        noun: str,
+        resource_id: str,
+        output_uri: str | None = None,
+        place: str | None = None,
+        lost_runs: int = 0,
     ) -> None:
         self.noun = noun
         self.resource_id = resource_id
         self.output_uri = output_uri
+        self.place = place
         self.lost_runs = lost_runs
+        where = f" in {place}" if place else ""
         outputs = f" Its outputs, if there are any, are in {output_uri}." if output_uri else ""
-        reason = (
-            "retention mode REMOVE or a person has removed its record, and CloudWatch has no manifest of it."
-            if noun == "run"
-            else "a person has deleted it."
-        )
         if lost_runs:
-            subject = f"{lost_runs} runs of batch {resource_id} are"
+            subject, pronoun = f"{lost_runs} runs of batch {resource_id} are", "they"
             reason = (
                 "retention mode REMOVE or a person has removed their records, and CloudWatch has no "
                 "manifest of them."
             )
         else:
-            subject = f"The {noun} {resource_id} is"
-        pronoun = "they" if lost_runs else "it"
+            subject, pronoun = f"The {noun} {resource_id} is", "it"
+            reason = (
+                "retention mode REMOVE or a person has removed its record, and CloudWatch has no manifest "
+                "of it."
+                if noun == "run"
+                else "a person has deleted it."
+            )
         super().__init__(
-            f"{subject} no longer found, so nothing says how {pronoun} ended: {reason}{outputs} "
+            f"{subject} no longer found{where}, so nothing says how {pronoun} ended: {reason}{outputs} "
             "Clear the task to start a new one, or set on_unknown_end='repeat' to let retries do so."
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the arguments, since the message is derived from them."""
-        return type(self), (self.noun, self.resource_id, self.output_uri, self.lost_runs)
+        return type(self), (self.noun, self.resource_id, self.output_uri, self.place, self.lost_runs)
 
 
 class HealthOmicsApiError(HealthOmicsError, AirflowFailException):

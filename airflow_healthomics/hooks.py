@@ -25,8 +25,8 @@ from airflow_healthomics.batch_request import (
     settings_in_request,
     settings_in_s3,
 )
-from airflow_healthomics.exceptions import HealthOmicsRequestError
-from airflow_healthomics.request_fields import api_field
+from airflow_healthomics.exceptions import HealthOmicsConnectionNotFoundError, HealthOmicsRequestError
+from airflow_healthomics.request_fields import api_field, refuse_broken_templates
 from airflow_healthomics.run_request import BUILT_IN_DEFAULTS, DEFAULTABLE, build_start_run_request
 
 #: What the amazon provider raises for a connection with mistakes, besides botocore's own errors.
@@ -71,7 +71,26 @@ class HealthOmicsHook(AwsGenericHook[Any]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["client_type"] = "omics"
         super().__init__(*args, **kwargs)
+        refuse_broken_templates(
+            "The request",
+            {"aws_conn_id": self.aws_conn_id, "region_name": self._region_name, "verify": self._verify},
+        )
         self._sessions: dict[str | None, Any] = {}
+
+    @cached_property
+    def conn_config(self) -> Any:
+        """
+        The Airflow connection.
+
+        :raises HealthOmicsConnectionNotFoundError: if Airflow does not find one that the DAG author has
+            chosen. The amazon provider would go on with the credentials of the worker, perhaps in another
+            account; it warns of that, and for the default connection that is all.
+        """
+        config = super().conn_config
+        # A cached property keeps its value under its name, that of the base class too.
+        self.__dict__.pop("conn_config", None)
+        _check_found(self.aws_conn_id, config)
+        return config
 
     @cached_property
     def connection_defaults(self) -> Mapping[str, Any]:
@@ -493,6 +512,21 @@ class HealthOmicsHook(AwsGenericHook[Any]):
         )
         for page in pages:
             yield from page[key]
+
+
+def check_connection(hook: AwsGenericHook[Any]) -> None:
+    """
+    Check that Airflow finds the connection of any hook of the amazon provider.
+
+    :param hook: the hook
+    :raises HealthOmicsConnectionNotFoundError: if it does not, unless it is the default connection
+    """
+    _check_found(hook.aws_conn_id, hook.conn_config)
+
+
+def _check_found(aws_conn_id: str | None, config: Any) -> None:
+    if aws_conn_id and aws_conn_id != AwsGenericHook.default_conn_name and not config:
+        raise HealthOmicsConnectionNotFoundError(aws_conn_id)
 
 
 def _body(response: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from functools import cached_property
 from time import monotonic
 from typing import Any, Final
@@ -25,6 +26,9 @@ MAX_ATTEMPTS: Final = 2
 
 #: Seconds that the last call may take on top of an inquiry's own, and the pause before its second attempt.
 LAST_CALL: Final = MAX_ATTEMPTS * (CONNECT_TIMEOUT + READ_TIMEOUT) + 1
+
+#: Seconds before a task times out in which no inquiry is under way any more.
+MARGIN: Final = 1.0
 
 #: OSError is what a connection's identity provider or token file ends with, outside botocore.
 _AWS_ERRORS: Final = (ClientError, BotoCoreError, OSError)
@@ -58,6 +62,16 @@ class Inquiry:
         self._deadline = monotonic() + seconds
         self._late = False
 
+    @staticmethod
+    def seconds_within(limit: float, time_left: timedelta | None) -> float:
+        """
+        Return the seconds for an inquiry that must end before the task times out; 0 or less leaves none.
+
+        :param limit: seconds that it may take in any case
+        :param time_left: until the task times out, if it does
+        """
+        return limit if time_left is None else min(limit, time_left.total_seconds() - LAST_CALL - MARGIN)
+
     def ask(self, permission: str, **request: Any) -> Mapping[str, Any]:
         """Return the answer, or an empty one; the permission, such as omics:GetRunTask, names the call."""
         if permission in self._failed or self._is_late():
@@ -69,6 +83,10 @@ class Inquiry:
             self._note(permission, error)
             return {}
         return answer
+
+    def endpoint_url(self, service: str) -> str:
+        """Return the URL that calls to a service, such as ``sts``, go to."""
+        return str(self._client(service).meta.endpoint_url)
 
     @cached_property
     def _config(self) -> Config:

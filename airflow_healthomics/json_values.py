@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from markupsafe import Markup
+
 from airflow_healthomics.exceptions import HealthOmicsTemplateError
 
 #: Deeper than any parameters of a workflow, and safely within Python's own limit. A mapping may hold itself.
@@ -39,6 +41,17 @@ class BrokenTemplate:
     def __repr__(self) -> str:
         """Return what the Rendered Template view of the Airflow UI shows."""
         return f"<template {self.reason}>"
+
+
+def type_name(value: Any) -> str:
+    """
+    Return what to call the type of a value that should have another one.
+
+    :param value: anything
+    """
+    if isinstance(value, Markup):
+        return "text from the filter tojson: leave tojson out, and the template keeps the type"
+    return type(value).__name__
 
 
 def as_json(value: Any, path: str) -> tuple[Any, list[str]]:

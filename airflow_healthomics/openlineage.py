@@ -16,9 +16,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_healthomics.aws_errors import error_code
-from airflow_healthomics.compat import conf
+from airflow_healthomics.compat import AirflowTaskTimeout, conf
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.inquiry import LAST_CALL, Inquiry
+from airflow_healthomics.inquiry import Inquiry
 from airflow_healthomics.lineage import Lineage, batch_lineage, common_prefixes, run_lineage
 from airflow_healthomics.waiting import time_left
 
@@ -225,12 +225,12 @@ class LineageMixin(_Base):
             return
         subject = f"The lineage of {subject}"
         try:
-            left, seconds = time_left(self, context), MAX_SECONDS
-            if left is not None:
-                # A task that has its run is not put at risk.
-                seconds = max(0.0, min(seconds, left.total_seconds() - LAST_CALL))
+            # A task that has its run is not put at risk.
+            seconds = max(0.0, Inquiry.seconds_within(MAX_SECONDS, time_left(self, context)))
             say = self.log.info
             self._lineage = read(Inquiry(self.hook, subject, seconds=seconds, say=say, note=say))
+        except AirflowTaskTimeout:
+            self.log.info("%s is left out: the task has timed out", subject)
         except Exception as error:  # noqa: BLE001 - whatever it is, the run has ended, and that is what counts
             self.log.info("%s is left out: %s", subject, error_code(error))
 

@@ -20,7 +20,14 @@ from botocore.model import MapShape, Shape, StructureShape
 from botocore.validate import ParamValidator
 
 from airflow_healthomics.exceptions import HealthOmicsRequestError
-from airflow_healthomics.json_values import BrokenTemplate, as_json, is_text, json_problems, json_size
+from airflow_healthomics.json_values import (
+    BrokenTemplate,
+    as_json,
+    is_text,
+    json_problems,
+    json_size,
+    type_name,
+)
 
 #: https://docs.aws.amazon.com/omics/latest/dev/fixed-quotas.html
 MAX_PARAMETERS_BYTES: Final = 50_000
@@ -112,6 +119,22 @@ def api_field(argument: str) -> str:
     return first + "".join(map(str.capitalize, others))
 
 
+def refuse_broken_templates(operation: str, values: Mapping[str, Any]) -> None:
+    """
+    Refuse arguments whose template could not be rendered.
+
+    :param operation: API operation that they are for
+    :param values: the arguments after rendering, by name
+    :raises HealthOmicsRequestError: with each of them
+    :raises HealthOmicsTemplateError: if one could not be rendered for a reason that may pass
+    """
+    problems = Problems(operation)
+    for name, value in values.items():
+        if isinstance(value, BrokenTemplate):
+            problems.add(*json_problems(value, name))
+    problems.refuse()
+
+
 def checked_id(operation: str, name: str, value: Any) -> str:
     """
     Return an id as the API wants it.
@@ -121,6 +144,16 @@ def checked_id(operation: str, name: str, value: Any) -> str:
     :param value: the argument after rendering
     :raises HealthOmicsRequestError: if it cannot be such an id
     """
+    refuse_broken_templates(operation, {name: value})
+    # Jinja makes text of None inside of other text, and so does an f-string.
+    if value is None or value == "None":
+        raise HealthOmicsRequestError(
+            operation,
+            [
+                f"{name} is None: an XCom is missing. Check the id of the task that it is pulled from, and "
+                "that this task has returned an id"
+            ],
+        )
     pattern, rule = _PATTERNS[name]
     if not pattern.fullmatch(_text(value)):
         raise HealthOmicsRequestError(operation, [f"{name} {rule}"])
@@ -249,7 +282,7 @@ def _document(value: Any, shape: Shape, path: str) -> tuple[Any, list[str]]:
 def _json_mapping(value: Any, path: str) -> tuple[Any, list[str]]:
     document, problems = as_json(value, path)
     if not problems and not isinstance(value, Mapping):
-        problems.append(f"{path} must be a mapping, not {type(value).__name__}")
+        problems.append(f"{path} must be a mapping, not {type_name(value)}")
     return document, problems
 
 
@@ -265,7 +298,7 @@ def _parameters(value: Any, shape: Shape, path: str) -> tuple[Any, list[str]]:
 
 def _tags(value: Any, shape: MapShape, path: str) -> tuple[Any, list[str]]:
     if not isinstance(value, Mapping):
-        return value, [f"{path} must be a mapping of strings to strings"]
+        return value, [f"{path} must be a mapping of strings to strings, not {type_name(value)}"]
     problems = [f"{path} must be at most {MAX_TAGS}, not {len(value)}"] if len(value) > MAX_TAGS else []
     tags = {}
     for key, item in value.items():

@@ -52,6 +52,7 @@ from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError
 from airflow_healthomics.aws_errors import error_code, is_transient
 from airflow_healthomics.compat import ObjectStoragePath
 from airflow_healthomics.exceptions import HealthOmicsRequestError
+from airflow_healthomics.hooks import check_connection
 from airflow_healthomics.json_values import json_problems
 from airflow_healthomics.request_fields import Problems
 from airflow_healthomics.sheet_columns import ID_TARGET, OPERATION, Target, read_targets
@@ -230,6 +231,7 @@ def _read(uri: str, aws_conn_id: str | None, hook_arguments: Mapping[str, Any]) 
 
 def _read_s3(parts: re.Match[str], aws_conn_id: str | None, hook_arguments: Mapping[str, Any]) -> bytes:
     hook = S3Hook(aws_conn_id=parts["conn_id"] or aws_conn_id, **hook_arguments)
+    check_connection(hook)
     client: Any = hook.get_conn()
     with client.get_object(Bucket=parts["bucket"], Key=parts["key"])["Body"] as body:
         return _bounded(body)

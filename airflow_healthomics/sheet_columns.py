@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from airflow_healthomics.json_values import json_problems
+from airflow_healthomics.json_values import json_problems, type_name
 from airflow_healthomics.request_fields import Problems
 
 #: What a sheet is read for.
@@ -55,7 +55,7 @@ def read_targets(columns: Any, types: Any) -> list[Target]:
     for name, value in (("columns", columns), ("types", types)):
         broken = list(json_problems(value, name))
         if not broken and not isinstance(value, Mapping):
-            broken = [f"{name} must be a mapping, not {type(value).__name__}"]
+            broken = [f"{name} must be a mapping, not {type_name(value)}"]
         problems.add(*broken)
     problems.refuse()
 

@@ -24,6 +24,8 @@ from airflow_healthomics.exceptions import (
     HealthOmicsUnwatchedError,
 )
 from airflow_healthomics.kill import Target, cancel_persistently
+from airflow_healthomics.place import describe_place
+from airflow_healthomics.request_fields import refuse_broken_templates
 from airflow_healthomics.request_id import TaskIdentity, derive_request_id
 from airflow_healthomics.run_record import Attempt, RunRecord, RunRecords, run_records
 from airflow_healthomics.submission import Decision, StartDelayedError, Submission
@@ -254,7 +256,8 @@ class StarterMixin(WaiterMixin):
         if end := resource.find_end(summary["id"], summary.get("uuid")):
             return {**({"runOutputUri": output_uri} if output_uri else {}), **end}
         if self.on_unknown_end == "fail":
-            raise HealthOmicsOutcomeLostError(resource.noun, summary["id"], output_uri)
+            place = describe_place(resource.hook, self.log, time_left=time_left(self, context))
+            raise HealthOmicsOutcomeLostError(resource.noun, summary["id"], output_uri, place)
         return summary
 
     @contextmanager
@@ -347,6 +350,7 @@ class StarterMixin(WaiterMixin):
     # --- identity ---
 
     def _request_id(self, context: Context, epoch: int, generation: int) -> str:
+        refuse_broken_templates(self.resource.start_operation, {"request_id": self.request_id})
         if self.request_id is None:
             identity = _task_identity(context, epoch)
             return derive_request_id(identity, generation, self.resource.name_length)

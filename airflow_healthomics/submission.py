@@ -16,7 +16,6 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from airflow_healthomics import run_states
 from airflow_healthomics.aws_errors import (
-    api_error,
     error_code,
     is_not_found,
     is_transient,
@@ -29,6 +28,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRequestChangedError,
 )
 from airflow_healthomics.kill import Target
+from airflow_healthomics.place import describe_place, refusal
 from airflow_healthomics.resources import KINDS, Resource
 from airflow_healthomics.run_record import Attempt, RunRecord, RunRecords, fingerprint, has_changed
 
@@ -98,6 +98,10 @@ def decide(record: RunRecord | None, status: str | None, *, is_discarded: bool =
         return Plan(Decision.DONE, record.generation)
     # STOPPING comes before COMPLETED as well as before FAILED and CANCELLED.
     return Plan(Decision.WAIT_OUT if status == run_states.STOPPING else Decision.REATTACH, record.generation)
+
+
+#: Fields of a start that refer to something by its id.
+_ID_FIELDS: Final = ("workflowId", "workflowOwnerId", "runId", "runGroupId", "cacheId", "configurationName")
 
 
 class StartDelayedError(HealthOmicsError):
@@ -295,7 +299,9 @@ class Submission:
                 return None
             if is_transient(error):
                 raise _delay(record.request_id, error) from error
-            raise api_error(self.resource.get_operation, f"{self.resource.noun} {run_id}", error) from error
+            raise self._refusal(
+                self.resource.get_operation, f"{self.resource.noun} {run_id}", error
+            ) from error
         if not run.get("status") or (record.uuid and not run.get("uuid")):
             raise StartDelayedError(record.request_id, _INCOMPLETE)
         if record.uuid and run["uuid"] != record.uuid:
@@ -326,7 +332,10 @@ class Submission:
         if record is None or run is None or run["status"] != UNKNOWN or is_discarded:
             return
         if self.on_unknown_end == "fail":
-            raise HealthOmicsOutcomeLostError(self.resource.noun, str(record.run_id), record.output_uri)
+            place = describe_place(self.resource.hook, self.log)
+            raise HealthOmicsOutcomeLostError(
+                self.resource.noun, str(record.run_id), record.output_uri, place
+            )
         self.log.warning(
             "The %s %s is no longer found, and nothing says how it ended; on_unknown_end is repeat",
             self.resource.noun,
@@ -462,7 +471,8 @@ class Submission:
                 return self._adopt(record, request, error)
             if _may_pass(error):
                 raise _delay(record.request_id, error) from error
-            raise api_error(self.resource.start_operation, f"request {record.request_id}", error) from error
+            subject = f"request {record.request_id}{_named_ids(request)}"
+            raise self._refusal(self.resource.start_operation, subject, error) from error
         if not answer.get("id"):
             raise StartDelayedError(record.request_id, _INCOMPLETE)
         return answer
@@ -484,9 +494,21 @@ class Submission:
         )
         return run
 
+    def _refusal(
+        self, operation: str, subject: str, error: ClientError | BotoCoreError
+    ) -> HealthOmicsApiError:
+        return refusal(self.resource.hook, operation, subject, error, self.log)
+
     def _find(self, record: RunRecord) -> dict[str, Any] | None:
         # A name of the DAG author's may be that of another task's run.
         return self.resource.find(record.name) if record.name is not None else None
+
+
+def _named_ids(request: Mapping[str, Any]) -> str:
+    """Return the ids that a request refers to, one of which may not exist."""
+    fields = {**request.get("defaultRunSetting", {}), **request}
+    named = [f"{name} {fields[name]}" for name in _ID_FIELDS if name in fields]
+    return f" ({', '.join(named)})" if named else ""
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jinja2
-from jinja2 import nodes
+from jinja2 import nativetypes, nodes
 
 from airflow_healthomics.json_values import BrokenTemplate
 from airflow_healthomics.params import FORM_KEY, form_values
+from airflow_healthomics.template_sources import describe_source, describe_xcoms, is_reference, says_none
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import BaseOperator, Context
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     _Base = BaseOperator
 else:
     _Base = object
+
+#: Name of a field, and keys and indexes from there.
+_Path: TypeAlias = tuple[Any, ...]
 
 #: The variable that a single expression is assigned to; a name that no DAG author uses.
 _RESULT = "_healthomics_typed_value"
@@ -49,9 +54,21 @@ class TypedTemplateMixin(_Base):
     A string that is exactly one expression yields the expression's own Python value. Any other string renders
     to a string, also in a DAG with ``render_template_as_native_obj=True``: nothing is guessed from text,
     "0042" stays "0042". Lists and mappings are rendered element by element.
+
+    A template of one expression that yields None, as for a missing XCom, becomes a
+    :class:`~airflow_healthomics.json_values.BrokenTemplate`, unless the expression says None by itself. That
+    holds for ``checked_template_fields`` too, which Airflow renders otherwise, as it does any field that a
+    subclass adds.
     """
 
     typed_template_fields: Sequence[str] = ()
+    checked_template_fields: Sequence[str] = ()
+
+    #: Whether templates in ``parameters`` may yield None.
+    allow_null_parameters: bool = False
+
+    _template_sources: Mapping[str, str] = MappingProxyType({})
+    _is_within_other_field = False
 
     def render_template(
         self,
@@ -61,30 +78,89 @@ class TypedTemplateMixin(_Base):
         seen_oids: set[int] | None = None,
     ) -> Any:
         """Render ``content``; by type if it is the value of one of ``typed_template_fields``."""
-        # By identity, as this is the one public method that plain and mapped tasks both pass through, and it
-        # is not told the field's name. A literal that another field has too is rendered to text.
-        if self._is_typed(content):
-            return self._render_typed(content, context, jinja_env or self.get_template_env())
-        return super().render_template(content, context, jinja_env, seen_oids)
+        if seen_oids and id(content) in seen_oids:
+            # An XCom that a mapped task is expanded over, which is no template.
+            return content
+        field = None if self._is_within_other_field else self._field_of(content)
+        if field is None:
+            return self._render_as_airflow(content, context, jinja_env, seen_oids)
+        jinja_env = jinja_env or self.get_template_env()
+        if field in self.typed_template_fields:
+            return self._render_typed(content, context, jinja_env, (field,))
+        return self._render_checked(content, context, jinja_env, field, seen_oids)
 
-    def _is_typed(self, content: Any) -> bool:
-        fields = [field for field in self.template_fields if getattr(self, field, None) is content]
-        return bool(fields) and set(fields) <= set(self.typed_template_fields)
+    def source_of(self, field: str) -> str:
+        """
+        Return where the value of one of ``checked_template_fields`` comes from, as far as that is known.
 
-    def _render_typed(self, content: Any, context: Context, jinja_env: jinja2.Environment) -> Any:
+        :param field: name of the field
+        """
+        return self._template_sources.get(field, f"the argument {field}")
+
+    def _field_of(self, content: Any) -> str | None:
+        # By identity, as render_template is the one public method that plain and mapped tasks both pass
+        # through, and it is not told the field's name. Fields are rendered in their order, and each one is
+        # replaced, so the first one that still has a literal is the one that is rendered.
+        field = next((name for name in self.template_fields if getattr(self, name, None) is content), None)
+        is_ours = field in self.typed_template_fields or field in self.checked_template_fields
+        return field if is_ours else None
+
+    def _render_as_airflow(
+        self,
+        content: Any,
+        context: Context,
+        jinja_env: jinja2.Environment | None,
+        seen_oids: set[int] | None = None,
+    ) -> Any:
+        # Airflow comes back to render_template with each element of a list.
+        was_within, self._is_within_other_field = self._is_within_other_field, True
+        try:
+            return super().render_template(content, context, jinja_env, seen_oids)
+        finally:
+            self._is_within_other_field = was_within
+
+    def _render_checked(
+        self,
+        content: Any,
+        context: Context,
+        jinja_env: jinja2.Environment,
+        field: str,
+        seen_oids: set[int] | None,
+    ) -> Any:
+        if source := describe_source(content, jinja_env):
+            self._template_sources = {**self._template_sources, field: source}
         if isinstance(content, str):
-            return _render_string(content, context, jinja_env)
+            try:
+                expression = _single_expression(jinja_env.parse(content))
+            except jinja2.TemplateSyntaxError as error:
+                return _syntax_error(error)
+            if expression is not None:
+                value = self._render_string(content, context, jinja_env, (field,))
+                if value is None or isinstance(value, BrokenTemplate):
+                    return value
+                is_native = isinstance(jinja_env, nativetypes.NativeEnvironment)
+                return nativetypes.native_concat([value]) if is_native else str(value)
+        return self._checked_reference(content, context, jinja_env, (field,), seen_oids)
+
+    def _render_typed(
+        self, content: Any, context: Context, jinja_env: jinja2.Environment, path: _Path
+    ) -> Any:
+        if isinstance(content, str):
+            return self._render_string(content, context, jinja_env, path)
         if isinstance(content, Mapping):
-            return self._render_mapping(content, context, jinja_env)
+            return self._render_mapping(content, context, jinja_env, path)
         if isinstance(content, list):
-            return [self._render_typed(value, context, jinja_env) for value in content]
-        return super().render_template(content, context, jinja_env)
+            return [
+                self._render_typed(value, context, jinja_env, (*path, index))
+                for index, value in enumerate(content)
+            ]
+        return self._checked_reference(content, context, jinja_env, path)
 
     def _render_mapping(
-        self, content: Mapping[Any, Any], context: Context, jinja_env: jinja2.Environment
+        self, content: Mapping[Any, Any], context: Context, jinja_env: jinja2.Environment, path: _Path
     ) -> dict[Any, Any]:
         rendered = {
-            key: self._render_typed(value, context, jinja_env)
+            key: self._render_typed(value, context, jinja_env, (*path, key))
             for key, value in content.items()
             if key != FORM_KEY
         }
@@ -95,21 +171,70 @@ class TypedTemplateMixin(_Base):
             return {**rendered, FORM_KEY: values}
         return {**values, **rendered}
 
+    def _render_string(self, text: str, context: Context, jinja_env: jinja2.Environment, path: _Path) -> Any:
+        try:
+            tree = jinja_env.parse(text)
+            expression = _single_expression(tree)
+            if expression is not None:
+                value = _value_of(expression, tree, context, jinja_env)
+                if value is None and not says_none(expression):
+                    return self._null(path, describe_xcoms(expression), is_template=True)
+                return value
+            template = jinja_env.overlay(undefined=_LoudUndefined).from_string(text)
+            # Joined here, since a native environment would evaluate the joined text.
+            return "".join(map(str, template.root_render_func(_scope(template, context))))
+        except _UndefinedTextError:
+            return BrokenTemplate(_UNDEFINED)
+        except jinja2.TemplateSyntaxError as error:
+            return _syntax_error(error)
+        except Exception as error:  # noqa: BLE001 - an expression may raise anything; see BrokenTemplate
+            may_pass = not isinstance(error, _MISTAKES)
+            return BrokenTemplate(f"failed with {type(error).__name__}", may_pass=may_pass)
 
-def _render_string(text: str, context: Context, jinja_env: jinja2.Environment) -> Any:
-    try:
-        tree = jinja_env.parse(text)
-        match tree.body:
-            case [nodes.Output(nodes=[nodes.Expr() as expression])] if not _is_text(expression):
-                return _value_of(expression, tree, context, jinja_env)
-        template = jinja_env.overlay(undefined=_LoudUndefined).from_string(text)
-        # Joined here, since a native environment would evaluate the joined text.
-        return "".join(map(str, template.root_render_func(_scope(template, context))))
-    except _UndefinedTextError:
-        return BrokenTemplate(_UNDEFINED)
-    except Exception as error:  # noqa: BLE001 - an expression may raise anything; see BrokenTemplate
-        may_pass = not isinstance(error, _MISTAKES)
-        return BrokenTemplate(f"failed with {type(error).__name__}", may_pass=may_pass)
+    def _checked_reference(
+        self,
+        content: Any,
+        context: Context,
+        jinja_env: jinja2.Environment,
+        path: _Path,
+        seen_oids: set[int] | None = None,
+    ) -> Any:
+        """Render what is no text, such as another task's output, which is None for a missing XCom."""
+        value = self._render_as_airflow(content, context, jinja_env, seen_oids)
+        if value is None and is_reference(content):
+            return self._null(path, describe_source(content, jinja_env), is_template=False)
+        return value
+
+    def _null(self, path: _Path, source: str | None, *, is_template: bool) -> BrokenTemplate | None:
+        is_parameter = _is_parameter(path)
+        if is_parameter and self.allow_null_parameters:
+            return None
+        ways = ["add '| default(none)' to the template"] if is_template else []
+        ways += ["set allow_null_parameters=True"] if is_parameter else []
+        cause = f": {source} is missing or None" if source else ""
+        advice = f". If None is meant, {' or '.join(ways)}" if ways else ""
+        return BrokenTemplate(f"yields None{cause}{advice}")
+
+
+def _is_parameter(path: _Path) -> bool:
+    """Whether a value is inside the ``parameters`` of a run, of all runs of a batch, or of a run setting."""
+    match path:
+        case ("parameters", _, *_) | ("run_settings", _, "parameters", _, *_):
+            return True
+    return False
+
+
+def _single_expression(tree: nodes.Template) -> nodes.Expr | None:
+    match tree.body:
+        case [nodes.Output(nodes=[nodes.Expr() as expression])] if not _is_text(expression):
+            return expression
+    return None
+
+
+def _syntax_error(error: jinja2.TemplateSyntaxError) -> BrokenTemplate:
+    # Jinja's message quotes names and punctuation of the template, never a text in quotes.
+    message = (error.message or "").rstrip(".")
+    return BrokenTemplate(f"has a syntax error in line {error.lineno}: {message}")
 
 
 def _is_text(expression: nodes.Expr) -> bool:

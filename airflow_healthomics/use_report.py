@@ -10,8 +10,9 @@ from datetime import timedelta
 from typing import Any, Final
 
 from airflow_healthomics.aws_errors import error_code
+from airflow_healthomics.compat import AirflowTaskTimeout
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.inquiry import LAST_CALL, Inquiry
+from airflow_healthomics.inquiry import Inquiry
 from airflow_healthomics.links import LOG_GROUP
 from airflow_healthomics.run_use import describe_run_use, read_manifest, task_id, use_of_run
 from airflow_healthomics.watch import Log
@@ -52,9 +53,7 @@ def with_use(
     summary = dict(summary)
     if summary["status"] == "DELETED":
         return summary
-    seconds = MAX_SECONDS
-    if time_left is not None:
-        seconds = min(seconds, time_left.total_seconds() - LAST_CALL)
+    seconds = Inquiry.seconds_within(MAX_SECONDS, time_left)
     subject = f"The use report of run {summary['id']}"
     if seconds <= 0:
         log.info("%s is left out: the task's execution_timeout is near", subject)
@@ -63,6 +62,10 @@ def with_use(
         summary["use"] = _read_use(
             summary, Inquiry(hook, subject, seconds=seconds, say=log.info, note=log.info)
         )
+    except AirflowTaskTimeout:
+        # The run has ended, and so does the task, by what the run said.
+        log.info("%s is left out: the task has timed out", subject)
+        return summary
     except Exception as error:  # noqa: BLE001 - looking up the connection may raise anything
         log.info("%s is left out: %s", subject, error_code(error))
         return summary

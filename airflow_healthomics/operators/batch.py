@@ -31,10 +31,12 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRequestError,
     HealthOmicsRunBatchFailedError,
 )
-from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.hooks import HealthOmicsHook, check_connection
 from airflow_healthomics.inquiry import CONNECT_TIMEOUT, MAX_ATTEMPTS, READ_TIMEOUT
+from airflow_healthomics.json_values import BrokenTemplate
 from airflow_healthomics.openlineage import LineageMixin, revealed
 from airflow_healthomics.outlets import tell_batch
+from airflow_healthomics.request_fields import refuse_broken_templates
 from airflow_healthomics.resources import BatchResource
 from airflow_healthomics.run_use import describe_batch_use
 from airflow_healthomics.sample_sheet import read_sample_sheet
@@ -134,6 +136,9 @@ class HealthOmicsStartRunBatchOperator(
     :param session_policy: IAM policy that narrows the role's, JSON text or a mapping (templated)
     :param log_level: OFF, FATAL, ERROR or ALL (templated)
     :param run_tags: up to 50 tags of the runs; no place for patients' data (templated)
+    :param allow_null_parameters: whether templates in ``parameters``, those of run settings too, may yield
+        None, which is sent as null. Otherwise they are refused, as an XCom may be missing, unless they say
+        None by themselves, as in ``{{ x | default(none) }}``
     :param wait_for_completion: whether to wait for the batch, and to fail unless ``success_policy`` is met
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
     :param waiter_delay: seconds between two polls
@@ -192,6 +197,7 @@ class HealthOmicsStartRunBatchOperator(
         "storage_capacity",
         "requester_pays_enabled",
     )
+    checked_template_fields = template_fields
     name_argument = "batch_name"
     ui_color = "#d6eadf"
 
@@ -232,6 +238,7 @@ class HealthOmicsStartRunBatchOperator(
         session_policy: str | Mapping[str, Any] | None = None,
         log_level: str | None = None,
         run_tags: Mapping[str, str] | str | None = None,
+        allow_null_parameters: bool = False,
         wait_for_completion: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         waiter_delay: float = 60,
@@ -276,6 +283,7 @@ class HealthOmicsStartRunBatchOperator(
         self.session_policy = session_policy
         self.log_level = log_level
         self.run_tags = run_tags
+        self.allow_null_parameters = allow_null_parameters
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         self.waiter_delay = waiter_delay
@@ -298,6 +306,10 @@ class HealthOmicsStartRunBatchOperator(
 
     def build_request(self, request_id: str, earlier: Sequence[str]) -> dict[str, Any]:
         """Return the StartRunBatch request; after a failed batch, of the runs that did not complete."""
+        places = {"settings_s3_uri": self.settings_s3_uri, "sample_sheet": self.sample_sheet}
+        refuse_broken_templates("StartRunBatch", places)
+        # Before a sheet is read, perhaps with the credentials of somebody else.
+        check_connection(self.hook)
         arguments = self._arguments()
         arguments["request_id"] = request_id
         # The same by default, so that ListBatch can find the batch of a request.
@@ -398,7 +410,8 @@ class HealthOmicsStartRunBatchOperator(
     def leave(self, context: Context, started: Mapping[str, Any]) -> None:
         """Tell the outlets and OpenLineage what is known of a batch that goes on."""
         # Of a batch that was found, the status is that of a run; GetBatch tells the batch's own.
-        batch = {"workflowId": self.workflow_id, **started}
+        is_known = not isinstance(self.workflow_id, BrokenTemplate)
+        batch = {**({"workflowId": self.workflow_id} if is_known else {}), **started}
         batch.pop("status", None)
         self._gather_own(context, batch)
         tell_batch(self, context, batch)

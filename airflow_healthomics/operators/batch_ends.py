@@ -12,20 +12,24 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics import batch_states
-from airflow_healthomics.aws_errors import api_error, is_not_found, is_transient
+from airflow_healthomics.aws_errors import is_not_found, is_transient
 from airflow_healthomics.batch_request import checked_batch_id
 from airflow_healthomics.batch_watch import BatchWatch
 from airflow_healthomics.compat import conf
 from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.place import refusal
 from airflow_healthomics.resources import cancel_when_created, status_behind
 from airflow_healthomics.task_resource import push_resource
+from airflow_healthomics.templating import TypedTemplateMixin
 from airflow_healthomics.waiting import RunBatchWaiterMixin
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
 
 
-class HealthOmicsCancelRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[HealthOmicsHook]):
+class HealthOmicsCancelRunBatchOperator(
+    TypedTemplateMixin, RunBatchWaiterMixin, AwsBaseOperator[HealthOmicsHook]
+):
     """
     Cancel a HealthOmics run batch. A batch that has already ended is no error. Returns the batch id.
 
@@ -50,6 +54,7 @@ class HealthOmicsCancelRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[Hea
 
     aws_hook_class = HealthOmicsHook
     template_fields: Sequence[str] = aws_template_fields("batch_id")
+    checked_template_fields = template_fields
     ui_color = "#f7e6c9"
     #: Nothing is left to cancel when this task is killed.
     cancel_on_kill = False
@@ -83,7 +88,7 @@ class HealthOmicsCancelRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[Hea
                 return batch_id
             # A try before may have asked for it.
             if status != "STOPPING":
-                raise api_error("CancelRunBatch", f"batch {batch_id}", error) from error
+                raise refusal(self.hook, "CancelRunBatch", f"batch {batch_id}", error, self.log) from error
         self.log.info("HealthOmics batch %s is being cancelled", batch_id)
         if self.wait_for_completion:
             self.wait_for(context, self.watch({"id": batch_id}))
@@ -94,7 +99,9 @@ class HealthOmicsCancelRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[Hea
         return str(summary["id"])
 
 
-class HealthOmicsDeleteRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[HealthOmicsHook]):
+class HealthOmicsDeleteRunBatchOperator(
+    TypedTemplateMixin, RunBatchWaiterMixin, AwsBaseOperator[HealthOmicsHook]
+):
     """
     Delete the records of a batch's runs, and that of the batch if asked to. Outputs and logs stay.
 
@@ -120,6 +127,7 @@ class HealthOmicsDeleteRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[Hea
 
     aws_hook_class = HealthOmicsHook
     template_fields: Sequence[str] = aws_template_fields("batch_id")
+    checked_template_fields = template_fields
     ui_color = "#f3d5d5"
     #: Nothing is left to cancel when this task is killed.
     cancel_on_kill = False
@@ -154,7 +162,7 @@ class HealthOmicsDeleteRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[Hea
                 return batch_id
             # A try before may have asked for it.
             if status_behind(error, self.hook, batch_id) not in batch_states.DELETION:
-                raise api_error("DeleteRunBatch", f"batch {batch_id}", error) from error
+                raise refusal(self.hook, "DeleteRunBatch", f"batch {batch_id}", error, self.log) from error
         if self.wait_for_completion or self.delete_batch:
             self.wait_for(context, BatchWatch(batch_id, is_deletion=True, log=self.log))
         return batch_id
@@ -171,5 +179,5 @@ class HealthOmicsDeleteRunBatchOperator(RunBatchWaiterMixin, AwsBaseOperator[Hea
                 if is_transient(error):
                     raise
                 if not is_not_found(error):
-                    raise api_error("DeleteBatch", f"batch {batch_id}", error) from error
+                    raise refusal(self.hook, "DeleteBatch", f"batch {batch_id}", error, self.log) from error
         return batch_id

@@ -17,12 +17,12 @@ from airflow_healthomics.compat import conf
 from airflow_healthomics.diagnosis import raise_for_status
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.json_values import as_json, json_bytes, json_size
+from airflow_healthomics.json_values import BrokenTemplate, as_json, json_bytes, json_size
 from airflow_healthomics.links import RUN_LINKS, persist_links
 from airflow_healthomics.openlineage import LineageMixin, revealed
 from airflow_healthomics.outlets import tell_run
 from airflow_healthomics.parameter_template import workflow_parameter_problems
-from airflow_healthomics.request_fields import MAX_PARAMETERS_BYTES
+from airflow_healthomics.request_fields import MAX_PARAMETERS_BYTES, refuse_broken_templates
 from airflow_healthomics.request_folder import RunFolder
 from airflow_healthomics.run_request import ARGUMENTS
 from airflow_healthomics.starting import StarterMixin
@@ -95,6 +95,9 @@ class HealthOmicsStartRunOperator(
         (templated)
     :param start_run_kwargs: fields of StartRun that have no argument here yet, a mapping by the API's names;
         the installed botocore must know them (templated)
+    :param allow_null_parameters: whether templates in ``parameters`` may yield None, which is sent as null.
+        Otherwise they are refused, as an XCom may be missing, unless they say None by themselves, as in
+        ``{{ x | default(none) }}``
     :param validate_parameters: whether to compare the names of ``parameters`` with the workflow's parameter
         template first, which takes the permission omics:GetWorkflow
     :param wait_for_completion: whether to wait for the run to end, and to fail unless it is COMPLETED
@@ -148,6 +151,7 @@ class HealthOmicsStartRunOperator(
         "start_run_kwargs",
     )
     operator_extra_links = RUN_LINKS
+    checked_template_fields = template_fields
     name_argument = "name"
     ui_color = "#d6eadf"
 
@@ -183,6 +187,7 @@ class HealthOmicsStartRunOperator(
         log_level: str | None = None,
         tags: Mapping[str, str] | str | None = None,
         start_run_kwargs: Mapping[str, Any] | str | None = None,
+        allow_null_parameters: bool = False,
         validate_parameters: bool = False,
         wait_for_completion: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
@@ -226,6 +231,7 @@ class HealthOmicsStartRunOperator(
         self.log_level = log_level
         self.tags = tags
         self.start_run_kwargs = start_run_kwargs
+        self.allow_null_parameters = allow_null_parameters
         self.validate_parameters = validate_parameters
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
@@ -253,6 +259,7 @@ class HealthOmicsStartRunOperator(
             log_tail_lines=self.log_tail_lines,
             log=self.log,
             for_good=False if self.retry_user_errors else None,
+            time_left=time_left(self, context),
         )
         tell_run(self, context, summary)
         return str(summary["id"])
@@ -260,7 +267,8 @@ class HealthOmicsStartRunOperator(
     def leave(self, context: Context, started: Mapping[str, Any]) -> None:
         """Tell the outlets and OpenLineage what is known of a run that goes on."""
         # A duplicate's is that of its original, which StartRun does not tell.
-        run = {**({"workflowId": self.workflow_id} if self.workflow_id else {}), **started}
+        is_known = self.workflow_id and not isinstance(self.workflow_id, BrokenTemplate)
+        run = {**({"workflowId": self.workflow_id} if is_known else {}), **started}
         self.gather_run(context, run)
         tell_run(self, context, run)
 
@@ -279,6 +287,7 @@ class HealthOmicsStartRunOperator(
 
     def build_request(self, request_id: str, earlier: Sequence[str]) -> dict[str, Any]:
         """Return the StartRun request."""
+        refuse_broken_templates("StartRun", {"parameters_s3_uri": self.parameters_s3_uri})
         arguments = {name: revealed(getattr(self, name)) for name in ARGUMENTS}
         arguments["request_id"] = request_id
         # The same by default, so that ListRuns can find the run of a request.

@@ -12,20 +12,22 @@ from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_healthomics.aws_errors import api_error, is_not_found, is_transient, may_be_wrong_state
+from airflow_healthomics.aws_errors import is_not_found, is_transient, may_be_wrong_state
 from airflow_healthomics.compat import conf
 from airflow_healthomics.exceptions import HealthOmicsRunReplacedError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.links import RUN_LINKS, persist_links
+from airflow_healthomics.place import refusal
 from airflow_healthomics.run_request import checked_run_id
 from airflow_healthomics.run_watch import RunWatch
+from airflow_healthomics.templating import TypedTemplateMixin
 from airflow_healthomics.waiting import RunWaiterMixin
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
 
 
-class HealthOmicsCancelRunOperator(RunWaiterMixin, AwsBaseOperator[HealthOmicsHook]):
+class HealthOmicsCancelRunOperator(TypedTemplateMixin, RunWaiterMixin, AwsBaseOperator[HealthOmicsHook]):
     """
     Cancel a HealthOmics run. A run that has already ended is no error.
 
@@ -50,6 +52,7 @@ class HealthOmicsCancelRunOperator(RunWaiterMixin, AwsBaseOperator[HealthOmicsHo
 
     aws_hook_class = HealthOmicsHook
     template_fields: Sequence[str] = aws_template_fields("run_id")
+    checked_template_fields = template_fields
     operator_extra_links = RUN_LINKS
     ui_color = "#f6e2c8"
     #: Nothing is left to cancel when this task is killed.
@@ -80,7 +83,7 @@ class HealthOmicsCancelRunOperator(RunWaiterMixin, AwsBaseOperator[HealthOmicsHo
             if is_transient(error):
                 raise
             if not self._has_ended(run_id, error):
-                raise api_error("CancelRun", f"run {run_id}", error) from error
+                raise refusal(self.hook, "CancelRun", f"run {run_id}", error, self.log) from error
             return run_id
         self.log.info("HealthOmics run %s is being cancelled", run_id)
         if self.wait_for_completion:
@@ -96,7 +99,7 @@ class HealthOmicsCancelRunOperator(RunWaiterMixin, AwsBaseOperator[HealthOmicsHo
         return may_be_wrong_state(refusal) and RunWatch(run_id, log=self.log).poll(self.hook.conn) is not None
 
 
-class HealthOmicsDeleteRunOperator(AwsBaseOperator[HealthOmicsHook]):
+class HealthOmicsDeleteRunOperator(TypedTemplateMixin, AwsBaseOperator[HealthOmicsHook]):
     """
     Delete the record of a HealthOmics run that has ended. Its outputs and logs stay. Returns the run id.
 
@@ -120,6 +123,7 @@ class HealthOmicsDeleteRunOperator(AwsBaseOperator[HealthOmicsHook]):
 
     aws_hook_class = HealthOmicsHook
     template_fields: Sequence[str] = aws_template_fields("run_id")
+    checked_template_fields = template_fields
     ui_color = "#f3d5d5"
 
     def __init__(
@@ -148,7 +152,7 @@ class HealthOmicsDeleteRunOperator(AwsBaseOperator[HealthOmicsHook]):
             if is_transient(error):
                 raise
             if not is_not_found(error):
-                raise api_error("DeleteRun", f"run {run_id}", error) from error
+                raise refusal(self.hook, "DeleteRun", f"run {run_id}", error, self.log) from error
             self.log.info("HealthOmics run %s does not exist (any more)", run_id)
             return run_id
         while self.wait_for_completion and not self._is_gone(watch):

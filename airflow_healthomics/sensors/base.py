@@ -22,6 +22,7 @@ from airflow_healthomics.compat import (
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.kill import CancelOnKillMixin, Target
 from airflow_healthomics.openlineage import LineageMixin
+from airflow_healthomics.templating import TypedTemplateMixin
 from airflow_healthomics.triggers.wait import HealthOmicsWaitTrigger, ended_summary
 from airflow_healthomics.waiting import is_trigger_timeout
 from airflow_healthomics.watch import Watch
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
 
 
-class HealthOmicsSensor(CancelOnKillMixin, LineageMixin, AwsBaseSensor[HealthOmicsHook]):
+class HealthOmicsSensor(CancelOnKillMixin, LineageMixin, TypedTemplateMixin, AwsBaseSensor[HealthOmicsHook]):
     """
     Wait for something to end, for a sensor with ``deferrable`` and ``cancel_on_kill``.
 

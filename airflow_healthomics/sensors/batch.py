@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from botocore.exceptions import BotoCoreError, ClientError
@@ -15,17 +15,26 @@ from airflow_healthomics import batch_states
 from airflow_healthomics.batch_outcome import RunOutcome, collect_outcomes, describe_shortfall, patient_client
 from airflow_healthomics.batch_request import checked_batch_id
 from airflow_healthomics.batch_watch import BatchWatch
-from airflow_healthomics.compat import conf
+from airflow_healthomics.compat import AirflowTaskTimeout, conf
+from airflow_healthomics.diagnosis import MAX_SECONDS, describe_missing, is_missing
 from airflow_healthomics.exceptions import HealthOmicsError, HealthOmicsRunBatchFailedForGoodError
+from airflow_healthomics.inquiry import Inquiry
 from airflow_healthomics.outlets import tell_batch
+from airflow_healthomics.place import describe_place
 from airflow_healthomics.sensors.base import HealthOmicsSensor
 from airflow_healthomics.success_policy import parse_success_policy
 from airflow_healthomics.task_resource import push_resource
 from airflow_healthomics.triggers.batch import HealthOmicsRunBatchTrigger
-from airflow_healthomics.waiting import batch_trigger
+from airflow_healthomics.waiting import batch_trigger, time_left
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
+
+
+_NEXT_STEP: Final = (
+    "Check the batch id, and where the connection leads. A sensor starts nothing: to run the batch again, "
+    "clear the task that starts it."
+)
 
 
 class HealthOmicsRunBatchSensor(HealthOmicsSensor):
@@ -64,6 +73,7 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
     """
 
     template_fields: Sequence[str] = aws_template_fields("batch_id", "success_policy")
+    checked_template_fields = template_fields
 
     def __init__(
         self,
@@ -96,6 +106,8 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
 
     def finish(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         """Return the summary, or raise if too few runs have completed."""
+        if is_missing(summary):
+            self._refuse_missing(context, summary)
         self.gather_batch(context, summary)
         policy = parse_success_policy(self.success_policy, operation="GetBatch")
         total = summary.get("totalRuns", 0)
@@ -105,14 +117,34 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
             tell_batch(self, context, summary)
             return summary
         client = patient_client(self.hook)
+        # The counts of GetBatch are final for a batch that is PROCESSED only.
+        is_final = summary["status"] == "PROCESSED"
+        has_time = Inquiry.seconds_within(MAX_SECONDS, time_left(self, context)) > 0
         outcomes: list[RunOutcome] = []
         try:
-            outcomes += collect_outcomes(client, [summary["id"]]).values()
+            if has_time or not is_final:
+                outcomes = self._outcomes(client, summary["id"])
+            if is_over and policy.is_met(sum(each.is_success for each in outcomes), total):
+                tell_batch(self, context, summary)
+                return summary
+            text, counts = describe_shortfall(client, summary, outcomes, policy, self.log, total=total)
+        except AirflowTaskTimeout:
+            if not is_final:
+                raise
+            # Raised by a signal. A timeout may be retried, whereas this failure is permanent.
+            self.log.warning("The runs of the batch are not looked into further: the task has timed out")
+            text, counts = describe_shortfall(client, summary, (), policy, self.log, total=total)
+        raise HealthOmicsRunBatchFailedForGoodError(summary["id"], summary["status"], counts, text)
+
+    def _refuse_missing(self, context: Context, summary: Mapping[str, Any]) -> NoReturn:
+        place = describe_place(self.hook, self.log, time_left=time_left(self, context))
+        source = self.source_of("batch_id")
+        text = describe_missing("batch", summary["id"], place, source, _NEXT_STEP)
+        raise HealthOmicsRunBatchFailedForGoodError(summary["id"], summary["status"], {}, text)
+
+    def _outcomes(self, client: Any, batch_id: str) -> list[RunOutcome]:
+        try:
+            return list(collect_outcomes(client, [batch_id]).values())
         except (HealthOmicsError, ClientError, BotoCoreError) as error:
             self.log.warning("The runs of the batch could not be looked into: %s", error)
-        # The counts of GetBatch are final for a batch that is PROCESSED only.
-        if is_over and policy.is_met(sum(each.is_success for each in outcomes), total):
-            tell_batch(self, context, summary)
-            return summary
-        text, counts = describe_shortfall(client, summary, outcomes, policy, self.log, total=total)
-        raise HealthOmicsRunBatchFailedForGoodError(summary["id"], summary["status"], counts, text)
+            return []

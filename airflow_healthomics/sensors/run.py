@@ -62,6 +62,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
     """
 
     template_fields: Sequence[str] = aws_template_fields("run_id")
+    checked_template_fields = template_fields
     operator_extra_links = RUN_LINKS
 
     def __init__(
@@ -101,7 +102,13 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
             summary = with_use(summary, hook=self.hook, log=self.log, time_left=left)
         self.gather_run(context, summary)
         raise_for_status(
-            summary, hook=self.hook, log_tail_lines=self.log_tail_lines, log=self.log, for_good=True
+            summary,
+            hook=self.hook,
+            log_tail_lines=self.log_tail_lines,
+            log=self.log,
+            for_good=True,
+            time_left=time_left(self, context),
+            source=self.source_of("run_id"),
         )
         tell_run(self, context, summary)
         return summary

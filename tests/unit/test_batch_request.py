@@ -499,6 +499,31 @@ def test_a_template_that_may_pass_is_tried_again(run_settings: Any) -> None:
         build(NEW, run_settings)
 
 
+def test_the_form_of_run_settings_is_said_once() -> None:
+    """With the rows that break it, for each way in which they do."""
+    wrong: list[Any] = several(300, sample="s")
+    wrong[7] = "r-7"
+    wrong[9:12] = [{"priority": 1}] * 3
+    wrong[200::2] = [None] * 50
+    (problem,) = problems_of(NEW, wrong)
+    assert problem.count("must be a list of mappings") == 1
+    assert problem.count("output_bucket_owner_id") == 1
+    for words in (
+        "run_settings[0-6, 8, 12-199, 201, 203, 205, 207, 209 and 45 more].sample is unknown",
+        "run_settings[7] must be a mapping, not str",
+        "run_settings[9-11].run_setting_id is required",
+        "run_settings[200, 202, 204, 206, 208, 210, 212, 214 and 42 more] must be a mapping, not NoneType",
+    ):
+        assert words in problem
+
+
+def test_many_mistakes_in_the_form_are_cut() -> None:
+    """A sheet that was taken for run settings may have many columns."""
+    (problem,) = problems_of(NEW, [{f"column {number}": 1 for number in range(500)}])
+    assert "and 491 more mistakes" in problem
+    assert len(problem) < 1000
+
+
 def test_ids_are_compared_as_they_are_sent() -> None:
     """7 and "7" are one id."""
     (problem,) = problems_of(NEW, [{"run_setting_id": 7}, ONE, {"run_setting_id": "7"}])
@@ -522,7 +547,7 @@ def test_a_long_list_of_problems_is_cut() -> None:
     with pytest.raises(HealthOmicsRequestError) as caught:
         build(NEW, several(4711, priority="high", outputUri="x"))
     assert len(caught.value.problems) == MAX_PROBLEMS + 1
-    assert caught.value.problems[-1] == f"... and {2 * 4711 - MAX_PROBLEMS:,} more"
+    assert caught.value.problems[-1] == f"... and {4711 + 1 - MAX_PROBLEMS:,} more"
     assert len(str(caught.value)) < 5000
 
 

@@ -12,7 +12,12 @@ from typing import Any
 
 import pytest
 
-from airflow_healthomics.compat import AirflowException, AirflowFailException, AirflowSkipException
+from airflow_healthomics.compat import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsRequestError,
@@ -351,6 +356,22 @@ def test_it_defers_with_its_timeout(omics: Control, context: dict[str, Any], bat
         "verify": False,
         "botocore_config": ONE_ATTEMPT,
     }
+
+
+def test_a_timeout_while_the_runs_are_looked_into_ends_in_the_failure_of_the_batch(
+    omics: Control, sensing: Sensing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow may retry a timeout, whereas the counts of a batch that is PROCESSED are final."""
+    fail_runs(omics, "sample-0")
+    batch_id = batch_of(run_settings=some_settings(3)).execute(try_of(FakeTaskInstance()))
+
+    def time_out(*_: Any, **__: Any) -> Any:
+        raise AirflowTaskTimeout("from a signal handler")
+
+    monkeypatch.setattr("airflow_healthomics.sensors.batch.collect_outcomes", time_out)
+    error = failed(sensing, "poke", batch_id)
+    assert error.status == "PROCESSED"
+    assert "runs completed" in str(error)
 
 
 def test_it_never_cancels(omics: Control, sensing: Sensing, batch_id: str) -> None:

@@ -10,6 +10,7 @@ import pickle
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 import boto3
@@ -17,14 +18,17 @@ import pytest
 import requests
 
 from airflow_healthomics import inquiry as module
+from airflow_healthomics.compat import AirflowTaskTimeout
 from airflow_healthomics.diagnosis import (
     REMEDIES,
     Diagnosis,
     FailedTask,
     describe_failure,
     diagnose,
+    raise_for_status,
     remedy_for,
 )
+from airflow_healthomics.exceptions import HealthOmicsRunFailedForGoodError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.run_summary import summarize_run
 from tests.healthomics import Control, HealthOmicsServer, JsonRESTError, LogsBackend, OmicsBackend
@@ -355,6 +359,39 @@ def test_slow_answers_end_the_diagnosis(
     assert [each.failure_reason for each in found.failed_tasks] == ["OUT_OF_MEMORY_ERROR", None, None]
     assert (found.retry, found.log_lines) == (True, ())
     assert log.lines == [f"The diagnosis of run {summary['id']} ends early, after 15.0 s"]
+
+
+@pytest.mark.parametrize(("left", "calls"), [(5, 0), (15, 0), (20, 1), (3600, 1)])
+def test_a_diagnosis_ends_before_the_task_times_out(
+    omics: Control, failed: Callable[..., Any], log: Lines, left: int, calls: int
+) -> None:
+    """No call begins that may not end in time, and the run's own reason counts."""
+    summary = failed(failure_reason="IMPORT_FAILED", tasks=[task("align", log=["oops"])])
+    found = diagnose(HealthOmicsHook(), summary, log_tail_lines=5, log=log, time_left=timedelta(seconds=left))
+    assert omics.call_counts().get("ListRunTasks", 0) == calls
+    assert (found.retry, found.next_step) == REMEDIES["IMPORT_FAILED"]
+    assert any("execution_timeout is near" in line for line in log.lines) is not bool(calls)
+
+
+@pytest.mark.parametrize("method", ["ListRunTasks", "GetRunTask"])
+def test_a_timeout_in_the_diagnosis_ends_in_the_failure_of_the_run(
+    omics: Control, failed: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """Airflow may retry a timeout, whereas this failure is permanent."""
+    summary = failed(failure_reason="IMPORT_FAILED", tasks=[task("align", log=["oops"])])
+    ask = module.Inquiry.ask
+
+    def time_out(self: Any, permission: str, **request: Any) -> Any:
+        if permission == f"omics:{method}":
+            raise AirflowTaskTimeout("from a signal handler")
+        return ask(self, permission, **request)
+
+    monkeypatch.setattr(module.Inquiry, "ask", time_out)
+    with pytest.raises(HealthOmicsRunFailedForGoodError) as caught:
+        raise_for_status(summary, hook=HealthOmicsHook(), log_tail_lines=5, log=log)
+    assert (caught.value.failure_reason, caught.value.run_id) == ("IMPORT_FAILED", summary["id"])
+    assert REMEDIES["IMPORT_FAILED"].next_step in str(caught.value)
+    assert any("timed out" in line for line in log.lines)
 
 
 # --- what can go wrong ---

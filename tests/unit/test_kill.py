@@ -578,6 +578,22 @@ def test_an_aborted_on_kill_cancels_all_the_same(
     assert calls_of(omics, "CancelRun") == 1
 
 
+def record_state_requests(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """
+    Return the list of task instances whose state is requested from now on; each of them has failed.
+
+    The request is made in a background task, which would swallow a failure of the test.
+    """
+    asked: list[Any] = []
+
+    def state_of(task_instance: Any) -> str:
+        asked.append(task_instance)
+        return "failed"
+
+    monkeypatch.setattr("airflow_healthomics.triggers.kill.state_of", state_of)
+    return asked
+
+
 @pytest.mark.parametrize("calls_on_kill", [True, False])
 def test_a_cancelled_trigger_needs_no_on_kill(
     omics: Control,
@@ -601,12 +617,12 @@ def test_a_trigger_that_has_timed_out_was_not_killed(
     is_aware: bool,
 ) -> None:
     """Airflow cancels it in the same way, and does not call on_kill."""
-    monkeypatch.setattr("airflow_healthomics.triggers.kill.state_of", lambda _: pytest.fail("asked"))
+    asked = record_state_requests(monkeypatch)
     trigger = run_trigger_of(started())
     past = datetime.now(UTC) - timedelta(hours=1)
     trigger.timeout_after = past if is_aware else past.replace(tzinfo=None)
     kill_while_it_waits(trigger, clock, USER_ACTION)
-    assert calls_of(omics, "CancelRun") == 0
+    assert (asked, calls_of(omics, "CancelRun")) == ([], 0)
 
 
 @pytest.mark.skipif(
@@ -624,9 +640,9 @@ def test_a_triggerer_that_stops_cancels_nothing(
     omics: Control, clock: Clock, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does not even ask for the task's state."""
-    monkeypatch.setattr("airflow_healthomics.triggers.kill.state_of", lambda _: pytest.fail("asked"))
+    asked = record_state_requests(monkeypatch)
     kill_while_it_waits(run_trigger_of(started()), clock)
-    assert calls_of(omics, "CancelRun") == 0
+    assert (asked, calls_of(omics, "CancelRun")) == ([], 0)
 
 
 def kill_while_it_waits(trigger: Any, clock: Clock, *reason: str, calls_on_kill: bool = False) -> None:

@@ -14,6 +14,7 @@ import boto3
 import pytest
 
 from airflow_healthomics import inquiry, use_report
+from airflow_healthomics.compat import AirflowTaskTimeout
 from airflow_healthomics.exceptions import HealthOmicsRunFailedError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
@@ -386,7 +387,7 @@ def test_a_deleted_run_is_not_asked_for(omics: Control, log: Lines) -> None:
     assert (omics.call_counts(), log.lines) == ({}, [])
 
 
-@pytest.mark.parametrize(("left", "reads"), [(5, False), (15, False), (17, True), (3600, True)])
+@pytest.mark.parametrize(("left", "reads"), [(5, False), (15, False), (18, True), (3600, True)])
 def test_a_task_that_is_about_to_time_out_is_not_risked(
     omics: Control, ended: Callable[..., Any], log: Lines, left: int, reads: bool
 ) -> None:
@@ -395,6 +396,20 @@ def test_a_task_that_is_about_to_time_out_is_not_risked(
     assert bool(look(summary, log, time_left=timedelta(seconds=left))) is reads
     assert calls_of(omics, "ListRunTasks") == reads
     assert any("execution_timeout is near" in line for line in log.lines) is not reads
+
+
+def test_a_timeout_while_the_use_is_read_changes_nothing(
+    ended: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run has ended, and what it said is the outcome of the task."""
+    summary = ended()
+
+    def time_out(*_: Any, **__: Any) -> Any:
+        raise AirflowTaskTimeout("from a signal handler")
+
+    monkeypatch.setattr(inquiry.Inquiry, "ask", time_out)
+    assert with_use(summary, hook=HealthOmicsHook(), log=log) == summary
+    assert log.lines == [f"The use report of run {summary['id']} is left out: the task has timed out"]
 
 
 @pytest.fixture
