@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -149,13 +150,20 @@ def inject_faults(server: HealthOmicsServer) -> None:
 
 
 def history(airflow: DistributedAirflow, runs: list[dict[str, Any]], dag_run_id: str, number: int) -> str:
-    """Return what is known of a mapped task: its runs, and the log of each attempt."""
+    """Return what is known of a mapped task: its runs, its logs, and what Airflow says about it."""
     tries = airflow.task_instance("topology", dag_run_id, "run", number)["try_number"]
     logs = [
         airflow.task_log("topology", dag_run_id, "run", try_number=attempt, map_index=number)
         for attempt in range(1, tries + 1)
     ]
-    return "\n".join([f"--- task {number} ---", *map(str, runs), *logs])
+    mention = re.compile(rf"map_index={number}\b.*(failed|error|heartbeat|orphan|killed)", re.IGNORECASE)
+    said = [
+        f"{path.stem}: {line}"
+        for path in sorted(airflow.home.glob("process-*.log"))
+        for line in path.read_text(errors="replace").splitlines()
+        if mention.search(line)
+    ]
+    return "\n".join([f"--- task {number} ---", *map(str, runs), *logs, *said])
 
 
 def test_kills_of_all_components(
