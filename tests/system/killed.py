@@ -16,6 +16,9 @@ from dev.local_airflow import LocalAirflow
 #: Seconds; the machine may be slow.
 LIMIT = 900
 
+#: Seconds after the end of a DAG run at which no run of its tasks may be active.
+STORM_LIMIT = 120
+
 
 class TaskStates:
     """The newest state of every task instance, asked for all at once and once a second at most."""
@@ -115,3 +118,29 @@ class Killed:
         """Let the newest run complete, and its task with it."""
         self.server.control.advance("COMPLETED", run_id=self.runs[-1]["id"])
         self.until_state("success")
+
+
+def end_in_a_storm(
+    airflow: LocalAirflow, server: HealthOmicsServer, dag_id: str, size: int
+) -> tuple[int, list[dict[str, Any]]]:
+    """
+    Mark a DAG run as failed in the middle of its throttled starts.
+
+    :param dag_id: of a DAG with mapped tasks that start and await a run each
+    :param size: how many tasks there are
+    :return: the number of runs at the mark, and all runs :data:`STORM_LIMIT` later
+    """
+    control = server.control
+    control.set_throttling(rates={"StartRun": 1, "CancelRun": 10, "GetRun": 10, "ListRuns": 10})
+    dag_run_id = airflow.trigger_dag(dag_id, run_id=f"manual__{dag_id}")
+
+    def runs() -> list[dict[str, Any]]:
+        return [run for run in control.runs() if run["requestId"].startswith(f"{dag_run_id}.")]
+
+    airflow.wait_until(lambda: len(runs()) > size // 3, f"{dag_id}: a third of the runs are started", LIMIT)
+    airflow.mark_dag_run(dag_id, dag_run_id, "failed")
+    marked, at_once = time.monotonic(), len(runs())
+    # A start that was in flight may come later.
+    airflow.wait_until(lambda: time.monotonic() > marked + STORM_LIMIT, "the time is over", LIMIT)
+    control.set_throttling(False)
+    return at_once, runs()

@@ -26,7 +26,8 @@ from dev.local_airflow import ENDED_DAG_RUN
 from dev.services import PostgreSQL, Redis
 
 from .conftest import AIRFLOW, CONNECTION
-from .dags_topology.topology import TASKS
+from .dags_topology.topology import STORM, TASKS
+from .killed import end_in_a_storm
 
 #: Of the environment with the packages that a distributed Airflow needs.
 PYTHON = Path(__file__).parents[2] / ".venv-topology/bin/python"
@@ -79,6 +80,9 @@ def airflow_settings() -> dict[str, str]:
         # happens if a scheduler is killed before it sends the message, or a worker while Redis delivers it.
         "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
         "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "10",
+        # After how many of these a task fails without a retry; 2 by default, which a machine that takes
+        # longer than the time above to launch a worker reaches without any fault.
+        "AIRFLOW__SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES": "50",
         # When Redis redelivers the messages of a killed worker; 86400 by default. A worker acknowledges a
         # message when its task is done (task_acks_late, Airflow's default), so this must exceed the time of a
         # task on a worker: seconds here. Airflow ignores a message whose task is still running.
@@ -218,3 +222,15 @@ def test_kills_of_all_components(
     assert state == "success"
     assert Counter(state for state, _ in tasks) == {"success": TASKS}
     assert Counter(run["status"] for run in runs) == {"COMPLETED": TASKS}
+
+
+def test_a_dag_run_that_is_ended_in_the_middle_of_a_storm_leaves_no_run(
+    airflow: DistributedAirflow, server: HealthOmicsServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With tasks on Celery's workers, too."""
+    server.control.set_options(running_seconds=1e6)
+    at_once, runs = end_in_a_storm(airflow, server, "storm", STORM)
+    active = [run["id"] for run in runs if run["status"] != "CANCELLED"]
+    with capsys.disabled():
+        print(f"\nstorm: {at_once} runs at the mark, {len(runs)} in the end; active: {len(active)}")
+    assert active == []

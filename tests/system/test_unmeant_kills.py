@@ -6,11 +6,9 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 import pytest
@@ -18,15 +16,12 @@ import pytest
 from airflow_healthomics.testing import HealthOmicsServer
 from dev.local_airflow import LocalAirflow
 
-from .killed import LIMIT, Killed, TaskStates
+from .killed import LIMIT, Killed, TaskStates, end_in_a_storm
 
 pytestmark = pytest.mark.slow
 
 #: Seconds without a heartbeat after which the scheduler fails an attempt.
 SILENCE = 20
-
-#: Seconds after the end of a DAG run at which no run of its tasks may be active.
-STORM_LIMIT = 120
 
 
 @pytest.fixture(scope="module")
@@ -234,25 +229,8 @@ def test_a_dag_run_that_is_ended_in_the_middle_of_a_storm_leaves_no_run(
     """Though some tasks are starting, some wait for their turn, and some for their runs."""
     for _, future in killed.values():
         future.exception()
-    control = server.control
-    control.set_throttling(rates={"StartRun": 1, "CancelRun": 10, "GetRun": 10, "ListRuns": 10})
-    dag_id = f"storm_{size}"
-    dag_run_id = airflow.trigger_dag(dag_id, run_id=f"manual__{dag_id}")
-
-    def runs() -> list[dict[str, Any]]:
-        return [run for run in control.runs() if run["requestId"].startswith(f"{dag_run_id}.")]
-
-    airflow.wait_until(lambda: len(runs()) > size // 3, f"{dag_id}: a third of the runs are started", LIMIT)
-    airflow.mark_dag_run(dag_id, dag_run_id, "failed")
-    marked = time.monotonic()
-    at_once = len(runs())
-
-    def active() -> list[str]:
-        return [run["id"] for run in runs() if run["status"] != "CANCELLED"]
-
-    # A start that was in flight may come later.
-    airflow.wait_until(lambda: time.monotonic() > marked + STORM_LIMIT, "the time is over", LIMIT)
+    at_once, runs = end_in_a_storm(airflow, server, f"storm_{size}", size)
+    active = [run["id"] for run in runs if run["status"] != "CANCELLED"]
     with capsys.disabled():
-        print(f"\n{dag_id}: {at_once} runs at the mark, {len(runs())} in the end; active: {len(active())}")
-    control.clear_faults()
-    assert active() == []
+        print(f"\nstorm_{size}: {at_once} runs at the mark, {len(runs)} in the end; active: {len(active)}")
+    assert active == []
