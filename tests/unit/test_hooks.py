@@ -487,13 +487,17 @@ def test_no_region_is_one_clear_error(omics: Control, monkeypatch: pytest.Monkey
     assert omics.calls() == []
 
 
-@pytest.mark.parametrize("region", ["eu-west-3", "us-esat-1", "cn-north-1"])
-def test_a_region_without_healthomics_is_refused(
-    omics: Control, monkeypatch: pytest.MonkeyPatch, region: str
-) -> None:
-    """At once, with the regions that have it, rather than by a host name that is never found."""
+@pytest.fixture
+def _aws_itself(omics: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Call AWS's own endpoints."""
     for name in [name for name in os.environ if name.startswith("AWS_ENDPOINT_URL")]:
         monkeypatch.delenv(name)
+
+
+@pytest.mark.usefixtures("_aws_itself")
+@pytest.mark.parametrize("region", ["eu-west-3", "us-esat-1", "cn-north-1"])
+def test_a_region_without_healthomics_is_refused(region: str) -> None:
+    """At once, with the regions that have it, rather than by a host name that is never found."""
     with pytest.raises(HealthOmicsRequestError) as raised:
         HealthOmicsHook(region_name=region).start_run(**RUN)
     assert f"region_name {region} has no HealthOmics endpoint" in str(raised.value)
@@ -501,22 +505,16 @@ def test_a_region_without_healthomics_is_refused(
     assert isinstance(raised.value, AirflowFailException)
 
 
+@pytest.mark.usefixtures("_aws_itself")
 @pytest.mark.parametrize("region", ["us-east-2", "fips-us-east-1", "il-central-1"])
-def test_a_region_with_healthomics_is_accepted(
-    omics: Control, monkeypatch: pytest.MonkeyPatch, region: str
-) -> None:
+def test_a_region_with_healthomics_is_accepted(region: str) -> None:
     """Beside an old botocore, too, which knows fewer."""
-    for name in [name for name in os.environ if name.startswith("AWS_ENDPOINT_URL")]:
-        monkeypatch.delenv(name)
     assert HealthOmicsHook(region_name=region).conn.meta.endpoint_url.startswith("https://omics")
 
 
-def test_a_region_of_the_users_endpoint_is_accepted(
-    connection: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("_aws_itself")
+def test_a_region_of_the_users_endpoint_is_accepted(connection: Callable[..., None]) -> None:
     """A region may be newer than botocore."""
-    for name in [name for name in os.environ if name.startswith("AWS_ENDPOINT_URL")]:
-        monkeypatch.delenv(name)
     url = "https://omics.eu-west-3.amazonaws.com"
     connection(region_name="eu-west-3", service_config={"omics": {"endpoint_url": url}})
     assert HealthOmicsHook().conn.meta.endpoint_url == url
