@@ -12,6 +12,7 @@ The errors of this package.
         ├── HealthOmicsConnectionChangedError   the connection leads to another account or region; may be
         retried ├── HealthOmicsUnreachableError         a start could not reach HealthOmics; may be retried
         ├── HealthOmicsUnwatchedError           the task fails while its run continues; may be retried
+        ├── HealthOmicsOutcomeUnknownError      polls were refused for too long; a retry continues the wait
         ├── HealthOmicsOutcomeLostError         the run is gone, and nothing says how it ended
         ├── HealthOmicsApiError          AWS refuses a call: no permission, no such run
         │   ├── HealthOmicsRequestChangedError     the request ID stands for another request
@@ -144,6 +145,34 @@ class HealthOmicsUnwatchedError(HealthOmicsError):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle with the attributes."""
         return type(self), (self.noun, self.resource_id, str(self))
+
+
+class HealthOmicsOutcomeUnknownError(HealthOmicsError):
+    """
+    The run or batch could not be polled for as long as the wait has patience, and continues.
+
+    It is retryable: the next attempt of an operator reattaches, and that of a sensor waits again.
+
+    :param subject: run or batch, with its id
+    :param reason: what was refused, and what to correct
+    :param code: the AWS error code, or the class of another error
+    :param seconds: how long polls were refused
+    """
+
+    def __init__(self, subject: str, reason: str, code: str = "", seconds: float = 0.0) -> None:
+        self.subject = subject
+        self.reason = reason
+        self.code = code
+        self.seconds = seconds
+        duration = f" Polls have been refused for {seconds:.0f} seconds." if seconds else ""
+        super().__init__(
+            f"The end of {subject} is unknown: {reason.rstrip('.')}.{duration} The {subject.split()[0]} "
+            "continues. Correct the cause; the next attempt continues the wait, and starts nothing."
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments, since the message is derived from them."""
+        return type(self), (self.subject, self.reason, self.code, self.seconds)
 
 
 class HealthOmicsOutcomeLostError(HealthOmicsError, AirflowFailException):

@@ -17,6 +17,7 @@ from botocore.exceptions import NoRegionError
 
 from airflow_healthomics import run_states
 from airflow_healthomics.api_model import extend_session
+from airflow_healthomics.aws_errors import checked_answer
 from airflow_healthomics.batch_request import (
     build_run_batch,
     build_start_run_batch_request,
@@ -132,8 +133,9 @@ class HealthOmicsHook(AwsGenericHook[Any]):
             - :external+boto3:py:meth:`Omics.Client.get_run`
 
         :param run_id: HealthOmics run id
+        :raises IncompleteAnswerError: if a proxy on the way has answered
         """
-        return _body(self.conn.get_run(id=run_id))
+        return checked_answer("GetRun", _body(self.conn.get_run(id=run_id)))
 
     def list_runs(
         self,
@@ -278,8 +280,9 @@ class HealthOmicsHook(AwsGenericHook[Any]):
         :param batch_id: HealthOmics batch id
         :return: ``status``, ``totalRuns``, ``submissionSummary``, ``runSummary`` (which lags behind until the
             batch is PROCESSED) and more
+        :raises IncompleteAnswerError: if a proxy on the way has answered
         """
-        return _body(self.conn.get_batch(batchId=batch_id))
+        return checked_answer("GetBatch", _body(self.conn.get_batch(batchId=batch_id)))
 
     def list_batches(
         self,

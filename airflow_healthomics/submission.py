@@ -17,6 +17,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 from airflow_healthomics import run_states
 from airflow_healthomics.aws_errors import (
     api_error,
+    checked_answer,
     error_code,
     is_not_found,
     is_transient,
@@ -44,9 +45,6 @@ MAX_CONFLICT_TURNS: Final = 3
 VISIBILITY_GRACE: Final = 300
 
 _CONFLICT: Final = "ConflictException"
-
-#: An answer without what the API requires comes from a proxy on the way.
-_INCOMPLETE: Final = "IncompleteAnswer"
 
 #: The end of a run that is no longer found, and of which nothing is known.
 UNKNOWN: Final = "UNKNOWN"
@@ -296,8 +294,7 @@ class Submission:
             if is_transient(error):
                 raise _delay(record.request_id, error) from error
             raise api_error(self.resource.get_operation, f"{self.resource.noun} {run_id}", error) from error
-        if not run.get("status") or (record.uuid and not run.get("uuid")):
-            raise StartDelayedError(record.request_id, _INCOMPLETE)
+        checked_answer(self.resource.get_operation, run, *(["uuid"] if record.uuid else []))
         if record.uuid and run["uuid"] != record.uuid:
             self.resource.check_place(record.arn)
             self.log.warning(
@@ -461,9 +458,7 @@ class Submission:
             if _may_pass(error):
                 raise _delay(record.request_id, error) from error
             raise api_error(self.resource.start_operation, f"request {record.request_id}", error) from error
-        if not answer.get("id"):
-            raise StartDelayedError(record.request_id, _INCOMPLETE)
-        return answer
+        return checked_answer(self.resource.start_operation, answer)
 
     def _adopt(self, record: RunRecord, request: Mapping[str, Any], error: Exception) -> dict[str, Any]:
         """Take the run that the request ID has started, since repeating the request conflicts for ever."""

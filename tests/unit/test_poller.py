@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import Callable, Coroutine
 from itertools import pairwise
 from typing import Any
@@ -516,6 +515,6 @@ def test_a_new_run_may_be_found_later(make: Make, visible: float, status: str) -
     """Not found is no news as long as it is new."""
     (life,) = lives = [running(1, visible=visible)]
     scene = make(lives)
-    summary = scene.run(scene.wait(life, 10, new_until=time.time() + 60))
+    summary = scene.run(scene.wait(life, 10, grace=60))
     assert summary["status"] == status
     assert scene.ends[life.id] <= (HOUR if status == "COMPLETED" else 60) + 10 + 1

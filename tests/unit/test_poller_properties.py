@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -201,7 +200,7 @@ async def subscribe(poller: Poller, omics: SimulatedOmics, each: Subscription) -
         each.run_id,
         uuid=uuid,
         creation_time=created,
-        new_until=time.time() + new_until - clock.elapsed,
+        grace=new_until - clock.elapsed,
         log=Records(),
     )
     outcome = Outcome(each, known, watch, new_until, uuid, clock.elapsed)
