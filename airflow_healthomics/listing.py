@@ -23,6 +23,10 @@ PAGE_SIZE: Final = 100
 #: As many waiting runs are polled one by one, each at its own time, and never by a list.
 FEW: Final = 4
 
+#: As many runs that are missing in all lists before are looked for among the STOPPING ones, where a run stays
+#: for seconds only: fewer have rather ended.
+_MANY: Final = 16
+
 #: Seconds for which the cost of a list is remembered.
 _COST_MEMORY: Final = 600.0
 
@@ -89,7 +93,10 @@ class Sweep:
         self._known = costs.known(now)
         self._chosen = choose_lists(due, self._known)
         self._budget = due.total()
-        self._ahead = list(LIFE) if self._chosen else []
+        self._ahead: list[str] = list(LIFE) if self._chosen else []
+        if 2 * due[None] > self._budget:
+            # Most runs that were never seen are RUNNING, and then no other list is needed.
+            self._ahead.sort(key=lambda status: status != "RUNNING")
         self._token: str | None = None
         self._pages_of_list = 0
 
@@ -109,7 +116,8 @@ class Sweep:
         while self._ahead and self._budget > 0:
             status = self._ahead.pop(0)
             # Missing runs may have moved on together, as when a queue begins to flow.
-            if status in self._chosen or missing > max(self._known.get(status, 1), FEW):
+            enough = _MANY if status == run_states.STOPPING else FEW
+            if status in self._chosen or missing > max(self._known.get(status, 1), enough):
                 self.status = status
                 return True
         return False

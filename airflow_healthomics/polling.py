@@ -42,10 +42,13 @@ _LIST_RUNS: Final = "ListRuns"
 #: a call of its own; if half of them end in one interval, this makes up for it.
 _HASTE: Final = 0.78
 
-#: Seconds from one pass over the lists to the next while ListRuns is throttled, at least, and for each page
-#: of a pass: other pollers and people need the quota, too.
-_CALM_PERIOD: Final = 22.0
+#: Seconds from the beginning of a pass over the lists to that of the next while ListRuns is throttled, at
+#: least, and for each page of a pass: other pollers and people need the quota, too.
+_CALM_PERIOD: Final = 24.0
 _CALM_PERIOD_OF_A_PAGE: Final = 0.75
+
+#: By what share such a period varies, so that pollers do not meet again and again.
+_CALM_JITTER: Final = 0.15
 
 #: Items of a page that are processed before other callbacks of the event loop have their turn.
 _ITEMS_AT_ONCE: Final = 10
@@ -198,7 +201,8 @@ class Poller:
         self._unsure: defaultdict[str, _Queue] = defaultdict(_Queue)
         self._sweep: Sweep | None = None
         self._costs = ListCosts()
-        self._pages_of_sweep = 0
+        self._sweep_began = 0.0
+        self._calm_period = _CALM_PERIOD
         self._is_listing = False
         self._has_warned_of_refusal = False
         self._list_failures = 0
@@ -348,6 +352,7 @@ class Poller:
         if self._is_listing:
             self._sweep = sweep
             self._sought, self._due = self._due, {}
+            self._sweep_began = now
         else:
             self._doubt(list(self._due))
 
@@ -379,8 +384,8 @@ class Poller:
             return now + period
         if self._is_listing:
             period *= _HASTE
-            if self._paces[_LIST_RUNS].is_throttled(now):
-                period = max(period, _CALM_PERIOD, _CALM_PERIOD_OF_A_PAGE * self._pages_of_sweep)
+            if self._paces[_LIST_RUNS].is_throttled(now) and self._calm_period > period:
+                return max(self._sweep_began + self._calm_period, now + _SHORTEST_INTERVAL)
         # A poll that comes a thousandth of the interval too early counts as that of its time.
         return ((now / period - self._phase + 0.001) // 1 + 1 + self._phase) * period
 
@@ -457,7 +462,9 @@ class Poller:
             self._missing[each] = None
         is_enough = not self._sought and not self._missing
         if is_enough or not sweep.open_next(len(self._missing)):
-            self._pages_of_sweep = sweep.pages
+            # All of a pass have the same one, so that they are due together.
+            calm_period = max(_CALM_PERIOD, _CALM_PERIOD_OF_A_PAGE * sweep.pages)
+            self._calm_period = calm_period * random.uniform(1 - _CALM_JITTER, 1 + _CALM_JITTER)  # noqa: S311 - see _phase
             self._end_sweep()
 
     def _end_sweep(self) -> None:

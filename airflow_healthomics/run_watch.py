@@ -20,6 +20,15 @@ from airflow_healthomics.watch import Log, Watch
 _TIMES: Final = ("creationTime", "startTime", "stopTime")
 
 
+def _parse_time(text: str) -> datetime:
+    try:
+        # Takes a hundredth of the time that botocore takes, which counts for 10,000 runs.
+        return datetime.fromisoformat(text)
+    except ValueError:
+        parsed: datetime = parse_timestamp(text)
+        return parsed
+
+
 class RunWatch(Watch):
     """
     One run that is waited for.
@@ -73,7 +82,7 @@ class RunWatch(Watch):
             raise
         checked_answer(self.operation, run, *(["uuid"] if self.uuid else []))
         # The poller's client leaves times as text.
-        return run | {name: parse_timestamp(run[name]) for name in _TIMES if isinstance(run.get(name), str)}
+        return run | {name: _parse_time(run[name]) for name in _TIMES if isinstance(run.get(name), str)}
 
     def answer(self, answer: Mapping[str, Any] | None) -> dict[str, Any] | None:
         """Take an answer of GetRun; a status that this version does not know is waited on."""
@@ -102,7 +111,7 @@ class RunWatch(Watch):
         """
         listed_as = item.get("creationTime")
         if listed_as != self._listed_as:
-            if self.creation_time is None or parse_timestamp(str(listed_as)) != self.creation_time:
+            if self.creation_time is None or _parse_time(str(listed_as)) != self.creation_time:
                 self._unlike = listed_as
                 return False
             self._listed_as = listed_as

@@ -63,7 +63,7 @@ class Account:
         self._buckets = {name: TokenBucket(rate, burst) for name in ("GetRun", "ListRuns")}
         self._items = {run.id: item_of(run, "RUNNING") for run in self._runs.values()}
         self._running = list(self._runs.values())
-        self._listed_at = 0.0
+        self._next_end = 0.0
 
     def get_run(self, *, id: str) -> dict[str, Any]:  # noqa: A002 - the client's own name
         """Stand in for the client's method."""
@@ -78,9 +78,9 @@ class Account:
         """Stand in for the client's method; a token is an offset into a list that keeps changing."""
         self._count("ListRuns")
         now, offset = self.clock.elapsed, int(startingToken)
-        if now > self._listed_at:
+        if now >= self._next_end:
             self._running = [run for run in self._running if run.changes[-1][0] > now]
-            self._listed_at = now
+            self._next_end = min((run.changes[-1][0] for run in self._running), default=float("inf"))
         found = self._running if status == "RUNNING" else []
         page: dict[str, Any] = {
             "items": [self._items[run.id] for run in found[offset : offset + maxResults]]
