@@ -83,6 +83,7 @@ class Sweep:
     :ivar status: of the list that is being read; None if there is none to read
     :ivar listed: statuses of the lists that were read
     :ivar pages: number of pages read, of all lists
+    :ivar total: number of runs that were due
     """
 
     def __init__(self, due: Counter[str | None], costs: ListCosts, now: float) -> None:
@@ -92,7 +93,8 @@ class Sweep:
         self._costs = costs
         self._known = costs.known(now)
         self._chosen = choose_lists(due, self._known)
-        self._budget = due.total()
+        self.total = due.total()
+        self._budget = self.total
         self._ahead: list[str] = list(LIFE) if self._chosen else []
         if 2 * due[None] > self._budget:
             # Most runs that were never seen are RUNNING, and then no other list is needed.

@@ -19,7 +19,7 @@ _LOWEST_RATE: Final = 0.5
 _HIGHEST_RATE: Final = 20.0
 
 #: What is left of the rate after a throttled call.
-_DECREASE: Final = 0.6
+_DECREASE: Final = 0.5
 
 #: Calls a second that are added to the rate each second, and the seconds of a rest that count.
 _INCREASE: Final = 0.2
@@ -46,7 +46,7 @@ class Pace:
 
     :param jitter: returns a random number from 0 to 1
     :ivar ready_at: when the next call may begin
-    :ivar streak: number of throttled calls in a row
+    :ivar streak: number of throttled calls in a row; a success halves it
     """
 
     def __init__(self, jitter: Callable[[], float] = random.random) -> None:
@@ -69,7 +69,7 @@ class Pace:
 
     def succeed(self, now: float) -> None:
         """Account for a call that was not throttled."""
-        self.streak = 0
+        self.streak //= 2
         self._rate += _INCREASE * min(now - self._raised_at, _LONGEST_REST)
         self._raised_at = now
         if self._rate > _HIGHEST_RATE:

@@ -44,11 +44,11 @@ _HASTE: Final = 0.78
 
 #: Seconds from the beginning of a pass over the lists to that of the next while ListRuns is throttled, at
 #: least, and for each page of a pass: other pollers and people need the quota, too.
-_CALM_PERIOD: Final = 24.0
+_CALM_PERIOD: Final = 22.0
 _CALM_PERIOD_OF_A_PAGE: Final = 0.75
 
 #: By what share such a period varies, so that pollers do not meet again and again.
-_CALM_JITTER: Final = 0.15
+_CALM_JITTER: Final = 0.1
 
 #: Items of a page that are processed before other callbacks of the event loop have their turn.
 _ITEMS_AT_ONCE: Final = 10
@@ -202,7 +202,8 @@ class Poller:
         self._sweep: Sweep | None = None
         self._costs = ListCosts()
         self._sweep_began = 0.0
-        self._calm_period = _CALM_PERIOD
+        self._calm_period = 0.0
+        self._pages_of_sweep = 0
         self._is_listing = False
         self._has_warned_of_refusal = False
         self._list_failures = 0
@@ -345,6 +346,12 @@ class Poller:
             if len(self._due) <= FEW:
                 self._doubt(list(self._due))
             return
+        calm_until = self._sweep_began + self._calm_period
+        is_calm = self._is_listing and self._paces[_LIST_RUNS].is_throttled(now)
+        if is_calm and now < calm_until and len(self._due) > FEW:
+            # Scheduled before ListRuns was throttled.
+            for each in [each for each in self._due if each.watch.status is not None]:
+                self._schedule(each, calm_until)
         # Two may wait for one run, which costs one GetRun.
         due = Counter({each.watch.key: each.watch.listed_under for each in self._due}.values())
         sweep = Sweep(due, self._costs, now)
@@ -352,7 +359,10 @@ class Poller:
         if self._is_listing:
             self._sweep = sweep
             self._sought, self._due = self._due, {}
-            self._sweep_began = now
+            # One period for all of a pass, so that they are due together.
+            jitter = random.uniform(1 - _CALM_JITTER, 1 + _CALM_JITTER)  # noqa: S311 - as for _phase
+            period = max(_CALM_PERIOD, _CALM_PERIOD_OF_A_PAGE * self._pages_of_sweep)
+            self._sweep_began, self._calm_period = now, period * jitter
         else:
             self._doubt(list(self._due))
 
@@ -439,7 +449,7 @@ class Poller:
             page = await self._call(self._client.list_runs, **sweep.request)
             items = items_of(page)
         except (ClientError, BotoCoreError) as error:
-            self._fail_list(error)
+            self._fail_list(sweep, error)
             return
         self._list_failures = 0
         self._paces[_LIST_RUNS].succeed(loop.time())
@@ -462,23 +472,21 @@ class Poller:
             self._missing[each] = None
         is_enough = not self._sought and not self._missing
         if is_enough or not sweep.open_next(len(self._missing)):
-            # All of a pass have the same one, so that they are due together.
-            calm_period = max(_CALM_PERIOD, _CALM_PERIOD_OF_A_PAGE * sweep.pages)
-            self._calm_period = calm_period * random.uniform(1 - _CALM_JITTER, 1 + _CALM_JITTER)  # noqa: S311 - see _phase
+            self._pages_of_sweep = sweep.pages
             self._end_sweep()
 
     def _end_sweep(self) -> None:
         self._sweep = None
         self._doubt([*self._missing, *self._sought])
 
-    def _fail_list(self, error: ClientError | BotoCoreError) -> None:
+    def _fail_list(self, sweep: Sweep, error: ClientError | BotoCoreError) -> None:
         """Decide whether the same page is read again, or the runs are polled one by one for a while."""
         concerned = [*self._missing, *self._sought]
         if is_throttling(error):
             pace = self._paces[_LIST_RUNS]
             self._throttle(_LIST_RUNS, error)
             # Where lists are throttled, one call for each of many runs would be no better.
-            if pace.streak >= _LIST_TRIES and len(concerned) <= _SOME:
+            if pace.streak >= _LIST_TRIES and sweep.total <= _SOME:
                 self._forgo_lists(_FAILURE_MEMORY)
         elif is_transient(error):
             self._list_failures += 1

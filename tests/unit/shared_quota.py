@@ -55,7 +55,7 @@ class Account:
     :param burst: calls at once after a rest
     """
 
-    def __init__(self, clock: Clock, runs: Iterable[Run], *, rate: float = 10, burst: float = 5) -> None:
+    def __init__(self, clock: Clock, runs: Iterable[Run], *, rate: float = 10, burst: float = 10) -> None:
         self.clock = clock
         self.calls: Counter[str] = Counter()
         self.throttled: Counter[str] = Counter()
@@ -142,6 +142,7 @@ class Outcome:
     What a simulation has shown.
 
     :ivar delays: seconds from the end of a run to its notice, of those noticed
+    :ivar delays_by_poller: the same for each poller
     :ivar missed: runs that ended and were not noticed
     :ivar calls: calls by operation
     :ivar throttled: refused ones by operation
@@ -149,6 +150,7 @@ class Outcome:
     """
 
     delays: list[float] = field(default_factory=list)
+    delays_by_poller: list[list[float]] = field(default_factory=list)
     missed: int = 0
     calls: Counter[str] = field(default_factory=Counter)
     throttled: Counter[str] = field(default_factory=Counter)
@@ -174,7 +176,7 @@ def simulate(
     until: float,
     spread: float = 0.0,
     rate: float = 10,
-    burst: float = 5,
+    burst: float = 10,
     seed: int = 0,
 ) -> Outcome:
     """
@@ -192,7 +194,7 @@ def simulate(
     """
     rng = random.Random(seed)
     random.seed(seed)
-    outcome = Outcome()
+    outcome = Outcome(delays_by_poller=[[] for _ in range(pollers)])
     with moving_clock() as clock:
         mixed = [*runs, *foreign]
         rng.shuffle(mixed)
@@ -201,30 +203,32 @@ def simulate(
         async def connect() -> Account:
             return account
 
-        async def wait(poller: Poller, run: Run, begin: float) -> None:
+        async def wait(poller: Poller, number: int, run: Run, begin: float) -> None:
             await asyncio.sleep(begin)
             log = Records()
             outcome.warnings.append(log.warnings)
             watch = RunWatch(run.id, uuid=run.uuid, creation_time=run.creation_time, log=log)
             summary = await poller.wait(watch, interval)
             assert summary["status"] == "COMPLETED"
-            outcome.delays.append(clock.elapsed - run.changes[-1][0])
+            delay = clock.elapsed - run.changes[-1][0]
+            outcome.delays.append(delay)
+            outcome.delays_by_poller[number].append(delay)
 
         async def main() -> None:
             several = [Poller(connect) for _ in range(pollers)]
             waits = [
-                asyncio.ensure_future(wait(several[number % pollers], run, rng.uniform(0, spread)))
-                for number, run in enumerate(runs)
+                asyncio.ensure_future(wait(several[each % pollers], each % pollers, run, rng.uniform(0, spread)))
+                for each, run in enumerate(runs)
             ]
             await asyncio.sleep(until)
             outcome.missed = sum(run.changes[-1][0] <= until for run in runs) - len(outcome.delays)
-            for each in waits:
-                each.cancel()
+            for waiting in waits:
+                waiting.cancel()
             results = await asyncio.gather(*waits, return_exceptions=True)
             failures = [
-                each
-                for each in results
-                if isinstance(each, BaseException) and not isinstance(each, asyncio.CancelledError)
+                result
+                for result in results
+                if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError)
             ]
             assert failures == []
             await asyncio.sleep(1)
