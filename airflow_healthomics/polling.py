@@ -188,6 +188,7 @@ class Poller:
         self._client: Any = None
         self._client_expires = 0.0
         self._renewed_at = -math.inf
+        self._has_worked = False
         self._subscriptions: dict[str, list[_Subscription]] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -424,9 +425,10 @@ class Poller:
         self._client = None
         if _may_pass(error):
             self._pause()
-        elif now >= self._renewed_at + _RENEWAL_PAUSE:
+        elif self._has_worked and now >= self._renewed_at + _RENEWAL_PAUSE:
             # Credentials have expired, perhaps: with a new client the same call is made again.
             self._renewed_at = now
+            self._has_worked = False
             return
         self._fail(operation, error, list(self._all_due()))
 
@@ -553,6 +555,7 @@ class Poller:
         loop = asyncio.get_running_loop()
         answer = await loop.run_in_executor(self._executor, partial(function, *args, **kwargs))
         self._failures //= 2
+        self._has_worked = True
         return answer
 
     def _pause(self) -> None:

@@ -186,11 +186,11 @@ class Watch(ABC):
             raise self._unknown_outcome(error, operation, seconds) from error
         if is_warning_due:
             self.log.warning(
-                "Polls of %s have been refused for %d seconds: %s, %s. The %s continues, and so does the wait "
-                "for up to %d seconds. Check the credentials, permissions and endpoint of the connection",
-                self,
-                seconds,
+                "%s for %s %s with %s. The %s continues, and the wait for it up to %d seconds from the first "
+                "refusal. Check the connection's credentials, permissions and endpoint",
                 operation,
+                self,
+                f"has been refused for {seconds:.0f} seconds" if seconds else "was refused",
                 error_code(error),
                 self.noun,
                 patience,

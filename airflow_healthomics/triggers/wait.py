@@ -97,5 +97,5 @@ def ended_summary(event: Mapping[str, Any] | None) -> dict[str, Any]:
                 subject, reason, further.get("code", ""), further.get("seconds", 0.0)
             )
     raise HealthOmicsOutcomeUnknownError(
-        "run or batch of this task", "the trigger resumed the task without an event that it knows"
+        "the run or batch", "the trigger resumed the task without an event that it knows"
     )

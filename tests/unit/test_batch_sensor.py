@@ -342,7 +342,7 @@ def test_it_defers_with_its_timeout(omics: Control, context: dict[str, Any], bat
     assert caught.value.trigger.serialize()[1] == {
         "batch_id": batch_id,
         "uuid": omics.batches()[0]["uuid"],
-        "new_until": 0.0,
+        "grace": 0.0,
         "is_deletion": False,
         "waiter_delay": 7,
         "cancel_on_kill": False,

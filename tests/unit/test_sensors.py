@@ -296,7 +296,7 @@ def test_it_defers_with_its_timeout(
         "uuid": client.get_run(id=run_id)["uuid"],
         "waiter_delay": 7,
         "creation_time": client.get_run(id=run_id)["creationTime"].isoformat(),
-        "new_until": 0.0,
+        "grace": 0.0,
         "cancel_on_kill": False,
         "aws_conn_id": None,
         "region_name": "us-east-1",
