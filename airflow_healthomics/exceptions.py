@@ -9,8 +9,8 @@ The errors of this package.
     └── HealthOmicsError
         ├── HealthOmicsRequestError      an argument breaks a rule; nothing was started (also a ValueError)
         ├── HealthOmicsTemplateError     a template could not be rendered for now; may be retried
-        ├── HealthOmicsConnectionChangedError   the connection leads to another account or region; may be
-        retried ├── HealthOmicsUnreachableError         a start could not reach HealthOmics; may be retried
+        ├── HealthOmicsConnectionChangedError   the connection leads elsewhere now; may be retried
+        ├── HealthOmicsUnreachableError         a start could not reach HealthOmics; may be retried
         ├── HealthOmicsUnwatchedError           the task fails while its run continues; may be retried
         ├── HealthOmicsOutcomeUnknownError      polls were refused for too long; a retry continues the wait
         ├── HealthOmicsOutcomeLostError         the run is gone, and nothing says how it ended
@@ -22,9 +22,10 @@ The errors of this package.
         └── HealthOmicsRunBatchFailedError   too few runs of a batch completed; a retry repeats the others
             └── HealthOmicsRunBatchFailedForGoodError   the same where Airflow must not retry
 
-All but HealthOmicsTemplateError, HealthOmicsRunFailedError and HealthOmicsRunBatchFailedError are also an
-``AirflowFailException``: another try meets the same error. A sensor raises only such errors, because Airflow
-applies ``soft_fail`` to them in every mode, but to a plain ``AirflowException`` only after a deferral.
+All that may not be retried are also an ``AirflowFailException``: another try meets the same error. A sensor
+raises only such errors, because Airflow applies ``soft_fail`` to them in every mode, but to a plain
+``AirflowException`` only after a deferral. The exception is HealthOmicsOutcomeUnknownError, which a sensor
+raises in every mode alike, whatever ``soft_fail`` is.
 """
 
 from __future__ import annotations

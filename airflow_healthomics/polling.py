@@ -430,6 +430,8 @@ class Poller:
             self._renewed_at = now
             self._has_worked = False
             return
+        # Those too that are due in a moment: each would have another client made.
+        self._collect(now + _SHORTEST_INTERVAL)
         self._fail(operation, error, list(self._all_due()))
 
     def _all_due(self) -> Iterator[_Subscription]:

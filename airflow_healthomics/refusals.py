@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 #: Seconds for which a wait is continued although polls are refused; ``[healthomics] refusal_patience``.
 DEFAULT_PATIENCE: Final = 3600.0
@@ -62,3 +63,20 @@ class Refusals:
         self.since = None
         self._count = 0
         return seconds
+
+    def as_json(self, now: float) -> dict[str, float] | None:
+        """Return what :meth:`restore` needs, relative to the present; None if there are no refusals."""
+        if self.since is None:
+            return None
+        return {"since": now - self.since, "warned": now - self._warned_at, "count": self._count}
+
+    def restore(self, state: Any, now: float) -> None:
+        """
+        Continue the count of another process.
+
+        :param state: what :meth:`as_json` returned
+        :param now: the time at which it did
+        """
+        if isinstance(state, Mapping):
+            self.since, self._warned_at = now - state["since"], now - state["warned"]
+            self._count = int(state["count"])
