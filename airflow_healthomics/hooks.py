@@ -17,7 +17,7 @@ from botocore.exceptions import NoRegionError
 
 from airflow_healthomics import run_states
 from airflow_healthomics.api_model import extend_session
-from airflow_healthomics.aws_errors import checked_answer
+from airflow_healthomics.aws_errors import IncompleteAnswerError, checked_answer
 from airflow_healthomics.batch_request import (
     build_run_batch,
     build_start_run_batch_request,
@@ -475,6 +475,8 @@ class HealthOmicsHook(AwsGenericHook[Any]):
             PaginationConfig={"PageSize": page_size}, **_given(filters)
         )
         for page in pages:
+            if key not in page:
+                raise IncompleteAnswerError(operation=operation, member=key)
             yield from page[key]
 
 
