@@ -78,8 +78,8 @@ _CREDENTIALS_ERRORS: Final = (
     TokenRetrievalError,
 )
 
-#: Members that GetRun and GetBatch always answer with, by operation. AWS's model requires none of them, but an
-#: answer without them was written by a proxy on the way.
+#: Members that GetRun and GetBatch always answer with, by operation. AWS's model requires none of them, but
+#: an answer without them was written by a proxy on the way.
 _REQUIRED_MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
     "GetRun": ("id", "arn", "status", "creationTime"),
     "GetBatch": ("id", "arn", "status", "creationTime"),

@@ -167,9 +167,8 @@ class HealthOmicsOutcomeUnknownError(HealthOmicsError):
         self.seconds = seconds
         duration = f" Polls have been refused for {seconds:.0f} seconds." if seconds else ""
         super().__init__(
-            f"The end of {subject} is unknown: {reason.rstrip('.')}.{duration} It "
-            "continues, as far as is known. Correct the cause; the next attempt continues the wait, and starts "
-            "nothing."
+            f"The end of {subject} is unknown: {reason.rstrip('.')}.{duration} It continues, as far as is "
+            "known. Correct the cause; the next attempt continues the wait, and starts nothing."
         )
 
     def __reduce__(self) -> tuple[Any, ...]:

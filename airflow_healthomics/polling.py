@@ -6,19 +6,15 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import heapq
 import math
 import random
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from itertools import count
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.aws_errors import (
@@ -29,9 +25,10 @@ from airflow_healthomics.aws_errors import (
     is_transient,
 )
 from airflow_healthomics.compat import AirflowException
-from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.listing import FEW, ListCosts, Sweep, choose_lists, items_of
 from airflow_healthomics.pace import QUIET, Pace
+from airflow_healthomics.polling_hook import PollingHook
+from airflow_healthomics.timetable import Subscription, Timetable
 from airflow_healthomics.watch import AIRFLOWS_TROUBLE, Watch
 
 __all__ = ["Poller", "PollingHook", "choose_lists"]
@@ -84,79 +81,6 @@ _LONGEST_SLEEP: Final = 3600.0
 #: What looking a connection up and making its client may raise.
 _CONNECTION_ERRORS: Final = (*AIRFLOWS_TROUBLE, AirflowException, BotoCoreError, ClientError)
 
-#: One hung call holds up every waiter, and the poller repeats a failing one by itself.
-_CLIENT_CONFIG: Final = Config(connect_timeout=5, read_timeout=15, retries={"total_max_attempts": 1})
-
-
-class PollingHook(HealthOmicsHook):
-    """
-    Hook whose client is cheap to poll with, and not patient.
-
-    Its times are text as the service sends it: botocore spends three quarters of the parsing of a ListRuns
-    page on them.
-    """
-
-    def get_session(self, region_name: str | None = None, deferrable: bool = False) -> Any:
-        """Get the session, whose clients leave times as they are."""
-        session = super().get_session(region_name, deferrable)
-        factory = session._session.get_component("response_parser_factory")
-        factory.set_parser_defaults(timestamp_parser=str)
-        return session
-
-    def get_client_type(
-        self, region_name: str | None = None, config: Config | None = None, deferrable: bool = False
-    ) -> Any:
-        """Get the client; timeouts and retries of the user's own go before ours."""
-        return super().get_client_type(region_name, _CLIENT_CONFIG.merge(config or self.config), deferrable)
-
-
-@dataclass(eq=False, slots=True)
-class _Subscription:
-    """
-    A wait.
-
-    :param watch: of the run or batch
-    :param interval: seconds between two polls
-    :param due: when to poll next, by the event loop's clock
-    :param ended: receives the summary
-    :param context: in which the watch logs, so that the lines go to the task's own log
-    :param warned: episode of throttling that was logged last
-    """
-
-    watch: Watch
-    interval: float
-    due: float
-    ended: asyncio.Future[dict[str, Any]]
-    context: contextvars.Context
-    warned: int = 0
-
-
-#: A set that keeps its order.
-_Subscriptions: TypeAlias = dict[_Subscription, None]
-
-
-class _Queue:
-    """Waits in the order in which they are due. One that is withdrawn is skipped."""
-
-    def __init__(self) -> None:
-        self.members: _Subscriptions = {}
-        self._heap: list[tuple[float, int, _Subscription]] = []
-        self._numbers = count()
-
-    def add(self, subscription: _Subscription) -> None:
-        """Add a wait, by the time at which it is due."""
-        self.members[subscription] = None
-        heapq.heappush(self._heap, (subscription.due, next(self._numbers), subscription))
-
-    def first(self) -> _Subscription | None:
-        """Return the wait that has been due for longest."""
-        while self._heap:
-            due, _, subscription = self._heap[0]
-            if subscription in self.members and due == subscription.due:
-                return subscription
-            heapq.heappop(self._heap)
-        return None
-
 
 class Poller:
     """
@@ -189,17 +113,11 @@ class Poller:
         self._client_expires = 0.0
         self._renewed_at = -math.inf
         self._has_worked = False
-        self._subscriptions: dict[str, list[_Subscription]] = {}
+        self._subscriptions: dict[str, list[Subscription]] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._executor: ThreadPoolExecutor | None = None
-        # A wait is in one of these: not due yet, due, to be found in the present lists, missing in the list
-        # where it was expected, or to be confirmed by the call of its kind.
-        self._later = _Queue()
-        self._due: _Subscriptions = {}
-        self._sought: _Subscriptions = {}
-        self._missing: _Subscriptions = {}
-        self._unsure: defaultdict[str, _Queue] = defaultdict(_Queue)
+        self._table = Timetable()
         self._sweep: Sweep | None = None
         self._costs = ListCosts()
         self._sweep_began = 0.0
@@ -230,7 +148,7 @@ class Poller:
         :raises HealthOmicsRunReplacedError: if the id belongs to another run now
         """
         loop = asyncio.get_running_loop()
-        subscription = _Subscription(
+        subscription = Subscription(
             watch,
             max(interval, _SHORTEST_INTERVAL),
             loop.time(),
@@ -239,7 +157,7 @@ class Poller:
         )
         same_run = self._subscriptions.setdefault(watch.key, [])
         same_run.append(subscription)
-        self._later.add(subscription)
+        self._table.later.add(subscription)
         self._wake.set()
         if self._task is None or self._task.done():
             # In a context of its own, or its lines would go to the log of the task that came first.
@@ -248,7 +166,7 @@ class Poller:
         try:
             return await subscription.ended
         finally:
-            self._withdraw(subscription)
+            self._table.withdraw(subscription)
             same_run.remove(subscription)
             if not same_run:
                 del self._subscriptions[watch.key]
@@ -276,42 +194,39 @@ class Poller:
         if not task.cancelled() and (error := task.exception()):
             for same_run in self._subscriptions.values():
                 for subscription in same_run:
-                    _end(subscription, error)
+                    subscription.end(error)
 
     # --- what to do next ---
 
     def _delay(self) -> float:
         """Return the seconds until there is a call to make."""
         now = asyncio.get_running_loop().time()
-        self._collect(now)
+        self._table.collect(now)
         times = [now + _LONGEST_SLEEP]
-        if first := self._later.first():
+        if first := self._table.later.first():
             times.append(first.due)
-        if self._due and (self._sweep is None or len(self._due) <= FEW):
+        if self._table.due and (self._sweep is None or len(self._table.due) <= FEW):
             times.append(now)
         times += [self._paces[operation].ready_at for operation in self._operations(now)]
         return max(min(times), self._paused_until) - now
-
-    def _collect(self, now: float) -> None:
-        while (first := self._later.first()) and first.due <= now:
-            del self._later.members[first]
-            self._due[first] = None
 
     def _operations(self, now: float) -> Iterator[str]:
         """Return the operations that there are calls of to make."""
         if self._sweep is not None:
             yield _LIST_RUNS
-        yield from (operation for operation, queue in self._unsure.items() if queue.first())
+        yield from (operation for operation, queue in self._table.unsure.items() if queue.first())
         # While ListRuns may not go on, those are confirmed that a further list might still show.
-        if self._missing and self._paces[_LIST_RUNS].ready_at > now:
-            first = next(iter(self._missing))
-            if not self._unsure[first.watch.operation].first():
+        if self._table.missing and self._paces[_LIST_RUNS].ready_at > now:
+            first = next(iter(self._table.missing))
+            if not self._table.unsure[first.watch.operation].first():
                 yield first.watch.operation
 
     async def _step(self) -> None:
         """Make the next call, if there is one to make now."""
         self._plan()
-        if not (self._sweep or self._missing or any(queue.first() for queue in self._unsure.values())):
+        if not (
+            self._sweep or self._table.missing or any(queue.first() for queue in self._table.unsure.values())
+        ):
             return
         await self._ensure_client()
         now = asyncio.get_running_loop().time()
@@ -327,7 +242,7 @@ class Poller:
         if operation == _LIST_RUNS:
             await self._list_page()
         else:
-            first = self._unsure[operation].first() or next(iter(self._missing))
+            first = self._table.unsure[operation].first() or next(iter(self._table.missing))
             await self._get(first)
 
     def _plan(self) -> None:
@@ -336,59 +251,38 @@ class Poller:
         if now >= self._lists_again:
             # It may have taken long to poll one by one; now there is a better way again.
             self._lists_again = math.inf
-            for queue in self._unsure.values():
-                self._due |= queue.members
+            for queue in self._table.unsure.values():
+                self._table.due |= queue.members
                 queue.members.clear()
-        if self._sweep is not None and not self._sought and not self._missing:
+        if self._sweep is not None and not self._table.sought and not self._table.missing:
             self._sweep = None
-        if not self._due:
+        if not self._table.due:
             return
         if self._sweep is not None:
-            if len(self._due) <= FEW:
-                self._doubt(list(self._due))
+            if len(self._table.due) <= FEW:
+                self._table.doubt(list(self._table.due))
             return
         calm_until = self._sweep_began + self._calm_period
         is_calm = self._is_listing and self._paces[_LIST_RUNS].is_throttled(now)
-        if is_calm and now < calm_until and len(self._due) > FEW:
+        if is_calm and now < calm_until and len(self._table.due) > FEW:
             # Scheduled before ListRuns was throttled.
-            for each in [each for each in self._due if each.watch.status is not None]:
-                self._schedule(each, calm_until)
+            for each in [each for each in self._table.due if each.watch.status is not None]:
+                self._table.schedule(each, calm_until)
         # Two may wait for one run, which costs one GetRun.
-        due = Counter({each.watch.key: each.watch.listed_under for each in self._due}.values())
+        due = Counter({each.watch.key: each.watch.listed_under for each in self._table.due}.values())
         sweep = Sweep(due, self._costs, now)
         self._is_listing = sweep.open_next(0)
         if self._is_listing:
             self._sweep = sweep
-            self._sought, self._due = self._due, {}
+            self._table.sought, self._table.due = self._table.due, {}
             # One period for all of a pass, so that they are due together.
             jitter = random.uniform(1 - _CALM_JITTER, 1 + _CALM_JITTER)  # noqa: S311 - as for _phase
             period = max(_CALM_PERIOD, _CALM_PERIOD_OF_A_PAGE * self._pages_of_sweep)
             self._sweep_began, self._calm_period = now, period * jitter
         else:
-            self._doubt(list(self._due))
+            self._table.doubt(list(self._table.due))
 
-    def _doubt(self, subscriptions: Iterable[_Subscription]) -> None:
-        """Have runs confirmed by GetRun."""
-        for each in subscriptions:
-            self._withdraw(each)
-            self._unsure[each.watch.operation].add(each)
-
-    def _withdraw(self, subscription: _Subscription) -> None:
-        for members in (
-            self._later.members,
-            self._due,
-            self._sought,
-            self._missing,
-            self._unsure[subscription.watch.operation].members,
-        ):
-            members.pop(subscription, None)
-
-    def _schedule(self, subscription: _Subscription, due: float) -> None:
-        self._withdraw(subscription)
-        subscription.due = due
-        self._later.add(subscription)
-
-    def _next_poll(self, subscription: _Subscription) -> float:
+    def _next_poll(self, subscription: Subscription) -> float:
         now = asyncio.get_running_loop().time()
         period = subscription.interval
         if len(self._subscriptions) <= FEW:
@@ -431,15 +325,8 @@ class Poller:
             self._has_worked = False
             return
         # Those too that are due in a moment: each would have another client made.
-        self._collect(now + _SHORTEST_INTERVAL)
-        self._fail(operation, error, list(self._all_due()))
-
-    def _all_due(self) -> Iterator[_Subscription]:
-        yield from self._due
-        yield from self._sought
-        yield from self._missing
-        for queue in self._unsure.values():
-            yield from queue.members
+        self._table.collect(now + _SHORTEST_INTERVAL)
+        self._fail(operation, error, list(self._table.all_due()))
 
     # --- the lists ---
 
@@ -463,29 +350,29 @@ class Poller:
                 await asyncio.sleep(0)
             for each in self._subscriptions.get(item["id"], ()):
                 if each.context.run(each.watch.recognize, item):
-                    self._schedule(each, self._next_poll(each))
-                elif each in self._sought or each in self._missing:
-                    self._doubt([each])
-        is_enough = not self._sought and not self._missing
+                    self._table.schedule(each, self._next_poll(each))
+                elif each in self._table.sought or each in self._table.missing:
+                    self._table.doubt([each])
+        is_enough = not self._table.sought and not self._table.missing
         if not sweep.turn(page, loop.time(), is_enough=is_enough):
             self._open_next_list(sweep)
 
     def _open_next_list(self, sweep: Sweep) -> None:
-        for each in [each for each in self._sought if each.watch.listed_under in sweep.listed]:
-            del self._sought[each]
-            self._missing[each] = None
-        is_enough = not self._sought and not self._missing
-        if is_enough or not sweep.open_next(len(self._missing)):
+        for each in [each for each in self._table.sought if each.watch.listed_under in sweep.listed]:
+            del self._table.sought[each]
+            self._table.missing[each] = None
+        is_enough = not self._table.sought and not self._table.missing
+        if is_enough or not sweep.open_next(len(self._table.missing)):
             self._pages_of_sweep = sweep.pages
             self._end_sweep()
 
     def _end_sweep(self) -> None:
         self._sweep = None
-        self._doubt([*self._missing, *self._sought])
+        self._table.doubt([*self._table.missing, *self._table.sought])
 
     def _fail_list(self, sweep: Sweep, error: ClientError | BotoCoreError) -> None:
         """Decide whether the same page is read again, or the runs are polled one by one for a while."""
-        concerned = [*self._missing, *self._sought]
+        concerned = [*self._table.missing, *self._table.sought]
         if is_throttling(error):
             pace = self._paces[_LIST_RUNS]
             self._throttle(_LIST_RUNS, error)
@@ -520,7 +407,7 @@ class Poller:
 
     # --- one by one ---
 
-    async def _get(self, first: _Subscription) -> None:
+    async def _get(self, first: Subscription) -> None:
         """Poll a run or batch by the call of its kind."""
         same_run = self._subscriptions[first.watch.key]
         operation = first.watch.operation
@@ -542,14 +429,14 @@ class Poller:
                 summary = each.context.run(each.watch.answer, answer)
             except (AirflowException, LookupError, TypeError, ValueError) as error:
                 # An answer that cannot be understood concerns its own run only.
-                self._withdraw(each)
-                _end(each, error)
+                self._table.withdraw(each)
+                each.end(error)
                 continue
             if summary is None:
-                self._schedule(each, self._next_poll(each))
+                self._table.schedule(each, self._next_poll(each))
             else:
-                self._withdraw(each)
-                _end(each, summary)
+                self._table.withdraw(each)
+                each.end(summary)
 
     # --- failures ---
 
@@ -567,25 +454,23 @@ class Poller:
         jitter = random.uniform(0.5, 1)  # noqa: S311 - spreads the load, guards no secret
         self._paused_until = asyncio.get_running_loop().time() + pause * jitter
 
-    def _fail(self, operation: str, error: Exception, concerned: list[_Subscription]) -> None:
+    def _fail(self, operation: str, error: Exception, concerned: list[Subscription]) -> None:
         """Report an error, and schedule the next poll of those that it concerns."""
         now = asyncio.get_running_loop().time()
         for each in self._report(operation, error, concerned):
             # After a pause those come first who have been due for longer.
             due = self._paused_until if self._paused_until > now else now + each.watch.refusals.pause
-            self._schedule(each, due)
+            self._table.schedule(each, due)
 
-    def _report(
-        self, operation: str, error: Exception, concerned: list[_Subscription]
-    ) -> list[_Subscription]:
+    def _report(self, operation: str, error: Exception, concerned: list[Subscription]) -> list[Subscription]:
         """Report an error to the watches, and return those whose wait continues."""
         waiting = []
         for each in concerned:
             try:
                 each.context.run(each.watch.fail, error, operation, may_pass=_may_pass(error))
             except AirflowException as refusal:
-                self._withdraw(each)
-                _end(each, refusal)
+                self._table.withdraw(each)
+                each.end(refusal)
             else:
                 waiting.append(each)
         return waiting
@@ -600,12 +485,12 @@ class Poller:
         if now - self._searched_at < _WARNING_PAUSE:
             return
         self._searched_at = now
-        for each in self._all_due():
+        for each in self._table.all_due():
             if each.warned != self._episode and now - each.due >= min(each.interval, _LONG_DELAY):
                 each.warned = self._episode
                 each.context.run(
                     each.watch.log.warning,
-                    "The next poll of %s is delayed: %s is throttled (%s). The wait continues at a slower pace",
+                    "The next poll of %s is delayed: %s is throttled (%s). The wait continues",
                     each.watch,
                     operation,
                     error_code(error),
@@ -617,12 +502,3 @@ def _may_pass(error: Exception) -> bool:
     return is_transient(error) or (
         isinstance(error, AIRFLOWS_TROUBLE) and not isinstance(error, PermissionError)
     )
-
-
-def _end(subscription: _Subscription, result: dict[str, Any] | BaseException) -> None:
-    if subscription.ended.done():
-        return
-    if isinstance(result, BaseException):
-        subscription.ended.set_exception(result)
-    else:
-        subscription.ended.set_result(result)

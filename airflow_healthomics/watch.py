@@ -30,8 +30,8 @@ except ImportError:  # Airflow 2
 #: What looking a connection up may raise while Airflow itself is in trouble.
 AIRFLOWS_TROUBLE: Final = (AirflowRuntimeError, OSError)
 
-#: Seconds from its start in which a run or batch may not be visible to GetRun or GetBatch yet. AWS documents no
-#: such delay, so this is caution: a run is money, and "not found" would end the wait for it.
+#: Seconds from its start in which a run or batch may not be visible to GetRun or GetBatch yet. AWS documents
+#: no such delay, so this is caution: a run is money, and "not found" would end the wait for it.
 NEW_GRACE: Final = 60
 
 
@@ -175,7 +175,9 @@ class Watch(ABC):
             raise api_error(operation, str(self), error) from error
         if may_pass and not is_unreachable(error):
             if not self._is_failing:
-                self.log.warning("%s for %s failed with %s; polling again", operation, self, error_code(error))
+                self.log.warning(
+                    "%s for %s failed with %s; polling again", operation, self, error_code(error)
+                )
             self._is_failing = True
             return
         now = time.monotonic()

@@ -134,7 +134,7 @@ class HealthOmicsSensor(CancelOnKillMixin, LineageMixin, AwsBaseSensor[HealthOmi
 
     def _recall(self, context: Context) -> None:
         """Restore what the pokes before have seen."""
-        store = context.get("task_state_store")
+        store: Any = context.get("task_state_store")
         if not self.reschedule or store is None or self.watch.latest is not None:
             return
         memory = store.get(KEY)
@@ -145,7 +145,7 @@ class HealthOmicsSensor(CancelOnKillMixin, LineageMixin, AwsBaseSensor[HealthOmi
             self.watch.refusals.restore(memory.get("refusals"), now)
 
     def _remember(self, context: Context) -> None:
-        store = context.get("task_state_store")
+        store: Any = context.get("task_state_store")
         if not self.reschedule or store is None:
             return
         memory = {

@@ -58,8 +58,8 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
     :param verify: whether, or by which bundle, to verify TLS certificates (templated)
     :param botocore_config: settings of the botocore client
     :raises HealthOmicsRunFailedForGoodError: if the run does not end as COMPLETED
-    :raises HealthOmicsOutcomeUnknownError: if polls are refused for ``[healthomics] refusal_patience`` seconds, for
-        instance for want of omics:GetRun; may be retried
+    :raises HealthOmicsOutcomeUnknownError: if polls are refused for ``[healthomics] refusal_patience``
+        seconds, for instance for want of omics:GetRun; may be retried
     :raises HealthOmicsRunReplacedError: if the id belongs to another run now
     """
 

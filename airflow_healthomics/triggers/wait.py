@@ -92,10 +92,14 @@ def ended_summary(event: Mapping[str, Any] | None) -> dict[str, Any]:
             return summary
         case {"event": WaitEvent.ERROR.value, "message": message, "code": code}:
             raise HealthOmicsApiError(message, code)
-        case {"event": WaitEvent.REFUSED.value, "subject": subject, "reason": reason, **further}:
-            raise HealthOmicsOutcomeUnknownError(
-                subject, reason, further.get("code", ""), further.get("seconds", 0.0)
-            )
+        case {
+            "event": WaitEvent.REFUSED.value,
+            "subject": str(subject),
+            "reason": str(reason),
+            "code": str(code),
+            "seconds": float() | int() as seconds,
+        }:
+            raise HealthOmicsOutcomeUnknownError(subject, reason, code, seconds)
     raise HealthOmicsOutcomeUnknownError(
         "the run or batch", "the trigger resumed the task without an event that it knows"
     )

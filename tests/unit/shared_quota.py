@@ -65,7 +65,7 @@ class Account:
         self._running = list(self._runs.values())
         self._next_end = 0.0
 
-    def get_run(self, *, id: str) -> dict[str, Any]:  # noqa: A002 - the client's own name
+    def get_run(self, *, id: str) -> dict[str, Any]:
         """Stand in for the client's method."""
         self._count("GetRun")
         run = self._runs[id]
@@ -82,9 +82,7 @@ class Account:
             self._running = [run for run in self._running if run.changes[-1][0] > now]
             self._next_end = min((run.changes[-1][0] for run in self._running), default=float("inf"))
         found = self._running if status == "RUNNING" else []
-        page: dict[str, Any] = {
-            "items": [self._items[run.id] for run in found[offset : offset + maxResults]]
-        }
+        page: dict[str, Any] = {"items": [self._items[run.id] for run in found[offset : offset + maxResults]]}
         if offset + maxResults < len(found):
             page["nextToken"] = str(offset + maxResults)
         return page
@@ -120,7 +118,7 @@ class LatencyLoop(VirtualTimeLoop):
         def call() -> None:
             try:
                 result, error = func(*args), None
-            except Exception as raised:
+            except Exception as raised:  # noqa: BLE001 - handed to the future
                 result, error = None, raised
             self.call_later(latency / 2, answer, result, error)
 
@@ -217,7 +215,9 @@ def simulate(
         async def main() -> None:
             several = [Poller(connect) for _ in range(pollers)]
             waits = [
-                asyncio.ensure_future(wait(several[each % pollers], each % pollers, run, rng.uniform(0, spread)))
+                asyncio.ensure_future(
+                    wait(several[each % pollers], each % pollers, run, rng.uniform(0, spread))
+                )
                 for each, run in enumerate(runs)
             ]
             await asyncio.sleep(until)

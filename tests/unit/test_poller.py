@@ -384,9 +384,7 @@ def test_a_throttled_page_is_repeated_and_no_other(make: Make) -> None:
     known = {life.id: life.creation_time for life in lives}
 
     async def main() -> None:
-        waits = [
-            asyncio.ensure_future(scene.wait(life, creation_time=known[life.id])) for life in lives
-        ]
+        waits = [asyncio.ensure_future(scene.wait(life, creation_time=known[life.id])) for life in lives]
         await asyncio.sleep(40)
         for each in waits:
             each.cancel()

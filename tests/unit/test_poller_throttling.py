@@ -3,8 +3,8 @@
 """
 Ends are noticed in time though an account's quota is too small for all who poll.
 
-The quota is 10 calls a second of each operation, 10 at once, a call takes 50 to 100 ms, and time is virtual. Each bar has
-the numbers of the poller before it had a pace, by the same simulation.
+The quota is 10 calls a second of each operation, 10 at once, a call takes 50 to 100 ms, and time is virtual.
+Each bar has the numbers of the poller before it had a pace, by the same simulation.
 """
 
 from __future__ import annotations

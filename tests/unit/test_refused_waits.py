@@ -9,13 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.client import BaseClient
 
+from airflow_healthomics.aws_errors import IncompleteAnswerError, is_transient
 from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.exceptions import HealthOmicsOutcomeUnknownError, HealthOmicsUnwatchedError
+from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.resources import cancel_run
-from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.aws_errors import IncompleteAnswerError, is_transient
 from airflow_healthomics.run_record import KEY
 from tests.healthomics import Control
 
@@ -64,7 +66,7 @@ def test_a_refusal_of_half_an_hour_fails_nothing(
     """Three warnings and a line when it is over."""
     omics.plan_run(seconds={"RUNNING": 2 * HOUR})
     clock.at(600, lambda: omics.inject_error("GetRun", code, status=403, times=None))
-    clock.at(2300, omics.clear_errors)
+    clock.at(2300, omics.clear_faults)
     assert tasks.run(waiting(deferrable), try_of(FakeTaskInstance(max_tries=2), Store()))
     text = logged()
     assert text.count(f"with {code}") == 3 * SHOWN
@@ -91,7 +93,7 @@ def test_after_an_hour_the_attempt_fails_retryably_and_the_next_reattaches(
     assert not isinstance(caught.value, AirflowFailException)
     assert since + HOUR <= clock.elapsed <= since + HOUR + 200
     assert store.get(KEY)["is_outcome_unknown"]
-    omics.clear_errors()
+    omics.clear_faults()
     again = try_of(FakeTaskInstance(max_tries=2, try_number=2), store)
     assert tasks.run(waiting(deferrable), again) == omics.runs()[0]["id"]
     assert calls_of(omics, "StartRun") == 1
@@ -109,7 +111,7 @@ def test_a_clear_after_a_refusal_reattaches(
     clock.at(600, lambda: omics.inject_error("GetRun", "ExpiredTokenException", status=403, times=None))
     with pytest.raises(HealthOmicsUnwatchedError, match="Clear the task to reattach"):
         tasks.run(waiting(deferrable), try_of(FakeTaskInstance(max_tries=0), store))
-    omics.clear_errors()
+    omics.clear_faults()
     clock.advance(3 * HOUR)
     cleared = try_of(FakeTaskInstance(max_tries=3, try_number=2), store)
     assert tasks.run(waiting(deferrable), cleared) == omics.runs()[0]["id"]
@@ -160,12 +162,6 @@ def test_an_answer_of_a_proxy_starts_no_second_run(
     """Neither does it look like another run."""
     omics.plan_run(seconds={"RUNNING": HOUR})
     broken: list[int] = []
-    hook_class = HealthOmicsHook
-    original = hook_class.conn.func  # type: ignore[attr-defined]
-    assert original
-    task = waiting(deferrable)
-    from botocore.client import BaseClient
-
     real = BaseClient._make_api_call
 
     def call(self: Any, operation: str, arguments: Any) -> Any:
@@ -177,7 +173,10 @@ def test_an_answer_of_a_proxy_starts_no_second_run(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BaseClient, "_make_api_call", call)
-        assert tasks.run(task, try_of(FakeTaskInstance(max_tries=2), Store())) == omics.runs()[0]["id"]
+        assert (
+            tasks.run(waiting(deferrable), try_of(FakeTaskInstance(max_tries=2), Store()))
+            == omics.runs()[0]["id"]
+        )
     assert broken
     assert calls_of(omics, "StartRun") == 1
 
@@ -194,7 +193,6 @@ def test_a_cancellation_that_a_proxy_answers_is_repeated(omics: Control) -> None
 def test_a_list_that_a_proxy_answers_is_no_empty_one(omics: Control) -> None:
     """Or a run of an earlier attempt would not be found."""
     hook = HealthOmicsHook(config=ONE_ATTEMPT)
-    from botocore.awsrequest import AWSResponse
 
     def answer(request: Any, **_: Any) -> AWSResponse:
         response = AWSResponse(request.url, 200, {"content-type": "application/json"}, None)
@@ -206,10 +204,14 @@ def test_a_list_that_a_proxy_answers_is_no_empty_one(omics: Control) -> None:
         list(hook.list_runs())
 
 
-@pytest.mark.parametrize("error", [
-    HealthOmicsOutcomeUnknownError("run 1", "GetRun was refused.", "AccessDenied", 3600.0),
-    IncompleteAnswerError(operation="GetRun", member="uuid"),
-], ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    "error",
+    [
+        HealthOmicsOutcomeUnknownError("run 1", "GetRun was refused.", "AccessDenied", 3600.0),
+        IncompleteAnswerError(operation="GetRun", member="uuid"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 def test_its_errors_pickle(error: Exception) -> None:
     """Airflow and its executors hand them on between processes."""
     again = pickle.loads(pickle.dumps(error))

@@ -250,7 +250,7 @@ def test_a_permission_that_comes_back_ends_nothing(
 ) -> None:
     """From the first poll on, with a warning each ten minutes and a line when it is over."""
     omics.inject_error("GetRun", "AccessDeniedException", times=None)
-    clock.at(1500, omics.clear_errors)
+    clock.at(1500, omics.clear_faults)
     clock.at(5000, lambda: omics.advance("COMPLETED", run_id=run_id))
     assert sensing.run(mode, run_id)["status"] == "COMPLETED"
     text = logged()
