@@ -29,7 +29,7 @@ from airflow_healthomics.listing import FEW, ListCosts, Sweep, choose_lists, ite
 from airflow_healthomics.pace import QUIET, Pace
 from airflow_healthomics.polling_hook import PollingHook
 from airflow_healthomics.timetable import Subscription, Timetable
-from airflow_healthomics.watch import AIRFLOWS_TROUBLE, Watch
+from airflow_healthomics.watch import AIRFLOWS_TROUBLE, Watch, may_pass
 
 __all__ = ["Poller", "PollingHook", "choose_lists"]
 
@@ -317,7 +317,7 @@ class Poller:
         """Have a new client made, and inform all who are due, unless the new client comes at once."""
         now = asyncio.get_running_loop().time()
         self._client = None
-        if _may_pass(error):
+        if may_pass(error):
             self._pause()
         elif self._has_worked and now >= self._renewed_at + _RENEWAL_PAUSE:
             # Credentials have expired, perhaps: with a new client the same call is made again.
@@ -467,7 +467,7 @@ class Poller:
         waiting = []
         for each in concerned:
             try:
-                each.context.run(each.watch.fail, error, operation, may_pass=_may_pass(error))
+                each.context.run(each.watch.fail, error, operation)
             except AirflowException as refusal:
                 self._table.withdraw(each)
                 each.end(refusal)
@@ -495,10 +495,3 @@ class Poller:
                     operation,
                     error_code(error),
                 )
-
-
-def _may_pass(error: Exception) -> bool:
-    """Whether an error passes by itself: of the service, of the way to it, or of Airflow's own database."""
-    return is_transient(error) or (
-        isinstance(error, AIRFLOWS_TROUBLE) and not isinstance(error, PermissionError)
-    )

@@ -35,6 +35,12 @@ AIRFLOWS_TROUBLE: Final = (AirflowRuntimeError, OSError)
 NEW_GRACE: Final = 60
 
 
+def may_pass(error: BaseException) -> bool:
+    """Whether an error passes by itself: of the service, of the way to it, or of Airflow's own database."""
+    is_airflows = isinstance(error, AIRFLOWS_TROUBLE) and not isinstance(error, PermissionError)
+    return is_airflows or is_transient(error)
+
+
 class Log(Protocol):
     """What the logs of Airflow's tasks, hooks and triggers have in common, on each version of Airflow."""
 
@@ -104,7 +110,7 @@ class Watch(ABC):
             operation = self.operation
             answer = self.ask(made)
         except (ClientError, BotoCoreError) as error:
-            self.fail(error, operation, may_pass=is_transient(error))
+            self.fail(error, operation)
             return None
         summary = self.answer(answer)
         self.latest = answer or {"id": self.resource_id, "status": self.status}
@@ -160,20 +166,19 @@ class Watch(ABC):
         """The same for those who wait for the same; for a run its id, as ListRuns tells it."""
         return str(self)
 
-    def fail(self, error: Exception, operation: str, *, may_pass: bool) -> None:
+    def fail(self, error: Exception, operation: str) -> None:
         """
         Process an error in place of an answer.
 
         :param error: what a call, or the look-up of the connection, has raised
         :param operation: name of the call
-        :param may_pass: whether the error may pass by itself, so that it is no refusal
         :raises HealthOmicsOutcomeUnknownError: if polls are refused for longer than ``[healthomics]
             refusal_patience``
         :raises HealthOmicsApiError: if the request is not valid
         """
         if isinstance(error, (ClientError, BotoCoreError)) and is_invalid_request(error):
             raise api_error(operation, str(self), error) from error
-        if may_pass and not is_unreachable(error):
+        if may_pass(error) and not is_unreachable(error):
             if not self._is_failing:
                 self.log.warning(
                     "%s for %s failed with %s; polling again", operation, self, error_code(error)
