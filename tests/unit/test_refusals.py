@@ -47,3 +47,24 @@ def test_a_clock_that_starts_at_zero_is_fine() -> None:
     assert refusals.add(0.0)
     assert not refusals.add(1.0)
     assert refusals.end(2.0) == 2
+
+
+def test_another_process_continues_the_count() -> None:
+    """Whose clock starts elsewhere."""
+    refusals, again = Refusals(), Refusals()
+    for now in (1000, 1300):
+        refusals.add(now)
+    state = refusals.as_json(1400)
+    again.restore(state, 50)
+    assert again.seconds(50) == 400
+    assert again.pause == refusals.pause
+    assert not again.add(240)
+    assert again.add(260)
+
+
+def test_no_refusals_are_nothing_to_continue() -> None:
+    """As after a success."""
+    refusals = Refusals()
+    assert refusals.as_json(10) is None
+    refusals.restore(None, 10)
+    assert refusals.since is None
