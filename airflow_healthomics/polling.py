@@ -233,9 +233,9 @@ class Poller:
         if self._client is None or self._paused_until > now:
             return
         ready = [each for each in self._operations(now) if self._paces[each].ready_at <= now]
-        # In turn: a long list must not hold up the ends, nor many ends the lists.
         if not ready:
             return
+        # In turn: a long list must not hold up the ends, nor many ends the lists.
         operation = next((each for each in ready if each != self._last_operation), ready[0])
         self._last_operation = operation
         self._paces[operation].begin(now)
@@ -290,7 +290,8 @@ class Poller:
         if self._is_listing:
             period *= _HASTE
             if self._paces[_LIST_RUNS].is_throttled(now) and self._calm_period > period:
-                return max(self._sweep_began + self._calm_period, now + _SHORTEST_INTERVAL)
+                due = self._sweep_began + self._calm_period
+                return due if due > now else now + self._calm_period
         # A poll that comes a thousandth of the interval too early counts as that of its time.
         return ((now / period - self._phase + 0.001) // 1 + 1 + self._phase) * period
 
