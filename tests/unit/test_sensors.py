@@ -14,10 +14,10 @@ import pytest
 
 from airflow_healthomics.compat import AirflowException, AirflowFailException, AirflowSkipException
 from airflow_healthomics.exceptions import (
+    HealthOmicsApiError,
     HealthOmicsOutcomeUnknownError,
     HealthOmicsRequestError,
     HealthOmicsRunFailedError,
-    HealthOmicsRunReplacedError,
 )
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from airflow_healthomics.sensors.base import KEY
@@ -277,7 +277,7 @@ def test_a_run_id_that_was_given_away_is_no_success(
         omics.advance("COMPLETED", run_id=run_id)
 
     clock.at(1000, replace)
-    with pytest.raises(HealthOmicsRunReplacedError):
+    with pytest.raises(HealthOmicsApiError, match="is another run now"):
         sensing.run(mode, run_id)
 
 
