@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What an error of an AWS call means: try again, gone, or refused for good."""
+"""What an answer or an error of an AWS call means: try again, gone, or refused."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -16,6 +17,7 @@ from botocore.exceptions import (
     HTTPClientError,
     MetadataRetrievalError,
     NoCredentialsError,
+    ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
     ProxyConnectionError,
@@ -76,8 +78,43 @@ _CREDENTIALS_ERRORS: Final = (
     TokenRetrievalError,
 )
 
+#: Members that GetRun and GetBatch always answer with, by operation. AWS's model requires none of them, but
+#: an answer without them was written by a proxy on the way.
+_REQUIRED_MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "GetRun": ("id", "arn", "status", "creationTime"),
+    "GetBatch": ("id", "arn", "status", "creationTime"),
+}
+
+_Answer = TypeVar("_Answer", bound=Mapping[str, Any])
+
 #: What an IAM policy must allow, where the operation's own name is not the whole answer.
 _START_RUN_TOO: Final = " (and iam:PassRole on the role_arn)"
+
+
+class IncompleteAnswerError(BotoCoreError):
+    """
+    An answer lacks what HealthOmics always answers with, so it comes from a proxy on the way.
+
+    :param operation: API operation, such as ``GetRun``
+    :param member: that the answer lacks
+    """
+
+    fmt = "{operation} was answered without {member}: the answer comes from a proxy on the way"
+
+
+def checked_answer(operation: str, answer: _Answer, *further: str) -> _Answer:
+    """
+    Return an answer that has the members that HealthOmics always answers with.
+
+    :param operation: ``GetRun``, ``GetBatch`` or a call that starts something
+    :param answer: of the operation
+    :param further: other members that it must have
+    :raises IncompleteAnswerError: if one is absent; the same call may be answered by HealthOmics later
+    """
+    for member in (*_REQUIRED_MEMBERS.get(operation, ("id",)), *further):
+        if not answer.get(member):
+            raise IncompleteAnswerError(operation=operation, member=member)
+    return answer
 
 
 def error_code(error: BaseException) -> str:
@@ -95,8 +132,10 @@ def is_not_found(error: BaseException) -> bool:
 def is_transient(error: BaseException) -> bool:
     """Whether the same call may succeed later: throttling, a fault of the service, a broken connection."""
     if isinstance(error, ClientError):
-        http_status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        http_status = _http_status(error)
         return error_code(error) in TRANSIENT_CODES or http_status in (408, 429) or http_status >= 500
+    if isinstance(error, IncompleteAnswerError):
+        return True
     # A certificate that does not verify now will not verify later.
     return isinstance(error, (ConnectionError, HTTPClientError)) and not isinstance(error, SSLError)
 
@@ -106,6 +145,11 @@ def is_unreachable(error: BaseException) -> bool:
     return isinstance(error, (ConnectTimeoutError, EndpointConnectionError, ProxyConnectionError, SSLError))
 
 
+def is_invalid_request(error: BaseException) -> bool:
+    """Whether the request itself breaks a rule, so that nobody but its author can correct it."""
+    return isinstance(error, ParamValidationError) or error_code(error) == "ValidationException"
+
+
 def may_be_wrong_state(error: BaseException) -> bool:
     """Whether what the call is about may be in the wrong state for it; nobody documents by which error."""
     return error_code(error) in {"ConflictException", "ValidationException"}
@@ -113,7 +157,10 @@ def may_be_wrong_state(error: BaseException) -> bool:
 
 def is_throttling(error: BaseException) -> bool:
     """Whether the account has made too many calls, so that making others instead would be no better."""
-    return error_code(error) in _THROTTLING_CODES
+    if error_code(error) in _THROTTLING_CODES:
+        return True
+    # A front end may call it otherwise.
+    return isinstance(error, ClientError) and _http_status(error) == 429
 
 
 def is_access_denied(error: BaseException) -> bool:
@@ -126,6 +173,10 @@ def is_credentials_error(error: BaseException) -> bool:
     if isinstance(error, ClientError):
         return error_code(error) in _CREDENTIALS_CODES or bool(_sts_operation(error))
     return isinstance(error, _CREDENTIALS_ERRORS)
+
+
+def _http_status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def _sts_operation(error: BaseException) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsError
+from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsResultUnavailableError
 from airflow_healthomics.json_values import json_bytes
 from airflow_healthomics.request_folder import RequestFolder
 
@@ -46,8 +46,7 @@ class BatchFolder(RequestFolder):
 
         :param manifest: an entry for each run
         :param successes: those that completed
-        :raises HealthOmicsError: if S3 refuses. It is not for good: a Clear would run everything again, where
-            a retry goes on once the IAM policy is repaired.
+        :raises HealthOmicsResultUnavailableError: if S3 refuses
         """
         starts = range(0, len(successes), PART_SIZE)
         parts = {
@@ -58,5 +57,5 @@ class BatchFolder(RequestFolder):
             for name, entries in {"manifest.json": manifest, **parts}.items():
                 self.write(name, json_bytes(entries))
         except HealthOmicsApiError as error:
-            raise HealthOmicsError(str(error)) from error
+            raise HealthOmicsResultUnavailableError(str(error)) from error
         return self.uri("manifest.json"), [self.uri(name) for name in parts]

@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics import run_states
 from airflow_healthomics.aws_errors import api_error, error_code, is_not_found, is_transient
-from airflow_healthomics.exceptions import HealthOmicsError
+from airflow_healthomics.exceptions import HealthOmicsResultUnavailableError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.run_end import recorded_end
 from airflow_healthomics.run_use import BatchUse
@@ -95,8 +95,7 @@ def collect_outcomes(
     :param client: a botocore client
     :param batch_ids: batches of the same task, the latest last; its word counts
     :param use: takes what all their runs have used, those among them that were repeated
-    :raises HealthOmicsError: if a list is refused. It is not for good: a Clear would run everything again,
-        where a retry goes on once the IAM policy is repaired.
+    :raises HealthOmicsResultUnavailableError: if a list is refused
     """
     outcomes: dict[str, RunOutcome] = {}
     for batch_id in batch_ids:
@@ -108,7 +107,7 @@ def collect_outcomes(
             if is_transient(error):
                 raise
             refusal = api_error(error.operation_name, f"batch {batch_id}", error)
-            raise HealthOmicsError(str(refusal)) from error
+            raise HealthOmicsResultUnavailableError(str(refusal)) from error
     return outcomes
 
 

@@ -77,7 +77,7 @@ class BatchReview:
         Return the outcome of each run setting of earlier batches.
 
         :param batch_ids: the latest last; its word counts
-        :raises HealthOmicsError: if a list is refused
+        :raises HealthOmicsResultUnavailableError: if a list is refused
         """
         outcomes: dict[str, RunOutcome] = {}
         for batch_id in batch_ids:
@@ -97,7 +97,7 @@ class BatchReview:
         :param earlier: ids of the batches whose failed part it repeats
         :param wanted: ids of the run settings as the task has them now; if unknown, those that were over and
             not repeated are taken for removed
-        :raises HealthOmicsError: if a list is refused
+        :raises HealthOmicsResultUnavailableError: if a list is refused
         """
         before = self.outcomes(earlier)
         last = find_lost(self._hook, self._listed(batch), batch, self._log)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -13,7 +12,7 @@ from botocore.exceptions import ClientError
 from botocore.utils import parse_timestamp
 
 from airflow_healthomics import batch_states
-from airflow_healthomics.aws_errors import is_not_found
+from airflow_healthomics.aws_errors import checked_answer, is_not_found
 from airflow_healthomics.exceptions import HealthOmicsApiError
 from airflow_healthomics.watch import Log, Watch
 
@@ -89,12 +88,13 @@ class BatchWatch(Watch):
 
     :param resource_id: HealthOmics batch id
     :param uuid: uuid of the batch, if known; else the first answer's
-    :param new_until: wall time in seconds until which GetBatch may not find a batch that was started just now
+    :param grace: seconds from now in which a not-found response is ignored, as GetBatch may lag behind
+        StartRunBatch
     :param is_deletion: whether it is the deletion of its runs that is waited for
     :param log: the task's log
     """
 
-    __slots__ = ("_told", "is_deletion", "new_until")
+    __slots__ = ("_told", "is_deletion")
 
     noun = "batch"
     operation = "GetBatch"
@@ -104,12 +104,11 @@ class BatchWatch(Watch):
         resource_id: str,
         *,
         uuid: str | None = None,
-        new_until: float = 0.0,
+        grace: float = 0.0,
         is_deletion: bool = False,
         log: Log,
     ) -> None:
-        super().__init__(resource_id, uuid=uuid, log=log)
-        self.new_until = new_until
+        super().__init__(resource_id, uuid=uuid, grace=grace, log=log)
         self.is_deletion = is_deletion
         self._told = ""
 
@@ -121,6 +120,7 @@ class BatchWatch(Watch):
             if is_not_found(error):
                 return None
             raise
+        checked_answer(self.operation, batch, *(["uuid"] if self.uuid else []))
         # The poller's client leaves times as text.
         return batch | {
             name: parse_timestamp(batch[name]) for name in _TIMES if isinstance(batch.get(name), str)
@@ -129,7 +129,7 @@ class BatchWatch(Watch):
     def answer(self, answer: Mapping[str, Any] | None) -> dict[str, Any] | None:
         """Take an answer of GetBatch; a status that this version does not know is waited on."""
         self._succeed()
-        if answer is None and time.time() < self.new_until:
+        if answer is None and self.may_be_invisible:
             return None
         batch = answer or {
             "id": self.resource_id,
@@ -144,7 +144,8 @@ class BatchWatch(Watch):
             )
         self.uuid = uuid or self.uuid
         if answer is not None:
-            self.new_until = 0.0
+            self.grace = 0.0
+            self._visible_at = 0.0
         self.status = batch["status"]
         self._tell(batch)
         ends = batch_states.DELETION_ENDS if self.is_deletion else batch_states.TERMINAL

@@ -13,6 +13,8 @@ The errors of this package.
         ├── HealthOmicsConnectionChangedError   it leads to another account or region; may be retried
         ├── HealthOmicsUnreachableError         a start could not reach HealthOmics; may be retried
         ├── HealthOmicsUnwatchedError           the task fails while its run continues; may be retried
+        ├── HealthOmicsOutcomeUnknownError      polls were refused for too long; a retry continues the wait
+        ├── HealthOmicsResultUnavailableError   what has become of a batch's runs is refused; may be retried
         ├── HealthOmicsOutcomeLostError         the run is gone, and nothing says how it ended
         ├── HealthOmicsApiError          AWS refuses a call: no permission, no such run
         │   ├── HealthOmicsRequestChangedError     the request ID stands for another request
@@ -24,7 +26,8 @@ The errors of this package.
 
 All that may not be retried are also an ``AirflowFailException``: another try meets the same error. A sensor
 raises only such errors, but for a connection or template that may be there at the next try: Airflow applies
-``soft_fail`` to them in every mode, but to a plain ``AirflowException`` only after a deferral.
+``soft_fail`` to them in every mode, but to a plain ``AirflowException`` only after a deferral. It raises
+HealthOmicsOutcomeUnknownError in every mode alike, whatever ``soft_fail`` is.
 """
 
 from __future__ import annotations
@@ -166,6 +169,44 @@ class HealthOmicsUnwatchedError(HealthOmicsError):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle with the attributes."""
         return type(self), (self.noun, self.resource_id, str(self))
+
+
+class HealthOmicsOutcomeUnknownError(HealthOmicsError):
+    """
+    The run or batch could not be polled for as long as the wait has patience, and continues.
+
+    It is retryable: the next attempt of an operator reattaches, and that of a sensor waits again.
+
+    :param subject: run or batch, with its id
+    :param reason: what was refused, and what to correct
+    :param code: the AWS error code, or the class of another error
+    :param seconds: how long polls were refused
+    """
+
+    def __init__(self, subject: str, reason: str, code: str = "", seconds: float = 0.0) -> None:
+        self.subject = subject
+        self.reason = reason
+        self.code = code
+        self.seconds = seconds
+        duration = f" Polls have been refused for {seconds:.0f} seconds." if seconds else ""
+        super().__init__(
+            f"The end of {subject} is unknown: {reason.rstrip('.')}.{duration} It continues, as far as is "
+            "known. Correct the cause; the next attempt continues the wait, and starts nothing."
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments, since the message is derived from them."""
+        return type(self), (self.subject, self.reason, self.code, self.seconds)
+
+
+class HealthOmicsResultUnavailableError(HealthOmicsError):
+    """
+    A batch has ended, and what has become of its runs could not be read, or not be written to S3.
+
+    A retry continues once the cause is corrected, and so does a Clear: nobody meant to run all samples again.
+
+    :param message: what was refused, and what to correct
+    """
 
 
 class HealthOmicsOutcomeLostError(HealthOmicsError, AirflowFailException):

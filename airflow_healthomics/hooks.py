@@ -19,6 +19,7 @@ from botocore.exceptions import NoRegionError
 
 from airflow_healthomics import run_states
 from airflow_healthomics.api_model import extend_session, regions_of
+from airflow_healthomics.aws_errors import IncompleteAnswerError, checked_answer
 from airflow_healthomics.batch_request import (
     build_run_batch,
     build_start_run_batch_request,
@@ -153,8 +154,9 @@ class HealthOmicsHook(AwsGenericHook[Any]):
             - :external+boto3:py:meth:`Omics.Client.get_run`
 
         :param run_id: HealthOmics run id
+        :raises IncompleteAnswerError: if a proxy on the way has answered
         """
-        return _body(self.conn.get_run(id=run_id))
+        return checked_answer("GetRun", _body(self.conn.get_run(id=run_id)))
 
     def list_runs(
         self,
@@ -299,8 +301,9 @@ class HealthOmicsHook(AwsGenericHook[Any]):
         :param batch_id: HealthOmics batch id
         :return: ``status``, ``totalRuns``, ``submissionSummary``, ``runSummary`` (which lags behind until the
             batch is PROCESSED) and more
+        :raises IncompleteAnswerError: if a proxy on the way has answered
         """
-        return _body(self.conn.get_batch(batchId=batch_id))
+        return checked_answer("GetBatch", _body(self.conn.get_batch(batchId=batch_id)))
 
     def list_batches(
         self,
@@ -511,6 +514,8 @@ class HealthOmicsHook(AwsGenericHook[Any]):
             PaginationConfig={"PageSize": page_size}, **_given(filters)
         )
         for page in pages:
+            if key not in page:
+                raise IncompleteAnswerError(operation=operation, member=key)
             yield from page[key]
 
 

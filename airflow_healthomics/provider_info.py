@@ -70,6 +70,15 @@ def get_provider_info() -> dict[str, Any]:
                         "example": None,
                         "default": "21600.0",
                     },
+                    "refusal_patience": {
+                        "description": "Seconds for which a task continues to wait for its run while polls "
+                        "are refused: credentials, permissions, the connection. Then the attempt fails and "
+                        "may be retried, and the retry reattaches.",
+                        "version_added": "0.1.0",
+                        "type": "float",
+                        "example": None,
+                        "default": "3600.0",
+                    },
                     "lineage_inputs": {
                         "description": "Whether OpenLineage is told the inputs of runs: the S3 URIs, read "
                         "sets and references among their parameters. Such names may tell of patients.",

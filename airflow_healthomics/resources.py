@@ -12,7 +12,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from airflow_healthomics import batch_states, run_states
-from airflow_healthomics.aws_errors import error_code, is_not_found, is_transient, may_be_wrong_state
+from airflow_healthomics.aws_errors import (
+    checked_answer,
+    error_code,
+    is_not_found,
+    is_transient,
+    may_be_wrong_state,
+)
 from airflow_healthomics.exceptions import HealthOmicsConnectionChangedError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.links import HealthOmicsRunLink, batch_urls, console_url
@@ -255,7 +261,7 @@ def cancel_run(hook: HealthOmicsHook, run_id: str, uuid: str | None, log: Log) -
     :param log: the task's log
     """
     try:
-        run = hook.get_run(run_id)
+        run = checked_answer("GetRun", hook.get_run(run_id), *(["uuid"] if uuid else []))
         if run["status"] in run_states.TERMINAL or (uuid and run.get("uuid") != uuid):
             return True
         hook.cancel_run(run_id)
@@ -281,7 +287,7 @@ def cancel_batch(hook: HealthOmicsHook, batch_id: str, uuid: str | None, log: Lo
     :param log: the task's log
     """
     try:
-        batch = hook.get_batch(batch_id)
+        batch = checked_answer("GetBatch", hook.get_batch(batch_id), *(["uuid"] if uuid else []))
         if batch["status"] == "FAILED" and (not uuid or batch.get("uuid") == uuid):
             return _cancel_runs(hook, batch_id, log)
         if batch["status"] in batch_states.TERMINAL or (uuid and batch.get("uuid") != uuid):

@@ -20,6 +20,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsError,
     HealthOmicsOutcomeLostError,
     HealthOmicsRequestError,
+    HealthOmicsResultUnavailableError,
     HealthOmicsUnreachableError,
     HealthOmicsUnwatchedError,
 )
@@ -279,8 +280,9 @@ class StarterMixin(WaiterMixin):
         """
         is_final = isinstance(error, AirflowFailException) or not has_tries_left(context)
         if not self._is_open:
-            if is_final:
-                self._settle(context)
+            is_unavailable = isinstance(error, HealthOmicsResultUnavailableError)
+            if is_final or is_unavailable:
+                self._settle(context, is_settled=is_final, is_outcome_unknown=is_unavailable)
             return
         has_timed_out = self._has_timed_out or isinstance(error, AirflowTaskTimeout)
         is_cancelled = has_timed_out and is_final and self.cancel_on_kill

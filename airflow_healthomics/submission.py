@@ -16,6 +16,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from airflow_healthomics import run_states
 from airflow_healthomics.aws_errors import (
+    checked_answer,
     error_code,
     is_not_found,
     is_transient,
@@ -44,9 +45,6 @@ MAX_CONFLICT_TURNS: Final = 3
 VISIBILITY_GRACE: Final = 300
 
 _CONFLICT: Final = "ConflictException"
-
-#: An answer without what the API requires comes from a proxy on the way.
-_INCOMPLETE: Final = "IncompleteAnswer"
 
 #: The end of a run that is no longer found, and of which nothing is known.
 UNKNOWN: Final = "UNKNOWN"
@@ -302,8 +300,7 @@ class Submission:
             raise self._refusal(
                 self.resource.get_operation, f"{self.resource.noun} {run_id}", error
             ) from error
-        if not run.get("status") or (record.uuid and not run.get("uuid")):
-            raise StartDelayedError(record.request_id, _INCOMPLETE)
+        checked_answer(self.resource.get_operation, run, *(["uuid"] if record.uuid else []))
         if record.uuid and run["uuid"] != record.uuid:
             self.resource.check_place(record.arn)
             self.log.warning(
@@ -473,9 +470,7 @@ class Submission:
                 raise _delay(record.request_id, error) from error
             subject = f"request {record.request_id}{_named_ids(request)}"
             raise self._refusal(self.resource.start_operation, subject, error) from error
-        if not answer.get("id"):
-            raise StartDelayedError(record.request_id, _INCOMPLETE)
-        return answer
+        return checked_answer(self.resource.start_operation, answer)
 
     def _adopt(self, record: RunRecord, request: Mapping[str, Any], error: Exception) -> dict[str, Any]:
         """Take the run that the request ID has started, since repeating the request conflicts for ever."""

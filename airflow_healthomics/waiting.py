@@ -8,10 +8,11 @@ import time
 from abc import abstractmethod
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_healthomics.batch_watch import BatchWatch
-from airflow_healthomics.compat import AirflowTaskTimeout
+from airflow_healthomics.compat import AirflowException, AirflowTaskTimeout
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.kill import CancelOnKillMixin, Target, cancel_persistently
 from airflow_healthomics.resources import BatchResource, Resource, RunResource
@@ -19,7 +20,7 @@ from airflow_healthomics.run_watch import RunWatch
 from airflow_healthomics.triggers.batch import HealthOmicsRunBatchTrigger
 from airflow_healthomics.triggers.run import HealthOmicsRunTrigger
 from airflow_healthomics.triggers.wait import HealthOmicsWaitTrigger, ended_event, ended_summary
-from airflow_healthomics.watch import NEW_GRACE, Watch
+from airflow_healthomics.watch import AIRFLOWS_TROUBLE, NEW_GRACE, Watch
 
 if TYPE_CHECKING:
     from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
@@ -44,6 +45,27 @@ def connection_of(task: Any) -> dict[str, Any]:
         "verify": task.verify,
         "botocore_config": task.botocore_config,
     }
+
+
+def client_of(task: Any, watch: Watch) -> Any:
+    """
+    Return the client of an operator or sensor, made anew while its polls are refused.
+
+    :param task: operator or sensor
+    :param watch: of the run or batch
+    """
+    if watch.refusals.since is None:
+        return task.hook.conn
+    # Credentials are part of the hook, and so of the client.
+    known = task.__dict__.pop("hook", None)
+    try:
+        return task.hook.conn
+    except (AirflowException, *AIRFLOWS_TROUBLE):
+        # A connection that was found before is a client that may work again.
+        if known is None:
+            raise
+        task.hook = known
+        return known.conn
 
 
 def hook_arguments(task: Any) -> dict[str, Any]:
@@ -122,14 +144,14 @@ class WaiterMixin(_Base):
         timeout = time_left(self, context)
         deadline = None if timeout is None else time.monotonic() + timeout.total_seconds()
         try:
-            while (summary := watch.poll(self.hook.conn)) is None:
+            while (summary := watch.poll(partial(client_of, self, watch))) is None:
                 if self.deferrable:
                     self.defer(trigger=self.trigger(watch), method_name=then, timeout=timeout)
                 # Airflow raises by a signal, and an exception out of a signal handler can get lost in what it
                 # interrupts, such as a finalizer of the connection.
                 if deadline is not None and time.monotonic() > deadline:
                     raise AirflowTaskTimeout(f"The {watch} did not end within {self.execution_timeout}")
-                time.sleep(self.waiter_delay)
+                time.sleep(watch.pause(self.waiter_delay))
         except AirflowTaskTimeout:
             target = Target(kind=self.resource.noun, id=watch.resource_id, uuid=watch.uuid)
             self.handle_timeout(context, target)
@@ -156,9 +178,9 @@ class WaiterMixin(_Base):
         cancel_persistently(target, self.hook, self.log)
 
 
-def new_until(is_new: bool) -> float:
-    """Return until when, in wall time, something may not be found that was started just now, if it was."""
-    return time.time() + NEW_GRACE if is_new else 0.0
+def _grace(is_new: bool) -> float:
+    """Return the seconds in which a run or batch may not be found, if it was started just now."""
+    return float(NEW_GRACE) if is_new else 0.0
 
 
 class RunWaiterMixin(WaiterMixin):
@@ -171,7 +193,7 @@ class RunWaiterMixin(WaiterMixin):
 
     def watch(self, started: Mapping[str, Any], *, is_new: bool = False) -> RunWatch:
         """Return the run to wait for."""
-        return RunWatch(started["id"], uuid=started.get("uuid"), new_until=new_until(is_new), log=self.log)
+        return RunWatch(started["id"], uuid=started.get("uuid"), grace=_grace(is_new), log=self.log)
 
     def trigger(self, watch: RunWatch) -> HealthOmicsRunTrigger:
         """Return the trigger that goes on watching the run."""
@@ -190,7 +212,7 @@ def run_trigger(task: Any, watch: RunWatch, delay: float) -> HealthOmicsRunTrigg
         run_id=watch.resource_id,
         uuid=watch.uuid,
         creation_time=watch.creation_time.isoformat() if watch.creation_time else None,
-        new_until=watch.new_until,
+        grace=watch.grace,
         waiter_delay=delay,
         cancel_on_kill=task.cancel_on_kill,
         **connection_of(task),
@@ -207,7 +229,7 @@ class RunBatchWaiterMixin(WaiterMixin):
 
     def watch(self, started: Mapping[str, Any], *, is_new: bool = False) -> BatchWatch:
         """Return the batch to wait for."""
-        return BatchWatch(started["id"], uuid=started.get("uuid"), new_until=new_until(is_new), log=self.log)
+        return BatchWatch(started["id"], uuid=started.get("uuid"), grace=_grace(is_new), log=self.log)
 
     def trigger(self, watch: BatchWatch) -> HealthOmicsRunBatchTrigger:
         """Return the trigger that goes on watching the batch."""
@@ -225,7 +247,7 @@ def batch_trigger(task: Any, watch: BatchWatch, delay: float) -> HealthOmicsRunB
     return HealthOmicsRunBatchTrigger(
         batch_id=watch.resource_id,
         uuid=watch.uuid,
-        new_until=watch.new_until,
+        grace=watch.grace,
         is_deletion=watch.is_deletion,
         waiter_delay=delay,
         cancel_on_kill=task.cancel_on_kill,

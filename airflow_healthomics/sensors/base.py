@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.amazon.aws.sensors.base_aws import AwsBaseSensor
 
@@ -19,24 +20,35 @@ from airflow_healthomics.compat import (
     AirflowSkipException,
     PokeReturnValue,
 )
+from airflow_healthomics.exceptions import HealthOmicsOutcomeUnknownError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.kill import CancelOnKillMixin, Target
 from airflow_healthomics.openlineage import LineageMixin
 from airflow_healthomics.templating import TypedTemplateMixin
 from airflow_healthomics.triggers.wait import HealthOmicsWaitTrigger, ended_summary
-from airflow_healthomics.waiting import is_trigger_timeout
+from airflow_healthomics.waiting import client_of, is_trigger_timeout
 from airflow_healthomics.watch import Watch
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
 
 
+#: Key in the task state store of what a rescheduled sensor remembers from one poke to the next.
+KEY: Final = "healthomics_sensor"
+
+
 class HealthOmicsSensor(CancelOnKillMixin, LineageMixin, TypedTemplateMixin, AwsBaseSensor[HealthOmicsHook]):
     """
     Wait for something to end, for a sensor with ``deferrable`` and ``cancel_on_kill``.
 
-    It fails for good, as it cannot repair what another task started. ``soft_fail`` skips the task instead, in
-    every mode alike.
+    Its failures are permanent, as it cannot repair what another task started. ``soft_fail`` skips the task
+    instead, in every mode alike. Only a wait that was refused for ``[healthomics] refusal_patience`` seconds
+    may be retried, and is not skipped by ``soft_fail``.
+
+    With ``mode="reschedule"`` each poke is a new process. From Airflow 3.3 on it remembers the uuid and the
+    refusals of the pokes before in the task state store. Airflow before 3.3 keeps nothing between two pokes,
+    as it clears the XComs of the task: there refusals last until ``timeout``, and a run that was deleted and
+    whose id was given to another run meanwhile is not noticed.
     """
 
     aws_hook_class = HealthOmicsHook
@@ -80,14 +92,16 @@ class HealthOmicsSensor(CancelOnKillMixin, LineageMixin, TypedTemplateMixin, Aws
         return None
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Ask once."""
+        """Poll once."""
         is_first = self.watch.latest is None
-        summary = self.watch.poll(self.hook.conn)
+        self._recall(context)
+        summary = self.watch.poll(partial(client_of, self, self.watch))
         if is_first and self.watch.latest is not None:
             self.begin(context, self.watch.latest)
             target = Target(kind=self.watch.noun, id=self.watch.resource_id, uuid=self.watch.uuid)
             self.kill_guard.arm(context, [target])
         if summary is None:
+            self._remember(context)
             return False
         return PokeReturnValue(is_done=True, xcom_value=self.finish(context, summary))
 
@@ -100,6 +114,9 @@ class HealthOmicsSensor(CancelOnKillMixin, LineageMixin, TypedTemplateMixin, Aws
         with self._soft_failing():
             if is_trigger_timeout(next_method, next_kwargs):
                 raise AirflowSensorTimeout(f"The {self.watch} did not end within {self.timeout} seconds")
+            if next_method == "execute_complete":
+                # Core would skip the task for any error from here on, if soft_fail is set.
+                ended_summary((next_kwargs or {}).get("event"))
             return super().resume_execution(next_method, next_kwargs, context)
 
     @contextmanager
@@ -111,3 +128,36 @@ class HealthOmicsSensor(CancelOnKillMixin, LineageMixin, TypedTemplateMixin, Aws
             if self.soft_fail or self.never_fail:
                 raise AirflowSkipException(str(error)) from error
             raise
+        except HealthOmicsOutcomeUnknownError as error:
+            if self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise
+
+    def _recall(self, context: Context) -> None:
+        """Restore what the pokes before have seen."""
+        store: Any = context.get("task_state_store")
+        if not self.reschedule or store is None or self.watch.latest is not None:
+            return
+        memory = store.get(KEY)
+        # A Clear or a retry begins anew.
+        if isinstance(memory, Mapping) and memory.get("attempt") == self._attempt(context):
+            self.watch.uuid = self.watch.uuid or memory.get("uuid")
+            now = time.monotonic() - max(time.time() - memory["time"], 0.0)
+            self.watch.refusals.restore(memory.get("refusals"), now)
+
+    def _remember(self, context: Context) -> None:
+        store: Any = context.get("task_state_store")
+        if not self.reschedule or store is None:
+            return
+        memory = {
+            "attempt": self._attempt(context),
+            "uuid": self.watch.uuid,
+            "refusals": self.watch.refusals.as_json(time.monotonic()),
+        }
+        known = store.get(KEY)
+        if memory["refusals"] is None and known is not None and memory.items() <= known.items():
+            return
+        store.set(KEY, {**memory, "time": time.time()})
+
+    def _attempt(self, context: Context) -> str:
+        return f"{context['ti'].try_number} {self.watch.resource_id}"

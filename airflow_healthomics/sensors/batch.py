@@ -69,7 +69,8 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
     :param verify: whether, or by which bundle, to verify TLS certificates (templated)
     :param botocore_config: settings of the botocore client
     :raises HealthOmicsRunBatchFailedForGoodError: if ``success_policy`` is not met
-    :raises HealthOmicsApiError: if HealthOmics refuses to say, for instance for want of omics:GetBatch
+    :raises HealthOmicsOutcomeUnknownError: if polls are refused for ``[healthomics] refusal_patience``
+        seconds, for instance for want of omics:GetBatch; may be retried
     """
 
     template_fields: Sequence[str] = aws_template_fields("batch_id", "success_policy")

@@ -58,7 +58,9 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
     :param verify: whether, or by which bundle, to verify TLS certificates (templated)
     :param botocore_config: settings of the botocore client
     :raises HealthOmicsRunFailedForGoodError: if the run does not end as COMPLETED
-    :raises HealthOmicsApiError: if HealthOmics refuses to say, for instance for want of omics:GetRun
+    :raises HealthOmicsOutcomeUnknownError: if polls are refused for ``[healthomics] refusal_patience``
+        seconds, for instance for want of omics:GetRun; may be retried
+    :raises HealthOmicsRunReplacedError: if the id belongs to another run now
     """
 
     template_fields: Sequence[str] = aws_template_fields("run_id")

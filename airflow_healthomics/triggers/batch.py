@@ -20,7 +20,7 @@ class HealthOmicsRunBatchTrigger(HealthOmicsWaitTrigger):
 
     :param batch_id: HealthOmics batch id
     :param uuid: uuid of the batch, if known
-    :param new_until: wall time in seconds until which GetBatch may not find a batch that was started just now
+    :param grace: seconds in which a not-found response is ignored, as GetBatch may lag behind the start
     :param is_deletion: whether it is the deletion of its runs that is waited for
     :param waiter_delay: seconds between two polls
     :param cancel_on_kill: whether the batch is cancelled when the task is killed (Airflow 3.3 and later)
@@ -31,7 +31,7 @@ class HealthOmicsRunBatchTrigger(HealthOmicsWaitTrigger):
         self,
         batch_id: str,
         uuid: str | None = None,
-        new_until: float = 0.0,
+        grace: float = 0.0,
         is_deletion: bool = False,
         waiter_delay: float = 60,
         cancel_on_kill: bool = False,
@@ -40,7 +40,7 @@ class HealthOmicsRunBatchTrigger(HealthOmicsWaitTrigger):
         super().__init__(waiter_delay, cancel_on_kill, **connection)
         self.batch_id = batch_id
         self.uuid = uuid
-        self.new_until = new_until
+        self.grace = grace
         self.is_deletion = is_deletion
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -50,7 +50,7 @@ class HealthOmicsRunBatchTrigger(HealthOmicsWaitTrigger):
             {
                 "batch_id": self.batch_id,
                 "uuid": self.uuid,
-                "new_until": self.new_until,
+                "grace": self.grace,
                 "is_deletion": self.is_deletion,
                 "waiter_delay": self.waiter_delay,
                 "cancel_on_kill": self.cancel_on_kill,
@@ -63,7 +63,7 @@ class HealthOmicsRunBatchTrigger(HealthOmicsWaitTrigger):
         return BatchWatch(
             self.batch_id,
             uuid=self.uuid,
-            new_until=self.new_until,
+            grace=self.grace,
             is_deletion=self.is_deletion,
             log=self.log,
         )

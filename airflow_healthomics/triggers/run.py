@@ -21,7 +21,7 @@ class HealthOmicsRunTrigger(HealthOmicsWaitTrigger):
     :param run_id: HealthOmics run id
     :param uuid: uuid of the run, if known
     :param creation_time: creation time of the run as ISO 8601 text, if known
-    :param new_until: wall time in seconds until which GetRun may not find a run that was started just now
+    :param grace: seconds in which a not-found response is ignored, as GetRun may lag behind the start
     :param waiter_delay: seconds between two polls
     :param cancel_on_kill: whether the run is cancelled when the task is killed (Airflow 3.3 and later)
     :param connection: aws_conn_id, region_name, verify and botocore_config
@@ -32,7 +32,7 @@ class HealthOmicsRunTrigger(HealthOmicsWaitTrigger):
         run_id: str,
         uuid: str | None = None,
         creation_time: str | None = None,
-        new_until: float = 0.0,
+        grace: float = 0.0,
         waiter_delay: float = 60,
         cancel_on_kill: bool = False,
         **connection: Any,
@@ -41,7 +41,7 @@ class HealthOmicsRunTrigger(HealthOmicsWaitTrigger):
         self.run_id = run_id
         self.uuid = uuid
         self.creation_time = creation_time
-        self.new_until = new_until
+        self.grace = grace
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""
@@ -51,7 +51,7 @@ class HealthOmicsRunTrigger(HealthOmicsWaitTrigger):
                 "run_id": self.run_id,
                 "uuid": self.uuid,
                 "creation_time": self.creation_time,
-                "new_until": self.new_until,
+                "grace": self.grace,
                 "waiter_delay": self.waiter_delay,
                 "cancel_on_kill": self.cancel_on_kill,
                 **self.connection,
@@ -64,7 +64,7 @@ class HealthOmicsRunTrigger(HealthOmicsWaitTrigger):
             self.run_id,
             uuid=self.uuid,
             creation_time=self.creation_time,
-            new_until=self.new_until,
+            grace=self.grace,
             log=self.log,
         )
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from airflow_healthomics.compat import AirflowException
-from airflow_healthomics.exceptions import HealthOmicsApiError
+from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsOutcomeUnknownError
 from airflow_healthomics.triggers import base
 from airflow_healthomics.triggers.kill import CancelOnKillTrigger
 from airflow_healthomics.watch import Watch
@@ -22,6 +22,7 @@ class WaitEvent(StrEnum):
 
     ENDED = "ended"
     ERROR = "error"
+    REFUSED = "refused"
 
 
 class HealthOmicsWaitTrigger(CancelOnKillTrigger):
@@ -46,11 +47,19 @@ class HealthOmicsWaitTrigger(CancelOnKillTrigger):
         """Return what to wait for."""
 
     async def event(self) -> dict[str, Any]:
-        """Wait until it has ended, or until HealthOmics refuses for good to say."""
+        """Wait until it has ended, or until its end cannot be found out."""
         loop = asyncio.get_running_loop()
         earliest = loop.time() + base.EARLIEST_EVENT
         try:
             payload = ended_event(await self.poller.wait(self.watch(), self.waiter_delay))
+        except HealthOmicsOutcomeUnknownError as error:
+            payload = {
+                "event": WaitEvent.REFUSED.value,
+                "subject": error.subject,
+                "reason": error.reason,
+                "code": error.code,
+                "seconds": error.seconds,
+            }
         except AirflowException as error:
             payload = {
                 "event": WaitEvent.ERROR.value,
@@ -75,11 +84,22 @@ def ended_summary(event: Mapping[str, Any] | None) -> dict[str, Any]:
     Return the summary of what has ended, from the trigger's event.
 
     :param event: payload of the event
-    :raises HealthOmicsApiError: if the trigger could not find out
+    :raises HealthOmicsOutcomeUnknownError: if polls were refused for too long
+    :raises HealthOmicsApiError: if the trigger failed otherwise
     """
     match event:
         case {"event": WaitEvent.ENDED.value, "summary": dict(summary)}:
             return summary
         case {"event": WaitEvent.ERROR.value, "message": message, "code": code}:
             raise HealthOmicsApiError(message, code)
-    raise HealthOmicsApiError("The trigger resumed the task without an event that it knows")
+        case {
+            "event": WaitEvent.REFUSED.value,
+            "subject": str(subject),
+            "reason": str(reason),
+            "code": str(code),
+            "seconds": float() | int() as seconds,
+        }:
+            raise HealthOmicsOutcomeUnknownError(subject, reason, code, seconds)
+    raise HealthOmicsOutcomeUnknownError(
+        "the run or batch", "the trigger resumed the task without an event that it knows"
+    )

@@ -16,6 +16,7 @@ from botocore.client import BaseClient
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsOutcomeLostError,
+    HealthOmicsResultUnavailableError,
     HealthOmicsRunBatchFailedError,
 )
 from airflow_healthomics.hooks import HealthOmicsHook
@@ -233,3 +234,22 @@ def test_removed_runs_of_which_nothing_is_known(
     else:
         attempts.again()
         assert setting_ids(client, omics.batches()[1]["id"]) == ["sample-0", "sample-1"]
+
+
+# --- results that are refused ---
+
+
+def test_a_clear_after_lists_were_denied_runs_nothing_again(
+    omics: Control, tasks: Tasks, client: Any
+) -> None:
+    """The last attempt could not read what has become of the runs, and nobody meant to run them again."""
+    fail_runs(omics, "sample-1")
+    omics.inject_error("ListRunsInBatch", "AccessDeniedException", status=403, times=None)
+    attempts = Attempts(tasks, with_store=True, deferrable=True, retries=0)
+    with pytest.raises(HealthOmicsResultUnavailableError, match="omics:ListRunsInBatch"):
+        attempts.again()
+    omics.clear_faults()
+    attempts.clear()
+    attempts.again()
+    assert setting_ids(client, omics.batches()[1]["id"]) == ["sample-1"]
+    assert attempts.ti.xcoms["summary"]["counts"] == {"COMPLETED": 3}

@@ -19,7 +19,7 @@ from airflow_healthomics.compat import (
     AirflowTaskTimeout,
 )
 from airflow_healthomics.exceptions import (
-    HealthOmicsApiError,
+    HealthOmicsOutcomeUnknownError,
     HealthOmicsRequestError,
     HealthOmicsRunBatchFailedError,
 )
@@ -28,7 +28,18 @@ from tests.healthomics import Control
 from tests.sdk import BaseSensorOperator, TaskDeferred, timezone
 
 from .batches import CANARY, batch_of, fail_runs, hold_runs, some_settings
-from .conftest import DAG_RUN_ID, ONE_ATTEMPT, Clock, FakeTaskInstance, Tasks, calls_of, try_of
+from .conftest import (
+    DAG_RUN_ID,
+    HAS_STORE,
+    ONE_ATTEMPT,
+    Clock,
+    FakeTaskInstance,
+    Store,
+    Tasks,
+    calls_of,
+    needs_store,
+    try_of,
+)
 
 try:
     from tests.sdk import AirflowRescheduleException
@@ -78,13 +89,17 @@ class Sensing:
 
 @pytest.fixture
 def sensing(
-    tasks: Tasks, ti: FakeTaskInstance, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    tasks: Tasks,
+    ti: FakeTaskInstance,
+    context: dict[str, Any],
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Sensing:
     """Run sensors."""
     module = sys.modules[BaseSensorOperator.__module__]
     if hasattr(module, "_orig_start_date"):  # Airflow 2 asks the database, Airflow 3 the task instance
         monkeypatch.setattr(module, "_orig_start_date", lambda **_: ti.first_reschedule)
-    return Sensing(tasks, ti, context)
+    return Sensing(tasks, ti, {**context, "task_state_store": store} if HAS_STORE else context)
 
 
 @pytest.fixture
@@ -249,21 +264,21 @@ def test_it_survives_a_service_that_refuses_for_a_while(
     assert sensing.run(mode, batch_id)["status"] == "PROCESSED"
 
 
+@needs_store
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("soft_fail", SOFT)
 @pytest.mark.parametrize("later", [False, True], ids=["at-once", "later"])
 def test_no_permission_ends_it(
     omics: Control, sensing: Sensing, clock: Clock, batch_id: str, mode: str, soft_fail: bool, later: bool
 ) -> None:
-    """Asking again cannot help; ``soft_fail`` acts alike in every mode."""
+    """After an hour and retryably, in every mode; ``soft_fail`` does not hide it."""
     clock.at(600, lambda: omics.inject_error("GetBatch", "AccessDeniedException", times=None))
     if not later:
         clock.advance(600)
-    with pytest.raises(AirflowSkipException if soft_fail else HealthOmicsApiError) as caught:
+    with pytest.raises(HealthOmicsOutcomeUnknownError, match="omics:GetBatch") as caught:
         sensing.run(mode, batch_id, soft_fail=soft_fail)
-    if not soft_fail:
-        assert "omics:GetBatch" in str(caught.value)
-        assert isinstance(caught.value, AirflowFailException)
+    assert not isinstance(caught.value, AirflowFailException)
+    assert 600 + 3600 <= clock.elapsed <= 600 + 3600 + 3 * INTERVAL
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -347,7 +362,7 @@ def test_it_defers_with_its_timeout(omics: Control, context: dict[str, Any], bat
     assert caught.value.trigger.serialize()[1] == {
         "batch_id": batch_id,
         "uuid": omics.batches()[0]["uuid"],
-        "new_until": 0.0,
+        "grace": 0.0,
         "is_deletion": False,
         "waiter_delay": 7,
         "cancel_on_kill": False,

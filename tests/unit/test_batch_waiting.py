@@ -16,7 +16,9 @@ from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsError,
     HealthOmicsOutcomeLostError,
+    HealthOmicsOutcomeUnknownError,
     HealthOmicsRunBatchFailedError,
+    HealthOmicsUnwatchedError,
 )
 from airflow_healthomics.operators import (
     HealthOmicsCancelRunBatchOperator,
@@ -179,14 +181,16 @@ def test_lost_connections(omics: Control, tasks: Tasks, deferrable: bool) -> Non
 def test_no_permission_to_ask(
     omics: Control, tasks: Tasks, clock: Clock, deferrable: bool, later: bool
 ) -> None:
-    """That ends the wait for good, with what to allow."""
+    """That ends the wait after an hour, with what to allow, and an attempt that is left reattaches."""
     hold_runs(omics)
     clock.at(100 if later else 0, lambda: omics.inject_error("GetBatch", "AccessDeniedException", times=None))
     if not later:
         clock.advance(0)
-    with pytest.raises(HealthOmicsApiError, match="omics:GetBatch") as caught:
+    with pytest.raises(HealthOmicsError, match="omics:GetBatch") as caught:
         Attempts(tasks, deferrable=deferrable).again()
-    assert isinstance(caught.value, AirflowFailException)
+    assert isinstance(caught.value, (HealthOmicsOutcomeUnknownError, HealthOmicsUnwatchedError))
+    assert not isinstance(caught.value, AirflowFailException)
+    assert 3600 <= clock.elapsed <= 3600 + 300
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
@@ -420,7 +424,7 @@ def test_the_connections_settings_survive_the_deferral(omics: Control) -> None:
     assert caught.value.trigger.serialize()[1] == {
         "batch_id": batch["id"],
         "uuid": batch["uuid"],
-        "new_until": 0.0,
+        "grace": 0.0,
         "is_deletion": False,
         "waiter_delay": 7,
         "cancel_on_kill": True,

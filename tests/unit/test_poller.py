@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import Callable, Coroutine
 from itertools import pairwise
 from typing import Any
@@ -14,7 +13,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import NoCredentialsError, ParamValidationError
 
-from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsRunReplacedError
+from airflow_healthomics.compat import AirflowFailException
+from airflow_healthomics.exceptions import (
+    HealthOmicsApiError,
+    HealthOmicsOutcomeUnknownError,
+    HealthOmicsRunReplacedError,
+)
 from airflow_healthomics.polling import Poller
 from airflow_healthomics.run_watch import RunWatch
 
@@ -325,22 +329,69 @@ def test_a_call_that_botocore_refuses_concerns_its_own_run(make: Make) -> None:
     assert scene.omics.count() <= 1000
 
 
-def test_an_answer_without_a_status_concerns_its_own_run(make: Make) -> None:
-    """The model requires none of its fields."""
+@pytest.mark.parametrize("answer", [{}, {"id": "1000000"}, {"status": "COMPLETED"}], ids=str)
+def test_an_incomplete_answer_concerns_its_own_run(make: Make, answer: dict[str, Any]) -> None:
+    """A proxy on the way has answered, so the poll is repeated, and the run is no other one."""
     lives = [running(number) for number in range(3)]
     scene = make(lives)
     get_run = scene.omics.get_run
 
-    def broken(**request: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = get_run(**request)
-        if request["id"] == lives[0].id:
-            del answer["status"]
-        return answer
+    def by_proxy(**request: Any) -> dict[str, Any]:
+        found: dict[str, Any] = get_run(**request)
+        is_broken = request["id"] == lives[0].id and scene.clock.elapsed < HOUR + 300
+        return answer if is_broken else found
 
-    scene.omics.get_run = broken  # type: ignore[method-assign]
-    first, *others = scene.run(scene.wait_for_all())
-    assert isinstance(first, KeyError)
-    assert [each["status"] for each in others] == ["COMPLETED"] * 2
+    scene.omics.get_run = by_proxy  # type: ignore[method-assign]
+    assert [each["status"] for each in scene.run(scene.wait_for_all())] == ["COMPLETED"] * 3
+    assert HOUR + 300 <= scene.ends[lives[0].id] <= HOUR + 500
+    assert max(scene.ends[life.id] for life in lives[1:]) <= HOUR + 130
+
+
+@pytest.mark.parametrize("answer", [{}, {"items": None}, {"items": [{"name": "no id"}]}, "<html>"], ids=str)
+def test_a_page_without_items_ends_no_wait(make: Make, answer: Any) -> None:
+    """A proxy on the way has answered; the page is read again."""
+    lives = [running(number) for number in range(20)]
+    scene = make(lives)
+    list_runs = scene.omics.list_runs
+    broken: list[float] = []
+
+    def by_proxy(**request: Any) -> Any:
+        page = list_runs(**request)
+        if scene.clock.elapsed > 600 and len(broken) < 2:
+            broken.append(scene.clock.elapsed)
+            return answer
+        return page
+
+    scene.omics.list_runs = by_proxy  # type: ignore[method-assign]
+    assert [each["status"] for each in scene.run(scene.wait_for_all())] == ["COMPLETED"] * 20
+    assert len(broken) == 2
+
+
+def test_a_throttled_page_is_repeated_and_no_other(make: Make) -> None:
+    """The pages before it are not read again."""
+    lives = [running(number) for number in range(60)]
+    scene = make(lives, page_size=10)
+    list_runs = scene.omics.list_runs
+    requests: list[str] = []
+
+    def throttling(**request: Any) -> Any:
+        requests.append(request.get("startingToken", "0"))
+        if len(requests) in (4, 5):
+            raise THROTTLED("ListRuns")
+        return list_runs(**request)
+
+    scene.omics.list_runs = throttling  # type: ignore[method-assign]
+    known = {life.id: life.creation_time for life in lives}
+
+    async def main() -> None:
+        waits = [asyncio.ensure_future(scene.wait(life, creation_time=known[life.id])) for life in lives]
+        await asyncio.sleep(40)
+        for each in waits:
+            each.cancel()
+        await asyncio.wait(waits)
+
+    scene.run(main())
+    assert requests[:8] == ["0", "10", "20", "30", "30", "30", "40", "50"]
 
 
 def test_credentials_that_come_back_within_minutes_end_no_wait(make: Make) -> None:
@@ -381,15 +432,16 @@ def test_it_does_not_storm_a_service_that_throttles(make: Make) -> None:
 
 
 def test_a_run_that_may_not_be_read_fails_alone(make: Make) -> None:
-    """After a few tries, with AWS's code, and the others are waited for."""
-    lives = [running(number) for number in range(6)]
+    """After an hour of refusals, with AWS's code, and the others are waited for."""
+    lives = [running(number, end=3 * HOUR) for number in range(6)]
     scene = make(lives, faults=[Fault(0, math.inf, DENIED, ("GetRun",), ids=frozenset({lives[0].id}))])
     refused, *others = scene.run(scene.wait_for_all())
-    assert isinstance(refused, HealthOmicsApiError)
+    assert isinstance(refused, HealthOmicsOutcomeUnknownError)
     assert refused.code == "AccessDeniedException"
-    assert scene.ends[lives[0].id] < HOUR
+    assert "omics:GetRun" in str(refused)
+    assert HOUR <= scene.ends[lives[0].id] < HOUR + 120
     assert [each["status"] for each in others] == ["COMPLETED"] * 5
-    assert sum(call.subject == lives[0].id for call in scene.omics.calls) <= 20
+    assert sum(call.subject == lives[0].id for call in scene.omics.calls) <= 70
 
 
 def test_expired_credentials_are_looked_up_anew(make: Make) -> None:
@@ -422,12 +474,26 @@ def test_expired_credentials_delay_nothing(make: Make) -> None:
 
 
 def test_credentials_that_stay_expired_end_the_waits(make: Make) -> None:
-    """After a few tries, with AWS's code."""
+    """After an hour, in a way that Airflow retries, with AWS's code."""
     scene = make([running(number) for number in range(3)], faults=[Fault(100, math.inf, EXPIRED)])
     for error in scene.run(scene.wait_for_all()):
-        assert isinstance(error, HealthOmicsApiError)
+        assert isinstance(error, HealthOmicsOutcomeUnknownError)
+        assert not isinstance(error, AirflowFailException)
         assert error.code == "ExpiredTokenException"
-    assert scene.connects <= 30
+    assert max(scene.ends.values()) <= 100 + HOUR + 120
+    assert scene.connects <= 70
+
+
+@pytest.mark.parametrize("error", [EXPIRED, DENIED, unreachable], ids=["expired", "denied", "unreachable"])
+def test_refusals_are_logged_at_intervals_and_when_they_are_over(make: Make, error: Any) -> None:
+    """One warning at the beginning, one each ten minutes, one line at the end, and the run is not lost."""
+    scene = make([running(number, 2 * HOUR) for number in range(3)], faults=[Fault(1000, 2500, error)])
+    summaries = scene.run(scene.wait_for_all())
+    assert [each["status"] for each in summaries] == ["COMPLETED"] * 3
+    for log in scene.logs.values():
+        assert len([line for line in log.warnings if "refused" in line]) == len(log.warnings) == 3
+        assert len([line for line in log.infos if "succeed again" in line]) == 1
+    assert max(scene.ends.values()) <= 2 * HOUR + 130
 
 
 def test_a_connection_that_fails_for_a_while_is_tried_again(make: Make) -> None:
@@ -444,7 +510,7 @@ def test_a_connection_that_fails_for_a_while_is_tried_again(make: Make) -> None:
 
 
 def test_a_connection_that_always_fails_ends_all_waits(make: Make) -> None:
-    """In bounded time; and the next wait may have more luck."""
+    """After an hour; and the next wait may have more luck."""
     scene = make([running(number, end=10 * HOUR) for number in range(3)])
 
     def fail() -> None:
@@ -453,9 +519,9 @@ def test_a_connection_that_always_fails_ends_all_waits(make: Make) -> None:
     async def main() -> None:
         scene.before_connect = fail
         errors = await scene.wait_for_all()
-        assert all(isinstance(error, Exception) for error in errors)
-        assert scene.connects <= 30
-        assert max(scene.ends.values()) < HOUR
+        assert all(isinstance(error, HealthOmicsOutcomeUnknownError) for error in errors)
+        assert scene.connects <= 70
+        assert max(scene.ends.values()) < HOUR + 120
         scene.before_connect = lambda: None
         summaries = await scene.wait_for_all()
         assert [each["status"] for each in summaries] == ["COMPLETED"] * 3
@@ -516,6 +582,6 @@ def test_a_new_run_may_be_found_later(make: Make, visible: float, status: str) -
     """Not found is no news as long as it is new."""
     (life,) = lives = [running(1, visible=visible)]
     scene = make(lives)
-    summary = scene.run(scene.wait(life, 10, new_until=time.time() + 60))
+    summary = scene.run(scene.wait(life, 10, grace=60))
     assert summary["status"] == status
     assert scene.ends[life.id] <= (HOUR if status == "COMPLETED" else 60) + 10 + 1

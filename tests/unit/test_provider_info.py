@@ -22,6 +22,8 @@ import airflow_healthomics
 from airflow_healthomics import operators, sensors
 from airflow_healthomics.compat import BaseOperator
 from airflow_healthomics.provider_info import get_provider_info
+from airflow_healthomics.refusals import DEFAULT_PATIENCE
+from airflow_healthomics.starting import DEFAULT_START_PATIENCE
 
 PACKAGE = Path(airflow_healthomics.__file__).parent
 #: The package without its test double.
@@ -33,6 +35,13 @@ def test_it_passes_airflows_schema() -> None:
     """Of the installed Airflow."""
     schema = json.loads((files("airflow") / "provider_info.schema.json").read_text())
     jsonschema.validate(INFO, schema)
+
+
+def test_the_documented_patience_is_that_of_the_code() -> None:
+    """A default has one meaning, and provider info can import nothing."""
+    options = INFO["config"]["healthomics"]["options"]
+    assert float(options["start_patience"]["default"]) == DEFAULT_START_PATIENCE
+    assert float(options["refusal_patience"]["default"]) == DEFAULT_PATIENCE
 
 
 def test_it_has_an_entry_point() -> None:

@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 from botocore.awsrequest import AWSResponse
 
-from airflow_healthomics.exceptions import HealthOmicsApiError
+from airflow_healthomics.compat import AirflowFailException
+from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsOutcomeUnknownError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.run_watch import RunWatch
+from airflow_healthomics.watch import NEW_GRACE
 from tests.healthomics import Control
 
-from .conftest import ONE_ATTEMPT
+from .conftest import ONE_ATTEMPT, Clock
 
 
 class Records:
@@ -66,6 +68,10 @@ def answering(hook: HealthOmicsHook, *answers: dict[str, Any]) -> None:
     hook.conn.meta.events.register_first("before-send.omics.GetRun", answer)
 
 
+#: What GetRun always answers with, beside a status and a uuid.
+RUN = {"id": "1", "arn": "arn:aws:omics:us-east-1:123456789012:run/1", "creationTime": "2026-11-22T03:04:05Z"}
+
+
 def test_it_logs_each_status_once(
     hook: HealthOmicsHook, omics: Control, run: dict[str, Any], log: Records
 ) -> None:
@@ -86,7 +92,7 @@ def test_it_logs_each_status_once(
 
 def test_a_status_that_nobody_knows_is_waited_on(hook: HealthOmicsHook, log: Records) -> None:
     """AWS may invent one; it is logged once, as a warning."""
-    answering(hook, {"id": "1", "uuid": "u", "status": "HIBERNATING"})
+    answering(hook, RUN | {"uuid": "u", "status": "HIBERNATING"})
     watch = RunWatch("1", log=log)
     assert [watch.poll(hook.conn) for _ in range(3)] == [None] * 3
     assert len(log.lines) == 1
@@ -96,11 +102,13 @@ def test_a_status_that_nobody_knows_is_waited_on(hook: HealthOmicsHook, log: Rec
 
 def test_a_run_that_ends_after_it_is_noticed(hook: HealthOmicsHook, log: Records) -> None:
     """The unknown status is on the way to a known one."""
-    unknown = {"id": "1", "uuid": "u", "status": "HIBERNATING"}
+    unknown = RUN | {"uuid": "u", "status": "HIBERNATING"}
     answering(hook, unknown, unknown | {"status": "COMPLETED"})
     watch = RunWatch("1", log=log)
     assert watch.poll(hook.conn) is None
-    assert watch.poll(hook.conn) == {"id": "1", "uuid": "u", "status": "COMPLETED"}
+    summary = watch.poll(hook.conn)
+    assert summary is not None
+    assert (summary["id"], summary["uuid"], summary["status"]) == ("1", "u", "COMPLETED")
 
 
 def test_a_failing_poll_is_logged_until_polls_succeed_again(
@@ -127,33 +135,65 @@ def test_any_fault_of_the_service_is_passing(
     assert watch.latest is None
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "AccessDeniedException",
-        "ValidationException",
-        "UnrecognizedClientException",
-        "InvalidSignatureException",
-    ],
-)
-def test_a_refusal_ends_the_watch(
-    hook: HealthOmicsHook, omics: Control, run: dict[str, Any], log: Records, code: str
+def test_an_invalid_request_ends_the_watch(
+    hook: HealthOmicsHook, omics: Control, run: dict[str, Any], log: Records
 ) -> None:
-    """With AWS's code."""
-    omics.inject_error("GetRun", code, status=403)
+    """At once and with AWS's code, as no retry would change it."""
+    omics.inject_error("GetRun", "ValidationException", status=400)
     with pytest.raises(HealthOmicsApiError, match=run["id"]) as caught:
         RunWatch(run["id"], log=log).poll(hook.conn)
-    assert caught.value.code == code
+    assert caught.value.code == "ValidationException"
 
 
-def test_credentials_that_are_missing_end_the_watch(
+@pytest.mark.parametrize(
+    "code", ["AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException"]
+)
+def test_a_refusal_is_waited_out(
+    hook: HealthOmicsHook, omics: Control, run: dict[str, Any], log: Records, clock: Clock, code: str
+) -> None:
+    """From the very first poll on: a person may correct it while the run continues."""
+    omics.inject_error("GetRun", code, status=403, times=20)
+    watch = RunWatch(run["id"], log=log)
+    for _ in range(20):
+        assert watch.poll(hook.conn) is None
+        clock.advance(watch.pause(10))
+    assert watch.status is None
+    watch.poll(hook.conn)
+    assert watch.status == "PENDING"
+    warnings = [line for level, line in log.lines if level == logging.WARNING]
+    assert len(warnings) == 2
+    assert all(code in line and run["id"] in line for line in warnings)
+    assert len([line for level, line in log.lines if "succeed again" in line]) == 1
+
+
+def test_a_refusal_that_lasts_too_long_is_retryable(
+    hook: HealthOmicsHook, omics: Control, run: dict[str, Any], log: Records, clock: Clock
+) -> None:
+    """It says what was refused, since when, that the run continues, and what to do."""
+    omics.inject_error("GetRun", "AccessDeniedException", status=403, times=None)
+    watch = RunWatch(run["id"], log=log)
+    with pytest.raises(HealthOmicsOutcomeUnknownError) as caught:  # noqa: PT012 - the last of many
+        while True:
+            watch.poll(hook.conn)
+            clock.advance(watch.pause(10))
+    assert not isinstance(caught.value, AirflowFailException)
+    assert 3600 <= clock.elapsed <= 3660
+    for word in (run["id"], "AccessDeniedException", "omics:GetRun", "3", "continues", "next attempt"):
+        assert word in str(caught.value)
+
+
+def test_credentials_that_are_missing_are_waited_for(
     omics: Control, run: dict[str, Any], log: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An error of botocore itself is one of ours."""
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    with pytest.raises(HealthOmicsApiError, match="credentials"):
-        RunWatch(run["id"], log=log).poll(HealthOmicsHook().conn)
+    """An error of botocore itself is a refusal too."""
+    with monkeypatch.context() as patch:
+        patch.delenv("AWS_ACCESS_KEY_ID")
+        patch.delenv("AWS_SECRET_ACCESS_KEY")
+        watch = RunWatch(run["id"], log=log)
+        assert watch.poll(HealthOmicsHook().conn) is None
+    assert "NoCredentialsError" in log.lines[0][1]
+    watch.poll(HealthOmicsHook().conn)
+    assert watch.status == "PENDING"
 
 
 def test_a_run_that_is_gone_is_deleted(
@@ -212,7 +252,36 @@ def test_throttling_by_another_name_is_passing(
 def test_a_run_without_a_uuid_is_waited_for(omics: Control) -> None:
     """GetRun's model requires none, and old runs may have none."""
     hook = HealthOmicsHook(config=ONE_ATTEMPT)
-    answering(hook, {"id": "1", "status": "RUNNING"}, {"id": "1", "status": "COMPLETED"})
+    answering(hook, RUN | {"status": "RUNNING"}, RUN | {"status": "COMPLETED"})
     watch = RunWatch("1", log=Records())
     assert watch.poll(hook.conn) is None
-    assert watch.poll(hook.conn) == {"id": "1", "status": "COMPLETED"}
+    summary = watch.poll(hook.conn)
+    assert summary is not None
+    assert summary["status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize("missing", ["id", "arn", "status", "creationTime", "uuid"])
+def test_an_incomplete_answer_is_repeated(
+    hook: HealthOmicsHook, run: dict[str, Any], log: Records, missing: str
+) -> None:
+    """A proxy on the way has answered: it is neither an end nor another run."""
+    whole = RUN | {"uuid": "u", "status": "COMPLETED"}
+    answering(hook, {name: value for name, value in whole.items() if name != missing}, whole)
+    watch = RunWatch("1", uuid="u", log=log)
+    assert watch.poll(hook.conn) is None
+    summary = watch.poll(hook.conn)
+    assert summary is not None
+    assert summary["status"] == "COMPLETED"
+
+
+def test_the_grace_of_a_new_run_is_that_of_its_own_clock(
+    hook: HealthOmicsHook, omics: Control, log: Records, clock: Clock
+) -> None:
+    """The clock of the machine that started the run does not matter."""
+    watch = RunWatch("1234567", grace=NEW_GRACE, log=log)
+    clock._wall_start += 1000
+    assert watch.poll(hook.conn) is None
+    clock.advance(NEW_GRACE - 1)
+    assert watch.poll(hook.conn) is None
+    clock.advance(2)
+    assert watch.poll(hook.conn) is not None

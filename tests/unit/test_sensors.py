@@ -15,15 +15,28 @@ import pytest
 from airflow_healthomics.compat import AirflowException, AirflowFailException, AirflowSkipException
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
+    HealthOmicsOutcomeUnknownError,
     HealthOmicsRequestError,
     HealthOmicsRunFailedError,
 )
 from airflow_healthomics.sensors import HealthOmicsRunSensor
+from airflow_healthomics.sensors.base import KEY
 from airflow_healthomics.task_resource import XCOM_KEY
 from tests.healthomics import Control
 from tests.sdk import BaseSensorOperator, TaskDeferred, timezone
 
-from .conftest import DAG_RUN_ID, ONE_ATTEMPT, Clock, FakeTaskInstance, Tasks, calls_of
+from .conftest import (
+    DAG_RUN_ID,
+    HAS_STORE,
+    ONE_ATTEMPT,
+    SHOWN,
+    Clock,
+    FakeTaskInstance,
+    Store,
+    Tasks,
+    calls_of,
+    needs_store,
+)
 
 try:
     from tests.sdk import AirflowRescheduleException
@@ -79,13 +92,17 @@ class Sensing:
 
 @pytest.fixture
 def sensing(
-    tasks: Tasks, ti: FakeTaskInstance, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    tasks: Tasks,
+    ti: FakeTaskInstance,
+    context: dict[str, Any],
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Sensing:
     """Run sensors."""
     module = sys.modules[BaseSensorOperator.__module__]
     if hasattr(module, "_orig_start_date"):  # Airflow 2 asks the database, Airflow 3 the task instance
         monkeypatch.setattr(module, "_orig_start_date", lambda **_: ti.first_reschedule)
-    return Sensing(tasks, ti, context)
+    return Sensing(tasks, ti, {**context, "task_state_store": store} if HAS_STORE else context)
 
 
 @pytest.fixture
@@ -209,21 +226,67 @@ def test_it_survives_a_service_that_refuses_for_a_while(
     assert sensing.run(mode, run_id)["status"] == "COMPLETED"
 
 
+@needs_store
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("soft_fail", SOFT)
 @pytest.mark.parametrize("later", [False, True], ids=["at-once", "later"])
 def test_no_permission_ends_it(
     omics: Control, sensing: Sensing, clock: Clock, run_id: str, mode: str, soft_fail: bool, later: bool
 ) -> None:
-    """Asking again cannot help; ``soft_fail`` acts alike in every mode."""
+    """After an hour and retryably, in every mode; ``soft_fail`` does not hide it."""
     clock.at(600, lambda: omics.inject_error("GetRun", "AccessDeniedException", times=None))
     if not later:
         clock.advance(600)
-    with pytest.raises(AirflowSkipException if soft_fail else HealthOmicsApiError) as caught:
+    with pytest.raises(HealthOmicsOutcomeUnknownError, match="omics:GetRun") as caught:
         sensing.run(mode, run_id, soft_fail=soft_fail)
-    if not soft_fail:
-        assert "omics:GetRun" in str(caught.value)
-        assert isinstance(caught.value, AirflowFailException)
+    assert not isinstance(caught.value, AirflowFailException)
+    assert 600 + 3600 <= clock.elapsed <= 600 + 3600 + 3 * INTERVAL
+
+
+@needs_store
+@pytest.mark.parametrize("mode", MODES)
+def test_a_permission_that_comes_back_ends_nothing(
+    omics: Control, sensing: Sensing, clock: Clock, run_id: str, mode: str, logged: Callable[[], str]
+) -> None:
+    """From the first poll on, with a warning each ten minutes and a line when it is over."""
+    omics.inject_error("GetRun", "AccessDeniedException", times=None)
+    clock.at(1500, omics.clear_faults)
+    clock.at(5000, lambda: omics.advance("COMPLETED", run_id=run_id))
+    assert sensing.run(mode, run_id)["status"] == "COMPLETED"
+    text = logged()
+    assert 2 * SHOWN <= text.count("refused") - text.count("of refusals") <= 4 * SHOWN
+    assert text.count("succeed again") == SHOWN
+
+
+@needs_store
+@pytest.mark.parametrize("mode", MODES)
+def test_a_run_id_that_was_given_away_is_no_success(
+    omics: Control,
+    sensing: Sensing,
+    clock: Clock,
+    run_id: str,
+    started: Callable[..., Any],
+    mode: str,
+) -> None:
+    """Also between two pokes of a rescheduled sensor, which remembers the uuid."""
+    omics.set_options(reuse_run_ids=True)
+
+    def replace() -> None:
+        omics.advance("DELETED", run_id=run_id)
+        assert started()["id"] == run_id
+        omics.advance("COMPLETED", run_id=run_id)
+
+    clock.at(1000, replace)
+    with pytest.raises(HealthOmicsApiError, match="is another run now"):
+        sensing.run(mode, run_id)
+
+
+@needs_store
+def test_another_attempt_does_not_remember(sensing: Sensing, store: Store, run_id: str) -> None:
+    """A Clear after a replacement accepts the new run."""
+    store.set(KEY, {"attempt": f"7 {run_id}", "uuid": "another", "refusals": None, "time": 0})
+    with pytest.raises(AirflowException, match="timed out"):
+        sensing.run("reschedule", run_id, timeout=1800)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -296,7 +359,7 @@ def test_it_defers_with_its_timeout(
         "uuid": client.get_run(id=run_id)["uuid"],
         "waiter_delay": 7,
         "creation_time": client.get_run(id=run_id)["creationTime"].isoformat(),
-        "new_until": 0.0,
+        "grace": 0.0,
         "cancel_on_kill": False,
         "aws_conn_id": None,
         "region_name": "us-east-1",

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from airflow_healthomics.compat import AirflowFailException
+from airflow_healthomics.exceptions import HealthOmicsOutcomeUnknownError
 from airflow_healthomics.triggers import HealthOmicsRunTrigger, base
 from airflow_healthomics.triggers.wait import ended_summary
 from tests.healthomics import Control
@@ -27,7 +27,7 @@ ARGUMENTS: dict[str, Any] = {
     "uuid": "96c57683-74bf-9d6d-ae7e-f09b097db14a",
     "waiter_delay": 30,
     "creation_time": "2026-11-22T03:04:05+00:00",
-    "new_until": 1795000000.0,
+    "grace": 60.0,
     "cancel_on_kill": True,
     "aws_conn_id": "my_aws",
     "region_name": "eu-west-1",
@@ -233,5 +233,5 @@ def test_a_trigger_that_cannot_make_a_client_fires_no_earlier(
 
 def test_an_empty_event_is_one_of_our_errors() -> None:
     """And not a KeyError."""
-    with pytest.raises(AirflowFailException):
+    with pytest.raises(HealthOmicsOutcomeUnknownError):
         ended_summary({})

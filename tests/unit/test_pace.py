@@ -1,0 +1,80 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""The pace of an operation."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from airflow_healthomics.pace import LONGEST_GAP, QUIET, Pace
+
+
+def pace_of(jitter: float = 0.5) -> Pace:
+    """Return a pace whose jitter changes nothing."""
+    return Pace(lambda: jitter)
+
+
+def test_there_is_no_gap_before_a_call_is_throttled() -> None:
+    """A quota may be larger than the documented one."""
+    pace = pace_of()
+    for number in range(1000):
+        pace.begin(number / 100)
+        assert pace.ready_at <= number / 100
+        pace.succeed(number / 100)
+    assert not pace.is_throttled(10)
+
+
+def test_the_gap_grows_with_each_throttled_call() -> None:
+    """To a minute at most."""
+    pace = pace_of()
+    now, gaps = 0.0, []
+    for _ in range(12):
+        pace.begin(now)
+        pace.throttle(now)
+        gaps.append(pace.ready_at - now)
+        now = pace.ready_at
+    assert all(later >= earlier - 1e-9 for earlier, later in pairwise(gaps))
+    assert gaps[0] < 0.5
+    assert max(gaps) == pytest.approx(LONGEST_GAP)
+
+
+def test_a_single_success_does_not_restore_the_pace() -> None:
+    """It is raised little by little."""
+    pace = pace_of()
+    for now in (0.0, 1.0, 2.0):
+        pace.begin(now)
+        pace.throttle(now)
+    gaps = []
+    now = 10.0
+    for _ in range(100):
+        pace.begin(now)
+        gaps.append(pace.ready_at - now)
+        now = max(pace.ready_at, now + 0.1)
+        pace.succeed(now)
+    assert gaps[1] > 0.3
+    assert all(later <= earlier for earlier, later in pairwise(gaps))
+    assert gaps[-1] < gaps[1] / 2
+
+
+def test_an_episode_ends_when_it_has_been_quiet_for_long() -> None:
+    """Then there is no gap."""
+    pace = pace_of()
+    pace.begin(0)
+    pace.throttle(0)
+    assert pace.is_throttled(QUIET - 1)
+    pace.begin(QUIET + 1)
+    assert not pace.is_throttled(QUIET + 1)
+    assert pace.ready_at == QUIET + 1
+
+
+def test_the_gap_has_jitter() -> None:
+    """Callers of several processes do not meet again and again."""
+    gaps = set()
+    for jitter in (0.0, 0.5, 1.0):
+        pace = pace_of(jitter)
+        pace.throttle(0)
+        gaps.add(pace.ready_at)
+    assert len(gaps) == 3
+    assert max(gaps) == 3 * min(gaps)
