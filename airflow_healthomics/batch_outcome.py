@@ -151,7 +151,7 @@ def find_lost(
     lost = [outcome for outcome in outcomes.values() if outcome.is_lost]
     if not lost:
         return dict(outcomes)
-    if _uncounted(outcomes, batch) == len(lost):
+    if uncounted(outcomes, batch) == len(lost):
         ends: Iterable[tuple[RunOutcome, str]] = ((each, "COMPLETED") for each in lost)
     else:
         asked = lost[:MAX_REASONS]
@@ -168,11 +168,16 @@ def lists_lag(outcomes: Mapping[str, RunOutcome], batch: Mapping[str, Any]) -> b
     :param batch: what GetBatch says of it
     """
     lost = sum(outcome.is_lost for outcome in outcomes.values())
-    return _uncounted(outcomes, batch) > lost
+    return uncounted(outcomes, batch) > lost
 
 
-def _uncounted(outcomes: Mapping[str, RunOutcome], batch: Mapping[str, Any]) -> int:
-    """Return how many completed runs the lists do not show; 0 while the counts are not final."""
+def uncounted(outcomes: Mapping[str, RunOutcome], batch: Mapping[str, Any]) -> int:
+    """
+    Return how many completed runs the lists do not show; 0 while the counts are not final.
+
+    :param outcomes: of a batch, as listed
+    :param batch: what GetBatch says of it
+    """
     if batch.get("status") != "PROCESSED":
         return 0
     counted: int = batch.get("runSummary", {}).get("completedRunCount", 0)

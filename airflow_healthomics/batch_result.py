@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
+from airflow_healthomics import batch_states
 from airflow_healthomics.batch_outcome import (
     RunOutcome,
     collect_outcomes,
@@ -20,6 +21,7 @@ from airflow_healthomics.batch_outcome import (
     find_lost,
     lists_lag,
     patient_client,
+    uncounted,
 )
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.run_use import BatchUse
@@ -71,6 +73,7 @@ class BatchReview:
         self._log = log
         self.client = patient_client(hook)
         self.usage = BatchUse()
+        self._known: dict[str, dict[str, RunOutcome]] = {}
 
     def outcomes(self, batch_ids: Sequence[str]) -> dict[str, RunOutcome]:
         """
@@ -81,10 +84,12 @@ class BatchReview:
         """
         outcomes: dict[str, RunOutcome] = {}
         for batch_id in batch_ids:
-            found = collect_outcomes(self.client, [batch_id], self.usage)
-            if any(outcome.is_lost for outcome in found.values()):
-                found = find_lost(self._hook, found, self._hook.get_batch(batch_id), self._log)
-            outcomes.update(found)
+            if batch_id not in self._known:
+                found = collect_outcomes(self.client, [batch_id], self.usage)
+                if any(outcome.is_lost for outcome in found.values()):
+                    found = find_lost(self._hook, found, self._hook.get_batch(batch_id), self._log)
+                self._known[batch_id] = found
+            outcomes.update(self._known[batch_id])
         return outcomes
 
     def result(
@@ -99,11 +104,15 @@ class BatchReview:
             not repeated are taken for removed
         :raises HealthOmicsResultUnavailableError: if a list is refused
         """
-        before = self.outcomes(earlier)
-        last = find_lost(self._hook, self._listed(batch), batch, self._log)
+        before, last = self.outcomes(earlier), self._listed(batch)
+        if batch["status"] in batch_states.MEASURED:
+            last = self._known[batch["id"]] = find_lost(self._hook, last, batch, self._log)
+        # The lists may still lag behind.
+        unlisted = max(0, uncounted(last, batch))
         if wanted is not None:
             outcomes = {key: each for key, each in {**before, **last}.items() if key in wanted}
             completed = sum(each.is_success for each in outcomes.values())
+            completed += unlisted if last.keys() <= wanted else 0
             return BatchResult(list(outcomes.values()), len(wanted), completed)
         if last:
             began = _time(batch.get("creationTime"))
@@ -112,10 +121,7 @@ class BatchReview:
             }
         outcomes = {**before, **last}
         done = sum(each.is_success for key, each in before.items() if key not in last)
-        completed = sum(each.is_success for each in outcomes.values())
-        if batch["status"] == "PROCESSED":
-            # The lists may still lag behind.
-            completed = max(completed, done + batch.get("runSummary", {}).get("completedRunCount", 0))
+        completed = sum(each.is_success for each in outcomes.values()) + unlisted
         total = max(len(outcomes), done + batch.get("totalRuns", 0))
         return BatchResult(list(outcomes.values()), total, completed)
 

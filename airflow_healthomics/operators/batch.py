@@ -335,7 +335,7 @@ class HealthOmicsStartRunBatchOperator(
         self, settings: Sequence[dict[str, Any]], earlier: Sequence[str]
     ) -> list[dict[str, Any]]:
         """Return the settings whose runs have neither completed nor continue, as far as that is known."""
-        outcomes = BatchReview(self.hook, self.log).outcomes(earlier)
+        outcomes = self._review.outcomes(earlier)
         wanted = [outcomes[each["runSettingId"]] for each in settings if each["runSettingId"] in outcomes]
         lost = sum(each.is_lost for each in wanted)
         if lost and self.on_unknown_end == "fail":
@@ -440,7 +440,12 @@ class HealthOmicsStartRunBatchOperator(
         if is_met and not earlier and batch["status"] == "PROCESSED":
             return True
         self._read_wanted()
-        return BatchReview(self.hook, self.log).result(batch, earlier, self._wanted).meets(self._policy)
+        return self._review.result(batch, earlier, self._wanted).meets(self._policy)
+
+    @cached_property
+    def _review(self) -> BatchReview:
+        """What the batches of earlier attempts have come to, as this attempt found it."""
+        return BatchReview(self.hook, self.log)
 
     @property
     def _wanted(self) -> Set[str] | None:

@@ -173,11 +173,12 @@ def test_lists_that_lag_for_a_while_are_waited_for(omics: Control, tasks: Tasks,
     assert len(attempts.ti.xcoms["successes"]) == 3
 
 
+@pytest.mark.parametrize("deferrable", WAYS)
 def test_lists_that_lag_for_long_cost_no_success(
-    omics: Control, tasks: Tasks, clock: Clock, logged: Callable[[], str]
+    omics: Control, tasks: Tasks, clock: Clock, logged: Callable[[], str], deferrable: bool
 ) -> None:
     """The sensor would call it a success, too; the log says what is missing."""
-    attempts = Attempts(tasks, with_store=True, deferrable=True)
+    attempts = Attempts(tasks, with_store=True, deferrable=deferrable)
     with lagging_lists(1e9):
         attempts.again()
     assert "fewer completed runs" in logged()

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -68,7 +69,7 @@ def test_large_parameters_go_through_s3(
     assert content == LARGE
     request_id = omics.runs()[0]["requestId"]
     assert key.startswith("parameters/")
-    assert key.endswith("/parameters.json")
+    assert re.search("/parameters-[0-9a-f]{16}[.]json$", key)
     assert request_id.rpartition(".")[2] in key
     run = client.get_run(id=run_id)
     assert run["parametersUri"] == f"s3://{BUCKET}/{key}"
