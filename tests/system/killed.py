@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,27 +121,32 @@ class Killed:
         self.until_state("success")
 
 
+@contextmanager
+def throttled(server: HealthOmicsServer) -> Iterator[None]:
+    """Throttle at AWS's default rates."""
+    server.control.set_throttling(rates={"StartRun": 1, "CancelRun": 10, "GetRun": 10, "ListRuns": 10})
+    yield
+    server.control.set_throttling(False)
+
+
 def end_in_a_storm(
     airflow: LocalAirflow, server: HealthOmicsServer, dag_id: str, size: int
 ) -> tuple[int, list[dict[str, Any]]]:
     """
-    Mark a DAG run as failed in the middle of its throttled starts.
+    Mark a DAG run as failed in the middle of its starts.
 
     :param dag_id: of a DAG with mapped tasks that start and await a run each
     :param size: how many tasks there are
     :return: the number of runs at the mark, and all runs :data:`STORM_LIMIT` later
     """
-    control = server.control
-    control.set_throttling(rates={"StartRun": 1, "CancelRun": 10, "GetRun": 10, "ListRuns": 10})
     dag_run_id = airflow.trigger_dag(dag_id, run_id=f"manual__{dag_id}")
 
     def runs() -> list[dict[str, Any]]:
-        return [run for run in control.runs() if run["requestId"].startswith(f"{dag_run_id}.")]
+        return [run for run in server.control.runs() if run["requestId"].startswith(f"{dag_run_id}.")]
 
     airflow.wait_until(lambda: len(runs()) > size // 3, f"{dag_id}: a third of the runs are started", LIMIT)
     airflow.mark_dag_run(dag_id, dag_run_id, "failed")
     marked, at_once = time.monotonic(), len(runs())
     # A start that was in flight may come later.
     airflow.wait_until(lambda: time.monotonic() > marked + STORM_LIMIT, "the time is over", LIMIT)
-    control.set_throttling(False)
     return at_once, runs()

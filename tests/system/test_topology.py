@@ -27,7 +27,7 @@ from dev.services import PostgreSQL, Redis
 
 from .conftest import AIRFLOW, CONNECTION
 from .dags_topology.topology import STORM, TASKS
-from .killed import end_in_a_storm
+from .killed import end_in_a_storm, throttled
 
 #: Of the environment with the packages that a distributed Airflow needs.
 PYTHON = Path(__file__).parents[2] / ".venv-topology/bin/python"
@@ -229,7 +229,8 @@ def test_a_dag_run_that_is_ended_in_the_middle_of_a_storm_leaves_no_run(
 ) -> None:
     """With tasks on Celery's workers, too."""
     server.control.set_options(running_seconds=1e6)
-    at_once, runs = end_in_a_storm(airflow, server, "storm", STORM)
+    with throttled(server):
+        at_once, runs = end_in_a_storm(airflow, server, "storm", STORM)
     active = [run["id"] for run in runs if run["status"] != "CANCELLED"]
     with capsys.disabled():
         print(f"\nstorm: {at_once} runs at the mark, {len(runs)} in the end; active: {len(active)}")

@@ -28,7 +28,8 @@ TIMED_OUT = {"execution_timeout": timedelta(seconds=20), "retries": 1, "retry_de
 RETRIES = Path(os.environ["AIRFLOW_HOME"]) / "retries"
 
 TASKS: dict[str, dict[str, Any]] = {
-    "api_server_is_down": ON_WORKER | RETRIED,
+    # Airflow launches each attempt that is due meanwhile, and fails it.
+    "api_server_is_down": ON_WORKER | {"retries": 3, "retry_delay": timedelta(seconds=30)},
     "supervisor_ends": ON_WORKER | RETRIED,
     "process_stalls": ON_WORKER | RETRIED,
     "start_is_answered_at_once": DEFERRED,
