@@ -13,10 +13,11 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock, Thread
 from typing import Final, NamedTuple
 
+from airflow.models.dagrun import DagRun
 from airflow.models.task_state_store import TaskStateStoreModel
 from airflow.models.taskinstance import TaskInstance
 from airflow.utils.session import create_session
-from sqlalchemy import and_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 
 from airflow_healthomics.aws_errors import error_code
 from airflow_healthomics.hooks import HealthOmicsHook
@@ -133,10 +134,14 @@ class Kill:
                         TaskStateStoreModel.map_index == TaskInstance.map_index,
                     ),
                 )
+                .join(
+                    DagRun,
+                    and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id),
+                )
                 .where(
                     TaskInstance.dag_id == self.dag_id,
                     TaskInstance.run_id == self.run_id,
-                    TaskInstance.state.in_(FINISHED),
+                    self._is_over(),
                     TaskStateStoreModel.key == KEY,
                 )
             ).all()
@@ -149,6 +154,16 @@ class Kill:
             )
             if is_meant and (record := parse_record(json.loads(value))):
                 yield KilledTask(task_id, map_index, record)
+
+    def _is_over(self) -> ColumnElement[bool]:
+        """
+        Whether a task instance is over.
+
+        One that defers at the very moment may overwrite the state that a person has set. If the whole DAG run
+        was ended, it is over nevertheless, as nothing resumes it.
+        """
+        is_finished = TaskInstance.state.in_(FINISHED)
+        return is_finished if self.tasks is not None else or_(is_finished, DagRun.state.in_(FINISHED))
 
 
 def _cancel(target: Target, record: RunRecord) -> bool:

@@ -278,6 +278,9 @@ class StarterMixin(WaiterMixin):
 
         :raises HealthOmicsUnwatchedError: in place of the error, to say what becomes of the run
         """
+        if self.kill_guard.is_fired:
+            # It has not come to its end by itself.
+            return
         is_final = isinstance(error, AirflowFailException) or not has_tries_left(context)
         if not self._is_open:
             is_unavailable = isinstance(error, HealthOmicsResultUnavailableError)

@@ -147,6 +147,19 @@ def test_a_kill_of_one_task_does_not_concern_another(
     assert cancelled(omics) == [False, True, False]
 
 
+@pytest.mark.parametrize(("dag_run_state", "is_cancelled"), [("failed", True), ("running", False)])
+def test_a_task_that_defers_while_its_dag_run_is_killed(
+    omics: Control, running: Start, killed: KilledTasks, dag_run_state: str, is_cancelled: bool
+) -> None:
+    """Overwrites the state that the person has set, and is over nevertheless, unless the DAG run goes on."""
+    task = EmptyOperator(task_id="sequence", dag=killed.dag)
+    killed.add(task, state="deferred", record=record_of(running()))
+    with create_session() as session:
+        session.query(DagRun).update({"state": dag_run_state})
+    kill().look()
+    assert cancelled(omics) == [is_cancelled]
+
+
 def test_a_task_that_has_crashed_before_the_dag_run_was_killed_is_left(
     omics: Control, running: Start, killed: KilledTasks
 ) -> None:
