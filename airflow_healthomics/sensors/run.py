@@ -14,6 +14,7 @@ from airflow_healthomics.compat import conf
 from airflow_healthomics.diagnosis import raise_for_status
 from airflow_healthomics.links import RUN_LINKS, persist_links
 from airflow_healthomics.outlets import tell_run
+from airflow_healthomics.run_end import recorded_end
 from airflow_healthomics.run_request import checked_run_id
 from airflow_healthomics.run_watch import RunWatch
 from airflow_healthomics.sensors.base import HealthOmicsSensor
@@ -99,6 +100,9 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
 
     def finish(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         """Tell what the run has used, and return the summary, or raise unless the run is COMPLETED."""
+        if summary["status"] == "DELETED":
+            # Retention mode REMOVE may remove a run between its end and the next poll.
+            summary = recorded_end(self.hook, summary["id"], summary.get("uuid"), self.log) or summary
         if self.report_use:
             left = time_left(self, context)
             summary = with_use(summary, hook=self.hook, log=self.log, time_left=left)

@@ -15,6 +15,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsOutcomeLostError,
     HealthOmicsRunFailedError,
+    HealthOmicsRunFailedForGoodError,
 )
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.sensors import HealthOmicsRunSensor
@@ -33,6 +34,7 @@ from .conftest import (
     needs_store,
     try_of,
 )
+from .histories import start_of
 
 WAYS = [pytest.param(False, id="sync"), pytest.param(True, id="deferred")]
 
@@ -169,6 +171,34 @@ def test_a_run_that_is_removed_before_the_next_poll_has_ended_as_its_manifest_sa
         error = HealthOmicsRunFailedError if end else HealthOmicsOutcomeLostError
         with pytest.raises(error):
             tasks.run(waiting(deferrable), context)
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+@pytest.mark.parametrize("end", ["COMPLETED", "FAILED", None])
+def test_a_sensor_reads_the_manifest_of_a_removed_run(
+    omics: Control, context: dict[str, Any], tasks: Tasks, clock: Clock, deferrable: bool, end: Any
+) -> None:
+    """A run that has completed is a success, though its record is gone."""
+    omics.plan_run(seconds={"RUNNING": None})
+    run_id = start_of().execute(try_of(FakeTaskInstance()))
+
+    def remove() -> None:
+        if end:
+            omics.advance(end)
+        omics.advance("DELETED", run_id=run_id)
+
+    clock.at(100, remove)
+
+    def sensor() -> HealthOmicsRunSensor:
+        return HealthOmicsRunSensor(
+            task_id="a_task", run_id=run_id, deferrable=deferrable, poke_interval=60, report_use=False
+        )
+
+    if end == "COMPLETED":
+        tasks.run(sensor, context)
+    else:
+        with pytest.raises(HealthOmicsRunFailedForGoodError, match=end or "is not found"):
+            tasks.run(sensor, context)
 
 
 def test_the_trigger_is_told_the_uuid(omics: Control, context: dict[str, Any], tasks: Tasks) -> None:
