@@ -68,7 +68,8 @@ def end_by_a_person(task: Any, context: dict[str, Any], state: str = "failed") -
     """Do what Airflow does when a person sets the state of a running task, up to SIGKILL."""
     context["ti"].state = state
     task.on_kill()
-    task.kill_guard.wait()
+    # Airflow would kill the process after 5 seconds; this machine may be slower than its.
+    task.kill_guard.wait(60)
 
 
 def killed_while_waiting(task: Any, clock: Clock, context: dict[str, Any]) -> None:
