@@ -18,7 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import NoRegionError
 
 from airflow_healthomics import run_states
-from airflow_healthomics.api_model import extend_session, regions_of
+from airflow_healthomics.api_model import REGIONS, extend_session, regions_of
 from airflow_healthomics.aws_errors import IncompleteAnswerError, checked_answer
 from airflow_healthomics.batch_request import (
     build_run_batch,
@@ -472,7 +472,9 @@ class HealthOmicsHook(AwsGenericHook[Any]):
         """Refuse a region without HealthOmics, for which botocore derives a host name that nobody has."""
         region, host = meta.region_name, urlsplit(meta.endpoint_url).hostname or ""
         is_derived = host.startswith((f"omics.{region}.", f"omics-fips.{region}."))
-        if not is_derived or self.conn_config.get_service_endpoint_url("omics"):
+        # Reading botocore's own list of all services takes a while.
+        is_known = region in REGIONS
+        if is_known or not is_derived or self.conn_config.get_service_endpoint_url("omics"):
             return
         regions = regions_of(self.get_session(self.region_name))
         if region not in regions:
