@@ -9,6 +9,8 @@ NEWEST := airflow-3.3.2
 # A file of constraints/. Another one, such as mwaa-3.3.1, has an environment of its own.
 PINS ?= $(NEWEST)
 AIRFLOW := $(lastword $(subst -, ,$(PINS)))
+# The AWS CLI wants other versions than Amazon MWAA pins.
+GROUP := $(if $(filter $(NEWEST),$(PINS)),dev,test)
 VENV := $(if $(filter $(NEWEST),$(PINS)),.venv,.venv-dev-$(PINS))
 BIN := $(VENV)/bin
 
@@ -47,7 +49,7 @@ $(VENV)/.installed: pyproject.toml constraints/$(PINS).txt
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints/$(PINS).txt uv
 	$(BIN)/uv pip install --system-certs --quiet --python $(BIN)/python --constraint constraints/$(PINS).txt \
-		--group dev --editable '.[testing]' 'apache-airflow==$(AIRFLOW)'
+		--group $(GROUP) --editable '.[testing]' 'apache-airflow==$(AIRFLOW)'
 	touch $@
 
 # The other side of the benchmark: aiobotocore pins an older botocore. Its Python draws the plot too.

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -189,6 +190,8 @@ def test_aws_is_not_asked_about_a_local_healthomics(
     omics: Control, connection: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its traffic stays on the loopback."""
+    for name in [name for name in os.environ if name.startswith("AWS_ENDPOINT_URL")]:
+        monkeypatch.delenv(name)
     connection(omics={"endpoint_url": "http://localhost:1"})
     asked: list[str] = []
     monkeypatch.setattr(Inquiry, "ask", lambda self, permission, **_: asked.append(permission) or {})

@@ -213,7 +213,7 @@ def test_an_xcom_that_a_task_is_mapped_over_is_no_template(
     text, mapping = "{{ 1 + 1 }} is {{ 2 }}", {"a": "{{ 1 + 1 }}", "b": ["{{ no such }}"]}
     kwargs = {"name": text, "parameters": mapping}
     monkeypatch.setattr(
-        type(mapped), "_expand_mapped_kwargs", lambda *_: (kwargs, set(map(id, kwargs.values())))
+        type(mapped), "_expand_mapped_kwargs", lambda *_, **__: (kwargs, set(map(id, kwargs.values())))
     )
     mapped.render_template_fields(scope)
     assert (scope["task"].name, scope["task"].parameters) == (text, mapping)
