@@ -202,9 +202,19 @@ class BatchResource(Resource):
         return cancel_batch(self.hook, resource_id, uuid, self.log)
 
     def cancel_rest(self, resource_ids: Sequence[str]) -> None:
-        """Cancel the runs that continue though their batch has failed."""
+        """
+        Cancel the runs that continue though their batch has failed.
+
+        An id may be that of somebody else's batch by now, so one in any other state is left alone.
+        """
         for batch_id in resource_ids:
-            cancel_batch(self.hook, batch_id, None, self.log)
+            try:
+                if self.hook.get_batch(batch_id)["status"] == "FAILED":
+                    _cancel_runs(self.hook, batch_id, self.log)
+            except ClientError as error:
+                if is_transient(error):
+                    raise
+                self.log.info("The runs of batch %s are not cancelled: %s", batch_id, error_code(error))
 
     def console_url(self, resource_id: str) -> str:
         """Return the list of runs in the console, which has no documented page for a batch."""

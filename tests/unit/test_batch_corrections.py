@@ -21,10 +21,11 @@ from airflow_healthomics.exceptions import (
 )
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.kill import Target
+from airflow_healthomics.resources import BatchResource
 from tests.healthomics import Control
 
-from .batches import PLACE, WAYS, Attempts, fail_runs, setting_ids, some_settings
-from .conftest import Clock, Tasks, needs_store
+from .batches import PLACE, WAYS, Attempts, batch_of, fail_runs, setting_ids, some_settings
+from .conftest import Clock, FakeTaskInstance, Tasks, calls_of, needs_store, try_of
 
 pytestmark = needs_store
 
@@ -142,6 +143,14 @@ def test_a_clear_cancels_the_runs_of_a_failed_batch(omics: Control, tasks: Tasks
     attempts.again()
     statuses = [run["status"] for run in omics.runs()]
     assert statuses == ["CANCELLED"] * 3 + ["COMPLETED"] * 5
+
+
+def test_a_clear_leaves_a_batch_alone_that_has_the_id_by_now(omics: Control) -> None:
+    """An id alone does not say whose batch it is, and an active one is not what has failed."""
+    batch_of(run_settings=some_settings(2)).execute(try_of(FakeTaskInstance()))
+    (batch,) = omics.batches()
+    BatchResource(HealthOmicsHook(), LOG).cancel_rest([batch["id"], "7654321"])
+    assert calls_of(omics, "CancelRunBatch") == calls_of(omics, "CancelRun") == 0
 
 
 def test_a_kill_cancels_the_runs_of_a_failed_batch(omics: Control, tasks: Tasks) -> None:
