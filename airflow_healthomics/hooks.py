@@ -469,7 +469,7 @@ class HealthOmicsHook(AwsGenericHook[Any]):
         )
 
     def _check_region(self, meta: Any) -> None:
-        """Refuse a region without HealthOmics, for which botocore derives a host name that nobody has."""
+        """Refuse a region that has no HealthOmics: botocore derives a host name for any region."""
         region, host = meta.region_name, urlsplit(meta.endpoint_url).hostname or ""
         is_derived = host.startswith((f"omics.{region}.", f"omics-fips.{region}."))
         # Reading botocore's own list of all services takes a while.

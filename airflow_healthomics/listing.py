@@ -33,7 +33,7 @@ _COST_MEMORY: Final = 600.0
 
 def choose_lists(due: Mapping[str | None, int], pages: Mapping[str, int]) -> frozenset[str]:
     """
-    Choose the calls that tell of all due runs, as few as may be expected.
+    Choose the calls that report all due runs, as few as can be expected.
 
     A run that is in none of the chosen lists costs a GetRun.
 
@@ -75,7 +75,7 @@ class ListCosts:
 
 class Sweep:
     """
-    One pass over the lists of active runs, which goes on with the same page after a failed call.
+    One pass over the lists of active runs, which repeats a page whose call has failed.
 
     :param due: number of the due runs by the status that was seen last; None for those never seen
     :param costs: of the lists, known and to be learned

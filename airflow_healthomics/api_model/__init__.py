@@ -5,8 +5,8 @@ The HealthOmics API of a current botocore, for sessions of an older one.
 
 Amazon MWAA pins botocore from 1.37.3 on, which lacks run batches and half of StartRun's fields. The folder
 ``botocore-<version>`` has what that release knows beyond 1.37.3, without documentation, as the extras that
-botocore's loader merges into a model. It knows the regions
-with an endpoint, too. ``make api-model`` writes it.
+botocore's loader merges into a model. It also lists
+the regions with an endpoint. ``make api-model`` writes it.
 """
 
 from __future__ import annotations
