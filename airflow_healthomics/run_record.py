@@ -88,16 +88,21 @@ class RunRecord:
         Whether a person has cleared the task since.
 
         A Clear changes ``max_tries``, unless ``retries`` was edited so that it comes to the same number.
-        Then the number is that of a Clear, and some task of the DAG run was cleared.
+        Then the number is that of a Clear, and some task of the DAG run was cleared. For a running task the
+        scheduler can lose the change, if it meets several at once; where no retry is left, the attempt shows
+        the Clear.
 
         :param attempt: the present one
         :param retries: of the task, as the DAG has it now
         """
         if attempt.max_tries != self.max_tries:
             return True
+        if attempt.number <= self.attempt:
+            return False
+        is_beyond_retries = attempt.number > attempt.max_tries + 1
         is_number_of_a_clear = attempt.max_tries == attempt.number - 1 + retries
         is_cleared = attempt.clear_number != self.clear_number
-        return attempt.number > self.attempt and is_number_of_a_clear and is_cleared
+        return is_beyond_retries or (is_number_of_a_clear and is_cleared)
 
 
 class RunRecords(Protocol):

@@ -96,6 +96,8 @@ def test_a_clear_after_the_patience_starts_no_second_run(
     assert run["id"] in log
     control.clear_faults()
     control.advance("COMPLETED", run_id=run["id"])
+    # Until then the scheduler may set the state of the DAG run that a Clear has just reset.
+    airflow.wait_for_dag_run(dag_id, dag_run_id, limit=LIMIT)
 
     airflow.clear_task(dag_id, dag_run_id, "task")
     airflow.wait_for_task_state(dag_id, dag_run_id, "task", "success", limit=LIMIT)

@@ -159,6 +159,7 @@ def clear_after_edit(case: Killed) -> None:
     (case.airflow.home / "retries").write_text("1")
     path = f"dags/{case.dag_id}/tasks/task"
     case.until(lambda: case.airflow.get(path)["retries"] == 1, "has fewer retries")
+    case.airflow.wait_for_dag_run(case.dag_id, case.dag_run_id, limit=LIMIT)
     case.airflow.clear_task(case.dag_id, case.dag_run_id, "task")
     case.until_statuses("COMPLETED", "RUNNING")
     assert case.airflow.task_instance(case.dag_id, case.dag_run_id, "task")["max_tries"] == 2

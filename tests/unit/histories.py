@@ -36,7 +36,7 @@ class History:
         omics.set_options(manual=True)
         self.omics = omics
         self.store = Store() if with_store else None
-        self.ti = FakeTaskInstance(try_number=0)
+        self.ti = FakeTaskInstance(try_number=0, max_tries=20)
         self.fields = fields
         self.hook: Any = start_of().hook  # it remembers no run, and a client takes its time to be made
         self.epoch_of: dict[str, int] = {}
@@ -87,7 +87,7 @@ class History:
 
     def clear(self) -> None:
         """Clear the task: Airflow allows it as many tries again as it had."""
-        self.ti.max_tries = self.ti.try_number + 1
+        self.ti.max_tries = self.ti.try_number + 20
 
     def runs(self, epoch: int) -> list[dict[str, Any]]:
         """Return the runs that an epoch has started."""

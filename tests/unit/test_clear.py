@@ -116,6 +116,16 @@ def test_a_clear_starts_anew_if_the_dag_author_has_said_so(omics: Control) -> No
     assert len(omics.runs()) == 2
 
 
+def test_a_clear_whose_number_of_tries_was_lost_starts_anew(omics: Control) -> None:
+    """The scheduler can lose it for a running task; without a retry left, only a Clear tries again."""
+    omics.set_options(manual=True)
+    store, ti = Store(), FakeTaskInstance(max_tries=0)
+    waiting(store, ti)
+    ti.try_number = 2
+    waiting(store, ti)
+    assert [run["status"] for run in omics.runs()] == ["STOPPING", "PENDING"]
+
+
 # --- a run that nobody watches any more ---
 
 

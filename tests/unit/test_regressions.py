@@ -34,7 +34,7 @@ def test_a_kill_of_a_retry_cancels_the_run_it_reattached_to(omics, clock, with_s
 def test_a_kill_cancels_an_adopted_run(omics, clock, tasks) -> None:
     """Found by name after an endless conflict."""
     omics.plan_run(times=None, seconds={"PENDING": None})
-    ti = FakeTaskInstance()
+    ti = FakeTaskInstance(max_tries=2)
     operator = start_of(parameters={"a": 1})
     operator.hook.conn.meta.events.register("after-call.omics.StartRun", crash)
     with pytest.raises(Crash):
@@ -127,7 +127,7 @@ def test_a_throttled_look_up_is_not_nothing_found(omics, fault):
 def test_a_lost_start_is_cancelled_when_its_turn_times_out(omics, with_store):
     """The run is cancelled if no try is left."""
     omics.plan_run(times=None, seconds={"PENDING": None})
-    context = try_of(FakeTaskInstance(), Store() if with_store else None)
+    context = try_of(FakeTaskInstance(max_tries=0), Store() if with_store else None)
     omics.drop_connection("StartRun", when="after", times=None)
     with pytest.raises(TaskDeferred):
         start_of().execute(context)
@@ -154,14 +154,14 @@ def test_endless_conflict_with_listruns_denied_is_one_of_our_errors(omics, tasks
     omics.inject_error("StartRun", "ConflictException", times=None)
     omics.inject_error("ListRuns", "AccessDeniedException", times=None)
     with pytest.raises(HealthOmicsError):
-        run_to_the_end(tasks, start_of, context_of(FakeTaskInstance()))
+        run_to_the_end(tasks, start_of, context_of(FakeTaskInstance(max_tries=2)))
 
 
 @needs_store
 def test_reused_id_not_cancelled_by_timeout(omics):
     """Another task's run that got the id of this task's deleted run goes on."""
     omics.plan_run(times=None, seconds={"PENDING": None})
-    context = try_of(FakeTaskInstance(), Store())
+    context = try_of(FakeTaskInstance(max_tries=2), Store())
     first = start_of().execute(context)
     omics.set_options(reuse_run_ids=True)
     omics.advance("DELETED", run_id=first)
@@ -177,7 +177,7 @@ def test_a_kill_before_start_run_starts_nothing_later(omics, clock):
     task = start_of()
     clock.at(0.0, task.on_kill)
     with contextlib.suppress(HealthOmicsError):
-        task.execute(context_of(FakeTaskInstance()))
+        task.execute(context_of(FakeTaskInstance(max_tries=2)))
     assert omics.runs() == []
 
 
@@ -248,4 +248,4 @@ def test_the_limit_of_stored_runs_says_what_to_do(omics):
     omics.set_options(max_stored_runs=1)
     start_of(retention_mode="RETAIN").execute(context_of(FakeTaskInstance(task_id="another_task")))
     with pytest.raises(HealthOmicsApiError, match="retention_mode REMOVE"):
-        start_of(retention_mode="RETAIN").execute(context_of(FakeTaskInstance()))
+        start_of(retention_mode="RETAIN").execute(context_of(FakeTaskInstance(max_tries=2)))

@@ -303,7 +303,7 @@ def test_a_run_id_that_belongs_to_another_run_is_not_touched(omics: Control) -> 
     first = history.try_again()
     omics.set_options(reuse_run_ids=True)
     omics.advance("DELETED", run_id=first)
-    stranger = start_of(request_id="stranger").execute(try_of(FakeTaskInstance()))
+    stranger = start_of(request_id="stranger").execute(try_of(FakeTaskInstance(max_tries=2)))
     assert stranger == first
     history.clear()
     history.epoch_of["stranger"] = -1
@@ -319,7 +319,7 @@ def test_a_retry_does_not_take_a_stranger_for_its_run(omics: Control, logged: Ca
     omics.set_options(reuse_run_ids=True)
     omics.advance("FAILED", run_id=first)
     omics.advance("DELETED", run_id=first)
-    start_of(request_id="stranger").execute(try_of(FakeTaskInstance()))
+    start_of(request_id="stranger").execute(try_of(FakeTaskInstance(max_tries=2)))
     assert history.try_again() != first
     assert "another one" in logged()
 
@@ -332,7 +332,7 @@ def test_a_stopping_run_is_waited_out(
     omics: Control, clock: Clock, tasks: Tasks, wait: bool, deferrable: bool, end: Any, runs: int
 ) -> None:
     """What it ends as decides whether another one starts."""
-    store, ti = Store(), FakeTaskInstance()
+    store, ti = Store(), FakeTaskInstance(max_tries=2)
     reason = {"failure_reason": "SERVICE_ERROR"} if end == "FAILED" else {}
     omics.plan_run(status=end, seconds={"STOPPING": 300}, **reason)
     first = start_of().execute(try_of(ti, store))
@@ -350,7 +350,7 @@ def test_the_intention_is_stored_before_the_call(omics: Control) -> None:
     store = Store()
     seen: list[int] = []
     store.after_set = lambda value: seen.append(calls_of(omics, "StartRun"))
-    start_of().execute(try_of(FakeTaskInstance(), store))
+    start_of().execute(try_of(FakeTaskInstance(max_tries=2), store))
     # Written once more when the attempt comes to its end.
     assert seen == [0, 1, 1]
 
@@ -393,7 +393,7 @@ def test_a_retry_with_an_explicit_request_id_says_why_it_cannot(
 def test_a_duplicate_in_flight_resolves(omics: Control, tasks: Tasks, clock: Clock) -> None:
     """The same request is repeated, later, until its run is the answer."""
     omics.inject_error("StartRun", "ConflictException", times=3)
-    run_id = tasks.run(start_of, try_of(FakeTaskInstance()))
+    run_id = tasks.run(start_of, try_of(FakeTaskInstance(max_tries=2)))
     assert [run["id"] for run in omics.runs()] == [run_id]
     assert [deferral.method_name for deferral in tasks.deferrals] == ["start_in_turn"]
 
@@ -415,7 +415,7 @@ def run_to_the_end(tasks: Tasks, make: Callable[[], Any], context: dict[str, Any
 
 def test_an_endless_conflict_adopts_the_run(omics: Control, tasks: Tasks) -> None:
     """A request that was edited after a crash conflicts for ever; its run is found by name."""
-    ti = FakeTaskInstance()
+    ti = FakeTaskInstance(max_tries=2)
     operator = start_of(parameters={"a": 1})
     operator.hook.conn.meta.events.register("after-call.omics.StartRun", crash)
     with pytest.raises(Crash):
@@ -435,7 +435,7 @@ def test_an_endless_conflict_without_a_run_says_so(omics: Control, tasks: Tasks,
     omics.inject_error("StartRun", "ConflictException", times=None)
     store = Store() if with_store else None
     with pytest.raises(HealthOmicsRequestChangedError, match="Clear the task") as caught:
-        run_to_the_end(tasks, start_of, try_of(FakeTaskInstance(), store))
+        run_to_the_end(tasks, start_of, try_of(FakeTaskInstance(max_tries=2), store))
     assert caught.value.has_changed is False
     assert isinstance(caught.value, AirflowFailException)
     assert len(tasks.deferrals) <= 5
@@ -444,7 +444,7 @@ def test_an_endless_conflict_without_a_run_says_so(omics: Control, tasks: Tasks,
 @needs_store
 def test_a_request_that_has_changed_is_said_to_have(omics: Control, tasks: Tasks) -> None:
     """The record knows, without holding the request."""
-    ti, store = FakeTaskInstance(), Store()
+    ti, store = FakeTaskInstance(max_tries=2), Store()
     operator = start_of(parameters={"a": 1}, name="mine")
     operator.hook.conn.meta.events.register("after-call.omics.StartRun", crash)
     with pytest.raises(Crash):
@@ -494,7 +494,7 @@ def test_a_delayed_start_waits_its_turn_in_the_triggerer(
         )
         return operator
 
-    answer = tasks.run(make, try_of(FakeTaskInstance(), store))
+    answer = tasks.run(make, try_of(FakeTaskInstance(max_tries=2), store))
     (deferral,) = tasks.deferrals
     assert type(deferral.trigger).__name__ == "HealthOmicsStartTrigger"
     assert deferral.method_name == "start_in_turn"
@@ -507,14 +507,14 @@ def test_a_delayed_start_is_not_waited_for_on_the_worker(omics: Control, clock: 
     """A slot is held for seconds only."""
     omics.inject_error("StartRun", "ThrottlingException", times=None)
     with pytest.raises(TaskDeferred):
-        start_of().execute(try_of(FakeTaskInstance()))
+        start_of().execute(try_of(FakeTaskInstance(max_tries=2)))
     assert clock.elapsed <= 10
 
 
 def test_others_that_are_faster_are_no_failure(omics: Control, tasks: Tasks) -> None:
     """A start that is throttled each time goes on waiting for its turns."""
     omics.inject_error("StartRun", "ThrottlingException", times=10)
-    run_to_the_end(tasks, start_of, try_of(FakeTaskInstance()), limit=40)
+    run_to_the_end(tasks, start_of, try_of(FakeTaskInstance(max_tries=2)), limit=40)
     assert len(omics.runs()) == 1
     assert [deferral.trigger.turns for deferral in tasks.deferrals] == list(
         range(1, len(tasks.deferrals) + 1)
@@ -544,7 +544,7 @@ def test_a_refused_start_fails_at_once(omics: Control, with_store: bool, code: s
     """Another try would meet the same answer."""
     omics.inject_error("StartRun", code, times=None)
     with pytest.raises(HealthOmicsApiError, match=code) as caught:
-        start_of().execute(try_of(FakeTaskInstance(), Store() if with_store else None))
+        start_of().execute(try_of(FakeTaskInstance(max_tries=2), Store() if with_store else None))
     assert caught.value.code == code
     assert isinstance(caught.value, AirflowFailException)
     assert (calls_of(omics, "StartRun"), clock.elapsed, omics.runs()) == (1, 0, [])
