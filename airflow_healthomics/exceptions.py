@@ -33,12 +33,50 @@ HealthOmicsOutcomeUnknownError in every mode alike, whatever ``soft_fail`` is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from airflow_healthomics.compat import AirflowException, AirflowFailException
 
-if TYPE_CHECKING:
-    from airflow_healthomics.diagnosis import Diagnosis
+
+@dataclass(frozen=True, kw_only=True)
+class FailedTask:
+    """
+    A task of a run that failed.
+
+    :param task_id: HealthOmics task id
+    :param name: name of the task in the workflow
+    :param failure_reason: the service's code; AWS documents no list of them. None if it could not be asked.
+    :param status_message: the service's text, shortened
+    :param log_lines: the last lines of its log, shortened, if those of each task were asked for
+    """
+
+    task_id: str
+    name: str = ""
+    failure_reason: str | None = None
+    status_message: str = ""
+    log_lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """
+    What was found out about a run that did not succeed; plain values that pickle and become JSON.
+
+    :param retry: whether another try may succeed
+    :param next_step: what a person should do
+    :param failed_tasks: those that failed last, the last one first, up to five
+    :param failed_task_count: how many there are, counted up to 100
+    :param log_stream: the stream of the log lines, in the log group of HealthOmics
+    :param log_lines: the last lines of the last failed task's log, or of the engine's, shortened
+    """
+
+    retry: bool
+    next_step: str
+    failed_tasks: tuple[FailedTask, ...] = ()
+    failed_task_count: int = 0
+    log_stream: str | None = None
+    log_lines: tuple[str, ...] = ()
 
 
 class HealthOmicsError(AirflowException):

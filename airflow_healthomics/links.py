@@ -11,11 +11,10 @@ from urllib.parse import quote, quote_plus
 from airflow.providers.amazon.aws.links.base_aws import BASE_AWS_CONSOLE_LINK, BaseAwsLink
 
 from airflow_healthomics.compat import XCom
-from airflow_healthomics.task_resource import push_resource
 
 if TYPE_CHECKING:
-    from airflow_healthomics.compat import BaseOperator, Context, TaskInstanceKey
-    from airflow_healthomics.hooks import HealthOmicsHook
+    from airflow_healthomics.compat import BaseOperator, TaskInstanceKey
+    from airflow_healthomics.hooks.omics import HealthOmicsHook
 
 #: https://docs.aws.amazon.com/omics/latest/dev/monitoring-cloudwatch-logs.html
 LOG_GROUP: Final = "/aws/omics/WorkflowLog"
@@ -141,19 +140,3 @@ def batch_urls(batch: Mapping[str, Any], region_name: str, partition: str) -> di
     # Nobody documents a page of the console for a batch; this is the list of runs.
     kept = (HealthOmicsRunLink.key, HealthOmicsOutputsLink.key)
     return {key: url.removesuffix("/") for key, url in urls.items() if key in kept}
-
-
-def persist_links(
-    context: Context, hook: HealthOmicsHook, run: Mapping[str, Any], *, log_tail_lines: int = 0
-) -> None:
-    """
-    Make the links of a run, and its page, work from now on, also with ``do_xcom_push=False``.
-
-    :param context: the task's context
-    :param hook: hook of the task's connection
-    :param run: what StartRun or GetRun answered, or its id
-    :param log_tail_lines: lines of the log of a failed task that the page may show
-    """
-    push_resource(context, hook, "run", run, log_tail_lines=log_tail_lines)
-    for key, url in run_urls(run, hook.conn_region_name, hook.conn_partition).items():
-        context["ti"].xcom_push(key=key, value=url)

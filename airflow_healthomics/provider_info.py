@@ -40,7 +40,7 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [
             {
                 "integration-name": "AWS HealthOmics",
-                "python-modules": ["airflow_healthomics.hooks"],
+                "python-modules": ["airflow_healthomics.hooks.omics"],
             }
         ],
         "triggers": [

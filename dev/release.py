@@ -27,7 +27,7 @@ BARE: Final = ROOT / "build" / "bare"
 CONSTRAINTS: Final = ROOT / "constraints" / "airflow-3.3.2.txt"
 
 #: What the package needs beside its modules.
-DATA: Final = ("py.typed", "openlineage_facets.json", "run_page/static/index.html", "run_page/static/page.js")
+DATA: Final = ("py.typed", "lineage/facets.json", "run_page/static/index.html", "run_page/static/page.js")
 
 #: What no distribution may have.
 UNWANTED: Final = re.compile(r"(^|/)(tests|benchmarks|\.ci|__pycache__|\.venv[^/]*)(/|$)|\.pyc$")
@@ -35,7 +35,7 @@ UNWANTED: Final = re.compile(r"(^|/)(tests|benchmarks|\.ci|__pycache__|\.venv[^/
 #: Modules that need an extra, by the extra.
 OPTIONAL: Final = {
     f"{PACKAGE}.testing": "testing",
-    f"{PACKAGE}.openlineage_facets": "openlineage",
+    f"{PACKAGE}.lineage.facets": "openlineage",
 }
 
 #: Imports each module, and prints those that could not be imported, with the reason.

@@ -7,8 +7,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow_healthomics.batches.sample_sheet import read_sample_sheet
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
-from airflow_healthomics.sample_sheet import read_sample_sheet
 
 try:
     from airflow.sdk import DAG, Param, task, task_group

@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-from airflow_healthomics.operators.batch import HealthOmicsStartRunBatchOperator
 from airflow_healthomics.operators.batch_ends import (
     HealthOmicsCancelRunBatchOperator,
     HealthOmicsDeleteRunBatchOperator,
 )
-from airflow_healthomics.operators.run import HealthOmicsStartRunOperator
-from airflow_healthomics.operators.run_ends import HealthOmicsCancelRunOperator, HealthOmicsDeleteRunOperator
+from airflow_healthomics.operators.cancel import HealthOmicsCancelRunOperator, HealthOmicsDeleteRunOperator
+from airflow_healthomics.operators.start_run import HealthOmicsStartRunOperator
+from airflow_healthomics.operators.start_run_batch import HealthOmicsStartRunBatchOperator
 
 __all__ = [
     "HealthOmicsCancelRunBatchOperator",

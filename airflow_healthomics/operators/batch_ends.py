@@ -11,17 +11,17 @@ from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_healthomics import batch_states
-from airflow_healthomics.aws_errors import is_not_found, is_transient
-from airflow_healthomics.batch_request import checked_batch_id
-from airflow_healthomics.batch_watch import BatchWatch
 from airflow_healthomics.compat import conf
-from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.place import refusal
-from airflow_healthomics.resources import cancel_when_created, status_behind
-from airflow_healthomics.task_resource import push_resource
-from airflow_healthomics.templating import TypedTemplateMixin
-from airflow_healthomics.waiting import RunBatchWaiterMixin
+from airflow_healthomics.hooks.omics import HealthOmicsHook
+from airflow_healthomics.hooks.place import refusal
+from airflow_healthomics.operators.base import RunBatchWaiterMixin
+from airflow_healthomics.publishing.resource_xcom import push_resource
+from airflow_healthomics.requests.batch import checked_batch_id
+from airflow_healthomics.resources.batch import cancel_when_created, status_behind
+from airflow_healthomics.resources.batch_watch import BatchWatch
+from airflow_healthomics.service import batch_states
+from airflow_healthomics.service.errors import is_not_found, is_transient
+from airflow_healthomics.templating.typed import TypedTemplateMixin
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context

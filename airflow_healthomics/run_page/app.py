@@ -21,11 +21,11 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Req
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from airflow_healthomics.run_page.access import FoundTask, find_task, list_resources
+from airflow_healthomics.publishing.resource_xcom import is_resource_id
+from airflow_healthomics.run_page.answers import THROTTLED_SECONDS, Page, PageError, error_lifetime
 from airflow_healthomics.run_page.cache import BusyError, Cache
-from airflow_healthomics.run_page.pages import THROTTLED_SECONDS, Page, PageError, error_lifetime
+from airflow_healthomics.run_page.lookup import FoundTask, find_task, list_resources
 from airflow_healthomics.run_page.source import Source, fetch_page
-from airflow_healthomics.task_resource import is_resource_id
 
 STATIC: Final = pathlib.Path(__file__).parent / "static"
 

@@ -14,10 +14,10 @@ from typing import Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.compat import AirflowException, AirflowNotFoundException
-from airflow_healthomics.hooks import CONNECTION_MISTAKES
-from airflow_healthomics.polling import PollingHook
-from airflow_healthomics.run_page.access import DEFAULT_CONNECTION, TaskConnection
-from airflow_healthomics.run_page.pages import PageError
+from airflow_healthomics.hooks.omics import CONNECTION_MISTAKES
+from airflow_healthomics.run_page.answers import PageError
+from airflow_healthomics.run_page.lookup import DEFAULT_CONNECTION, TaskConnection
+from airflow_healthomics.waiting.poller import PollingHook
 
 #: Seconds for which the client of a connection is used, so that an edited one is noticed, and how many.
 _CLIENT_SECONDS: Final = 300.0

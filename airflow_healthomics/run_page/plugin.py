@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from airflow import __version__ as airflow_version
 
-from airflow_healthomics import kill_listener
 from airflow_healthomics.compat import AirflowPlugin, conf
+from airflow_healthomics.starting import kill_listener
 
 #: Below the base path of the API server. Others than Airflow's own: ``/api/v2``, ``/ui`` and so on.
 URL_PREFIX: Final = "/healthomics"

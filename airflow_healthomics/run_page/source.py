@@ -16,13 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 from tenacity import Retrying, retry_if_exception, wait_random_exponential
 
-from airflow_healthomics.aws_errors import (
-    error_code,
-    is_credentials_error,
-    is_transient,
-)
-from airflow_healthomics.batch_outcome import NOT_STARTED, counts_of_batch
-from airflow_healthomics.diagnosis import Diagnosis, diagnose
+from airflow_healthomics.batches.outcomes import NOT_STARTED, counts_of_batch
+from airflow_healthomics.exceptions import Diagnosis
 from airflow_healthomics.links import (
     HealthOmicsEngineLogLink,
     HealthOmicsOutputsLink,
@@ -32,11 +27,11 @@ from airflow_healthomics.links import (
     run_urls,
     task_log_url,
 )
-from airflow_healthomics.polling import PollingHook
-from airflow_healthomics.run_page import view
-from airflow_healthomics.run_page.access import TaskConnection
-from airflow_healthomics.run_page.clients import Hooks, Memory
-from airflow_healthomics.run_page.pages import (
+from airflow_healthomics.publishing.resource_xcom import TaskResource
+from airflow_healthomics.reports.diagnosis import diagnose
+from airflow_healthomics.reports.usage import describe_run_use, use_of_run
+from airflow_healthomics.run_page import payload
+from airflow_healthomics.run_page.answers import (
     INCOMPLETE_SECONDS,
     POLL_SECONDS,
     Page,
@@ -45,9 +40,15 @@ from airflow_healthomics.run_page.pages import (
     not_found,
     page_error,
 )
-from airflow_healthomics.run_summary import summarize_run
-from airflow_healthomics.run_use import describe_run_use, use_of_run
-from airflow_healthomics.task_resource import TaskResource
+from airflow_healthomics.run_page.clients import Hooks, Memory
+from airflow_healthomics.run_page.lookup import TaskConnection
+from airflow_healthomics.service.errors import (
+    error_code,
+    is_credentials_error,
+    is_transient,
+)
+from airflow_healthomics.service.summaries import summarize_run
+from airflow_healthomics.waiting.poller import PollingHook
 
 if TYPE_CHECKING:
     _LoggerAdapter = logging.LoggerAdapter[logging.Logger]
@@ -168,12 +169,12 @@ class Source:
             raise PageError(404, f"Run {run_id} is gone: HealthOmics has given its id to another run.")
         notices: list[str] = []
         tasks, truncated = self._tasks(run_id, notices)
-        rows = view.task_rows(tasks or ())
+        rows = payload.task_rows(tasks or ())
         failure = self._failure(run, rows, log_tail_lines, latest)
         diagnosis = failure.diagnosis
         notices += failure.missing
         partition = self._hook.conn_partition
-        failed = view.failed_task_rows(rows, diagnosis.failed_tasks)
+        failed = payload.failed_task_rows(rows, diagnosis.failed_tasks)
         for item in failed:
             item["logUrl"] = task_log_url(run_id, item["taskId"], self._region, partition)
         has_task_log = any(item["logLines"] for item in failed)
@@ -182,7 +183,7 @@ class Source:
             poll_seconds = INCOMPLETE_SECONDS
         else:
             poll_seconds = max(POLL_SECONDS, SECONDS_PER_PAGE * -(-len(rows) // PAGE_SIZE))
-        answer = view.run_answer(
+        answer = payload.run_answer(
             run,
             workflow_name=self._workflow_name(run, notices),
             rows=rows,
@@ -192,7 +193,7 @@ class Source:
                     run,
                     tasks,
                     is_complete=not truncated,
-                    until=as_of if view.is_active(run["status"]) else None,
+                    until=as_of if payload.is_active(run["status"]) else None,
                 )
             ),
             failed=failed,
@@ -225,13 +226,13 @@ class Source:
         # A batch that has not ended does not count exactly, so zero of both is what may spare a call.
         if counts.get(NOT_STARTED):
             failed += self._not_submitted(batch_id, notices)
-        if counts.get("FAILED") and len(failed) < view.MAX_FAILED:
+        if counts.get("FAILED") and len(failed) < payload.MAX_FAILED:
             known = latest.memory if latest else {}
-            runs = self._failed_runs(batch_id, view.MAX_FAILED - len(failed), notices)
+            runs = self._failed_runs(batch_id, payload.MAX_FAILED - len(failed), notices)
             memory = self._described(batch_id, runs, known, notices)
-            failed += [view.failed_run(item, memory.get(item["id"], {})) for item in runs]
+            failed += [payload.failed_run(item, memory.get(item["id"], {})) for item in runs]
         urls = batch_urls(batch, self._region, self._hook.conn_partition)
-        answer = view.batch_answer(
+        answer = payload.batch_answer(
             batch,
             failed=failed,
             links={_LINKS[key]: url for key, url in urls.items()},
@@ -328,9 +329,9 @@ class Source:
     def _not_submitted(self, batch_id: str, notices: list[str]) -> list[dict[str, Any]]:
         with self._asking("ListRunsInBatch", f"batch {batch_id}", notices):
             page = self._hook.conn.list_runs_in_batch(
-                batchId=batch_id, submissionStatus="FAILED", maxItems=view.MAX_FAILED
+                batchId=batch_id, submissionStatus="FAILED", maxItems=payload.MAX_FAILED
             )
-            return [view.not_submitted(item) for item in page["runs"]]
+            return [payload.not_submitted(item) for item in page["runs"]]
         return []
 
     def _failed_runs(self, batch_id: str, count: int, notices: list[str]) -> list[Mapping[str, Any]]:

@@ -21,13 +21,14 @@ from airflow_healthomics.compat import (
     PokeReturnValue,
 )
 from airflow_healthomics.exceptions import HealthOmicsOutcomeUnknownError
-from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.kill import CancelOnKillMixin, Target
-from airflow_healthomics.openlineage import LineageMixin
-from airflow_healthomics.templating import TypedTemplateMixin
+from airflow_healthomics.hooks.omics import HealthOmicsHook
+from airflow_healthomics.lineage.collector import LineageMixin
+from airflow_healthomics.resources.watch import Watch
+from airflow_healthomics.templating.typed import TypedTemplateMixin
 from airflow_healthomics.triggers.wait import HealthOmicsWaitTrigger, ended_summary
-from airflow_healthomics.waiting import client_of, is_trigger_timeout
-from airflow_healthomics.watch import Watch
+from airflow_healthomics.waiting.clients import client_of
+from airflow_healthomics.waiting.deadlines import is_trigger_timeout
+from airflow_healthomics.waiting.kill_guard import CancelOnKillMixin, Target
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context

@@ -11,21 +11,26 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_healthomics import batch_states
-from airflow_healthomics.batch_outcome import RunOutcome, collect_outcomes, describe_shortfall, patient_client
-from airflow_healthomics.batch_request import checked_batch_id
-from airflow_healthomics.batch_watch import BatchWatch
+from airflow_healthomics.batches.outcomes import (
+    RunOutcome,
+    collect_outcomes,
+    describe_shortfall,
+    patient_client,
+)
+from airflow_healthomics.batches.success_policy import parse_success_policy
 from airflow_healthomics.compat import AirflowTaskTimeout, conf
-from airflow_healthomics.diagnosis import MAX_SECONDS, describe_missing, is_missing
 from airflow_healthomics.exceptions import HealthOmicsError, HealthOmicsRunBatchFailedForGoodError
-from airflow_healthomics.inquiry import Inquiry
-from airflow_healthomics.outlets import tell_batch
-from airflow_healthomics.place import describe_place
+from airflow_healthomics.hooks.best_effort import Inquiry
+from airflow_healthomics.hooks.place import describe_place
+from airflow_healthomics.publishing.asset_events import tell_batch
+from airflow_healthomics.publishing.resource_xcom import push_resource
+from airflow_healthomics.reports.diagnosis import MAX_SECONDS, describe_missing, is_missing
+from airflow_healthomics.requests.batch import checked_batch_id
+from airflow_healthomics.resources.batch_watch import BatchWatch
 from airflow_healthomics.sensors.base import HealthOmicsSensor
-from airflow_healthomics.success_policy import parse_success_policy
-from airflow_healthomics.task_resource import push_resource
-from airflow_healthomics.triggers.batch import HealthOmicsRunBatchTrigger
-from airflow_healthomics.waiting import batch_trigger, time_left
+from airflow_healthomics.service import batch_states
+from airflow_healthomics.triggers.batch import HealthOmicsRunBatchTrigger, batch_trigger
+from airflow_healthomics.waiting.deadlines import time_left
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_healthomics.compat import conf
-from airflow_healthomics.diagnosis import raise_for_status
-from airflow_healthomics.links import RUN_LINKS, persist_links
-from airflow_healthomics.outlets import tell_run
-from airflow_healthomics.run_end import recorded_end
-from airflow_healthomics.run_request import checked_run_id
-from airflow_healthomics.run_watch import RunWatch
+from airflow_healthomics.links import RUN_LINKS
+from airflow_healthomics.publishing.asset_events import tell_run
+from airflow_healthomics.publishing.resource_xcom import persist_links
+from airflow_healthomics.reports.diagnosis import raise_for_status
+from airflow_healthomics.reports.usage_report import with_use
+from airflow_healthomics.requests.run import checked_run_id
+from airflow_healthomics.resources.run_end import recorded_end
+from airflow_healthomics.resources.run_watch import RunWatch
 from airflow_healthomics.sensors.base import HealthOmicsSensor
-from airflow_healthomics.triggers.run import HealthOmicsRunTrigger
-from airflow_healthomics.use_report import with_use
-from airflow_healthomics.waiting import run_trigger, time_left
+from airflow_healthomics.triggers.run import HealthOmicsRunTrigger, run_trigger
+from airflow_healthomics.waiting.deadlines import time_left
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
@@ -52,7 +53,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
     :param log_tail_lines: last lines of the failed task's log to show when the run has failed, 0 to 50; 0
         shows none
     :param report_use: whether to ask what the run has used, which takes some seconds at most; see
-        :func:`airflow_healthomics.run_use.use_of_run`
+        :func:`airflow_healthomics.reports.usage.use_of_run`
     :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
         (templated)
     :param region_name: AWS region; the connection's by default (templated)

@@ -22,10 +22,10 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from airflow_healthomics.aws_errors import error_code, is_transient
-from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.task_states import FINISHED, state_of
+from airflow_healthomics.hooks.omics import HealthOmicsHook
+from airflow_healthomics.service.errors import error_code, is_transient
 from airflow_healthomics.triggers.base import HealthOmicsTrigger
+from airflow_healthomics.waiting.task_states import FINISHED, state_of
 
 #: CancelRun is limited to 10 calls a second: https://docs.aws.amazon.com/omics/latest/dev/api-quotas.html
 _AT_ONCE: Final = 8

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.resources import cancel_run
-from airflow_healthomics.run_watch import RunWatch
+from airflow_healthomics.hooks.connection import connection_of
+from airflow_healthomics.hooks.omics import HealthOmicsHook
+from airflow_healthomics.resources.run import cancel_run
+from airflow_healthomics.resources.run_watch import RunWatch
 from airflow_healthomics.triggers.wait import HealthOmicsWaitTrigger
 
 
@@ -71,3 +72,22 @@ class HealthOmicsRunTrigger(HealthOmicsWaitTrigger):
     def cancel(self, hook: HealthOmicsHook) -> None:
         """Cancel the run, if it has not ended."""
         cancel_run(hook, self.run_id, self.uuid, self.log)
+
+
+def run_trigger(task: Any, watch: RunWatch, delay: float) -> HealthOmicsRunTrigger:
+    """
+    Return the trigger that goes on watching a run with the connection of a task.
+
+    :param task: operator or sensor
+    :param watch: of the run
+    :param delay: seconds between two polls
+    """
+    return HealthOmicsRunTrigger(
+        run_id=watch.resource_id,
+        uuid=watch.uuid,
+        creation_time=watch.creation_time.isoformat() if watch.creation_time else None,
+        grace=watch.grace,
+        waiter_delay=delay,
+        cancel_on_kill=task.cancel_on_kill,
+        **connection_of(task),
+    )

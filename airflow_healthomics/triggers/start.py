@@ -11,40 +11,17 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from airflow_healthomics.compat import conf
-from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.kill import Target
+from airflow_healthomics.hooks.omics import HealthOmicsHook
+from airflow_healthomics.starting.turnstile import Turnstile
 from airflow_healthomics.triggers import base
 from airflow_healthomics.triggers.kill import CancelOnKillTrigger
+from airflow_healthomics.waiting.kill_guard import Target
 
 #: Seconds until a start that has not reached HealthOmics is repeated, at first and at most, and how much
 #: longer it takes at random.
 _FIRST_DELAY: Final = 120.0
 _LONGEST_DELAY: Final = 300.0
 _JITTER: Final = (1.1, 1.3)
-
-
-class Turnstile:
-    """
-    Let one through at a time, at a steady rate.
-
-    :param rate: turns a second
-    """
-
-    def __init__(self, rate: float) -> None:
-        if rate <= 0:
-            raise ValueError(f"[healthomics] start_rate must be above 0, not {rate}")
-        self._interval = 1 / rate
-        self._next = 0.0
-
-    def reserve(self, not_before: float) -> float:
-        """
-        Return the time of the next free turn, which is then taken.
-
-        :param not_before: earliest time, in seconds of the event loop's clock
-        """
-        turn = max(self._next, not_before)
-        self._next = turn + self._interval
-        return turn
 
 
 _turnstiles: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Turnstile]] = WeakKeyDictionary()

@@ -12,9 +12,9 @@ from typing import Any
 
 from airflow_healthomics.compat import AirflowException
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsOutcomeUnknownError
+from airflow_healthomics.resources.watch import Watch
 from airflow_healthomics.triggers import base
 from airflow_healthomics.triggers.kill import CancelOnKillTrigger
-from airflow_healthomics.watch import Watch
 
 
 class WaitEvent(StrEnum):
@@ -30,7 +30,7 @@ class HealthOmicsWaitTrigger(CancelOnKillTrigger):
     Fire when what is waited for has ended.
 
     The event carries all that the resumed task needs. The triggers of a connection share a poller
-    (:class:`airflow_healthomics.polling.Poller`).
+    (:class:`airflow_healthomics.waiting.poller.Poller`).
 
     :param waiter_delay: seconds between two polls
     :param cancel_on_kill: whether to cancel when the task is killed (Airflow 3.3 and later)

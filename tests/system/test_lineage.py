@@ -22,7 +22,7 @@ pytest.importorskip("airflow.providers.openlineage")
 
 from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent
 
-from airflow_healthomics.openlineage_facets import FACETS
+from airflow_healthomics.lineage.facets import FACETS
 
 pytestmark = pytest.mark.slow
 

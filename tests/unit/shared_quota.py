@@ -12,8 +12,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_healthomics.polling import Poller
-from airflow_healthomics.run_watch import RunWatch
+from airflow_healthomics.resources.run_watch import RunWatch
+from airflow_healthomics.waiting.poller import Poller
 
 from .conftest import Clock
 from .simulated_omics import THROTTLED, Records, item_of, moving_clock, refusal

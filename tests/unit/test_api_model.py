@@ -51,7 +51,10 @@ def knowledge_of(module: str, name: str, expression: str) -> Any:
 
 @pytest.mark.parametrize(
     ("module", "name"),
-    [("airflow_healthomics.hooks", "HealthOmicsHook"), ("airflow_healthomics.polling", "PollingHook")],
+    [
+        ("airflow_healthomics.hooks.omics", "HealthOmicsHook"),
+        ("airflow_healthomics.waiting.poller", "PollingHook"),
+    ],
 )
 def test_a_client_of_ours_knows_the_whole_api(module: str, name: str) -> None:
     """With each botocore from 1.37.3 on, the model is that of the newest, operation by operation."""

@@ -20,8 +20,8 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRunBatchFailedError,
 )
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.kill import Target
-from airflow_healthomics.resources import BatchResource
+from airflow_healthomics.resources.batch import BatchResource
+from airflow_healthomics.waiting.kill_guard import Target
 from tests.healthomics import Control
 
 from .batches import PLACE, WAYS, Attempts, batch_of, fail_runs, setting_ids, some_settings

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_healthomics import batch_states
 from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsRequestChangedError,
     HealthOmicsRunBatchFailedError,
 )
+from airflow_healthomics.service import batch_states
 from tests.healthomics import Control
 from tests.sdk import TaskDeferred
 

@@ -15,7 +15,6 @@ import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
-from airflow_healthomics.batch_request import BATCH_ARGUMENTS
 from airflow_healthomics.compat import AirflowException, AirflowFailException
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
@@ -24,7 +23,8 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRunBatchFailedError,
 )
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
-from airflow_healthomics.task_resource import XCOM_KEY
+from airflow_healthomics.publishing.resource_xcom import XCOM_KEY
+from airflow_healthomics.requests.batch import BATCH_ARGUMENTS
 from tests.healthomics import Control
 
 from .batches import (

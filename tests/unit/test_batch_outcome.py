@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_healthomics import run_states
-from airflow_healthomics.batch_outcome import NOT_STARTED, RunOutcome
+from airflow_healthomics.batches.outcomes import NOT_STARTED, RunOutcome
+from airflow_healthomics.service import run_states
 
 
 @pytest.mark.parametrize(

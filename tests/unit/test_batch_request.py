@@ -21,8 +21,10 @@ from botocore.validate import ParamValidator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_healthomics import batch_request
-from airflow_healthomics.batch_request import (
+from airflow_healthomics.compat import AirflowFailException
+from airflow_healthomics.exceptions import HealthOmicsRequestError, HealthOmicsTemplateError
+from airflow_healthomics.requests import batch as batch_request
+from airflow_healthomics.requests.batch import (
     BATCH_ARGUMENTS,
     MAX_INLINE_SETTINGS,
     MAX_SETTINGS,
@@ -34,11 +36,9 @@ from airflow_healthomics.batch_request import (
     settings_in_s3,
     settings_json,
 )
-from airflow_healthomics.compat import AirflowFailException
-from airflow_healthomics.exceptions import HealthOmicsRequestError, HealthOmicsTemplateError
-from airflow_healthomics.json_values import BrokenTemplate
-from airflow_healthomics.request_fields import MAX_PROBLEMS
-from airflow_healthomics.run_request import ARGUMENTS, api_field, build_start_run_request
+from airflow_healthomics.requests.fields import MAX_PROBLEMS
+from airflow_healthomics.requests.json_values import BrokenTemplate
+from airflow_healthomics.requests.run import ARGUMENTS, api_field, build_start_run_request
 from tests.healthomics import input_shape, violations
 
 from .conftest import OUTPUT, ROLE, WORKFLOW
@@ -712,7 +712,7 @@ def messages_with_canaries() -> list[str]:
         *((NEW | {name: value}, CANARY) for name in BATCH_ARGUMENTS for value in bad),
         *((NEW, value) for value in bad),
     ]
-    with mock.patch("airflow_healthomics.request_fields.MAX_PROBLEMS", 10_000):
+    with mock.patch("airflow_healthomics.requests.fields.MAX_PROBLEMS", 10_000):
         return ["\n".join(problems_of(*request)) for request in requests]
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_healthomics import batch_states, run_states
+from airflow_healthomics.service import batch_states, run_states
 from tests.healthomics import service_model
 
 

@@ -235,7 +235,7 @@ def test_a_status_of_next_year_is_waited_on(
     omics: Control, tasks: Tasks, logged: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is logged once."""
-    from airflow_healthomics import batch_states
+    from airflow_healthomics.service import batch_states
 
     monkeypatch.setattr(batch_states, "ACTIVE", batch_states.ACTIVE - {"INPROGRESS"})
     hold_runs(omics)

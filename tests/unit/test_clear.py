@@ -11,7 +11,7 @@ import pytest
 
 from airflow_healthomics.compat import AirflowException
 from airflow_healthomics.exceptions import HealthOmicsRequestError
-from airflow_healthomics.run_record import KEY
+from airflow_healthomics.starting.record import KEY
 from tests.healthomics import Control
 from tests.sdk import TaskDeferred
 

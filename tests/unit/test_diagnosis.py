@@ -17,20 +17,13 @@ import boto3
 import pytest
 import requests
 
-from airflow_healthomics import inquiry as module
 from airflow_healthomics.compat import AirflowTaskTimeout
-from airflow_healthomics.diagnosis import (
-    REMEDIES,
-    Diagnosis,
-    FailedTask,
-    describe_failure,
-    diagnose,
-    raise_for_status,
-    remedy_for,
-)
-from airflow_healthomics.exceptions import HealthOmicsRunFailedForGoodError
+from airflow_healthomics.exceptions import Diagnosis, FailedTask, HealthOmicsRunFailedForGoodError
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.run_summary import summarize_run
+from airflow_healthomics.hooks import best_effort as module
+from airflow_healthomics.reports.diagnosis import describe_failure, diagnose, raise_for_status
+from airflow_healthomics.reports.remedies import REMEDIES, remedy_for
+from airflow_healthomics.service.summaries import summarize_run
 from tests.healthomics import Control, HealthOmicsServer, JsonRESTError, LogsBackend, OmicsBackend
 
 from .conftest import OUTPUT, ROLE, WORKFLOW

@@ -13,8 +13,8 @@ from botocore.client import BaseClient
 
 from airflow_healthomics.exceptions import HealthOmicsConnectionChangedError
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator
-from airflow_healthomics.run_record import KEY
-from airflow_healthomics.submission import VISIBILITY_GRACE
+from airflow_healthomics.starting.record import KEY
+from airflow_healthomics.starting.submission import VISIBILITY_GRACE
 from tests.healthomics import Control
 from tests.sdk import TaskDeferred
 

@@ -15,10 +15,10 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from airflow_healthomics.batch_request import settings_json
 from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.requests.batch import settings_json
 from tests.healthomics import Control, HealthOmicsServer
 
 from .conftest import OUTPUT, ROLE, WORKFLOW, calls_of

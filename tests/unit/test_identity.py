@@ -18,8 +18,8 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRunFailedForGoodError,
 )
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
+from airflow_healthomics.resources.watch import NEW_GRACE
 from airflow_healthomics.sensors import HealthOmicsRunSensor
-from airflow_healthomics.watch import NEW_GRACE
 from tests.healthomics import Control
 
 from .conftest import (

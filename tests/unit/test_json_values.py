@@ -17,7 +17,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_healthomics.json_values import BrokenTemplate, as_json, json_problems, json_size, to_json
+from airflow_healthomics.requests.json_values import (
+    BrokenTemplate,
+    as_json,
+    json_problems,
+    json_size,
+    to_json,
+)
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from airflow_healthomics import kill_listener
-from airflow_healthomics.run_record import KEY, RunRecord
+from airflow_healthomics.starting import kill_listener
+from airflow_healthomics.starting.record import KEY, RunRecord
 from tests.healthomics import Control
 
 if not kill_listener.IS_SUPPORTED:
@@ -29,8 +29,8 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.utils.session import create_session
 
-from airflow_healthomics import killed_tasks
-from airflow_healthomics.killed_tasks import Kill
+from airflow_healthomics.starting import killed_tasks
+from airflow_healthomics.starting.killed_tasks import Kill
 
 from .conftest import DAG_RUN_ID, Clock
 from .metadata_database import DAG_ID, StoredTasks, clear, metadata_database

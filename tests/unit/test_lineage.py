@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_healthomics.lineage import (
+from airflow_healthomics.lineage.datasets import (
     MAX_INPUTS,
     DataSet,
     batch_lineage,

@@ -12,11 +12,11 @@ import pytest
 
 from airflow_healthomics import links
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.links import RUN_LINKS, batch_urls, console_url, persist_links, run_urls
+from airflow_healthomics.links import RUN_LINKS, batch_urls, console_url, run_urls
 from airflow_healthomics.operators import HealthOmicsCancelRunOperator, HealthOmicsStartRunOperator
 from airflow_healthomics.provider_info import get_provider_info
+from airflow_healthomics.publishing.resource_xcom import XCOM_KEY, TaskResource, parse_resource, persist_links
 from airflow_healthomics.sensors import HealthOmicsRunSensor
-from airflow_healthomics.task_resource import XCOM_KEY, TaskResource, parse_resource
 from tests.healthomics import Control
 
 from .conftest import FakeTaskInstance

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from airflow_healthomics.batches.sample_sheet import read_sample_sheet
 from airflow_healthomics.compat import AirflowFailException, AirflowNotFoundException, AirflowTaskTimeout
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
@@ -22,13 +23,12 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRunFailedError,
 )
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.inquiry import Inquiry
+from airflow_healthomics.hooks.best_effort import Inquiry
+from airflow_healthomics.hooks.place import describe_place
 from airflow_healthomics.operators import (
     HealthOmicsCancelRunBatchOperator,
     HealthOmicsCancelRunOperator,
 )
-from airflow_healthomics.place import describe_place
-from airflow_healthomics.sample_sheet import read_sample_sheet
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
 from tests.healthomics import Control
 

@@ -10,12 +10,12 @@ import pytest
 
 from airflow_healthomics.compat import BaseOperator
 from airflow_healthomics.exceptions import HealthOmicsRequestError
-from airflow_healthomics.json_values import BrokenTemplate
 from airflow_healthomics.operators import (
     HealthOmicsCancelRunOperator,
     HealthOmicsStartRunBatchOperator,
     HealthOmicsStartRunOperator,
 )
+from airflow_healthomics.requests.json_values import BrokenTemplate
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from tests.healthomics import Control
 

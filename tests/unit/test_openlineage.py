@@ -20,16 +20,18 @@ import pytest
 from airflow.serialization.helpers import serialize_template_field
 from pydantic import JsonValue, TypeAdapter
 
-from airflow_healthomics import batch_states, inquiry, openlineage
+from airflow_healthomics.batches.sample_sheet import read_sample_sheet
 from airflow_healthomics.compat import AirflowException
-from airflow_healthomics.inquiry import LAST_CALL, READ_TIMEOUT, Inquiry
-from airflow_healthomics.json_values import BrokenTemplate
-from airflow_healthomics.lineage import _BATCH_FACTS, _RUN_FACTS, Lineage
-from airflow_healthomics.openlineage import Private, revealed
+from airflow_healthomics.hooks import best_effort as inquiry
+from airflow_healthomics.hooks.best_effort import LAST_CALL, READ_TIMEOUT, Inquiry
+from airflow_healthomics.lineage import collector as openlineage
+from airflow_healthomics.lineage.collector import Private, revealed
+from airflow_healthomics.lineage.datasets import _BATCH_FACTS, _RUN_FACTS, Lineage
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
-from airflow_healthomics.operators import batch as batch_module
-from airflow_healthomics.sample_sheet import read_sample_sheet
+from airflow_healthomics.operators import start_run_batch as batch_module
+from airflow_healthomics.requests.json_values import BrokenTemplate
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
+from airflow_healthomics.service import batch_states
 from tests.healthomics import Control
 
 from .batches import PLACE, batch_of, fail_runs
@@ -582,7 +584,7 @@ def test_the_main_environment_has_it() -> None:
 
 def schema_of(name: str) -> dict[str, Any]:
     """Return what our own part of a facet may have."""
-    schema = json.loads((files("airflow_healthomics") / "openlineage_facets.json").read_text())
+    schema = json.loads((files("airflow_healthomics.lineage") / "facets.json").read_text())
     own: dict[str, Any] = schema["$defs"][name]["allOf"][1]
     return own
 
@@ -599,7 +601,7 @@ def test_the_schema_has_every_fact(name: str, facts: dict[str, str]) -> None:
 def facets() -> Iterator[Any]:
     """The module that needs OpenLineage."""
     pytest.importorskip("airflow.providers.openlineage")
-    from airflow_healthomics import openlineage_facets
+    from airflow_healthomics.lineage import facets as openlineage_facets
 
     return openlineage_facets
 
@@ -621,7 +623,7 @@ def test_facets_follow_their_schema(omics: Control, bucket: Any, told: Told, fac
         schema["properties"] = {**schema["properties"], "_producer": {}, "_schemaURL": {"format": "uri"}}
         jsonschema.validate(told_facet, schema)
         assert re.fullmatch(
-            rf"pkg:pypi/[a-z-]+@[^#]+openlineage_facets\.json#/\$defs/{names[1]}", told_facet["_schemaURL"]
+            rf"pkg:pypi/[a-z-]+@[^#]+facets\.json#/\$defs/{names[1]}", told_facet["_schemaURL"]
         )
         assert all(dataset.namespace and dataset.name for dataset in [*lineage.inputs, *lineage.outputs])
 
@@ -798,9 +800,11 @@ class Missing:
 
 sys.meta_path.insert(0, Missing())
 import airflow_healthomics.operators, airflow_healthomics.sensors
-from airflow_healthomics import batch_states, inquiry, openlineage
+from airflow_healthomics.service import batch_states
+from airflow_healthomics.hooks import best_effort as inquiry
+from airflow_healthomics.lineage import collector as openlineage
 assert not openlineage.is_openlineage_on(None)
-assert "airflow_healthomics.openlineage_facets" not in sys.modules
+assert "airflow_healthomics.lineage.facets" not in sys.modules
 print("fine")
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -812,7 +816,7 @@ def test_importing_the_package_loads_nothing_of_it() -> None:
     code = """
 import sys
 import airflow_healthomics.operators, airflow_healthomics.sensors
-names = ("openlineage.", "airflow.providers.openlineage.", "airflow_healthomics.openlineage_facets")
+names = ("openlineage.", "airflow.providers.openlineage.", "airflow_healthomics.lineage.facets")
 print([name for name in sys.modules if name.startswith(names) and "info" not in name])
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -31,9 +31,9 @@ from airflow_healthomics.operators import (
     HealthOmicsStartRunBatchOperator,
     HealthOmicsStartRunOperator,
 )
-from airflow_healthomics.run_request import ARGUMENTS
+from airflow_healthomics.publishing.resource_xcom import XCOM_KEY
+from airflow_healthomics.requests.run import ARGUMENTS
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
-from airflow_healthomics.task_resource import XCOM_KEY
 from tests.healthomics import Control, input_shape
 from tests.sdk import TaskDeferred
 

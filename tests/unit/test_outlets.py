@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from airflow_healthomics import outlets
 from airflow_healthomics.compat import AirflowException, Asset, AssetAlias
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
+from airflow_healthomics.publishing import asset_events as outlets
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
 from tests.healthomics import Control
 

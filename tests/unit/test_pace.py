@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from airflow_healthomics.pace import LONGEST_GAP, QUIET, Pace
+from airflow_healthomics.waiting.pace import LONGEST_GAP, QUIET, Pace
 
 
 def pace_of(jitter: float = 0.5) -> Pace:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_healthomics.parameter_template import workflow_parameter_problems
+from airflow_healthomics.params.template import workflow_parameter_problems
 
 TEMPLATE: dict[str, Any] = {
     "reference": {"description": "FASTA"},

@@ -17,7 +17,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRunFailedForGoodError,
 )
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
-from airflow_healthomics.request_fields import MAX_PARAMETERS_BYTES
+from airflow_healthomics.requests.fields import MAX_PARAMETERS_BYTES
 from tests.healthomics import Control
 
 from .conftest import (

@@ -25,7 +25,14 @@ from airflow_healthomics import params
 from airflow_healthomics.compat import Param
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
-from airflow_healthomics.params import INPUT_URI_PATTERN, TYPES, run_parameters, workflow_params
+from airflow_healthomics.params.__main__ import main
+from airflow_healthomics.params.form import (
+    FORM_KEY,
+    INPUT_URI_PATTERN,
+    TYPES,
+    run_parameters,
+    workflow_params,
+)
 from tests.healthomics import Control
 from tests.sdk import DAG
 
@@ -434,7 +441,7 @@ def test_a_dag_without_the_form_is_refused(omics: Control, prefix: str) -> None:
 def test_values_are_not_rendered_again(omics: Control) -> None:
     """What a scientist enters is no template, nor a form within the form."""
     form = workflow_params({"a": {}, "b": {}}, types={"b": "object"})
-    conf = {"a": "{{ run_id }}", "b": {params.FORM_KEY: "", "c": "{{ 1 }}"}}
+    conf = {"a": "{{ run_id }}", "b": {FORM_KEY: "", "c": "{{ 1 }}"}}
     assert sent(form, conf) == conf
 
 
@@ -550,7 +557,7 @@ def test_the_command_prints_python_to_paste(
     workflow: str, client: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """Which has the workflow's template, is formatted, and makes a form."""
-    assert params.main([workflow]) == 0
+    assert main([workflow]) == 0
     source = capsys.readouterr().out
     assert all(line.isprintable() for line in source.split("\n")), "nothing hides in it"
     scope: dict[str, Any] = {}
@@ -568,7 +575,7 @@ def test_the_command_prints_python_to_paste(
         (tmp_path / "pasted.py").write_text(source)
         command = [formatter, "format", "--isolated", "--diff", str(tmp_path / "pasted.py")]
         assert subprocess.run(command, capture_output=True, timeout=60).returncode == 0
-    params.main([workflow])
+    main([workflow])
     assert capsys.readouterr().out == source
 
 
@@ -576,7 +583,7 @@ def test_the_command_prints_json_for_a_file(
     workflow: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """Which a DAG can read."""
-    assert params.main([workflow, "--json"]) == 0
+    assert main([workflow, "--json"]) == 0
     (tmp_path / "template.json").write_text(capsys.readouterr().out)
     assert "main.sample-name" in workflow_params(tmp_path / "template.json")
 
@@ -592,7 +599,7 @@ def test_the_command_knows_versions_and_kinds(
         parameterTemplate={"only": {}},
         requestId="b",
     )
-    assert params.main([workflow, "--version", "2.0", "--type", "PRIVATE", "--region", "us-east-1"]) == 0
+    assert main([workflow, "--version", "2.0", "--type", "PRIVATE", "--region", "us-east-1"]) == 0
     assert '"only": {}' in capsys.readouterr().out
 
 
@@ -611,7 +618,7 @@ def test_the_command_says_in_one_line_what_is_wrong(
 ) -> None:
     """On stderr, with an exit code; stdout stays empty."""
     try:
-        returned = params.main(arguments)
+        returned = main(arguments)
     except SystemExit as exit_:
         returned = int(str(exit_.code))
     out, err = capsys.readouterr()
@@ -623,7 +630,7 @@ def test_the_command_says_in_one_line_what_is_wrong(
 def test_a_workflow_without_a_template_is_an_error(client: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """There is no form to make."""
     created = client.create_workflow(name="bare", definitionZip=b"x", requestId="c")
-    assert params.main([created["id"]]) == 1
+    assert main([created["id"]]) == 1
     assert "no parameter template" in capsys.readouterr().err
 
 
@@ -646,7 +653,7 @@ def test_the_command_runs_as_a_module(tmp_path: Path, logged: Callable[[], str])
             **server.environ,
             "AIRFLOW_HOME": str(tmp_path),
             "PATH": "/usr/bin:/bin",
-            "PYTHONPATH": str(Path(params.__file__).parents[1]),
+            "PYTHONPATH": str(Path(params.__file__).parents[2]),
         }
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -19,8 +19,8 @@ from airflow_healthomics.exceptions import (
     HealthOmicsOutcomeUnknownError,
     HealthOmicsRunReplacedError,
 )
-from airflow_healthomics.polling import Poller
-from airflow_healthomics.run_watch import RunWatch
+from airflow_healthomics.resources.run_watch import RunWatch
+from airflow_healthomics.waiting.poller import Poller
 
 from . import virtual_time
 from .conftest import Clock

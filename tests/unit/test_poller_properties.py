@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsRunReplacedError
-from airflow_healthomics.pace import QUIET
-from airflow_healthomics.polling import Poller
-from airflow_healthomics.run_watch import RunWatch
+from airflow_healthomics.resources.run_watch import RunWatch
+from airflow_healthomics.waiting.pace import QUIET
+from airflow_healthomics.waiting.poller import Poller
 
 from . import virtual_time
 from .simulated_omics import (

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from airflow_healthomics.refusals import Refusals
+from airflow_healthomics.resources.refusals import Refusals
 
 
 def test_the_pause_grows_to_a_minute() -> None:

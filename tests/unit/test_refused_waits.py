@@ -12,13 +12,13 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.client import BaseClient
 
-from airflow_healthomics.aws_errors import IncompleteAnswerError, is_transient
 from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.exceptions import HealthOmicsOutcomeUnknownError, HealthOmicsUnwatchedError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
-from airflow_healthomics.resources import cancel_run
-from airflow_healthomics.run_record import KEY
+from airflow_healthomics.resources.run import cancel_run
+from airflow_healthomics.service.errors import IncompleteAnswerError, is_transient
+from airflow_healthomics.starting.record import KEY
 from tests.healthomics import Control
 
 from .conftest import (

@@ -10,9 +10,9 @@ import time
 import pytest
 from botocore.exceptions import ClientError
 
-from airflow_healthomics import run_states
 from airflow_healthomics.compat import AirflowException, AirflowTaskTimeout
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsError
+from airflow_healthomics.service import run_states
 from tests.sdk import TaskDeferred
 
 from .conftest import Crash, FakeTaskInstance, Store, calls_of, context_of, needs_store, try_of

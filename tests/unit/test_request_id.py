@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_healthomics.request_id import TaskIdentity, derive_request_id
-from airflow_healthomics.resources import BatchResource, Resource, RunResource
+from airflow_healthomics.resources.base import Resource
+from airflow_healthomics.resources.batch import BatchResource
+from airflow_healthomics.resources.run import RunResource
+from airflow_healthomics.starting.identity import TaskIdentity, derive_request_id
 from tests.healthomics import omics_client
 
 IDENTITY = TaskIdentity(

@@ -31,11 +31,11 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
-from airflow_healthomics.polling import PollingHook
-from airflow_healthomics.run_page import access, app, pages, source
+from airflow_healthomics.publishing.resource_xcom import DELAY_KEY, XCOM_KEY
+from airflow_healthomics.run_page import answers, app, lookup, source
 from airflow_healthomics.run_page.app import create_app
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
-from airflow_healthomics.task_resource import DELAY_KEY, XCOM_KEY
+from airflow_healthomics.waiting.poller import PollingHook
 from tests.healthomics import Control
 
 from .conftest import (
@@ -66,7 +66,7 @@ def _database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def _empty(omics: Control) -> None:
     clear()
     source.forget()
-    access._declared_connection.cache_clear()
+    lookup._declared_connection.cache_clear()
 
 
 def url(task_id: str, map_index: int = -1) -> str:
@@ -592,7 +592,7 @@ def test_a_failure_that_not_all_is_known_of(
     assert "omics:GetRunTask" in answer["notices"][0]
     assert "failureReason" not in answer["failed"][0]
     assert answer["settling"] is True
-    assert answer["pollSeconds"] == pages.INCOMPLETE_SECONDS
+    assert answer["pollSeconds"] == answers.INCOMPLETE_SECONDS
     clock.advance(31)
     answer = get(page, path)
     assert answer["failed"][0]["failureReason"] == "OUT_OF_MEMORY_ERROR"
@@ -605,7 +605,7 @@ def test_a_log_that_is_not_there_yet(page: TestClient, omics: Control, start: An
     path, run_id = start()
     omics.advance("FAILED", run_id=run_id)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("airflow_healthomics.diagnosis._tail", lambda *_: (None, ()))
+        patch.setattr("airflow_healthomics.reports.diagnosis._tail", lambda *_: (None, ()))
         assert get(page, path)["settling"] is True
     clock.advance(31)
     answer = get(page, path)
@@ -620,7 +620,7 @@ def test_a_log_that_does_not_come(
     plan_failure(omics)
     path, run_id = start()
     omics.advance("FAILED", run_id=run_id)
-    monkeypatch.setattr("airflow_healthomics.diagnosis._tail", lambda *_: (None, ()))
+    monkeypatch.setattr("airflow_healthomics.reports.diagnosis._tail", lambda *_: (None, ()))
     monkeypatch.setattr(source, "SETTLED_AFTER", timedelta(days=-1))
     assert "settling" not in get(page, path)
     before = calls_of(omics, "GetRun")

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 import airflow_healthomics
-from airflow_healthomics.diagnosis import FailedTask
-from airflow_healthomics.run_page import view
+from airflow_healthomics.exceptions import FailedTask
+from airflow_healthomics.run_page import payload
 
 STATIC = Path(airflow_healthomics.__file__).parent / "run_page" / "static"
 FILES = sorted(STATIC.iterdir())
@@ -111,17 +111,17 @@ def test_all_that_is_sent_is_shown(kind: str) -> None:
     now = datetime(2026, 11, 23, tzinfo=UTC)
     more: dict[str, Any] = {"notices": ["one"], "as_of": now, "poll_seconds": 10}
     if kind == "run":
-        rows = view.task_rows([dict.fromkeys(view.TASK_FIELDS, "x") | {"status": "FAILED", "gpus": 1}])
+        rows = payload.task_rows([dict.fromkeys(payload.TASK_FIELDS, "x") | {"status": "FAILED", "gpus": 1}])
         told = FailedTask(
             task_id="x", name="x", failure_reason="x", status_message="x", log_lines=("a line",)
         )
-        answer = view.run_answer(
-            dict.fromkeys(view.RUN_FIELDS, "x"),
+        answer = payload.run_answer(
+            dict.fromkeys(payload.RUN_FIELDS, "x"),
             workflow_name="x",
             rows=rows,
             truncated=True,
             use=["x"],
-            failed=[{**item, "logUrl": "x"} for item in view.failed_task_rows(rows, [told])],
+            failed=[{**item, "logUrl": "x"} for item in payload.failed_task_rows(rows, [told])],
             tasks_known=False,
             settling=True,
             engine_log=["x"],
@@ -130,10 +130,10 @@ def test_all_that_is_sent_is_shown(kind: str) -> None:
         )
     else:
         described = {"runSettingId": "x", "failureReason": "x", "statusMessage": "x"}
-        answer = view.batch_answer(
-            dict.fromkeys(view.BATCH_FIELDS, "x")
+        answer = payload.batch_answer(
+            dict.fromkeys(payload.BATCH_FIELDS, "x")
             | {"totalRuns": 1, "defaultRunSetting": {"workflowId": "x", "workflowVersionName": "x"}},
-            failed=[view.failed_run({"id": "x", "name": "x", "status": "FAILED"}, described)],
+            failed=[payload.failed_run({"id": "x", "name": "x", "status": "FAILED"}, described)],
             links={name: "x" for name in ("console", "outputs")},
             **more,
         )

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.resources import RunResource, find_run
-from airflow_healthomics.run_record import (
+from airflow_healthomics.resources.run import RunResource, find_run
+from airflow_healthomics.starting.record import (
     KEY,
     Attempt,
     NamedRecords,

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_healthomics import run_states
 from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.service import run_states
 from tests.healthomics import service_model
 
 

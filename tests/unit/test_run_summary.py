@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_healthomics.run_summary import summarize_run
+from airflow_healthomics.service.summaries import summarize_run
 from tests.healthomics import Control
 
 SECRET = "canary-patient-7"

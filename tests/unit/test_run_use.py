@@ -12,13 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_healthomics.run_use import (
-    BatchUse,
-    describe_batch_use,
-    describe_run_use,
-    read_manifest,
-    use_of_run,
-)
+from airflow_healthomics.reports.usage import BatchUse, describe_batch_use, describe_run_use, use_of_run
+from airflow_healthomics.service.manifest import read_manifest
 
 ARN = "arn:aws:omics:us-east-1:123456789012"
 SECRET = "canary-patient-7"

@@ -15,8 +15,8 @@ from botocore.awsrequest import AWSResponse
 from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsOutcomeUnknownError
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.run_watch import RunWatch
-from airflow_healthomics.watch import NEW_GRACE
+from airflow_healthomics.resources.run_watch import RunWatch
+from airflow_healthomics.resources.watch import NEW_GRACE
 from tests.healthomics import Control
 
 from .conftest import ONE_ATTEMPT, Clock

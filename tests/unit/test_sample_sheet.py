@@ -22,11 +22,11 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_healthomics import sample_sheet, sheet_columns
+from airflow_healthomics.batches import sample_sheet, sheet_columns
+from airflow_healthomics.batches.sample_sheet import read_sample_sheet, settings_of
 from airflow_healthomics.exceptions import HealthOmicsRequestError, HealthOmicsTemplateError
-from airflow_healthomics.json_values import BrokenTemplate
-from airflow_healthomics.run_request import api_field
-from airflow_healthomics.sample_sheet import read_sample_sheet, settings_of
+from airflow_healthomics.requests.json_values import BrokenTemplate
+from airflow_healthomics.requests.run import api_field
 from tests.healthomics import mock_healthomics
 
 from .conftest import ONE_ATTEMPT

@@ -19,9 +19,9 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRequestError,
     HealthOmicsRunFailedError,
 )
+from airflow_healthomics.publishing.resource_xcom import XCOM_KEY
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from airflow_healthomics.sensors.base import KEY
-from airflow_healthomics.task_resource import XCOM_KEY
 from tests.healthomics import Control
 from tests.sdk import BaseSensorOperator, TaskDeferred, timezone
 

@@ -15,7 +15,6 @@ from botocore.exceptions import ReadTimeoutError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_healthomics import run_states
 from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
@@ -24,8 +23,15 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRunFailedError,
 )
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
-from airflow_healthomics.run_record import Attempt, RunRecord
-from airflow_healthomics.submission import VISIBILITY_GRACE, Decision, Plan, StartDelayedError, decide
+from airflow_healthomics.service import run_states
+from airflow_healthomics.starting.record import Attempt, RunRecord
+from airflow_healthomics.starting.submission import (
+    VISIBILITY_GRACE,
+    Decision,
+    Plan,
+    StartDelayedError,
+    decide,
+)
 from tests.healthomics import Control
 from tests.sdk import TaskDeferred
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_healthomics.batches.success_policy import SuccessPolicy, parse_success_policy
 from airflow_healthomics.exceptions import HealthOmicsRequestError, HealthOmicsTemplateError
-from airflow_healthomics.json_values import BrokenTemplate
-from airflow_healthomics.success_policy import SuccessPolicy, parse_success_policy
+from airflow_healthomics.requests.json_values import BrokenTemplate
 
 totals = st.integers(1, 100_000)
 policies = st.one_of(

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from airflow_healthomics.compat import BaseOperator
 from airflow_healthomics.exceptions import HealthOmicsRequestError
-from airflow_healthomics.json_values import BrokenTemplate
 from airflow_healthomics.operators import (
     HealthOmicsCancelRunOperator,
     HealthOmicsDeleteRunOperator,
     HealthOmicsStartRunOperator,
 )
-from airflow_healthomics.run_request import ARGUMENTS
+from airflow_healthomics.requests.json_values import BrokenTemplate
+from airflow_healthomics.requests.run import ARGUMENTS
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from tests.healthomics import Control
 from tests.sdk import DAG

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_healthomics.triggers.start import HealthOmicsStartTrigger, Turnstile
+from airflow_healthomics.starting.turnstile import Turnstile
+from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
 from tests.healthomics import Control
 
 from . import virtual_time

@@ -13,14 +13,15 @@ from typing import Any
 import boto3
 import pytest
 
-from airflow_healthomics import inquiry, use_report
 from airflow_healthomics.compat import AirflowTaskTimeout
 from airflow_healthomics.exceptions import HealthOmicsRunFailedError
 from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.hooks import best_effort as inquiry
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
-from airflow_healthomics.run_summary import summarize_run
+from airflow_healthomics.reports import usage_report as use_report
+from airflow_healthomics.reports.usage_report import with_use
 from airflow_healthomics.sensors import HealthOmicsRunSensor
-from airflow_healthomics.use_report import with_use
+from airflow_healthomics.service.summaries import summarize_run
 from tests.healthomics import Control, HealthOmicsServer, JsonRESTError, LogsBackend, LogStream, OmicsBackend
 
 from .conftest import ONE_ATTEMPT, OUTPUT, ROLE, WORKFLOW, Clock, FakeTaskInstance, Tasks, calls_of

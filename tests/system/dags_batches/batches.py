@@ -15,8 +15,8 @@ from typing import Any
 
 from airflow.sdk import DAG, task
 
+from airflow_healthomics.batches.sample_sheet import read_sample_sheet
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
-from airflow_healthomics.sample_sheet import read_sample_sheet
 
 COLUMNS = {
     "run_setting_id": "sample",

@@ -1,0 +1,158 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the batches of a task have come to, the last one together with those whose failed part it repeats."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Final
+
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from airflow_healthomics.batches.outcomes import (
+    RunOutcome,
+    collect_outcomes,
+    count_outcomes,
+    find_lost,
+    lists_lag,
+    patient_client,
+    uncounted,
+)
+from airflow_healthomics.batches.success_policy import SuccessPolicy
+from airflow_healthomics.hooks.omics import HealthOmicsHook
+from airflow_healthomics.reports.usage import BatchUse
+from airflow_healthomics.service import batch_states
+from airflow_healthomics.service.log import Log
+
+#: Seconds for which lists may show fewer completed runs than GetBatch has counted. AWS documents no such
+#: delay; the counts are final once a batch is PROCESSED.
+_LISTS_PATIENCE: Final = 60
+_LISTS_INTERVAL: Final = 5
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """
+    The runs that a task wants, and what has become of them.
+
+    :param outcomes: of the runs that HealthOmics lists
+    :param total: how many runs there are
+    :param completed: how many of them completed
+    """
+
+    outcomes: Sequence[RunOutcome]
+    total: int
+    completed: int
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """How many runs there are of each status."""
+        return count_outcomes(self.outcomes, self.total)
+
+    def meets(self, policy: SuccessPolicy) -> bool:
+        """Whether enough runs have completed."""
+        return policy.is_met(self.completed, self.total)
+
+
+class BatchReview:
+    """
+    Finds out what the batches of a task have come to.
+
+    :param hook: hook of the task's connection
+    :param log: the task's log
+    :ivar client: a patient client
+    :ivar usage: what all runs have used, those among them that were repeated
+    """
+
+    def __init__(self, hook: HealthOmicsHook, log: Log) -> None:
+        self._hook = hook
+        self._log = log
+        self.client = patient_client(hook)
+        self.usage = BatchUse()
+        self._known: dict[str, dict[str, RunOutcome]] = {}
+
+    def outcomes(self, batch_ids: Sequence[str]) -> dict[str, RunOutcome]:
+        """
+        Return the outcome of each run setting of earlier batches.
+
+        :param batch_ids: the latest last; its word counts
+        :raises HealthOmicsResultUnavailableError: if a list is refused
+        """
+        outcomes: dict[str, RunOutcome] = {}
+        for batch_id in batch_ids:
+            if batch_id not in self._known:
+                found = collect_outcomes(self.client, [batch_id], self.usage)
+                if any(outcome.is_lost for outcome in found.values()):
+                    found = find_lost(self._hook, found, self._hook.get_batch(batch_id), self._log)
+                self._known[batch_id] = found
+            outcomes.update(self._known[batch_id])
+        return outcomes
+
+    def result(
+        self, batch: Mapping[str, Any], earlier: Sequence[str], wanted: Set[str] | None
+    ) -> BatchResult:
+        """
+        Return what a batch and those before it have come to.
+
+        :param batch: what GetBatch says of the last batch, or its summary
+        :param earlier: ids of the batches whose failed part it repeats
+        :param wanted: ids of the run settings as the task has them now; if unknown, those that were over and
+            not repeated are taken for removed
+        :raises HealthOmicsResultUnavailableError: if a list is refused
+        """
+        before, last = self.outcomes(earlier), self._listed(batch)
+        if batch["status"] in batch_states.MEASURED:
+            last = self._known[batch["id"]] = find_lost(self._hook, last, batch, self._log)
+        # The lists may still lag behind.
+        unlisted = max(0, uncounted(last, batch))
+        if wanted is not None:
+            outcomes = {key: each for key, each in {**before, **last}.items() if key in wanted}
+            completed = sum(each.is_success for each in outcomes.values())
+            completed += unlisted if last.keys() <= wanted else 0
+            return BatchResult(list(outcomes.values()), len(wanted), completed)
+        if last:
+            began = _time(batch.get("creationTime"))
+            before = {
+                key: each for key, each in before.items() if key in last or not _was_removed(each, began)
+            }
+        outcomes = {**before, **last}
+        done = sum(each.is_success for key, each in before.items() if key not in last)
+        completed = sum(each.is_success for each in outcomes.values()) + unlisted
+        total = max(len(outcomes), done + batch.get("totalRuns", 0))
+        return BatchResult(list(outcomes.values()), total, completed)
+
+    def _listed(self, batch: Mapping[str, Any]) -> dict[str, RunOutcome]:
+        """Return the outcomes of the last batch, once the lists show what GetBatch has counted."""
+        retrying = Retrying(
+            retry=retry_if_result(lambda answer: lists_lag(answer[0], batch)),
+            stop=stop_after_delay(_LISTS_PATIENCE),
+            wait=wait_fixed(_LISTS_INTERVAL),
+            retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+        )
+        outcomes, self.usage = retrying(self._collect, batch["id"])
+        if lists_lag(outcomes, batch):
+            self._log.warning(
+                "ListRuns shows fewer completed runs of batch %s than GetBatch has counted: XComs and "
+                "manifest lack the others",
+                batch["id"],
+            )
+        return outcomes
+
+    def _collect(self, batch_id: str) -> tuple[dict[str, RunOutcome], BatchUse]:
+        usage = copy.deepcopy(self.usage)
+        return collect_outcomes(self.client, [batch_id], usage), usage
+
+
+def _was_removed(outcome: RunOutcome, began: datetime | None) -> bool:
+    """Whether a run setting had come to no success when the next batch began without it."""
+    if outcome.is_success or outcome.is_active:
+        return False
+    return outcome.stopped is None or began is None or outcome.stopped <= began
+
+
+def _time(value: Any) -> datetime | None:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value

@@ -1,0 +1,7 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Every AWS client."""
+
+from airflow_healthomics.hooks.omics import HealthOmicsHook
+
+__all__ = ["HealthOmicsHook"]

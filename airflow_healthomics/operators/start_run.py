@@ -1,0 +1,356 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Start HealthOmics runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
+from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
+from botocore.exceptions import BotoCoreError, ClientError
+
+from airflow_healthomics.compat import conf
+from airflow_healthomics.exceptions import HealthOmicsRequestError
+from airflow_healthomics.hooks.connection import hook_arguments
+from airflow_healthomics.hooks.omics import HealthOmicsHook
+from airflow_healthomics.lineage.collector import LineageMixin, revealed
+from airflow_healthomics.links import RUN_LINKS
+from airflow_healthomics.operators.base import RunWaiterMixin
+from airflow_healthomics.operators.start_base import StarterMixin
+from airflow_healthomics.params.template import workflow_parameter_problems
+from airflow_healthomics.publishing.asset_events import tell_run
+from airflow_healthomics.publishing.resource_xcom import persist_links
+from airflow_healthomics.reports.diagnosis import raise_for_status
+from airflow_healthomics.reports.usage_report import with_use
+from airflow_healthomics.requests.fields import MAX_PARAMETERS_BYTES, refuse_broken_templates
+from airflow_healthomics.requests.json_values import BrokenTemplate, as_json, json_bytes, json_size
+from airflow_healthomics.requests.run import ARGUMENTS
+from airflow_healthomics.service.errors import error_code
+from airflow_healthomics.starting.request_folder import RunFolder
+from airflow_healthomics.templating.typed import TypedTemplateMixin
+from airflow_healthomics.waiting.deadlines import time_left
+
+if TYPE_CHECKING:
+    from airflow_healthomics.compat import Context
+
+
+class HealthOmicsStartRunOperator(
+    LineageMixin, TypedTemplateMixin, RunWaiterMixin, StarterMixin, AwsBaseOperator[HealthOmicsHook]
+):
+    """
+    Start a new HealthOmics run (``workflow_id``), or a duplicate of one (``run_id``).
+
+    The request ID begins with the DAG-run ID and is the same for every try of the task instance, so that
+    HealthOmics starts the run only once: a retry goes on with the run of the try before, and starts a new one
+    only after that has failed. A new run gets the defaults of the connection's extra and of the hook
+    (:class:`~airflow_healthomics.hooks.omics.HealthOmicsHook`); a duplicate inherits from its original all
+    that is not given here, except for ``role_arn`` and ``output_uri``, which StartRun wants again.
+
+    In ``parameters``, ``tags``, ``engine_settings``, ``session_policy``, ``priority`` and
+    ``storage_capacity`` a template that is exactly one expression keeps the type of its value.
+
+    Returns the run id. XCom ``run`` has ``id``, ``arn``, ``uuid``, ``runOutputUri`` and ``requestId``; XCom
+    ``summary`` has the finished run and what it has used, if the operator waits for it. The asset events of
+    its outlets have ``runId``, ``uuid``, ``runOutputUri`` and ``workflowId`` in their extra.
+
+    .. seealso::
+        For more information on how to use this operator, take a look at
+        :external+boto3:py:meth:`Omics.Client.start_run`
+
+    :param workflow_id: id of the workflow to run, 1 to 18 digits (templated)
+    :param workflow_type: PRIVATE or READY2RUN; HealthOmics takes PRIVATE by default and finds a READY2RUN
+        workflow only if this says so (templated)
+    :param workflow_version_name: version of the workflow; its default version without (templated)
+    :param workflow_owner_id: AWS account id of the owner of a shared workflow, 12 digits (templated)
+    :param run_id: id of the HealthOmics run to duplicate, 1 to 18 digits; not the DAG-run ID (templated)
+    :param role_arn: ARN of the IAM role that the run works with (templated)
+    :param output_uri: S3 URI of the outputs, up to 750 characters; a bucket of the same region (templated)
+    :param output_uri_prefix_mode: SERVICE_DEFINED (the service's default, a prefix of its own for each run)
+        or NONE_WITH_OVERWRITE (templated)
+    :param requester_pays_enabled: whether inputs may be in Requester Pays buckets, at the cost of the run's
+        account (templated)
+    :param parameters: the workflow's parameters, a mapping of up to 50,000 bytes as JSON (templated)
+    :param parameters_uri: instead of ``parameters``, S3 URI of a JSON file with them, which the role must be
+        able to read. HealthOmics reads it after the start; a mistake in it fails the run as
+        INVALID_RUN_PARAMETERS (templated)
+    :param parameters_s3_uri: S3 URI under which ``parameters`` of more than 50,000 bytes are written for
+        HealthOmics to read, once for each request ID. The role must be able to read them (templated)
+    :param name: name of the run, up to 128 characters; the request ID by default (templated)
+    :param request_id: 1 to 128 characters, used as it is; by default derived from the DAG-run ID (templated)
+    :param retention_mode: RETAIN or REMOVE (templated)
+    :param storage_type: STATIC or DYNAMIC (templated)
+    :param storage_capacity: GiB of STATIC storage, 0 to 100,000, which HealthOmics rounds up (templated)
+    :param scratch_storage_mode: SHARED (the service's default) or LOCAL (templated)
+    :param run_group_id: id of the run group that limits the run (templated)
+    :param priority: 0 to 100,000 (templated)
+    :param cache_id: id of the run cache (templated)
+    :param cache_behavior: CACHE_ON_FAILURE or CACHE_ALWAYS; needs ``cache_id`` (templated)
+    :param networking_mode: RESTRICTED (the service's default) or VPC (templated)
+    :param configuration_name: configuration of the VPC; with ``networking_mode="VPC"`` only (templated)
+    :param engine_settings: settings of the engine, for Nextflow only, a mapping (templated)
+    :param session_policy: IAM policy that narrows the role's, JSON text of up to 2,048 characters or a
+        mapping (templated)
+    :param log_level: OFF, FATAL, ERROR or ALL (templated)
+    :param tags: up to 50 tags of the run, a mapping of strings to strings; no place for patients' data
+        (templated)
+    :param start_run_kwargs: fields of StartRun that have no argument here yet, a mapping by the API's names;
+        the installed botocore must know them (templated)
+    :param allow_null_parameters: whether templates in ``parameters`` may yield None, which is sent as null.
+        Otherwise they are refused, as an XCom may be missing, unless they say None by themselves, as in
+        ``{{ x | default(none) }}``
+    :param validate_parameters: whether to compare the names of ``parameters`` with the workflow's parameter
+        template first, which takes the permission omics:GetWorkflow
+    :param wait_for_completion: whether to wait for the run to end, and to fail unless it is COMPLETED
+    :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
+    :param waiter_delay: seconds between two polls
+    :param cancel_on_kill: whether the run is cancelled when a person ends or clears the task, and when the
+        task is out of time and attempts
+    :param on_clear: whether a Clear of a task whose run is active or COMPLETED starts a ``new`` one or takes
+        that one (``reattach``). The connection's extra may set it. By default new, unless the task failed
+        without knowing how its run would end
+    :param on_failure: what becomes of a run that continues when the task fails for another reason than its
+        run and no attempt is left, such as permissions that were withdrawn: ``leave`` or ``cancel``
+    :param on_unknown_end: whether the task fails (``fail``) or a retry starts a new run (``repeat``), if the
+        run is no longer found and nothing says how it ended
+    :param retry_user_errors: whether a run that failed for a reason which the same input meets again, such as
+        OUT_OF_MEMORY_ERROR, is retried all the same
+    :param log_tail_lines: last lines of the failed task's log to show when the run has failed, 0 to 50; 0
+        shows none
+    :param report_use: whether to ask what the run that is waited for has used, which takes some seconds at
+        most; see :func:`airflow_healthomics.reports.usage.use_of_run`
+    :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
+        (templated)
+    :param region_name: AWS region; the connection's by default (templated)
+    :param verify: whether, or by which bundle, to verify TLS certificates (templated)
+    :param botocore_config: settings of the botocore client
+    :raises HealthOmicsRequestError: before anything is sent, if arguments break the API's rules
+    :raises HealthOmicsRunFailedError: if the run that is waited for does not end as COMPLETED
+    :raises HealthOmicsApiError: if StartRun or GetRun is refused for good
+    """
+
+    # The mark by which Airflow's registry knows an operator that survives the crash of its worker by itself,
+    # without ResumableJobMixin (apache/airflow#70291).
+    __supports_durable_execution: ClassVar[bool] = True
+
+    aws_hook_class = HealthOmicsHook
+    template_fields: Sequence[str] = aws_template_fields(*ARGUMENTS, "parameters_s3_uri", "start_run_kwargs")
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "parameters": "json",
+        "engine_settings": "json",
+        "tags": "json",
+        "start_run_kwargs": "json",
+    }
+    typed_template_fields = (
+        "parameters",
+        "engine_settings",
+        "session_policy",
+        "tags",
+        "priority",
+        "storage_capacity",
+        "requester_pays_enabled",
+        "start_run_kwargs",
+    )
+    operator_extra_links = RUN_LINKS
+    checked_template_fields = template_fields
+    name_argument = "name"
+    ui_color = "#d6eadf"
+
+    def __init__(
+        self,
+        *,
+        workflow_id: str | None = None,
+        workflow_type: str | None = None,
+        workflow_version_name: str | None = None,
+        workflow_owner_id: str | None = None,
+        run_id: str | None = None,
+        role_arn: str | None = None,
+        output_uri: str | None = None,
+        output_uri_prefix_mode: str | None = None,
+        requester_pays_enabled: bool | str | None = None,
+        parameters: Mapping[str, Any] | str | None = None,
+        parameters_uri: str | None = None,
+        parameters_s3_uri: str | None = None,
+        name: str | None = None,
+        request_id: str | None = None,
+        retention_mode: str | None = None,
+        storage_type: str | None = None,
+        storage_capacity: int | str | None = None,
+        scratch_storage_mode: str | None = None,
+        run_group_id: str | None = None,
+        priority: int | str | None = None,
+        cache_id: str | None = None,
+        cache_behavior: str | None = None,
+        networking_mode: str | None = None,
+        configuration_name: str | None = None,
+        engine_settings: Mapping[str, Any] | str | None = None,
+        session_policy: str | Mapping[str, Any] | None = None,
+        log_level: str | None = None,
+        tags: Mapping[str, str] | str | None = None,
+        start_run_kwargs: Mapping[str, Any] | str | None = None,
+        allow_null_parameters: bool = False,
+        validate_parameters: bool = False,
+        wait_for_completion: bool = False,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        waiter_delay: float = 60,
+        cancel_on_kill: bool = True,
+        on_clear: Literal["new", "reattach"] | None = None,
+        on_failure: Literal["leave", "cancel"] = "leave",
+        on_unknown_end: Literal["fail", "repeat"] = "fail",
+        retry_user_errors: bool = False,
+        log_tail_lines: int = 20,
+        report_use: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.workflow_id = workflow_id
+        self.workflow_type = workflow_type
+        self.workflow_version_name = workflow_version_name
+        self.workflow_owner_id = workflow_owner_id
+        self.run_id = run_id
+        self.role_arn = role_arn
+        self.output_uri = output_uri
+        self.output_uri_prefix_mode = output_uri_prefix_mode
+        self.requester_pays_enabled = requester_pays_enabled
+        self.parameters = parameters
+        self.parameters_uri = parameters_uri
+        self.parameters_s3_uri = parameters_s3_uri
+        self.name = name
+        self.request_id = request_id
+        self.retention_mode = retention_mode
+        self.storage_type = storage_type
+        self.storage_capacity = storage_capacity
+        self.scratch_storage_mode = scratch_storage_mode
+        self.run_group_id = run_group_id
+        self.priority = priority
+        self.cache_id = cache_id
+        self.cache_behavior = cache_behavior
+        self.networking_mode = networking_mode
+        self.configuration_name = configuration_name
+        self.engine_settings = engine_settings
+        self.session_policy = session_policy
+        self.log_level = log_level
+        self.tags = tags
+        self.start_run_kwargs = start_run_kwargs
+        self.allow_null_parameters = allow_null_parameters
+        self.validate_parameters = validate_parameters
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.waiter_delay = waiter_delay
+        self.cancel_on_kill = cancel_on_kill
+        self.on_clear = on_clear
+        self.on_failure = on_failure
+        self.on_unknown_end = on_unknown_end
+        self.retry_user_errors = retry_user_errors
+        self.log_tail_lines = log_tail_lines
+        self.report_use = report_use
+        self._parameters_file: bytes | None = None
+
+    def finish(self, context: Context, summary: dict[str, Any]) -> str:
+        """Tell what the run has used, and return its id, or raise unless it is COMPLETED."""
+        if self.report_use:
+            left = time_left(self, context)
+            summary = with_use(summary, hook=self.hook, log=self.log, time_left=left)
+        if self.do_xcom_push:
+            context["ti"].xcom_push(key="summary", value=summary)
+        self.gather_run(context, summary)
+        raise_for_status(
+            summary,
+            hook=self.hook,
+            log_tail_lines=self.log_tail_lines,
+            log=self.log,
+            for_good=False if self.retry_user_errors else None,
+            time_left=time_left(self, context),
+        )
+        tell_run(self, context, summary)
+        return str(summary["id"])
+
+    def leave(self, context: Context, started: Mapping[str, Any]) -> None:
+        """Tell the outlets and OpenLineage what is known of a run that goes on."""
+        # A duplicate's is that of its original, which StartRun does not tell.
+        is_known = self.workflow_id and not isinstance(self.workflow_id, BrokenTemplate)
+        run = {**({"workflowId": self.workflow_id} if is_known else {}), **started}
+        self.gather_run(context, run)
+        tell_run(self, context, run)
+
+    def publish(self, context: Context, started: Mapping[str, Any]) -> None:
+        """Log the run, make its links work and push XCom ``run``."""
+        self.log.info("HealthOmics run %s, request ID %s", started["id"], started["requestId"])
+        persist_links(context, self.hook, started, log_tail_lines=self.log_tail_lines)
+        if self.do_xcom_push:
+            fields = ("id", "arn", "uuid", "runOutputUri", "requestId")
+            context["ti"].xcom_push(key="run", value={key: started[key] for key in fields if key in started})
+
+    def execute(self, context: Context) -> Any:
+        """Start the run, or find what an earlier try has started, and wait for it if asked to."""
+        # Here, since Airflow 2 hands execute an argument that its metaclass takes off, for operators only.
+        return super().execute(context)
+
+    def build_request(self, request_id: str, earlier: Sequence[str]) -> dict[str, Any]:
+        """Return the StartRun request."""
+        refuse_broken_templates("StartRun", {"parameters_s3_uri": self.parameters_s3_uri})
+        arguments = {name: revealed(getattr(self, name)) for name in ARGUMENTS}
+        arguments["request_id"] = request_id
+        # The same by default, so that ListRuns can find the run of a request.
+        arguments["name"] = request_id if self.name is None else self.name
+        parameters = arguments["parameters"]
+        self._parameters_file = self._large_parameters(parameters)
+        if self._parameters_file is not None:
+            uri = self._folder(request_id).parameters_uri(self._parameters_file)
+            arguments |= {"parameters": None, "parameters_uri": uri}
+        request = self.hook.build_start_run_request(start_run_kwargs=self.start_run_kwargs, **arguments)
+        if self.validate_parameters:
+            self._check_parameter_names(request, parameters)
+        return request
+
+    def send(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Write parameters that are too large for the request to S3, and call StartRun."""
+        if self._parameters_file is not None:
+            self._folder(request["requestId"]).write_parameters(self._parameters_file)
+        run: dict[str, Any] = self.hook.conn.start_run(**request)
+        return run
+
+    def _large_parameters(self, parameters: Any) -> bytes | None:
+        """Return the JSON of parameters that have to go through S3; mistakes in them are found later."""
+        if self.parameters_s3_uri is None or self.parameters_uri is not None:
+            return None
+        document, problems = as_json(parameters, "parameters")
+        if problems or not isinstance(document, Mapping) or json_size(document) <= MAX_PARAMETERS_BYTES:
+            return None
+        return json_bytes(document)
+
+    def _folder(self, request_id: str) -> RunFolder:
+        return RunFolder(str(self.parameters_s3_uri), request_id, S3Hook(**hook_arguments(self)))
+
+    def _check_parameter_names(self, request: Mapping[str, Any], parameters: Any) -> None:
+        """Compare with the parameter template of the workflow, which for a duplicate is its original's."""
+        if "parametersUri" in request and self._parameters_file is None:
+            self.log.info("The parameters are not compared with the workflow's template: they are in a file")
+            return
+        source: Mapping[str, Any] = request
+        try:
+            if "runId" in request:
+                source = self.hook.get_run(request["runId"])
+            workflow = self.hook.get_workflow(
+                source["workflowId"],
+                version_name=request.get("workflowVersionName", source.get("workflowVersionName")),
+                workflow_type=source.get("workflowType"),
+                workflow_owner_id=source.get("workflowOwnerId"),
+            )
+        except (ClientError, BotoCoreError) as error:
+            self.log.warning(
+                "The parameters are not compared with the workflow's parameter template, as AWS answered %s. "
+                "validate_parameters needs the permissions omics:GetWorkflow and omics:GetWorkflowVersion "
+                "(for a duplicate run omics:GetRun too).",
+                error_code(error),
+            )
+            return
+        problems = workflow_parameter_problems(
+            parameters or {},
+            workflow.get("parameterTemplate", {}),
+            may_inherit="runId" in request,
+        )
+        if problems:
+            raise HealthOmicsRequestError("StartRun", problems)

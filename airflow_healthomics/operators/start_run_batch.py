@@ -1,0 +1,524 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Start HealthOmics run batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from contextlib import suppress
+from datetime import timedelta
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
+from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
+
+from airflow_healthomics.batches.outcomes import describe_shortfall, manifest_entries
+from airflow_healthomics.batches.result import BatchReview
+from airflow_healthomics.batches.s3_folder import BatchFolder
+from airflow_healthomics.batches.sample_sheet import read_sample_sheet
+from airflow_healthomics.batches.success_policy import SuccessPolicy, parse_success_policy
+from airflow_healthomics.compat import conf
+from airflow_healthomics.exceptions import (
+    HealthOmicsError,
+    HealthOmicsOutcomeLostError,
+    HealthOmicsRequestError,
+    HealthOmicsRunBatchFailedError,
+)
+from airflow_healthomics.hooks.best_effort import CONNECT_TIMEOUT, MAX_ATTEMPTS, READ_TIMEOUT
+from airflow_healthomics.hooks.connection import connection_of, hook_arguments
+from airflow_healthomics.hooks.omics import HealthOmicsHook, check_connection
+from airflow_healthomics.lineage.collector import LineageMixin, revealed
+from airflow_healthomics.operators.base import RunBatchWaiterMixin
+from airflow_healthomics.operators.start_base import StarterMixin
+from airflow_healthomics.publishing.asset_events import tell_batch
+from airflow_healthomics.publishing.resource_xcom import push_resource
+from airflow_healthomics.reports.usage import describe_batch_use
+from airflow_healthomics.requests.batch import (
+    BATCH_ARGUMENTS,
+    MAX_INLINE_SETTINGS,
+    settings_in_request,
+    settings_json,
+)
+from airflow_healthomics.requests.fields import refuse_broken_templates
+from airflow_healthomics.requests.json_values import BrokenTemplate
+from airflow_healthomics.resources.batch import BatchResource
+from airflow_healthomics.service import batch_states
+from airflow_healthomics.templating.typed import TypedTemplateMixin
+from airflow_healthomics.waiting.deadlines import has_tries_left, time_left
+
+if TYPE_CHECKING:
+    from airflow_healthomics.compat import Context
+
+#: Bytes of run settings that a request holds itself, if there is a place for them in S3. Nobody documents a
+#: limit of the request.
+_MAX_INLINE_BYTES: Final = 1_000_000
+
+#: What reading the largest sheet may take, on top of all else.
+_SHEET_TIME: Final = timedelta(minutes=2)
+
+#: Successes that XCom holds itself.
+_MAX_XCOM_SUCCESSES: Final = 100
+
+
+class HealthOmicsStartRunBatchOperator(
+    LineageMixin, TypedTemplateMixin, RunBatchWaiterMixin, StarterMixin, AwsBaseOperator[HealthOmicsHook]
+):
+    """
+    Start a batch of HealthOmics runs of one private workflow, from a list or a sample sheet.
+
+    What all runs have in common are the arguments, by the names, defaults and rules of
+    :class:`~airflow_healthomics.operators.start_run.HealthOmicsStartRunOperator`; what is a run's own stands
+    in its run setting, where ``parameters`` and ``run_tags`` are merged with the common ones, key by key.
+
+    The request ID begins with the DAG-run ID, and the batch is started only once, as a run is. A retry goes
+    on with the batch of the try before. If that has ended and ``success_policy`` is not met, the retry starts
+    another batch of just the settings whose runs have not completed.
+
+    Returns the batch id. XCom ``batch`` has ``id``, ``arn``, ``uuid`` and ``requestId``. If the operator
+    waits, XCom ``summary`` has the finished batch with ``batchIds`` of all tries, ``counts`` of its runs by
+    status, and ``use``, the time and storage of all runs of all tries (see
+    :meth:`airflow_healthomics.reports.usage.BatchUse.figures`); ``successes`` has ``run_setting_id``,
+    ``run_id`` and ``run_output_uri`` of each completed run, up to 100 of them. With ``settings_s3_uri``, XCom
+    ``manifest`` is the S3 URI of a JSON array of all runs, and ``success_parts`` those of JSON arrays of up
+    to 1,000 completed runs each, to map a task over. The asset event of an outlet has ``batchId``, ``uuid``,
+    ``workflowId``, ``outputUri`` and ``manifest`` in its extra.
+
+    .. seealso::
+        For more information on how to use this operator, take a look at
+        :external+boto3:py:meth:`Omics.Client.start_run_batch`
+
+    :param run_settings: a mapping for each run, 1 to 100,000 of them, with ``run_setting_id`` (unique, 1 to
+        128 characters) and ``name``, ``output_uri``, ``output_bucket_owner_id``, ``parameters``,
+        ``priority``, ``engine_settings`` or ``run_tags`` (templated)
+    :param sample_sheet: instead of ``run_settings``, path or URI of a CSV, TSV or JSON file with a row for
+        each run (templated); see :mod:`airflow_healthomics.batches.sample_sheet`
+    :param columns: the sheet's column for each field of a run setting, such as ``{"run_setting_id": "sample",
+        "parameters.reads": "fastq"}`` (templated)
+    :param types: types of fields that are not text, such as ``{"parameters.depth": "integer"}`` (templated)
+    :param settings_s3_uri: S3 URI under which the run settings are written if they are more than 100, and the
+        manifest (templated). The role must be able to read it.
+    :param success_policy: ``all``, ``any``, a least number of runs (950) or share of them (``95%``) that must
+        complete (templated)
+    :param output_uris: whether to ask for each completed run's ``runOutputUri``, which takes a GetRun for
+        each
+    :param batch_name: name of the batch, up to 64 characters; the request ID by default (templated)
+    :param request_id: 1 to 128 characters, used as it is; by default derived from the DAG-run ID, up to
+        64 characters (templated)
+    :param tags: up to 50 tags of the batch (templated)
+    :param workflow_id: id of the workflow to run, 1 to 18 digits (templated)
+    :param workflow_type: PRIVATE, as batches are of private workflows only (templated)
+    :param workflow_version_name: version of the workflow; its default version without (templated)
+    :param workflow_owner_id: AWS account id of the owner of a shared workflow, 12 digits (templated)
+    :param role_arn: ARN of the IAM role that the runs work with (templated)
+    :param output_uri: S3 URI of the outputs, up to 750 characters (templated)
+    :param output_bucket_owner_id: AWS account id of the owner of the output bucket, 12 digits (templated)
+    :param requester_pays_enabled: whether inputs may be in Requester Pays buckets, at the cost of the runs'
+        account (templated)
+    :param parameters: parameters of all runs, a mapping (templated)
+    :param name: name of the runs (templated)
+    :param retention_mode: RETAIN or REMOVE (templated)
+    :param storage_type: STATIC or DYNAMIC (templated)
+    :param storage_capacity: GiB of STATIC storage, 0 to 100,000 (templated)
+    :param scratch_storage_mode: SHARED (the service's default) or LOCAL (templated)
+    :param run_group_id: id of the run group that limits the runs (templated)
+    :param priority: 0 to 100,000 (templated)
+    :param cache_id: id of the run cache (templated)
+    :param cache_behavior: CACHE_ON_FAILURE or CACHE_ALWAYS; needs ``cache_id`` (templated)
+    :param networking_mode: RESTRICTED (the service's default) or VPC (templated)
+    :param configuration_name: configuration of the VPC; with ``networking_mode="VPC"`` only (templated)
+    :param engine_settings: settings of the engine, for Nextflow only, a mapping (templated)
+    :param session_policy: IAM policy that narrows the role's, JSON text or a mapping (templated)
+    :param log_level: OFF, FATAL, ERROR or ALL (templated)
+    :param run_tags: up to 50 tags of the runs; no place for patients' data (templated)
+    :param allow_null_parameters: whether templates in ``parameters``, those of run settings too, may yield
+        None, which is sent as null. Otherwise they are refused, as an XCom may be missing, unless they say
+        None by themselves, as in ``{{ x | default(none) }}``
+    :param wait_for_completion: whether to wait for the batch, and to fail unless ``success_policy`` is met
+    :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
+    :param waiter_delay: seconds between two polls
+    :param cancel_on_kill: whether the batch is cancelled when a person ends or clears the task, and when the
+        task is out of time and attempts
+    :param on_clear: whether a Clear of a task whose batch is active or COMPLETED starts a ``new`` one or
+        takes that one (``reattach``). The connection's extra may set it. By default new, unless the task
+        failed without knowing how its batch would end
+    :param on_failure: what becomes of a batch that continues when the task fails for another reason than its
+        batch and no attempt is left, such as permissions that were withdrawn: ``leave`` or ``cancel``
+    :param on_unknown_end: whether the task fails (``fail``) or a retry starts a new batch (``repeat``), if
+        the batch is no longer found and nothing says how it ended
+    :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
+        (templated)
+    :param region_name: AWS region; the connection's by default (templated)
+    :param verify: whether, or by which bundle, to verify TLS certificates (templated)
+    :param botocore_config: settings of the botocore client
+    :raises HealthOmicsRequestError: before anything is sent, if arguments, settings or sheet break a rule
+    :raises HealthOmicsRunBatchFailedError: if ``success_policy`` is not met
+    :raises HealthOmicsApiError: if StartRunBatch or GetBatch is refused for good
+    """
+
+    # The mark by which Airflow's registry knows an operator that survives the crash of its worker by itself,
+    # without ResumableJobMixin (apache/airflow#70291).
+    __supports_durable_execution: ClassVar[bool] = True
+
+    aws_hook_class = HealthOmicsHook
+    template_fields: Sequence[str] = aws_template_fields(
+        "run_settings",
+        "sample_sheet",
+        "columns",
+        "types",
+        "settings_s3_uri",
+        "success_policy",
+        *BATCH_ARGUMENTS,
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "run_settings": "json",
+        "columns": "json",
+        "parameters": "json",
+        "engine_settings": "json",
+        "tags": "json",
+        "run_tags": "json",
+    }
+    typed_template_fields = (
+        "run_settings",
+        "columns",
+        "types",
+        "success_policy",
+        "parameters",
+        "engine_settings",
+        "session_policy",
+        "tags",
+        "run_tags",
+        "priority",
+        "storage_capacity",
+        "requester_pays_enabled",
+    )
+    checked_template_fields = template_fields
+    name_argument = "batch_name"
+    ui_color = "#d6eadf"
+
+    def __init__(
+        self,
+        *,
+        workflow_id: str,
+        run_settings: Sequence[Mapping[str, Any]] | str | None = None,
+        sample_sheet: str | None = None,
+        columns: Mapping[str, str] | str | None = None,
+        types: Mapping[str, str] | str | None = None,
+        settings_s3_uri: str | None = None,
+        success_policy: str | float = "all",
+        output_uris: bool = True,
+        batch_name: str | None = None,
+        request_id: str | None = None,
+        tags: Mapping[str, str] | str | None = None,
+        workflow_type: str | None = None,
+        workflow_version_name: str | None = None,
+        workflow_owner_id: str | None = None,
+        role_arn: str | None = None,
+        output_uri: str | None = None,
+        output_bucket_owner_id: str | None = None,
+        requester_pays_enabled: bool | str | None = None,
+        parameters: Mapping[str, Any] | str | None = None,
+        name: str | None = None,
+        retention_mode: str | None = None,
+        storage_type: str | None = None,
+        storage_capacity: int | str | None = None,
+        scratch_storage_mode: str | None = None,
+        run_group_id: str | None = None,
+        priority: int | str | None = None,
+        cache_id: str | None = None,
+        cache_behavior: str | None = None,
+        networking_mode: str | None = None,
+        configuration_name: str | None = None,
+        engine_settings: Mapping[str, Any] | str | None = None,
+        session_policy: str | Mapping[str, Any] | None = None,
+        log_level: str | None = None,
+        run_tags: Mapping[str, str] | str | None = None,
+        allow_null_parameters: bool = False,
+        wait_for_completion: bool = False,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        waiter_delay: float = 60,
+        cancel_on_kill: bool = True,
+        on_clear: Literal["new", "reattach"] | None = None,
+        on_failure: Literal["leave", "cancel"] = "leave",
+        on_unknown_end: Literal["fail", "repeat"] = "fail",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.workflow_id = workflow_id
+        self.run_settings = run_settings
+        self.sample_sheet = sample_sheet
+        self.columns = columns
+        self.types = types
+        self.settings_s3_uri = settings_s3_uri
+        self.success_policy = success_policy
+        self.output_uris = output_uris
+        self.batch_name = batch_name
+        self.request_id = request_id
+        self.tags = tags
+        self.workflow_type = workflow_type
+        self.workflow_version_name = workflow_version_name
+        self.workflow_owner_id = workflow_owner_id
+        self.role_arn = role_arn
+        self.output_uri = output_uri
+        self.output_bucket_owner_id = output_bucket_owner_id
+        self.requester_pays_enabled = requester_pays_enabled
+        self.parameters = parameters
+        self.name = name
+        self.retention_mode = retention_mode
+        self.storage_type = storage_type
+        self.storage_capacity = storage_capacity
+        self.scratch_storage_mode = scratch_storage_mode
+        self.run_group_id = run_group_id
+        self.priority = priority
+        self.cache_id = cache_id
+        self.cache_behavior = cache_behavior
+        self.networking_mode = networking_mode
+        self.configuration_name = configuration_name
+        self.engine_settings = engine_settings
+        self.session_policy = session_policy
+        self.log_level = log_level
+        self.run_tags = run_tags
+        self.allow_null_parameters = allow_null_parameters
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.waiter_delay = waiter_delay
+        self.cancel_on_kill = cancel_on_kill
+        self.on_clear = on_clear
+        self.on_failure = on_failure
+        self.on_unknown_end = on_unknown_end
+        self._settings: list[dict[str, Any]] = []
+        self._all_settings: list[dict[str, Any]] = []
+
+    @property
+    def resource(self) -> BatchResource:
+        """Batches, by the connection of this task."""
+        return BatchResource(self.hook, self.log, self._is_success)
+
+    def execute(self, context: Context) -> Any:
+        """Start the batch, or find what an earlier try has started, and wait for it if asked to."""
+        # Here, since Airflow 2 hands execute an argument that its metaclass takes off, for operators only.
+        return super().execute(context)
+
+    def build_request(self, request_id: str, earlier: Sequence[str]) -> dict[str, Any]:
+        """Return the StartRunBatch request; after a failed batch, of the runs that did not complete."""
+        places = {"settings_s3_uri": self.settings_s3_uri, "sample_sheet": self.sample_sheet}
+        refuse_broken_templates("StartRunBatch", places)
+        # Before a sheet is read, perhaps with the credentials of somebody else.
+        check_connection(self.hook)
+        arguments = self._arguments()
+        arguments["request_id"] = request_id
+        # The same by default, so that ListBatch can find the batch of a request.
+        name = request_id[: BatchResource.name_length]
+        arguments["batch_name"] = name if self.batch_name is None else self.batch_name
+        request, settings = self.hook.build_run_batch(self._given_settings, **arguments)
+        self._all_settings = settings
+        if self.settings_s3_uri:
+            # The manifest will stand there, whatever becomes of the run settings.
+            self._folder(request_id)
+        if (required := self._policy.required(len(settings))) > len(settings):
+            raise HealthOmicsRequestError(
+                "StartRunBatch",
+                [f"success_policy asks for {required:,} runs, and the batch has {len(settings):,}"],
+            )
+        if earlier:
+            settings = self._without_done(settings, earlier)
+        self._settings = settings
+        request["batchRunSettings"] = self._place_settings(request_id)
+        return request
+
+    def _without_done(
+        self, settings: Sequence[dict[str, Any]], earlier: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """Return the settings whose runs have neither completed nor continue, as far as that is known."""
+        outcomes = self._review.outcomes(earlier)
+        wanted = [outcomes[each["runSettingId"]] for each in settings if each["runSettingId"] in outcomes]
+        lost = sum(each.is_lost for each in wanted)
+        if lost and self.on_unknown_end == "fail":
+            raise HealthOmicsOutcomeLostError("batch", earlier[-1], lost_runs=lost)
+        done = {each.run_setting_id for each in wanted if each.is_success}
+        # A batch may fail while runs of it continue.
+        active = {each.run_setting_id for each in wanted if each.is_active}
+        left = [each for each in settings if each["runSettingId"] not in done | active]
+        self.log.info(
+            "%d of the runs have completed, %d continue; repeating %d", len(done), len(active), len(left)
+        )
+        if not left and active:
+            raise HealthOmicsError(f"{len(active)} runs of the batch before continue; none is to be repeated")
+        if not left:
+            raise HealthOmicsRequestError("StartRunBatch", ["every run of run_settings has completed"])
+        return left
+
+    def send(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the run settings to S3 if they stand there, and call StartRunBatch."""
+        if "s3UriSettings" in request["batchRunSettings"]:
+            self._folder(request["requestId"]).write_settings(settings_json(self._settings))
+        batch: dict[str, Any] = self.hook.conn.start_run_batch(**request)
+        return batch
+
+    def publish(self, context: Context, started: Mapping[str, Any]) -> None:
+        """Log the batch, make its page work and push XCom ``batch``."""
+        self.log.info("HealthOmics batch %s, request ID %s", started["id"], started["requestId"])
+        push_resource(context, self.hook, "batch", started)
+        if self.do_xcom_push:
+            fields = ("id", "arn", "uuid", "requestId")
+            context["ti"].xcom_push(
+                key="batch", value={key: started[key] for key in fields if key in started}
+            )
+
+    def finish(self, context: Context, summary: dict[str, Any]) -> str:
+        """Tell what has become of the runs, and return the batch id, or raise if they are too few."""
+        record = self.recorded(context)
+        earlier = record.earlier if record else ()
+        batch_ids = [*earlier, summary["id"]]
+        review = BatchReview(self.hook, self.log)
+        result = review.result(summary, earlier, self._wanted)
+        outcomes, counts = result.outcomes, result.counts
+        self.log.info("Runs by status: %s", counts)
+        use = review.usage.figures()
+        if use:
+            self.log.info("%s", describe_batch_use(use))
+        is_success = summary["status"] in batch_states.MEASURED and result.meets(self._policy)
+        manifest_uri = None
+        if self.do_xcom_push:
+            told = {**summary, "batchIds": batch_ids, "counts": counts, **({"use": use} if use else {})}
+            context["ti"].xcom_push(key="summary", value=told)
+            # Not by its name: a name of the user's own may be that of other batches.
+            request_id = record.request_id if record else str(summary["id"])
+            # The next try asks for them, of all runs, and at ten a second they may take a quarter of an hour.
+            with_outputs = self.output_uris and (is_success or not has_tries_left(context))
+            manifest = list(manifest_entries(review.client, outcomes, self.log, with_outputs=with_outputs))
+            manifest_uri = self._push_outcomes(context, request_id, manifest)
+        self._gather_own(context, summary, manifest_uri)
+        if not is_success:
+            text, _ = describe_shortfall(
+                review.client, summary, outcomes, self._policy, self.log, total=result.total
+            )
+            raise HealthOmicsRunBatchFailedError(
+                summary["id"],
+                summary["status"],
+                counts,
+                f"{text}\nNext step: a retry of the task repeats the runs that have not completed.",
+            )
+        tell_batch(self, context, summary, manifest_uri)
+        return str(summary["id"])
+
+    def leave(self, context: Context, started: Mapping[str, Any]) -> None:
+        """Tell the outlets and OpenLineage what is known of a batch that goes on."""
+        # Of a batch that was found, the status is that of a run; GetBatch tells the batch's own.
+        is_known = not isinstance(self.workflow_id, BrokenTemplate)
+        batch = {**({"workflowId": self.workflow_id} if is_known else {}), **started}
+        batch.pop("status", None)
+        self._gather_own(context, batch)
+        tell_batch(self, context, batch)
+
+    def _gather_own(
+        self, context: Context, batch: Mapping[str, Any], manifest_uri: str | None = None
+    ) -> None:
+        self.gather_batch(
+            context,
+            batch,
+            settings=partial(self._known_settings, context),
+            has_own_outputs=not isinstance(self.columns, Mapping) or "output_uri" in self.columns,
+            sheet=self.sample_sheet,
+            manifest=manifest_uri,
+        )
+
+    @cached_property
+    def _policy(self) -> SuccessPolicy:
+        return parse_success_policy(self.success_policy)
+
+    def _is_success(self, batch: Mapping[str, Any], earlier: Sequence[str]) -> bool:
+        """Whether the runs of a batch, and those that needed no repetition, are enough."""
+        completed = batch.get("runSummary", {}).get("completedRunCount", 0)
+        is_met = self._policy.is_met(completed, batch.get("totalRuns", 0))
+        # The counts of a batch that is PROCESSED are final.
+        if is_met and not earlier and batch["status"] == "PROCESSED":
+            return True
+        self._read_wanted()
+        return self._review.result(batch, earlier, self._wanted).meets(self._policy)
+
+    @cached_property
+    def _review(self) -> BatchReview:
+        """What the batches of earlier attempts have come to, as this attempt found it."""
+        return BatchReview(self.hook, self.log)
+
+    @property
+    def _wanted(self) -> Set[str] | None:
+        """The ids of all run settings, if this process has read them."""
+        return {each["runSettingId"] for each in self._all_settings} or None
+
+    def _read_wanted(self) -> None:
+        """Read the run settings: a sheet may have been corrected since. One that has gone is no obstacle."""
+        with suppress(HealthOmicsError):
+            _, self._all_settings = self.hook.build_run_batch(self._given_settings, **self._arguments())
+
+    @cached_property
+    def _given_settings(self) -> Any:
+        return self._read_settings()
+
+    def _arguments(self) -> dict[str, Any]:
+        return {name: revealed(getattr(self, name)) for name in BATCH_ARGUMENTS}
+
+    def _known_settings(self, context: Context) -> Any:
+        """Return all run settings; a sheet that another process has read is read again, if there is time."""
+        if self._all_settings or self.sample_sheet is None:
+            return self._all_settings or self._read_settings()
+        left = time_left(self, context)
+        if left is not None and left < _SHEET_TIME:
+            self.log.info("The sample sheet is not read again: the task's execution_timeout is near")
+            return ()
+        return self._read_settings(
+            connect_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+            retries={"total_max_attempts": MAX_ATTEMPTS},
+        )
+
+    def _read_settings(self, **patience: Any) -> Any:
+        if (self.run_settings is None) == (self.sample_sheet is None):
+            raise HealthOmicsRequestError("StartRunBatch", ["give either run_settings or sample_sheet"])
+        if self.sample_sheet is None:
+            return self.run_settings
+        return read_sample_sheet(
+            self.sample_sheet,
+            columns=self.columns,  # type: ignore[arg-type]  # it says what is wrong with another type
+            types=self.types,  # type: ignore[arg-type]
+            **{**connection_of(self), "botocore_config": {**(self.botocore_config or {}), **patience}},
+        )
+
+    def _place_settings(self, request_id: str) -> dict[str, Any]:
+        content = settings_json(self._settings)
+        is_large = len(self._settings) > MAX_INLINE_SETTINGS or (
+            self.settings_s3_uri and len(content) > _MAX_INLINE_BYTES
+        )
+        if not is_large:
+            return settings_in_request(self._settings)
+        if not self.settings_s3_uri:
+            raise HealthOmicsRequestError(
+                "StartRunBatch",
+                [
+                    f"settings_s3_uri is required: there are {len(self._settings):,} run settings, and a "
+                    f"request holds at most {MAX_INLINE_SETTINGS}"
+                ],
+            )
+        return {"s3UriSettings": self._folder(request_id).settings_uri(content)}
+
+    def _folder(self, request_id: str) -> BatchFolder:
+        return BatchFolder(str(self.settings_s3_uri), request_id, S3Hook(**hook_arguments(self)))
+
+    def _push_outcomes(self, context: Context, request_id: str, manifest: list[dict[str, Any]]) -> str | None:
+        """Push what has become of the runs, and return the manifest's URI if there is one."""
+        push = context["ti"].xcom_push
+        successes = [entry for entry in manifest if entry["status"] == "COMPLETED"]
+        if len(successes) <= _MAX_XCOM_SUCCESSES:
+            push(key="successes", value=successes)
+        elif not self.settings_s3_uri:
+            self.log.warning(
+                "XCom successes is left out, as %s runs completed: give settings_s3_uri", len(successes)
+            )
+        if not self.settings_s3_uri:
+            return None
+        uri, parts = self._folder(request_id).write_outcomes(manifest, successes)
+        push(key="manifest", value=uri)
+        push(key="success_parts", value=parts)
+        return uri

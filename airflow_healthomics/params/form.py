@@ -1,0 +1,327 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Trigger forms: a workflow's parameter template as the params of a DAG, and those as the run's parameters.
+
+.. code-block:: python
+
+    with DAG("germline", params=workflow_params(PARAMETER_TEMPLATE, types={"cpus": "integer"})):
+        HealthOmicsStartRunOperator(task_id="run", ..., parameters=run_parameters())
+
+``python -m airflow_healthomics.params <workflow id>`` prints the template as Python to paste: nothing calls
+AWS while a DAG is parsed.
+
+A template has names, descriptions and whether a parameter is optional, but no types. A parameter is text,
+unless its type is said:
+
+=================================== ==================================================================
+``string``                          a line of text; nothing is guessed from it, "0042" stays "0042"
+``s3_uri``                          text that is the URI of an input, ``s3://...`` or ``omics://...``
+``integer``, ``number``             a number
+``boolean``                         a switch; a required one is off by default
+``strings``, ``s3_uris``            a list, typed one a line; empty lines are left out
+``array``, ``object``               JSON
+a mapping                           a JSON schema, with Airflow's own keys such as ``title``,
+                                    ``section``, ``enum`` and ``values_display``
+=================================== ==================================================================
+
+Without a type, one of ``defaults`` stands for its own, and a description that says "S3 URI" for ``s3_uri``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow import __version__ as airflow_version
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+
+from airflow_healthomics.compat import Param
+from airflow_healthomics.params.template import (
+    ParameterTemplate,
+    description_of,
+    is_required,
+    read_template,
+    required_first,
+    template_problems,
+    unknown_names,
+)
+from airflow_healthomics.requests.json_values import BrokenTemplate, json_problems
+
+if TYPE_CHECKING:
+    from airflow_healthomics.compat import Context
+
+#: What a run takes for the URI of an input: an object or prefix in S3, or a read set or reference of a
+#: HealthOmics store. No more than that is checked: what HealthOmics takes, the form must let through.
+#: https://docs.aws.amazon.com/omics/latest/dev/workflows-run-inputs.html
+INPUT_URI_PATTERN: Final = r"^(s3|omics)://[^/\s]+(/(.*\S)?)?$(?!\n)"
+
+#: The key of :func:`run_parameters`, where :mod:`~airflow_healthomics.templating.typed` puts the values of
+#: the form.
+FORM_KEY: Final = "**workflow_params"
+
+#: The key of a Param's schema that says which parameter of the workflow it is. JSON Schema passes over what
+#: it does not know.
+_PARAMETER_NAME: Final = "x-healthomics-parameter"
+
+#: The section of the optional parameters, which Airflow shows closed.
+_OPTIONAL_SECTION: Final = "Optional"
+
+#: Airflow shows a list as JSON if its items have another type than string, and in Airflow 2 none that could
+#: be one. Else it is text, one item a line.
+_ANY_ITEM: Final[Mapping[str, Any]] = (
+    {"description": "any JSON"}
+    if airflow_version.startswith("2.")
+    else {"type": ["object", "array", "string", "number", "boolean", "null"]}
+)
+
+#: The schema of each type that has a name.
+_SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    {
+        "string": {"type": "string"},
+        "s3_uri": {"type": "string", "pattern": INPUT_URI_PATTERN},
+        "integer": {"type": "integer"},
+        "number": {"type": "number"},
+        "boolean": {"type": "boolean"},
+        "strings": {"type": "array", "items": {"type": "string"}},
+        "s3_uris": {"type": "array", "items": {"type": "string", "pattern": rf"^\s*$|{INPUT_URI_PATTERN}"}},
+        "array": {"type": "array", "items": _ANY_ITEM},
+        "object": {"type": "object"},
+    }
+)
+
+#: The names of the types.
+TYPES: Final = tuple(_SCHEMAS)
+
+#: How a description says, beyond doubt, that a value is one URI. Not "S3 path", which may lack its scheme.
+_SAYS_S3_URI: Final = re.compile(r"\bS3[ -](URI|URL)\b", re.IGNORECASE)
+
+#: How the form calls that an optional choice is not made.
+_NO_CHOICE: Final = "(none)"
+
+
+def workflow_params(
+    template: ParameterTemplate | str | os.PathLike[str],
+    *,
+    types: Mapping[str, str | Mapping[str, Any]] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    without: Collection[str] = (),
+    prefix: str = "",
+    section: str | None = None,
+) -> dict[str, Param]:
+    """
+    Return the params of a DAG that ask for a workflow's parameters.
+
+    Required parameters come first and must be filled in, unless they have a default; a DAG with a schedule
+    needs a default for each of them, as Airflow says when it parses the DAG. Optional parameters stand in a
+    section of their own, and what is left empty there is not sent at all.
+
+    :param template: the workflow's ``parameterTemplate``, or the path of a JSON file with it, which, if
+        relative, starts at the folder of the DAG file
+    :param types: by parameter, what is not plain text: one of :data:`TYPES`, or a JSON schema with a
+        ``type``, which may also have Airflow's own keys such as ``title``
+    :param defaults: by parameter, what the form opens with
+    :param without: parameters that the form does not ask for
+    :param prefix: goes before the name of each param, so that a DAG can have the forms of several workflows
+    :param section: of the form, where the parameters stand; by default required ones stand outside any
+    :raises ValueError: naming the argument and the rule
+    """
+    if isinstance(template, (str, os.PathLike)):
+        folder = Path(sys._getframe(1).f_globals.get("__file__") or "").parent
+        known = read_template(folder / template)
+    else:
+        known = template
+    types, defaults = {} if types is None else types, {} if defaults is None else defaults
+    problems = [*template_problems(known), *_argument_problems(types, defaults, without, prefix, section)]
+    _refuse(problems)
+    for argument, names in (("types", types), ("defaults", defaults), ("without", without)):
+        problems += unknown_names(argument, names, known)
+    asked = {name: entry for name, entry in required_first(known).items() if name not in without}
+    has_required = any(map(is_required, asked.values()))
+    params = {}
+    for name, entry in asked.items():
+        required = is_required(entry)
+        schema = _schema_of(name, entry, types, defaults)
+        problems += _schema_problems(name, schema, defaults)
+        if problems:
+            continue
+        description = schema.pop("description", _with_hint(description_of(entry), schema))
+        place = section
+        if not required and has_required:
+            place = _OPTIONAL_SECTION if section is None else f"{section}: {_OPTIONAL_SECTION.lower()}"
+        if place is not None:
+            schema.setdefault("section", place)
+        if prefix:
+            schema.setdefault("title", name)
+        schema[_PARAMETER_NAME] = name
+        if not required:
+            _make_nullable(schema, has_default=name in defaults)
+        params[prefix + name] = Param(
+            **_default_of(name, schema, defaults), description=description or None, schema=schema
+        )
+    _refuse(problems)
+    # The open part of the form is what stands in no section, and sections follow as they appear.
+    return dict(sorted(params.items(), key=lambda item: "section" in item[1].schema))
+
+
+def run_parameters(*, prefix: str = "") -> dict[str, Any]:
+    """
+    Return what stands for the values of the form of :func:`workflow_params` in an operator's ``parameters``.
+
+    The values keep their types. Optional ones that were left empty are left out, and so are other params of
+    the DAG. It is a mapping: ``{**run_parameters(), "reference": "GRCh38"}`` adds to the form's values, or
+    overrides them.
+
+    :param prefix: as for :func:`workflow_params`
+    """
+    return {FORM_KEY: prefix}
+
+
+def form_values(context: Context, prefix: str) -> dict[str, Any] | BrokenTemplate:
+    """
+    Return the parameters that a form was filled in with, by their names in the workflow.
+
+    :param context: of the task
+    :param prefix: as for :func:`workflow_params`
+    """
+    given: Mapping[str, Any] = context["params"]
+    values: dict[str, Any] = {}
+    found = False
+    for key, param in context["dag"].params.items():
+        name = param.schema.get(_PARAMETER_NAME)
+        if name is None or key != prefix + name:
+            continue
+        found = True
+        value = _without_empty_lines(given.get(key), param.schema)
+        if not _is_left_empty(value, param.schema):
+            values[name] = value
+    if not found:
+        kind = f" with the prefix {prefix!r}" if prefix else ""
+        return BrokenTemplate(f"finds no params of workflow_params(){kind} in the DAG")
+    return values
+
+
+def _without_empty_lines(value: Any, schema: Mapping[str, Any]) -> Any:
+    # The form of Airflow 3 makes an item of an empty line; that of Airflow 2 makes none.
+    if not isinstance(value, list) or _items(schema).get("type") != "string":
+        return value
+    lines = [item for item in value if item.strip()]
+    return None if value and not lines and _is_nullable(schema) else lines
+
+
+def _items(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    items = schema.get("items")
+    return items if isinstance(items, Mapping) else {}  # JSON Schema has true and false, too
+
+
+def _is_left_empty(value: Any, schema: Mapping[str, Any]) -> bool:
+    return value is None or (value == "" and _is_nullable(schema))
+
+
+def _is_nullable(schema: Mapping[str, Any]) -> bool:
+    return "null" in schema["type"]
+
+
+def _argument_problems(types: Any, defaults: Any, without: Any, prefix: Any, section: Any) -> Iterator[str]:
+    for name, value in (("types", types), ("defaults", defaults)):
+        if not isinstance(value, Mapping):
+            yield f"{name} must be a mapping by parameter, not {type(value).__name__}"
+    if isinstance(without, str) or not isinstance(without, Collection):
+        yield "without must be a list of parameters"
+    if not isinstance(prefix, str):
+        yield "prefix must be text"
+    if section is not None and not (isinstance(section, str) and section):
+        yield "section must be text, and not empty"
+
+
+def _schema_of(
+    name: str, entry: Mapping[str, Any] | None, types: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the schema as the DAG author says it, which may be wrong."""
+    if name not in types:
+        return dict(_SCHEMAS[_type_of_default(defaults[name]) if name in defaults else _type_of_text(entry)])
+    given = types[name]
+    if isinstance(given, Mapping):
+        return dict(given)
+    return dict(_SCHEMAS.get(given, {})) if isinstance(given, str) else {}
+
+
+def _type_of_text(entry: Mapping[str, Any] | None) -> str:
+    return "s3_uri" if _SAYS_S3_URI.search(description_of(entry)) else "string"
+
+
+def _type_of_default(value: Any) -> str:
+    match value:
+        case bool():
+            return "boolean"
+        case int() | float():
+            return "number"  # 4 may become 4.5
+        case Mapping():
+            return "object"
+        case list():
+            return "strings" if value and all(isinstance(item, str) for item in value) else "array"
+    return "s3_uri" if isinstance(value, str) and re.search(INPUT_URI_PATTERN, value) else "string"
+
+
+def _schema_problems(name: str, schema: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[str]:
+    if not schema:
+        yield f"types.{name} must be one of {', '.join(TYPES)}, or a JSON schema"
+        return
+    if "type" not in schema:
+        yield f"types.{name} must have a type, such as string"
+        return
+    if "default" in schema:
+        yield f"types.{name} must not have a default, which belongs into defaults"
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        yield f"types.{name} is not a JSON schema, at {error.json_path}"
+        return
+    if name not in defaults:
+        return
+    broken = list(json_problems(defaults[name], f"defaults.{name}"))
+    yield from broken
+    # Privacy: the message of jsonschema has the value.
+    if not broken and not Draft202012Validator(schema).is_valid(defaults[name]):
+        yield f"defaults.{name} does not fit its type"
+
+
+def _default_of(name: str, schema: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    if name in defaults:
+        return {"default": defaults[name]}
+    if _is_nullable(schema):
+        return {"default": None}
+    # A switch that nobody has touched is off; without a default the form would call it missing for ever.
+    return {"default": False} if schema["type"] == "boolean" else {}
+
+
+def _with_hint(description: str, schema: Mapping[str, Any]) -> str:
+    """Say what a URI looks like, where the description does not."""
+    item = schema if schema["type"] == "string" else _items(schema)
+    if not item.get("pattern", "").endswith(INPUT_URI_PATTERN) or "s3" in description.lower():
+        return description
+    return f"{description} (s3://... or omics://...)".lstrip()
+
+
+def _make_nullable(schema: dict[str, Any], *, has_default: bool) -> None:
+    """Let the form leave a parameter out."""
+    types = [schema["type"]] if isinstance(schema["type"], str) else list(schema["type"])
+    if types == ["boolean"] and has_default:
+        return  # a switch is always on or off
+    schema["type"] = [*types, *({"null"} - set(types))]
+    if "enum" in schema and None not in schema["enum"]:
+        schema["enum"] = [*schema["enum"], None]
+        # Airflow calls it by either name.
+        none = dict.fromkeys(("null", "None"), _NO_CHOICE)
+        schema["values_display"] = {**none, **schema.get("values_display", {})}
+
+
+def _refuse(problems: list[str]) -> None:
+    if problems:
+        raise ValueError(f"workflow_params: {'; '.join(problems)}")

@@ -1,0 +1,376 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a run or a batch of runs has used: time, CPU, GPU and memory hours, storage. Pure, and without prices.
+
+A figure that cannot be known is absent, never 0. ``isPartial`` says that something was not read or not told,
+so that sums are "at least".
+
+Sources: the botocore model of GetRun, ListRuns and ListRunTasks; for the manifest the user guide's pages
+"getinfo-about-runs" and "monitoring-cloudwatch-logs", and AWS's run analyzer, which reads it:
+https://github.com/awslabs/aws-healthomics-tools/tree/main/omics/cli/run_analyzer
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from heapq import nlargest
+from operator import attrgetter
+from typing import Any, Final
+
+from airflow_healthomics.service import run_states
+from airflow_healthomics.service.times import as_time, seconds_between
+
+#: Tasks of a run, and runs of a batch, that are named as the longest ones.
+LONGEST: Final = 3
+
+_HOUR: Final = 3600.0
+
+#: No number of CPUs, GiB or seconds is larger; sums of what is stay finite.
+_PLAUSIBLE: Final = 1e12
+
+#: States of a task (the model's TaskStatus) in which it has run, so that its times should be known. A task
+#: that was cancelled or failed before it started has run for no time.
+_HAS_RUN: Final = frozenset({"RUNNING", "STOPPING", "COMPLETED"})
+
+#: The user guide's example of a manifest calls a completed task so, the run analyzer COMPLETED.
+_MANIFEST_SUCCESS: Final = "SUCCESS"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """A task as both ListRunTasks and the manifest tell it; None is not told."""
+
+    id: str
+    name: str
+    status: str
+    seconds: float | None
+    started: datetime | None
+    stopped: datetime | None
+    cpus: float | None
+    memory: float | None
+    gpus: float | None
+    instance_type: str | None
+    is_cached: bool
+
+    @property
+    def has_run(self) -> bool:
+        """Whether it took up an instance, rather than an entry of the run cache or nothing at all."""
+        return not self.is_cached and (self.seconds is not None or self.status in _HAS_RUN)
+
+
+def use_of_run(
+    run: Mapping[str, Any],
+    tasks: Iterable[Mapping[str, Any]] | None,
+    *,
+    manifest_run: Mapping[str, Any] | None = None,
+    is_complete: bool = True,
+    until: datetime | None = None,
+) -> dict[str, Any]:
+    """
+    Return what a run has used, as JSON values.
+
+    - ``seconds``: ``total`` from creation to stop; of these ``queued`` from creation to start (PENDING and
+      STARTING, which HealthOmics does not tell apart) and ``running`` from start to stop. If all tasks are
+      known, ``running`` is also split into ``beforeTasks`` (the inputs are imported), ``tasks`` from the
+      first task's start to the last one's stop, and ``afterTasks`` (the outputs are exported).
+    - ``tasks``: how many there are of each status; ``cacheHits``: how many came from the run cache.
+    - ``taskHours``: hours that tasks ran, summed; ``cpuHours``, ``gpuHours`` and ``memoryGiBHours``: the
+      CPUs, GPUs and GiB that each task asked for, times the hours that it ran. That is what was reserved by
+      request: not what the task made of it, nor what its instance type has. A task from the run cache counts
+      for nothing.
+    - ``storage``: ``type``; ``requestedGiB`` (STATIC) or ``maximumGiB`` (DYNAMIC, of a run that has ended),
+      which is GetRun's storageCapacity; ``reservedGiB``, ``maximumGiB`` and ``averageGiB`` of the manifest.
+      HealthOmics does not tell what DYNAMIC runs under two hours held.
+    - ``longestTasks``: up to three, with ``taskId``, ``name``, ``seconds`` and ``instanceType``.
+    - ``isPartial``: whether some tasks were not read, or did not tell all of this.
+
+    :param run: what GetRun answered, or a summary of it; times may be text
+    :param tasks: items of ListRunTasks or objects of the manifest; None if they could not be read
+    :param manifest_run: the run's own object of the manifest
+    :param is_complete: whether these are all its tasks
+    :param until: now, for a run that goes on; without it a task that has not stopped makes the use partial
+    """
+    known = None if tasks is None else [_task(item, until) for item in tasks]
+    created, started, stopped = (as_time(run.get(f"{name}Time")) for name in ("creation", "start", "stop"))
+    end = stopped or until
+    use: dict[str, Any] = {}
+    seconds = {
+        "total": seconds_between(created, end),
+        "queued": seconds_between(created, started or end),
+        "running": seconds_between(started, end),
+    }
+    is_partial = known is None or not is_complete
+    if known is not None:
+        ran = [task for task in known if task.has_run]
+        is_partial |= any(None in (task.seconds, task.cpus, task.memory) for task in ran)
+        use |= _task_figures(known, ran)
+        if not is_partial and stopped:
+            seconds |= _split(ran, started, stopped)
+    use["seconds"] = {name: round(value, 3) for name, value in seconds.items() if value is not None}
+    if storage := _storage(run, (manifest_run or {}).get("metrics")):
+        use["storage"] = storage
+    return use | {"isPartial": is_partial}
+
+
+def _task_figures(tasks: list[_Task], ran: list[_Task]) -> dict[str, Any]:
+    figures: dict[str, Any] = {
+        "tasks": dict(Counter(task.status for task in tasks)),
+        "cacheHits": sum(task.is_cached for task in tasks),
+    }
+    timed = [task for task in ran if task.seconds is not None]
+    for name, attribute in (("cpuHours", "cpus"), ("gpuHours", "gpus"), ("memoryGiBHours", "memory")):
+        parts = [
+            (task.seconds or 0.0) * amount
+            for task in timed
+            if (amount := getattr(task, attribute)) is not None
+        ]
+        if parts or not ran:
+            figures[name] = _hours(math.fsum(parts))
+    if timed or not ran:
+        figures["taskHours"] = _hours(math.fsum(task.seconds or 0.0 for task in timed))
+    figures["longestTasks"] = [
+        {
+            name: value
+            for name, value in (
+                ("taskId", task.id),
+                ("name", task.name),
+                ("seconds", round(task.seconds or 0.0, 3)),
+                ("instanceType", task.instance_type),
+            )
+            if value not in (None, "")
+        }
+        for task in nlargest(LONGEST, timed, key=attrgetter("seconds"))
+    ]
+    return figures
+
+
+def _split(ran: list[_Task], started: datetime | None, stopped: datetime) -> dict[str, float | None]:
+    """Return the seconds before, with and after the tasks, if these lie within the run."""
+    starts = [task.started for task in ran if task.started]
+    stops = [task.stopped for task in ran if task.stopped]
+    if not started or not starts or len(starts) != len(ran) or len(stops) != len(ran):
+        return {}
+    first, last = min(starts), max(stops)
+    if not started <= first <= last <= stopped:
+        return {}
+    return {
+        "beforeTasks": seconds_between(started, first),
+        "tasks": seconds_between(first, last),
+        "afterTasks": seconds_between(last, stopped),
+    }
+
+
+def _storage(run: Mapping[str, Any], metrics: Any) -> dict[str, Any]:
+    storage: dict[str, Any] = {}
+    kind = run.get("storageType")
+    if kind:
+        storage["type"] = kind
+    # Zero, too, would mean that DYNAMIC storage was not measured.
+    if capacity := _number(run.get("storageCapacity")):
+        if kind == "STATIC":
+            storage["requestedGiB"] = capacity
+        elif kind == "DYNAMIC" and run.get("status") in run_states.TERMINAL:
+            storage["maximumGiB"] = capacity
+    for name in ("reserved", "maximum", "average"):
+        if isinstance(metrics, Mapping) and (amount := _number(metrics.get(f"storage{name.title()}GiB"))):
+            storage[f"{name}GiB"] = amount
+    return storage
+
+
+def _task(item: Mapping[str, Any], until: datetime | None) -> _Task:
+    """Return a task of ListRunTasks, or of the manifest, which has an ``arn`` instead of a ``taskId``."""
+    started, stopped = as_time(item.get("startTime")), as_time(item.get("stopTime"))
+    status = str(item.get("status") or "UNKNOWN")
+    status = "COMPLETED" if status == _MANIFEST_SUCCESS else status
+    seconds = seconds_between(started, stopped or (until if status in run_states.ACTIVE else None))
+    metrics = item.get("metrics")
+    if seconds is None and isinstance(metrics, Mapping):
+        seconds = _number(metrics.get("runningSeconds"))
+    return _Task(
+        id=task_id(item) or "",
+        name=str(item.get("name") or ""),
+        status=status,
+        seconds=seconds,
+        started=started,
+        stopped=stopped,
+        cpus=_number(item.get("cpus")),
+        memory=_number(item.get("memory")),
+        gpus=_number(item.get("gpus")),
+        instance_type=str(item["instanceType"]) if item.get("instanceType") else None,
+        # In a manifest, a task from the cache is one without times; so the run analyzer has it.
+        is_cached=item.get("cacheHit") is True
+        or ("taskId" not in item and status == "COMPLETED" and seconds is None and not (started or stopped)),
+    )
+
+
+def task_id(item: Mapping[str, Any]) -> str | None:
+    """
+    Return the id of a task of ListRunTasks or of the manifest, where it ends the ARN.
+
+    :param item: the task
+    """
+    if told := item.get("taskId"):
+        return str(told)
+    arn = item.get("arn")
+    return arn.rpartition("/")[2] if isinstance(arn, str) else None
+
+
+@dataclass(slots=True)
+class BatchUse:
+    """
+    Sums over the runs of a batch, of whatever status, from items of ListRuns. Nothing of tasks is in them.
+
+    :ivar runs: how many were added
+    """
+
+    runs: int = 0
+    _is_partial: bool = False
+    _queued: list[float] = field(default_factory=list)
+    _running: list[tuple[float, str]] = field(default_factory=list)
+    _storage: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, run: Mapping[str, Any]) -> None:
+        """
+        Add a run.
+
+        :param run: an item of ListRuns, or what GetRun answered
+        """
+        use = use_of_run(run, ())
+        seconds = use["seconds"]
+        self.runs += 1
+        self._is_partial |= run.get("status") not in run_states.TERMINAL or "total" not in seconds
+        if "queued" in seconds:
+            self._queued.append(seconds["queued"])
+        if "running" not in seconds:
+            return
+        self._running.append((seconds["running"], str(run.get("id", ""))))
+        storage = use.get("storage", {})
+        if gib := storage.get("requestedGiB") or storage.get("maximumGiB"):
+            self._storage.setdefault(storage["type"], []).append(gib * seconds["running"])
+
+    def miss(self) -> None:
+        """Take note of a run that was started and is not listed any more."""
+        self._is_partial = True
+
+    def figures(self) -> dict[str, Any]:
+        """
+        Return the sums, as JSON values; nothing if no run was added.
+
+        - ``runs``: how many were read; ``seconds``: ``queued`` and ``running``, summed over them, as
+          :func:`use_of_run` has them; ``runHours``: the hours that they ran.
+        - ``storage`` by type: ``STATIC`` has ``requestedGiBHours``, the capacity asked for times the hours
+          that a run ran; ``DYNAMIC`` has ``maximumGiBHours``, the most that a run held times its hours, which
+          is more than it held on average. Both have ``runs``, how many have told it.
+        - ``longestRuns``: up to three, with ``id`` and ``seconds`` of running.
+        - ``isPartial``: whether a run goes on, was deleted, or does not tell its times.
+        """
+        if not self.runs:
+            return {}
+        running = math.fsum(seconds for seconds, _ in self._running)
+        figures: dict[str, Any] = {
+            "runs": self.runs,
+            "seconds": {"queued": round(math.fsum(self._queued), 3), "running": round(running, 3)},
+            "runHours": _hours(running),
+            "longestRuns": [
+                {"id": run_id, "seconds": round(seconds, 3)}
+                for seconds, run_id in nlargest(LONGEST, self._running)
+            ],
+            "isPartial": self._is_partial,
+        }
+        if self._storage:
+            figures["storage"] = {
+                kind: {
+                    "runs": len(parts),
+                    "requestedGiBHours" if kind == "STATIC" else "maximumGiBHours": _hours(math.fsum(parts)),
+                }
+                for kind, parts in sorted(self._storage.items())
+            }
+        return figures
+
+
+def describe_run_use(use: Mapping[str, Any]) -> list[str]:
+    """
+    Return a line or two for a person, such as "Used 12.4 CPU hours and 40.1 GiB hours of memory in 37 tasks".
+
+    :param use: as :func:`use_of_run` returns it
+    """
+    lines = []
+    if "tasks" in use:
+        amounts = [
+            f"{_amount(use[name])} {unit}"
+            for name, unit in (
+                ("cpuHours", "CPU hours"),
+                ("gpuHours", "GPU hours"),
+                ("memoryGiBHours", "GiB hours of memory"),
+            )
+            if use.get(name) or (name == "cpuHours" and name in use)
+        ]
+        count, cached = sum(use["tasks"].values()), use["cacheHits"]
+        amount = f" {_listed(amounts)} in" if amounts else ""
+        least = " at least" if use["isPartial"] else ""
+        lines.append(
+            f"Used{least}{amount} {count:,} task{'' if count == 1 else 's'}"
+            + (f", {cached:,} of them from the run cache" if cached else "")
+        )
+    parts = []
+    if "running" in use["seconds"]:
+        parts.append(f"Running for {_duration(use['seconds']['running'])}")
+    if "queued" in use["seconds"]:
+        parts.append(f"{'after' if parts else 'After'} {_duration(use['seconds']['queued'])} in the queue")
+    line = " ".join(parts)
+    if longest := use.get("longestTasks"):
+        named = ", ".join(
+            f"{task.get('name') or task.get('taskId', 'a task')} ({_duration(task['seconds'])}"
+            + (f", {task['instanceType']})" if "instanceType" in task else ")")
+            for task in longest
+        )
+        line += f"{'; longest' if line else 'Longest'} tasks: {named}"
+    return [*lines, line] if line else lines
+
+
+def describe_batch_use(use: Mapping[str, Any]) -> str:
+    """
+    Return a line for a person.
+
+    :param use: as :meth:`BatchUse.figures` returns it, of some run
+    """
+    least = "At least " if use["isPartial"] else ""
+    return (
+        f"{least}{_amount(use['runHours'])} hours running and {_amount(_hours(use['seconds']['queued']))} "
+        f"hours in the queue, summed over {use['runs']:,} run{'' if use['runs'] == 1 else 's'}"
+    )
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return value if 0 <= value <= _PLAUSIBLE else None
+
+
+def _hours(seconds: float) -> float:
+    return round(seconds / _HOUR, 4)
+
+
+def _amount(value: float) -> str:
+    return f"{value:,.1f}" if value >= 1 or not value else f"{value:.2g}"
+
+
+def _listed(parts: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+
+
+def _duration(seconds: float) -> str:
+    """Return a duration such as ``2 h 03 min``."""
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    if not hours:
+        return f"{minutes} min {rest:02} s" if minutes < 10 else f"{minutes} min"
+    days, hours_left = divmod(hours, 24)
+    return f"{days} d {hours_left} h" if days >= 2 else f"{hours} h {minutes:02} min"

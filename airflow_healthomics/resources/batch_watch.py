@@ -1,0 +1,167 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""What is known of a run batch that is waited for, and what an answer of HealthOmics means for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from botocore.exceptions import ClientError
+from botocore.utils import parse_timestamp
+
+from airflow_healthomics.exceptions import HealthOmicsApiError
+from airflow_healthomics.resources.watch import Watch
+from airflow_healthomics.service import batch_states
+from airflow_healthomics.service.errors import checked_answer, is_not_found
+from airflow_healthomics.service.log import Log
+
+#: What a summary says of a batch, by GetBatch's names. Left out is what holds values of the user's.
+SUMMARY_FIELDS: Final = (
+    "id",
+    "arn",
+    "uuid",
+    "name",
+    "status",
+    "totalRuns",
+    "submissionSummary",
+    "runSummary",
+    "creationTime",
+    "submittedTime",
+    "processedTime",
+    "failedTime",
+    "failureReason",
+)
+
+#: The same of what its runs have in common.
+_SETTING_FIELDS: Final = ("workflowId", "outputUri")
+
+_TIMES: Final = ("creationTime", "submittedTime", "processedTime", "failedTime")
+
+#: What a line of the log counts, in this order.
+_COUNTS: Final = (
+    ("completedRunCount", "completed"),
+    ("failedRunCount", "failed"),
+    ("cancelledRunCount", "cancelled"),
+    ("stoppingRunCount", "stopping"),
+    ("runningRunCount", "running"),
+    ("startingRunCount", "starting"),
+    ("pendingRunCount", "pending"),
+)
+
+
+def summarize_batch(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return what the next task may want to know of a batch, as JSON values; absent fields stay absent.
+
+    :param batch: what GetBatch answered; times become ISO 8601 text
+    """
+    setting = batch.get("defaultRunSetting", {})
+    summary = {field: setting[field] for field in _SETTING_FIELDS if field in setting}
+    summary |= {field: batch[field] for field in SUMMARY_FIELDS if field in batch}
+    return {
+        field: value.isoformat() if isinstance(value, datetime) else value for field, value in summary.items()
+    }
+
+
+def describe_progress(batch: Mapping[str, Any]) -> str:
+    """
+    Return how far the runs of a batch are, such as ``7 of 96 runs completed, 2 failed, 87 running``.
+
+    :param batch: what GetBatch answered
+    """
+    runs, submission = batch.get("runSummary", {}), batch.get("submissionSummary", {})
+    total = batch.get("totalRuns")
+    of_total = "" if total is None else f"of {total:,} "
+    parts = [f"{runs.get('completedRunCount', 0):,} {of_total}runs completed"]
+    parts += [f"{runs[key]:,} {word}" for key, word in _COUNTS[1:] if runs.get(key)]
+    if failed := submission.get("failedStartSubmissionCount"):
+        parts.append(f"{failed:,} not started")
+    if pending := submission.get("pendingStartSubmissionCount"):
+        parts.append(f"{pending:,} to be started")
+    return ", ".join(parts)
+
+
+class BatchWatch(Watch):
+    """
+    One run batch that is waited for. Logs its status and the counts of its runs when they change.
+
+    :param resource_id: HealthOmics batch id
+    :param uuid: uuid of the batch, if known; else the first answer's
+    :param grace: seconds from now in which a not-found response is ignored, as GetBatch may lag behind
+        StartRunBatch
+    :param is_deletion: whether it is the deletion of its runs that is waited for
+    :param log: the task's log
+    """
+
+    __slots__ = ("_told", "is_deletion")
+
+    noun = "batch"
+    operation = "GetBatch"
+
+    def __init__(
+        self,
+        resource_id: str,
+        *,
+        uuid: str | None = None,
+        grace: float = 0.0,
+        is_deletion: bool = False,
+        log: Log,
+    ) -> None:
+        super().__init__(resource_id, uuid=uuid, grace=grace, log=log)
+        self.is_deletion = is_deletion
+        self._told = ""
+
+    def ask(self, client: Any) -> dict[str, Any] | None:
+        """Call GetBatch."""
+        try:
+            batch: dict[str, Any] = client.get_batch(batchId=self.resource_id)
+        except ClientError as error:
+            if is_not_found(error):
+                return None
+            raise
+        checked_answer(self.operation, batch, *(["uuid"] if self.uuid else []))
+        # The poller's client leaves times as text.
+        return batch | {
+            name: parse_timestamp(batch[name]) for name in _TIMES if isinstance(batch.get(name), str)
+        }
+
+    def answer(self, answer: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        """Take an answer of GetBatch; a status that this version does not know is waited on."""
+        self._succeed()
+        if answer is None and self.may_be_invisible:
+            return None
+        batch = answer or {
+            "id": self.resource_id,
+            "status": "DELETED",
+            "failureReason": "GetBatch does not find the batch: it was deleted, or the batch id, the account "
+            "or the region is not the batch's.",
+        }
+        uuid = batch.get("uuid")
+        if self.uuid and uuid and uuid != self.uuid:
+            raise HealthOmicsApiError(
+                f"Batch {self.resource_id} is another batch now: its uuid is {uuid}, not {self.uuid}"
+            )
+        self.uuid = uuid or self.uuid
+        if answer is not None:
+            self.grace = 0.0
+            self._visible_at = 0.0
+        self.status = batch["status"]
+        self._tell(batch)
+        ends = batch_states.DELETION_ENDS if self.is_deletion else batch_states.TERMINAL
+        return summarize_batch(batch) if self.status in ends else None
+
+    def _tell(self, batch: Mapping[str, Any]) -> None:
+        news = f"{batch['status']}: {describe_progress(batch)}"
+        if news == self._told:
+            return
+        self._told = news
+        if batch["status"] in batch_states.ACTIVE | batch_states.TERMINAL:
+            self.log.info("HealthOmics batch %s is %s", self.resource_id, news)
+        else:
+            self.log.warning(
+                "HealthOmics batch %s is %s, a status that this version does not know; waiting on",
+                self.resource_id,
+                news,
+            )

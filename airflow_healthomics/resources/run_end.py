@@ -1,0 +1,88 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""How a run ended that GetRun no longer finds: retention mode REMOVE or a person has removed its record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from airflow_healthomics.hooks.best_effort import Inquiry
+from airflow_healthomics.hooks.omics import HealthOmicsHook
+from airflow_healthomics.links import LOG_GROUP
+from airflow_healthomics.service import run_states
+from airflow_healthomics.service.log import Log
+from airflow_healthomics.service.manifest import read_manifest
+
+#: No call begins later than this many seconds after the first.
+MAX_SECONDS: Final = 10.0
+
+#: Fields that the manifest has by GetRun's names.
+_SAME_FIELDS: Final = (
+    "arn",
+    "uuid",
+    "name",
+    "status",
+    "statusMessage",
+    "failureReason",
+    "workflowType",
+    "outputUri",
+    "creationTime",
+    "startTime",
+    "stopTime",
+    "storageType",
+    "storageCapacity",
+    "retentionMode",
+    "priority",
+    "digest",
+)
+
+
+def recorded_end(hook: HealthOmicsHook, run_id: str, uuid: str | None, log: Log) -> dict[str, Any] | None:
+    """
+    Return the summary of an ended run from its manifest in CloudWatch, which outlives the run's record.
+
+    Needs the permission logs:GetLogEvents. A refusal costs a line in the log.
+
+    :param hook: hook of the run's connection
+    :param run_id: HealthOmics run id
+    :param uuid: uuid of the run, which the manifest's log stream is named by; without it nothing is found
+    :param log: the task's log
+    :return: by GetRun's names, or None if there is no manifest
+    """
+    if uuid is None:
+        return None
+    aws = Inquiry(hook, f"The manifest of run {run_id}", seconds=MAX_SECONDS, say=log.warning, note=log.info)
+    page = aws.ask(
+        "logs:GetLogEvents",
+        logGroupName=LOG_GROUP,
+        # https://docs.aws.amazon.com/omics/latest/dev/monitoring-cloudwatch-logs.html
+        logStreamName=f"manifest/run/{run_id}/{uuid}",
+        startFromHead=True,
+    )
+    run, _ = read_manifest(event["message"] for event in page.get("events", ()))
+    if run is None or run.get("uuid") != uuid or run.get("status") not in run_states.TERMINAL:
+        return None
+    log.info("HealthOmics run %s is no longer found; its manifest says %s", run_id, run["status"])
+    return {"id": run_id, **_summary(run)}
+
+
+def _summary(run: Mapping[str, Any]) -> dict[str, Any]:
+    summary = {name: run[name] for name in _SAME_FIELDS if run.get(name) is not None}
+    for name in ("creationTime", "startTime", "stopTime"):
+        if isinstance(text := summary.get(name), str):
+            summary[name] = _with_zone(text)
+    for name, arn in (("workflowId", "workflow"), ("runGroupId", "runGroup"), ("cacheId", "runCache")):
+        if isinstance(text := run.get(arn), str):
+            summary[name] = text.rpartition("/")[2]
+    return summary
+
+
+def _with_zone(text: str) -> str:
+    # Some times of a manifest have no zone; they are UTC.
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return time.isoformat() if time.tzinfo else f"{time.isoformat()}+00:00"

@@ -1,0 +1,183 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a task instance has really started, and the connection that it did it with, by the metadata database.
+
+Whoever may see the task instance may see that, and nothing else of the AWS account. Each function has a
+session of its own, which ends before AWS is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from airflow.models.dagrun import DagRun
+from airflow.models.renderedtifields import RenderedTaskInstanceFields
+from airflow.models.serialized_dag import SerializedDagModel
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XComModel
+from airflow.utils.session import create_session
+from sqlalchemy import and_, func, select
+
+from airflow_healthomics.publishing.resource_xcom import (
+    DELAY_KEY,
+    XCOM_KEY,
+    TaskResource,
+    parse_delay,
+    parse_resource,
+)
+
+#: Of the amazon provider's operators.
+DEFAULT_CONNECTION: Final = "aws_default"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskConnection:
+    """
+    The connection arguments of a task, except for its ``botocore_config``, which Airflow does not store.
+
+    :param aws_conn_id: Airflow connection; None takes boto3's own way to credentials
+    :param verify: whether, or by which bundle, to verify TLS certificates
+    """
+
+    aws_conn_id: str | None
+    verify: bool | str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundTask:
+    """
+    What is known of a task instance.
+
+    :param state: its state in Airflow
+    :param resource: the run or batch that it is about, if there is one by now
+    :param connection: its connection, if there is a run or batch and Airflow still knows the connection
+    :param delay: why and since when the start of its run is delayed, and when it is repeated, if it is
+    """
+
+    state: str | None
+    resource: TaskResource | None = None
+    connection: TaskConnection | None = None
+    delay: Mapping[str, str] | None = None
+
+
+def find_task(dag_id: str, run_id: str, task_id: str, map_index: int) -> FoundTask | None:
+    """
+    Return what is known of a task instance, or None if there is none.
+
+    :param dag_id: its DAG
+    :param run_id: its DAG run
+    :param task_id: its task
+    :param map_index: its place among the mapped ones, or -1
+    """
+    with create_session() as session:
+        found = session.execute(
+            select(TaskInstance.state, TaskInstance.dag_version_id).where(
+                TaskInstance.dag_id == dag_id,
+                TaskInstance.run_id == run_id,
+                TaskInstance.task_id == task_id,
+                TaskInstance.map_index == map_index,
+            )
+        ).one_or_none()
+        if found is None:
+            return None
+        rows = session.execute(
+            select(XComModel.key, XComModel.value).where(
+                XComModel.dag_id == dag_id,
+                XComModel.run_id == run_id,
+                XComModel.task_id == task_id,
+                XComModel.map_index == map_index,
+                XComModel.key.in_((XCOM_KEY, DELAY_KEY)),
+            )
+        ).all()
+        xcoms = {row.key: row.value for row in rows}
+        if (resource := parse_resource(xcoms.get(XCOM_KEY))) is None:
+            return FoundTask(state=found.state, delay=parse_delay(xcoms.get(DELAY_KEY)))
+        rendered = session.execute(
+            select(RenderedTaskInstanceFields.rendered_fields).where(
+                RenderedTaskInstanceFields.dag_id == dag_id,
+                RenderedTaskInstanceFields.run_id == run_id,
+                RenderedTaskInstanceFields.task_id == task_id,
+                RenderedTaskInstanceFields.map_index == map_index,
+            )
+        ).scalar_one_or_none()
+    if isinstance(rendered, Mapping) and "aws_conn_id" in rendered:
+        connection: TaskConnection | None = _connection(rendered)
+    else:
+        # Airflow keeps the rendered fields of the latest DAG runs only.
+        connection = _declared_connection(found.dag_version_id, task_id) if found.dag_version_id else None
+    return FoundTask(state=found.state, resource=resource, connection=connection)
+
+
+def list_resources(
+    dag_id: str, run_id: str, *, limit: int, offset: int
+) -> tuple[list[dict[str, Any]], int] | None:
+    """
+    Return which task instances of a DAG run are about which run or batch, and their number; None if there is
+    no such DAG run. The number, like the offset, counts those too whose XCom tells of neither.
+
+    :param dag_id: the DAG
+    :param run_id: its DAG run
+    :param limit: of the items that are returned
+    :param offset: of the first of them
+    """
+    with create_session() as session:
+        key = session.execute(
+            select(DagRun.id).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)
+        ).scalar_one_or_none()
+        if key is None:
+            return None
+        # By the primary key, which begins with it: a DAG run may have thousands of mapped tasks.
+        chosen = and_(XComModel.dag_run_id == key, XComModel.key == XCOM_KEY)
+        total = session.execute(select(func.count()).select_from(XComModel).where(chosen)).scalar_one()
+        rows = session.execute(
+            select(XComModel.task_id, XComModel.map_index, XComModel.value)
+            .where(chosen)
+            .order_by(XComModel.task_id, XComModel.map_index)
+            .limit(limit)
+            .offset(offset)
+        ).all()
+    items = [
+        {"taskId": row.task_id, "mapIndex": row.map_index, "kind": resource.kind, "id": resource.id}
+        for row in rows
+        if (resource := parse_resource(row.value))
+    ]
+    return items, total
+
+
+def _connection(arguments: Mapping[str, Any]) -> TaskConnection | None:
+    """Return the connection, unless its arguments are still to be rendered."""
+    conn_id, verify = arguments.get("aws_conn_id"), arguments.get("verify")
+    if any(isinstance(value, str) and "{" in value for value in (conn_id, verify)):
+        return None
+    return TaskConnection(
+        aws_conn_id=None if conn_id is None else str(conn_id),
+        verify=verify if isinstance(verify, (bool, str)) else None,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _declared_connection(dag_version_id: Any, task_id: str) -> TaskConnection | None:
+    """Return the connection as the DAG says it, if it says so without a template."""
+    with create_session() as session:
+        stored = session.execute(
+            select(SerializedDagModel).where(SerializedDagModel.dag_version_id == dag_version_id)
+        ).scalar_one_or_none()
+        dag: Any = stored.dag if stored else None
+    if dag is None or not dag.has_task(task_id):
+        return None
+    task = dag.get_task(task_id)
+    if "aws_conn_id" not in task.template_fields:
+        # A task that pushes the XCom by itself: no connection is its own.
+        return None
+    if not getattr(task, "is_mapped", False):
+        return _connection(
+            {"aws_conn_id": getattr(task, "aws_conn_id", None), "verify": getattr(task, "verify", None)}
+        )
+    mapped = getattr(task.expand_input, "value", None)
+    if not isinstance(mapped, Mapping) or mapped.keys() & {"aws_conn_id", "verify"}:
+        return None
+    return _connection({"aws_conn_id": DEFAULT_CONNECTION, **task.partial_kwargs})

@@ -1,0 +1,126 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""The folder in S3 that belongs to one request ID."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any, ClassVar, Final
+
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+from botocore.exceptions import ClientError
+
+from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsRequestError
+from airflow_healthomics.service.errors import error_code, is_transient
+
+_DIGEST_LENGTH: Final = 16
+
+_PREFIX: Final = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>.*))?")
+
+
+class RequestFolder:
+    """
+    The folder of one request ID, below a prefix that the task was given.
+
+    :param uri: S3 URI of the prefix
+    :param request_id: request ID of the start
+    :param hook: S3 hook of the task's connection
+    :raises HealthOmicsRequestError: if the URI is none
+    :cvar operation: API operation that the folder is for
+    :cvar argument: the argument that has the prefix
+    """
+
+    operation: ClassVar[str]
+    argument: ClassVar[str]
+
+    def __init__(self, uri: str, request_id: str, hook: S3Hook) -> None:
+        match = _PREFIX.fullmatch(uri)
+        if match is None:
+            raise HealthOmicsRequestError(
+                self.operation, [f"{self.argument} must be an S3 URI, like s3://bucket/prefix"]
+            )
+        self._hook = hook
+        self._bucket = match["bucket"]
+        folder = re.sub(r"[^\w.-]", "-", request_id, flags=re.ASCII)
+        if folder != request_id:
+            # Request IDs that look alike now must not share their folder.
+            folder += f".{hashlib.sha256(request_id.encode()).hexdigest()[:_DIGEST_LENGTH]}"
+        self._prefix = f"{(match['prefix'] or '').strip('/')}/{folder}".lstrip("/")
+
+    def uri(self, name: str) -> str:
+        """Return the S3 URI of an object."""
+        return f"s3://{self._bucket}/{self._prefix}/{name}"
+
+    def input_uri(self, stem: str, content: bytes) -> str:
+        """
+        Return where an input of the start is. Another content, as of a corrected sheet, is elsewhere.
+
+        :param stem: what it is
+        :param content: JSON
+        """
+        return self.uri(self._input_name(stem, content))
+
+    def write_input(self, stem: str, content: bytes) -> None:
+        """
+        Write an input of the start, unless an earlier attempt has written it.
+
+        That attempt may have started what reads it, so it is never written again.
+
+        :param stem: what it is
+        :param content: JSON
+        :raises HealthOmicsApiError: if S3 refuses
+        """
+        self._put(self._input_name(stem, content), content, IfNoneMatch="*")
+
+    def _input_name(self, stem: str, content: bytes) -> str:
+        return f"{stem}-{hashlib.sha256(content).hexdigest()[:_DIGEST_LENGTH]}.json"
+
+    def write(self, name: str, content: bytes) -> None:
+        """
+        Write an object.
+
+        :param name: of the object
+        :param content: JSON
+        :raises HealthOmicsApiError: if S3 refuses
+        """
+        self._put(name, content)
+
+    def _put(self, name: str, content: bytes, **conditions: str) -> None:
+        """Write an object, if its conditions let that be."""
+        client: Any = self._hook.conn
+        try:
+            client.put_object(
+                Bucket=self._bucket,
+                Key=f"{self._prefix}/{name}",
+                Body=content,
+                ContentType="application/json",
+                **conditions,
+            )
+        except ClientError as error:
+            code = error_code(error)
+            if conditions and code == "PreconditionFailed":
+                return
+            if is_transient(error):
+                raise
+            advice = " The IAM policy must allow s3:PutObject." if code.startswith("AccessDenied") else ""
+            raise HealthOmicsApiError(
+                f"{self.uri(name)} ({self.argument}) could not be written: PutObject was refused with {code}."
+                f"{advice}",
+                code,
+            ) from error
+
+
+class RunFolder(RequestFolder):
+    """What a run reads: parameters that are too large for a request."""
+
+    operation = "StartRun"
+    argument = "parameters_s3_uri"
+
+    def parameters_uri(self, content: bytes) -> str:
+        """Return where the parameters are."""
+        return self.input_uri("parameters", content)
+
+    def write_parameters(self, content: bytes) -> None:
+        """Write the parameters once."""
+        self.write_input("parameters", content)
