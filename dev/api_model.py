@@ -24,7 +24,7 @@ from botocore.loaders import Loader
 ROOT: Final = Path(__file__).parents[1]
 PACKAGE: Final = ROOT / "airflow_healthomics" / "api_model"
 #: Digests of the whole model, for the tests beside an older botocore.
-DIGESTS: Final = ROOT / "tests" / "unit" / "api_model_digests.json"
+DIGESTS: Final = ROOT / "tests" / "unit" / "api_model" / "digests.json"
 
 #: The parts of a service's model that clients are made of.
 PARTS: Final = ("service-2", "paginators-1", "waiters-2")

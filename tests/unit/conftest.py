@@ -22,8 +22,7 @@ from botocore.loaders import JSONFileLoader, Loader
 from airflow_healthomics.triggers import base as triggers_base
 from tests.healthomics import Control, mock_healthomics, omics_client
 from tests.sdk import TaskDeferred
-
-from . import virtual_time
+from tests.unit import virtual_time
 
 ROLE = "arn:aws:iam::123456789012:role/omics"
 OUTPUT = "s3://outputs/results"

@@ -11,8 +11,17 @@ import pytest
 
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from tests.healthomics import Control
-
-from .conftest import ONE_ATTEMPT, OUTPUT, ROLE, WORKFLOW, Crash, FakeTaskInstance, Store, needs_store, try_of
+from tests.unit.conftest import (
+    ONE_ATTEMPT,
+    OUTPUT,
+    ROLE,
+    WORKFLOW,
+    Crash,
+    FakeTaskInstance,
+    Store,
+    needs_store,
+    try_of,
+)
 
 STORES = [pytest.param(True, id="store", marks=needs_store), pytest.param(False, id="names")]
 WAYS = [pytest.param(False, id="sync"), pytest.param(True, id="deferred")]

@@ -26,7 +26,7 @@ from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import LazyDeserializedDAG
 from airflow.utils.session import create_session
 
-from .conftest import DAG_RUN_ID
+from tests.unit.conftest import DAG_RUN_ID
 
 DAG_ID = "patients"
 NOW = datetime(2026, 11, 22, 3, 4, 5, tzinfo=UTC)

@@ -14,11 +14,10 @@ from typing import Any
 
 from airflow_healthomics.resources.run_watch import RunWatch
 from airflow_healthomics.waiting.poller import Poller
-
-from .conftest import Clock
-from .simulated_omics import THROTTLED, Records, item_of, moving_clock, refusal
-from .simulated_omics import Life as Run
-from .virtual_time import VirtualTimeLoop
+from tests.unit.conftest import Clock
+from tests.unit.simulated_omics import THROTTLED, Records, item_of, moving_clock, refusal
+from tests.unit.simulated_omics import Life as Run
+from tests.unit.virtual_time import VirtualTimeLoop
 
 
 class TokenBucket:

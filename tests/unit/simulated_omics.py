@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
-from .conftest import Clock
+from tests.unit.conftest import Clock
 
 ACTIVE = ("PENDING", "STARTING", "RUNNING", "STOPPING")
 TERMINAL = ("COMPLETED", "FAILED", "CANCELLED", "DELETED")

@@ -18,8 +18,7 @@ from airflow_healthomics.provider_info import get_provider_info
 from airflow_healthomics.publishing.resource_xcom import XCOM_KEY, TaskResource, parse_resource, persist_links
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from tests.healthomics import Control
-
-from .conftest import FakeTaskInstance
+from tests.unit.conftest import FakeTaskInstance
 
 RUN = {"id": "1234567", "runOutputUri": "s3://outputs/results/a b/1234567"}
 CONSOLE = "https://console.aws.amazon.com"

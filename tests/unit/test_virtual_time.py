@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 
-from . import virtual_time
-from .conftest import Clock, DeadlineError
+from tests.unit import virtual_time
+from tests.unit.conftest import Clock, DeadlineError
 
 
 async def in_a_pool_of_its_own(function: Any) -> Any:

@@ -1,0 +1,178 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of run batches share: a batch of some runs, the tries of its task, and where they crash."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+import pytest
+from botocore.client import BaseClient
+
+from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator
+from tests.healthomics import Control
+from tests.sdk import TaskDeferred
+from tests.unit.conftest import (
+    ONE_ATTEMPT,
+    OUTPUT,
+    ROLE,
+    TRIGGER_TIMEOUT,
+    WORKFLOW,
+    Crash,
+    DeadlineError,
+    FakeTaskInstance,
+    Store,
+    Tasks,
+    needs_store,
+    try_of,
+)
+
+#: Where run settings and manifests stand.
+BUCKET = "settings-bucket"
+PLACE = f"s3://{BUCKET}/batches"
+
+WAYS = [pytest.param(False, id="sync"), pytest.param(True, id="deferred")]
+STORES = [pytest.param(True, id="store", marks=needs_store), pytest.param(False, id="names")]
+
+#: A patient's, as it were: in parameters and as the id of a run setting.
+CANARY = "canary-patient-7"
+
+
+def some_settings(count: int, **fields: Any) -> list[dict[str, Any]]:
+    """Return so many run settings."""
+    return [{"run_setting_id": f"sample-{number}", **fields} for number in range(count)]
+
+
+def batch_of(**fields: Any) -> HealthOmicsStartRunBatchOperator:
+    """Return a task that starts a batch, of three runs by default."""
+    defaults: dict[str, Any] = {
+        "task_id": "a_task",
+        "role_arn": ROLE,
+        "output_uri": OUTPUT,
+        "workflow_id": WORKFLOW,
+        "botocore_config": ONE_ATTEMPT,
+    }
+    if "sample_sheet" not in fields:
+        defaults["run_settings"] = some_settings(3)
+    return HealthOmicsStartRunBatchOperator(**{**defaults, **fields})
+
+
+def run_to_the_end(tasks: Tasks, make: Callable[[], Any], context: dict[str, Any], limit: int = 40) -> Any:
+    """Execute a task through all of its deferrals, each resumed by a new instance, as in a new process."""
+    method: str = "execute"
+    kwargs: dict[str, Any] = {}
+    for _ in range(limit):
+        try:
+            if method == "execute":
+                return make().execute(context)
+            return make().resume_execution(method, kwargs, context)
+        except TaskDeferred as deferral:
+            tasks.deferrals.append(deferral)
+            method, kwargs = deferral.method_name, dict(deferral.kwargs or {})
+            try:
+                kwargs["event"] = tasks.fire(deferral.trigger, deferral.timeout)
+                tasks.events.append(kwargs["event"])
+            except DeadlineError:
+                method, kwargs = "__fail__", {"error": TRIGGER_TIMEOUT}
+    return pytest.fail("the task defers for ever")
+
+
+@contextmanager
+def crashing(
+    operation: str, when: str = "before", *, survives: int = 0, error: BaseException | type[Crash] = Crash
+) -> Iterator[None]:
+    """
+    Let the process die before or after a call of an operation of AWS, whichever the client.
+
+    :param operation: by the API's name
+    :param when: ``before`` or ``after``
+    :param survives: how many calls it makes before that
+    :param error: what it dies of
+    """
+    call = BaseClient._make_api_call  # type: ignore[attr-defined]
+    number = itertools.count(1)
+
+    def dying_call(self: Any, operation_name: str, request: Any) -> Any:
+        dies = operation_name == operation and next(number) > survives
+        if dies and when == "before":
+            raise error
+        answer = call(self, operation_name, request)
+        if dies:
+            raise error
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseClient, "_make_api_call", dying_call)
+        yield
+
+
+class Attempts:
+    """
+    The tries of one task instance.
+
+    :param fields: of its operator
+    """
+
+    def __init__(self, tasks: Tasks, *, with_store: bool = False, retries: int = 5, **fields: Any) -> None:
+        self.tasks = tasks
+        self.store = Store() if with_store else None
+        self.ti = FakeTaskInstance(try_number=0, max_tries=retries)
+        self.fields = {"wait_for_completion": True, **fields}
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """Of the current try."""
+        return try_of(self.ti, self.store)
+
+    def again(self, **fields: Any) -> Any:
+        """Make the next try, with other arguments from now on if there are any, and return its result."""
+        self.ti.try_number += 1
+        self.fields.update(fields)
+        return run_to_the_end(self.tasks, lambda: batch_of(**self.fields), self.context)
+
+    def crash(self, operation: str, when: str = "before", *, survives: int = 0) -> None:
+        """Make the next try, which does not survive a call."""
+        with crashing(operation, when, survives=survives), pytest.raises(Crash):
+            self.again()
+
+    def clear(self) -> None:
+        """Clear the task: Airflow allows it as many tries again as it had."""
+        self.ti.max_tries = self.ti.try_number + 5
+
+
+def objects() -> dict[str, Any]:
+    """Return what stands in the bucket, by key."""
+    s3 = boto3.client("s3")
+    listed = s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])
+    return {
+        item["Key"]: json.loads(s3.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read())
+        for item in listed
+    }
+
+
+def object_at(uri: str) -> Any:
+    """Return the JSON that an S3 URI stands for."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return json.loads(boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
+
+
+def setting_ids(client: Any, batch_id: str) -> list[str]:
+    """Return the ids of the run settings of a batch, in its order."""
+    pages = client.get_paginator("list_runs_in_batch").paginate(batchId=batch_id)
+    return [run["runSettingId"] for page in pages for run in page["runs"]]
+
+
+def fail_runs(omics: Control, *run_setting_ids: str, reason: str = "RUN_TASK_FAILED") -> None:
+    """Let the next run of each of these settings fail."""
+    for run_setting_id in run_setting_ids:
+        omics.plan_run(run_setting_id=run_setting_id, status="FAILED", failure_reason=reason)
+
+
+def hold_runs(omics: Control) -> None:
+    """Let runs stay RUNNING until they are told."""
+    omics.plan_run(times=None, seconds={"RUNNING": None})

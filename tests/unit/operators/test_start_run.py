@@ -1,0 +1,965 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""The operators: start, cancel, delete, and waiting in both places."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import unicodedata
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from airflow_healthomics.compat import AirflowException, AirflowFailException
+from airflow_healthomics.exceptions import (
+    HealthOmicsApiError,
+    HealthOmicsError,
+    HealthOmicsRequestError,
+    HealthOmicsRunFailedError,
+)
+from airflow_healthomics.operators import (
+    HealthOmicsCancelRunBatchOperator,
+    HealthOmicsCancelRunOperator,
+    HealthOmicsDeleteRunBatchOperator,
+    HealthOmicsDeleteRunOperator,
+    HealthOmicsStartRunBatchOperator,
+    HealthOmicsStartRunOperator,
+)
+from airflow_healthomics.publishing.resource_xcom import XCOM_KEY
+from airflow_healthomics.requests.run import ARGUMENTS
+from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
+from tests.healthomics import Control, input_shape
+from tests.sdk import TaskDeferred
+from tests.unit.conftest import (
+    DAG_RUN_ID,
+    ONE_ATTEMPT,
+    OUTPUT,
+    ROLE,
+    WORKFLOW,
+    Clock,
+    DeadlineError,
+    FakeTaskInstance,
+    Tasks,
+    calls_of,
+    context_of,
+)
+
+CANARY = "canary-patient-7"
+WAYS = [pytest.param(False, id="sync"), pytest.param(True, id="deferred")]
+LINKS = [
+    "healthomics_run_link",
+    "healthomics_run_log_link",
+    "healthomics_engine_log_link",
+    "healthomics_outputs_link",
+]
+
+
+def start_of(**fields: Any) -> HealthOmicsStartRunOperator:
+    defaults: dict[str, Any] = {"role_arn": ROLE, "output_uri": OUTPUT, "botocore_config": ONE_ATTEMPT}
+    if "run_id" not in fields:
+        defaults["workflow_id"] = WORKFLOW
+    return HealthOmicsStartRunOperator(task_id="a_task", **{**defaults, **fields})
+
+
+# --- start ---
+
+
+def test_it_starts_a_run_and_returns_its_id(omics: Control, context: dict[str, Any]) -> None:
+    """One call, one run."""
+    run_id = start_of().execute(context)
+    (run,) = omics.runs()
+    assert run_id == run["id"]
+    assert isinstance(run_id, str)
+    assert calls_of(omics, "StartRun") == 1
+
+
+def test_it_does_not_wait_unless_asked_to(omics: Control, context: dict[str, Any], clock: Clock) -> None:
+    """The sensor is for that."""
+    start_of(deferrable=True).execute(context)
+    assert clock.elapsed == 0
+    assert calls_of(omics, "GetRun") == 0
+
+
+def test_it_duplicates_a_run(
+    omics: Control, context: dict[str, Any], client: Any, started: Callable[..., Any]
+) -> None:
+    """With the original's settings."""
+    original = started(retentionMode="RETAIN", parameters={"a": 1})
+    copy = client.get_run(id=start_of(run_id=original["id"]).execute(context))
+    assert copy["id"] != original["id"]
+    assert (copy["retentionMode"], copy["parameters"], copy["runId"]) == ("RETAIN", {"a": 1}, original["id"])
+
+
+EVERY_ARGUMENT: dict[str, Any] = {
+    "workflow_id": WORKFLOW,
+    "workflow_type": "PRIVATE",
+    "workflow_version_name": "v1",
+    "workflow_owner_id": "123456789012",
+    "role_arn": ROLE,
+    "output_uri": OUTPUT,
+    "output_uri_prefix_mode": "SERVICE_DEFINED",
+    "requester_pays_enabled": False,
+    "parameters": {"a": [1, 2.5, None, True, {"b": "0042"}]},
+    "name": "a-name",
+    "request_id": "a-request",
+    "retention_mode": "RETAIN",
+    "storage_type": "STATIC",
+    "storage_capacity": 2400,
+    "scratch_storage_mode": "LOCAL",
+    "run_group_id": "11",
+    "priority": 7,
+    "cache_id": "12",
+    "cache_behavior": "CACHE_ALWAYS",
+    "networking_mode": "VPC",
+    "configuration_name": "vpc-1",
+    "engine_settings": {"engineVersion": "24.10"},
+    "session_policy": '{"Version": "2012-10-17"}',
+    "log_level": "ALL",
+    "tags": {"team": "genomics"},
+}
+
+
+def camel(argument: str) -> str:
+    first, *others = argument.split("_")
+    return first + "".join(other.capitalize() for other in others)
+
+
+def sent_by(operator: Any, context: dict[str, Any]) -> dict[str, Any]:
+    """Return the body of the StartRun that an operator sends."""
+    bodies: list[dict[str, Any]] = []
+    operator.hook.conn.meta.events.register(
+        "before-send.omics.StartRun", lambda request, **_: bodies.append(json.loads(request.body))
+    )
+    with suppress(HealthOmicsApiError):  # the local HealthOmics has no version v1
+        operator.execute(context)
+    (body,) = bodies
+    return body
+
+
+def test_every_argument_arrives(omics: Control, context: dict[str, Any]) -> None:
+    """What the DAG author gives is what goes over the wire, with its type."""
+    body = sent_by(start_of(**EVERY_ARGUMENT), context)
+    assert {key: repr(value) for key, value in body.items()} == {
+        camel(name): repr(value) for name, value in EVERY_ARGUMENT.items()
+    }
+
+
+def test_every_field_of_start_run_is_an_argument() -> None:
+    """Of the newest model of StartRun that is known here."""
+    members = input_shape("StartRun").members
+    arguments = inspect.signature(HealthOmicsStartRunOperator.__init__).parameters
+    assert set(members) == {camel(name) for name in arguments} & set(members)
+    assert {camel(name) for name in EVERY_ARGUMENT} | {"runId", "parametersUri"} == set(members)
+
+
+@pytest.mark.parametrize("kind", [HealthOmicsStartRunOperator, HealthOmicsStartRunBatchOperator])
+def test_airflows_registry_sees_that_it_is_durable(kind: type[Any]) -> None:
+    """By an attribute whose name Python mangles (apache/airflow#70291)."""
+    assert getattr(kind, f"_{kind.__name__}__supports_durable_execution") is True
+
+
+@pytest.mark.parametrize("name", [*ARGUMENTS, "deferrable", "waiter_delay", "wait_for_completion"])
+def test_an_argument_is_an_attribute(name: str) -> None:
+    """Constructors only assign."""
+    marker = object()
+    assert getattr(start_of(**{name: marker}), name) is marker
+
+
+def test_the_defaults_of_the_connection_are_taken(
+    omics: Control, context: dict[str, Any], with_defaults: None
+) -> None:
+    """A DAG author writes the workflow, and nothing else."""
+    operator = HealthOmicsStartRunOperator(task_id="a_task", workflow_id=WORKFLOW)
+    body = sent_by(operator, context)
+    assert (body["roleArn"], body["outputUri"]) == (ROLE, OUTPUT)
+    assert (body["retentionMode"], body["storageType"]) == ("REMOVE", "DYNAMIC")
+
+
+def test_a_duplicate_is_sent_no_built_in_default(
+    omics: Control, context: dict[str, Any], started: Callable[..., Any], with_defaults: None
+) -> None:
+    """It inherits them."""
+    body = sent_by(HealthOmicsStartRunOperator(task_id="a_task", run_id=started()["id"]), context)
+    assert not {"retentionMode", "storageType", "storageCapacity", "workflowId"} & body.keys()
+    assert (body["roleArn"], body["outputUri"]) == (ROLE, OUTPUT)
+
+
+# --- request ID and name ---
+
+
+def test_the_request_id_begins_with_the_dag_run_id(omics: Control, context: dict[str, Any]) -> None:
+    """And the run has it as its name, so that ListRuns finds it."""
+    start_of().execute(context)
+    (run,) = omics.runs()
+    assert run["requestId"].startswith(f"{DAG_RUN_ID}.")
+    assert run["name"] == run["requestId"]
+
+
+def test_another_try_starts_no_other_run(omics: Control) -> None:
+    """A retry of the same task instance gets the run of the first try."""
+    ids = {
+        start_of().execute(context_of(FakeTaskInstance(try_number=number, max_tries=3)))
+        for number in (1, 2, 3)
+    }
+    assert len(ids) == len(omics.runs()) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"dag_id": "another_dag"},
+        {"task_id": "another_task"},
+        {"run_id": "manual__2026-11-23"},
+        {"map_index": 0},
+        {"map_index": 1},
+        {"max_tries": 1},
+    ],
+    ids=str,
+)
+def test_another_task_instance_starts_another_run(omics: Control, other: dict[str, Any]) -> None:
+    """Each mapped task, each DAG run, and each Clear (which raises ``max_tries``)."""
+    first = start_of().execute(context_of(FakeTaskInstance()))
+    second = start_of().execute(context_of(FakeTaskInstance(**other)))
+    assert first != second
+
+
+def test_another_deployment_starts_another_run(omics: Control) -> None:
+    """Its DAG run of the same id started at another time."""
+    first = start_of().execute(context_of(FakeTaskInstance()))
+    context = context_of(FakeTaskInstance())
+    context["dag_run"].start_date += timedelta(seconds=1)
+    assert start_of().execute(context) != first
+
+
+def test_a_dag_run_without_a_start_date_is_no_error(omics: Control, context: dict[str, Any]) -> None:
+    """It may be None."""
+    context["dag_run"].start_date = None
+    assert start_of().execute(context) == omics.runs()[0]["id"]
+
+
+def test_an_unmapped_task_may_have_no_map_index(omics: Control) -> None:
+    """None is -1."""
+    ids = {start_of().execute(context_of(FakeTaskInstance(map_index=index))) for index in (None, -1)}
+    assert len(ids) == 1
+
+
+def test_any_dag_run_id_is_accepted(omics: Control) -> None:
+    """A long one, and one of any characters, fit the API's rules."""
+    for run_id in ("x" * 250, "a\tb\nc", "ünï ☃ 7", " "):
+        start_of().execute(context_of(FakeTaskInstance(run_id=run_id)))
+    for run in omics.runs():
+        assert len(run["requestId"]) <= 128
+        assert not [c for c in run["requestId"] if unicodedata.category(c).startswith("C")]
+
+
+def test_an_explicit_request_id_and_name_are_used(omics: Control, context: dict[str, Any]) -> None:
+    """As they are."""
+    start_of(request_id="mine", name="my run").execute(context)
+    (run,) = omics.runs()
+    assert (run["requestId"], run["name"]) == ("mine", "my run")
+
+
+# --- XComs and links ---
+
+
+def test_the_run_is_pushed(
+    omics: Control, context: dict[str, Any], ti: FakeTaskInstance, client: Any
+) -> None:
+    """The XCom ``run`` tells the run from any other."""
+    run = client.get_run(id=start_of().execute(context))
+    assert ti.xcoms["run"] == {
+        "id": run["id"],
+        "arn": run["arn"],
+        "uuid": run["uuid"],
+        "runOutputUri": run["runOutputUri"],
+        "requestId": omics.runs()[0]["requestId"],
+    }
+
+
+@pytest.mark.parametrize("do_xcom_push", [True, False])
+@pytest.mark.parametrize("link", LINKS)
+def test_links_are_pushed_right_after_the_start(
+    omics: Control, context: dict[str, Any], ti: FakeTaskInstance, do_xcom_push: bool, link: str
+) -> None:
+    """Also with ``do_xcom_push=False``, and before any waiting."""
+    operator = start_of(do_xcom_push=do_xcom_push, wait_for_completion=True, deferrable=True)
+    with pytest.raises(TaskDeferred):
+        operator.execute(context)
+    assert ti.xcoms[link].startswith("https://")
+    assert link in {extra.xcom_key for extra in operator.operator_extra_links}
+
+
+def test_nothing_else_is_pushed_without_xcom(
+    omics: Control, context: dict[str, Any], ti: FakeTaskInstance
+) -> None:
+    """``do_xcom_push=False`` is the user's word."""
+    start_of(do_xcom_push=False).execute(context)
+    assert set(ti.xcoms) == {*LINKS, XCOM_KEY}
+
+
+def test_the_links_stand_before_the_wait_on_a_worker(
+    omics: Control, context: dict[str, Any], ti: FakeTaskInstance, clock: Clock
+) -> None:
+    """A task that waits for hours is worth a look meanwhile."""
+    seen: list[set[str]] = []
+    clock.at(1, lambda: seen.append(set(ti.xcoms)))
+    start_of(wait_for_completion=True, deferrable=False).execute(context)
+    assert set(LINKS) <= seen[0]
+
+
+# --- privacy ---
+
+
+def test_no_parameter_is_logged_or_pushed(
+    omics: Control, context: dict[str, Any], ti: FakeTaskInstance, tasks: Tasks, logged: Callable[[], str]
+) -> None:
+    """From the start to the end of the run."""
+    omics.plan_run(status="FAILED", failure_reason="EXPORT_FAILED")
+    fields = {
+        "parameters": {"sample": CANARY},
+        "tags": {"t": CANARY},
+        "wait_for_completion": True,
+        "deferrable": True,
+    }
+    with pytest.raises(HealthOmicsRunFailedError) as caught:
+        tasks.run(lambda: start_of(**fields), context)
+    assert CANARY not in logged()
+    assert CANARY not in str(caught.value)
+    assert CANARY not in repr(ti.xcoms) + repr(tasks.events) + repr(tasks.deferrals[0].trigger.serialize())
+
+
+# --- bad input ---
+
+BAD = {
+    "both": {"run_id": "7", "workflow_id": WORKFLOW},
+    "neither": {"workflow_id": None},
+    "no-role": {"role_arn": None},
+    "no-output": {"output_uri": None},
+    "arn": {"role_arn": "omics"},
+    "uri": {"output_uri": "outputs"},
+    "static": {"storage_type": "STATIC"},
+    "capacity": {"storage_capacity": 1200},
+    "priority": {"priority": "high"},
+    "priority-range": {"priority": 100_001},
+    "enum": {"log_level": "DEBUG"},
+    "cache": {"cache_behavior": "CACHE_ALWAYS"},
+    "vpc": {"networking_mode": "VPC"},
+    "configuration": {"configuration_name": "c"},
+    "ready2run": {"workflow_type": "READY2RUN", "storage_type": "DYNAMIC"},
+    "parameters-list": {"parameters": [CANARY]},
+    "parameters-text": {"parameters": json.dumps({"a": CANARY})},
+    "parameters-nan": {"parameters": {"a": float("nan"), "b": CANARY}},
+    "parameters-size": {"parameters": {"a": CANARY * 5000}},
+    "name": {"name": "x" * 129},
+    "tags": {"tags": {str(n): CANARY for n in range(51)}},
+    "request-id": {"request_id": "x" * 129},
+    "session-policy": {"session_policy": json.dumps(CANARY * 200)},
+    "run-id": {"workflow_id": None, "run_id": DAG_RUN_ID},
+    "undefined": {"parameters": {"a": "{{ nope }}", "b": CANARY}},
+}
+
+
+@pytest.mark.parametrize("fields", BAD.values(), ids=BAD)
+def test_bad_input_starts_nothing(omics: Control, context: dict[str, Any], fields: dict[str, Any]) -> None:
+    """One clear error before any call, without a value of the user's; another try would meet it again."""
+    operator = start_of(**fields)
+    operator.render_template_fields(context)
+    with pytest.raises(HealthOmicsRequestError) as caught:
+        operator.execute(context)
+    assert isinstance(caught.value, ValueError)
+    assert isinstance(caught.value, AirflowFailException)
+    assert CANARY not in str(caught.value)
+    assert omics.calls() == []
+
+
+def test_the_dag_run_id_by_template_is_refused_with_a_hint(omics: Control, context: dict[str, Any]) -> None:
+    """``run_id="{{ run_id }}"`` is a mistake that somebody will make."""
+    operator = start_of(run_id="{{ run_id }}")
+    operator.render_template_fields(context)
+    with pytest.raises(HealthOmicsRequestError, match="not the DAG-run ID"):
+        operator.execute(context)
+
+
+def test_no_region_is_refused(
+    omics: Control, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is sent."""
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    with pytest.raises(HealthOmicsRequestError, match="region_name"):
+        start_of().execute(context)
+    assert omics.calls() == []
+
+
+def test_a_field_newer_than_botocore_is_refused(omics: Control, context: dict[str, Any]) -> None:
+    """With the older model of an older botocore."""
+    operator = start_of(output_uri_prefix_mode="SERVICE_DEFINED")
+    shape = operator.hook.conn.meta.service_model.operation_model("StartRun").input_shape
+    kept = dict(shape.members)
+    try:
+        del shape.members["outputUriPrefixMode"]
+        with pytest.raises(HealthOmicsRequestError, match="output_uri_prefix_mode"):
+            operator.execute(context)
+        assert calls_of(omics, "StartRun") == 0
+    finally:
+        shape.members.update(kept)
+
+
+@pytest.mark.parametrize("task", [HealthOmicsCancelRunOperator, HealthOmicsDeleteRunOperator])
+@pytest.mark.parametrize("run_id", [DAG_RUN_ID, "", "None", "x"])
+def test_the_others_refuse_what_is_no_run_id(
+    omics: Control, context: dict[str, Any], task: Any, run_id: str
+) -> None:
+    """Before any call."""
+    with pytest.raises(HealthOmicsRequestError, match="run_id"):
+        task(task_id="a_task", run_id=run_id).execute(context)
+    assert omics.calls() == []
+
+
+# --- AWS refuses ---
+
+
+def test_a_refused_start_names_the_permissions(omics: Control, context: dict[str, Any]) -> None:
+    """The next step is in the message."""
+    omics.inject_error("StartRun", "AccessDeniedException")
+    with pytest.raises(HealthOmicsApiError, match=r"omics:StartRun.*iam:PassRole") as caught:
+        start_of().execute(context)
+    assert caught.value.code == "AccessDeniedException"
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["ThrottlingException", "InternalServerException", "RequestTimeoutException"],
+)
+def test_a_start_that_fails_once_is_repeated(omics: Control, context: dict[str, Any], code: str) -> None:
+    """A short fault of the service is no fault of the task, and no second run."""
+    omics.inject_error("StartRun", code)
+    run_id = start_of(botocore_config=None).execute(context)
+    assert [run["id"] for run in omics.runs()] == [run_id]
+
+
+def test_a_start_whose_answer_is_lost_starts_one_run(omics: Control, context: dict[str, Any]) -> None:
+    """The repetition returns the run that was started unheard."""
+    omics.inject_error("StartRun", "InternalServerException", when="after")
+    run_id = start_of(botocore_config=None).execute(context)
+    assert [run["id"] for run in omics.runs()] == [run_id]
+    assert calls_of(omics, "StartRun") == 2
+
+
+@pytest.mark.parametrize(
+    "code", ["ThrottlingException", "InternalServerException", "RequestTimeoutException"]
+)
+@pytest.mark.parametrize("operation", ["StartRun", "CancelRun", "DeleteRun"])
+def test_a_passing_fault_is_no_failure_for_good(
+    omics: Control, context: dict[str, Any], started: Callable[..., Any], operation: str, code: str
+) -> None:
+    """Throttling and faults of the service are retried by Airflow as the DAG says."""
+    run_id = started()["id"]
+    omics.inject_error(operation, code, times=100)
+    operator = {
+        "StartRun": lambda: start_of(),
+        "CancelRun": lambda: HealthOmicsCancelRunOperator(
+            task_id="a_task", run_id=run_id, botocore_config=ONE_ATTEMPT
+        ),
+        "DeleteRun": lambda: HealthOmicsDeleteRunOperator(
+            task_id="a_task", run_id=run_id, botocore_config=ONE_ATTEMPT
+        ),
+    }[operation]()
+    # a start waits its turn in the triggerer
+    expected = TaskDeferred if operation == "StartRun" else ClientError
+    with pytest.raises(expected) as caught:
+        operator.execute(context)
+    assert code in str(caught.value) or operation == "StartRun"
+
+
+# --- validate_parameters ---
+
+TEMPLATE = {"reference": {"description": "x"}, "sample": {}, "threads": {"optional": True}}
+
+
+@pytest.fixture
+def workflow(omics: Control) -> str:
+    """A workflow with a parameter template."""
+    omics.add_workflow("77", parameter_template=TEMPLATE)
+    return "77"
+
+
+def test_validation_says_all_in_one_error(omics: Control, context: dict[str, Any], workflow: str) -> None:
+    """All missing and all unknown names, with the nearest known one, and nothing is started."""
+    parameters = {"referense": CANARY, "thread": CANARY}
+    with pytest.raises(HealthOmicsRequestError) as caught:
+        start_of(workflow_id=workflow, parameters=parameters, validate_parameters=True).execute(context)
+    message = str(caught.value)
+    for word in ("reference", "sample", "referense", "thread", "did you mean threads"):
+        assert word in message
+    assert CANARY not in message
+    assert calls_of(omics, "StartRun") == 0
+
+
+def test_validation_lets_pass_what_fits(omics: Control, context: dict[str, Any], workflow: str) -> None:
+    """And the run starts."""
+    fields = {"parameters": {"reference": 1, "sample": 2}, "validate_parameters": True}
+    assert start_of(workflow_id=workflow, **fields).execute(context) == omics.runs()[0]["id"]
+
+
+def test_without_validation_nobody_asks(omics: Control, context: dict[str, Any], workflow: str) -> None:
+    """It takes a permission of its own."""
+    start_of(workflow_id=workflow, parameters={"reference": 1, "sample": 2}).execute(context)
+    assert calls_of(omics, "GetWorkflow") == 0
+
+
+def test_validation_without_permission_logs_and_goes_on(
+    omics: Control, context: dict[str, Any], workflow: str, logged: Callable[[], str]
+) -> None:
+    """The check is a help, and not a condition."""
+    omics.inject_error("GetWorkflow", "AccessDeniedException", times=None)
+    fields = {"parameters": {"reference": 1, "sample": CANARY}, "validate_parameters": True}
+    assert start_of(workflow_id=workflow, **fields).execute(context) == omics.runs()[0]["id"]
+    text = logged()
+    assert "omics:GetWorkflow" in text
+    assert CANARY not in text
+
+
+def test_validation_of_a_ready2run_workflow_finds_it(omics: Control, context: dict[str, Any]) -> None:
+    """GetWorkflow needs the type, as StartRun does."""
+    omics.add_workflow("78", type="READY2RUN", parameter_template=TEMPLATE)
+    with pytest.raises(HealthOmicsRequestError, match="sample"):
+        start_of(workflow_id="78", workflow_type="READY2RUN", validate_parameters=True).execute(context)
+
+
+def test_validation_of_a_duplicate_asks_for_the_originals_workflow(
+    omics: Control, context: dict[str, Any], workflow: str, started: Callable[..., Any]
+) -> None:
+    """What is missing is inherited; what is unknown is not."""
+    original = started(workflowId=workflow, parameters={"reference": 1, "sample": 2})
+    with pytest.raises(HealthOmicsRequestError, match=r"referense.*did you mean reference"):
+        start_of(run_id=original["id"], parameters={"referense": 1}, validate_parameters=True).execute(
+            context
+        )
+    fields = {"validate_parameters": True}
+    assert start_of(run_id=original["id"], **fields).execute(context) == omics.runs()[1]["id"]
+
+
+def test_validation_of_a_version_asks_for_the_version(omics: Control, context: dict[str, Any]) -> None:
+    """The parameter template may differ between versions."""
+    omics.add_workflow("77")
+    fields: dict[str, Any] = {"workflow_version_name": "v1", "validate_parameters": True}
+    with pytest.raises(HealthOmicsApiError):  # there is no such version
+        start_of(workflow_id="77", **fields).execute(context)
+    assert calls_of(omics, "GetWorkflowVersion") == 1
+    assert calls_of(omics, "GetWorkflow") == 0
+
+
+# --- waiting: where x how it ends ---
+
+
+def waiting_start(deferrable: bool, **fields: Any) -> Callable[[], HealthOmicsStartRunOperator]:
+    return lambda: start_of(wait_for_completion=True, deferrable=deferrable, waiter_delay=60, **fields)
+
+
+def the_run(omics: Control) -> str:
+    run_id: str = omics.runs()[0]["id"]
+    return run_id
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_waiting_for_a_completed_run(
+    omics: Control,
+    context: dict[str, Any],
+    ti: FakeTaskInstance,
+    tasks: Tasks,
+    deferrable: bool,
+    clock: Clock,
+) -> None:
+    """The task ends as the run does, with its id and its summary."""
+    omics.plan_run(seconds={"RUNNING": 3600})
+    assert tasks.run(waiting_start(deferrable), context) == the_run(omics)
+    assert ti.xcoms["summary"]["status"] == "COMPLETED"
+    assert ti.xcoms["summary"]["id"] == the_run(omics)
+    assert 3600 < clock.elapsed < 3600 + 2 * 60
+    assert len(tasks.deferrals) == deferrable
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+@pytest.mark.parametrize("status", ["FAILED", "CANCELLED"])
+def test_waiting_for_a_run_that_does_not_succeed(
+    omics: Control,
+    context: dict[str, Any],
+    ti: FakeTaskInstance,
+    tasks: Tasks,
+    clock: Clock,
+    deferrable: bool,
+    status: str,
+) -> None:
+    """Both ways raise the same error, which says what AWS says."""
+    omics.plan_run(seconds={"RUNNING": None})
+    reason = (
+        {"failure_reason": "RUN_TASK_FAILED", "status_message": "Task 7 failed"} if status == "FAILED" else {}
+    )
+    clock.at(600, lambda: omics.advance(status, run_id=the_run(omics), **reason))
+    with pytest.raises(HealthOmicsRunFailedError) as caught:
+        tasks.run(waiting_start(deferrable), context)
+    error = caught.value
+    assert (error.run_id, error.status) == (the_run(omics), status)
+    assert error.failure_reason == reason.get("failure_reason")
+    assert the_run(omics) in str(error)
+    assert error.console_url in str(error)
+    if reason:
+        assert "Task 7 failed" in str(error)
+    assert clock.elapsed <= 600 + 2 * 60
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+@pytest.mark.parametrize(
+    "code", ["ThrottlingException", "InternalServerException", "RequestTimeoutException"]
+)
+def test_waiting_survives_a_service_that_refuses_for_a_while(
+    omics: Control,
+    context: dict[str, Any],
+    tasks: Tasks,
+    logged: Callable[[], str],
+    deferrable: bool,
+    code: str,
+) -> None:
+    """Throttling is no failure of the run; it is logged, and not at each poll."""
+    omics.plan_run(seconds={"RUNNING": 600})
+    omics.inject_error("GetRun", code, times=7)
+    assert tasks.run(waiting_start(deferrable), context) == the_run(omics)
+    # Once where it waits and once before it, and Airflow 2 logs to two places.
+    assert 1 <= logged().count(code) <= 4
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_waiting_survives_lost_connections(
+    omics: Control, context: dict[str, Any], tasks: Tasks, clock: Clock, deferrable: bool
+) -> None:
+    """A network that is away for minutes is no failure of the run."""
+    from botocore.exceptions import EndpointConnectionError
+
+    omics.plan_run(seconds={"RUNNING": 600})
+    left = [5]
+
+    def away(**_: Any) -> None:
+        if left[0]:
+            left[0] -= 1
+            raise EndpointConnectionError(endpoint_url="https://omics")
+
+    def with_bad_network() -> HealthOmicsStartRunOperator:
+        operator = waiting_start(deferrable)()
+        operator.hook.conn.meta.events.register("before-send.omics.GetRun", away)
+        return operator
+
+    assert tasks.run(with_bad_network, context) == the_run(omics)
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_waiting_without_permission_ends_after_an_hour(
+    omics: Control, context: dict[str, Any], tasks: Tasks, clock: Clock, deferrable: bool
+) -> None:
+    """A person may allow it meanwhile, and the message names the permission."""
+    omics.plan_run(seconds={"RUNNING": None})
+    clock.at(600, lambda: omics.inject_error("GetRun", "AccessDeniedException", times=None))
+    with pytest.raises(HealthOmicsError, match="omics:GetRun") as caught:
+        tasks.run(waiting_start(deferrable), context)
+    assert not isinstance(caught.value, AirflowFailException)
+    assert "AccessDeniedException" in str(caught.value)
+    assert 600 + 3600 <= clock.elapsed <= 600 + 3600 + 3 * 60
+
+
+def test_a_deferred_wait_that_times_out_is_an_error_that_airflow_retries(
+    omics: Control, context: dict[str, Any], tasks: Tasks
+) -> None:
+    """``execution_timeout`` bounds the deferral."""
+    omics.plan_run(seconds={"RUNNING": None})
+    timeout = timedelta(minutes=30)
+    with pytest.raises(AirflowException, match=r"[Tt]imeout") as caught:
+        tasks.run(waiting_start(True, execution_timeout=timeout), context)
+    assert not isinstance(caught.value, AirflowFailException)
+    assert tasks.deferrals[0].timeout == timeout
+
+
+def test_a_wait_on_a_worker_that_times_out_ends(
+    omics: Control, context: dict[str, Any], tasks: Tasks, clock: Clock
+) -> None:
+    """Airflow's own interruption comes through."""
+    omics.plan_run(seconds={"RUNNING": None})
+    clock.deadline = 1800
+    with pytest.raises(DeadlineError):
+        tasks.run(waiting_start(False), context)
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_a_run_that_ended_before_the_first_look_is_not_waited_for(
+    omics: Control, context: dict[str, Any], tasks: Tasks, clock: Clock, deferrable: bool
+) -> None:
+    """The status is asked for once before deferring."""
+    start_of().execute(context)
+    omics.advance("COMPLETED", run_id=the_run(omics))
+    assert tasks.run(waiting_start(deferrable), context) == the_run(omics)
+    assert tasks.deferrals == []
+    assert clock.elapsed == 0
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_the_delay_is_the_users(
+    omics: Control, context: dict[str, Any], tasks: Tasks, deferrable: bool
+) -> None:
+    """Half the delay asks twice as often."""
+    counts = []
+    for number, delay in enumerate((60, 120)):
+        omics.plan_run(seconds={"RUNNING": 3600})
+        before = calls_of(omics, "GetRun")
+        context = context_of(FakeTaskInstance(map_index=number))
+        tasks.run(
+            lambda delay=delay: start_of(wait_for_completion=True, deferrable=deferrable, waiter_delay=delay),
+            context,
+        )
+        counts.append(calls_of(omics, "GetRun") - before)
+    assert counts[0] == pytest.approx(2 * counts[1], abs=3)
+    assert counts[0] == pytest.approx(61, abs=3)
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_stopping_is_waited_out(
+    omics: Control, context: dict[str, Any], tasks: Tasks, deferrable: bool
+) -> None:
+    """It comes before COMPLETED, too."""
+    omics.plan_run(seconds={"STOPPING": 1000})
+    assert tasks.run(waiting_start(deferrable), context) == the_run(omics)
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_no_summary_without_xcom(
+    omics: Control, context: dict[str, Any], ti: FakeTaskInstance, tasks: Tasks, deferrable: bool
+) -> None:
+    """``do_xcom_push=False`` holds at the end, too."""
+    tasks.run(waiting_start(deferrable, do_xcom_push=False), context)
+    assert set(ti.xcoms) == {*LINKS, XCOM_KEY}
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_a_run_whose_id_was_given_to_another_is_an_error(
+    omics: Control,
+    context: dict[str, Any],
+    tasks: Tasks,
+    clock: Clock,
+    started: Callable[..., Any],
+    deferrable: bool,
+) -> None:
+    """A run is its id and its uuid."""
+    omics.set_options(reuse_run_ids=True)
+    omics.plan_run(seconds={"RUNNING": None})
+
+    def replace() -> None:
+        omics.advance("DELETED", run_id=the_run(omics))
+        assert started()["id"] == the_run(omics)
+
+    clock.at(600, replace)
+    with pytest.raises(AirflowException, match="uuid") as caught:
+        tasks.run(waiting_start(deferrable), context)
+    assert isinstance(caught.value, AirflowFailException)
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_the_connections_settings_survive_the_deferral(
+    omics: Control, context: dict[str, Any], tasks: Tasks, connection: Callable[..., None], deferrable: bool
+) -> None:
+    """Region, connection and client settings are the task's in the triggerer, too."""
+    omics.plan_run(seconds={"RUNNING": 600})
+    tasks.run(waiting_start(deferrable, region_name="eu-west-1", aws_conn_id=None), context)
+    assert {run["region"] for run in omics.runs()} == {"eu-west-1"}
+    if deferrable:
+        _, arguments = tasks.deferrals[0].trigger.serialize()
+        assert (arguments["region_name"], arguments["aws_conn_id"]) == ("eu-west-1", None)
+        assert arguments["botocore_config"] == ONE_ATTEMPT
+
+
+# --- cancel ---
+
+
+@pytest.mark.parametrize("status", ["PENDING", "STARTING", "RUNNING"])
+def test_cancel_cancels_a_run_on_its_way(
+    omics: Control, context: dict[str, Any], started: Callable[..., Any], status: str
+) -> None:
+    """It asks, and returns the run id."""
+    omics.plan_run(seconds={"PENDING": None, "STARTING": None, "RUNNING": None})
+    run_id = started()["id"]
+    omics.advance(status, run_id=run_id)
+    assert HealthOmicsCancelRunOperator(task_id="a_task", run_id=run_id).execute(context) == run_id
+    omics.advance_clock(600)
+    assert omics.runs()[0]["status"] == "CANCELLED"
+
+
+@pytest.mark.parametrize("error", ["ConflictException", "ValidationException"])
+@pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "CANCELLED"])
+@pytest.mark.parametrize("wait", [True, False])
+def test_cancelling_a_run_that_has_ended_is_no_error(
+    omics: Control, context: dict[str, Any], started: Callable[..., Any], status: str, error: Any, wait: bool
+) -> None:
+    """Whichever error AWS answers with."""
+    omics.set_options(cancel_error=error)
+    run_id = started()["id"]
+    omics.advance(status, run_id=run_id)
+    operator = HealthOmicsCancelRunOperator(task_id="a_task", run_id=run_id, wait_for_completion=wait)
+    assert operator.execute(context) == run_id
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_cancel_waits_until_the_run_has_ended(
+    omics: Control,
+    context: dict[str, Any],
+    tasks: Tasks,
+    started: Callable[..., Any],
+    clock: Clock,
+    deferrable: bool,
+) -> None:
+    """CANCELLED is what was asked for, and no failure."""
+    omics.plan_run(seconds={"RUNNING": None, "STOPPING": 300})
+    run_id = started()["id"]
+    omics.advance("RUNNING", run_id=run_id)
+
+    def make() -> HealthOmicsCancelRunOperator:
+        return HealthOmicsCancelRunOperator(
+            task_id="a_task", run_id=run_id, wait_for_completion=True, deferrable=deferrable
+        )
+
+    assert tasks.run(make, context) == run_id
+    assert omics.runs()[0]["status"] == "CANCELLED"
+    assert clock.elapsed >= 300
+    assert len(tasks.deferrals) == deferrable
+
+
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [("AccessDeniedException", "omics:CancelRun"), ("ResourceNotFoundException", "Check the id")],
+)
+def test_a_refused_cancel_says_why(omics: Control, context: dict[str, Any], code: str, word: str) -> None:
+    """And what to do."""
+    omics.inject_error("CancelRun", code)
+    with pytest.raises(HealthOmicsApiError, match=word):
+        HealthOmicsCancelRunOperator(task_id="a_task", run_id="999").execute(context)
+
+
+def test_cancel_has_links(
+    omics: Control, context: dict[str, Any], ti: FakeTaskInstance, started: Callable[..., Any]
+) -> None:
+    """The run is a click away."""
+    run_id = started()["id"]
+    HealthOmicsCancelRunOperator(task_id="a_task", run_id=run_id, do_xcom_push=False).execute(context)
+    assert run_id in ti.xcoms["healthomics_run_link"]
+
+
+# --- delete ---
+
+
+@pytest.mark.parametrize("wait", [True, False])
+@pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "CANCELLED"])
+def test_delete_deletes_a_run_that_has_ended(
+    omics: Control, context: dict[str, Any], started: Callable[..., Any], status: str, wait: bool
+) -> None:
+    """It returns the run id."""
+    run_id = started()["id"]
+    omics.advance(status, run_id=run_id)
+    operator = HealthOmicsDeleteRunOperator(task_id="a_task", run_id=run_id, wait_for_completion=wait)
+    assert operator.execute(context) == run_id
+    assert omics.runs()[0]["status"] == "DELETED"
+
+
+def test_deleting_a_run_that_is_gone_is_no_error(
+    omics: Control, context: dict[str, Any], started: Callable[..., Any]
+) -> None:
+    """A retry finds what the try before has done."""
+    run_id = started()["id"]
+    omics.advance("COMPLETED", run_id=run_id)
+    for _ in range(2):
+        assert HealthOmicsDeleteRunOperator(task_id="a_task", run_id=run_id).execute(context) == run_id
+
+
+@pytest.mark.parametrize("error", ["ConflictException", "ValidationException"])
+def test_deleting_a_run_on_its_way_is_an_error(
+    omics: Control, context: dict[str, Any], started: Callable[..., Any], error: Any
+) -> None:
+    """It must be cancelled first."""
+    omics.set_options(delete_error=error)
+    with pytest.raises(HealthOmicsApiError, match="DeleteRun"):
+        HealthOmicsDeleteRunOperator(task_id="a_task", run_id=started()["id"]).execute(context)
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_delete_waits_until_the_run_is_gone(
+    omics: Control, context: dict[str, Any], started: Callable[..., Any], shown: bool, clock: Clock
+) -> None:
+    """Gone is not found, or DELETED."""
+    omics.set_options(show_deleted_runs=shown)
+    run_id = started()["id"]
+    omics.advance("COMPLETED", run_id=run_id)
+    omics.inject_error("GetRun", "ThrottlingException", times=3)  # the first before the deletion
+    HealthOmicsDeleteRunOperator(
+        task_id="a_task", run_id=run_id, wait_for_completion=True, botocore_config=ONE_ATTEMPT
+    ).execute(context)
+    assert len(clock.sleeps) == 2
+    assert calls_of(omics, "GetRun") == 4
+
+
+# --- all of them ---
+
+TASKS = {
+    HealthOmicsStartRunOperator: {},
+    HealthOmicsCancelRunOperator: {"run_id": "1"},
+    HealthOmicsDeleteRunOperator: {"run_id": "1"},
+    HealthOmicsRunSensor: {"run_id": "1"},
+    HealthOmicsStartRunBatchOperator: {"workflow_id": "1"},
+    HealthOmicsCancelRunBatchOperator: {"batch_id": "1"},
+    HealthOmicsDeleteRunBatchOperator: {"batch_id": "1"},
+    HealthOmicsRunBatchSensor: {"batch_id": "1"},
+}
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.__name__)
+def test_construction_asks_nobody(task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scheduler parses DAG files all day: no client, no connection."""
+    monkeypatch.setattr(boto3.session.Session, "client", lambda *_, **__: pytest.fail("a client was made"))
+    monkeypatch.setattr(boto3.session.Session, "__init__", lambda *_, **__: pytest.fail("a session was made"))
+    task(task_id="a_task", aws_conn_id="there_is_no_such_connection", **TASKS[task])
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.__name__)
+def test_every_argument_is_documented(task: Any) -> None:
+    """On the class, as Airflow's providers do it."""
+    for name in inspect.signature(task.__init__).parameters:
+        if name not in ("self", "kwargs", "args"):
+            assert f":param {name}:" in task.__doc__
+
+
+@pytest.mark.parametrize("field", ["request_id", "name"])
+def test_an_empty_request_id_or_name_is_refused(omics: Control, context: dict[str, Any], field: str) -> None:
+    """1 to 128 characters; an explicit one is used as it is, and not replaced in silence."""
+    with pytest.raises(HealthOmicsRequestError, match=field):
+        start_of(**{field: ""}).execute(context)
+
+
+def test_delete_does_not_wait_for_another_run(
+    omics: Control, context: dict[str, Any], started: Callable[..., Any], clock: Clock
+) -> None:
+    """AWS may give the deleted run's id to a new one; the deleted run is gone nevertheless."""
+    omics.set_options(reuse_run_ids=True, manual=True)
+    old = started()
+    omics.advance("COMPLETED", run_id=old["id"])
+    operator = HealthOmicsDeleteRunOperator(
+        task_id="a_task", run_id=old["id"], wait_for_completion=True, botocore_config=ONE_ATTEMPT
+    )
+    clock.deadline = 3600
+    operator.hook.conn.meta.events.register("after-call.omics.DeleteRun", lambda **_: started())
+    assert operator.execute(context) == old["id"]
+
+
+def test_the_advice_is_a_sentence_of_its_own(omics: Control, context: dict[str, Any]) -> None:
+    """AWS's messages end without a full stop."""
+    omics.inject_error("StartRun", "AccessDeniedException", message="not authorized")
+    with pytest.raises(AirflowFailException, match=r"not authorized\. The IAM policy"):
+        start_of().execute(context)

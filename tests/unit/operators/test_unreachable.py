@@ -1,0 +1,161 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""A start that does not reach HealthOmics ends, costs few worker launches, and says where it has called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+from botocore.exceptions import (
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ProxyConnectionError,
+    SSLError,
+)
+
+from airflow_healthomics.compat import AirflowFailException
+from airflow_healthomics.exceptions import HealthOmicsUnreachableError
+from airflow_healthomics.publishing.resource_xcom import DELAY_KEY, parse_delay
+from tests.healthomics import Control
+from tests.sdk import TaskDeferred
+from tests.unit.batch_attempts import STORES, crashing
+from tests.unit.conftest import Clock, FakeTaskInstance, Store, Tasks, calls_of, needs_store, try_of
+from tests.unit.histories import start_of
+
+URL = "https://omics.us-esat-1.amazonaws.com"
+
+ERRORS = [
+    EndpointConnectionError(endpoint_url=URL),
+    ConnectTimeoutError(endpoint_url=URL),
+    SSLError(endpoint_url=URL, error="no certificate"),
+    ProxyConnectionError(proxy_url="http://127.0.0.1:3128"),
+]
+
+
+def unreachable(error: Exception = ERRORS[0]) -> AbstractContextManager[None]:
+    """Let no StartRun reach HealthOmics."""
+    return crashing("StartRun", error=error)
+
+
+class Attempt:
+    """
+    One attempt, deferral after deferral.
+
+    :ivar launches: when a worker was launched for it, in seconds
+    """
+
+    def __init__(self, clock: Clock, tasks: Tasks, store: Store | None = None, **fields: Any) -> None:
+        self._clock = clock
+        self._tasks = tasks
+        self._fields = fields
+        self._event: Any = None
+        self.ti = FakeTaskInstance()
+        self.context = try_of(self.ti, store)
+        self.launches: list[float] = []
+
+    def go_on(self) -> Any:
+        """Let the task run on a worker once; None if it has deferred, and its trigger has fired then."""
+        self.launches.append(self._clock.elapsed)
+        operator = start_of(**self._fields)
+        try:
+            if self._event is None:
+                return operator.execute(self.context)
+            return operator.resume_execution("start_in_turn", {"event": self._event}, self.context)
+        except TaskDeferred as deferral:
+            self._event = self._tasks.fire(deferral.trigger, deferral.timeout)
+            return None
+
+    def go_on_to_the_end(self) -> Any:
+        """Let the task run on a worker until it returns."""
+        while (answer := self.go_on()) is None:
+            pass
+        return answer
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_it_is_repeated_at_growing_intervals(
+    omics: Control, clock: Clock, tasks: Tasks, error: Exception
+) -> None:
+    """At most twelve times an hour, whatever is in the way."""
+    attempt = Attempt(clock, tasks)
+    with unreachable(error):
+        while clock.elapsed < 3600:
+            assert attempt.go_on() is None
+    assert 4 <= len(attempt.launches) <= 12
+    assert calls_of(omics, "StartRun") == 0
+
+
+@pytest.mark.parametrize("with_store", STORES)
+def test_it_starts_once_when_the_way_is_free_again(
+    omics: Control, clock: Clock, tasks: Tasks, with_store: bool
+) -> None:
+    """The same attempt, and the same request."""
+    attempt = Attempt(clock, tasks, Store() if with_store else None)
+    with unreachable():
+        attempt.go_on()
+        attempt.go_on()
+    run_id = attempt.go_on()
+    assert [run["id"] for run in omics.runs()] == [run_id]
+
+
+def test_it_warns_from_the_second_time_on(
+    omics: Control, clock: Clock, tasks: Tasks, logged: Callable[[], str]
+) -> None:
+    """With region and endpoint, since one of them is wrong in most cases."""
+    attempt = Attempt(clock, tasks)
+    with unreachable():
+        attempt.go_on()
+        assert "has not reached HealthOmics" not in logged()
+        attempt.go_on()
+    text = logged()
+    assert "has not reached HealthOmics" in text
+    assert "EndpointConnectionError; region us-east-1, endpoint http" in text
+
+
+@needs_store
+def test_it_ends_retryably(
+    omics: Control, clock: Clock, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After ``[healthomics] start_patience``; the next attempt starts the run."""
+    monkeypatch.setenv("AIRFLOW__HEALTHOMICS__START_PATIENCE", "1800")
+    store = Store()
+    attempt = Attempt(clock, tasks, store)
+    with unreachable(), pytest.raises(HealthOmicsUnreachableError, match="us-east-1") as caught:
+        attempt.go_on_to_the_end()
+    assert not isinstance(caught.value, AirflowFailException)
+    assert 1800 <= clock.elapsed <= 1800 + 400
+    attempt.ti.try_number = 2
+    again = Attempt(clock, tasks, store)
+    assert again.go_on() == omics.runs()[0]["id"]
+
+
+def test_its_page_says_so(omics: Control, clock: Clock, tasks: Tasks) -> None:
+    """Since when, why, and when it is repeated; the beginning stays the same."""
+    attempt = Attempt(clock, tasks)
+    with unreachable():
+        attempt.go_on()
+        first = parse_delay(attempt.ti.xcoms[DELAY_KEY])
+        attempt.go_on()
+    second = parse_delay(attempt.ti.xcoms[DELAY_KEY])
+    assert first is not None
+    assert second is not None
+    assert (second["since"], second["reason"], second["region"]) == (
+        first["since"],
+        "EndpointConnectionError",
+        "us-east-1",
+    )
+    assert first["since"] < first["nextAttempt"] < second["nextAttempt"]
+
+
+def test_what_is_throttled_is_not_unreachable(
+    omics: Control, clock: Clock, tasks: Tasks, logged: Callable[[], str]
+) -> None:
+    """It waits its turn, which comes soon, and warns of nothing."""
+    omics.inject_error("StartRun", "ThrottlingException", times=20)
+    attempt = Attempt(clock, tasks)
+    while attempt.go_on() is None:
+        assert clock.elapsed < 120
+    assert "has not reached" not in logged()

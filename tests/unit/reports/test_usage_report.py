@@ -1,0 +1,553 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a run has used is told at its end, and costs the outcome nothing."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+
+from airflow_healthomics.compat import AirflowTaskTimeout
+from airflow_healthomics.exceptions import HealthOmicsRunFailedError
+from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.hooks import best_effort as inquiry
+from airflow_healthomics.operators import HealthOmicsStartRunOperator
+from airflow_healthomics.reports import usage_report as use_report
+from airflow_healthomics.reports.usage_report import with_use
+from airflow_healthomics.sensors import HealthOmicsRunSensor
+from airflow_healthomics.service.summaries import summarize_run
+from tests.healthomics import Control, HealthOmicsServer, JsonRESTError, LogsBackend, LogStream, OmicsBackend
+from tests.unit.conftest import ONE_ATTEMPT, OUTPUT, ROLE, WORKFLOW, Clock, FakeTaskInstance, Tasks, calls_of
+
+GROUP = "/aws/omics/WorkflowLog"
+WAYS = [pytest.param(False, id="sync"), pytest.param(True, id="deferred")]
+
+TASKS: list[dict[str, Any]] = [
+    {"name": "align", "cpus": 16, "memory": 64, "seconds": 3600, "instance_type": "omics.m.4xlarge"},
+    {
+        "name": "call",
+        "cpus": 8,
+        "memory": 32,
+        "gpus": 1,
+        "seconds": 2700,
+        "instance_type": "omics.g5.2xlarge",
+    },
+    {"name": "index", "cpus": 16, "memory": 64, "cache_hit": True},
+    {"name": "qc", "cpus": 2, "memory": 4, "seconds": 600, "instance_type": "omics.c.large"},
+    {"name": "sort", "cpus": 4, "memory": 8, "seconds": 300, "failure_reason": "OUT_OF_MEMORY_ERROR"},
+]
+
+#: Worked out in test_run_use. The run lasts three hours here, and its tasks begin with it.
+FIGURES: dict[str, Any] = {
+    "tasks": {"COMPLETED": 4, "FAILED": 1},
+    "cacheHits": 1,
+    "taskHours": 2.0,
+    "cpuHours": 22.6667,
+    "gpuHours": 0.75,
+    "memoryGiBHours": 89.3333,
+    "isPartial": False,
+}
+SECONDS = {
+    "total": 11400.0,
+    "queued": 600.0,
+    "running": 10800.0,
+    "beforeTasks": 0.0,
+    "tasks": 3600.0,
+    "afterTasks": 7200.0,
+}
+STORAGE = {"type": "DYNAMIC", "maximumGiB": 340, "averageGiB": 120.5}
+
+PLAN: dict[str, Any] = {
+    "tasks": TASKS,
+    "seconds": {"PENDING": 400, "STARTING": 200, "RUNNING": 10_800, "STOPPING": 0},
+    "storage_maximum": 340,
+    "storage_average": 120.5,
+}
+
+
+class Lines:
+    """A log that keeps its lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def info(self, message: str, /, *args: Any) -> None:
+        """Keep a message."""
+        self.lines.append(message % args)
+
+    warning = info
+
+
+@pytest.fixture
+def log() -> Lines:
+    """The task's log."""
+    return Lines()
+
+
+@pytest.fixture
+def ended(omics: Control, client: Any, started: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
+    """Return the summary of a run that has ended as planned."""
+
+    def end(**plan: Any) -> dict[str, Any]:
+        omics.plan_run(**{**PLAN, **plan})
+        run = started()
+        omics.advance_clock(20_000)
+        return summarize_run(client.get_run(id=run["id"]))
+
+    return end
+
+
+@pytest.fixture
+def log_calls(omics: Control, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The streams that GetLogEvents was asked for."""
+    streams: list[str] = []
+    answer = LogsBackend.get_log_events
+
+    def get_log_events(self: Any, **request: Any) -> Any:
+        streams.append(request["log_stream_name"])
+        return answer(self, **request)
+
+    monkeypatch.setattr(LogsBackend, "get_log_events", get_log_events)
+    return streams
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let five tasks be many: two on each page of ListRunTasks."""
+    monkeypatch.setattr(use_report, "PAGE_SIZE", 2)
+
+
+def look(summary: dict[str, Any], log: Lines, **more: Any) -> dict[str, Any]:
+    """Read the use with the default connection."""
+    told = with_use(summary, hook=HealthOmicsHook(), log=log, **more)
+    assert {key: value for key, value in told.items() if key != "use"} == summary
+    use: dict[str, Any] = told.get("use", {})
+    return use
+
+
+def refuse_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away logs:GetLogEvents."""
+
+    def refuse(self: Any, **request: Any) -> Any:
+        raise JsonRESTError("AccessDeniedException", "not authorized to perform: logs:GetLogEvents")
+
+    monkeypatch.setattr(LogsBackend, "get_log_events", refuse)
+
+
+def forget_manifest(summary: dict[str, Any]) -> None:
+    """Let the manifest not be there yet."""
+    stream = f"manifest/run/{summary['id']}/{summary['uuid']}"
+    boto3.client("logs").delete_log_stream(logGroupName=GROUP, logStreamName=stream)
+
+
+# --- where the figures come from ---
+
+
+def test_a_run_costs_a_page_of_each(
+    omics: Control, ended: Callable[..., Any], log: Lines, log_calls: list[str]
+) -> None:
+    """The tasks come from the list, the storage from the manifest, and a person reads two lines."""
+    summary = ended()
+    use = look(summary, log)
+    assert {key: use[key] for key in FIGURES} == FIGURES
+    assert (use["seconds"], use["storage"]) == (SECONDS, STORAGE)
+    assert [task["name"] for task in use["longestTasks"]] == ["align", "call", "qc"]
+    assert (calls_of(omics, "ListRunTasks"), len(log_calls)) == (1, 1)
+    assert log.lines == [
+        "Used 22.7 CPU hours, 0.75 GPU hours and 89.3 GiB hours of memory in 5 tasks, 1 of them from the run "
+        "cache",
+        "Running for 3 h 00 min after 10 min in the queue; longest tasks: align (1 h 00 min, "
+        "omics.m.4xlarge), call (45 min, omics.g5.2xlarge), qc (10 min, omics.c.large)",
+    ]
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_many_tasks_come_from_the_manifest(
+    omics: Control, ended: Callable[..., Any], log: Lines, log_calls: list[str]
+) -> None:
+    """With the same figures, and no second page of the list."""
+    use = look(ended(), log)
+    assert {key: use[key] for key in FIGURES} == FIGURES
+    assert (use["seconds"], use["storage"]) == (SECONDS, STORAGE)
+    assert (calls_of(omics, "ListRunTasks"), len(log_calls)) == (1, 2)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_many_tasks_without_a_manifest_come_from_the_list(
+    omics: Control, ended: Callable[..., Any], log: Lines, clock: Clock
+) -> None:
+    """It is not waited for; the pages are turned slowly enough to leave others of the account's quota."""
+    summary = ended()
+    forget_manifest(summary)
+    use = look(summary, log)
+    assert {key: use[key] for key in FIGURES} == FIGURES
+    assert use["storage"] == {"type": "DYNAMIC", "maximumGiB": 340}
+    assert calls_of(omics, "ListRunTasks") == 3
+    assert clock.sleeps == pytest.approx([0.125] * 2)
+    assert log.lines[0] == f"The use report of run {summary['id']}: logs:GetLogEvents finds nothing"
+
+
+@pytest.mark.usefixtures("small_pages")
+@pytest.mark.parametrize("lost", ["run/", "task/"])
+def test_a_manifest_that_is_not_whole_is_not_believed(
+    omics: Control, ended: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    """It is written some time after the end, perhaps in pieces."""
+    answer = LogStream.get_log_events
+
+    def get_log_events(self: Any, *args: Any) -> Any:
+        events, backward, forward = answer(self, *args)
+        index = next((i for i, event in enumerate(events) if f":{lost}" in event["message"][:60]), None)
+        return [event for i, event in enumerate(events) if i != index], backward, forward
+
+    monkeypatch.setattr(LogStream, "get_log_events", get_log_events)
+    use = look(ended(), log)
+    assert {key: use[key] for key in FIGURES} == FIGURES
+    assert calls_of(omics, "ListRunTasks") == 3
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_empty_pages_of_the_manifest_are_turned(
+    omics: Control, ended: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GetLogEvents may answer with an empty page although there are events behind its token."""
+    answer, tokens = LogsBackend.get_log_events, []
+
+    def get_log_events(self: Any, **request: Any) -> Any:
+        tokens.append(request["next_token"])
+        if len(tokens) <= 2:
+            return [], "b/0", f"f/{len(tokens)}"
+        return answer(self, **{**request, "next_token": tokens[-1] if len(tokens) > 3 else None})
+
+    monkeypatch.setattr(LogsBackend, "get_log_events", get_log_events)
+    use = look(ended(), log)
+    assert {key: use[key] for key in FIGURES} == FIGURES
+    assert calls_of(omics, "ListRunTasks") == 1
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_an_event_that_came_twice_counts_once(
+    ended: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task is its id."""
+    answer = LogStream.get_log_events
+
+    def get_log_events(self: Any, *args: Any) -> Any:
+        events, backward, forward = answer(self, *args)
+        return events * 2, backward, forward
+
+    monkeypatch.setattr(LogStream, "get_log_events", get_log_events)
+    use = look(ended(), log)
+    assert {key: use[key] for key in FIGURES} == FIGURES
+
+
+@pytest.mark.parametrize(("has_manifest", "list_calls", "get_calls"), [(True, 1, 7), (False, 50, 1)])
+def test_five_thousand_tasks_cost_a_few_calls(
+    omics: Control,
+    ended: Callable[..., Any],
+    log: Lines,
+    log_calls: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    has_manifest: bool,
+    list_calls: int,
+    get_calls: int,
+) -> None:
+    """A megabyte a call with the manifest, or a hundred tasks."""
+    summary = ended(tasks=[{"name": "align", "cpus": 2, "memory": 8, "seconds": 3600}] * 5_000)
+    answer = LogStream.get_log_events
+    if not has_manifest:
+        forget_manifest(summary)
+    monkeypatch.setattr(  # as AWS has it, about 1 MB a page
+        LogStream,
+        "get_log_events",
+        lambda self, start, end, limit, token, head: answer(self, start, end, 1_000, token, head),
+    )
+    monkeypatch.setattr(inquiry, "monotonic", lambda: 0.0)
+    use = look(summary, log)
+    assert (use["tasks"], use["cpuHours"], use["isPartial"]) == ({"COMPLETED": 5_000}, 10_000.0, False)
+    assert (calls_of(omics, "ListRunTasks"), len(log_calls)) == (list_calls, get_calls)
+
+
+def test_more_pages_than_the_bound_are_left_unread(
+    omics: Control, ended: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the list says, it ends."""
+    answer = OmicsBackend.list_run_tasks
+
+    def list_run_tasks(self: Any, params: Any) -> Any:
+        return {**answer(self, {**params, "startingToken": "0"}), "nextToken": "0"}
+
+    summary = ended()
+    forget_manifest(summary)
+    monkeypatch.setattr(OmicsBackend, "list_run_tasks", list_run_tasks)
+    monkeypatch.setattr(inquiry, "monotonic", lambda: 0.0)
+    assert look(summary, log)["isPartial"]
+    assert calls_of(omics, "ListRunTasks") == use_report.MAX_PAGES
+
+
+# --- what can go wrong ---
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException", "InternalServerException"])
+def test_without_the_list_the_manifest_serves(
+    omics: Control, ended: Callable[..., Any], log: Lines, code: str
+) -> None:
+    """As "at least", since nothing says that it is whole; one line says what is missing."""
+    summary = ended()
+    omics.inject_error("ListRunTasks", code, times=None)
+    use = look(summary, log)
+    assert use["cpuHours"] == FIGURES["cpuHours"]
+    assert use["isPartial"]
+    missing, *told = log.lines
+    assert "goes without omics:ListRunTasks, which failed with" in missing
+    assert ("the IAM policy must allow it" in missing) is (code == "AccessDeniedException")
+    assert told[0].startswith("Used at least 22.7 CPU hours")
+
+
+def test_without_the_manifest_the_list_serves(
+    ended: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line says which permission is missing, and just the storage's average with it."""
+    summary = ended()
+    refuse_logs(monkeypatch)
+    use = look(summary, log)
+    assert {key: use[key] for key in FIGURES} == FIGURES
+    assert use["storage"] == {"type": "DYNAMIC", "maximumGiB": 340}
+    assert "logs:GetLogEvents, which failed with AccessDeniedException; the IAM" in log.lines[0]
+    assert len(log.lines) == 3
+
+
+def test_without_both_the_durations_are_told(
+    omics: Control, ended: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no figure of tasks."""
+    summary = ended()
+    refuse_logs(monkeypatch)
+    omics.inject_error("ListRunTasks", "AccessDeniedException", times=None)
+    assert set(look(summary, log)) == {"seconds", "storage", "isPartial"}
+    assert log.lines[2:] == ["Running for 3 h 00 min after 10 min in the queue"]
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_a_list_that_breaks_off_is_partial(
+    omics: Control, ended: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read by then is told as "at least"."""
+    answer = OmicsBackend.list_run_tasks
+
+    def list_run_tasks(self: Any, params: Any) -> Any:
+        if params.get("startingToken") == "2":
+            omics.inject_error("ListRunTasks", "ThrottlingException", times=None)
+        return answer(self, params)
+
+    summary = ended()
+    forget_manifest(summary)
+    monkeypatch.setattr(OmicsBackend, "list_run_tasks", list_run_tasks)
+    use = look(summary, log)
+    assert (use["isPartial"], sum(use["tasks"].values())) == (True, 4)
+    assert [line for line in log.lines if "ThrottlingException" in line] == log.lines[1:2]
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_slow_answers_end_the_report(
+    omics: Control, ended: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the time is up, what is known by then is told, and one line says so."""
+    summary = ended()
+    forget_manifest(summary)
+    seconds = itertools.count(step=3.0)
+    monkeypatch.setattr(inquiry, "monotonic", lambda: next(seconds))
+    assert look(summary, log)["isPartial"]
+    assert calls_of(omics, "ListRunTasks") == 2
+    assert [line for line in log.lines if "ends early, after 10.0 s" in line] == log.lines[1:2]
+
+
+def test_any_failure_costs_a_line(ended: Callable[..., Any], log: Lines) -> None:
+    """Even of the look-up of the connection, which a resumed task makes for this only."""
+
+    class BrokenHook(HealthOmicsHook):
+        @property
+        def conn_config(self) -> Any:
+            raise RuntimeError("no way to the API server")
+
+    summary = ended()
+    assert with_use(summary, hook=BrokenHook(), log=log) == summary
+    assert log.lines == [f"The use report of run {summary['id']} is left out: RuntimeError"]
+
+
+def test_a_deleted_run_is_not_asked_for(omics: Control, log: Lines) -> None:
+    """HealthOmics does not know it."""
+    assert look({"id": "7", "status": "DELETED"}, log) == {}
+    assert (omics.call_counts(), log.lines) == ({}, [])
+
+
+@pytest.mark.parametrize(("left", "reads"), [(5, False), (15, False), (18, True), (3600, True)])
+def test_a_task_that_is_about_to_time_out_is_not_risked(
+    omics: Control, ended: Callable[..., Any], log: Lines, left: int, reads: bool
+) -> None:
+    """The timeout would fail a task whose run has completed."""
+    summary = ended()
+    assert bool(look(summary, log, time_left=timedelta(seconds=left))) is reads
+    assert calls_of(omics, "ListRunTasks") == reads
+    assert any("execution_timeout is near" in line for line in log.lines) is not reads
+
+
+def test_a_timeout_while_the_use_is_read_changes_nothing(
+    ended: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run has ended, and what it said is the outcome of the task."""
+    summary = ended()
+
+    def time_out(*_: Any, **__: Any) -> Any:
+        raise AirflowTaskTimeout("from a signal handler")
+
+    monkeypatch.setattr(inquiry.Inquiry, "ask", time_out)
+    assert with_use(summary, hook=HealthOmicsHook(), log=log) == summary
+    assert log.lines == [f"The use report of run {summary['id']} is left out: the task has timed out"]
+
+
+@pytest.fixture
+def server() -> Iterator[HealthOmicsServer]:
+    """A server whose calls take real time."""
+    with HealthOmicsServer(manual=True, any_workflow=True, create_buckets=True) as local:
+        yield local
+
+
+def test_a_call_that_hangs_is_given_up(
+    server: HealthOmicsServer, connection: Callable[..., None], log: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the report's patience, whatever the connection's is."""
+    patient = {"read_timeout": 600, "retries": {"total_max_attempts": 100}}
+    connection(endpoint_url=server.endpoint_url, region_name="us-west-2", config_kwargs=patient)
+    monkeypatch.setattr(inquiry, "READ_TIMEOUT", 0.3)
+    hook = HealthOmicsHook()
+    run = hook.conn.start_run(roleArn=ROLE, outputUri=OUTPUT, workflowId=WORKFLOW, requestId="r")
+    server.control.advance("COMPLETED")
+    server.control.delay("ListRunTasks", 30, times=None)
+    began = time.monotonic()
+    use = with_use(summarize_run(hook.get_run(run["id"])), hook=hook, log=log)["use"]
+    assert time.monotonic() - began < 10
+    assert sum(use["tasks"].values()) == 3
+    assert "omics:ListRunTasks, which failed with ReadTimeoutError" in log.lines[0]
+    server.control.clear_faults()
+
+
+# --- in a task ---
+
+
+def waiting_start(deferrable: bool, **fields: Any) -> Callable[[], HealthOmicsStartRunOperator]:
+    return lambda: HealthOmicsStartRunOperator(
+        task_id="a_task",
+        workflow_id=WORKFLOW,
+        role_arn=ROLE,
+        output_uri=OUTPUT,
+        wait_for_completion=True,
+        deferrable=deferrable,
+        **{"botocore_config": ONE_ATTEMPT, **fields},
+    )
+
+
+def sensor(run_id: str, deferrable: bool, **fields: Any) -> Callable[[], HealthOmicsRunSensor]:
+    return lambda: HealthOmicsRunSensor(
+        task_id="a_task", run_id=run_id, deferrable=deferrable, botocore_config=ONE_ATTEMPT, **fields
+    )
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_the_operator_tells_it(
+    omics: Control,
+    context: dict[str, Any],
+    ti: FakeTaskInstance,
+    tasks: Tasks,
+    logged: Callable[[], str],
+    deferrable: bool,
+) -> None:
+    """In XCom ``summary`` and in the log, wherever it has waited."""
+    omics.plan_run(**PLAN)
+    tasks.run(waiting_start(deferrable), context)
+    assert {key: ti.xcoms["summary"]["use"][key] for key in FIGURES} == FIGURES
+    assert "Used 22.7 CPU hours" in logged()
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_the_operator_tells_it_of_a_failed_run(
+    omics: Control, context: dict[str, Any], ti: FakeTaskInstance, tasks: Tasks, deferrable: bool
+) -> None:
+    """What failed has cost something, too; the error is what it would be."""
+    omics.plan_run(**PLAN, status="FAILED", failure_reason="RUN_TASK_FAILED")
+    with pytest.raises(HealthOmicsRunFailedError) as caught:
+        tasks.run(waiting_start(deferrable), context)
+    assert caught.value.failure_reason == "RUN_TASK_FAILED"
+    assert ti.xcoms["summary"]["use"]["cpuHours"] == FIGURES["cpuHours"]
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_the_sensor_tells_it(
+    omics: Control,
+    context: dict[str, Any],
+    tasks: Tasks,
+    started: Callable[..., Any],
+    logged: Callable[[], str],
+    deferrable: bool,
+) -> None:
+    """In what it returns and in the log."""
+    omics.plan_run(**PLAN)
+    summary = tasks.run(sensor(started()["id"], deferrable), context)
+    assert {key: summary["use"][key] for key in FIGURES} == FIGURES
+    assert "Used 22.7 CPU hours" in logged()
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_it_can_be_turned_off(
+    omics: Control, context: dict[str, Any], ti: FakeTaskInstance, tasks: Tasks, deferrable: bool
+) -> None:
+    """``report_use=False`` asks nothing."""
+    tasks.run(waiting_start(deferrable, report_use=False), context)
+    assert "use" not in ti.xcoms["summary"]
+    run_id = ti.xcoms["run"]["id"]
+    assert "use" not in tasks.run(sensor(run_id, deferrable, report_use=False), context)
+    assert calls_of(omics, "ListRunTasks") == 0
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+@pytest.mark.parametrize("fault", ["AccessDeniedException", "ThrottlingException", "drop", "bug"])
+def test_no_fault_of_it_changes_the_outcome(
+    omics: Control,
+    context: dict[str, Any],
+    tasks: Tasks,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    deferrable: bool,
+    fault: str,
+) -> None:
+    """Both tasks succeed as if there were no figures."""
+    match fault:
+        case "drop":
+            omics.drop_connection("ListRunTasks", times=None)
+        case "bug":
+            monkeypatch.setattr(use_report, "use_of_run", lambda *_, **__: 1 / 0)
+        case code:
+            omics.inject_error("ListRunTasks", code, times=None)
+            refuse_logs(monkeypatch)
+    run_id = tasks.run(waiting_start(deferrable), context)
+    assert tasks.run(sensor(run_id, deferrable), context)["status"] == "COMPLETED"
+    assert clock.elapsed < 120
+
+
+def test_a_try_without_time_left_ends_in_time(
+    omics: Control, context: dict[str, Any], ti: FakeTaskInstance, tasks: Tasks, clock: Clock
+) -> None:
+    """``execution_timeout`` leaves no room for figures, and the run has completed."""
+    omics.plan_run(seconds={"PENDING": 0, "STARTING": 0, "RUNNING": 50, "STOPPING": 0})
+    ti.start_date = datetime.fromtimestamp(clock.time(), UTC)
+    timeout = timedelta(seconds=70)
+    tasks.run(waiting_start(False, execution_timeout=timeout), context)
+    assert ti.xcoms["summary"]["status"] == "COMPLETED"
+    assert "use" not in ti.xcoms["summary"]
+    assert calls_of(omics, "ListRunTasks") == 0

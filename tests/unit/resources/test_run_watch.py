@@ -1,0 +1,286 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Watching a run."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.awsrequest import AWSResponse
+
+from airflow_healthomics.compat import AirflowFailException
+from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsOutcomeUnknownError
+from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.resources.run_watch import RunWatch
+from airflow_healthomics.resources.watch import NEW_GRACE
+from tests.healthomics import Control
+from tests.unit.conftest import ONE_ATTEMPT, Clock
+
+
+class Records:
+    """A log that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[int, str]] = []
+
+    def info(self, message: str, *args: Any) -> None:
+        self.lines.append((logging.INFO, message % args))
+
+    def warning(self, message: str, *args: Any) -> None:
+        self.lines.append((logging.WARNING, message % args))
+
+
+@pytest.fixture
+def hook(omics: Control) -> HealthOmicsHook:
+    """A hook whose calls are not repeated by botocore."""
+    return HealthOmicsHook(config=ONE_ATTEMPT)
+
+
+@pytest.fixture
+def log() -> Records:
+    """An empty log."""
+    return Records()
+
+
+@pytest.fixture
+def run(omics: Control, started: Callable[..., Any]) -> dict[str, Any]:
+    """A run that moves only when it is told."""
+    omics.set_options(manual=True)
+    answer: dict[str, Any] = started()
+    return answer
+
+
+def answering(hook: HealthOmicsHook, *answers: dict[str, Any]) -> None:
+    """Let GetRun answer what the local HealthOmics never would, over the wire."""
+    left = list(answers)
+
+    def answer(request: Any, **_: Any) -> AWSResponse:
+        body = json.dumps(left.pop(0) if len(left) > 1 else left[0]).encode()
+        response = AWSResponse(request.url, 200, {"content-type": "application/json"}, None)
+        response._content = body
+        return response
+
+    hook.conn.meta.events.register_first("before-send.omics.GetRun", answer)
+
+
+#: What GetRun always answers with, beside a status and a uuid.
+RUN = {"id": "1", "arn": "arn:aws:omics:us-east-1:123456789012:run/1", "creationTime": "2026-11-22T03:04:05Z"}
+
+
+def test_it_logs_each_status_once(
+    hook: HealthOmicsHook, omics: Control, run: dict[str, Any], log: Records
+) -> None:
+    """A change is news; a poll is none."""
+    watch = RunWatch(run["id"], log=log)
+    for status in ("PENDING", "STARTING", "RUNNING", "STOPPING", "COMPLETED"):
+        omics.advance(status, run_id=run["id"])
+        for _ in range(3):
+            watch.poll(hook.conn)
+    assert [line.rpartition(" is ")[2] for _, line in log.lines] == [
+        "PENDING",
+        "STARTING",
+        "RUNNING",
+        "STOPPING",
+        "COMPLETED",
+    ]
+
+
+def test_a_status_that_nobody_knows_is_waited_on(hook: HealthOmicsHook, log: Records) -> None:
+    """AWS may invent one; it is logged once, as a warning."""
+    answering(hook, RUN | {"uuid": "u", "status": "HIBERNATING"})
+    watch = RunWatch("1", log=log)
+    assert [watch.poll(hook.conn) for _ in range(3)] == [None] * 3
+    assert len(log.lines) == 1
+    assert log.lines[0][0] == logging.WARNING
+    assert "HIBERNATING" in log.lines[0][1]
+
+
+def test_a_run_that_ends_after_it_is_noticed(hook: HealthOmicsHook, log: Records) -> None:
+    """The unknown status is on the way to a known one."""
+    unknown = RUN | {"uuid": "u", "status": "HIBERNATING"}
+    answering(hook, unknown, unknown | {"status": "COMPLETED"})
+    watch = RunWatch("1", log=log)
+    assert watch.poll(hook.conn) is None
+    summary = watch.poll(hook.conn)
+    assert summary is not None
+    assert (summary["id"], summary["uuid"], summary["status"]) == ("1", "u", "COMPLETED")
+
+
+def test_a_failing_poll_is_logged_until_polls_succeed_again(
+    hook: HealthOmicsHook, omics: Control, run: dict[str, Any], log: Records
+) -> None:
+    """Once for each time that the service is away."""
+    watch = RunWatch(run["id"], log=log)
+    for _ in range(2):
+        omics.inject_error("GetRun", "ThrottlingException", times=4)
+        for _ in range(5):
+            assert watch.poll(hook.conn) is None
+    assert [line for level, line in log.lines if level == logging.WARNING and "Throttling" in line][1:]
+    assert len([line for level, line in log.lines if level == logging.WARNING]) == 2
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_any_fault_of_the_service_is_passing(
+    hook: HealthOmicsHook, omics: Control, run: dict[str, Any], log: Records, status: int
+) -> None:
+    """Whatever it is called."""
+    omics.inject_error("GetRun", "NobodyKnowsException", status=status)
+    watch = RunWatch(run["id"], log=log)
+    assert watch.poll(hook.conn) is None
+    assert watch.latest is None
+
+
+def test_an_invalid_request_ends_the_watch(
+    hook: HealthOmicsHook, omics: Control, run: dict[str, Any], log: Records
+) -> None:
+    """At once and with AWS's code, as no retry would change it."""
+    omics.inject_error("GetRun", "ValidationException", status=400)
+    with pytest.raises(HealthOmicsApiError, match=run["id"]) as caught:
+        RunWatch(run["id"], log=log).poll(hook.conn)
+    assert caught.value.code == "ValidationException"
+
+
+@pytest.mark.parametrize(
+    "code", ["AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException"]
+)
+def test_a_refusal_is_waited_out(
+    hook: HealthOmicsHook, omics: Control, run: dict[str, Any], log: Records, clock: Clock, code: str
+) -> None:
+    """From the very first poll on: a person may correct it while the run continues."""
+    omics.inject_error("GetRun", code, status=403, times=20)
+    watch = RunWatch(run["id"], log=log)
+    for _ in range(20):
+        assert watch.poll(hook.conn) is None
+        clock.advance(watch.pause(10))
+    assert watch.status is None
+    watch.poll(hook.conn)
+    assert watch.status == "PENDING"
+    warnings = [line for level, line in log.lines if level == logging.WARNING]
+    assert len(warnings) == 2
+    assert all(code in line and run["id"] in line for line in warnings)
+    assert len([line for level, line in log.lines if "succeed again" in line]) == 1
+
+
+def test_a_refusal_that_lasts_too_long_is_retryable(
+    hook: HealthOmicsHook, omics: Control, run: dict[str, Any], log: Records, clock: Clock
+) -> None:
+    """It says what was refused, since when, that the run continues, and what to do."""
+    omics.inject_error("GetRun", "AccessDeniedException", status=403, times=None)
+    watch = RunWatch(run["id"], log=log)
+    with pytest.raises(HealthOmicsOutcomeUnknownError) as caught:  # noqa: PT012 - the last of many
+        while True:
+            watch.poll(hook.conn)
+            clock.advance(watch.pause(10))
+    assert not isinstance(caught.value, AirflowFailException)
+    assert 3600 <= clock.elapsed <= 3660
+    for word in (run["id"], "AccessDeniedException", "omics:GetRun", "3", "continues", "next attempt"):
+        assert word in str(caught.value)
+
+
+def test_credentials_that_are_missing_are_waited_for(
+    omics: Control, run: dict[str, Any], log: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of botocore itself is a refusal too."""
+    with monkeypatch.context() as patch:
+        patch.delenv("AWS_ACCESS_KEY_ID")
+        patch.delenv("AWS_SECRET_ACCESS_KEY")
+        watch = RunWatch(run["id"], log=log)
+        assert watch.poll(HealthOmicsHook().conn) is None
+    assert "NoCredentialsError" in log.lines[0][1]
+    watch.poll(HealthOmicsHook().conn)
+    assert watch.status == "PENDING"
+
+
+def test_a_run_that_is_gone_is_deleted(
+    hook: HealthOmicsHook, omics: Control, run: dict[str, Any], log: Records
+) -> None:
+    """GetRun does not find it, whatever deleted it."""
+    watch = RunWatch(run["id"], log=log)
+    watch.poll(hook.conn)
+    omics.advance("DELETED", run_id=run["id"])
+    summary = watch.poll(hook.conn)
+    assert summary is not None
+    assert (summary["id"], summary["status"]) == (run["id"], "DELETED")
+
+
+def test_a_run_that_says_deleted_is_deleted(
+    hook: HealthOmicsHook, omics: Control, run: dict[str, Any], log: Records
+) -> None:
+    """The status exists as well."""
+    omics.set_options(show_deleted_runs=True)
+    omics.advance("DELETED", run_id=run["id"])
+    summary = RunWatch(run["id"], log=log).poll(hook.conn)
+    assert summary is not None
+    assert summary["status"] == "DELETED"
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_another_run_under_the_same_id_is_an_error(
+    hook: HealthOmicsHook,
+    omics: Control,
+    run: dict[str, Any],
+    started: Callable[..., Any],
+    log: Records,
+    known: bool,
+) -> None:
+    """Whether the uuid was given or learned."""
+    omics.set_options(reuse_run_ids=True)
+    watch = RunWatch(run["id"], uuid=run["uuid"] if known else None, log=log)
+    assert watch.poll(hook.conn) is None
+    omics.advance("DELETED", run_id=run["id"])
+    other = started()
+    assert other["id"] == run["id"]
+    with pytest.raises(HealthOmicsApiError, match=other["uuid"]):
+        watch.poll(hook.conn)
+
+
+@pytest.mark.parametrize("status", [408, 429])
+def test_throttling_by_another_name_is_passing(
+    omics: Control, started: Callable[..., Any], status: int
+) -> None:
+    """A proxy or front end answers with the status only."""
+    omics.inject_error("GetRun", "TooManyRequests", status=status)
+    watch = RunWatch(started()["id"], log=Records())
+    assert watch.poll(HealthOmicsHook(config=ONE_ATTEMPT).conn) is None
+
+
+def test_a_run_without_a_uuid_is_waited_for(omics: Control) -> None:
+    """GetRun's model requires none, and old runs may have none."""
+    hook = HealthOmicsHook(config=ONE_ATTEMPT)
+    answering(hook, RUN | {"status": "RUNNING"}, RUN | {"status": "COMPLETED"})
+    watch = RunWatch("1", log=Records())
+    assert watch.poll(hook.conn) is None
+    summary = watch.poll(hook.conn)
+    assert summary is not None
+    assert summary["status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize("missing", ["id", "arn", "status", "creationTime", "uuid"])
+def test_an_incomplete_answer_is_repeated(
+    hook: HealthOmicsHook, run: dict[str, Any], log: Records, missing: str
+) -> None:
+    """A proxy on the way has answered: it is neither an end nor another run."""
+    whole = RUN | {"uuid": "u", "status": "COMPLETED"}
+    answering(hook, {name: value for name, value in whole.items() if name != missing}, whole)
+    watch = RunWatch("1", uuid="u", log=log)
+    assert watch.poll(hook.conn) is None
+    summary = watch.poll(hook.conn)
+    assert summary is not None
+    assert summary["status"] == "COMPLETED"
+
+
+def test_the_grace_of_a_new_run_is_that_of_its_own_clock(
+    hook: HealthOmicsHook, omics: Control, log: Records, clock: Clock
+) -> None:
+    """The clock of the machine that started the run does not matter."""
+    watch = RunWatch("1234567", grace=NEW_GRACE, log=log)
+    clock._wall_start += 1000
+    assert watch.poll(hook.conn) is None
+    clock.advance(NEW_GRACE - 1)
+    assert watch.poll(hook.conn) is None
+    clock.advance(2)
+    assert watch.poll(hook.conn) is not None

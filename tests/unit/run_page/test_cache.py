@@ -1,0 +1,141 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""The short memory of the run page."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from airflow_healthomics.run_page.cache import BusyError, Cache
+from tests.unit.conftest import Clock
+
+
+@dataclass
+class Text:
+    """An answer."""
+
+    text: str
+    lifetime: float = 10
+    size: int = 1
+
+
+def cache_of(**settings: Any) -> Cache[Text]:
+    """Return a cache of two threads."""
+    given = {
+        "threads": 2,
+        "max_pending": 5,
+        "max_entries": 10,
+        "max_bytes": 100,
+        "error_lifetime": lambda _: 5,
+        **settings,
+    }
+    return Cache[Text](**given)
+
+
+def test_those_who_ask_at_once_share_a_call(clock: Clock) -> None:
+    """Fifty of them wait for one."""
+    release, calls = threading.Event(), []
+
+    def fetch(_: Text | None) -> Text:
+        calls.append(1)
+        assert release.wait(30)
+        return Text("a")
+
+    cache = cache_of()
+    futures = [cache.get("key", fetch) for _ in range(50)]
+    release.set()
+    assert {future.result(30).text for future in futures} == {"a"}
+    assert len(calls) == 1
+
+
+def test_an_answer_lives_as_long_as_it_says(clock: Clock) -> None:
+    """Then the next one is fetched, given the one before."""
+    before: list[Text | None] = []
+
+    def fetch(latest: Text | None) -> Text:
+        before.append(latest)
+        return Text(str(len(before)))
+
+    cache = cache_of()
+    assert cache.get("key", fetch).result(30).text == "1"
+    settle(cache)
+    clock.advance(9.9)
+    assert cache.get("key", fetch).result(30).text == "1"
+    clock.advance(0.2)
+    assert cache.get("key", fetch).result(30).text == "2"
+    assert [each and each.text for each in before] == [None, "1"]
+
+
+def test_an_error_is_remembered_briefly(clock: Clock) -> None:
+    """And the answer before it is not forgotten."""
+    answers: list[Any] = [Text("good"), OSError("bad"), Text("better")]
+    given: list[Text | None] = []
+
+    def fetch(latest: Text | None) -> Text:
+        given.append(latest)
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        assert isinstance(answer, Text)
+        return answer
+
+    cache = cache_of()
+    cache.get("key", fetch).result(30)
+    settle(cache)
+    clock.advance(11)
+    for _ in range(2):
+        with pytest.raises(OSError, match="bad"):
+            cache.get("key", fetch).result(30)
+    settle(cache)
+    clock.advance(6)
+    assert cache.get("key", fetch).result(30).text == "better"
+    assert [each and each.text for each in given] == [None, "good", "good"]
+
+
+def test_no_more_than_so_many_are_on_their_way(clock: Clock) -> None:
+    """Further ones are refused, those that are there are not."""
+    release = threading.Event()
+
+    def fetch(_: Text | None) -> Text:
+        assert release.wait(30)
+        return Text("a")
+
+    cache = cache_of(max_pending=3)
+    futures = [cache.get(key, fetch) for key in "abc"]
+    with pytest.raises(BusyError):
+        cache.get("d", fetch)
+    assert cache.get("a", fetch) is futures[0]
+    release.set()
+    assert [future.result(30).text for future in futures] == ["a"] * 3
+    assert cache.get("d", fetch).result(30).text == "a"
+
+
+@pytest.mark.parametrize("bounds", [{"max_entries": 3}, {"max_bytes": 3}])
+def test_its_size_is_bounded(clock: Clock, bounds: dict[str, int]) -> None:
+    """By number and by bytes; what was not asked for the longest goes first."""
+    fetched: list[str] = []
+
+    def ask(key: str) -> None:
+        def fetch(_: Text | None) -> Text:
+            fetched.append(key)
+            return Text(key)
+
+        cache.get(key, fetch).result(30)
+        settle(cache)
+
+    cache = cache_of(**bounds)
+    for key in "abcadabc":
+        ask(key)
+    assert "".join(fetched) == "abcdbc"
+
+
+def settle(cache: Cache[Text]) -> None:
+    """Wait until the cache's threads have done what follows an answer."""
+    cache._executor.submit(int).result(30)
+    barrier = threading.Barrier(2)
+    for future in [cache._executor.submit(barrier.wait) for _ in range(2)]:
+        future.result(30)

@@ -1,0 +1,159 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""A Clear means "run it again", unless somebody has chosen otherwise or nobody meant it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_healthomics.compat import AirflowException
+from airflow_healthomics.exceptions import HealthOmicsRequestError
+from airflow_healthomics.starting.record import KEY
+from tests.healthomics import Control
+from tests.sdk import TaskDeferred
+from tests.unit.conftest import OUTPUT, ROLE, FakeTaskInstance, Store, calls_of, needs_store, try_of
+from tests.unit.histories import History, start_of
+
+pytestmark = needs_store
+
+LIVE_OR_DONE = ["PENDING", "RUNNING", "COMPLETED"]
+
+
+def cleared(omics: Control, status: str, **fields: Any) -> tuple[Any, Any]:
+    """Return the runs of an attempt and of the Clear after it."""
+    history = History(omics, with_store=True, **fields)
+    first = history.try_again()
+    if status != "PENDING":
+        omics.advance(status, run_id=first)  # type: ignore[arg-type]
+    history.clear()
+    return first, history.try_again()
+
+
+@pytest.mark.parametrize("status", LIVE_OR_DONE)
+def test_the_log_says_what_a_clear_discards(omics: Control, logged: Callable[[], str], status: str) -> None:
+    """With the argument that would keep it."""
+    first, second = cleared(omics, status)
+    assert second != first
+    text = logged()
+    assert f"The run {first} ({status}) is discarded" in text
+    assert "on_clear='reattach'" in text
+
+
+@pytest.mark.parametrize("status", LIVE_OR_DONE)
+def test_a_clear_takes_the_run_again_on_request(omics: Control, status: str) -> None:
+    """It has completed, or will: no second one is paid."""
+    first, second = cleared(omics, status, on_clear="reattach")
+    assert second == first
+    assert calls_of(omics, "CancelRun") == 0
+
+
+@pytest.mark.parametrize("status", ["FAILED", "CANCELLED"])
+def test_a_clear_repeats_a_failed_run_in_any_case(omics: Control, status: str) -> None:
+    """There is nothing to take again."""
+    first, second = cleared(omics, status, on_clear="reattach")
+    assert second not in (None, first)
+
+
+def test_the_connection_may_choose(omics: Control, connection: Callable[..., None]) -> None:
+    """For all tasks that do not choose themselves."""
+    connection(omics={"role_arn": ROLE, "output_uri": OUTPUT, "on_clear": "reattach"})
+    first, second = cleared(omics, "COMPLETED")
+    assert second == first
+    first, second = cleared(omics, "COMPLETED", on_clear="new")
+    assert second != first
+
+
+@pytest.mark.parametrize("argument", ["on_clear", "on_failure", "on_unknown_end"])
+def test_another_choice_is_refused(omics: Control, argument: str) -> None:
+    """Before anything is sent, with the choices that there are."""
+    with pytest.raises(HealthOmicsRequestError, match=f"{argument} must be \\w+ or \\w+"):
+        start_of(**{argument: "perhaps"}).execute(try_of(FakeTaskInstance(), Store()))
+    assert omics.calls() == []
+
+
+def waiting(store: Store, ti: FakeTaskInstance, **fields: Any) -> None:
+    """Let an attempt defer to wait for its run."""
+    with pytest.raises(TaskDeferred):
+        start_of(wait_for_completion=True, deferrable=True, **fields).execute(try_of(ti, store))
+
+
+def resumed_in_vain(store: Store, ti: FakeTaskInstance, **fields: Any) -> Exception:
+    """Resume an attempt whose trigger has failed by a fault of Airflow's, and return its error."""
+    operator = start_of(wait_for_completion=True, deferrable=True, **fields)
+    with pytest.raises(AirflowException, match="Trigger failure") as caught:
+        operator.resume_execution("__fail__", {"error": "Trigger failure"}, try_of(ti, store))
+    return caught.value
+
+
+def test_a_task_that_never_knew_how_its_run_ended_reattaches(
+    omics: Control, logged: Callable[[], str]
+) -> None:
+    """A triggerer's fault has failed it, and nobody meant the run to be discarded."""
+    omics.set_options(manual=True)
+    store, ti = Store(), FakeTaskInstance()
+    waiting(store, ti)
+    resumed_in_vain(store, ti)
+    assert store.get(KEY)["is_outcome_unknown"]
+    ti.try_number, ti.max_tries = 2, 1
+    waiting(store, ti)
+    (run,) = omics.runs()
+    assert f"takes the run {run['id']} again" in logged()
+    assert not store.get(KEY)["is_outcome_unknown"]
+
+
+def test_a_clear_starts_anew_if_the_dag_author_has_said_so(omics: Control) -> None:
+    """Even though the end of the run was not known."""
+    omics.set_options(manual=True)
+    store, ti = Store(), FakeTaskInstance()
+    waiting(store, ti, on_clear="new")
+    resumed_in_vain(store, ti, on_clear="new")
+    ti.try_number, ti.max_tries = 2, 1
+    waiting(store, ti, on_clear="new")
+    assert len(omics.runs()) == 2
+
+
+def test_a_clear_whose_number_of_tries_was_lost_starts_anew(omics: Control) -> None:
+    """The scheduler can lose it for a running task; without a retry left, only a Clear tries again."""
+    omics.set_options(manual=True)
+    store, ti = Store(), FakeTaskInstance(max_tries=0)
+    waiting(store, ti)
+    ti.try_number = 2
+    waiting(store, ti)
+    assert [run["status"] for run in omics.runs()] == ["STOPPING", "PENDING"]
+
+
+# --- a run that nobody watches any more ---
+
+
+@pytest.mark.parametrize("on_failure", ["leave", "cancel"])
+def test_the_last_failure_says_what_becomes_of_the_run(omics: Control, on_failure: str) -> None:
+    """With the run id, its page in the console and the command that cancels it."""
+    omics.set_options(manual=True)
+    store, ti = Store(), FakeTaskInstance()
+    waiting(store, ti, on_failure=on_failure)
+    error = resumed_in_vain(store, ti, on_failure=on_failure)
+    (run,) = omics.runs()
+    assert f"The run {run['id']}" in str(error)
+    assert "console.aws.amazon.com" in str(error)
+    if on_failure == "leave":
+        assert f"aws omics cancel-run --id {run['id']} --region us-east-1" in str(error)
+        assert run["status"] == "PENDING"
+    else:
+        assert "is cancelled" in str(error)
+        assert run["status"] in ("STOPPING", "CANCELLED")
+
+
+@pytest.mark.parametrize("on_failure", ["leave", "cancel"])
+def test_a_failure_with_attempts_left_leaves_the_run_to_them(omics: Control, on_failure: str) -> None:
+    """The next one waits for it."""
+    omics.set_options(manual=True)
+    store, ti = Store(), FakeTaskInstance(max_tries=1)
+    waiting(store, ti, on_failure=on_failure)
+    resumed_in_vain(store, ti, on_failure=on_failure)
+    assert calls_of(omics, "CancelRun") == 0
+    ti.try_number = 2
+    waiting(store, ti, on_failure=on_failure)
+    assert len(omics.runs()) == 1

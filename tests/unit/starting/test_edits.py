@@ -1,0 +1,136 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""A DAG or a connection that is edited between two attempts, and answers that are none, cost no run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from botocore.client import BaseClient
+
+from airflow_healthomics.exceptions import HealthOmicsConnectionChangedError
+from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator
+from airflow_healthomics.starting.record import KEY
+from airflow_healthomics.starting.submission import VISIBILITY_GRACE
+from tests.healthomics import Control
+from tests.sdk import TaskDeferred
+from tests.unit.batch_attempts import batch_of
+from tests.unit.conftest import Clock, calls_of, needs_store, try_of
+from tests.unit.histories import History
+
+pytestmark = needs_store
+
+
+# --- the DAG ---
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "COMPLETED"])
+def test_a_request_id_that_is_added(omics: Control, status: Any) -> None:
+    """A retry goes on with the run of the derived request ID."""
+    history = History(omics, with_store=True)
+    first = history.try_again()
+    omics.advance(status, run_id=first)
+    history.fields["request_id"] = "chosen"
+    assert history.try_again() == first
+    assert calls_of(omics, "CancelRun") == 0
+
+
+@pytest.mark.parametrize("crash", ["after-call", "before-run-id", None])
+def test_a_name_that_is_added(omics: Control, crash: str | None) -> None:
+    """The run of a crashed attempt is found by the name that it has."""
+    history = History(omics, with_store=True)
+    history.try_again(crash)
+    (run,) = omics.runs()
+    history.fields["name"] = "mine"
+    assert history.try_again() == run["id"]
+
+
+@pytest.mark.parametrize(("cancel_on_kill", "status"), [(True, "STOPPING"), (False, "PENDING")])
+def test_a_run_operator_that_becomes_a_batch_operator(
+    omics: Control, logged: Callable[[], str], cancel_on_kill: bool, status: str
+) -> None:
+    """The run is cancelled, or left, and the log says so."""
+    history = History(omics, with_store=True)
+    run_id = history.try_again()
+    history.ti.try_number += 1
+    operator: HealthOmicsStartRunBatchOperator = batch_of(cancel_on_kill=cancel_on_kill)
+    operator.execute(try_of(history.ti, history.store))
+    assert omics.runs()[0]["status"] == status
+    assert f"has started the run {run_id}; the DAG starts a batch now" in logged()
+    assert len(omics.batches()) == 1
+
+
+# --- the connection ---
+
+
+@pytest.mark.parametrize("is_cleared", [False, True])
+def test_another_region_is_an_error_and_no_deletion(omics: Control, clock: Clock, is_cleared: bool) -> None:
+    """The run is not found there, which says nothing about it."""
+    history = History(omics, with_store=True)
+    first = history.try_again()
+    clock.advance(VISIBILITY_GRACE)
+    history.fields["region_name"] = "us-west-2"
+    history.hook = None
+    if is_cleared:
+        history.clear()
+    with pytest.raises(HealthOmicsConnectionChangedError, match="us-west-2"):
+        history.try_again()
+    assert [run["id"] for run in omics.runs()] == [first]
+
+
+def test_another_account_is_an_error_and_no_deletion(omics: Control, clock: Clock) -> None:
+    """The same."""
+    history = History(omics, with_store=True, on_unknown_end="repeat")
+    first = history.try_again()
+    assert history.store is not None
+    record = history.store.get(KEY)
+    account = record["arn"].split(":")[4]
+    history.store.set(KEY, {**record, "run_id": "7654321", "arn": record["arn"].replace(account, "1" * 12)})
+    clock.advance(VISIBILITY_GRACE)
+    with pytest.raises(HealthOmicsConnectionChangedError, match=f"account {account}"):
+        history.try_again()
+    assert [run["id"] for run in omics.runs()] == [first]
+
+
+# --- answers ---
+
+
+@contextmanager
+def answering(operation: str, answer: dict[str, Any]) -> Iterator[None]:
+    """Answer a call as a proxy on the way might."""
+    call = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def proxied_call(self: Any, operation_name: str, request: Any) -> Any:
+        return dict(answer) if operation_name == operation else call(self, operation_name, request)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseClient, "_make_api_call", proxied_call)
+        yield
+
+
+@pytest.mark.parametrize("operation", ["GetRun", "StartRun"])
+@pytest.mark.parametrize("answer", [{}, {"status": "RUNNING"}], ids=["empty", "without ids"])
+def test_an_answer_without_what_the_api_requires_is_repeated(
+    omics: Control, clock: Clock, operation: str, answer: dict[str, Any]
+) -> None:
+    """It comes from somewhere on the way, and starts no second run."""
+    history = History(omics, with_store=True)
+    if operation == "GetRun":
+        history.try_again()
+    with answering(operation, answer), pytest.raises(TaskDeferred):
+        history.try_again()
+    run_id = history.try_again()
+    assert [run["id"] for run in omics.runs()] == [run_id]
+
+
+def test_a_run_that_is_not_found_at_once_is_waited_for(omics: Control, clock: Clock) -> None:
+    """A fast retry on another worker meets the same lag as the attempt that started it."""
+    history = History(omics, with_store=True)
+    first = history.try_again()
+    clock.advance(10)
+    omics.inject_error("GetRun", "ResourceNotFoundException", status=404, times=1)
+    assert history.try_again() == first
+    assert len(omics.runs()) == 1

@@ -1,0 +1,208 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""A run is its id and its uuid, from the moment of its start to its deletion."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_healthomics.compat import AirflowFailException
+from airflow_healthomics.exceptions import (
+    HealthOmicsApiError,
+    HealthOmicsOutcomeLostError,
+    HealthOmicsRunFailedError,
+    HealthOmicsRunFailedForGoodError,
+)
+from airflow_healthomics.operators import HealthOmicsStartRunOperator
+from airflow_healthomics.resources.watch import NEW_GRACE
+from airflow_healthomics.sensors import HealthOmicsRunSensor
+from tests.healthomics import Control
+from tests.unit.conftest import (
+    ONE_ATTEMPT,
+    OUTPUT,
+    ROLE,
+    WORKFLOW,
+    Clock,
+    FakeTaskInstance,
+    Store,
+    Tasks,
+    needs_store,
+    try_of,
+)
+from tests.unit.histories import start_of
+
+WAYS = [pytest.param(False, id="sync"), pytest.param(True, id="deferred")]
+
+
+def waiting(deferrable: bool) -> Callable[[], HealthOmicsStartRunOperator]:
+    return lambda: HealthOmicsStartRunOperator(
+        task_id="a_task",
+        workflow_id=WORKFLOW,
+        role_arn=ROLE,
+        output_uri=OUTPUT,
+        wait_for_completion=True,
+        deferrable=deferrable,
+        waiter_delay=10,
+        botocore_config=ONE_ATTEMPT,
+    )
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_new_run_may_not_be_found_yet(
+    omics: Control, context: dict[str, Any], tasks: Tasks, deferrable: bool, times: int
+) -> None:
+    """Not found right after StartRun is no end."""
+    omics.inject_error("GetRun", "ResourceNotFoundException", times=times)
+    assert tasks.run(waiting(deferrable), context) == omics.runs()[0]["id"]
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_a_new_run_that_is_never_found_is_a_clear_end(
+    omics: Control, context: dict[str, Any], tasks: Tasks, clock: Clock, deferrable: bool
+) -> None:
+    """After a minute."""
+    omics.plan_run(seconds={"RUNNING": None})
+    omics.inject_error("GetRun", "ResourceNotFoundException", times=None)
+    with pytest.raises(HealthOmicsOutcomeLostError):
+        tasks.run(waiting(deferrable), context)
+    assert NEW_GRACE <= clock.elapsed <= 2 * NEW_GRACE
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_a_run_that_was_found_once_has_no_grace(
+    omics: Control, context: dict[str, Any], tasks: Tasks, clock: Clock, deferrable: bool
+) -> None:
+    """Not found after found is deleted; the failure says that retention may have done it."""
+    omics.plan_run(seconds={"RUNNING": None})
+    clock.at(25, lambda: omics.advance("DELETED"))
+    with pytest.raises(HealthOmicsOutcomeLostError, match="retention"):
+        tasks.run(waiting(deferrable), context)
+    assert clock.elapsed <= 50
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_a_sensor_has_no_grace(
+    omics: Control, context: dict[str, Any], tasks: Tasks, clock: Clock, deferrable: bool
+) -> None:
+    """Its run was started by another task, so it is wrong or gone."""
+    with pytest.raises(HealthOmicsRunFailedError, match="the run id, the account or the region") as caught:
+        tasks.run(
+            lambda: HealthOmicsRunSensor(task_id="a_task", run_id="1234567", deferrable=deferrable), context
+        )
+    assert isinstance(caught.value, AirflowFailException)
+    assert clock.elapsed == 0
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+@pytest.mark.parametrize("is_sensor", [False, True], ids=["operator", "sensor"])
+def test_an_id_that_was_given_to_another_run_is_an_error(
+    omics: Control,
+    context: dict[str, Any],
+    tasks: Tasks,
+    clock: Clock,
+    started: Callable[..., Any],
+    deferrable: bool,
+    is_sensor: bool,
+) -> None:
+    """It says both uuids, and fails for good in both places."""
+    omics.set_options(reuse_run_ids=True)
+    omics.plan_run(seconds={"RUNNING": None})
+    uuids: list[str] = []
+
+    def replace() -> None:
+        (run,) = omics.runs()
+        omics.advance("DELETED", run_id=run["id"])
+        uuids.extend([run["uuid"], started()["uuid"]])
+
+    clock.at(100, replace)
+    run_id = started()["id"] if is_sensor else None
+
+    def task() -> Any:
+        if run_id is None:
+            return waiting(deferrable)()
+        return HealthOmicsRunSensor(task_id="a_task", run_id=run_id, deferrable=deferrable, poke_interval=30)
+
+    with pytest.raises(HealthOmicsApiError, match="is another run now") as caught:
+        tasks.run(task, context)
+    assert isinstance(caught.value, AirflowFailException)
+    assert all(uuid in str(caught.value) for uuid in uuids)
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_deleted_run_ends_the_wait_whether_it_is_shown_or_not(
+    omics: Control, context: dict[str, Any], tasks: Tasks, clock: Clock, deferrable: bool, shown: bool
+) -> None:
+    """AWS documents both a state and its absence."""
+    omics.set_options(show_deleted_runs=shown)
+    omics.plan_run(seconds={"RUNNING": None})
+    clock.at(100, lambda: omics.advance("DELETED"))
+    with pytest.raises(HealthOmicsOutcomeLostError, match="is no longer found"):
+        tasks.run(waiting(deferrable), context)
+    assert not context["ti"].xcoms.get("summary")
+
+
+@needs_store
+@pytest.mark.parametrize("deferrable", WAYS)
+@pytest.mark.parametrize("end", ["COMPLETED", "FAILED", None])
+def test_a_run_that_is_removed_before_the_next_poll_has_ended_as_its_manifest_says(
+    omics: Control, tasks: Tasks, clock: Clock, deferrable: bool, end: Any
+) -> None:
+    """Retention mode REMOVE may take a record away at any time, and the run is not repeated for that."""
+    omics.plan_run(seconds={"RUNNING": None})
+
+    def remove() -> None:
+        if end:
+            omics.advance(end)
+        omics.advance("DELETED", run_id=omics.runs()[0]["id"])
+
+    clock.at(100, remove)
+    context = try_of(FakeTaskInstance(max_tries=2), Store())
+    if end == "COMPLETED":
+        assert tasks.run(waiting(deferrable), context) == omics.runs()[0]["id"]
+        assert context["ti"].xcoms["summary"]["runOutputUri"] == f"{OUTPUT}/{omics.runs()[0]['id']}"
+    else:
+        error = HealthOmicsRunFailedError if end else HealthOmicsOutcomeLostError
+        with pytest.raises(error):
+            tasks.run(waiting(deferrable), context)
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+@pytest.mark.parametrize("end", ["COMPLETED", "FAILED", None])
+def test_a_sensor_reads_the_manifest_of_a_removed_run(
+    omics: Control, context: dict[str, Any], tasks: Tasks, clock: Clock, deferrable: bool, end: Any
+) -> None:
+    """A run that has completed is a success, though its record is gone."""
+    omics.plan_run(seconds={"RUNNING": None})
+    run_id = start_of().execute(try_of(FakeTaskInstance()))
+
+    def remove() -> None:
+        if end:
+            omics.advance(end)
+        omics.advance("DELETED", run_id=run_id)
+
+    clock.at(100, remove)
+
+    def sensor() -> HealthOmicsRunSensor:
+        return HealthOmicsRunSensor(
+            task_id="a_task", run_id=run_id, deferrable=deferrable, poke_interval=60, report_use=False
+        )
+
+    if end == "COMPLETED":
+        tasks.run(sensor, context)
+    else:
+        with pytest.raises(HealthOmicsRunFailedForGoodError, match=end or "is not found"):
+            tasks.run(sensor, context)
+
+
+def test_the_trigger_is_told_the_uuid(omics: Control, context: dict[str, Any], tasks: Tasks) -> None:
+    """So that it knows its run from the first poll on."""
+    omics.plan_run(seconds={"RUNNING": 60})
+    tasks.run(waiting(True), context)
+    _, arguments = tasks.deferrals[0].trigger.serialize()
+    assert json.loads(json.dumps(arguments))["uuid"] == omics.runs()[0]["uuid"]

@@ -1,0 +1,281 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Kills that no process of the task can hear of, found in Airflow's own database."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from queue import SimpleQueue
+from threading import Event
+from typing import Any
+
+import pytest
+
+from airflow_healthomics.starting import kill_listener
+from airflow_healthomics.starting.record import KEY, RunRecord
+from tests.healthomics import Control
+
+if not kill_listener.IS_SUPPORTED:
+    pytest.skip("Airflow has no task state store before 3.3", allow_module_level=True)
+
+from airflow.listeners.listener import get_listener_manager
+from airflow.models.dagrun import DagRun
+from airflow.models.task_state_store import TaskStateStoreModel
+from airflow.models.taskinstance import TaskInstance
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.utils.session import create_session
+
+from airflow_healthomics.starting import killed_tasks
+from airflow_healthomics.starting.killed_tasks import Kill
+from tests.unit.conftest import DAG_RUN_ID, Clock
+from tests.unit.metadata_database import DAG_ID, StoredTasks, clear, metadata_database
+
+Start = Callable[..., dict[str, Any]]
+CONNECTION = {"aws_conn_id": None, "region_name": "us-east-1", "verify": None}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with metadata_database(tmp_path_factory.mktemp("database")):
+        yield
+
+
+class KilledTasks(StoredTasks):
+    """Task instances with records in the task state store."""
+
+    def add(self, task: Any, **values: Any) -> Any:
+        """Add a task instance with its record."""
+        record: RunRecord | None = values.pop("record", None)
+        map_index = values.get("map_index", -1)
+        super().add(task, **values)
+        if record is None:
+            return
+        with create_session() as session:
+            session.add(
+                TaskStateStoreModel(
+                    dag_run_id=session.query(DagRun).one().id,
+                    dag_id=DAG_ID,
+                    run_id=DAG_RUN_ID,
+                    task_id=task.task_id,
+                    map_index=map_index,
+                    key=KEY,
+                    value=json.dumps({**asdict(record), "earlier": []}),
+                )
+            )
+
+
+@pytest.fixture
+def killed() -> KilledTasks:
+    """An empty DAG run."""
+    clear()
+    with create_session() as session:
+        session.query(TaskStateStoreModel).delete()
+    return KilledTasks()
+
+
+def record_of(run: dict[str, Any], **changes: Any) -> RunRecord:
+    """Return what a task has recorded that started a run."""
+    record = RunRecord(
+        request_id="r", epoch=0, run_id=run["id"], uuid=run["uuid"], connection=CONNECTION, attempt=1
+    )
+    return replace(record, **changes)
+
+
+def kill(*tasks: tuple[str, int]) -> Kill:
+    """Return a kill of these tasks just now, or of the whole DAG run."""
+    return Kill(DAG_ID, DAG_RUN_ID, time.time(), set(tasks) or None)
+
+
+def cancelled(omics: Control) -> list[bool]:
+    """Return of each run whether it is cancelled."""
+    return [run["status"] in ("STOPPING", "CANCELLED") for run in omics.runs()]
+
+
+@pytest.fixture
+def running(omics: Control, started: Start) -> Start:
+    """Start runs that never end by themselves."""
+    omics.plan_run(seconds={"RUNNING": None})
+    return started
+
+
+CASES = {
+    "marked failed during the retry delay": ("failed", {}, True),
+    "marked successful": ("success", {}, True),
+    "skipped, as its DAG run was marked failed": ("skipped", {}, True),
+    "not killed after all, or cleared": ("queued", {}, False),
+    "waiting for its retry": ("up_for_retry", {}, False),
+    "over by itself": ("failed", {"settled": 1.0}, False),
+    "of a DAG author who keeps runs": ("failed", {"cancel_on_kill": False}, False),
+    "of an attempt whose StartRun was never answered": ("failed", {"run_id": None, "name": "mine"}, True),
+    "of such an attempt, with a name that others may have": ("failed", {"run_id": None}, False),
+    "with the id of another run by now": ("failed", {"uuid": "0" * 8}, False),
+}
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["task", "dag-run"])
+@pytest.mark.parametrize(("state", "changes", "is_cancelled"), CASES.values(), ids=CASES.keys())
+def test_what_a_killed_task_has_started_is_cancelled(
+    omics: Control,
+    running: Start,
+    killed: KilledTasks,
+    whole: bool,
+    state: str,
+    changes: Any,
+    is_cancelled: bool,
+) -> None:
+    """And only that."""
+    run = running(name="mine")
+    task = EmptyOperator(task_id="sequence", dag=killed.dag)
+    killed.add(task, state=state, record=record_of(run, **changes))
+    (kill() if whole else kill(("sequence", -1))).look()
+    assert cancelled(omics) == [is_cancelled]
+
+
+def test_a_kill_of_one_task_does_not_concern_another(
+    omics: Control, running: Start, killed: KilledTasks
+) -> None:
+    """Though that has crashed, and its run was left."""
+    task = EmptyOperator(task_id="sequence", dag=killed.dag)
+    for index in range(3):
+        killed.add(task, map_index=index, state="failed", record=record_of(running()))
+    kill(("sequence", 1)).look()
+    assert cancelled(omics) == [False, True, False]
+
+
+@pytest.mark.parametrize(("dag_run_state", "is_cancelled"), [("failed", True), ("running", False)])
+def test_a_task_that_defers_while_its_dag_run_is_killed(
+    omics: Control, running: Start, killed: KilledTasks, dag_run_state: str, is_cancelled: bool
+) -> None:
+    """Overwrites the state that the person has set, and is over nevertheless, unless the DAG run goes on."""
+    task = EmptyOperator(task_id="sequence", dag=killed.dag)
+    killed.add(task, state="deferred", record=record_of(running()))
+    with create_session() as session:
+        session.query(DagRun).update({"state": dag_run_state})
+    kill().look()
+    assert cancelled(omics) == [is_cancelled]
+
+
+def test_a_task_that_has_crashed_before_the_dag_run_was_killed_is_left(
+    omics: Control, running: Start, killed: KilledTasks
+) -> None:
+    """Nobody has ended it."""
+    task = EmptyOperator(task_id="sequence", dag=killed.dag)
+    killed.add(task, state="failed", record=record_of(running()))
+    with create_session() as session:
+        long_ago = datetime.now(UTC) - timedelta(minutes=10)
+        session.query(TaskInstance).update({"updated_at": long_ago})
+    kill().look()
+    assert cancelled(omics) == [False]
+
+
+def test_a_run_that_is_answered_after_the_kill_is_found_at_the_next_look(
+    omics: Control, running: Start, killed: KilledTasks
+) -> None:
+    """StartRun was in flight."""
+    task = EmptyOperator(task_id="sequence", dag=killed.dag)
+    empty = {"id": None, "uuid": None}
+    killed.add(task, state="failed", record=record_of(empty, name="mine"))
+    one = kill(("sequence", -1))
+    one.look()
+    running(name="another")
+    running(name="mine")
+    one.look()
+    assert cancelled(omics) == [False, True]
+
+
+def test_a_throttled_cancellation_is_repeated(omics: Control, running: Start, killed: KilledTasks) -> None:
+    """Within one look."""
+    task = EmptyOperator(task_id="sequence", dag=killed.dag)
+    killed.add(task, state="failed", record=record_of(running()))
+    omics.inject_error("CancelRun", "ThrottlingException", times=6)
+    kill(("sequence", -1)).look()
+    assert cancelled(omics) == [True]
+
+
+def test_a_connection_that_is_unknown_here_does_not_hide_the_others(
+    omics: Control, running: Start, killed: KilledTasks, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A line in the log names the run."""
+    first, second = running(), running()
+    task = EmptyOperator(task_id="sequence", dag=killed.dag)
+    wrong = {**CONNECTION, "region_name": "no region"}
+    killed.add(task, map_index=0, state="failed", record=record_of(first, connection=wrong))
+    killed.add(task, map_index=1, state="failed", record=record_of(second))
+    kill().look()
+    assert cancelled(omics) == [False, True]
+    assert f"Run {first['id']} could not be cancelled" in caplog.text
+
+
+@pytest.fixture
+def looked_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleQueue[Kill]]:
+    """The kills whose looks have begun, in an API server; they last until the test is over."""
+    kills: SimpleQueue[Kill] = SimpleQueue()
+    is_over = Event()
+
+    def run(self: Kill) -> None:
+        kills.put(self)
+        is_over.wait(60)
+
+    monkeypatch.setattr(kill_listener._Process, "is_api_server", True)
+    monkeypatch.setattr(killed_tasks, "_TOGETHER_SECONDS", 60)
+    monkeypatch.setattr(Kill, "run", run)
+    yield kills
+    is_over.set()
+    killed_tasks._kills.clear()
+
+
+def test_airflow_calls_the_listener(looked_after: SimpleQueue[Kill], killed: KilledTasks) -> None:
+    """By the plugin's entry point, and kills at the same moment are one."""
+    task = EmptyOperator(task_id="sequence", dag=killed.dag)
+    for index in range(3):
+        killed.add(task, map_index=index, state="failed")
+    hook = get_listener_manager().hook
+    with create_session() as session:
+        first, second, third = session.query(TaskInstance).all()
+        hook.on_task_instance_failed(previous_state=None, task_instance=first, error="a person")
+        hook.on_task_instance_success(previous_state=None, task_instance=second)
+        hook.on_task_instance_skipped(previous_state=None, task_instance=third)
+        one = looked_after.get(timeout=60)
+        assert one.tasks == {("sequence", 0), ("sequence", 1), ("sequence", 2)}
+        hook.on_dag_run_failed(dag_run=session.query(DagRun).one(), msg="a person")
+        assert one.tasks is None
+    assert looked_after.empty()
+
+
+def test_a_worker_does_not_listen(
+    looked_after: SimpleQueue[Kill], killed: KilledTasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There the same call means that a task has ended by itself; nor does a scheduler, but for a timeout."""
+    monkeypatch.setattr(kill_listener._Process, "is_api_server", False)
+    task = EmptyOperator(task_id="sequence", dag=killed.dag)
+    killed.add(task, state="failed")
+    hook = get_listener_manager().hook
+    with create_session() as session:
+        instance, dag_run = session.query(TaskInstance).one(), session.query(DagRun).one()
+        hook.on_task_instance_failed(previous_state=None, task_instance=instance, error=None)
+        hook.on_task_instance_success(previous_state=None, task_instance=instance)
+        hook.on_task_instance_skipped(previous_state=None, task_instance=instance)
+        hook.on_dag_run_success(dag_run=dag_run, msg="success")
+        hook.on_dag_run_failed(dag_run=dag_run, msg="task_failure")
+        assert killed_tasks._kills == {}
+        hook.on_dag_run_failed(dag_run=dag_run, msg="timed_out")
+    assert looked_after.get(timeout=60).tasks is None
+
+
+def test_the_looks_are_spread_over_the_time_in_which_a_start_may_be_answered(
+    killed: KilledTasks, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look that fails does not end them."""
+    times: list[float] = []
+
+    def look(_: Kill) -> None:
+        times.append(clock.elapsed)
+        raise RuntimeError("the database is away")
+
+    monkeypatch.setattr(Kill, "look", look)
+    kill(("sequence", -1)).run()
+    assert times == [2.0, 15.0, 30.0, 60.0, 100.0]

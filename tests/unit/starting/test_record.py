@@ -1,0 +1,291 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a task remembers of its run: in the task state store, or read off the runs' names."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.resources.run import RunResource, find_run
+from airflow_healthomics.starting.record import (
+    KEY,
+    Attempt,
+    NamedRecords,
+    RunRecord,
+    StoredRecords,
+    fingerprint,
+    has_changed,
+    run_records,
+)
+from tests.healthomics import Control
+from tests.unit.conftest import ONE_ATTEMPT, Store, calls_of, needs_store
+
+CANARY = "canary-patient-7"
+LOG = logging.getLogger("tests.run_record")
+quick = settings(deadline=None, max_examples=60)
+
+records = st.builds(
+    RunRecord,
+    request_id=st.text(min_size=1, max_size=128),
+    epoch=st.integers(0, 99),
+    generation=st.integers(0, 99),
+    run_id=st.none() | st.from_regex(r"[0-9]{1,18}", fullmatch=True),
+    uuid=st.none() | st.uuids().map(str),
+    fingerprint=st.none() | st.just("k:d"),
+    earlier=st.lists(st.text(max_size=5), max_size=3).map(tuple),
+    started=st.none() | st.floats(0, 2e9),
+    settled=st.none() | st.floats(0, 2e9),
+    connection=st.just({"aws_conn_id": "a", "region_name": None, "verify": False}),
+)
+
+ATTEMPT = Attempt(number=2, max_tries=5)
+
+
+@pytest.fixture
+def hook(omics: Control) -> HealthOmicsHook:
+    """A hook that does not repeat calls."""
+    return HealthOmicsHook(aws_conn_id=None, config=ONE_ATTEMPT)
+
+
+# --- the store ---
+
+
+@needs_store
+@given(record=records)
+@quick
+def test_a_record_comes_back_as_it_was(record: RunRecord) -> None:
+    """By JSON, in any process."""
+    store = Store()
+    StoredRecords(store).save(record)
+    assert StoredRecords(store).load() == record
+
+
+@needs_store
+def test_a_record_never_expires() -> None:
+    """A run may take days, and a Clear may come weeks later."""
+    from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]
+
+    store = Store()
+    StoredRecords(store).save(RunRecord(request_id="r", epoch=0))
+    assert store.retentions == [NEVER_EXPIRE]
+
+
+@pytest.mark.parametrize("value", [None, {}, [], "text", {"epoch": 1}, {"request_id": 1}])
+def test_what_is_no_record_counts_as_none(value: Any) -> None:
+    """A first attempt finds nothing, and somebody may have edited the store."""
+    store = Store()
+    if value is not None:
+        store.values[KEY] = json.dumps(value)
+    assert StoredRecords(store).load() is None
+
+
+def test_fields_of_a_later_version_are_left_out() -> None:
+    """The package may be downgraded between two tries."""
+    store = Store()
+    store.values[KEY] = json.dumps(
+        {"request_id": "r", "epoch": 1, "run_id": "7", "of_next_year": {"x": 1}, "created": "2026"}
+    )
+    assert StoredRecords(store).load() == RunRecord(request_id="r", epoch=1, run_id="7")
+
+
+def test_fields_that_an_earlier_version_did_not_have_may_be_absent() -> None:
+    """All but the request ID and the epoch."""
+    store = Store()
+    store.values[KEY] = json.dumps({"request_id": "r", "epoch": 1})
+    assert StoredRecords(store).load() == RunRecord(request_id="r", epoch=1)
+
+
+@pytest.mark.parametrize("with_store", [True, False])
+def test_the_store_is_used_where_there_is_one(hook: HealthOmicsHook, with_store: bool) -> None:
+    """Else the names of the runs."""
+    context: Any = {"task_state_store": Store()} if with_store else {}
+    kept = run_records(context, RunResource(hook, LOG), str, ATTEMPT, starts=0)
+    assert isinstance(kept, StoredRecords if with_store else NamedRecords)
+
+
+# --- the fingerprint ---
+
+requests = st.dictionaries(
+    st.text(max_size=8), st.none() | st.booleans() | st.integers() | st.text(max_size=20), max_size=5
+)
+
+
+@given(request=requests, other=requests)
+@quick
+def test_a_fingerprint_tells_whether_the_request_has_changed(
+    request: dict[str, Any], other: dict[str, Any]
+) -> None:
+    """And the order of its keys is no change."""
+    record = RunRecord(request_id="r", epoch=0, fingerprint=fingerprint(request))
+    assert not has_changed(record, dict(reversed(request.items())))
+    assert has_changed(record, other) == (
+        json.dumps(other, sort_keys=True) != json.dumps(request, sort_keys=True)
+    )
+
+
+def test_a_fingerprint_is_keyed() -> None:
+    """Equal requests have different ones, so that nobody can tell whose parameters are equal."""
+    request = {"parameters": {"sample": CANARY}}
+    one, two = fingerprint(request), fingerprint(request)
+    assert one != two
+    assert CANARY not in one
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"parameters": {"sample": CANARY + "8"}},
+        {"parameters": {"sample": CANARY, "b": None}},
+        {"parameters": {}},
+        {"workflowId": "8"},
+        {"tags": {"a": "b"}},
+    ],
+    ids=str,
+)
+def test_any_change_of_the_request_is_seen(change: dict[str, Any]) -> None:
+    """A value, a key, a field."""
+    request = {"workflowId": "7", "parameters": {"sample": CANARY}}
+    record = RunRecord(request_id="r", epoch=0, fingerprint=fingerprint(request))
+    assert has_changed(record, request | change)
+
+
+def test_without_a_fingerprint_nothing_is_known() -> None:
+    """A record read off a name has none."""
+    assert has_changed(RunRecord(request_id="r", epoch=0), {"a": 1}) is False
+
+
+# --- names ---
+
+
+def name_of(generation: int) -> str:
+    return f"g{generation}"
+
+
+def by_name(hook: HealthOmicsHook, starts: int = 1) -> RunRecord | None:
+    return NamedRecords(RunResource(hook, LOG), name_of, ATTEMPT, starts=starts).load()
+
+
+@pytest.mark.parametrize(
+    ("ends", "generation"),
+    [
+        ([], None),
+        (["RUNNING"], 0),
+        (["COMPLETED"], 0),
+        (["FAILED"], 0),
+        (["FAILED", "RUNNING"], 1),
+        (["CANCELLED", "FAILED", "COMPLETED"], 2),
+        (["FAILED", "CANCELLED", "FAILED"], 2),
+        (["COMPLETED", "RUNNING"], 1),
+    ],
+    ids=str,
+)
+def test_the_newest_generation_is_found(
+    omics: Control,
+    hook: HealthOmicsHook,
+    started: Callable[..., Any],
+    ends: list[str],
+    generation: int | None,
+) -> None:
+    """One follows another only after it has failed."""
+    runs = []
+    for number, end in enumerate(ends):
+        runs.append(started(name=name_of(number), requestId=f"r{number}"))
+        omics.advance(end, run_id=runs[-1]["id"])
+    expected = generation is not None and RunRecord(
+        request_id=name_of(generation),
+        name=name_of(generation),
+        epoch=5,
+        generation=generation,
+        run_id=runs[generation]["id"],
+        uuid=runs[generation]["uuid"],
+        arn=runs[generation]["arn"],
+        earlier=tuple(run["id"] for run in runs[:generation]),
+        attempt=2,
+        max_tries=5,
+    )
+    assert by_name(hook, starts=4) == (expected or None)
+
+
+@pytest.mark.parametrize("healthomics_options", [{"name_filter": "contains"}, {"name_filter": "exact"}])
+def test_a_name_is_matched_exactly(
+    omics: Control, hook: HealthOmicsHook, started: Callable[..., Any]
+) -> None:
+    """Nobody documents how ListRuns compares."""
+    for name in ("g0-of-another", "a-g0", "G0", "g00"):
+        started(name=name, requestId=name)
+    assert by_name(hook) is None
+    run = started(name="g0", requestId="g0")
+    record = by_name(hook)
+    assert record is not None
+    assert record.run_id == run["id"]
+
+
+def test_an_active_run_goes_before_an_ended_one(
+    omics: Control, hook: HealthOmicsHook, started: Callable[..., Any]
+) -> None:
+    """Names are not unique; the live one is what a retry should find."""
+    live = started(name="g0", requestId="a")
+    omics.advance_clock(0.1)
+    ended = started(name="g0", requestId="b")
+    omics.advance("FAILED", run_id=ended["id"])
+    assert find_run(hook, "g0", LOG)["id"] == live["id"]  # type: ignore[index]
+
+
+def test_a_later_run_goes_before_an_earlier_one(
+    omics: Control, hook: HealthOmicsHook, started: Callable[..., Any]
+) -> None:
+    """Of two that have ended."""
+    ids = []
+    for request_id in ("a", "b"):
+        ids.append(started(name="g0", requestId=request_id)["id"])
+        omics.advance("FAILED", run_id=ids[-1])
+        omics.advance_clock(1)
+    assert find_run(hook, "g0", LOG)["id"] == ids[1]  # type: ignore[index]
+
+
+def test_a_run_is_found_behind_many_others(
+    omics: Control, hook: HealthOmicsHook, started: Callable[..., Any]
+) -> None:
+    """On the second page, where ListRuns compares by a part of the name."""
+    omics.set_options(name_filter="contains", manual=True)
+    for number in range(101):
+        started(name=f"g0-{number}", requestId=f"x{number}")
+    run = started(name="g0", requestId="g0")
+    assert find_run(hook, "g0", LOG)["id"] == run["id"]  # type: ignore[index]
+
+
+def test_the_first_try_does_not_look(omics: Control, hook: HealthOmicsHook) -> None:
+    """There is nothing to find."""
+    assert by_name(hook, starts=0) is None
+    assert omics.calls() == []
+
+
+def test_a_denied_look_up_names_the_permission(
+    omics: Control, hook: HealthOmicsHook, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And goes on with the request ID alone."""
+    omics.inject_error("ListRuns", "AccessDeniedException", times=None)
+    assert by_name(hook) is None
+    (record,) = [record for record in caplog.records if record.name == LOG.name]
+    assert record.levelname == "WARNING"
+    assert "omics:ListRuns" in record.getMessage()
+
+
+def test_a_fixed_request_id_has_one_generation(
+    omics: Control, hook: HealthOmicsHook, started: Callable[..., Any]
+) -> None:
+    """Its failed run is the newest one, and the search ends."""
+    run = started(name="mine", requestId="mine")
+    omics.advance("FAILED", run_id=run["id"])
+    record = NamedRecords(RunResource(hook, LOG), lambda _: "mine", ATTEMPT, starts=3).load()
+    assert record is not None
+    assert (record.run_id, record.generation) == (run["id"], 0)
+    assert calls_of(omics, "ListRuns") == 1

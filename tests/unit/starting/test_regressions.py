@@ -1,0 +1,256 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Exactly one run: what once went wrong, and must not again."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import pytest
+from botocore.exceptions import ClientError
+
+from airflow_healthomics.compat import AirflowException, AirflowTaskTimeout
+from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsError
+from airflow_healthomics.service import run_states
+from tests.sdk import TaskDeferred
+from tests.unit.conftest import Crash, FakeTaskInstance, Store, calls_of, context_of, needs_store, try_of
+from tests.unit.starting.test_submission import STORES, History, crash, run_to_the_end, start_of
+from tests.unit.waiting.test_kill_guard import (
+    Killed,
+    end_by_a_person,
+    kill_trigger,
+    killed_while_waiting,
+    run_trigger_of,
+)
+
+
+@pytest.mark.parametrize("with_store", STORES)
+def test_a_kill_of_a_retry_cancels_the_run_it_reattached_to(omics, clock, with_store) -> None:
+    """The run is this task's, whichever try has started it."""
+    omics.plan_run(times=None, seconds={"PENDING": None})
+    ti, store = FakeTaskInstance(max_tries=2), Store() if with_store else None
+    start_of().execute(try_of(ti, store))
+    ti.try_number = 2
+    killed_while_waiting(start_of(wait_for_completion=True, deferrable=False), clock, try_of(ti, store))
+    assert [run["status"] for run in omics.runs()] == ["STOPPING"]
+
+
+def test_a_kill_cancels_an_adopted_run(omics, clock, tasks) -> None:
+    """Found by name after an endless conflict."""
+    omics.plan_run(times=None, seconds={"PENDING": None})
+    ti = FakeTaskInstance(max_tries=2)
+    operator = start_of(parameters={"a": 1})
+    operator.hook.conn.meta.events.register("after-call.omics.StartRun", crash)
+    with pytest.raises(Crash):
+        operator.execute(try_of(ti))
+    task = start_of(parameters={"a": 2}, wait_for_completion=True, deferrable=False)
+
+    def kill():
+        end_by_a_person(task, try_of(ti))
+        raise Killed
+
+    clock.at(1, kill)
+    with pytest.raises(Killed):
+        task.start_in_turn(try_of(ti), {"turns": 3, "conflict_turns": 3})
+    assert [run["status"] for run in omics.runs()] == ["STOPPING"]
+
+
+@pytest.mark.parametrize("with_store", STORES)
+def test_a_worker_timeout_as_airflow_does_it_leaves_the_run_to_the_next_try(
+    omics, clock, monkeypatch, with_store
+):
+    """Airflow (2.11, 3.0, 3.3) calls on_kill when execution_timeout strikes."""
+    omics.plan_run(times=None, seconds={"PENDING": None})
+    ti, store = FakeTaskInstance(max_tries=2), Store() if with_store else None
+    task = start_of(wait_for_completion=True, deferrable=False)
+
+    def sleep(_):
+        raise AirflowTaskTimeout("Timeout")
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    try:
+        task.execute(try_of(ti, store))
+    except AirflowTaskTimeout:
+        task.on_kill()  # task_runner.py, _execute_task
+    assert [run["status"] for run in omics.runs()] == ["PENDING"]
+
+
+@needs_store
+@pytest.mark.parametrize("with_store", [True])
+def test_a_crashed_attempt_is_repeated_with_the_recorded_request_id(omics, with_store):
+    """Whatever the DAG says by now."""
+    ti, store = FakeTaskInstance(max_tries=2), Store()
+    operator = start_of(request_id="mine-1")
+    operator.hook.conn.meta.events.register("after-call.omics.StartRun", crash)
+    with pytest.raises(Crash):
+        operator.execute(try_of(ti, store))
+    ti.try_number = 2
+    start_of(request_id="mine-2").execute(try_of(ti, store))
+    assert len(omics.runs()) == 1
+
+
+@needs_store
+def test_the_record_is_that_of_its_run(omics):
+    """The recorded request ID is the one that the run was started with."""
+    ti, store = FakeTaskInstance(max_tries=2), Store()
+    operator = start_of(request_id="mine-1")
+    operator.hook.conn.meta.events.register("before-send.omics.StartRun", crash)
+    with pytest.raises(Crash):
+        operator.execute(try_of(ti, store))
+    start_of(request_id="mine-2").execute(try_of(ti, store))
+    assert omics.runs()[0]["requestId"] == store.get("healthomics_start")["request_id"]
+
+
+@pytest.mark.parametrize("survives", [True, False])
+def test_names_find_a_later_generation_past_a_removed_one(omics, survives):
+    """Retention removes the failed run of generation 0 while that of generation 1 is live."""
+    history = History(omics, with_store=False)
+    omics.set_options(request_id_survives_delete=survives)
+    first = history.try_again()
+    omics.advance("FAILED", run_id=first)
+    second = history.try_again()
+    omics.advance("DELETED", run_id=first)
+    assert history.try_again() == second
+    assert len([r for r in omics.runs() if r["status"] in run_states.ACTIVE]) == 1
+
+
+@pytest.mark.parametrize("fault", ["ThrottlingException", "InternalServerException"])
+def test_a_throttled_look_up_is_not_nothing_found(omics, fault):
+    """A busy ListRuns delays the start, lest a second run be started."""
+    history = History(omics, with_store=False)
+    history.try_again()
+    omics.set_options(request_id_lifetime=60)
+    omics.advance_clock(600)
+    omics.inject_error("ListRuns", fault)
+    with contextlib.suppress(ClientError, HealthOmicsError, TaskDeferred):
+        history.try_again()
+    assert len(omics.runs()) == 1
+
+
+@pytest.mark.parametrize("with_store", STORES)
+def test_a_lost_start_is_cancelled_when_its_turn_times_out(omics, with_store):
+    """The run is cancelled if no try is left."""
+    omics.plan_run(times=None, seconds={"PENDING": None})
+    context = try_of(FakeTaskInstance(max_tries=0), Store() if with_store else None)
+    omics.drop_connection("StartRun", when="after", times=None)
+    with pytest.raises(TaskDeferred):
+        start_of().execute(context)
+    assert len(omics.runs()) == 1
+    with pytest.raises(AirflowException):
+        start_of().resume_execution("__fail__", {"error": "Trigger timeout"}, context)
+    assert [run["status"] for run in omics.runs()] == ["STOPPING"]
+
+
+@needs_store
+@pytest.mark.parametrize("crash_at", ["after-call", "before-run-id"])
+def test_listruns_denied_does_not_stop_a_clear(omics, crash_at):
+    """Without omics:ListRuns the old run stays, and no botocore error comes up."""
+    history = History(omics, with_store=True)
+    history.try_again(crash_at)
+    history.clear()
+    omics.inject_error("ListRuns", "AccessDeniedException", times=None)
+    with contextlib.suppress(HealthOmicsError):
+        history.try_again()
+
+
+def test_endless_conflict_with_listruns_denied_is_one_of_our_errors(omics, tasks):
+    """What to do is said even if nothing can be looked up."""
+    omics.inject_error("StartRun", "ConflictException", times=None)
+    omics.inject_error("ListRuns", "AccessDeniedException", times=None)
+    with pytest.raises(HealthOmicsError):
+        run_to_the_end(tasks, start_of, context_of(FakeTaskInstance(max_tries=2)))
+
+
+@needs_store
+def test_reused_id_not_cancelled_by_timeout(omics):
+    """Another task's run that got the id of this task's deleted run goes on."""
+    omics.plan_run(times=None, seconds={"PENDING": None})
+    context = try_of(FakeTaskInstance(max_tries=2), Store())
+    first = start_of().execute(context)
+    omics.set_options(reuse_run_ids=True)
+    omics.advance("DELETED", run_id=first)
+    start_of(request_id="stranger").execute(context_of(FakeTaskInstance(task_id="x")))
+    with pytest.raises(AirflowException):
+        start_of().resume_execution("__fail__", {"error": "Trigger timeout"}, context)
+    assert calls_of(omics, "CancelRun") == 0
+
+
+def test_a_kill_before_start_run_starts_nothing_later(omics, clock):
+    """Killed between two tries of a throttled StartRun, the task makes no third."""
+    omics.inject_error("StartRun", "ThrottlingException", times=1)
+    task = start_of()
+    clock.at(0.0, task.on_kill)
+    with contextlib.suppress(HealthOmicsError):
+        task.execute(context_of(FakeTaskInstance(max_tries=2)))
+    assert omics.runs() == []
+
+
+def test_a_denied_cancellation_in_the_triggerer_is_logged(omics, clock, started, monkeypatch, logged):
+    """Nobody waits for the detached task, so the log has to tell."""
+    omics.inject_error("CancelRun", "AccessDeniedException", times=None)
+    kill_trigger(run_trigger_of(started()), "failed", clock, monkeypatch)
+    assert "AccessDenied" in logged()
+
+
+@needs_store
+def test_clear_cancels_unknown_status(omics):
+    """A state of a later HealthOmics is not taken for an end."""
+    history = History(omics, with_store=True)
+    history.try_again()
+    history.clear()
+
+    def strange(parsed, **_):
+        parsed["status"] = "NEXT_YEAR"
+
+    history.hook.conn.meta.events.register("after-call.omics.GetRun", strange)
+    history.try_again()
+    assert calls_of(omics, "CancelRun") == 1
+
+
+@needs_store
+def test_repeat_on_store_looks_by_name_when_forgotten(omics):
+    """HealthOmics may have forgotten the request ID since the crash; the name still finds the run."""
+    history = History(omics, with_store=True)
+    history.try_again("after-call")
+    omics.set_options(request_id_lifetime=60)
+    omics.advance_clock(600)
+    history.try_again()
+    assert len(omics.runs()) == 1
+
+
+@pytest.mark.parametrize("with_store", STORES)
+def test_own_name_explicit_id_failed_says_so(omics, with_store):
+    """A request ID that is fixed starts no second run, and the task fails."""
+    history = History(omics, with_store=with_store, request_id="mine", name="my run")
+    first = history.try_again()
+    omics.advance("FAILED", run_id=first)
+    with pytest.raises(AirflowException):
+        history.try_again()
+
+
+@pytest.mark.parametrize("with_store", STORES)
+def test_own_name_failed_then_next_generation(omics, with_store):
+    """A name of the user keeps nobody from starting anew after a failure."""
+    history = History(omics, with_store=with_store, name="my run")
+    first = history.try_again()
+    omics.advance("FAILED", run_id=first)
+    assert history.try_again() != first
+
+
+@needs_store
+def test_crashed_and_failed_unseen(omics):
+    """A run that failed after the crash is not taken for a start that succeeded."""
+    history = History(omics, with_store=True)
+    history.try_again("after-call")
+    omics.advance("FAILED", run_id=omics.runs()[0]["id"])
+    answer = history.try_again()
+    assert answer != omics.runs()[0]["id"]
+
+
+def test_the_limit_of_stored_runs_says_what_to_do(omics):
+    """Whoever reads the error need not know of retention modes."""
+    omics.set_options(max_stored_runs=1)
+    start_of(retention_mode="RETAIN").execute(context_of(FakeTaskInstance(task_id="another_task")))
+    with pytest.raises(HealthOmicsApiError, match="retention_mode REMOVE"):
+        start_of(retention_mode="RETAIN").execute(context_of(FakeTaskInstance(max_tries=2)))

@@ -1,0 +1,593 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Exactly one run for a task instance: the decision, and what crashes, retries and clears make of it."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_healthomics.compat import AirflowFailException
+from airflow_healthomics.exceptions import (
+    HealthOmicsApiError,
+    HealthOmicsOutcomeLostError,
+    HealthOmicsRequestChangedError,
+    HealthOmicsRunFailedError,
+)
+from airflow_healthomics.operators import HealthOmicsStartRunOperator
+from airflow_healthomics.service import run_states
+from airflow_healthomics.starting.record import Attempt, RunRecord
+from airflow_healthomics.starting.submission import (
+    VISIBILITY_GRACE,
+    Decision,
+    Plan,
+    StartDelayedError,
+    decide,
+)
+from tests.healthomics import Control
+from tests.sdk import TaskDeferred
+from tests.unit.conftest import (
+    Clock,
+    Crash,
+    FakeTaskInstance,
+    Store,
+    Tasks,
+    calls_of,
+    needs_store,
+    try_of,
+)
+from tests.unit.histories import CRASHES, STORES, WAYS, History, start_of
+
+STATES = ["PENDING", "STARTING", "RUNNING", "STOPPING", "COMPLETED", "FAILED", "CANCELLED", "DELETED"]
+
+
+def record_of(**fields: Any) -> RunRecord:
+    return RunRecord(**{"request_id": "r", "epoch": 3, "generation": 2, **fields})
+
+
+# --- decide ---
+
+ONLY_REQUEST = record_of()
+WITH_RUN = record_of(run_id="1", uuid="u")
+BY_STATE = {
+    None: Plan(Decision.REPEAT, 2),
+    "PENDING": Plan(Decision.REATTACH, 2),
+    "STARTING": Plan(Decision.REATTACH, 2),
+    "RUNNING": Plan(Decision.REATTACH, 2),
+    "STOPPING": Plan(Decision.WAIT_OUT, 2),
+    "COMPLETED": Plan(Decision.DONE, 2),
+    "FAILED": Plan(Decision.START, 3),
+    "CANCELLED": Plan(Decision.START, 3),
+    "DELETED": Plan(Decision.START, 3),
+    "A_STATUS_OF_NEXT_YEAR": Plan(Decision.REATTACH, 2),
+}
+
+
+@pytest.mark.parametrize("status", BY_STATE)
+@pytest.mark.parametrize("record", [ONLY_REQUEST, WITH_RUN], ids=["request", "run"])
+def test_a_retry_goes_on_with_what_it_finds(record: RunRecord, status: str | None) -> None:
+    """A failed run is followed by the next generation, any other one is the task's own."""
+    assert decide(record, status) == BY_STATE[status]
+
+
+@pytest.mark.parametrize("status", [None, *STATES, "A_STATUS_OF_NEXT_YEAR"])
+@pytest.mark.parametrize("record", [ONLY_REQUEST, WITH_RUN], ids=["request", "run"])
+def test_a_discarded_run_is_followed_by_a_new_one(record: RunRecord, status: str | None) -> None:
+    """Clear means "run it again", whatever became of the run before."""
+    assert decide(record, status, is_discarded=True) == Plan(Decision.START, 0, supersedes=True)
+
+
+def test_nothing_on_record_starts() -> None:
+    """The first generation, with nothing to cancel."""
+    assert decide(None, None) == Plan(Decision.START, 0, supersedes=False)
+
+
+# --- a Clear ---
+
+OF_FIRST_ATTEMPT = record_of(attempt=1, max_tries=2, clear_number=0)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "retries", "is_cleared"),
+    [
+        pytest.param(Attempt(number=2, max_tries=2), 2, False, id="retry"),
+        pytest.param(
+            Attempt(number=1, max_tries=2, clear_number=1), 2, False, id="same attempt, another task cleared"
+        ),
+        pytest.param(
+            Attempt(number=2, max_tries=2, clear_number=1), 2, False, id="retry, another task cleared"
+        ),
+        pytest.param(Attempt(number=2, max_tries=3, clear_number=1), 2, True, id="clear"),
+        pytest.param(
+            Attempt(number=2, max_tries=2, clear_number=1), 1, True, id="clear after an edit of retries"
+        ),
+        pytest.param(Attempt(number=2, max_tries=2), 1, False, id="retry after an edit of retries"),
+        pytest.param(Attempt(number=3, max_tries=3), 2, True, id="retry after a clear that was not seen"),
+    ],
+)
+def test_a_clear_is_told_from_a_retry(attempt: Attempt, retries: int, is_cleared: bool) -> None:
+    """By the numbers that Airflow keeps, also where an edit of retries leaves max_tries as it was."""
+    assert OF_FIRST_ATTEMPT.is_from_before_a_clear(attempt, retries) is is_cleared
+
+
+def test_the_table_knows_every_state() -> None:
+    """A new state of AWS needs a decision."""
+    assert set(STATES) == run_states.ACTIVE | run_states.TERMINAL
+
+
+# --- histories ---
+
+
+def alive(run: dict[str, Any]) -> bool:
+    return run["status"] not in run_states.FAILED
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from([None, None, *CRASHES]),
+        st.sampled_from([None, None, "RUNNING", "FAILED", "CANCELLED", "COMPLETED", "DELETED"]),
+        st.sampled_from([False, False, False, True]),
+    ),
+    min_size=2,
+    max_size=6,
+)
+quick = settings(
+    deadline=None,
+    max_examples=15,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+def play(history: History, plot: list[tuple[str | None, str | None, bool]]) -> Iterator[list[Any]]:
+    """Make a try for each step, and yield the runs of its epoch before and after, and its answer."""
+    for crash, becomes, is_cleared in plot:
+        epoch = history.ti.max_tries
+        before = history.runs(epoch)
+        answer = history.try_again(crash)
+        yield [before, history.runs(epoch), answer]
+        newest = history.omics.runs()[-1:]
+        if becomes and newest and newest[0]["status"] not in (*run_states.TERMINAL, "STOPPING"):
+            # a name is of no help when its run was deleted
+            becomes = "FAILED" if becomes == "DELETED" and history.store is None else becomes
+            history.omics.advance(becomes, run_id=newest[0]["id"])
+        if is_cleared:
+            history.clear()
+
+
+@pytest.mark.parametrize("with_store", STORES)
+@given(plot=steps)
+@quick
+def test_a_new_run_follows_failed_ones_only(
+    omics: Control, with_store: bool, plot: list[tuple[str | None, str | None, bool]]
+) -> None:
+    """
+    Whatever crashes, no epoch has two runs that live or have succeeded, and no try more than one start.
+
+    With a store, the first try after a Clear that gets through leaves no run of an earlier epoch at work.
+    """
+    history = History(omics, with_store=with_store)
+    for before, after, answer in play(history, plot):
+        assert len(after) - len(before) <= 1
+        if len(after) > len(before):
+            assert not [run for run in before if alive(run)]
+        assert len([run for run in after if alive(run)]) <= 1
+        assert answer in (None, *(run["id"] for run in after))
+        if answer is not None and with_store:
+            working = {
+                run["id"] for run in omics.runs() if run["status"] in ("PENDING", "STARTING", "RUNNING")
+            }
+            assert working <= {run["id"] for run in after}
+
+
+@pytest.mark.parametrize("with_store", STORES)
+@pytest.mark.parametrize("crash", CRASHES[1:])
+def test_a_crash_repeats_the_request_id(omics: Control, with_store: bool, crash: str) -> None:
+    """The next try finds the run, or starts it, under the same request ID."""
+    history = History(omics, with_store=with_store)
+    ids = [history.try_again(crash), history.try_again(), history.try_again()]
+    (run,) = omics.runs()
+    assert ids[1:] == [run["id"]] * 2
+
+
+@pytest.mark.parametrize("with_store", STORES)
+@pytest.mark.parametrize("status", ["FAILED", "CANCELLED"])
+def test_a_failure_is_followed_by_another_request_id(omics: Control, with_store: bool, status: str) -> None:
+    """Each generation has its own, and a name to match."""
+    history = History(omics, with_store=with_store)
+    for _ in range(4):
+        omics.advance(status, run_id=history.try_again())
+    runs = omics.runs()
+    assert len({run["requestId"] for run in runs}) == len(runs) == 4
+    assert all(run["name"] == run["requestId"] for run in runs)
+
+
+@pytest.mark.parametrize("with_store", STORES)
+def test_a_completed_run_is_not_repeated_by_a_retry(omics: Control, with_store: bool) -> None:
+    """It is what the task was for."""
+    history = History(omics, with_store=with_store)
+    run_id = history.try_again()
+    omics.advance("COMPLETED", run_id=run_id)
+    assert history.try_again() == run_id
+
+
+@needs_store
+def test_a_run_that_is_gone_is_repeated_only_on_request(omics: Control, clock: Clock) -> None:
+    """Nothing says how it ended, so a retry does not pay a second time unless the DAG author has agreed."""
+    history = History(omics, with_store=True)
+    first = history.try_again()
+    omics.advance("DELETED", run_id=first)
+    clock.advance(VISIBILITY_GRACE)
+    with pytest.raises(HealthOmicsOutcomeLostError, match="on_unknown_end='repeat'"):
+        history.try_again()
+    assert len(omics.runs()) == 1
+    history.fields["on_unknown_end"] = "repeat"
+    assert history.try_again() != first
+
+
+@needs_store
+@pytest.mark.parametrize(("end", "runs"), [("COMPLETED", 1), ("FAILED", 2)])
+def test_a_run_that_is_gone_has_ended_as_its_manifest_says(
+    omics: Control, clock: Clock, end: str, runs: int
+) -> None:
+    """Retention mode REMOVE takes the record of a run away and leaves its logs."""
+    history = History(omics, with_store=True)
+    first = history.try_again()
+    omics.advance(end, run_id=first)
+    omics.advance("DELETED", run_id=first)
+    clock.advance(VISIBILITY_GRACE)
+    assert (history.try_again() == first) is (runs == 1)
+    assert len(omics.runs()) == runs
+
+
+@pytest.mark.parametrize("with_store", STORES)
+@pytest.mark.parametrize("status", ["RUNNING", "COMPLETED", "FAILED"])
+def test_a_clear_runs_it_again(omics: Control, with_store: bool, status: str) -> None:
+    """A cleared success too."""
+    history = History(omics, with_store=with_store)
+    first = history.try_again()
+    omics.advance(status, run_id=first)
+    history.clear()
+    assert history.try_again() != first
+
+
+@needs_store
+@pytest.mark.parametrize(("cancel_on_kill", "status"), [(True, "STOPPING"), (False, "RUNNING")])
+@pytest.mark.parametrize("crash", [None, "after-call", "before-run-id"])
+def test_a_clear_cancels_the_old_run(
+    omics: Control, cancel_on_kill: bool, status: str, crash: str | None, logged: Callable[[], str]
+) -> None:
+    """Also one whose start was never heard of; with ``cancel_on_kill=False`` it is left, as the log says."""
+    history = History(omics, with_store=True, cancel_on_kill=cancel_on_kill)
+    history.try_again(crash)
+    (old,) = omics.runs()
+    omics.advance("RUNNING", run_id=old["id"])
+    history.clear()
+    history.try_again()
+    assert omics.runs()[0]["status"] == status
+    assert old["id"] in logged()
+
+
+@needs_store
+def test_the_old_run_is_cancelled_before_the_new_one_starts(omics: Control) -> None:
+    """They would write to the same place."""
+    history = History(omics, with_store=True)
+    history.try_again()
+    history.clear()
+    history.try_again()
+    operations = [call["operation"] for call in omics.calls()]
+    assert operations.index("CancelRun") < len(operations) - 1 - operations[::-1].index("StartRun")
+
+
+@needs_store
+@pytest.mark.parametrize("code", ["ConflictException", "ValidationException", "AccessDeniedException"])
+def test_an_old_run_that_cannot_be_cancelled_holds_nothing_up(
+    omics: Control, logged: Callable[[], str], code: str
+) -> None:
+    """It may have ended meanwhile; the log says it."""
+    history = History(omics, with_store=True)
+    first = history.try_again()
+    history.clear()
+    omics.inject_error("CancelRun", code)
+    assert history.try_again() not in (None, first)
+    assert code in logged()
+
+
+@needs_store
+def test_a_run_id_that_belongs_to_another_run_is_not_touched(omics: Control) -> None:
+    """The task's run is gone, and a Clear does not cancel the one that has its id now."""
+    history = History(omics, with_store=True)
+    first = history.try_again()
+    omics.set_options(reuse_run_ids=True)
+    omics.advance("DELETED", run_id=first)
+    stranger = start_of(request_id="stranger").execute(try_of(FakeTaskInstance(max_tries=2)))
+    assert stranger == first
+    history.clear()
+    history.epoch_of["stranger"] = -1
+    history.try_again()
+    assert calls_of(omics, "CancelRun") == 0
+
+
+@needs_store
+def test_a_retry_does_not_take_a_stranger_for_its_run(omics: Control, logged: Callable[[], str]) -> None:
+    """An id that was reused is another run, so the next generation starts."""
+    history = History(omics, with_store=True)
+    first = history.try_again()
+    omics.set_options(reuse_run_ids=True)
+    omics.advance("FAILED", run_id=first)
+    omics.advance("DELETED", run_id=first)
+    start_of(request_id="stranger").execute(try_of(FakeTaskInstance(max_tries=2)))
+    assert history.try_again() != first
+    assert "another one" in logged()
+
+
+@needs_store
+@pytest.mark.parametrize("wait", [False, True])
+@pytest.mark.parametrize("deferrable", WAYS)
+@pytest.mark.parametrize(("end", "runs"), [("COMPLETED", 1), ("FAILED", 2), ("CANCELLED", 2)])
+def test_a_stopping_run_is_waited_out(
+    omics: Control, clock: Clock, tasks: Tasks, wait: bool, deferrable: bool, end: Any, runs: int
+) -> None:
+    """What it ends as decides whether another one starts."""
+    store, ti = Store(), FakeTaskInstance(max_tries=2)
+    reason = {"failure_reason": "SERVICE_ERROR"} if end == "FAILED" else {}
+    omics.plan_run(status=end, seconds={"STOPPING": 300}, **reason)
+    first = start_of().execute(try_of(ti, store))
+    omics.advance("STOPPING", run_id=first)
+    ti.try_number = 2
+    fields = {"wait_for_completion": wait, "deferrable": deferrable}
+    answer = run_to_the_end(tasks, lambda: start_of(**fields), try_of(ti, store))
+    assert len(omics.runs()) == runs
+    assert answer == omics.runs()[-1]["id"]
+
+
+@needs_store
+def test_the_intention_is_stored_before_the_call(omics: Control) -> None:
+    """So that there is no window in which a crash forgets it."""
+    store = Store()
+    seen: list[int] = []
+    store.after_set = lambda value: seen.append(calls_of(omics, "StartRun"))
+    start_of().execute(try_of(FakeTaskInstance(max_tries=2), store))
+    # Written once more when the attempt comes to its end.
+    assert seen == [0, 1, 1]
+
+
+# --- an explicit request ID ---
+
+
+@pytest.mark.parametrize("with_store", STORES)
+def test_an_explicit_request_id_is_one_run_ever(omics: Control, with_store: bool) -> None:
+    """It is used as it is: retries and clears find its run."""
+    history = History(omics, with_store=with_store, request_id="mine")
+    ids = [history.try_again("after-call"), history.try_again()]
+    history.clear()
+    ids += [history.try_again(), history.try_again()]
+    (run,) = omics.runs()
+    assert ids == [None, run["id"], run["id"], run["id"]]
+    assert (run["requestId"], calls_of(omics, "CancelRun")) == ("mine", 0)
+
+
+@pytest.mark.parametrize("with_store", STORES)
+@pytest.mark.parametrize("status", ["FAILED", "CANCELLED"])
+@pytest.mark.parametrize("is_cleared", [False, True])
+def test_a_retry_with_an_explicit_request_id_says_why_it_cannot(
+    omics: Control, with_store: bool, status: str, is_cleared: bool
+) -> None:
+    """HealthOmics would answer with the failed run for ever."""
+    history = History(omics, with_store=with_store, request_id="mine")
+    first = history.try_again()
+    omics.advance(status, run_id=first)
+    if is_cleared:
+        history.clear()
+    with pytest.raises(AirflowFailException, match=f"{first}.*request_id is fixed"):
+        history.try_again()
+    assert len(omics.runs()) == 1
+
+
+# --- ConflictException ---
+
+
+def test_a_duplicate_in_flight_resolves(omics: Control, tasks: Tasks, clock: Clock) -> None:
+    """The same request is repeated, later, until its run is the answer."""
+    omics.inject_error("StartRun", "ConflictException", times=3)
+    run_id = tasks.run(start_of, try_of(FakeTaskInstance(max_tries=2)))
+    assert [run["id"] for run in omics.runs()] == [run_id]
+    assert [deferral.method_name for deferral in tasks.deferrals] == ["start_in_turn"]
+
+
+def run_to_the_end(tasks: Tasks, make: Callable[[], Any], context: dict[str, Any], limit: int = 20) -> Any:
+    """Execute a task through all of its deferrals."""
+    method, kwargs = "execute", {}
+    for _ in range(limit):
+        try:
+            operator = make()
+            if method == "execute":
+                return operator.execute(context)
+            return operator.resume_execution(method, kwargs, context)
+        except TaskDeferred as deferral:
+            tasks.deferrals.append(deferral)
+            method, kwargs = deferral.method_name, {"event": tasks.fire(deferral.trigger, deferral.timeout)}
+    return pytest.fail("the task defers for ever")
+
+
+def test_an_endless_conflict_adopts_the_run(omics: Control, tasks: Tasks) -> None:
+    """A request that was edited after a crash conflicts for ever; its run is found by name."""
+    ti = FakeTaskInstance(max_tries=2)
+    operator = start_of(parameters={"a": 1})
+    operator.hook.conn.meta.events.register("after-call.omics.StartRun", crash)
+    with pytest.raises(Crash):
+        operator.execute(try_of(ti))
+    answer = run_to_the_end(tasks, lambda: start_of(parameters={"a": 2}), try_of(ti))
+    assert [run["id"] for run in omics.runs()] == [answer]
+    assert len(tasks.deferrals) <= 5
+
+
+def crash(**_: Any) -> None:
+    raise Crash
+
+
+@pytest.mark.parametrize("with_store", STORES)
+def test_an_endless_conflict_without_a_run_says_so(omics: Control, tasks: Tasks, with_store: bool) -> None:
+    """Bounded, for good, and with what to do."""
+    omics.inject_error("StartRun", "ConflictException", times=None)
+    store = Store() if with_store else None
+    with pytest.raises(HealthOmicsRequestChangedError, match="Clear the task") as caught:
+        run_to_the_end(tasks, start_of, try_of(FakeTaskInstance(max_tries=2), store))
+    assert caught.value.has_changed is False
+    assert isinstance(caught.value, AirflowFailException)
+    assert len(tasks.deferrals) <= 5
+
+
+@needs_store
+def test_a_request_that_has_changed_is_said_to_have(omics: Control, tasks: Tasks) -> None:
+    """The record knows, without holding the request."""
+    ti, store = FakeTaskInstance(max_tries=2), Store()
+    operator = start_of(parameters={"a": 1}, name="mine")
+    operator.hook.conn.meta.events.register("after-call.omics.StartRun", crash)
+    with pytest.raises(Crash):
+        operator.execute(try_of(ti, store))
+    with pytest.raises(HealthOmicsRequestChangedError, match="The request has changed") as caught:
+        run_to_the_end(tasks, lambda: start_of(parameters={"a": 2}, name="mine"), try_of(ti, store))
+    assert caught.value.has_changed is True
+    assert pickle.loads(pickle.dumps(caught.value)).has_changed is True
+
+
+# --- delayed ---
+
+
+def lose_connection(**_: Any) -> None:
+    raise ReadTimeoutError(endpoint_url="https://omics")
+
+
+DELAYS: dict[str, Callable[[Control], None]] = {
+    "throttled": lambda omics: omics.inject_error("StartRun", "ThrottlingException", times=2),
+    "500": lambda omics: omics.inject_error("StartRun", "InternalServerException", times=2),
+    "408": lambda omics: omics.inject_error("StartRun", "RequestTimeoutException", times=2),
+    "500-after": lambda omics: omics.inject_error(
+        "StartRun", "InternalServerException", times=2, when="after"
+    ),
+    "503": lambda omics: omics.inject_error("StartRun", "AnyCode", status=503, times=2),
+    "429": lambda omics: omics.inject_error("StartRun", "AnyCode", status=429, times=2),
+    "dropped": lambda omics: omics.drop_connection("StartRun", times=2),
+    "dropped-after": lambda omics: omics.drop_connection("StartRun", times=2, when="after"),
+}
+
+
+@pytest.mark.parametrize("with_store", STORES)
+@pytest.mark.parametrize("delay", DELAYS.values(), ids=DELAYS)
+def test_a_delayed_start_waits_its_turn_in_the_triggerer(
+    omics: Control, tasks: Tasks, with_store: bool, delay: Callable[[Control], None]
+) -> None:
+    """And goes on with the same request ID, so that there is one run."""
+    delay(omics)
+    store = Store() if with_store else None
+    bodies: list[str] = []
+
+    def make() -> HealthOmicsStartRunOperator:
+        operator = start_of(deferrable=False)
+        operator.hook.conn.meta.events.register(
+            "before-send.omics.StartRun",
+            lambda request, **_: bodies.append(json.loads(request.body)["requestId"]),
+        )
+        return operator
+
+    answer = tasks.run(make, try_of(FakeTaskInstance(max_tries=2), store))
+    (deferral,) = tasks.deferrals
+    assert type(deferral.trigger).__name__ == "HealthOmicsStartTrigger"
+    assert deferral.method_name == "start_in_turn"
+    assert 2 <= len(bodies) <= 3  # a run that a lost answer has started may be found by its name
+    assert set(bodies) == {omics.runs()[0]["requestId"]}
+    assert [run["id"] for run in omics.runs()] == [answer]
+
+
+def test_a_delayed_start_is_not_waited_for_on_the_worker(omics: Control, clock: Clock) -> None:
+    """A slot is held for seconds only."""
+    omics.inject_error("StartRun", "ThrottlingException", times=None)
+    with pytest.raises(TaskDeferred):
+        start_of().execute(try_of(FakeTaskInstance(max_tries=2)))
+    assert clock.elapsed <= 10
+
+
+def test_others_that_are_faster_are_no_failure(omics: Control, tasks: Tasks) -> None:
+    """A start that is throttled each time goes on waiting for its turns."""
+    omics.inject_error("StartRun", "ThrottlingException", times=10)
+    run_to_the_end(tasks, start_of, try_of(FakeTaskInstance(max_tries=2)), limit=40)
+    assert len(omics.runs()) == 1
+    assert [deferral.trigger.turns for deferral in tasks.deferrals] == list(
+        range(1, len(tasks.deferrals) + 1)
+    )
+
+
+def test_a_delay_pickles() -> None:
+    """By its arguments."""
+    again = pickle.loads(pickle.dumps(StartDelayedError("r", "ConflictException")))
+    assert (again.request_id, again.code, again.is_conflict) == ("r", "ConflictException", True)
+
+
+# --- refused ---
+
+
+@pytest.mark.parametrize("with_store", STORES)
+@pytest.mark.parametrize(
+    "code",
+    [
+        "ValidationException",
+        "AccessDeniedException",
+        "ResourceNotFoundException",
+        "ServiceQuotaExceededException",
+    ],
+)
+def test_a_refused_start_fails_at_once(omics: Control, with_store: bool, code: str, clock: Clock) -> None:
+    """Another try would meet the same answer."""
+    omics.inject_error("StartRun", code, times=None)
+    with pytest.raises(HealthOmicsApiError, match=code) as caught:
+        start_of().execute(try_of(FakeTaskInstance(max_tries=2), Store() if with_store else None))
+    assert caught.value.code == code
+    assert isinstance(caught.value, AirflowFailException)
+    assert (calls_of(omics, "StartRun"), clock.elapsed, omics.runs()) == (1, 0, [])
+
+
+@pytest.mark.parametrize("with_store", STORES)
+def test_a_clear_after_a_refusal_starts_the_run(omics: Control, with_store: bool) -> None:
+    """Once the reason was repaired."""
+    history = History(omics, with_store=with_store)
+    omics.inject_error("StartRun", "AccessDeniedException")
+    with pytest.raises(HealthOmicsApiError):
+        history.try_again()
+    history.clear()
+    assert history.try_again() == omics.runs()[0]["id"]
+
+
+@pytest.mark.parametrize("with_store", STORES)
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_a_failed_run_is_repaired_by_the_retry(
+    omics: Control, tasks: Tasks, with_store: bool, deferrable: bool
+) -> None:
+    """One task that starts, waits and repairs."""
+    ti, store = FakeTaskInstance(max_tries=2), Store() if with_store else None
+    omics.plan_run(status="FAILED", failure_reason="SERVICE_ERROR")
+    fields = {"wait_for_completion": True, "deferrable": deferrable}
+    with pytest.raises(HealthOmicsRunFailedError) as caught:
+        tasks.run(lambda: start_of(**fields), try_of(ti, store))
+    assert not isinstance(caught.value, AirflowFailException)
+    ti.try_number = 2
+    answer = tasks.run(lambda: start_of(**fields), try_of(ti, store))
+    assert [run["status"] for run in omics.runs()] == ["FAILED", "COMPLETED"]
+    assert answer == omics.runs()[1]["id"]
+
+
+def test_the_stand_in_of_the_store_forgets_nothing() -> None:
+    """Fakes are tested too."""
+    store = Store()
+    store.set("k", {"a": 1}, retention=SimpleNamespace())
+    assert (store.get("k"), store.get("x", 7), len(store.retentions)) == ({"a": 1}, 7, 1)
+    store.delete("k")
+    assert store.get("k") is None

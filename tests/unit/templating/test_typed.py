@@ -1,0 +1,360 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Templates keep the type of their value, as Airflow itself renders them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from airflow_healthomics.compat import BaseOperator
+from airflow_healthomics.exceptions import HealthOmicsRequestError
+from airflow_healthomics.operators import (
+    HealthOmicsCancelRunOperator,
+    HealthOmicsDeleteRunOperator,
+    HealthOmicsStartRunOperator,
+)
+from airflow_healthomics.requests.json_values import BrokenTemplate
+from airflow_healthomics.requests.run import ARGUMENTS
+from airflow_healthomics.sensors import HealthOmicsRunSensor
+from tests.healthomics import Control
+from tests.sdk import DAG
+from tests.unit.conftest import FakeTaskInstance, context_of
+from tests.unit.operators.test_start_run import start_of
+
+NATIVE = [pytest.param(False, id="plain"), pytest.param(True, id="native")]
+
+#: What a template of one expression may yield, in the typed fields.
+VALUES: dict[str, Any] = {
+    "int": 3,
+    "zero": 0,
+    "float": 1.0,
+    "true": True,
+    "false": False,
+    "text": "x",
+    "empty": "",
+    "digits": "0042",
+    "version": "1.10",
+    "word-true": "true",
+    "word-none": "None",
+    "list-in-text": "[1, 2]",
+    "mapping-in-text": "{'a': 1}",
+    "list": [1, "2", None, [3]],
+    "mapping": {"a": {"b": [True, 1.5]}},
+    "template-in-value": "{{ run_id }}",
+}
+
+
+CANARY = "canary-patient-7"
+
+
+def dag_of(native: bool) -> DAG:
+    return DAG(
+        "a_dag",
+        schedule=None,
+        start_date=datetime(2026, 1, 1, tzinfo=UTC),
+        render_template_as_native_obj=native,
+    )
+
+
+def rendered(
+    native: bool = False, context: Mapping[str, Any] | None = None, **fields: Any
+) -> HealthOmicsStartRunOperator:
+    """Let Airflow render an operator's fields in a DAG."""
+    with dag_of(native):
+        operator = HealthOmicsStartRunOperator(task_id="a_task", **fields)
+    operator.render_template_fields(context_of(FakeTaskInstance(), dag=operator.dag, **(context or {})))
+    return operator
+
+
+def rendered_mapped(
+    native: bool, context: Mapping[str, Any], partial: dict[str, Any], **expanded: list[Any]
+) -> HealthOmicsStartRunOperator:
+    """Let Airflow render the first of the mapped operators."""
+    with dag_of(native):
+        mapped = HealthOmicsStartRunOperator.partial(task_id="a_task", **partial).expand(**expanded)
+    ti = FakeTaskInstance(map_index=0)
+    ti.task = mapped
+    scope = context_of(ti, dag=mapped.dag, task=mapped, **context)
+    mapped.render_template_fields(scope)
+    task: HealthOmicsStartRunOperator = scope["task"]
+    return task
+
+
+def same(one: Any, two: Any) -> bool:
+    """Whether two values are equal and of equal types."""
+    return repr(one) == repr(two)
+
+
+# --- the type ---
+
+
+@pytest.mark.parametrize("native", NATIVE)
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+@pytest.mark.parametrize("field", ["parameters", "tags", "engine_settings"])
+def test_one_expression_keeps_its_type(native: bool, value: Any, field: str) -> None:
+    """Inside a mapping, whichever way the DAG renders."""
+    operator = rendered(native, {"params": {"x": value}}, **{field: {"a": "{{ params.x }}"}})
+    assert same(getattr(operator, field), {"a": value})
+
+
+@pytest.mark.parametrize("native", NATIVE)
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+@pytest.mark.parametrize("field", ["parameters", "tags", "engine_settings", "priority", "storage_capacity"])
+def test_a_whole_field_keeps_its_type(native: bool, value: Any, field: str) -> None:
+    """Also when the field itself is the template."""
+    operator = rendered(native, {"params": {"x": value}}, **{field: "{{ params.x }}"})
+    assert same(getattr(operator, field), value)
+
+
+@pytest.mark.parametrize("native", NATIVE)
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+def test_a_mapped_task_keeps_types_too(native: bool, value: Any) -> None:
+    """In what it is expanded over, and in what is the same for all."""
+    operator = rendered_mapped(
+        native,
+        {"x": value},
+        {"tags": {"t": "{{ x }}"}, "priority": "{{ x }}"},
+        parameters=[{"a": ["{{ x }}"]}],
+    )
+    assert same(operator.parameters, {"a": [value]})
+    assert same(operator.tags, {"t": value})
+    assert same(operator.priority, value)
+
+
+@pytest.mark.parametrize("native", NATIVE)
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{params.x}}",
+        "{{ params['x'] }}",
+        "{{- params.x -}}",
+        "{{ params.x if true else 1 }}",
+        "{{ params.x | default(1) }}",
+        "{{ {'y': params.x}.y }}",
+    ],
+)
+def test_any_single_expression_keeps_its_type(native: bool, template: str) -> None:
+    """However it is written."""
+    operator = rendered(native, {"params": {"x": [1, 2]}}, parameters={"a": template})
+    assert same(operator.parameters, {"a": [1, 2]})
+
+
+@pytest.mark.parametrize("native", NATIVE)
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("{{ params.x }}{{ params.x }}", "33"),
+        (" {{ params.x }}", " 3"),
+        ("{{ params.x }} ", "3 "),
+        ("{{ params.x }}{# comment #}.", "3."),
+        ("00{{ params.x }}", "003"),
+        ("1.{{ params.x }}0", "1.30"),
+        ("[{{ params.x }}]", "[3]"),
+        ("{% if true %}{{ params.x }}{% endif %}", "3"),
+        ("{% for n in [1, 2] %}{{ n }}{% endfor %}", "12"),
+        ("{% set y = params.x %}{{ y }}", "3"),
+        ("s3://bucket/{{ run_id }}/x", "s3://bucket/manual__2026-11-22T03:04:05+00:00/x"),
+        ("{{ 'a' }}", "a"),
+        ("{{ '0042' }}", "0042"),
+    ],
+)
+def test_anything_else_is_text(native: bool, template: str, expected: str) -> None:
+    """Nothing is guessed from text, in a native DAG neither."""
+    operator = rendered(native, {"params": {"x": 3}}, parameters={"a": template})
+    assert same(operator.parameters, {"a": expected})
+
+
+@pytest.mark.parametrize("native", NATIVE)
+@pytest.mark.parametrize("value", ["0042", "true", "None", "1.10", "[1]", "", "a{b}", "é\t"])
+def test_plain_text_stays(native: bool, value: str) -> None:
+    """A value that is no template goes through as it is."""
+    assert same(
+        rendered(native, parameters={"a": value, "b": [value]}).parameters, {"a": value, "b": [value]}
+    )
+
+
+@pytest.mark.parametrize("native", NATIVE)
+def test_what_is_no_text_stays(native: bool) -> None:
+    """Numbers, flags and nulls that the DAG author wrote."""
+    value = {"a": 1, "b": 1.0, "c": True, "d": None, "e": [{}, []]}
+    assert same(rendered(native, parameters=value).parameters, value)
+
+
+def test_keys_are_not_rendered() -> None:
+    """As in the rest of Airflow."""
+    assert rendered(parameters={"{{ run_id }}": 1}).parameters == {"{{ run_id }}": 1}
+
+
+def test_the_operators_own_mapping_is_left_alone() -> None:
+    """Two operators may share one."""
+    shared = {"a": "{{ run_id }}", "b": ["{{ run_id }}"]}
+    rendered(parameters=shared)
+    assert shared == {"a": "{{ run_id }}", "b": ["{{ run_id }}"]}
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(value=json_values.filter(lambda value: value is not None), native=st.booleans())
+@example(value="{{ params.x }}", native=True)
+@example(value="{% raw %}", native=False)
+def test_any_json_value_passes_through_a_template(value: Any, native: bool) -> None:
+    """At any depth, and it is not rendered a second time."""
+    operator = rendered(
+        native, {"params": {"x": value}}, parameters={"a": "{{ params.x }}", "b": [{"c": "{{ params.x }}"}]}
+    )
+    assert same(operator.parameters, {"a": value, "b": [{"c": value}]})
+
+
+@settings(deadline=None, max_examples=60)
+@given(text=st.text(st.characters(exclude_characters="{}#%\r\n")), native=st.booleans())
+def test_any_text_passes_without_a_template(text: str, native: bool) -> None:
+    """What Jinja has no business with is not changed."""
+    assert same(rendered(native, parameters={"a": text, "b": [text]}).parameters, {"a": text, "b": [text]})
+
+
+# --- XComs ---
+
+
+@pytest.mark.parametrize("native", NATIVE)
+@pytest.mark.parametrize("value", [{"b": [1, None]}, 7, "0042", ["s3://a"]], ids=str)
+def test_an_xcom_by_template_keeps_its_type(native: bool, value: Any) -> None:
+    """``{{ ti.xcom_pull(...) }}`` is one expression."""
+    before = FakeTaskInstance(upstream={("before", "return_value"): value})
+    operator = rendered(
+        native, {"before": before}, parameters={"a": "{{ before.xcom_pull(task_ids='before') }}"}
+    )
+    assert same(operator.parameters, {"a": value})
+
+
+def test_another_tasks_output_is_a_dependency() -> None:
+    """An XComArg inside ``parameters`` puts the task behind the other one."""
+    with dag_of(False):
+        before = BaseOperator(task_id="before")
+        after = HealthOmicsStartRunOperator(task_id="after", parameters={"a": [before.output]})
+    assert after.upstream_task_ids == {"before"}
+
+
+@pytest.mark.parametrize("native", NATIVE)
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda x: x, lambda x: {"a": x}, lambda x: {"a": [x, {"b": x}]}],
+    ids=["whole", "value", "nested"],
+)
+def test_another_tasks_output_is_resolved(monkeypatch: pytest.MonkeyPatch, native: bool, wrap: Any) -> None:
+    """An XComArg becomes the value that the other task has returned, which is not rendered again."""
+    value = {"n": 1, "t": "{{ run_id }}"}
+    with dag_of(native):
+        output = BaseOperator(task_id="before").output
+        operator = HealthOmicsStartRunOperator(task_id="after", parameters=wrap(output))
+    monkeypatch.setattr(type(output), "resolve", lambda *_, **__: value)
+    operator.render_template_fields(context_of(FakeTaskInstance(), dag=operator.dag))
+    assert same(operator.parameters, wrap(value))
+
+
+# --- what is undefined ---
+
+UNDEFINED = ["{{ nope }}", "{{ params.nope }}"]
+
+
+@pytest.mark.parametrize("native", NATIVE)
+def test_an_undefined_name_never_becomes_a_value(native: bool) -> None:
+    """Neither text nor null is sent for it: it is refused with the request."""
+    operator = rendered(native, parameters={"a": "{{ nope }}", "b": 1})
+    assert isinstance(operator.parameters["a"], BrokenTemplate)
+
+
+def test_a_default_makes_an_undefined_name_good() -> None:
+    """As in the rest of Jinja."""
+    assert rendered(parameters={"a": "{{ nope | default(none) }}"}).parameters == {"a": None}
+
+
+# --- every field ---
+
+
+@pytest.mark.parametrize("native", NATIVE)
+@pytest.mark.parametrize("field", HealthOmicsStartRunOperator.template_fields)
+def test_every_field_of_the_start_renders(native: bool, field: str) -> None:
+    """A field on the list that Airflow does not render would be a promise broken."""
+    value: Any = "{{ params.word }}"
+    expected: Any = "rendered"
+    if field in ("parameters", "tags", "engine_settings"):
+        value, expected = {"a": value}, {"a": expected}
+    operator = rendered(native, {"params": {"word": "rendered"}}, **{field: value})
+    assert getattr(operator, field) == expected
+
+
+def test_every_argument_of_start_run_is_a_template_field() -> None:
+    """And the connection's."""
+    fields = set(HealthOmicsStartRunOperator.template_fields)
+    assert fields >= {*ARGUMENTS, "aws_conn_id", "region_name", "verify"}
+
+
+@pytest.mark.parametrize(
+    "task", [HealthOmicsRunSensor, HealthOmicsCancelRunOperator, HealthOmicsDeleteRunOperator]
+)
+@pytest.mark.parametrize("field", ["run_id", "aws_conn_id", "region_name", "verify"])
+def test_every_field_of_the_others_renders(task: Any, field: str) -> None:
+    """The run id above all."""
+    assert field in task.template_fields
+    with dag_of(False):
+        operator = task(task_id="a_task", **{"run_id": "1", field: "{{ params.word }}"})
+    operator.render_template_fields(context_of(FakeTaskInstance(), params={"word": "rendered"}))
+    assert getattr(operator, field) == "rendered"
+
+
+@pytest.mark.parametrize("native", NATIVE)
+@pytest.mark.parametrize("field", ["workflow_id", "run_id", "cache_id", "run_group_id"])
+def test_an_id_by_template_is_sent_as_text(native: bool, field: str) -> None:
+    """A native DAG makes a number of it, which the request makes text again."""
+    operator = rendered(native, {"params": {"id": "0012345"}}, **{field: "{{ params.id }}"})
+    assert str(getattr(operator, field)) in ("0012345", "12345")
+    plain = rendered(False, {"params": {"id": "0012345"}}, **{field: "{{ params.id }}"})
+    assert getattr(plain, field) == "0012345"
+
+
+def test_the_ui_shows_mappings_as_json() -> None:
+    """The Rendered Template view knows how to show them."""
+    renderers = HealthOmicsStartRunOperator.template_fields_renderers
+    assert renderers.keys() <= set(HealthOmicsStartRunOperator.template_fields)
+    assert renderers["parameters"] == "json"
+
+
+def test_rendered_parameters_can_be_shown() -> None:
+    """What is undefined does not break the view of what was rendered."""
+    operator = rendered(parameters={"a": "{{ nope }}", "b": 1})
+    assert "undefined" in json.dumps(operator.parameters, default=repr)
+
+
+@pytest.mark.parametrize(
+    "template", ["{{ nope.x }}", "a-{{ nope }}", "{{ params.a.b.c }}", "{{ 1 / 0 }}", "{{ x"]
+)
+def test_a_template_that_fails_shows_no_value_beside_it(template: str, logged: Callable[[], str]) -> None:
+    """Airflow logs the whole field when rendering raises, so it must not raise."""
+    with DAG("a_dag", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+        operator = start_of(parameters={"a": template, "sample": CANARY})
+    with suppress(Exception):
+        operator.render_template_fields(context_of(FakeTaskInstance(), dag=operator.dag))
+    assert CANARY not in logged()
+
+
+@pytest.mark.parametrize("template", ["{{ nope.x }}", "a-{{ nope }}"])
+def test_anything_undefined_is_refused_by_path(omics: Control, template: str) -> None:
+    """Like a name that is undefined itself."""
+    operator = start_of(parameters={"a": {"b": template}})
+    operator.render_template_fields(context_of(FakeTaskInstance()))
+    with pytest.raises(HealthOmicsRequestError, match=r"parameters\.a\.b"):
+        operator.execute(context_of(FakeTaskInstance()))

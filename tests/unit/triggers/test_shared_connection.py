@@ -1,0 +1,291 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the triggers of a connection share: a client, a poller, and what they cost together."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
+
+from airflow_healthomics.exceptions import HealthOmicsOutcomeUnknownError
+from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.operators import HealthOmicsStartRunOperator
+from airflow_healthomics.resources.run_watch import RunWatch
+from airflow_healthomics.sensors import HealthOmicsRunSensor
+from airflow_healthomics.triggers import HealthOmicsRunTrigger, base
+from airflow_healthomics.triggers.wait import ended_summary
+from airflow_healthomics.waiting.poller import PollingHook
+from tests.healthomics import Control
+from tests.unit import virtual_time
+from tests.unit.conftest import (
+    ONE_ATTEMPT,
+    OUTPUT,
+    ROLE,
+    WORKFLOW,
+    Clock,
+    FakeTaskInstance,
+    Tasks,
+    calls_of,
+    context_of,
+)
+from tests.unit.resources.test_run_watch import Records
+
+
+async def end_of(trigger: HealthOmicsRunTrigger) -> dict[str, Any]:
+    """Return the summary of the run that a trigger has waited for."""
+    async for event in trigger.run():
+        return ended_summary(event.payload)
+    raise AssertionError("the trigger ended without an event")
+
+
+def wait_for(clock: Clock, *triggers: HealthOmicsRunTrigger) -> list[dict[str, Any]]:
+    """Run triggers together, and return the summaries of their runs."""
+
+    async def main() -> list[dict[str, Any]]:
+        return list(await asyncio.gather(*map(end_of, triggers)))
+
+    summaries: list[dict[str, Any]] = virtual_time.run(clock, main())
+    return summaries
+
+
+@pytest.fixture
+def runs(omics: Control, started: Callable[..., Any], client: Any) -> list[dict[str, Any]]:
+    """More runs than a page holds, which stay RUNNING for an hour."""
+    omics.plan_run(times=None, seconds={"RUNNING": 3600})
+    return [client.get_run(id=started()["id"]) for _ in range(110)]
+
+
+def trigger_of(run: dict[str, Any], **arguments: Any) -> HealthOmicsRunTrigger:
+    """Return the trigger of an operator that has looked at the run."""
+    watch = RunWatch(run["id"], uuid=run["uuid"], log=Records())
+    watch.answer(run)
+    assert watch.creation_time is not None
+    return HealthOmicsRunTrigger(
+        run_id=run["id"], uuid=watch.uuid, creation_time=watch.creation_time.isoformat(), **arguments
+    )
+
+
+def start_of(**fields: Any) -> HealthOmicsStartRunOperator:
+    """Return a task that starts a run and waits for it in the triggerer."""
+    return HealthOmicsStartRunOperator(
+        task_id="start",
+        workflow_id=WORKFLOW,
+        role_arn=ROLE,
+        output_uri=OUTPUT,
+        wait_for_completion=True,
+        deferrable=True,
+        **fields,
+    )
+
+
+def test_a_poll_of_many_runs_costs_a_call_for_each_page(
+    omics: Control, clock: Clock, runs: list[dict[str, Any]]
+) -> None:
+    """And every run's end costs the one GetRun that confirms it."""
+    before = omics.call_counts()
+    assert [each["id"] for each in wait_for(clock, *map(trigger_of, runs))] == [run["id"] for run in runs]
+    asked = {name: calls_of(omics, name) - before.get(name, 0) for name in ("GetRun", "ListRuns")}
+    intervals = clock.elapsed / 60
+    assert asked["GetRun"] <= len(runs) + 5
+    assert asked["ListRuns"] <= (intervals + 1) * (2 + 4)
+
+
+def test_the_sensor_and_the_operator_tell_the_trigger_how_a_list_shows_the_run(
+    omics: Control, context: dict[str, Any], tasks: Tasks, started: Callable[..., Any]
+) -> None:
+    """So that the trigger's first look can be a list already."""
+    omics.plan_run(times=None, seconds={"RUNNING": 3600})
+    run_id = started()["id"]
+    tasks.run(lambda: HealthOmicsRunSensor(task_id="wait", run_id=run_id, deferrable=True), context)
+    tasks.run(start_of, context)
+    assert len(tasks.deferrals) == 2
+    for deferral in tasks.deferrals:
+        arguments = deferral.trigger.serialize()[1]
+        assert arguments["uuid"]
+        assert arguments["creation_time"]
+
+
+def test_the_summary_is_the_same_in_both_places(
+    omics: Control, tasks: Tasks, client: Any, clock: Clock, started: Callable[..., Any]
+) -> None:
+    """Though the poller's client leaves times as text."""
+    run = client.get_run(id=started()["id"])
+    omics.advance("COMPLETED", run_id=run["id"])
+    watch = RunWatch(run["id"], log=Records())
+    assert ended_summary(tasks.fire(trigger_of(run))) == watch.poll(HealthOmicsHook().conn)
+
+
+def test_its_times_are_text(omics: Control, started: Callable[..., Any]) -> None:
+    """Botocore would spend most of a page's time on them (a setting of its own, which it could take back)."""
+    run_id = started()["id"]
+    polling, ordinary = PollingHook().conn, HealthOmicsHook().conn
+    assert isinstance(polling.list_runs()["items"][0]["creationTime"], str)
+    assert not isinstance(ordinary.get_run(id=run_id)["creationTime"], str)
+
+
+def test_its_calls_are_not_patient() -> None:
+    """One hung call would hold up every waiter."""
+    config = PollingHook().conn.meta.config
+    assert (config.connect_timeout, config.read_timeout) == (5, 15)
+    assert config.retries["total_max_attempts"] == 1
+
+
+def test_the_users_own_settings_go_before() -> None:
+    """Somebody may need more patience."""
+    config = PollingHook(config={"read_timeout": 99}).conn.meta.config
+    assert (config.connect_timeout, config.read_timeout) == (5, 99)
+
+
+def test_one_client_serves_all(
+    omics: Control, clock: Clock, runs: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made once, and never on the event loop."""
+    made: list[int] = []
+    make = AwsGenericHook.get_client_type
+
+    def counting(*args: Any, **kwargs: Any) -> Any:
+        made.append(threading.get_ident())
+        return make(*args, **kwargs)
+
+    monkeypatch.setattr(AwsGenericHook, "get_client_type", counting)
+    wait_for(clock, *map(trigger_of, runs[:20]))
+    assert 1 <= len(made) <= 2, "the second one leaves the host prefixes out"
+    assert threading.get_ident() not in made
+
+
+def test_a_changed_connection_has_a_new_client(
+    omics: Control, clock: Clock, runs: list[dict[str, Any]], connection: Callable[..., None]
+) -> None:
+    """Runs in another region are not found where the connection points from now on."""
+    clock.at(1000, lambda: connection(region_name="eu-west-1"))
+    summary = wait_for(clock, trigger_of(runs[0]))[0]
+    assert summary["status"] == "DELETED"
+    assert 1000 <= clock.elapsed <= 1000 + 300 + 60
+
+
+def test_an_unchanged_connection_keeps_its_client(
+    omics: Control, clock: Clock, runs: list[dict[str, Any]]
+) -> None:
+    """Making one takes memory and time."""
+
+    async def main() -> tuple[Any, Any]:
+        trigger = trigger_of(runs[0])
+        before = await trigger.connect()
+        await end_of(trigger)
+        first = await trigger.connect()
+        await end_of(trigger_of(runs[1]))
+        assert before is not None
+        return first, await trigger.connect()
+
+    first, last = virtual_time.run(clock, main())
+    assert first is last
+
+
+def test_expired_credentials_are_taken_anew(omics: Control, clock: Clock, runs: list[dict[str, Any]]) -> None:
+    """A wait of days outlives them."""
+    clock.at(600, lambda: omics.inject_error("GetRun", "ExpiredTokenException", status=403))
+    assert wait_for(clock, trigger_of(runs[0]))[0]["status"] == "COMPLETED"
+
+
+def test_a_connection_that_cannot_be_used_ends_the_wait(
+    omics: Control, clock: Clock, connection: Callable[..., None]
+) -> None:
+    """After an hour, with what it said."""
+    connection(profile_name="there_is_no_such_profile")
+    with pytest.raises(HealthOmicsOutcomeUnknownError, match="there_is_no_such_profile"):
+        wait_for(clock, HealthOmicsRunTrigger(run_id="1", waiter_delay=30))
+    assert 3600 <= clock.elapsed <= 3600 + 90
+
+
+def test_a_connection_with_mistakes_ends_the_wait(
+    omics: Control, clock: Clock, connection: Callable[..., None]
+) -> None:
+    """Whatever the amazon provider raises for them, and not the poller."""
+    connection(config_kwargs={"there_is_no_such_setting": 1})
+    with pytest.raises(HealthOmicsOutcomeUnknownError, match="there_is_no_such_setting"):
+        wait_for(clock, HealthOmicsRunTrigger(run_id="1", waiter_delay=30))
+
+
+def test_a_mistake_in_a_connection_that_works_ends_no_wait(
+    omics: Control, clock: Clock, runs: list[dict[str, Any]], connection: Callable[..., None]
+) -> None:
+    """The client is there already."""
+    clock.at(1000, lambda: connection(config_kwargs={"there_is_no_such_setting": 1}))
+    assert wait_for(clock, trigger_of(runs[0]))[0]["status"] == "COMPLETED"
+
+
+def test_a_connection_that_airflow_does_not_find_for_now_keeps_its_client(
+    omics: Control,
+    clock: Clock,
+    runs: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Boto3's own credentials may be those of another account, where the run does not exist."""
+    clock.at(1000, lambda: monkeypatch.delenv("AIRFLOW_CONN_AWS_DEFAULT"))
+    clock.at(1000, lambda: monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1"))
+    clock.at(2000, lambda: omics.inject_error("GetRun", "ExpiredTokenException", status=403))
+    clock.at(2500, lambda: monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", '{"conn_type": "aws"}'))
+    clock.at(2500, lambda: monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1"))
+    assert wait_for(clock, trigger_of(runs[0]))[0]["status"] == "COMPLETED"
+
+
+def test_closed_event_loops_are_let_go(omics: Control, clock: Clock, runs: list[dict[str, Any]]) -> None:
+    """Each trigger of dag.test() has one."""
+    for run in runs[:4]:
+        wait_for(clock, trigger_of(run))
+    assert len(base._pollers) <= 1
+
+
+def test_a_denied_role_names_its_permission(omics: Control, clock: Clock, runs: list[dict[str, Any]]) -> None:
+    """GetRun's own permission would be the wrong one to ask for."""
+    omics.inject_error("GetRun", "AccessDenied", status=403, times=None)
+    with pytest.raises(HealthOmicsOutcomeUnknownError, match="omics:GetRun"):
+        wait_for(clock, trigger_of(runs[0]))
+
+
+def test_the_pollers_of_two_connections_are_apart(
+    omics: Control, clock: Clock, runs: list[dict[str, Any]]
+) -> None:
+    """One connection's trouble is not another's."""
+
+    async def main() -> None:
+        first, second = trigger_of(runs[0]), trigger_of(runs[1], region_name="us-east-1")
+        assert first.poller is trigger_of(runs[2]).poller
+        assert first.poller is not second.poller
+
+    virtual_time.run(clock, main())
+
+
+def test_an_event_loop_leaves_nothing_behind(
+    omics: Control, clock: Clock, runs: list[dict[str, Any]]
+) -> None:
+    """As in dag.test(), where each trigger has a loop of its own."""
+    for run in runs[:3]:
+        assert wait_for(clock, trigger_of(run))[0]["id"] == run["id"]
+    for thread in threading.enumerate():
+        if thread.name.startswith("healthomics-poller"):
+            thread.join(timeout=30)
+            assert not thread.is_alive()
+    assert len(base._connections) == 1
+
+
+@pytest.mark.parametrize("waits", [0, 600, 1790])
+def test_an_execution_timeout_counts_from_the_start_of_the_try(
+    omics: Control, clock: Clock, tasks: Tasks, waits: int
+) -> None:
+    """What a throttled start has waited for its turn is not given again."""
+    ti = FakeTaskInstance()
+    clock.advance(waits)
+    omics.plan_run(seconds={"RUNNING": 3600})
+    with pytest.raises(Exception, match=r"[Tt]imeout"):
+        tasks.run(
+            lambda: start_of(execution_timeout=timedelta(seconds=1800), botocore_config=ONE_ATTEMPT),
+            context_of(ti),
+        )
+    assert tasks.deferrals[0].timeout == timedelta(seconds=1800 - waits)
