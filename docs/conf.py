@@ -31,7 +31,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.intersphinx",
     "myst_parser",
-    "generated_tables",
+    "generated_parts",
     "log_lines",
     "references",
 ]

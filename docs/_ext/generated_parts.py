@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of the reference that are read from the package: ``{generated} configuration`` and so on."""
+"""Parts of the reference that are read from the package: ``{generated} configuration`` and so on."""
 
 from __future__ import annotations
 
@@ -19,19 +19,14 @@ from airflow_healthomics.service import batch_states, run_states
 
 
 def configuration() -> Iterator[str]:
-    """Return the options of Airflow's configuration."""
+    """Return the options of Airflow's configuration, as a list of definitions."""
     for section, content in get_provider_info()["config"].items():
-        rows = [
-            (
-                f"`{name}`",
-                option["type"],
-                f"`{option['default']}`",
-                f"`AIRFLOW__{section.upper()}__{name.upper()}`",
-                option["description"],
-            )
-            for name, option in content["options"].items()
-        ]
-        yield from _table(("Option", "Type", "Default", "Environment variable", "Meaning"), rows)
+        for name, option in content["options"].items():
+            variable = f"AIRFLOW__{section.upper()}__{name.upper()}"
+            yield f"`{name}`"
+            yield f": {option['description']}"
+            yield f"  Type: {option['type']}. Default: `{option['default']}`. Variable: `{variable}`."
+            yield ""
 
 
 def connection() -> Iterator[str]:
@@ -69,7 +64,7 @@ def failure_reasons() -> Iterator[str]:
     yield from _table(("`failureReason`", "Retried", "Next step in the error"), rows)
 
 
-TABLES = {
+PARTS = {
     "configuration": configuration,
     "connection": connection,
     "run-states": run_state_sets,
@@ -93,14 +88,14 @@ def _line(cells: Sequence[str]) -> str:
 
 
 class Generated(SphinxDirective):
-    """A table of :data:`TABLES`."""
+    """A part of :data:`PARTS`."""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        """Return the parsed table."""
+        """Return the parsed part."""
         container = nodes.container()
-        source = StringList(list(TABLES[self.arguments[0]]()), source=self.get_location())
+        source = StringList(list(PARTS[self.arguments[0]]()), source=self.get_location())
         self.state.nested_parse(source, self.content_offset, container)
         return container.children
 
