@@ -18,7 +18,8 @@ The errors of this package.
         ├── HealthOmicsOutcomeLostError         the run is gone, and nothing says how it ended
         ├── HealthOmicsApiError          AWS refuses a call: no permission, no such run
         │   ├── HealthOmicsRequestChangedError     the request ID stands for another request
-        │   └── HealthOmicsRunReplacedError        the run id belongs to another run now
+        │   ├── HealthOmicsRunReplacedError        the run id belongs to another run now
+        │   └── HealthOmicsBatchReplacedError      the batch id belongs to another batch now
         ├── HealthOmicsRunFailedError    the run ended as FAILED, CANCELLED or DELETED; may be retried
         │   └── HealthOmicsRunFailedForGoodError   the same where Airflow must not retry
         └── HealthOmicsRunBatchFailedError   too few runs of a batch completed; a retry repeats the others
@@ -366,6 +367,29 @@ class HealthOmicsRunReplacedError(HealthOmicsApiError):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the arguments, since the message is derived from them."""
         return type(self), (self.run_id, self.uuid, self.found)
+
+
+class HealthOmicsBatchReplacedError(HealthOmicsApiError):
+    """
+    The batch was deleted, and its id belongs to another batch now.
+
+    :param batch_id: id of the batch
+    :param uuid: uuid of the deleted batch
+    :param found: uuid of the batch that has the id now
+    """
+
+    def __init__(self, batch_id: str, uuid: str, found: str | None) -> None:
+        self.batch_id = batch_id
+        self.uuid = uuid
+        self.found = found
+        super().__init__(
+            f"Batch {batch_id} is another batch now: its uuid is {found}, not {uuid}. The original batch was "
+            "deleted, and HealthOmics gave its id to a new one."
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments, since the message is derived from them."""
+        return type(self), (self.batch_id, self.uuid, self.found)
 
 
 class HealthOmicsRunFailedError(HealthOmicsError):

@@ -21,23 +21,6 @@ class BatchFolder(RequestFolder):
     operation = "StartRunBatch"
     argument = "settings_s3_uri"
 
-    def settings_uri(self, content: bytes) -> str:
-        """
-        Return where the run settings are.
-
-        :param content: the JSON array
-        """
-        return self.input_uri("settings", content)
-
-    def write_settings(self, content: bytes) -> None:
-        """
-        Write the run settings once: HealthOmics fails a batch whose settings change after StartRunBatch.
-
-        :param content: the JSON array
-        :raises HealthOmicsApiError: if S3 refuses
-        """
-        self.write_input("settings", content)
-
     def write_outcomes(
         self, manifest: Sequence[dict[str, Any]], successes: Sequence[dict[str, Any]]
     ) -> tuple[str, list[str]]:

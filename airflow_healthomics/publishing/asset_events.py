@@ -20,7 +20,7 @@ _OF_A_RUN = {"id": "runId", "uuid": "uuid", "runOutputUri": "runOutputUri", "wor
 _OF_A_BATCH = {"id": "batchId", "uuid": "uuid", "outputUri": "outputUri", "workflowId": "workflowId"}
 
 
-def tell_run(task: Any, context: Context, run: Mapping[str, Any]) -> None:
+def emit_run_event(task: Any, context: Context, run: Mapping[str, Any]) -> None:
     """
     Let the events of a task's outlets tell of a run. An alias gets an event for the run's outputs.
 
@@ -31,7 +31,9 @@ def tell_run(task: Any, context: Context, run: Mapping[str, Any]) -> None:
     _tell(task, context, _extra(run, _OF_A_RUN), run.get("runOutputUri"))
 
 
-def tell_batch(task: Any, context: Context, batch: Mapping[str, Any], manifest: str | None = None) -> None:
+def emit_batch_event(
+    task: Any, context: Context, batch: Mapping[str, Any], manifest: str | None = None
+) -> None:
     """
     Let the events of a task's outlets tell of a batch: one event, however many runs.
 

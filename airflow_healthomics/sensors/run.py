@@ -12,15 +12,15 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_healthomics.compat import conf
 from airflow_healthomics.links import RUN_LINKS
-from airflow_healthomics.publishing.asset_events import tell_run
+from airflow_healthomics.publishing.asset_events import emit_run_event
 from airflow_healthomics.publishing.resource_xcom import persist_links
 from airflow_healthomics.reports.diagnosis import raise_for_status
 from airflow_healthomics.reports.usage_report import with_use
 from airflow_healthomics.requests.run import checked_run_id
+from airflow_healthomics.resources.run import RunResource
 from airflow_healthomics.resources.run_end import recorded_end
 from airflow_healthomics.resources.run_watch import RunWatch
 from airflow_healthomics.sensors.base import HealthOmicsSensor
-from airflow_healthomics.triggers.run import HealthOmicsRunTrigger, run_trigger
 from airflow_healthomics.waiting.deadlines import time_left
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
     :raises HealthOmicsRunReplacedError: if the id belongs to another run now
     """
 
+    resource_type = RunResource
     template_fields: Sequence[str] = aws_template_fields("run_id")
     checked_template_fields = template_fields
     operator_extra_links = RUN_LINKS
@@ -88,12 +89,8 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
 
     @cached_property
     def watch(self) -> RunWatch:
-        """The run to wait for."""
+        """State of the wait for the run."""
         return RunWatch(checked_run_id("GetRun", self.run_id), log=self.log)
-
-    def trigger(self) -> HealthOmicsRunTrigger:
-        """Return the trigger that goes on watching the run."""
-        return run_trigger(self, self.watch, self.poke_interval)
 
     def begin(self, context: Context, latest: Mapping[str, Any]) -> None:
         """Make the links of the run and its page work."""
@@ -107,7 +104,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
         if self.report_use:
             left = time_left(self, context)
             summary = with_use(summary, hook=self.hook, log=self.log, time_left=left)
-        self.gather_run(context, summary)
+        self.lineage.collect_run(context, summary)
         raise_for_status(
             summary,
             hook=self.hook,
@@ -117,5 +114,5 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
             time_left=time_left(self, context),
             source=self.source_of("run_id"),
         )
-        tell_run(self, context, summary)
+        emit_run_event(self, context, summary)
         return summary

@@ -75,12 +75,12 @@ class History:
             case "before-run-id":
 
                 def before(value: Any) -> None:
-                    if value["run_id"]:
+                    if value["resource_id"]:
                         die()
 
                 store.before_set = before
             case "after-run-id":
-                store.after_set = lambda value: die() if value["run_id"] else None
+                store.after_set = lambda value: die() if value["resource_id"] else None
             case "before-call" | "after-call":
                 event = {"before-call": "before-send", "after-call": "after-call"}[crash]
                 events.register(f"{event}.omics.StartRun", die, unique_id=event)

@@ -96,7 +96,7 @@ def test_a_crash_at_the_record_leaves_one_batch(
     store: Any = attempts.store
 
     def die(value: dict[str, Any]) -> None:
-        if bool(value["run_id"]) == with_id:
+        if bool(value["resource_id"]) == with_id:
             raise Crash
 
     setattr(store, f"{when}_set", die)
@@ -624,7 +624,7 @@ def test_a_delayed_start_waits_its_turn_in_the_triggerer(
     batch_id = attempts.again()
     (deferral,) = tasks.deferrals
     assert type(deferral.trigger).__name__ == "HealthOmicsStartTrigger"
-    assert deferral.method_name == "start_in_turn"
+    assert deferral.method_name == "resume_start"
     (target,) = deferral.trigger.targets
     assert [batch["id"] for batch in omics.batches()] == [batch_id]
     assert (target["kind"], target["name"]) == ("batch", omics.batches()[0]["requestId"])

@@ -20,18 +20,19 @@ import pytest
 from airflow.serialization.helpers import serialize_template_field
 from pydantic import JsonValue, TypeAdapter
 
+from airflow_healthomics.batches import settings as batch_module
 from airflow_healthomics.batches.sample_sheet import read_sample_sheet
+from airflow_healthomics.batches.settings import RunSettings
 from airflow_healthomics.compat import AirflowException
 from airflow_healthomics.hooks import best_effort as inquiry
 from airflow_healthomics.hooks.best_effort import LAST_CALL, READ_TIMEOUT, Inquiry
 from airflow_healthomics.lineage import collector as openlineage
-from airflow_healthomics.lineage.collector import Private, revealed
 from airflow_healthomics.lineage.datasets import _BATCH_FACTS, _RUN_FACTS, Lineage
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
-from airflow_healthomics.operators import start_run_batch as batch_module
 from airflow_healthomics.requests.json_values import BrokenTemplate
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
 from airflow_healthomics.service import batch_states
+from airflow_healthomics.templating.private import Private, unwrap
 from tests.healthomics import Control
 from tests.unit.batch_attempts import PLACE, batch_of, fail_runs
 from tests.unit.conftest import (
@@ -92,7 +93,7 @@ class Told:
             self.tasks.run(make, self.context)
         except AirflowException as error:
             self.error = error
-        told = made[-1]._lineage
+        told = made[-1].lineage.collected
         assert isinstance(told, Lineage)
         return told
 
@@ -355,7 +356,7 @@ def test_a_refusal_costs_a_line_in_the_log(
     )
     omics.inject_error(operation, error, times=None)
     run_id = operator.execute(context)  # type: ignore[arg-type]
-    told = operator._lineage
+    told = operator.lineage.collected
     assert told is not None
     assert told.facts["runId"] == run_id
     assert bool(told.inputs) == (operation == "GetWorkflow")
@@ -380,7 +381,7 @@ def test_nothing_that_goes_wrong_fails_the_task(
     monkeypatch.setattr(Inquiry, "_client", broken)
     operator = HealthOmicsStartRunOperator(task_id="a_task", **{**NEW, "wait_for_completion": False})
     assert operator.execute(context)  # type: ignore[arg-type]
-    assert operator._lineage is None
+    assert operator.lineage.collected is None
     assert "is left out" in logged()
 
 
@@ -397,9 +398,9 @@ def test_odd_times_cost_the_duration_at_most(
     """Neither the task nor what else there is to tell."""
     run = started(parameters=PARAMETERS)
     sensor = HealthOmicsRunSensor(task_id="a_task", run_id=run["id"])
-    sensor.gather_run(context, {**run, **times})  # type: ignore[arg-type]
-    assert sensor._lineage is not None
-    assert set(sensor._lineage.inputs) == INPUTS
+    sensor.lineage.collect_run(context, {**run, **times})  # type: ignore[arg-type]
+    assert sensor.lineage.collected is not None
+    assert set(sensor.lineage.collected.inputs) == INPUTS
 
 
 @pytest.mark.parametrize("setting", ["of_no_kind", "s3://"])
@@ -414,8 +415,8 @@ def test_a_setting_that_cannot_be_read_costs_the_lineage(
     monkeypatch.setenv("AIRFLOW__HEALTHOMICS__LINEAGE_INPUTS", setting)
     run = started(parameters=PARAMETERS)
     sensor = HealthOmicsRunSensor(task_id="a_task", run_id=run["id"])
-    sensor.gather_run(context, run)  # type: ignore[arg-type]
-    assert sensor._lineage is None
+    sensor.lineage.collect_run(context, run)  # type: ignore[arg-type]
+    assert sensor.lineage.collected is None
 
 
 # --- how long it takes ---
@@ -429,10 +430,10 @@ def test_nothing_is_asked_when_the_task_is_about_to_time_out(
     sensor = HealthOmicsRunSensor(
         task_id="a_task", run_id=run["id"], execution_timeout=timedelta(seconds=LAST_CALL)
     )
-    sensor.gather_run(context, {**run, "status": "COMPLETED"})  # type: ignore[arg-type]
+    sensor.lineage.collect_run(context, {**run, "status": "COMPLETED"})  # type: ignore[arg-type]
     assert (calls_of(omics, "GetRun"), calls_of(omics, "GetWorkflow")) == (0, 0)
-    assert sensor._lineage is not None
-    assert sensor._lineage.outputs
+    assert sensor.lineage.collected is not None
+    assert sensor.lineage.collected.outputs
 
 
 def test_asking_ends_after_some_seconds(
@@ -453,10 +454,10 @@ def test_asking_ends_after_some_seconds(
 
     monkeypatch.setattr(Inquiry, "_client", slow)
     sensor = HealthOmicsRunSensor(task_id="a_task", run_id=run["id"])
-    sensor.gather_run(context, run)  # type: ignore[arg-type]
+    sensor.lineage.collect_run(context, run)  # type: ignore[arg-type]
     assert (calls_of(omics, "GetRun"), calls_of(omics, "GetWorkflow")) == (1, 0)
-    assert sensor._lineage is not None
-    assert set(sensor._lineage.inputs) == INPUTS
+    assert sensor.lineage.collected is not None
+    assert set(sensor.lineage.collected.inputs) == INPUTS
 
 
 class Sheet:
@@ -517,9 +518,11 @@ def test_a_template_that_breaks_meanwhile_costs_its_inputs_only(
     operator = HealthOmicsStartRunBatchOperator(
         task_id="a_task", **{**sheet.batch, "columns": BrokenTemplate("is undefined")}
     )
-    operator.leave(told.context, {"id": lineage.facts["batchId"], "uuid": lineage.facts["uuid"]})  # type: ignore[arg-type]
-    assert operator._lineage is not None
-    assert set(operator._lineage.inputs) == {
+    operator.finish_without_waiting(
+        told.context, {"id": lineage.facts["batchId"], "uuid": lineage.facts["uuid"]}
+    )  # type: ignore[arg-type]
+    assert operator.lineage.collected is not None
+    assert set(operator.lineage.collected.inputs) == {
         ("s3://references", "hg38.fa"),
         ("s3://settings-bucket", "sheet.csv"),
     }
@@ -547,7 +550,7 @@ def test_a_sheet_that_is_gone_costs_its_inputs_only(
     omics: Control, bucket: Any, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The common parameters and the outputs are told."""
-    read = HealthOmicsStartRunBatchOperator._read_settings
+    read = RunSettings._read
     calls = iter([True])
 
     def once(self: Any, **_: Any) -> Any:
@@ -555,7 +558,7 @@ def test_a_sheet_that_is_gone_costs_its_inputs_only(
             return read(self)
         raise FileNotFoundError(CANARY)
 
-    monkeypatch.setattr(HealthOmicsStartRunBatchOperator, "_read_settings", once)
+    monkeypatch.setattr(RunSettings, "_read", once)
     lineage = told.by(HealthOmicsStartRunBatchOperator, **BATCH, deferrable=True)
     assert told.error is None
     assert lineage.inputs == (("s3://references", "hg38.fa"),)
@@ -568,9 +571,9 @@ def test_another_run_of_the_same_id_is_not_told(
     """HealthOmics may give the id of a deleted run to a new one."""
     run = started(parameters=PARAMETERS)
     sensor = HealthOmicsRunSensor(task_id="a_task", run_id=run["id"])
-    sensor.gather_run(context, {"id": run["id"], "uuid": "another", "status": "COMPLETED"})  # type: ignore[arg-type]
-    assert sensor._lineage is not None
-    assert sensor._lineage.inputs == ()
+    sensor.lineage.collect_run(context, {"id": run["id"], "uuid": "another", "status": "COMPLETED"})  # type: ignore[arg-type]
+    assert sensor.lineage.collected is not None
+    assert sensor.lineage.collected.inputs == ()
 
 
 # --- OpenLineage's own ---
@@ -714,7 +717,7 @@ def test_private_parameters_read_and_change_as_a_dict(context: dict[str, Any]) -
         ({"a": 4, "c": 5} | parameters, {"a": 1, "b": 2, "c": 5}),
     ):
         assert merged == expected
-        assert revealed(merged) == expected
+        assert unwrap(merged) == expected
         assert repr(merged) == "<private>"
 
 
@@ -725,7 +728,7 @@ def test_private_parameters_are_sent(omics: Control, context: dict[str, Any], cl
     )
     for _ in range(2):
         operator.render_template_fields(context)  # type: ignore[arg-type]
-    assert revealed(operator.parameters) == {"sample": CANARY, "depth": 30}
+    assert unwrap(operator.parameters) == {"sample": CANARY, "depth": 30}
     run_id = operator.execute(context)  # type: ignore[arg-type]
     assert client.get_run(id=run_id)["parameters"] == {"sample": CANARY, "depth": 30}
 

@@ -123,7 +123,7 @@ def test_a_retry_does_not_change_what_a_run_may_be_reading(
     ti.max_tries = 1
 
     def crash_when_started(value: dict[str, Any]) -> None:
-        if value.get("run_id"):
+        if value.get("resource_id"):
             raise Crash
 
     store.before_set = crash_when_started

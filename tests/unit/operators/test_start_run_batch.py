@@ -522,7 +522,7 @@ def test_the_use_of_all_runs_of_all_tries_is_summed(
         attempts.again()
     # three runs, then the one of sample-1 again
     for count in (3, 4):
-        use = attempts.ti.xcoms["summary"]["use"]
+        use = attempts.ti.xcoms["summary"]["usage"]
         assert use["runs"] == count
         assert use["runHours"] == count
         assert use["seconds"] == {"queued": 600.0 * count, "running": 3600.0 * count}
@@ -545,7 +545,7 @@ def test_the_use_of_deleted_runs_is_not_known(omics: Control, tasks: Tasks, cloc
     clock.at(4000, remove)
     attempts = Attempts(tasks, success_policy="any", output_uris=False)
     attempts.again()
-    use = attempts.ti.xcoms["summary"]["use"]
+    use = attempts.ti.xcoms["summary"]["usage"]
     assert (use["runs"], use["runHours"], use["isPartial"]) == (2, 2.0, True)
 
 

@@ -63,7 +63,7 @@ class Attempt:
         try:
             if self._event is None:
                 return operator.execute(self.context)
-            return operator.resume_execution("start_in_turn", {"event": self._event}, self.context)
+            return operator.resume_execution("resume_start", {"event": self._event}, self.context)
         except TaskDeferred as deferral:
             self._event = self._tasks.fire(deferral.trigger, deferral.timeout)
             return None

@@ -359,6 +359,7 @@ def test_it_defers_with_its_timeout(
         "waiter_delay": 7,
         "creation_time": client.get_run(id=run_id)["creationTime"].isoformat(),
         "grace": 0.0,
+        "is_deletion": False,
         "cancel_on_kill": False,
         "aws_conn_id": None,
         "region_name": "us-east-1",

@@ -52,7 +52,7 @@ def test_a_kill_cancels_an_adopted_run(omics, clock, tasks) -> None:
 
     clock.at(1, kill)
     with pytest.raises(Killed):
-        task.start_in_turn(try_of(ti), {"turns": 3, "conflict_turns": 3})
+        task.resume_start(try_of(ti), {"turns": 3, "conflict_turns": 3})
     assert [run["status"] for run in omics.runs()] == ["STOPPING"]
 
 

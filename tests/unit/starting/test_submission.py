@@ -24,14 +24,9 @@ from airflow_healthomics.exceptions import (
 )
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.service import run_states
-from airflow_healthomics.starting.record import Attempt, RunRecord
-from airflow_healthomics.starting.submission import (
-    VISIBILITY_GRACE,
-    Decision,
-    Plan,
-    StartDelayedError,
-    decide,
-)
+from airflow_healthomics.starting.decision import Decision, Plan, decide
+from airflow_healthomics.starting.exactly_once import VISIBILITY_GRACE
+from airflow_healthomics.starting.record import Attempt, StartRecord
 from tests.healthomics import Control
 from tests.sdk import TaskDeferred
 from tests.unit.conftest import (
@@ -49,14 +44,14 @@ from tests.unit.histories import CRASHES, STORES, WAYS, History, start_of
 STATES = ["PENDING", "STARTING", "RUNNING", "STOPPING", "COMPLETED", "FAILED", "CANCELLED", "DELETED"]
 
 
-def record_of(**fields: Any) -> RunRecord:
-    return RunRecord(**{"request_id": "r", "epoch": 3, "generation": 2, **fields})
+def record_of(**fields: Any) -> StartRecord:
+    return StartRecord(**{"request_id": "r", "epoch": 3, "generation": 2, **fields})
 
 
 # --- decide ---
 
 ONLY_REQUEST = record_of()
-WITH_RUN = record_of(run_id="1", uuid="u")
+WITH_RUN = record_of(resource_id="1", uuid="u")
 BY_STATE = {
     None: Plan(Decision.REPEAT, 2),
     "PENDING": Plan(Decision.REATTACH, 2),
@@ -73,14 +68,14 @@ BY_STATE = {
 
 @pytest.mark.parametrize("status", BY_STATE)
 @pytest.mark.parametrize("record", [ONLY_REQUEST, WITH_RUN], ids=["request", "run"])
-def test_a_retry_goes_on_with_what_it_finds(record: RunRecord, status: str | None) -> None:
+def test_a_retry_goes_on_with_what_it_finds(record: StartRecord, status: str | None) -> None:
     """A failed run is followed by the next generation, any other one is the task's own."""
     assert decide(record, status) == BY_STATE[status]
 
 
 @pytest.mark.parametrize("status", [None, *STATES, "A_STATUS_OF_NEXT_YEAR"])
 @pytest.mark.parametrize("record", [ONLY_REQUEST, WITH_RUN], ids=["request", "run"])
-def test_a_discarded_run_is_followed_by_a_new_one(record: RunRecord, status: str | None) -> None:
+def test_a_discarded_run_is_followed_by_a_new_one(record: StartRecord, status: str | None) -> None:
     """Clear means "run it again", whatever became of the run before."""
     assert decide(record, status, is_discarded=True) == Plan(Decision.START, 0, supersedes=True)
 
@@ -400,7 +395,7 @@ def test_a_duplicate_in_flight_resolves(omics: Control, tasks: Tasks, clock: Clo
     omics.inject_error("StartRun", "ConflictException", times=3)
     run_id = tasks.run(start_of, try_of(FakeTaskInstance(max_tries=2)))
     assert [run["id"] for run in omics.runs()] == [run_id]
-    assert [deferral.method_name for deferral in tasks.deferrals] == ["start_in_turn"]
+    assert [deferral.method_name for deferral in tasks.deferrals] == ["resume_start"]
 
 
 def run_to_the_end(tasks: Tasks, make: Callable[[], Any], context: dict[str, Any], limit: int = 20) -> Any:
@@ -502,7 +497,7 @@ def test_a_delayed_start_waits_its_turn_in_the_triggerer(
     answer = tasks.run(make, try_of(FakeTaskInstance(max_tries=2), store))
     (deferral,) = tasks.deferrals
     assert type(deferral.trigger).__name__ == "HealthOmicsStartTrigger"
-    assert deferral.method_name == "start_in_turn"
+    assert deferral.method_name == "resume_start"
     assert 2 <= len(bodies) <= 3  # a run that a lost answer has started may be found by its name
     assert set(bodies) == {omics.runs()[0]["requestId"]}
     assert [run["id"] for run in omics.runs()] == [answer]
@@ -524,12 +519,6 @@ def test_others_that_are_faster_are_no_failure(omics: Control, tasks: Tasks) -> 
     assert [deferral.trigger.turns for deferral in tasks.deferrals] == list(
         range(1, len(tasks.deferrals) + 1)
     )
-
-
-def test_a_delay_pickles() -> None:
-    """By its arguments."""
-    again = pickle.loads(pickle.dumps(StartDelayedError("r", "ConflictException")))
-    assert (again.request_id, again.code, again.is_conflict) == ("r", "ConflictException", True)
 
 
 # --- refused ---

@@ -13,7 +13,7 @@ import pytest
 
 from airflow_healthomics.exceptions import HealthOmicsOutcomeUnknownError
 from airflow_healthomics.triggers import HealthOmicsRunBatchTrigger
-from airflow_healthomics.triggers.wait import ended_summary
+from airflow_healthomics.triggers.wait import summary_from_event
 from tests.healthomics import Control
 from tests.unit.batch_attempts import CANARY, batch_of, hold_runs, some_settings
 from tests.unit.conftest import ONE_ATTEMPT, Clock, FakeTaskInstance, Tasks, calls_of, try_of
@@ -86,7 +86,7 @@ def test_the_event_carries_all_that_the_task_needs(
     """And no parameter."""
     clock.at(300, lambda: omics.advance("COMPLETED"))
     event = tasks.fire(HealthOmicsRunBatchTrigger(batch_id=batch_id))
-    summary = ended_summary(event)
+    summary = summary_from_event(event)
     assert (summary["id"], summary["status"], summary["totalRuns"]) == (batch_id, "PROCESSED", 3)
     assert summary["runSummary"]["completedRunCount"] == 3
     assert summary["creationTime"].startswith("20")
@@ -100,7 +100,7 @@ def test_no_permission_is_an_event(omics: Control, tasks: Tasks, clock: Clock, b
     event = tasks.fire(HealthOmicsRunBatchTrigger(batch_id=batch_id, botocore_config=ONE_ATTEMPT))
     assert 3600 <= clock.elapsed <= 3700
     with pytest.raises(HealthOmicsOutcomeUnknownError, match="omics:GetBatch"):
-        ended_summary(event)
+        summary_from_event(event)
 
 
 def test_a_poll_is_one_get_batch(omics: Control, tasks: Tasks, clock: Clock, batch_id: str) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from airflow_healthomics.exceptions import HealthOmicsOutcomeUnknownError
 from airflow_healthomics.triggers import HealthOmicsRunTrigger, base
-from airflow_healthomics.triggers.wait import ended_summary
+from airflow_healthomics.triggers.wait import summary_from_event
 from tests.healthomics import Control
 from tests.unit import virtual_time
 from tests.unit.conftest import ONE_ATTEMPT, Clock, Tasks, calls_of
@@ -27,6 +27,7 @@ ARGUMENTS: dict[str, Any] = {
     "waiter_delay": 30,
     "creation_time": "2026-11-22T03:04:05+00:00",
     "grace": 60.0,
+    "is_deletion": True,
     "cancel_on_kill": True,
     "aws_conn_id": "my_aws",
     "region_name": "eu-west-1",
@@ -167,7 +168,7 @@ def test_the_event_carries_all_that_the_task_needs(
 ) -> None:
     """``dag.test()`` drops what the deferral itself carries, and the task is new."""
     omics.advance(status, run_id=run_id)
-    summary = ended_summary(tasks.fire(HealthOmicsRunTrigger(run_id=run_id)))
+    summary = summary_from_event(tasks.fire(HealthOmicsRunTrigger(run_id=run_id)))
     assert (summary["id"], summary["status"]) == (run_id, status)
 
 
@@ -186,7 +187,7 @@ def test_an_error_keeps_its_code(omics: Control, tasks: Tasks, run_id: str) -> N
     omics.inject_error("GetRun", "AccessDeniedException", times=None)
     event = tasks.fire(HealthOmicsRunTrigger(run_id=run_id, botocore_config=ONE_ATTEMPT))
     with pytest.raises(Exception, match="omics:GetRun") as caught:
-        ended_summary(event)
+        summary_from_event(event)
     assert caught.value.code == "AccessDeniedException"  # type: ignore[attr-defined]
 
 
@@ -194,7 +195,7 @@ def test_another_run_with_the_same_id_is_an_error(omics: Control, tasks: Tasks, 
     """The trigger knows its run by the uuid."""
     event = tasks.fire(HealthOmicsRunTrigger(run_id=run_id, uuid="96c57683-74bf-9d6d-ae7e-f09b097db14a"))
     with pytest.raises(Exception, match="uuid"):
-        ended_summary(event)
+        summary_from_event(event)
 
 
 @pytest.mark.parametrize("settings", [{}, {"aws_conn_id": None}, {"region_name": "us-east-1"}], ids=str)
@@ -217,7 +218,7 @@ def test_many_wait_together(omics: Control, clock: Clock, started: Callable[...,
 def test_no_event_is_an_error() -> None:
     """Resumed with nothing, a task cannot say that its run has succeeded."""
     with pytest.raises(Exception, match="without an event"):
-        ended_summary(None)
+        summary_from_event(None)
 
 
 def test_a_trigger_that_cannot_make_a_client_fires_no_earlier(
@@ -226,11 +227,11 @@ def test_a_trigger_that_cannot_make_a_client_fires_no_earlier(
     """An exception ends the deferral as an event does, and meets the same race of the scheduler."""
     connection(profile_name="there_is_no_such_profile")
     with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the resumed task or the trigger raises
-        ended_summary(tasks.fire(HealthOmicsRunTrigger(run_id="1")))
+        summary_from_event(tasks.fire(HealthOmicsRunTrigger(run_id="1")))
     assert clock.elapsed >= 10
 
 
 def test_an_empty_event_is_one_of_our_errors() -> None:
     """And not a KeyError."""
     with pytest.raises(HealthOmicsOutcomeUnknownError):
-        ended_summary({})
+        summary_from_event({})

@@ -19,7 +19,7 @@ from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.resources.run_watch import RunWatch
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from airflow_healthomics.triggers import HealthOmicsRunTrigger, base
-from airflow_healthomics.triggers.wait import ended_summary
+from airflow_healthomics.triggers.wait import summary_from_event
 from airflow_healthomics.waiting.poller import PollingHook
 from tests.healthomics import Control
 from tests.unit import virtual_time
@@ -40,7 +40,7 @@ from tests.unit.resources.test_run_watch import Records
 async def end_of(trigger: HealthOmicsRunTrigger) -> dict[str, Any]:
     """Return the summary of the run that a trigger has waited for."""
     async for event in trigger.run():
-        return ended_summary(event.payload)
+        return summary_from_event(event.payload)
     raise AssertionError("the trigger ended without an event")
 
 
@@ -118,7 +118,7 @@ def test_the_summary_is_the_same_in_both_places(
     run = client.get_run(id=started()["id"])
     omics.advance("COMPLETED", run_id=run["id"])
     watch = RunWatch(run["id"], log=Records())
-    assert ended_summary(tasks.fire(trigger_of(run))) == watch.poll(HealthOmicsHook().conn)
+    assert summary_from_event(tasks.fire(trigger_of(run))) == watch.poll(HealthOmicsHook().conn)
 
 
 def test_its_times_are_text(omics: Control, started: Callable[..., Any]) -> None:

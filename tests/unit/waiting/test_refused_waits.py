@@ -16,7 +16,7 @@ from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.exceptions import HealthOmicsOutcomeUnknownError, HealthOmicsUnwatchedError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
-from airflow_healthomics.resources.run import cancel_run
+from airflow_healthomics.resources.run import RunResource
 from airflow_healthomics.service.errors import IncompleteAnswerError, is_transient
 from airflow_healthomics.starting.record import KEY
 from tests.healthomics import Control
@@ -185,7 +185,7 @@ def test_a_cancellation_that_a_proxy_answers_is_repeated(omics: Control) -> None
     hook = HealthOmicsHook(config=ONE_ATTEMPT)
     answering(hook, {"id": "1"})
     with pytest.raises(IncompleteAnswerError) as caught:
-        cancel_run(hook, "1", "a uuid", Records())
+        RunResource(hook, Records()).cancel("1", "a uuid")
     assert is_transient(caught.value)
 
 
