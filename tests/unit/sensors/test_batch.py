@@ -17,6 +17,7 @@ from airflow_healthomics.compat import (
     AirflowFailException,
     AirflowSkipException,
     AirflowTaskTimeout,
+    Context,
 )
 from airflow_healthomics.exceptions import (
     HealthOmicsOutcomeUnknownError,
@@ -54,7 +55,7 @@ SOFT = [pytest.param(False, id="hard"), pytest.param(True, id="soft")]
 class Sensing:
     """Runs a sensor to its end, in any mode, the way Airflow does."""
 
-    def __init__(self, tasks: Tasks, ti: FakeTaskInstance, context: dict[str, Any]) -> None:
+    def __init__(self, tasks: Tasks, ti: FakeTaskInstance, context: Context) -> None:
         self.tasks, self.ti, self.context = tasks, ti, context
 
     def run(self, mode: str, batch_id: str, **fields: Any) -> Any:
@@ -90,7 +91,7 @@ class Sensing:
 def sensing(
     tasks: Tasks,
     ti: FakeTaskInstance,
-    context: dict[str, Any],
+    context: Context,
     store: Store,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Sensing:
@@ -98,7 +99,7 @@ def sensing(
     module = sys.modules[BaseSensorOperator.__module__]
     if hasattr(module, "_orig_start_date"):  # Airflow 2 asks the database, Airflow 3 the task instance
         monkeypatch.setattr(module, "_orig_start_date", lambda **_: ti.first_reschedule)
-    return Sensing(tasks, ti, {**context, "task_state_store": store} if HAS_STORE else context)
+    return Sensing(tasks, ti, try_of(ti, store if HAS_STORE else None))
 
 
 @pytest.fixture
@@ -342,7 +343,7 @@ def test_it_asks_once_in_each_interval(
     assert not {"ListRuns", "ListRunsInBatch", "GetRun"} & omics.call_counts().keys()
 
 
-def test_it_defers_with_its_timeout(omics: Control, context: dict[str, Any], batch_id: str) -> None:
+def test_it_defers_with_its_timeout(omics: Control, context: Context, batch_id: str) -> None:
     """And with the connection that it was given."""
     sensor = HealthOmicsRunBatchSensor(
         task_id="a_task",
@@ -414,7 +415,7 @@ def test_it_names_no_patient(
 
 @pytest.mark.parametrize("event", [None, {}], ids=str)
 def test_a_resume_without_an_event_is_an_error(
-    omics: Control, context: dict[str, Any], batch_id: str, event: Any
+    omics: Control, context: Context, batch_id: str, event: Any
 ) -> None:
     """And not a success."""
     sensor = HealthOmicsRunBatchSensor(task_id="a_task", batch_id=batch_id, deferrable=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from airflow_healthomics.compat import AirflowException, AirflowFailException, AirflowSkipException
+from airflow_healthomics.compat import AirflowException, AirflowFailException, AirflowSkipException, Context
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsOutcomeUnknownError,
@@ -35,6 +35,7 @@ from tests.unit.conftest import (
     Tasks,
     calls_of,
     needs_store,
+    try_of,
 )
 
 try:
@@ -57,7 +58,7 @@ LINKS = {
 class Sensing:
     """Runs a sensor to its end, in any mode, the way Airflow does."""
 
-    def __init__(self, tasks: Tasks, ti: FakeTaskInstance, context: dict[str, Any]) -> None:
+    def __init__(self, tasks: Tasks, ti: FakeTaskInstance, context: Context) -> None:
         self.tasks, self.ti, self.context = tasks, ti, context
         self.reschedules = 0
 
@@ -93,7 +94,7 @@ class Sensing:
 def sensing(
     tasks: Tasks,
     ti: FakeTaskInstance,
-    context: dict[str, Any],
+    context: Context,
     store: Store,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Sensing:
@@ -101,7 +102,7 @@ def sensing(
     module = sys.modules[BaseSensorOperator.__module__]
     if hasattr(module, "_orig_start_date"):  # Airflow 2 asks the database, Airflow 3 the task instance
         monkeypatch.setattr(module, "_orig_start_date", lambda **_: ti.first_reschedule)
-    return Sensing(tasks, ti, {**context, "task_state_store": store} if HAS_STORE else context)
+    return Sensing(tasks, ti, try_of(ti, store if HAS_STORE else None))
 
 
 @pytest.fixture
@@ -334,9 +335,7 @@ def test_it_asks_once_in_each_interval(
     assert 3600 / 300 <= calls_of(omics, "GetRun") <= 3600 / 300 + 3
 
 
-def test_it_defers_with_its_timeout(
-    omics: Control, context: dict[str, Any], run_id: str, client: Any
-) -> None:
+def test_it_defers_with_its_timeout(omics: Control, context: Context, run_id: str, client: Any) -> None:
     """And with the connection that it was given."""
     sensor = HealthOmicsRunSensor(
         task_id="a_task",
@@ -390,7 +389,7 @@ def test_it_never_cancels(omics: Control, sensing: Sensing, run_id: str) -> None
 
 @pytest.mark.parametrize("event", [None, {}], ids=str)
 def test_a_resume_without_an_event_is_an_error(
-    omics: Control, context: dict[str, Any], run_id: str, event: Any
+    omics: Control, context: Context, run_id: str, event: Any
 ) -> None:
     """And not a success."""
     sensor = HealthOmicsRunSensor(task_id="a_task", run_id=run_id, deferrable=True)

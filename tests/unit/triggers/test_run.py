@@ -62,8 +62,8 @@ def test_every_argument_is_serialized() -> None:
         name
         for trigger in HealthOmicsRunTrigger.__mro__
         if trigger.__module__.startswith("airflow_healthomics")
-        for name in inspect.signature(trigger.__init__).parameters
-    } - {"self", "connection"}
+        for name in inspect.signature(trigger).parameters
+    } - {"connection"}
     assert set(HealthOmicsRunTrigger(**ARGUMENTS).serialize()[1]) == names == set(ARGUMENTS)
 
 

@@ -83,11 +83,8 @@ def test_one_a_second_fires(clock: Clock) -> None:
 
 def test_connections_do_not_share_a_turnstile(clock: Clock) -> None:
     """Another account, or region, has a rate of its own."""
-    triggers = [
-        HealthOmicsStartTrigger(**connection)
-        for connection in ({}, {"aws_conn_id": "b"}, {"region_name": "eu-west-1"})
-        for _ in range(2)
-    ]
+    connections: list[dict[str, Any]] = [{}, {"aws_conn_id": "b"}, {"region_name": "eu-west-1"}]
+    triggers = [HealthOmicsStartTrigger(**connection) for connection in connections for _ in range(2)]
     assert fire_all(clock, triggers) == pytest.approx([10, 10, 10, 11, 11, 11])
 
 
@@ -143,6 +140,6 @@ def test_every_argument_is_serialized() -> None:
         name
         for trigger in HealthOmicsStartTrigger.__mro__
         if trigger.__module__.startswith("airflow_healthomics")
-        for name in inspect.signature(trigger.__init__).parameters
-    } - {"self", "connection"}
+        for name in inspect.signature(trigger).parameters
+    } - {"connection"}
     assert set(HealthOmicsStartTrigger(**ARGUMENTS).serialize()[1]) == names == set(ARGUMENTS)
