@@ -31,7 +31,7 @@ PARAMETER_TEMPLATE = {
     "sample_name": {"description": "Name of the sample"},
 }
 
-TYPES = {
+TYPES: dict[str, dict[str, object]] = {
     "sample_name": {
         "type": "string",
         "pattern": "^[A-Za-z0-9._-]+$",

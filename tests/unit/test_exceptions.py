@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+from typing import Any
 
 import pytest
 
@@ -58,7 +59,7 @@ ERRORS = [
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("way", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy])
-def test_it_pickles(error: HealthOmicsError, way) -> None:  # type: ignore[no-untyped-def]
+def test_it_pickles(error: HealthOmicsError, way: Any) -> None:
     """Type, message and attributes survive."""
     again = way(error)
     assert type(again) is type(error)

@@ -32,7 +32,6 @@ from tests.unit.batch_attempts import (
     fail_runs,
     hold_runs,
     objects,
-    run_to_the_end,
     setting_ids,
     some_settings,
 )
@@ -677,7 +676,7 @@ def test_an_endless_conflict_without_a_batch_says_so(omics: Control, tasks: Task
     """Bounded, for good, and in words of batches."""
     omics.inject_error("StartRunBatch", "ConflictException", times=None)
     with pytest.raises(HealthOmicsRequestChangedError, match="Clear the task") as caught:
-        run_to_the_end(tasks, batch_of, try_of(FakeTaskInstance()))
+        tasks.run(batch_of, try_of(FakeTaskInstance()))
     assert isinstance(caught.value, AirflowFailException)
     assert "StartRunBatch always" in str(caught.value)
     assert "no batch" in str(caught.value)

@@ -17,6 +17,7 @@ import airflow
 import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
+from botocore.model import StructureShape
 from botocore.session import Session
 from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
@@ -30,7 +31,7 @@ from airflow_healthomics.requests.run import api_field
 from tests.healthomics import mock_healthomics
 from tests.unit.conftest import ONE_ATTEMPT
 
-ID = {"run_setting_id": "id"}
+ID: dict[Any, str] = {"run_setting_id": "id"}
 COLUMNS = {**ID, "parameters.value": "value"}
 
 
@@ -101,7 +102,9 @@ def test_a_sheet_becomes_settings_by_argument_name() -> None:
 
 def test_the_targets_are_the_fields_of_the_installed_botocore() -> None:
     """A field that AWS adds to the settings of a run is noticed here."""
-    members = Session().get_service_model("omics").shape_for("InlineSetting").members
+    shape = Session().get_service_model("omics").shape_for("InlineSetting")
+    assert isinstance(shape, StructureShape)
+    members = shape.members
     values = {api_field(name) for name in sheet_columns.VALUE_TARGETS}
     mappings = {api_field(name) for name in sheet_columns.MAPPING_TARGETS}
     assert values | mappings == set(members)

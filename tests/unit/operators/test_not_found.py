@@ -13,7 +13,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from airflow_healthomics.batches.sample_sheet import read_sample_sheet
-from airflow_healthomics.compat import AirflowFailException, AirflowNotFoundException, AirflowTaskTimeout
+from airflow_healthomics.compat import (
+    AirflowFailException,
+    AirflowNotFoundException,
+    AirflowTaskTimeout,
+    Context,
+)
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsConnectionNotFoundError,
@@ -128,7 +133,7 @@ def test_a_refused_call_says_where_nothing_was_found(
 
 
 @pytest.mark.parametrize("healthomics_options", [{"any_workflow": False}])
-def test_a_start_says_which_ids_may_not_exist(omics: Control, context: dict[str, Any]) -> None:
+def test_a_start_says_which_ids_may_not_exist(omics: Control, context: Context) -> None:
     """Account, region, and the ids of the request."""
     with pytest.raises(HealthOmicsApiError) as caught:
         start_of(workflow_id="7654321").execute(context)
@@ -193,7 +198,12 @@ def test_aws_is_not_asked_about_a_local_healthomics(
         monkeypatch.delenv(name)
     connection(omics={"endpoint_url": "http://localhost:1"})
     asked: list[str] = []
-    monkeypatch.setattr(Inquiry, "ask", lambda self, permission, **_: asked.append(permission) or {})
+
+    def ask(self: Inquiry, permission: str, **_: Any) -> dict[str, Any]:
+        asked.append(permission)
+        return {}
+
+    monkeypatch.setattr(Inquiry, "ask", ask)
     assert describe_place(HealthOmicsHook(), Lines()).startswith("region us-east-1 (")
     assert asked == []
 
@@ -228,7 +238,7 @@ SHEET = {"run_settings": None, "sample_sheet": "s3://bucket/a.csv", "columns": {
     ids=["start", "start-new", "batch", "sensor", "cancel"],
 )
 def test_a_connection_that_does_not_exist_is_an_error(
-    omics: Control, context: dict[str, Any], make: Callable[..., Any]
+    omics: Control, context: Context, make: Callable[..., Any]
 ) -> None:
     """Nothing happens with the worker's own credentials, which may be of another account."""
     task = make(aws_conn_id="laboratory")
@@ -244,7 +254,7 @@ def test_a_connection_that_does_not_exist_is_an_error(
 @pytest.mark.usefixtures("_without_connections")
 @pytest.mark.parametrize("aws_conn_id", ["aws_default", None])
 def test_the_default_connection_need_not_exist(
-    omics: Control, context: dict[str, Any], logged: Callable[[], str], aws_conn_id: str | None
+    omics: Control, context: Context, logged: Callable[[], str], aws_conn_id: str | None
 ) -> None:
     """A warning says so; boto3's own credentials are asked for by None."""
     assert start_of(aws_conn_id=aws_conn_id).execute(context)

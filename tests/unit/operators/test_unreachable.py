@@ -30,7 +30,7 @@ URL = "https://omics.us-esat-1.amazonaws.com"
 ERRORS = [
     EndpointConnectionError(endpoint_url=URL),
     ConnectTimeoutError(endpoint_url=URL),
-    SSLError(endpoint_url=URL, error="no certificate"),
+    SSLError(endpoint_url=URL, error=Exception("no certificate")),
     ProxyConnectionError(proxy_url="http://127.0.0.1:3128"),
 ]
 

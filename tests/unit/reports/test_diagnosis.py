@@ -16,6 +16,7 @@ from typing import Any
 import boto3
 import pytest
 import requests
+from airflow.providers.amazon.aws.hooks.base_aws import SessionFactory
 
 from airflow_healthomics.compat import AirflowTaskTimeout
 from airflow_healthomics.exceptions import Diagnosis, FailedTask, HealthOmicsRunFailedForGoodError
@@ -451,7 +452,7 @@ def test_an_identity_provider_that_is_down_is_no_failure(
     def refuse(self: Any, deferrable: bool = False) -> Any:
         raise requests.ConnectionError("no way to the identity provider")
 
-    monkeypatch.setattr(module.SessionFactory, "create_session", refuse)
+    monkeypatch.setattr(SessionFactory, "create_session", refuse)
     assert diagnose(hook, summary, log_tail_lines=5, log=log) == Diagnosis(*REMEDIES["IMPORT_FAILED"])
     assert ["omics:ListRunTasks" in line for line in log.lines] == [True, False]
 

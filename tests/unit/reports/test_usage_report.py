@@ -13,7 +13,7 @@ from typing import Any
 import boto3
 import pytest
 
-from airflow_healthomics.compat import AirflowTaskTimeout
+from airflow_healthomics.compat import AirflowTaskTimeout, Context
 from airflow_healthomics.exceptions import HealthOmicsRunFailedError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.hooks import best_effort as inquiry
@@ -462,7 +462,7 @@ def sensor(run_id: str, deferrable: bool, **fields: Any) -> Callable[[], HealthO
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_the_operator_tells_it(
     omics: Control,
-    context: dict[str, Any],
+    context: Context,
     ti: FakeTaskInstance,
     tasks: Tasks,
     logged: Callable[[], str],
@@ -477,7 +477,7 @@ def test_the_operator_tells_it(
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_the_operator_tells_it_of_a_failed_run(
-    omics: Control, context: dict[str, Any], ti: FakeTaskInstance, tasks: Tasks, deferrable: bool
+    omics: Control, context: Context, ti: FakeTaskInstance, tasks: Tasks, deferrable: bool
 ) -> None:
     """What failed has cost something, too; the error is what it would be."""
     omics.plan_run(**PLAN, status="FAILED", failure_reason="RUN_TASK_FAILED")
@@ -490,7 +490,7 @@ def test_the_operator_tells_it_of_a_failed_run(
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_the_sensor_tells_it(
     omics: Control,
-    context: dict[str, Any],
+    context: Context,
     tasks: Tasks,
     started: Callable[..., Any],
     logged: Callable[[], str],
@@ -505,7 +505,7 @@ def test_the_sensor_tells_it(
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_it_can_be_turned_off(
-    omics: Control, context: dict[str, Any], ti: FakeTaskInstance, tasks: Tasks, deferrable: bool
+    omics: Control, context: Context, ti: FakeTaskInstance, tasks: Tasks, deferrable: bool
 ) -> None:
     """``report_use=False`` asks nothing."""
     tasks.run(waiting_start(deferrable, report_use=False), context)
@@ -519,7 +519,7 @@ def test_it_can_be_turned_off(
 @pytest.mark.parametrize("fault", ["AccessDeniedException", "ThrottlingException", "drop", "bug"])
 def test_no_fault_of_it_changes_the_outcome(
     omics: Control,
-    context: dict[str, Any],
+    context: Context,
     tasks: Tasks,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
@@ -541,7 +541,7 @@ def test_no_fault_of_it_changes_the_outcome(
 
 
 def test_a_try_without_time_left_ends_in_time(
-    omics: Control, context: dict[str, Any], ti: FakeTaskInstance, tasks: Tasks, clock: Clock
+    omics: Control, context: Context, ti: FakeTaskInstance, tasks: Tasks, clock: Clock
 ) -> None:
     """``execution_timeout`` leaves no room for figures, and the run has completed."""
     omics.plan_run(seconds={"PENDING": 0, "STARTING": 0, "RUNNING": 50, "STOPPING": 0})

@@ -76,7 +76,7 @@ def url(task_id: str, map_index: int = -1) -> str:
 class Tasks(StoredTasks):
     """Task instances in the metadata database, by their URLs."""
 
-    def add(self, task: Any, *, map_index: int = -1, **values: Any) -> str:  # type: ignore[override]
+    def add(self, task: Any, *, map_index: int = -1, **values: Any) -> str:
         """Add a task instance with its XComs and rendered fields, and return its URL."""
         super().add(task, map_index=map_index, **values)
         return url(task.task_id, map_index)

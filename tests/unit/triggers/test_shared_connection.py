@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 
+from airflow_healthomics.compat import Context
 from airflow_healthomics.exceptions import HealthOmicsOutcomeUnknownError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
@@ -97,7 +98,7 @@ def test_a_poll_of_many_runs_costs_a_call_for_each_page(
 
 
 def test_the_sensor_and_the_operator_tell_the_trigger_how_a_list_shows_the_run(
-    omics: Control, context: dict[str, Any], tasks: Tasks, started: Callable[..., Any]
+    omics: Control, context: Context, tasks: Tasks, started: Callable[..., Any]
 ) -> None:
     """So that the trigger's first look can be a list already."""
     omics.plan_run(times=None, seconds={"RUNNING": 3600})

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.awsrequest import AWSResponse
 from botocore.client import BaseClient
 
 from airflow_healthomics.compat import AirflowFailException
@@ -30,11 +29,12 @@ from tests.unit.conftest import (
     FakeTaskInstance,
     Store,
     Tasks,
+    answering,
     calls_of,
     needs_store,
     try_of,
 )
-from tests.unit.resources.test_run_watch import Records, answering
+from tests.unit.resources.test_run_watch import Records
 
 WAYS = [pytest.param(False, id="sync"), pytest.param(True, id="deferred")]
 CODES = ["ExpiredTokenException", "AccessDeniedException"]
@@ -161,7 +161,7 @@ def test_an_answer_of_a_proxy_starts_no_second_run(
     """Neither does it look like another run."""
     omics.plan_run(seconds={"RUNNING": HOUR})
     broken: list[int] = []
-    real = BaseClient._make_api_call
+    real = BaseClient._make_api_call  # type: ignore[attr-defined] # private
 
     def call(self: Any, operation: str, arguments: Any) -> Any:
         reply = real(self, operation, arguments)
@@ -183,7 +183,7 @@ def test_an_answer_of_a_proxy_starts_no_second_run(
 def test_a_cancellation_that_a_proxy_answers_is_repeated(omics: Control) -> None:
     """It is a fault of the way, and no KeyError."""
     hook = HealthOmicsHook(config=ONE_ATTEMPT)
-    answering(hook, {"id": "1"})
+    answering(hook.conn, "GetRun", {"id": "1"})
     with pytest.raises(IncompleteAnswerError) as caught:
         RunResource(hook, Records()).cancel("1", "a uuid")
     assert is_transient(caught.value)
@@ -192,13 +192,7 @@ def test_a_cancellation_that_a_proxy_answers_is_repeated(omics: Control) -> None
 def test_a_list_that_a_proxy_answers_is_no_empty_one(omics: Control) -> None:
     """Or a run of an earlier attempt would not be found."""
     hook = HealthOmicsHook(config=ONE_ATTEMPT)
-
-    def answer(request: Any, **_: Any) -> AWSResponse:
-        response = AWSResponse(request.url, 200, {"content-type": "application/json"}, None)
-        response._content = b"{}"
-        return response
-
-    hook.conn.meta.events.register_first("before-send.omics.ListRuns", answer)
+    answering(hook.conn, "ListRuns", {})
     with pytest.raises(IncompleteAnswerError):
         list(hook.list_runs())
 
