@@ -20,9 +20,9 @@ The errors of this package.
         │   ├── HealthOmicsRequestChangedError     the request ID stands for another request
         │   └── HealthOmicsRunReplacedError        the run id belongs to another run now
         ├── HealthOmicsRunFailedError    the run ended as FAILED, CANCELLED or DELETED; may be retried
-        │   └── HealthOmicsRunFailedForGoodError   the same where Airflow must not retry
+        │   └── HealthOmicsRunFailedPermanentlyError   the same where Airflow must not retry
         └── HealthOmicsRunBatchFailedError   too few runs of a batch completed; a retry repeats the others
-            └── HealthOmicsRunBatchFailedForGoodError   the same where Airflow must not retry
+            └── HealthOmicsRunBatchFailedPermanentlyError   the same where Airflow must not retry
 
 All that may not be retried are also an ``AirflowFailException``: another try meets the same error. A sensor
 raises only such errors, but for a connection or template that may be there at the next try: Airflow applies
@@ -421,7 +421,7 @@ class HealthOmicsRunFailedError(HealthOmicsError):
         )
 
 
-class HealthOmicsRunFailedForGoodError(HealthOmicsRunFailedError, AirflowFailException):
+class HealthOmicsRunFailedPermanentlyError(HealthOmicsRunFailedError, AirflowFailException):
     """A run ended without success, and trying the task again cannot help."""
 
 
@@ -446,7 +446,7 @@ class HealthOmicsRunBatchFailedError(HealthOmicsError):
         return type(self), (self.batch_id, self.status, self.counts, str(self))
 
 
-class HealthOmicsRunBatchFailedForGoodError(HealthOmicsRunBatchFailedError, AirflowFailException):
+class HealthOmicsRunBatchFailedPermanentlyError(HealthOmicsRunBatchFailedError, AirflowFailException):
     """A run batch did not do what its task wants, and trying the task again cannot help."""
 
 

@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from airflow_healthomics.batches.success_policy import SuccessPolicy
 from airflow_healthomics.exceptions import HealthOmicsResultUnavailableError
 from airflow_healthomics.hooks.omics import HealthOmicsHook
-from airflow_healthomics.reports.usage import BatchUse
+from airflow_healthomics.reports.usage import BatchUsage
 from airflow_healthomics.resources.run_end import recorded_end
 from airflow_healthomics.service import run_states
 from airflow_healthomics.service.errors import api_error, error_code, is_not_found, is_transient
@@ -83,7 +83,7 @@ def patient_client(hook: HealthOmicsHook) -> Any:
 
 
 def collect_outcomes(
-    client: Any, batch_ids: Iterable[str], use: BatchUse | None = None
+    client: Any, batch_ids: Iterable[str], use: BatchUsage | None = None
 ) -> dict[str, RunOutcome]:
     """
     Return the outcome of each run setting, by its id, in the order of the batches.
@@ -100,7 +100,7 @@ def collect_outcomes(
     outcomes: dict[str, RunOutcome] = {}
     for batch_id in batch_ids:
         try:
-            outcomes.update(_outcomes_of(client, batch_id, use or BatchUse()))
+            outcomes.update(_outcomes_of(client, batch_id, use or BatchUsage()))
         except ClientError as error:
             if is_not_found(error):
                 continue
@@ -111,7 +111,7 @@ def collect_outcomes(
     return outcomes
 
 
-def _outcomes_of(client: Any, batch_id: str, use: BatchUse) -> dict[str, RunOutcome]:
+def _outcomes_of(client: Any, batch_id: str, use: BatchUsage) -> dict[str, RunOutcome]:
     outcomes = {}
     runs = {}
     for run in _items(client, "list_runs", "items", batchId=batch_id):

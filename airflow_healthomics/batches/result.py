@@ -24,7 +24,7 @@ from airflow_healthomics.batches.outcomes import (
 )
 from airflow_healthomics.batches.success_policy import SuccessPolicy
 from airflow_healthomics.hooks.omics import HealthOmicsHook
-from airflow_healthomics.reports.usage import BatchUse
+from airflow_healthomics.reports.usage import BatchUsage
 from airflow_healthomics.service import batch_states
 from airflow_healthomics.service.log import Log
 
@@ -72,7 +72,7 @@ class BatchReview:
         self._hook = hook
         self._log = log
         self.client = patient_client(hook)
-        self.usage = BatchUse()
+        self.usage = BatchUsage()
         self._known: dict[str, dict[str, RunOutcome]] = {}
 
     def outcomes(self, batch_ids: Sequence[str]) -> dict[str, RunOutcome]:
@@ -142,7 +142,7 @@ class BatchReview:
             )
         return outcomes
 
-    def _collect(self, batch_id: str) -> tuple[dict[str, RunOutcome], BatchUse]:
+    def _collect(self, batch_id: str) -> tuple[dict[str, RunOutcome], BatchUsage]:
         usage = copy.deepcopy(self.usage)
         return collect_outcomes(self.client, [batch_id], usage), usage
 

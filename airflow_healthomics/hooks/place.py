@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.compat import AirflowTaskTimeout
 from airflow_healthomics.exceptions import HealthOmicsApiError
-from airflow_healthomics.hooks.best_effort import Inquiry
+from airflow_healthomics.hooks.best_effort import BestEffortClient
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.service.errors import api_error, error_code, is_not_found
 from airflow_healthomics.service.log import Log
@@ -34,7 +34,7 @@ def describe_place(hook: HealthOmicsHook, log: Log, *, time_left: timedelta | No
     :param time_left: until the task times out, if it does
     """
     region = f"region {hook.conn_region_name}"
-    account = _account(hook, log, Inquiry.seconds_within(MAX_SECONDS, time_left))
+    account = _account(hook, log, BestEffortClient.seconds_within(MAX_SECONDS, time_left))
     return f"account {account}, {region}" if account else f"{region} (the account could not be looked up)"
 
 
@@ -58,12 +58,12 @@ def _account(hook: HealthOmicsHook, log: Log, seconds: float) -> str | None:
     if seconds <= 0:
         return None
     subject = "The account of the connection"
-    aws = Inquiry(hook, subject, seconds=seconds, say=log.info, note=log.info)
+    aws = BestEffortClient(hook, subject, seconds=seconds, on_error=log.info, on_missing=log.info)
     try:
         # AWS has nothing to say about a local HealthOmics.
         if _is_loopback(hook.conn.meta.endpoint_url) and not _is_loopback(aws.endpoint_url("sts")):
             return None
-        return aws.ask("sts:GetCallerIdentity").get("Account")
+        return aws.call("sts:GetCallerIdentity").get("Account")
     except (BotoCoreError, ClientError, OSError) as error:
         log.info("%s could not be looked up: %s", subject, error_code(error))
     except AirflowTaskTimeout:

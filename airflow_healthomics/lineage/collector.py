@@ -16,7 +16,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_healthomics.compat import AirflowTaskTimeout, conf
-from airflow_healthomics.hooks.best_effort import Inquiry
+from airflow_healthomics.hooks.best_effort import BestEffortClient
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.lineage.datasets import Lineage, batch_lineage, common_prefixes, run_lineage
 from airflow_healthomics.service.errors import error_code
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
-#: No call begins later than so many seconds after the first; the last one may take LAST_CALL more.
+#: No call begins later than so many seconds after the first; the last one may take LONGEST_CALL_SECONDS more.
 MAX_SECONDS: Final = 10.0
 
 
@@ -118,7 +118,7 @@ class _PrivateMapping(Private, MutableMapping[str, Any]):
         return _PrivateMapping(self)
 
 
-def revealed(value: Any) -> Any:
+def unwrap(value: Any) -> Any:
     """Return the value itself, if it is :class:`Private`."""
     return value.value if isinstance(value, Private) else value
 
@@ -220,23 +220,25 @@ class LineageMixin(_Base):
             lambda aws: _batch_lineage(aws, batch, settings_if_told, sheet, manifest),
         )
 
-    def _gather(self, context: Context, subject: str, read: Callable[[Inquiry], Lineage]) -> None:
+    def _gather(self, context: Context, subject: str, read: Callable[[BestEffortClient], Lineage]) -> None:
         if not is_openlineage_on(self):
             return
         subject = f"The lineage of {subject}"
         try:
             # A task that has its run is not put at risk.
-            seconds = max(0.0, Inquiry.seconds_within(MAX_SECONDS, time_left(self, context)))
+            seconds = max(0.0, BestEffortClient.seconds_within(MAX_SECONDS, time_left(self, context)))
             say = self.log.info
-            self._lineage = read(Inquiry(self.hook, subject, seconds=seconds, say=say, note=say))
+            self._lineage = read(
+                BestEffortClient(self.hook, subject, seconds=seconds, on_error=say, on_missing=say)
+            )
         except AirflowTaskTimeout:
             self.log.info("%s is left out: the task has timed out", subject)
         except Exception as error:  # noqa: BLE001 - whatever it is, the run has ended, and that is what counts
             self.log.info("%s is left out: %s", subject, error_code(error))
 
 
-def _run_lineage(aws: Inquiry, run: Mapping[str, Any]) -> Lineage:
-    answer = aws.ask("omics:GetRun", id=run["id"])
+def _run_lineage(aws: BestEffortClient, run: Mapping[str, Any]) -> Lineage:
+    answer = aws.call("omics:GetRun", id=run["id"])
     if answer.get("uuid") != run.get("uuid"):
         # Nobody's, or another run's that has the id by now.
         answer = {}
@@ -246,18 +248,18 @@ def _run_lineage(aws: Inquiry, run: Mapping[str, Any]) -> Lineage:
         parameters = answer.get("parameters")
         if parameters is None and "runId" in answer:
             # Nobody documents that a duplicate tells the parameters that it inherits.
-            parameters = aws.ask("omics:GetRun", id=answer["runId"]).get("parameters")
+            parameters = aws.call("omics:GetRun", id=answer["runId"]).get("parameters")
     return run_lineage(whole, parameters, engine=_engine(aws, whole))
 
 
 def _batch_lineage(
-    aws: Inquiry,
+    aws: BestEffortClient,
     batch: Mapping[str, Any],
     settings: Callable[[bool], Iterable[Mapping[str, Any]]],
     sheet: str | None,
     manifest: str | None,
 ) -> Lineage:
-    answer = aws.ask("omics:GetBatch", batchId=batch["id"])
+    answer = aws.call("omics:GetBatch", batchId=batch["id"])
     if answer.get("uuid") != batch.get("uuid"):
         answer = {}
     common = answer.get("defaultRunSetting", {})
@@ -274,12 +276,12 @@ def _batch_lineage(
     return batch_lineage({**answer, **batch}, inputs, engine=engine, outputs=[*outputs, manifest])
 
 
-def _engine(aws: Inquiry, run: Mapping[str, Any]) -> str | None:
+def _engine(aws: BestEffortClient, run: Mapping[str, Any]) -> str | None:
     if "workflowId" not in run:
         return None
     scope = {"type": run.get("workflowType"), "workflowOwnerId": run.get("workflowOwnerId")}
     given = {name: value for name, value in scope.items() if value}
-    return aws.ask("omics:GetWorkflow", id=run["workflowId"], **given).get("engine")
+    return aws.call("omics:GetWorkflow", id=run["workflowId"], **given).get("engine")
 
 
 def _tells_inputs() -> bool:

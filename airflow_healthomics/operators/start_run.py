@@ -16,7 +16,7 @@ from airflow_healthomics.compat import conf
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.hooks.connection import hook_arguments
 from airflow_healthomics.hooks.omics import HealthOmicsHook
-from airflow_healthomics.lineage.collector import LineageMixin, revealed
+from airflow_healthomics.lineage.collector import LineageMixin, unwrap
 from airflow_healthomics.links import RUN_LINKS
 from airflow_healthomics.operators.base import RunWaiterMixin
 from airflow_healthomics.operators.start_base import StarterMixin
@@ -24,7 +24,7 @@ from airflow_healthomics.params.template import workflow_parameter_problems
 from airflow_healthomics.publishing.asset_events import tell_run
 from airflow_healthomics.publishing.resource_xcom import persist_links
 from airflow_healthomics.reports.diagnosis import raise_for_status
-from airflow_healthomics.reports.usage_report import with_use
+from airflow_healthomics.reports.usage_report import add_usage
 from airflow_healthomics.requests.fields import MAX_PARAMETERS_BYTES, refuse_broken_templates
 from airflow_healthomics.requests.json_values import BrokenTemplate, as_json, json_bytes, json_size
 from airflow_healthomics.requests.run import ARGUMENTS
@@ -120,7 +120,7 @@ class HealthOmicsStartRunOperator(
     :param log_tail_lines: last lines of the failed task's log to show when the run has failed, 0 to 50; 0
         shows none
     :param report_use: whether to ask what the run that is waited for has used, which takes some seconds at
-        most; see :func:`airflow_healthomics.reports.usage.use_of_run`
+        most; see :func:`airflow_healthomics.reports.usage.usage_of_run`
     :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
         (templated)
     :param region_name: AWS region; the connection's by default (templated)
@@ -252,7 +252,7 @@ class HealthOmicsStartRunOperator(
         """Tell what the run has used, and return its id, or raise unless it is COMPLETED."""
         if self.report_use:
             left = time_left(self, context)
-            summary = with_use(summary, hook=self.hook, log=self.log, time_left=left)
+            summary = add_usage(summary, hook=self.hook, log=self.log, time_left=left)
         if self.do_xcom_push:
             context["ti"].xcom_push(key="summary", value=summary)
         self.gather_run(context, summary)
@@ -261,7 +261,7 @@ class HealthOmicsStartRunOperator(
             hook=self.hook,
             log_tail_lines=self.log_tail_lines,
             log=self.log,
-            for_good=False if self.retry_user_errors else None,
+            retryable=True if self.retry_user_errors else None,
             time_left=time_left(self, context),
         )
         tell_run(self, context, summary)
@@ -291,7 +291,7 @@ class HealthOmicsStartRunOperator(
     def build_request(self, request_id: str, earlier: Sequence[str]) -> dict[str, Any]:
         """Return the StartRun request."""
         refuse_broken_templates("StartRun", {"parameters_s3_uri": self.parameters_s3_uri})
-        arguments = {name: revealed(getattr(self, name)) for name in ARGUMENTS}
+        arguments = {name: unwrap(getattr(self, name)) for name in ARGUMENTS}
         arguments["request_id"] = request_id
         # The same by default, so that ListRuns can find the run of a request.
         arguments["name"] = request_id if self.name is None else self.name

@@ -29,12 +29,12 @@ from airflow_healthomics.exceptions import (
 from airflow_healthomics.hooks.best_effort import CONNECT_TIMEOUT, MAX_ATTEMPTS, READ_TIMEOUT
 from airflow_healthomics.hooks.connection import connection_of, hook_arguments
 from airflow_healthomics.hooks.omics import HealthOmicsHook, check_connection
-from airflow_healthomics.lineage.collector import LineageMixin, revealed
+from airflow_healthomics.lineage.collector import LineageMixin, unwrap
 from airflow_healthomics.operators.base import RunBatchWaiterMixin
 from airflow_healthomics.operators.start_base import StarterMixin
 from airflow_healthomics.publishing.asset_events import tell_batch
 from airflow_healthomics.publishing.resource_xcom import push_resource
-from airflow_healthomics.reports.usage import describe_batch_use
+from airflow_healthomics.reports.usage import describe_batch_usage
 from airflow_healthomics.requests.batch import (
     BATCH_ARGUMENTS,
     MAX_INLINE_SETTINGS,
@@ -79,7 +79,7 @@ class HealthOmicsStartRunBatchOperator(
     Returns the batch id. XCom ``batch`` has ``id``, ``arn``, ``uuid`` and ``requestId``. If the operator
     waits, XCom ``summary`` has the finished batch with ``batchIds`` of all tries, ``counts`` of its runs by
     status, and ``use``, the time and storage of all runs of all tries (see
-    :meth:`airflow_healthomics.reports.usage.BatchUse.figures`); ``successes`` has ``run_setting_id``,
+    :meth:`airflow_healthomics.reports.usage.BatchUsage.figures`); ``successes`` has ``run_setting_id``,
     ``run_id`` and ``run_output_uri`` of each completed run, up to 100 of them. With ``settings_s3_uri``, XCom
     ``manifest`` is the S3 URI of a JSON array of all runs, and ``success_parts`` those of JSON arrays of up
     to 1,000 completed runs each, to map a task over. The asset event of an outlet has ``batchId``, ``uuid``,
@@ -377,7 +377,7 @@ class HealthOmicsStartRunBatchOperator(
         self.log.info("Runs by status: %s", counts)
         use = review.usage.figures()
         if use:
-            self.log.info("%s", describe_batch_use(use))
+            self.log.info("%s", describe_batch_usage(use))
         is_success = summary["status"] in batch_states.MEASURED and result.meets(self._policy)
         manifest_uri = None
         if self.do_xcom_push:
@@ -458,7 +458,7 @@ class HealthOmicsStartRunBatchOperator(
         return self._read_settings()
 
     def _arguments(self) -> dict[str, Any]:
-        return {name: revealed(getattr(self, name)) for name in BATCH_ARGUMENTS}
+        return {name: unwrap(getattr(self, name)) for name in BATCH_ARGUMENTS}
 
     def _known_settings(self, context: Context) -> Any:
         """Return all run settings; a sheet that another process has read is read again, if there is time."""

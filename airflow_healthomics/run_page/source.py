@@ -29,7 +29,7 @@ from airflow_healthomics.links import (
 )
 from airflow_healthomics.publishing.resource_xcom import TaskResource
 from airflow_healthomics.reports.diagnosis import diagnose
-from airflow_healthomics.reports.usage import describe_run_use, use_of_run
+from airflow_healthomics.reports.usage import describe_run_usage, usage_of_run
 from airflow_healthomics.run_page import payload
 from airflow_healthomics.run_page.answers import (
     INCOMPLETE_SECONDS,
@@ -188,8 +188,8 @@ class Source:
             workflow_name=self._workflow_name(run, notices),
             rows=rows,
             truncated=truncated,
-            use=describe_run_use(
-                use_of_run(
+            use=describe_run_usage(
+                usage_of_run(
                     run,
                     tasks,
                     is_complete=not truncated,

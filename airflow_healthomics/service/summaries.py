@@ -10,7 +10,7 @@ from typing import Any, Final
 
 #: What a summary says of a run, by GetRun's names. Left out is what holds values of the user's, which do not
 #: belong into XCom: parameters, engineSettings, sessionPolicy, resourceDigests, tags.
-SUMMARY_FIELDS: Final = (
+RUN_SUMMARY_FIELDS: Final = (
     "id",
     "arn",
     "uuid",
@@ -49,7 +49,7 @@ def summarize_run(run: Mapping[str, Any]) -> dict[str, Any]:
 
     :param run: what GetRun answered; times become ISO 8601 text
     """
-    return {field: _json(run[field]) for field in SUMMARY_FIELDS if field in run}
+    return {field: _json(run[field]) for field in RUN_SUMMARY_FIELDS if field in run}
 
 
 def _json(value: Any) -> Any:

@@ -15,7 +15,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsOutcomeLostError,
     HealthOmicsRunFailedError,
-    HealthOmicsRunFailedForGoodError,
+    HealthOmicsRunFailedPermanentlyError,
 )
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.resources.watch import NEW_GRACE
@@ -196,7 +196,7 @@ def test_a_sensor_reads_the_manifest_of_a_removed_run(
     if end == "COMPLETED":
         tasks.run(sensor, context)
     else:
-        with pytest.raises(HealthOmicsRunFailedForGoodError, match=end or "is not found"):
+        with pytest.raises(HealthOmicsRunFailedPermanentlyError, match=end or "was not found"):
             tasks.run(sensor, context)
 
 
