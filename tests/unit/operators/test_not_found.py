@@ -123,8 +123,8 @@ def test_a_refused_call_says_where_nothing_was_found(
     with pytest.raises(HealthOmicsApiError) as caught:
         task(task_id="a_task", **fields).execute(context_of(FakeTaskInstance()))
     text = str(caught.value)
-    assert f"{operation} of {'batch' if 'Batch' in operation else 'run'} 999" in text
-    assert f"which leads to {PLACE}" in text
+    assert f"{operation} for {'batch' if 'Batch' in operation else 'run'} 999" in text
+    assert f"of the connection ({PLACE})" in text
 
 
 @pytest.mark.parametrize("healthomics_options", [{"any_workflow": False}])

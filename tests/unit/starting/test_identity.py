@@ -127,7 +127,7 @@ def test_an_id_that_was_given_to_another_run_is_an_error(
             return waiting(deferrable)()
         return HealthOmicsRunSensor(task_id="a_task", run_id=run_id, deferrable=deferrable, poke_interval=30)
 
-    with pytest.raises(HealthOmicsApiError, match="is another run now") as caught:
+    with pytest.raises(HealthOmicsApiError, match="belongs to a different run now") as caught:
         tasks.run(task, context)
     assert isinstance(caught.value, AirflowFailException)
     assert all(uuid in str(caught.value) for uuid in uuids)
@@ -142,7 +142,7 @@ def test_a_deleted_run_ends_the_wait_whether_it_is_shown_or_not(
     omics.set_options(show_deleted_runs=shown)
     omics.plan_run(seconds={"RUNNING": None})
     clock.at(100, lambda: omics.advance("DELETED"))
-    with pytest.raises(HealthOmicsOutcomeLostError, match="is no longer found"):
+    with pytest.raises(HealthOmicsOutcomeLostError, match="no longer exists"):
         tasks.run(waiting(deferrable), context)
     assert not context["ti"].xcoms.get("summary")
 
