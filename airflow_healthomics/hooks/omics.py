@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from botocore.config import Config
@@ -29,11 +29,14 @@ from airflow_healthomics.requests.run import build_start_run_request
 from airflow_healthomics.service import run_states
 from airflow_healthomics.service.errors import IncompleteAnswerError, checked_answer
 
+if TYPE_CHECKING:
+    from mypy_boto3_omics.client import OmicsClient  # noqa: F401 - quoted in the base class
+
 #: Errors of the amazon provider for an invalid connection, besides botocore's errors.
 CONNECTION_MISTAKES: Final = (AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
 
 
-class HealthOmicsHook(AwsGenericHook[Any]):
+class HealthOmicsHook(AwsGenericHook["OmicsClient"]):
     """
     Interact with AWS HealthOmics.
 
@@ -104,7 +107,7 @@ class HealthOmicsHook(AwsGenericHook[Any]):
         :param arguments: as for :meth:`start_run`
         :raises HealthOmicsRequestError: if an argument breaks a rule
         """
-        shape = self.conn.meta.service_model.operation_model("StartRun").input_shape
+        shape = self._input_shape("StartRun")
         with self._naming_a_hidden_connection():
             return build_start_run_request(arguments, self.connection_defaults, shape, start_run_kwargs)
 
@@ -230,7 +233,8 @@ class HealthOmicsHook(AwsGenericHook[Any]):
         :raises HealthOmicsRequestError: if an argument or a run setting breaks a rule
         """
         with self._naming_a_hidden_connection():
-            return build_run_batch(arguments, run_settings, self.connection_defaults, self._batch_shape)
+            shape = self._input_shape("StartRunBatch")
+            return build_run_batch(arguments, run_settings, self.connection_defaults, shape)
 
     def start_run_batch(
         self,
@@ -267,10 +271,10 @@ class HealthOmicsHook(AwsGenericHook[Any]):
             request, settings = self.build_run_batch(run_settings, **arguments)
             source = settings_in_request(settings)
         else:
-            shape = self._batch_shape
+            shape = self._input_shape("StartRunBatch")
             request = build_start_run_batch_request(arguments, self.connection_defaults, shape)
             source = settings_in_s3(s3_uri_settings, shape)
-        return _body(self.conn.start_run_batch(**request, batchRunSettings=source))
+        return _body(self.conn.start_run_batch(**request | {"batchRunSettings": source}))
 
     def get_batch(self, batch_id: str) -> dict[str, Any]:
         """
@@ -466,14 +470,14 @@ class HealthOmicsHook(AwsGenericHook[Any]):
                 )
             raise
 
-    @property
-    def _batch_shape(self) -> Any:
-        return self.conn.meta.service_model.operation_model("StartRunBatch").input_shape
+    def _input_shape(self, operation: str) -> Any:
+        return self.conn.meta.service_model.operation_model(operation).input_shape
 
     def _items(
         self, operation: str, page_size: int, filters: Mapping[str, Any], key: str = "items"
     ) -> Iterator[dict[str, Any]]:
-        pages = self.conn.get_paginator(operation).paginate(
+        client: Any = self.conn  # Each of its paginators has its own type.
+        pages = client.get_paginator(operation).paginate(
             PaginationConfig={"PageSize": page_size}, **_given(filters)
         )
         for page in pages:
@@ -497,7 +501,7 @@ def _check_found(aws_conn_id: str | None, config: Any) -> None:
         raise HealthOmicsConnectionNotFoundError(aws_conn_id)
 
 
-def _body(response: dict[str, Any]) -> dict[str, Any]:
+def _body(response: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in response.items() if key != "ResponseMetadata"}
 
 

@@ -309,8 +309,7 @@ class HealthOmicsStartRunOperator(
         """Write parameters that are too large for the request to S3, and call StartRun."""
         if self._parameters_file is not None:
             self._folder(request["requestId"]).write_parameters(self._parameters_file)
-        run: dict[str, Any] = self.hook.conn.start_run(**request)
-        return run
+        return dict(self.hook.conn.start_run(**request))
 
     def _large_parameters(self, parameters: Any) -> bytes | None:
         """Return the JSON of parameters that have to go through S3; mistakes in them are found later."""

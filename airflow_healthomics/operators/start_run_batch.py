@@ -353,8 +353,7 @@ class HealthOmicsStartRunBatchOperator(
         """Write the run settings to S3 if they stand there, and call StartRunBatch."""
         if "s3UriSettings" in request["batchRunSettings"]:
             self._folder(request["requestId"]).write_settings(settings_json(self._settings))
-        batch: dict[str, Any] = self.hook.conn.start_run_batch(**request)
-        return batch
+        return dict(self.hook.conn.start_run_batch(**request))
 
     def publish(self, context: Context, started: Mapping[str, Any]) -> None:
         """Log the batch, make its page work and push XCom ``batch``."""

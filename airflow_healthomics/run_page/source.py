@@ -337,8 +337,7 @@ class Source:
     def _failed_runs(self, batch_id: str, count: int, notices: list[str]) -> list[Mapping[str, Any]]:
         with self._asking("ListRuns", f"batch {batch_id}", notices):
             page = self._hook.conn.list_runs(batchId=batch_id, status="FAILED", maxResults=count)
-            runs: list[Mapping[str, Any]] = page["items"]
-            return runs
+            return [*page["items"]]
         return []
 
     def _described(
