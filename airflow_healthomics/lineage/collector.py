@@ -1,11 +1,10 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-How a task tells OpenLineage of its run or batch, if Airflow's OpenLineage provider is there and turned on.
+Collect the lineage of a task's run or batch, if Airflow's OpenLineage provider is installed and enabled.
 
-The provider asks the instance that has ended, in a process that it forks, where neither Airflow nor AWS
-should be asked for anything. So what it will be told is gathered beforehand. Nothing that goes wrong here
-fails a task.
+The provider requests the lineage in a forked process after the end of the task. Such a process must not call
+Airflow or AWS. So the task collects the lineage beforehand. An error in here never fails a task.
 """
 
 from __future__ import annotations
@@ -30,17 +29,17 @@ if TYPE_CHECKING:
     from airflow_healthomics.compat import BaseOperator, Context
 
     class _Base(BaseOperator, AwsBaseHookMixin[HealthOmicsHook]):
-        """What the mixin is mixed into."""
+        """Attributes that the mixin requires."""
 else:
     _Base = object
 
-#: No call begins later than so many seconds after the first; the last one may take LONGEST_CALL_SECONDS more.
+#: No call starts later than this many seconds after the first; it may last LONGEST_CALL_SECONDS.
 MAX_SECONDS: Final = 10.0
 
 
 def is_openlineage_on(task: Any) -> bool:
     """
-    Whether Airflow's OpenLineage provider is installed, configured and not disabled, for this task too.
+    Whether Airflow's OpenLineage provider is installed, configured and enabled for the task.
 
     :param task: operator or sensor
     """
@@ -55,17 +54,17 @@ def is_openlineage_on(task: Any) -> bool:
         )
 
         return not is_operator_disabled(task) and bool(is_selective_lineage_enabled(task))
-    except Exception:  # noqa: BLE001 - with settings that cannot be read, the provider tells nothing either
+    except Exception:  # noqa: BLE001 - with unreadable settings, the provider emits nothing either
         return False
 
 
 class Private:
     """
-    Rendered parameters that only HealthOmics gets to know.
+    Rendered parameters that must not reach OpenLineage.
 
-    The OpenLineage provider puts the ``parameters`` of any operator into a facet of its own in each event, as
-    it expects those of SQL there. JSON cannot hold this. The Rendered Template view gets the value by
-    :meth:`serialize`; that of Airflow 2, which does not ask for it, shows no value.
+    The OpenLineage provider copies the ``parameters`` of every operator to a facet, expecting SQL parameters.
+    This wrapper has no JSON representation, so it cannot be copied. The Rendered Template view calls
+    :meth:`serialize` to get the value. Airflow 2 does not, so there the view shows no value.
 
     :param value: anything
     """
@@ -74,7 +73,7 @@ class Private:
         self.value = value
 
     def serialize(self) -> Any:
-        """Return the value for the Rendered Template view, of which Airflow 3.0 wants JSON with a length."""
+        """Return the value for the Rendered Template view. Airflow 3.0 requires JSON with a length."""
         try:
             plain = json.loads(json.dumps(self.value))
         except (TypeError, ValueError, OverflowError, RecursionError):
@@ -82,12 +81,12 @@ class Private:
         return plain if isinstance(plain, (dict, list, str)) else str(self.value)
 
     def __repr__(self) -> str:
-        """Tell nothing."""
+        """Hide the value."""
         return "<private>"
 
 
 class _PrivateMapping(Private, MutableMapping[str, Any]):
-    """The same for a mapping, which reads and changes as a ``dict`` does, for a ``pre_execute``."""
+    """A private mapping. A ``pre_execute`` can use it like a ``dict``."""
 
     def __init__(self, value: Mapping[str, Any]) -> None:
         super().__init__(dict(value))
@@ -114,12 +113,12 @@ class _PrivateMapping(Private, MutableMapping[str, Any]):
         return _PrivateMapping({**other, **self})
 
     def copy(self) -> _PrivateMapping:
-        """Return a shallow copy, as private."""
+        """Return a private shallow copy."""
         return _PrivateMapping(self)
 
 
 def unwrap(value: Any) -> Any:
-    """Return the value itself, if it is :class:`Private`."""
+    """Return the value inside :class:`Private`, and any other value unchanged."""
     return value.value if isinstance(value, Private) else value
 
 
@@ -130,9 +129,9 @@ def _private(value: Any) -> Private:
 
 
 class LineageMixin(_Base):
-    """Tell OpenLineage of a run or batch, for an operator or sensor; before mixins that render templates."""
+    """Report the run or batch of a task to OpenLineage. It must precede mixins that render templates."""
 
-    #: Of an operator that has them.
+    #: Only some operators have it.
     parameters: Any
 
     _lineage: Lineage | None = None
@@ -144,23 +143,23 @@ class LineageMixin(_Base):
         jinja_env: jinja2.Environment | None = None,
         seen_oids: set[int] | None = None,
     ) -> Any:
-        """Render ``content``; ``parameters`` become :class:`Private` while OpenLineage listens."""
+        """Render ``content``; make ``parameters`` :class:`Private` if OpenLineage is enabled."""
         rendered = super().render_template(content, context, jinja_env, seen_oids)
         fields = [field for field in self.template_fields if getattr(self, field, None) is content]
         return _private(rendered) if fields == ["parameters"] and is_openlineage_on(self) else rendered
 
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
         """
-        Render all; ``parameters`` become :class:`Private` too if another field has the same object.
+        Render all fields; make ``parameters`` :class:`Private` even if another field has the same object.
 
-        Airflow does not come by here for a mapped task.
+        Airflow does not call this for a mapped task.
         """
         super().render_template_fields(context, jinja_env)
         if "parameters" in self.template_fields and is_openlineage_on(self):
             self.parameters = _private(self.parameters)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage | None:
-        """Return what was gathered. The OpenLineage provider asks for it."""
+        """Return the collected lineage to the OpenLineage provider."""
         if self._lineage is None:
             return None
         from airflow_healthomics.lineage.facets import operator_lineage
@@ -168,15 +167,15 @@ class LineageMixin(_Base):
         return operator_lineage(self._lineage)
 
     def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage | None:
-        """Return the same; a failed run has no outputs."""
+        """Return the collected lineage; a failed run has no outputs in it."""
         return self.get_openlineage_facets_on_complete(task_instance)
 
     def gather_run(self, context: Context, run: Mapping[str, Any]) -> None:
         """
-        Gather what there is to tell of a run: a GetRun for its parameters, a GetWorkflow for its engine.
+        Collect the lineage of a run, with a GetRun call for its parameters and a GetWorkflow for its engine.
 
         :param context: the task's context
-        :param run: its summary, or what StartRun or GetRun answered
+        :param run: answer of StartRun or GetRun, or a summary of it
         """
         self._gather(context, f"run {run['id']}", lambda aws: _run_lineage(aws, run))
 
@@ -191,24 +190,24 @@ class LineageMixin(_Base):
         manifest: str | None = None,
     ) -> None:
         """
-        Gather what there is to tell of a batch: a GetBatch for its parameters, a GetWorkflow for its engine.
+        Collect the lineage of a batch, with GetBatch for its parameters and GetWorkflow for its engine.
 
         :param context: the task's context
-        :param batch: its summary, or what StartRunBatch or GetBatch answered
-        :param settings: gives the run settings, by names of the API or of the arguments
-        :param has_own_outputs: whether they may name places for outputs
-        :param sheet: S3 URI that they were read from
+        :param batch: answer of StartRunBatch or GetBatch, or a summary of it
+        :param settings: returns the run settings, by API names or argument names
+        :param has_own_outputs: whether run settings may have output URIs
+        :param sheet: S3 URI of the sample sheet
         :param manifest: S3 URI of the manifest
         """
 
-        def settings_if_told(is_any_complete: bool) -> Iterable[Mapping[str, Any]]:
-            if not _tells_inputs() and not (is_any_complete and has_own_outputs):
+        def settings_if_needed(is_any_complete: bool) -> Iterable[Mapping[str, Any]]:
+            if not _inputs_enabled() and not (is_any_complete and has_own_outputs):
                 return ()
             try:
                 return settings()
             except Exception as error:  # noqa: BLE001 - reading a sheet may raise anything
                 self.log.info(
-                    "The lineage of batch %s goes without its run settings: %s",
+                    "The lineage of batch %s is incomplete: reading its run settings failed with %s",
                     batch["id"],
                     error_code(error),
                 )
@@ -217,7 +216,7 @@ class LineageMixin(_Base):
         self._gather(
             context,
             f"batch {batch['id']}",
-            lambda aws: _batch_lineage(aws, batch, settings_if_told, sheet, manifest),
+            lambda aws: _batch_lineage(aws, batch, settings_if_needed, sheet, manifest),
         )
 
     def _gather(self, context: Context, subject: str, read: Callable[[BestEffortClient], Lineage]) -> None:
@@ -225,29 +224,29 @@ class LineageMixin(_Base):
             return
         subject = f"The lineage of {subject}"
         try:
-            # A task that has its run is not put at risk.
+            # Lineage must not delay the task beyond its timeout.
             seconds = max(0.0, BestEffortClient.seconds_within(MAX_SECONDS, time_left(self, context)))
-            say = self.log.info
+            note = self.log.info
             self._lineage = read(
-                BestEffortClient(self.hook, subject, seconds=seconds, on_error=say, on_missing=say)
+                BestEffortClient(self.hook, subject, seconds=seconds, on_error=note, on_missing=note)
             )
         except AirflowTaskTimeout:
-            self.log.info("%s is left out: the task has timed out", subject)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the run has ended, and that is what counts
-            self.log.info("%s is left out: %s", subject, error_code(error))
+            self.log.info("%s is skipped: the task timed out", subject)
+        except Exception as error:  # noqa: BLE001 - lineage must not fail a task whose run is known
+            self.log.info("%s is skipped: %s", subject, error_code(error))
 
 
 def _run_lineage(aws: BestEffortClient, run: Mapping[str, Any]) -> Lineage:
     answer = aws.call("omics:GetRun", id=run["id"])
     if answer.get("uuid") != run.get("uuid"):
-        # Nobody's, or another run's that has the id by now.
+        # No answer, or a different run that got the same id.
         answer = {}
     whole = {**answer, **run}
     parameters = None
-    if _tells_inputs():
+    if _inputs_enabled():
         parameters = answer.get("parameters")
         if parameters is None and "runId" in answer:
-            # Nobody documents that a duplicate tells the parameters that it inherits.
+            # AWS does not document whether GetRun returns the inherited parameters of a duplicate.
             parameters = aws.call("omics:GetRun", id=answer["runId"]).get("parameters")
     return run_lineage(whole, parameters, engine=_engine(aws, whole))
 
@@ -267,7 +266,7 @@ def _batch_lineage(
     is_any_complete = bool(batch.get("runSummary", {}).get("completedRunCount"))
     own = settings(is_any_complete)
     inputs: Iterable[Any] = ()
-    if _tells_inputs():
+    if _inputs_enabled():
         inputs = chain([sheet, common.get("parameters")], (each.get("parameters") for each in own))
     outputs: list[Any] = []
     if is_any_complete:
@@ -284,5 +283,5 @@ def _engine(aws: BestEffortClient, run: Mapping[str, Any]) -> str | None:
     return aws.call("omics:GetWorkflow", id=run["workflowId"], **given).get("engine")
 
 
-def _tells_inputs() -> bool:
+def _inputs_enabled() -> bool:
     return bool(conf.getboolean("healthomics", "lineage_inputs", fallback=True))

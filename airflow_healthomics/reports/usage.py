@@ -251,7 +251,7 @@ class BatchUsage:
         if gib := storage.get("requestedGiB") or storage.get("maximumGiB"):
             self._storage.setdefault(storage["type"], []).append(gib * seconds["running"])
 
-    def miss(self) -> None:
+    def add_unlisted(self) -> None:
         """Count a run that was started but is no longer listed."""
         self._is_partial = True
 

@@ -342,7 +342,7 @@ def test_the_sums_of_a_batch_by_hand() -> None:
 def test_a_batch_of_which_nothing_was_read_has_no_figures() -> None:
     """Not even zeros."""
     use = BatchUsage()
-    use.miss()
+    use.add_unlisted()
     assert use.figures() == {}
 
 
@@ -352,7 +352,7 @@ def test_a_batch_with_gaps_is_partial(fields: Any) -> None:
     use = BatchUsage()
     use.add(listed_run("1", 0, 3600))
     if fields is None:
-        use.miss()
+        use.add_unlisted()
     else:
         use.add(listed_run("2", 0, 3600, **fields))
     assert use.figures()["isPartial"]
