@@ -1,11 +1,10 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-How a task tells OpenLineage of its run or batch, if Airflow's OpenLineage provider is there and turned on.
+Collect the lineage of a task's run or batch, if Airflow's OpenLineage provider is installed and enabled.
 
-The provider asks the instance that has ended, in a process that it forks, where neither Airflow nor AWS
-should be asked for anything. So what it will be told is gathered beforehand. Nothing that goes wrong here
-fails a task.
+The provider requests the lineage in a forked process after the end of the task. Such a process must not call
+Airflow or AWS. So the task collects the lineage beforehand. An error in here never fails a task.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_healthomics.compat import AirflowTaskTimeout, conf
-from airflow_healthomics.hooks.best_effort import Inquiry
+from airflow_healthomics.hooks.best_effort import BestEffortClient
 from airflow_healthomics.lineage.datasets import Lineage, batch_lineage, common_prefixes, run_lineage
 from airflow_healthomics.service.errors import error_code
 from airflow_healthomics.waiting.deadlines import time_left
@@ -25,13 +24,13 @@ if TYPE_CHECKING:
 
     from airflow_healthomics.compat import Context
 
-#: No call begins later than so many seconds after the first; the last one may take LAST_CALL more.
+#: No call starts later than this many seconds after the first; it may last LONGEST_CALL_SECONDS.
 MAX_SECONDS: Final = 10.0
 
 
 def is_openlineage_on(task: Any) -> bool:
     """
-    Whether Airflow's OpenLineage provider is installed, configured and not disabled, for this task too.
+    Whether Airflow's OpenLineage provider is installed, configured and enabled for the task.
 
     :param task: operator or sensor
     """
@@ -46,7 +45,7 @@ def is_openlineage_on(task: Any) -> bool:
         )
 
         return not is_operator_disabled(task) and bool(is_selective_lineage_enabled(task))
-    except Exception:  # noqa: BLE001 - with settings that cannot be read, the provider tells nothing either
+    except Exception:  # noqa: BLE001 - with unreadable settings, the provider emits nothing either
         return False
 
 
@@ -77,10 +76,10 @@ class LineageCollector:
 
     def collect_run(self, context: Context, run: Mapping[str, Any]) -> None:
         """
-        Collect what is known of a run: a GetRun for its parameters, a GetWorkflow for its engine.
+        Collect the lineage of a run, with GetRun for its parameters and GetWorkflow for its engine.
 
         :param context: the task's context
-        :param run: its summary, or what StartRun or GetRun answered
+        :param run: answer of StartRun or GetRun, or a summary of it
         """
         self._collect(context, f"run {run['id']}", lambda aws: _run_lineage(aws, run))
 
@@ -95,24 +94,24 @@ class LineageCollector:
         manifest: str | None = None,
     ) -> None:
         """
-        Collect what is known of a batch: a GetBatch for its parameters, a GetWorkflow for its engine.
+        Collect the lineage of a batch, with GetBatch for its parameters and GetWorkflow for its engine.
 
         :param context: the task's context
-        :param batch: its summary, or what StartRunBatch or GetBatch answered
-        :param settings: gives the run settings, by names of the API or of the arguments
-        :param has_own_outputs: whether they may name places for outputs
-        :param sheet: S3 URI that they were read from
+        :param batch: answer of StartRunBatch or GetBatch, or a summary of it
+        :param settings: returns the run settings, by API names or argument names
+        :param has_own_outputs: whether run settings may have output URIs
+        :param sheet: S3 URI of the sample sheet
         :param manifest: S3 URI of the manifest
         """
 
-        def settings_if_told(is_any_complete: bool) -> Iterable[Mapping[str, Any]]:
+        def settings_if_needed(is_any_complete: bool) -> Iterable[Mapping[str, Any]]:
             if not _inputs_enabled() and not (is_any_complete and has_own_outputs):
                 return ()
             try:
                 return settings()
             except Exception as error:  # noqa: BLE001 - reading a sheet may raise anything
                 self._task.log.info(
-                    "The lineage of batch %s goes without its run settings: %s",
+                    "The lineage of batch %s is incomplete: reading its run settings failed with %s",
                     batch["id"],
                     error_code(error),
                 )
@@ -121,47 +120,49 @@ class LineageCollector:
         self._collect(
             context,
             f"batch {batch['id']}",
-            lambda aws: _batch_lineage(aws, batch, settings_if_told, sheet, manifest),
+            lambda aws: _batch_lineage(aws, batch, settings_if_needed, sheet, manifest),
         )
 
-    def _collect(self, context: Context, subject: str, read: Callable[[Inquiry], Lineage]) -> None:
+    def _collect(self, context: Context, subject: str, read: Callable[[BestEffortClient], Lineage]) -> None:
         if not self.is_on:
             return
         subject = f"The lineage of {subject}"
         try:
-            # A task that has its run is not put at risk.
-            seconds = max(0.0, Inquiry.seconds_within(MAX_SECONDS, time_left(self._task, context)))
-            say = self._task.log.info
-            self.collected = read(Inquiry(self._task.hook, subject, seconds=seconds, say=say, note=say))
+            # Lineage must not delay the task beyond its timeout.
+            seconds = max(0.0, BestEffortClient.seconds_within(MAX_SECONDS, time_left(self._task, context)))
+            note = self._task.log.info
+            self.collected = read(
+                BestEffortClient(self._task.hook, subject, seconds=seconds, on_error=note, on_missing=note)
+            )
         except AirflowTaskTimeout:
-            self._task.log.info("%s is left out: the task has timed out", subject)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the run has ended, and that is what counts
-            self._task.log.info("%s is left out: %s", subject, error_code(error))
+            self._task.log.info("%s is skipped: the task timed out", subject)
+        except Exception as error:  # noqa: BLE001 - lineage must not fail a task whose run is known
+            self._task.log.info("%s is skipped: %s", subject, error_code(error))
 
 
-def _run_lineage(aws: Inquiry, run: Mapping[str, Any]) -> Lineage:
-    answer = aws.ask("omics:GetRun", id=run["id"])
+def _run_lineage(aws: BestEffortClient, run: Mapping[str, Any]) -> Lineage:
+    answer = aws.call("omics:GetRun", id=run["id"])
     if answer.get("uuid") != run.get("uuid"):
-        # Nobody's, or another run's that has the id by now.
+        # No answer, or a different run that got the same id.
         answer = {}
     whole = {**answer, **run}
     parameters = None
     if _inputs_enabled():
         parameters = answer.get("parameters")
         if parameters is None and "runId" in answer:
-            # Nobody documents that a duplicate tells the parameters that it inherits.
-            parameters = aws.ask("omics:GetRun", id=answer["runId"]).get("parameters")
+            # AWS does not document whether GetRun returns the inherited parameters of a duplicate.
+            parameters = aws.call("omics:GetRun", id=answer["runId"]).get("parameters")
     return run_lineage(whole, parameters, engine=_engine(aws, whole))
 
 
 def _batch_lineage(
-    aws: Inquiry,
+    aws: BestEffortClient,
     batch: Mapping[str, Any],
     settings: Callable[[bool], Iterable[Mapping[str, Any]]],
     sheet: str | None,
     manifest: str | None,
 ) -> Lineage:
-    answer = aws.ask("omics:GetBatch", batchId=batch["id"])
+    answer = aws.call("omics:GetBatch", batchId=batch["id"])
     if answer.get("uuid") != batch.get("uuid"):
         answer = {}
     common = answer.get("defaultRunSetting", {})
@@ -178,12 +179,12 @@ def _batch_lineage(
     return batch_lineage({**answer, **batch}, inputs, engine=engine, outputs=[*outputs, manifest])
 
 
-def _engine(aws: Inquiry, run: Mapping[str, Any]) -> str | None:
+def _engine(aws: BestEffortClient, run: Mapping[str, Any]) -> str | None:
     if "workflowId" not in run:
         return None
     scope = {"type": run.get("workflowType"), "workflowOwnerId": run.get("workflowOwnerId")}
     given = {name: value for name, value in scope.items() if value}
-    return aws.ask("omics:GetWorkflow", id=run["workflowId"], **given).get("engine")
+    return aws.call("omics:GetWorkflow", id=run["workflowId"], **given).get("engine")
 
 
 def _inputs_enabled() -> bool:

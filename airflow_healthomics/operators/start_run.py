@@ -21,7 +21,7 @@ from airflow_healthomics.params.template import workflow_parameter_problems
 from airflow_healthomics.publishing.asset_events import emit_run_event
 from airflow_healthomics.publishing.resource_xcom import persist_links
 from airflow_healthomics.reports.diagnosis import raise_for_status
-from airflow_healthomics.reports.usage_report import with_use
+from airflow_healthomics.reports.usage_report import add_usage
 from airflow_healthomics.requests.fields import MAX_PARAMETERS_BYTES, refuse_broken_templates
 from airflow_healthomics.requests.json_values import BrokenTemplate, as_json, json_bytes, json_size
 from airflow_healthomics.requests.run import ARGUMENTS
@@ -117,7 +117,7 @@ class HealthOmicsStartRunOperator(StartOperator):
     :param log_tail_lines: last lines of the failed task's log to show when the run has failed, 0 to 50; 0
         shows none
     :param report_use: whether to ask what the run that is waited for has used, which takes some seconds at
-        most; see :func:`airflow_healthomics.reports.usage.use_of_run`
+        most; see :func:`airflow_healthomics.reports.usage.usage_of_run`
     :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
         (templated)
     :param region_name: AWS region; the connection's by default (templated)
@@ -248,7 +248,7 @@ class HealthOmicsStartRunOperator(StartOperator):
         """Report usage and lineage, and return the run id; raise unless the run is COMPLETED."""
         if self.report_use:
             left = time_left(self, context)
-            summary = with_use(summary, hook=self.hook, log=self.log, time_left=left)
+            summary = add_usage(summary, hook=self.hook, log=self.log, time_left=left)
         if self.do_xcom_push:
             context["ti"].xcom_push(key="summary", value=summary)
         self.lineage.collect_run(context, summary)
@@ -257,7 +257,7 @@ class HealthOmicsStartRunOperator(StartOperator):
             hook=self.hook,
             log_tail_lines=self.log_tail_lines,
             log=self.log,
-            for_good=False if self.retry_user_errors else None,
+            retryable=True if self.retry_user_errors else None,
             time_left=time_left(self, context),
         )
         emit_run_event(self, context, summary)

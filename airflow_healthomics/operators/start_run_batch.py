@@ -29,7 +29,7 @@ from airflow_healthomics.operators.base import WAITER_DELAY
 from airflow_healthomics.operators.start_base import StartOperator
 from airflow_healthomics.publishing.asset_events import emit_batch_event
 from airflow_healthomics.publishing.resource_xcom import push_resource
-from airflow_healthomics.reports.usage import describe_batch_use
+from airflow_healthomics.reports.usage import describe_batch_usage
 from airflow_healthomics.requests.batch import BATCH_ARGUMENTS
 from airflow_healthomics.requests.fields import refuse_broken_templates
 from airflow_healthomics.requests.json_values import BrokenTemplate
@@ -58,7 +58,7 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
     Returns the batch id. XCom ``batch`` has ``id``, ``arn``, ``uuid`` and ``requestId``. If the operator
     waits, XCom ``summary`` has the finished batch with ``batchIds`` of all tries, ``counts`` of its runs by
     status, and ``use``, the time and storage of all runs of all tries (see
-    :meth:`airflow_healthomics.reports.usage.BatchUse.figures`); ``successes`` has ``run_setting_id``,
+    :meth:`airflow_healthomics.reports.usage.BatchUsage.figures`); ``successes`` has ``run_setting_id``,
     ``run_id`` and ``run_output_uri`` of each completed run, up to 100 of them. With ``settings_s3_uri``, XCom
     ``manifest`` is the S3 URI of a JSON array of all runs, and ``success_parts`` those of JSON arrays of up
     to 1,000 completed runs each, to map a task over. The asset event of an outlet has ``batchId``, ``uuid``,
@@ -311,7 +311,7 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
         self.log.info("Runs by status: %s", result.counts)
         usage = review.usage.figures()
         if usage:
-            self.log.info("%s", describe_batch_use(usage))
+            self.log.info("%s", describe_batch_usage(usage))
         is_success = summary["status"] in batch_states.MEASURED and result.meets(policy)
         manifest_uri = None
         if self.do_xcom_push:

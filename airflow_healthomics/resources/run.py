@@ -43,8 +43,7 @@ class RunResource(Resource):
         """Write a parameters file, if there is one, and call StartRun."""
         if request.upload is not None:
             request.upload.write()
-        run: dict[str, Any] = self.hook.conn.start_run(**request.fields)
-        return run
+        return dict(self.hook.conn.start_run(**request.fields))
 
     def get(self, resource_id: str, earlier: Sequence[str] = ()) -> dict[str, Any]:
         """Call GetRun."""

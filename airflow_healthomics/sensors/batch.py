@@ -19,8 +19,8 @@ from airflow_healthomics.batches.outcomes import (
 )
 from airflow_healthomics.batches.success_policy import parse_success_policy
 from airflow_healthomics.compat import AirflowTaskTimeout, conf
-from airflow_healthomics.exceptions import HealthOmicsError, HealthOmicsRunBatchFailedForGoodError
-from airflow_healthomics.hooks.best_effort import Inquiry
+from airflow_healthomics.exceptions import HealthOmicsError, HealthOmicsRunBatchFailedPermanentlyError
+from airflow_healthomics.hooks.best_effort import BestEffortClient
 from airflow_healthomics.hooks.place import describe_place
 from airflow_healthomics.publishing.asset_events import emit_batch_event
 from airflow_healthomics.publishing.resource_xcom import push_resource
@@ -73,7 +73,7 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
     :param region_name: AWS region; the connection's by default (templated)
     :param verify: whether, or by which bundle, to verify TLS certificates (templated)
     :param botocore_config: settings of the botocore client
-    :raises HealthOmicsRunBatchFailedForGoodError: if ``success_policy`` is not met
+    :raises HealthOmicsRunBatchFailedPermanentlyError: if ``success_policy`` is not met
     :raises HealthOmicsOutcomeUnknownError: if polls are refused for ``[healthomics] refusal_patience``
         seconds, for instance for want of omics:GetBatch; may be retried
     """
@@ -122,7 +122,7 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
         client = patient_client(self.hook)
         # The counts of GetBatch are final for a batch that is PROCESSED only.
         is_final = summary["status"] == "PROCESSED"
-        has_time = Inquiry.seconds_within(MAX_SECONDS, time_left(self, context)) > 0
+        has_time = BestEffortClient.seconds_within(MAX_SECONDS, time_left(self, context)) > 0
         outcomes: list[RunOutcome] = []
         try:
             if has_time or not is_final:
@@ -137,13 +137,13 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
             # Raised by a signal. A timeout may be retried, whereas this failure is permanent.
             self.log.warning("The runs of the batch are not looked into further: the task has timed out")
             text, counts = describe_shortfall(client, summary, (), policy, self.log, total=total)
-        raise HealthOmicsRunBatchFailedForGoodError(summary["id"], summary["status"], counts, text)
+        raise HealthOmicsRunBatchFailedPermanentlyError(summary["id"], summary["status"], counts, text)
 
     def _refuse_missing(self, context: Context, summary: Mapping[str, Any]) -> NoReturn:
         place = describe_place(self.hook, self.log, time_left=time_left(self, context))
         source = self.source_of("batch_id")
         text = describe_missing("batch", summary["id"], place, source, _NEXT_STEP)
-        raise HealthOmicsRunBatchFailedForGoodError(summary["id"], summary["status"], {}, text)
+        raise HealthOmicsRunBatchFailedPermanentlyError(summary["id"], summary["status"], {}, text)
 
     def _outcomes(self, client: Any, batch_id: str) -> list[RunOutcome]:
         try:

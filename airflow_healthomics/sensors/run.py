@@ -15,7 +15,7 @@ from airflow_healthomics.links import RUN_LINKS
 from airflow_healthomics.publishing.asset_events import emit_run_event
 from airflow_healthomics.publishing.resource_xcom import persist_links
 from airflow_healthomics.reports.diagnosis import raise_for_status
-from airflow_healthomics.reports.usage_report import with_use
+from airflow_healthomics.reports.usage_report import add_usage
 from airflow_healthomics.requests.run import checked_run_id
 from airflow_healthomics.resources.run import RunResource
 from airflow_healthomics.resources.run_end import recorded_end
@@ -53,13 +53,13 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
     :param log_tail_lines: last lines of the failed task's log to show when the run has failed, 0 to 50; 0
         shows none
     :param report_use: whether to ask what the run has used, which takes some seconds at most; see
-        :func:`airflow_healthomics.reports.usage.use_of_run`
+        :func:`airflow_healthomics.reports.usage.usage_of_run`
     :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
         (templated)
     :param region_name: AWS region; the connection's by default (templated)
     :param verify: whether, or by which bundle, to verify TLS certificates (templated)
     :param botocore_config: settings of the botocore client
-    :raises HealthOmicsRunFailedForGoodError: if the run does not end as COMPLETED
+    :raises HealthOmicsRunFailedPermanentlyError: if the run does not end as COMPLETED
     :raises HealthOmicsOutcomeUnknownError: if polls are refused for ``[healthomics] refusal_patience``
         seconds, for instance for want of omics:GetRun; may be retried
     :raises HealthOmicsRunReplacedError: if the id belongs to another run now
@@ -103,14 +103,14 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
             summary = recorded_end(self.hook, summary["id"], summary.get("uuid"), self.log) or summary
         if self.report_use:
             left = time_left(self, context)
-            summary = with_use(summary, hook=self.hook, log=self.log, time_left=left)
+            summary = add_usage(summary, hook=self.hook, log=self.log, time_left=left)
         self.lineage.collect_run(context, summary)
         raise_for_status(
             summary,
             hook=self.hook,
             log_tail_lines=self.log_tail_lines,
             log=self.log,
-            for_good=True,
+            retryable=False,
             time_left=time_left(self, context),
             source=self.source_of("run_id"),
         )

@@ -18,9 +18,9 @@ from airflow_healthomics.exceptions import (
     HealthOmicsError,
     HealthOmicsRequestError,
     HealthOmicsRunBatchFailedError,
-    HealthOmicsRunBatchFailedForGoodError,
+    HealthOmicsRunBatchFailedPermanentlyError,
     HealthOmicsRunFailedError,
-    HealthOmicsRunFailedForGoodError,
+    HealthOmicsRunFailedPermanentlyError,
 )
 
 RUN_FAILED = ("1234567", "FAILED", "OUT_OF_MEMORY_ERROR", "Task 7 ran out of memory", "https://console/run")
@@ -76,10 +76,10 @@ def test_it_pickles(error: HealthOmicsError, way: Any) -> None:
         (HealthOmicsRequestError, AirflowFailException),
         (HealthOmicsApiError, HealthOmicsError),
         (HealthOmicsRunFailedError, HealthOmicsError),
-        (HealthOmicsRunFailedForGoodError, HealthOmicsRunFailedError),
-        (HealthOmicsRunFailedForGoodError, AirflowFailException),
-        (HealthOmicsRunBatchFailedForGoodError, HealthOmicsRunBatchFailedError),
-        (HealthOmicsRunBatchFailedForGoodError, AirflowFailException),
+        (HealthOmicsRunFailedPermanentlyError, HealthOmicsRunFailedError),
+        (HealthOmicsRunFailedPermanentlyError, AirflowFailException),
+        (HealthOmicsRunBatchFailedPermanentlyError, HealthOmicsRunBatchFailedError),
+        (HealthOmicsRunBatchFailedPermanentlyError, AirflowFailException),
     ],
 )
 def test_the_tree(error: type, base: type) -> None:

@@ -387,7 +387,7 @@ def test_list_runs_in_batch_filters(hook: HealthOmicsHook, omics: Control, batch
 )
 def test_lists_of_batches_take_one_filter(hook: HealthOmicsHook, omics: Control, call: Any) -> None:
     """HealthOmics would refuse more; the caller hears of it at once."""
-    with pytest.raises(HealthOmicsRequestError, match="one filter at most"):
+    with pytest.raises(HealthOmicsRequestError, match="at most one filter"):
         call(hook)
     assert omics.calls() == []
 
@@ -420,17 +420,20 @@ def test_a_batch_and_its_runs_are_deleted_apart(
 
 def test_defaults_of_its_own(hook: HealthOmicsHook) -> None:
     """REMOVE and DYNAMIC."""
-    assert dict(hook.run_defaults) == {"retention_mode": "REMOVE", "storage_type": "DYNAMIC"}
+    request = hook.build_start_run_request(workflow_id=WORKFLOW, role_arn=ROLE, output_uri=OUTPUT)
+    assert (request["retentionMode"], request["storageType"]) == ("REMOVE", "DYNAMIC")
 
 
 def test_defaults_of_the_connection_go_first(hook: HealthOmicsHook, connection: Callable[..., None]) -> None:
     """They come from ``service_config.omics``."""
     connection(omics={"role_arn": ROLE, "output_uri": OUTPUT, "retention_mode": "RETAIN", "tags": {"a": "b"}})
-    assert dict(hook.run_defaults) == {
-        "role_arn": ROLE,
-        "output_uri": OUTPUT,
-        "retention_mode": "RETAIN",
-        "storage_type": "DYNAMIC",
+    request = hook.build_start_run_request(workflow_id=WORKFLOW)
+    request.pop("workflowId")
+    assert request == {
+        "roleArn": ROLE,
+        "outputUri": OUTPUT,
+        "retentionMode": "RETAIN",
+        "storageType": "DYNAMIC",
         "tags": {"a": "b"},
     }
 
@@ -456,7 +459,7 @@ def test_what_tells_runs_apart_has_no_default(
 ) -> None:
     """A request ID for every run would start one run for ever."""
     connection(omics={name: "1"})
-    assert name not in hook.run_defaults
+    assert name not in hook.connection_defaults
 
 
 def test_an_unknown_key_of_the_connection_is_warned_of(
@@ -464,7 +467,7 @@ def test_an_unknown_key_of_the_connection_is_warned_of(
 ) -> None:
     """A misspelt default does not vanish silently, and its value is not logged."""
     connection(omics={"rol_arn": "canary", "endpoint_url": "http://localhost:1"})
-    assert "rol_arn" not in hook.run_defaults
+    assert "rol_arn" not in hook.connection_defaults
     text = logged()
     assert "rol_arn" in text
     assert "endpoint_url" not in text
@@ -653,9 +656,11 @@ def test_prefixes_can_be_left_out_for_aws_itself() -> None:
 def test_other_settings_of_the_client_are_kept(connection: Callable[..., None]) -> None:
     """Leaving the prefixes out does not drop what the user has configured."""
     connection(endpoint_url="http://omics.test:9", config_kwargs={"connect_timeout": 7})
-    assert HealthOmicsHook().conn.meta.config.connect_timeout == 7
+    config: Any = HealthOmicsHook().conn.meta.config
+    assert config.connect_timeout == 7
     hook = HealthOmicsHook(config={"read_timeout": 8, "retries": {"total_max_attempts": 1}})
-    assert hook.conn.meta.config.read_timeout == 8
+    config = hook.conn.meta.config
+    assert config.read_timeout == 8
 
 
 def test_endpoints_that_boto3_ignores_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,8 +24,8 @@ from airflow_healthomics.batches import settings as batch_module
 from airflow_healthomics.batches.sample_sheet import read_sample_sheet
 from airflow_healthomics.batches.settings import RunSettings
 from airflow_healthomics.compat import AirflowException, Context
-from airflow_healthomics.hooks import best_effort as inquiry
-from airflow_healthomics.hooks.best_effort import LAST_CALL, READ_TIMEOUT, Inquiry
+from airflow_healthomics.hooks import best_effort
+from airflow_healthomics.hooks.best_effort import LONGEST_CALL_SECONDS, READ_TIMEOUT, BestEffortClient
 from airflow_healthomics.lineage import collector as openlineage
 from airflow_healthomics.lineage.datasets import _BATCH_FACTS, _RUN_FACTS, Lineage
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
@@ -161,7 +161,7 @@ def test_a_duplicate_that_does_not_tell_its_parameters(
     """Nobody documents that it does; then its original is asked."""
     source = started(parameters=PARAMETERS)["id"]
     given = {name: value for name, value in NEW.items() if name not in ("workflow_id", "parameters")}
-    client = Inquiry._client
+    client = BestEffortClient._client
 
     def forgetful(self: Any, service: str) -> Any:
         made = client(self, service)
@@ -171,7 +171,7 @@ def test_a_duplicate_that_does_not_tell_its_parameters(
         )
         return made
 
-    monkeypatch.setattr(Inquiry, "_client", forgetful)
+    monkeypatch.setattr(BestEffortClient, "_client", forgetful)
     lineage = told.by(HealthOmicsStartRunOperator, **given, run_id=source)
     assert set(lineage.inputs) == INPUTS
 
@@ -378,7 +378,7 @@ def test_nothing_that_goes_wrong_fails_the_task(
     def broken(self: Any, service: str) -> Any:
         raise error
 
-    monkeypatch.setattr(Inquiry, "_client", broken)
+    monkeypatch.setattr(BestEffortClient, "_client", broken)
     operator = HealthOmicsStartRunOperator(task_id="a_task", **{**NEW, "wait_for_completion": False})
     assert operator.execute(context)
     assert operator.lineage.collected is None
@@ -428,7 +428,7 @@ def test_nothing_is_asked_when_the_task_is_about_to_time_out(
     """A run that has completed is not put at risk; what is known without a call is told."""
     run = started(parameters=PARAMETERS)
     sensor = HealthOmicsRunSensor(
-        task_id="a_task", run_id=run["id"], execution_timeout=timedelta(seconds=LAST_CALL)
+        task_id="a_task", run_id=run["id"], execution_timeout=timedelta(seconds=LONGEST_CALL_SECONDS)
     )
     sensor.lineage.collect_run(context, {**run, "status": "COMPLETED"})
     assert (calls_of(omics, "GetRun"), calls_of(omics, "GetWorkflow")) == (0, 0)
@@ -445,14 +445,14 @@ def test_asking_ends_after_some_seconds(
 ) -> None:
     """However slow each answer is."""
     run = started(parameters=PARAMETERS)
-    monkeypatch.setattr(inquiry, "monotonic", clock.monotonic)
-    client = Inquiry._client
+    monkeypatch.setattr(best_effort, "monotonic", clock.monotonic)
+    client = BestEffortClient._client
 
     def slow(self: Any, service: str) -> Any:
         clock.advance(openlineage.MAX_SECONDS)
         return client(self, service)
 
-    monkeypatch.setattr(Inquiry, "_client", slow)
+    monkeypatch.setattr(BestEffortClient, "_client", slow)
     sensor = HealthOmicsRunSensor(task_id="a_task", run_id=run["id"])
     sensor.lineage.collect_run(context, run)
     assert (calls_of(omics, "GetRun"), calls_of(omics, "GetWorkflow")) == (1, 0)
@@ -803,7 +803,7 @@ class Missing:
 sys.meta_path.insert(0, Missing())
 import airflow_healthomics.operators, airflow_healthomics.sensors
 from airflow_healthomics.service import batch_states
-from airflow_healthomics.hooks import best_effort as inquiry
+from airflow_healthomics.hooks import best_effort
 from airflow_healthomics.lineage import collector as openlineage
 assert not openlineage.is_openlineage_on(None)
 assert "airflow_healthomics.lineage.facets" not in sys.modules

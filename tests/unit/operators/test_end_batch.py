@@ -127,7 +127,7 @@ def test_cancelling_a_batch_that_nobody_knows_is_an_error(
     omics: Control, tasks: Tasks, context: Context
 ) -> None:
     """The id, the account or the region is another one."""
-    with pytest.raises(HealthOmicsApiError, match=r"CancelRunBatch of batch 999.*region"):
+    with pytest.raises(HealthOmicsApiError, match=r"CancelRunBatch for batch 999.*region"):
         cancel(tasks, context, "999")
 
 

@@ -28,7 +28,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRunFailedError,
 )
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.hooks.best_effort import Inquiry
+from airflow_healthomics.hooks.best_effort import BestEffortClient
 from airflow_healthomics.hooks.place import describe_place
 from airflow_healthomics.operators import (
     HealthOmicsCancelRunBatchOperator,
@@ -67,7 +67,7 @@ def test_a_sensor_says_which_run_it_does_not_find(omics: Control, run_id: str, s
     with pytest.raises(HealthOmicsRunFailedError) as caught:
         sensor.execute(context)
     text = str(caught.value)
-    assert f"HealthOmics run 999 is not found in {PLACE}" in text
+    assert f"HealthOmics run 999 was not found in {PLACE}" in text
     assert f"The run id comes from {source}." in text
     assert "clear the task that starts it" in text
     assert "start it again" not in text
@@ -83,7 +83,7 @@ def test_a_batch_sensor_says_which_batch_it_does_not_find(omics: Control) -> Non
     sensor.render_template_fields(context)
     with pytest.raises(HealthOmicsRunBatchFailedError) as caught:
         sensor.execute(context)
-    assert f"HealthOmics batch 999 is not found in {PLACE}" in str(caught.value)
+    assert f"HealthOmics batch 999 was not found in {PLACE}" in str(caught.value)
     assert "The batch id comes from XCom return_value of task start." in str(caught.value)
 
 
@@ -128,8 +128,8 @@ def test_a_refused_call_says_where_nothing_was_found(
     with pytest.raises(HealthOmicsApiError) as caught:
         task(task_id="a_task", **fields).execute(context_of(FakeTaskInstance()))
     text = str(caught.value)
-    assert f"{operation} of {'batch' if 'Batch' in operation else 'run'} 999" in text
-    assert f"which leads to {PLACE}" in text
+    assert f"{operation} for {'batch' if 'Batch' in operation else 'run'} 999" in text
+    assert f"of the connection ({PLACE})" in text
 
 
 @pytest.mark.parametrize("healthomics_options", [{"any_workflow": False}])
@@ -183,7 +183,7 @@ def test_a_timeout_while_the_account_is_looked_up_does_not_replace_the_error(
     def time_out(*_: Any, **__: Any) -> Any:
         raise AirflowTaskTimeout("from a signal handler")
 
-    monkeypatch.setattr(Inquiry, "ask", time_out)
+    monkeypatch.setattr(BestEffortClient, "call", time_out)
     sensor = HealthOmicsRunSensor(task_id="a_task", run_id="999", deferrable=False, report_use=False)
     with pytest.raises(HealthOmicsRunFailedError, match=r"not found in region us-east-1 \(") as caught:
         sensor.execute(context_of(FakeTaskInstance()))
@@ -199,11 +199,11 @@ def test_aws_is_not_asked_about_a_local_healthomics(
     connection(omics={"endpoint_url": "http://localhost:1"})
     asked: list[str] = []
 
-    def ask(self: Inquiry, permission: str, **_: Any) -> dict[str, Any]:
+    def ask(self: BestEffortClient, permission: str, **_: Any) -> dict[str, Any]:
         asked.append(permission)
         return {}
 
-    monkeypatch.setattr(Inquiry, "ask", ask)
+    monkeypatch.setattr(BestEffortClient, "ask", ask)
     assert describe_place(HealthOmicsHook(), Lines()).startswith("region us-east-1 (")
     assert asked == []
 

@@ -15,7 +15,7 @@ from airflow_healthomics.compat import Context
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsRequestError,
-    HealthOmicsRunFailedForGoodError,
+    HealthOmicsRunFailedPermanentlyError,
 )
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.requests.fields import MAX_PARAMETERS_BYTES
@@ -161,7 +161,7 @@ def test_a_file_with_a_mistake_fails_the_task_at_once(
         "wait_for_completion": True,
         "deferrable": deferrable,
     }
-    with pytest.raises(HealthOmicsRunFailedForGoodError, match="INVALID_RUN_PARAMETERS") as caught:
+    with pytest.raises(HealthOmicsRunFailedPermanentlyError, match="INVALID_RUN_PARAMETERS") as caught:
         tasks.run(lambda: start_of(**fields), context)
     assert "Correct the parameters file" in str(caught.value)
 

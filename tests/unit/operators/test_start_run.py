@@ -394,7 +394,7 @@ def test_no_region_is_refused(omics: Control, context: Context, monkeypatch: pyt
 def test_a_field_newer_than_botocore_is_refused(omics: Control, context: Context) -> None:
     """With the older model of an older botocore."""
     operator = start_of(output_uri_prefix_mode="SERVICE_DEFINED")
-    shape = operator.hook.conn.meta.service_model.operation_model("StartRun").input_shape
+    shape: Any = operator.hook.conn.meta.service_model.operation_model("StartRun").input_shape
     kept = dict(shape.members)
     try:
         del shape.members["outputUriPrefixMode"]

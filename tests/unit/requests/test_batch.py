@@ -36,9 +36,9 @@ from airflow_healthomics.requests.batch import (
     settings_in_s3,
     settings_json,
 )
-from airflow_healthomics.requests.fields import MAX_PROBLEMS
+from airflow_healthomics.requests.fields import MAX_PROBLEMS, api_field
 from airflow_healthomics.requests.json_values import BrokenTemplate
-from airflow_healthomics.requests.run import ARGUMENTS, api_field, build_start_run_request
+from airflow_healthomics.requests.run import ARGUMENTS, build_start_run_request
 from tests.healthomics import input_shape, violations
 from tests.unit.conftest import OUTPUT, ROLE, WORKFLOW
 from tests.unit.requests.test_run import CONNECTION_DEFAULTS, EVERY_FIELD, REFUSED, SHAPE, json_values, same

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.exceptions import HealthOmicsRequestError
-from airflow_healthomics.requests.fields import MAX_PROBLEMS
-from airflow_healthomics.requests.run import ARGUMENTS, api_field, build_start_run_request, checked_run_id
+from airflow_healthomics.requests.fields import MAX_PROBLEMS, api_field
+from airflow_healthomics.requests.run import ARGUMENTS, build_start_run_request, checked_run_id
 from tests.healthomics import input_shape
 from tests.unit.conftest import OUTPUT, ROLE, WORKFLOW
 

@@ -223,7 +223,7 @@ def test_it_defers_with_its_timeout(omics: Control, context: Context, client: An
         run = client.get_run(id=resource_id)
         more = {"uuid": run["uuid"], "creation_time": run["creationTime"].isoformat()}
     else:
-        more = {"uuid": omics.batches()[0]["uuid"], "is_deletion": False}
+        more = {"uuid": omics.batches()[0]["uuid"]}
     assert caught.value.trigger.serialize()[1] == {
         **kind.by_id(resource_id),
         **more,

@@ -15,7 +15,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsOutcomeLostError,
     HealthOmicsRunFailedError,
-    HealthOmicsRunFailedForGoodError,
+    HealthOmicsRunFailedPermanentlyError,
 )
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.resources.watch import NEW_GRACE
@@ -127,7 +127,7 @@ def test_an_id_that_was_given_to_another_run_is_an_error(
             return waiting(deferrable)()
         return HealthOmicsRunSensor(task_id="a_task", run_id=run_id, deferrable=deferrable, poke_interval=30)
 
-    with pytest.raises(HealthOmicsApiError, match="is another run now") as caught:
+    with pytest.raises(HealthOmicsApiError, match="belongs to a different run now") as caught:
         tasks.run(task, context)
     assert isinstance(caught.value, AirflowFailException)
     assert all(uuid in str(caught.value) for uuid in uuids)
@@ -148,7 +148,7 @@ def test_a_deleted_run_ends_the_wait_whether_it_is_shown_or_not(
     omics.set_options(show_deleted_runs=shown)
     omics.plan_run(seconds={"RUNNING": None})
     clock.at(100, lambda: omics.advance("DELETED"))
-    with pytest.raises(HealthOmicsOutcomeLostError, match="is no longer found"):
+    with pytest.raises(HealthOmicsOutcomeLostError, match="no longer exists"):
         tasks.run(waiting(deferrable), context)
     assert not ti.xcoms.get("summary")
 
@@ -203,7 +203,7 @@ def test_a_sensor_reads_the_manifest_of_a_removed_run(
     if end == "COMPLETED":
         tasks.run(sensor, context)
     else:
-        with pytest.raises(HealthOmicsRunFailedForGoodError, match=end or "is not found"):
+        with pytest.raises(HealthOmicsRunFailedPermanentlyError, match=end or "was not found"):
             tasks.run(sensor, context)
 
 

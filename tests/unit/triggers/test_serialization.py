@@ -24,6 +24,7 @@ WAIT: dict[str, Any] = {
     "uuid": "96c57683-74bf-9d6d-ae7e-f09b097db14a",
     "waiter_delay": 30,
     "grace": 60.0,
+    "is_deletion": True,
     "cancel_on_kill": True,
     **CONNECTION,
 }
@@ -37,7 +38,7 @@ TRIGGERS: dict[Any, tuple[str, dict[str, Any], dict[str, Any]]] = {
     ),
     HealthOmicsRunBatchTrigger: (
         "airflow_healthomics.triggers.batch.HealthOmicsRunBatchTrigger",
-        {"batch_id": "1234567", "is_deletion": True, **WAIT},
+        {"batch_id": "1234567", **WAIT},
         {"batch_id": "1"},
     ),
     HealthOmicsStartTrigger: (

@@ -132,14 +132,14 @@ def test_its_times_are_text(omics: Control, started: Callable[..., Any]) -> None
 
 def test_its_calls_are_not_patient() -> None:
     """One hung call would hold up every waiter."""
-    config = PollingHook().conn.meta.config
+    config: Any = PollingHook().conn.meta.config
     assert (config.connect_timeout, config.read_timeout) == (5, 15)
     assert config.retries["total_max_attempts"] == 1
 
 
 def test_the_users_own_settings_go_before() -> None:
     """Somebody may need more patience."""
-    config = PollingHook(config={"read_timeout": 99}).conn.meta.config
+    config: Any = PollingHook(config={"read_timeout": 99}).conn.meta.config
     assert (config.connect_timeout, config.read_timeout) == (5, 99)
 
 

@@ -145,7 +145,7 @@ def test_the_client_of_the_kill_has_little_patience(omics: Control, context: Con
         botocore_config={"read_timeout": 900, "connect_timeout": 900, "retries": {"max_attempts": 9}}
     )
     task.execute(context)
-    config = task.kill_guard._hook.conn.meta.config  # type: ignore[union-attr]
+    config: Any = task.kill_guard._hook.conn.meta.config  # type: ignore[union-attr]
     assert config.connect_timeout + config.read_timeout < 5
     assert config.retries["total_max_attempts"] == 1
 
