@@ -212,15 +212,15 @@ def manifest_entries(
     may_call = True
     for outcome in outcomes:
         entry = {
-            "run_setting_id": outcome.run_setting_id,
-            "run_id": outcome.run_id,
+            "runSettingId": outcome.run_setting_id,
+            "runId": outcome.run_id,
             "status": outcome.status,
         }
         if with_outputs and outcome.is_success:
-            entry["run_output_uri"] = None
+            entry["runOutputUri"] = None
         if with_outputs and outcome.is_success and may_call:
             try:
-                entry["run_output_uri"] = client.get_run(id=outcome.run_id).get("runOutputUri")
+                entry["runOutputUri"] = client.get_run(id=outcome.run_id).get("runOutputUri")
             except ClientError as error:
                 if is_transient(error):
                     raise

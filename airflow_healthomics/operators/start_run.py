@@ -116,7 +116,7 @@ class HealthOmicsStartRunOperator(StartOperator):
         OUT_OF_MEMORY_ERROR, is retried all the same
     :param log_tail_lines: last lines of the failed task's log to show when the run has failed, 0 to 50; 0
         shows none
-    :param report_use: whether to ask what the run that is waited for has used, which takes some seconds at
+    :param report_usage: whether to ask what the run that is waited for has used, which takes some seconds at
         most; see :func:`airflow_healthomics.reports.usage.usage_of_run`
     :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
         (templated)
@@ -198,7 +198,7 @@ class HealthOmicsStartRunOperator(StartOperator):
         on_unknown_end: Literal["fail", "repeat"] = "fail",
         retry_user_errors: bool = False,
         log_tail_lines: int = 20,
-        report_use: bool = True,
+        report_usage: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -242,11 +242,11 @@ class HealthOmicsStartRunOperator(StartOperator):
         self.on_unknown_end = on_unknown_end
         self.retry_user_errors = retry_user_errors
         self.log_tail_lines = log_tail_lines
-        self.report_use = report_use
+        self.report_usage = report_usage
 
     def finish(self, context: Context, summary: dict[str, Any]) -> str:
         """Report usage and lineage, and return the run id; raise unless the run is COMPLETED."""
-        if self.report_use:
+        if self.report_usage:
             left = time_left(self, context)
             summary = add_usage(summary, hook=self.hook, log=self.log, time_left=left)
         if self.do_xcom_push:

@@ -57,9 +57,9 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
 
     Returns the batch id. XCom ``batch`` has ``id``, ``arn``, ``uuid`` and ``requestId``. If the operator
     waits, XCom ``summary`` has the finished batch with ``batchIds`` of all tries, ``counts`` of its runs by
-    status, and ``use``, the time and storage of all runs of all tries (see
-    :meth:`airflow_healthomics.reports.usage.BatchUsage.figures`); ``successes`` has ``run_setting_id``,
-    ``run_id`` and ``run_output_uri`` of each completed run, up to 100 of them. With ``settings_s3_uri``, XCom
+    status, and ``usage``, the time and storage of all runs of all tries (see
+    :meth:`airflow_healthomics.reports.usage.BatchUsage.figures`); ``successes`` has ``runSettingId``,
+    ``runId`` and ``runOutputUri`` of each completed run, up to 100 of them. With ``settings_s3_uri``, XCom
     ``manifest`` is the S3 URI of a JSON array of all runs, and ``success_parts`` those of JSON arrays of up
     to 1,000 completed runs each, to map a task over. The asset event of an outlet has ``batchId``, ``uuid``,
     ``workflowId``, ``outputUri`` and ``manifest`` in its extra.

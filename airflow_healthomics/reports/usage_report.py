@@ -49,7 +49,7 @@ def add_usage(
     :param hook: hook of the task's connection
     :param log: the task's log
     :param time_left: until the task times out, if it does. If that is too short for a call, nothing is added
-    :returns: a copy of the summary, with the usage as ``use``
+    :returns: a copy of the summary, with the usage as ``usage``
     """
     summary = dict(summary)
     if summary["status"] == "DELETED":
@@ -60,7 +60,7 @@ def add_usage(
         log.info("%s is skipped: too little of the task's execution_timeout is left", subject)
         return summary
     try:
-        summary["use"] = _read_usage(
+        summary["usage"] = _read_usage(
             summary, BestEffortClient(hook, subject, seconds=seconds, on_error=log.info, on_missing=log.info)
         )
     except AirflowTaskTimeout:
@@ -70,7 +70,7 @@ def add_usage(
     except Exception as error:  # noqa: BLE001 - looking up the connection may raise anything
         log.info("%s is skipped: %s", subject, error_code(error))
         return summary
-    for line in describe_run_usage(summary["use"]):
+    for line in describe_run_usage(summary["usage"]):
         log.info("%s", line)
     return summary
 

@@ -37,7 +37,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
 
     Returns the run's summary: ``id``, ``arn``, ``uuid``, ``name``, ``status``, ``workflowId``,
     ``runOutputUri``, ``creationTime``, ``startTime``, ``stopTime`` (ISO 8601), ``storageType`` and more, by
-    GetRun's names, and what the run has used as ``use``. The asset events of its outlets have ``runId``,
+    GetRun's names, and its usage as ``usage``. The asset events of its outlets have ``runId``,
     ``uuid``, ``runOutputUri`` and ``workflowId`` in their extra.
 
     .. seealso::
@@ -52,7 +52,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
         does so by itself
     :param log_tail_lines: last lines of the failed task's log to show when the run has failed, 0 to 50; 0
         shows none
-    :param report_use: whether to ask what the run has used, which takes some seconds at most; see
+    :param report_usage: whether to ask what the run has used, which takes some seconds at most; see
         :func:`airflow_healthomics.reports.usage.usage_of_run`
     :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
         (templated)
@@ -77,7 +77,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         cancel_on_kill: bool = False,
         log_tail_lines: int = 20,
-        report_use: bool = True,
+        report_usage: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -85,7 +85,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
         self.deferrable = deferrable
         self.cancel_on_kill = cancel_on_kill
         self.log_tail_lines = log_tail_lines
-        self.report_use = report_use
+        self.report_usage = report_usage
 
     @cached_property
     def watch(self) -> RunWatch:
@@ -101,7 +101,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
         if summary["status"] == "DELETED":
             # Retention mode REMOVE may remove a run between its end and the next poll.
             summary = recorded_end(self.hook, summary["id"], summary.get("uuid"), self.log) or summary
-        if self.report_use:
+        if self.report_usage:
             left = time_left(self, context)
             summary = add_usage(summary, hook=self.hook, log=self.log, time_left=left)
         self.lineage.collect_run(context, summary)

@@ -237,7 +237,7 @@ def test_a_retry_repeats_the_failed_part_only(
     assert setting_ids(client, second) == ["sample-1", "sample-3"]
     summary = attempts.ti.xcoms["summary"]
     assert (summary["batchIds"], summary["counts"]) == ([first, second], {"COMPLETED": 5})
-    assert [each["run_setting_id"] for each in attempts.ti.xcoms["successes"]] == [
+    assert [each["runSettingId"] for each in attempts.ti.xcoms["successes"]] == [
         f"sample-{number}" for number in range(5)
     ]
 

@@ -184,7 +184,7 @@ def test_a_timeout_while_the_account_is_looked_up_does_not_replace_the_error(
         raise AirflowTaskTimeout("from a signal handler")
 
     monkeypatch.setattr(BestEffortClient, "call", time_out)
-    sensor = HealthOmicsRunSensor(task_id="a_task", run_id="999", deferrable=False, report_use=False)
+    sensor = HealthOmicsRunSensor(task_id="a_task", run_id="999", deferrable=False, report_usage=False)
     with pytest.raises(HealthOmicsRunFailedError, match=r"not found in region us-east-1 \(") as caught:
         sensor.execute(context_of(FakeTaskInstance()))
     assert isinstance(caught.value, AirflowFailException)

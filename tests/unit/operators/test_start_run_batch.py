@@ -550,18 +550,18 @@ def test_the_successes_are_what_a_task_can_be_mapped_over(
     attempts = Attempts(tasks, deferrable=deferrable, success_policy=2)
     attempts.again()
     successes = attempts.ti.xcoms["successes"]
-    assert [each["run_setting_id"] for each in successes] == ["sample-0", "sample-2"]
+    assert [each["runSettingId"] for each in successes] == ["sample-0", "sample-2"]
     for each in successes:
-        run = client.get_run(id=each["run_id"])
-        assert (run["status"], run["runOutputUri"]) == ("COMPLETED", each["run_output_uri"])
-        assert each["run_output_uri"]
+        run = client.get_run(id=each["runId"])
+        assert (run["status"], run["runOutputUri"]) == ("COMPLETED", each["runOutputUri"])
+        assert each["runOutputUri"]
 
 
 def test_output_uris_can_be_left_out(omics: Control, tasks: Tasks) -> None:
     """They cost a GetRun for each run."""
     attempts = Attempts(tasks, output_uris=False)
     attempts.again()
-    assert "run_output_uri" not in attempts.ti.xcoms["successes"][0]
+    assert "runOutputUri" not in attempts.ti.xcoms["successes"][0]
     assert calls_of(omics, "GetRun") == 0
 
 
@@ -572,12 +572,12 @@ def test_the_manifest_has_every_run(omics: Control, tasks: Tasks, bucket: Any) -
     attempts = Attempts(tasks, settings_s3_uri=PLACE, success_policy="any")
     attempts.again()
     manifest = object_at(attempts.ti.xcoms["manifest"])
-    assert [(each["run_setting_id"], each["status"]) for each in manifest] == [
+    assert [(each["runSettingId"], each["status"]) for each in manifest] == [
         ("sample-0", "COMPLETED"),
         ("sample-1", "FAILED"),
         ("sample-2", "NOT_STARTED"),
     ]
-    assert [each["run_id"] is None for each in manifest] == [False, False, True]
+    assert [each["runId"] is None for each in manifest] == [False, False, True]
     (part,) = attempts.ti.xcoms["success_parts"]
     assert object_at(part) == attempts.ti.xcoms["successes"] == manifest[:1]
 
@@ -592,7 +592,7 @@ def test_a_large_result_is_in_s3_only(omics: Control, tasks: Tasks, bucket: Any,
     assert "successes" not in attempts.ti.xcoms
     parts = [object_at(part) for part in attempts.ti.xcoms["success_parts"]]
     assert [len(part) for part in parts] == ([1000] if count == 1000 else [1000, 1])
-    assert [each["run_setting_id"] for part in parts for each in part] == [
+    assert [each["runSettingId"] for part in parts for each in part] == [
         each["run_setting_id"] for each in settings
     ]
     assert len(json.dumps(attempts.ti.xcoms)) < 5000
@@ -639,7 +639,7 @@ def test_a_run_that_is_gone_when_its_outputs_are_asked_for_is_no_failure(
     omics.inject_error("GetRun", "ResourceNotFoundException")
     attempts = Attempts(tasks)
     attempts.again()
-    uris = [each["run_output_uri"] for each in attempts.ti.xcoms["successes"]]
+    uris = [each["runOutputUri"] for each in attempts.ti.xcoms["successes"]]
     assert [uri is None for uri in uris] == [True, False, False]
 
 
@@ -650,6 +650,6 @@ def test_outputs_that_may_not_be_asked_for_are_no_failure(
     omics.inject_error("GetRun", "AccessDeniedException", times=None)
     attempts = Attempts(tasks)
     attempts.again()
-    assert [each["run_output_uri"] for each in attempts.ti.xcoms["successes"]] == [None] * 3
+    assert [each["runOutputUri"] for each in attempts.ti.xcoms["successes"]] == [None] * 3
     assert calls_of(omics, "GetRun") == 1
     assert "AccessDeniedException" in logged()

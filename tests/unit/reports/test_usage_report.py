@@ -125,8 +125,8 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 def look(summary: dict[str, Any], log: Lines, **more: Any) -> dict[str, Any]:
     """Read the use with the default connection."""
     told = add_usage(summary, hook=HealthOmicsHook(), log=log, **more)
-    assert {key: value for key, value in told.items() if key != "use"} == summary
-    use: dict[str, Any] = told.get("use", {})
+    assert {key: value for key, value in told.items() if key != "usage"} == summary
+    use: dict[str, Any] = told.get("usage", {})
     return use
 
 
@@ -432,7 +432,7 @@ def test_a_call_that_hangs_is_given_up(
     server.control.advance("COMPLETED")
     server.control.delay("ListRunTasks", 30, times=None)
     began = time.monotonic()
-    use = add_usage(summarize_run(hook.get_run(run["id"])), hook=hook, log=log)["use"]
+    use = add_usage(summarize_run(hook.get_run(run["id"])), hook=hook, log=log)["usage"]
     assert time.monotonic() - began < 10
     assert sum(use["tasks"].values()) == 3
     assert "omics:ListRunTasks failed with ReadTimeoutError" in log.lines[0]
@@ -472,7 +472,7 @@ def test_the_operator_tells_it(
     """In XCom ``summary`` and in the log, wherever it has waited."""
     omics.plan_run(**PLAN)
     tasks.run(waiting_start(deferrable), context)
-    assert {key: ti.xcoms["summary"]["use"][key] for key in FIGURES} == FIGURES
+    assert {key: ti.xcoms["summary"]["usage"][key] for key in FIGURES} == FIGURES
     assert "Used 22.7 CPU hours" in logged()
 
 
@@ -485,7 +485,7 @@ def test_the_operator_tells_it_of_a_failed_run(
     with pytest.raises(HealthOmicsRunFailedError) as caught:
         tasks.run(waiting_start(deferrable), context)
     assert caught.value.failure_reason == "RUN_TASK_FAILED"
-    assert ti.xcoms["summary"]["use"]["cpuHours"] == FIGURES["cpuHours"]
+    assert ti.xcoms["summary"]["usage"]["cpuHours"] == FIGURES["cpuHours"]
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
@@ -500,7 +500,7 @@ def test_the_sensor_tells_it(
     """In what it returns and in the log."""
     omics.plan_run(**PLAN)
     summary = tasks.run(sensor(started()["id"], deferrable), context)
-    assert {key: summary["use"][key] for key in FIGURES} == FIGURES
+    assert {key: summary["usage"][key] for key in FIGURES} == FIGURES
     assert "Used 22.7 CPU hours" in logged()
 
 
@@ -508,11 +508,11 @@ def test_the_sensor_tells_it(
 def test_it_can_be_turned_off(
     omics: Control, context: Context, ti: FakeTaskInstance, tasks: Tasks, deferrable: bool
 ) -> None:
-    """``report_use=False`` asks nothing."""
-    tasks.run(waiting_start(deferrable, report_use=False), context)
-    assert "use" not in ti.xcoms["summary"]
+    """``report_usage=False`` asks nothing."""
+    tasks.run(waiting_start(deferrable, report_usage=False), context)
+    assert "usage" not in ti.xcoms["summary"]
     run_id = ti.xcoms["run"]["id"]
-    assert "use" not in tasks.run(sensor(run_id, deferrable, report_use=False), context)
+    assert "usage" not in tasks.run(sensor(run_id, deferrable, report_usage=False), context)
     assert calls_of(omics, "ListRunTasks") == 0
 
 
@@ -550,5 +550,5 @@ def test_a_try_without_time_left_ends_in_time(
     timeout = timedelta(seconds=70)
     tasks.run(waiting_start(False, execution_timeout=timeout), context)
     assert ti.xcoms["summary"]["status"] == "COMPLETED"
-    assert "use" not in ti.xcoms["summary"]
+    assert "usage" not in ti.xcoms["summary"]
     assert calls_of(omics, "ListRunTasks") == 0

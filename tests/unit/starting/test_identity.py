@@ -197,7 +197,7 @@ def test_a_sensor_reads_the_manifest_of_a_removed_run(
 
     def sensor() -> HealthOmicsRunSensor:
         return HealthOmicsRunSensor(
-            task_id="a_task", run_id=run_id, deferrable=deferrable, poke_interval=60, report_use=False
+            task_id="a_task", run_id=run_id, deferrable=deferrable, poke_interval=60, report_usage=False
         )
 
     if end == "COMPLETED":
