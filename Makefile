@@ -95,7 +95,7 @@ docs: $(VENV)-docs/.installed
 test-all: test-slow matrix release-check
 
 test-slow: install browser services $(VENV)-topology/.installed
-	$(BIN)/pytest -m slow tests/system
+	$(BIN)/pytest -m slow -n 2 --dist loadfile tests/system
 	$(BIN)/pytest tests/compat
 
 # The built wheel in an environment of each row, with the pins of its file in constraints/.

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-What older releases lack, each difference with the release that makes it unnecessary.
+Compatibility with older releases. Each workaround names the release that makes it unnecessary.
 
-Import names of Airflow from here and not from ``airflow.providers.common.compat.sdk``: common-compat has that
-module since 1.13.0, and Amazon MWAA's images of Airflow 2.11.0 and 3.0.6 pin 1.7.
+Import Airflow names from here rather than from ``airflow.providers.common.compat.sdk``. common-compat has
+that module since 1.13.0, but Amazon MWAA's images of Airflow 2.11.0 and 3.0.6 pin 1.7.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import XCom as XCom
     from airflow.providers.common.compat.sdk import conf as conf
 
-#: Where a name is on Airflow 3.0 and on Airflow 2; the first that exists counts. Until common-compat 1.13.0.
+#: Modules of a name on Airflow 3.0 and Airflow 2; the first that exists is used. Until common-compat 1.13.0.
 _HOMES: Final[Mapping[str, tuple[str, ...]]] = {
     "AirflowException": ("airflow.exceptions",),
     "AirflowFailException": ("airflow.exceptions",),
@@ -55,7 +55,7 @@ _HOMES: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name of Airflow when it is first used, since every Airflow process imports this module."""
+    """Import an Airflow name lazily, since every Airflow process imports this module."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = _find(name)

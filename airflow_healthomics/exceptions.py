@@ -7,27 +7,29 @@ The errors of this package.
 
     AirflowException
     └── HealthOmicsError
-        ├── HealthOmicsRequestError      an argument breaks a rule; nothing was started (also a ValueError)
-        ├── HealthOmicsTemplateError     a template could not be rendered for now; may be retried
-        ├── HealthOmicsConnectionNotFoundError  Airflow does not find the connection; may be retried
-        ├── HealthOmicsConnectionChangedError   it leads to another account or region; may be retried
-        ├── HealthOmicsUnreachableError         a start could not reach HealthOmics; may be retried
-        ├── HealthOmicsUnwatchedError           the task fails while its run continues; may be retried
-        ├── HealthOmicsOutcomeUnknownError      polls were refused for too long; a retry continues the wait
-        ├── HealthOmicsResultUnavailableError   what has become of a batch's runs is refused; may be retried
-        ├── HealthOmicsOutcomeLostError         the run is gone, and nothing says how it ended
-        ├── HealthOmicsApiError          AWS refuses a call: no permission, no such run
-        │   ├── HealthOmicsRequestChangedError     the request ID stands for another request
-        │   └── HealthOmicsRunReplacedError        the run id belongs to another run now
-        ├── HealthOmicsRunFailedError    the run ended as FAILED, CANCELLED or DELETED; may be retried
-        │   └── HealthOmicsRunFailedForGoodError   the same where Airflow must not retry
-        └── HealthOmicsRunBatchFailedError   too few runs of a batch completed; a retry repeats the others
-            └── HealthOmicsRunBatchFailedForGoodError   the same where Airflow must not retry
+        ├── HealthOmicsRequestError (ValueError)   an argument breaks a rule; nothing was sent
+        ├── HealthOmicsTemplateError               a template cannot be rendered now; retryable
+        ├── HealthOmicsConnectionNotFoundError     Airflow does not find the connection; retryable
+        ├── HealthOmicsConnectionChangedError      the connection has another account or region; retryable
+        ├── HealthOmicsUnreachableError            a start could not reach HealthOmics; retryable
+        ├── HealthOmicsUnwatchedError              the task fails while its run continues; retryable
+        ├── HealthOmicsOutcomeUnknownError         polls failed for too long; retryable
+        ├── HealthOmicsResultUnavailableError      the outcomes of a batch's runs are unavailable; retryable
+        ├── HealthOmicsOutcomeLostError            the run was deleted before its outcome was known
+        ├── HealthOmicsApiError                    AWS refuses a call: no permission, no such run
+        │   ├── HealthOmicsRequestChangedError     the request ID belongs to a different request
+        │   ├── HealthOmicsRunReplacedError        the run id belongs to a different run now
+        │   └── HealthOmicsBatchReplacedError      the batch id belongs to a different batch now
+        ├── HealthOmicsRunFailedError              the run ended as FAILED, CANCELLED or DELETED; retryable
+        │   └── HealthOmicsRunFailedPermanentlyError
+        └── HealthOmicsRunBatchFailedError         too few runs of a batch completed; retryable
+            └── HealthOmicsRunBatchFailedPermanentlyError
 
-All that may not be retried are also an ``AirflowFailException``: another try meets the same error. A sensor
-raises only such errors, but for a connection or template that may be there at the next try: Airflow applies
-``soft_fail`` to them in every mode, but to a plain ``AirflowException`` only after a deferral. It raises
-HealthOmicsOutcomeUnknownError in every mode alike, whatever ``soft_fail`` is.
+All errors that are not retryable are also an ``AirflowFailException``, because another attempt would fail in
+the same way. A sensor raises only such errors, except for a connection or a template that may work at the
+next attempt. The reason is ``soft_fail``: Airflow applies it to an ``AirflowFailException`` in every mode,
+but to a plain ``AirflowException`` only after a deferral. HealthOmicsOutcomeUnknownError ignores
+``soft_fail`` in every mode.
 """
 
 from __future__ import annotations
@@ -42,13 +44,13 @@ from airflow_healthomics.compat import AirflowException, AirflowFailException
 @dataclass(frozen=True, kw_only=True)
 class FailedTask:
     """
-    A task of a run that failed.
+    A failed task of a run.
 
     :param task_id: HealthOmics task id
     :param name: name of the task in the workflow
-    :param failure_reason: the service's code; AWS documents no list of them. None if it could not be asked.
-    :param status_message: the service's text, shortened
-    :param log_lines: the last lines of its log, shortened, if those of each task were asked for
+    :param failure_reason: code from HealthOmics. AWS documents no list of codes. None if GetRunTask failed.
+    :param status_message: text from HealthOmics, shortened
+    :param log_lines: the last lines of its log, shortened; empty unless each log was requested
     """
 
     task_id: str
@@ -61,14 +63,14 @@ class FailedTask:
 @dataclass(frozen=True)
 class Diagnosis:
     """
-    What was found out about a run that did not succeed; plain values that pickle and become JSON.
+    The causes of an unsuccessful run, as plain values that can be pickled and written as JSON.
 
-    :param retry: whether another try may succeed
-    :param next_step: what a person should do
-    :param failed_tasks: those that failed last, the last one first, up to five
-    :param failed_task_count: how many there are, counted up to 100
-    :param log_stream: the stream of the log lines, in the log group of HealthOmics
-    :param log_lines: the last lines of the last failed task's log, or of the engine's, shortened
+    :param retry: whether another attempt may succeed
+    :param next_step: advice to the user
+    :param failed_tasks: up to five failed tasks, latest first
+    :param failed_task_count: number of failed tasks, counted up to 100
+    :param log_stream: CloudWatch log stream of the log lines, in the log group of HealthOmics
+    :param log_lines: the last lines of the log of the last failed task, or else of the engine, shortened
     """
 
     retry: bool
@@ -87,8 +89,8 @@ class HealthOmicsRequestError(HealthOmicsError, AirflowFailException, ValueError
     """
     An argument breaks a rule of the API; nothing was sent.
 
-    :param operation: the API operation that was to be called, such as ``StartRun``
-    :param problems: one sentence each, naming the argument and the rule, never a parameter's value
+    :param operation: API operation, such as ``StartRun``
+    :param problems: one sentence per problem. It names the argument and the rule, never a parameter's value.
     """
 
     def __init__(self, operation: str, problems: Sequence[str]) -> None:
@@ -104,10 +106,10 @@ class HealthOmicsRequestError(HealthOmicsError, AirflowFailException, ValueError
 
 class HealthOmicsTemplateError(HealthOmicsError):
     """
-    A template could not be rendered, for a reason that may pass; nothing was sent.
+    A template could not be rendered, for a temporary reason; nothing was sent. Airflow may retry the task.
 
-    :param path: of the argument, such as ``parameters.sample``
-    :param reason: without any value
+    :param path: path of the argument, such as ``parameters.sample``
+    :param reason: text without any parameter value
     """
 
     def __init__(self, path: str, reason: str) -> None:
@@ -122,9 +124,9 @@ class HealthOmicsTemplateError(HealthOmicsError):
 
 class HealthOmicsConnectionNotFoundError(HealthOmicsError):
     """
-    Airflow does not find the connection that the DAG author has chosen; nothing was sent.
+    Airflow does not find the connection of the task; nothing was sent.
 
-    It may be retried, as Airflow says the same while it is in trouble itself.
+    It is retryable, because Airflow reports the same while its own database or API fails.
 
     :param aws_conn_id: id of the connection
     """
@@ -132,8 +134,8 @@ class HealthOmicsConnectionNotFoundError(HealthOmicsError):
     def __init__(self, aws_conn_id: str) -> None:
         self.aws_conn_id = aws_conn_id
         super().__init__(
-            f"Airflow does not find the connection {aws_conn_id!r}, so nothing was sent. Create it, or "
-            "correct aws_conn_id; aws_conn_id=None uses boto3's own credentials."
+            f"Airflow does not find the connection {aws_conn_id!r}, so nothing was sent. Create it or "
+            "correct aws_conn_id. With aws_conn_id=None, boto3 uses its default credentials."
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -143,11 +145,11 @@ class HealthOmicsConnectionNotFoundError(HealthOmicsError):
 
 class HealthOmicsConnectionChangedError(HealthOmicsError):
     """
-    The connection leads to another account or region than that in which the task has started its run.
+    The account or region of the connection differs from that of the run or batch. Airflow may retry the task.
 
     :param noun: run or batch
     :param arn: its ARN
-    :param here: where the connection leads, such as ``region eu-west-1``
+    :param here: place of the connection, such as ``region eu-west-1``
     """
 
     def __init__(self, noun: str, arn: str, here: str) -> None:
@@ -155,8 +157,8 @@ class HealthOmicsConnectionChangedError(HealthOmicsError):
         self.arn = arn
         self.here = here
         super().__init__(
-            f"The {noun} of this task is {arn}, and the connection leads to {here} now, so its state is "
-            "unknown. Restore the connection, and let the task be retried or clear it: it reattaches."
+            f"The {noun} of this task is {arn}, but the connection now leads to {here}. The state of the "
+            f"{noun} is unknown. Restore the connection, then retry or clear the task: it reattaches."
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -166,12 +168,12 @@ class HealthOmicsConnectionChangedError(HealthOmicsError):
 
 class HealthOmicsUnreachableError(HealthOmicsError):
     """
-    A start has not reached HealthOmics for as long as the task has patience.
+    A start could not reach HealthOmics within ``start_patience``. Airflow may retry the task.
 
     :param code: class of the connection's error, such as ``EndpointConnectionError``
     :param region: AWS region of the connection
-    :param endpoint: URL that was called
-    :param seconds: how long it was tried
+    :param endpoint: endpoint URL
+    :param seconds: duration of the failing calls
     """
 
     def __init__(self, code: str, region: str, endpoint: str, seconds: float) -> None:
@@ -180,9 +182,9 @@ class HealthOmicsUnreachableError(HealthOmicsError):
         self.endpoint = endpoint
         self.seconds = seconds
         super().__init__(
-            f"The start has not reached HealthOmics for {seconds:.0f} seconds: {code}. Check the region "
-            f"({region}) and the endpoint ({endpoint}) of the connection, and the way to it from the "
-            "workers."
+            f"The start could not reach HealthOmics for {seconds:.0f} seconds: {code}. Check the region "
+            f"({region}) and the endpoint ({endpoint}) of the connection, and the network path from the "
+            "workers to the endpoint."
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -192,7 +194,7 @@ class HealthOmicsUnreachableError(HealthOmicsError):
 
 class HealthOmicsUnwatchedError(HealthOmicsError):
     """
-    The task fails while its run or batch continues, or is about to be cancelled.
+    The task fails while its run or batch continues or is being cancelled. Airflow may retry the task.
 
     :param noun: run or batch
     :param resource_id: its id
@@ -211,14 +213,14 @@ class HealthOmicsUnwatchedError(HealthOmicsError):
 
 class HealthOmicsOutcomeUnknownError(HealthOmicsError):
     """
-    The run or batch could not be polled for as long as the wait has patience, and continues.
+    The run or batch could not be polled for ``refusal_patience``. It probably continues.
 
-    It is retryable: the next attempt of an operator reattaches, and that of a sensor waits again.
+    It is retryable: the next attempt of an operator reattaches, and a sensor waits again.
 
     :param subject: run or batch, with its id
-    :param reason: what was refused, and what to correct
-    :param code: the AWS error code, or the class of another error
-    :param seconds: how long polls were refused
+    :param reason: refused call and advice
+    :param code: AWS error code, or class of another error
+    :param seconds: duration of the refused polls
     """
 
     def __init__(self, subject: str, reason: str, code: str = "", seconds: float = 0.0) -> None:
@@ -226,10 +228,10 @@ class HealthOmicsOutcomeUnknownError(HealthOmicsError):
         self.reason = reason
         self.code = code
         self.seconds = seconds
-        duration = f" Polls have been refused for {seconds:.0f} seconds." if seconds else ""
+        duration = f" Polls failed for {seconds:.0f} seconds." if seconds else ""
         super().__init__(
-            f"The end of {subject} is unknown: {reason.rstrip('.')}.{duration} It continues, as far as is "
-            "known. Correct the cause; the next attempt continues the wait, and starts nothing."
+            f"The outcome of {subject} is unknown: {reason.rstrip('.')}.{duration} It probably continues. "
+            "Fix the cause; the next attempt continues the wait and starts nothing."
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -239,23 +241,23 @@ class HealthOmicsOutcomeUnknownError(HealthOmicsError):
 
 class HealthOmicsResultUnavailableError(HealthOmicsError):
     """
-    A batch has ended, and what has become of its runs could not be read, or not be written to S3.
+    The batch is finished, but the outcomes of its runs could not be read, or not be written to S3.
 
-    A retry continues once the cause is corrected, and so does a Clear: nobody meant to run all samples again.
+    Once the cause is fixed, a retry or a Clear continues with the same batch: no sample runs again.
 
-    :param message: what was refused, and what to correct
+    :param message: refused call and advice
     """
 
 
 class HealthOmicsOutcomeLostError(HealthOmicsError, AirflowFailException):
     """
-    The run or batch is no longer found, and nothing says how it ended.
+    The run or batch no longer exists, and its outcome is unknown.
 
     :param noun: run or batch
     :param resource_id: its id
-    :param output_uri: where its outputs are, if known
-    :param place: account and region that were asked
-    :param lost_runs: of a batch that is found, the number of runs that are not
+    :param output_uri: S3 URI of its outputs, if known
+    :param place: account and region of the connection
+    :param lost_runs: number of deleted runs of a batch that still exists
     """
 
     def __init__(
@@ -272,24 +274,21 @@ class HealthOmicsOutcomeLostError(HealthOmicsError, AirflowFailException):
         self.place = place
         self.lost_runs = lost_runs
         where = f" in {place}" if place else ""
-        outputs = f" Its outputs, if there are any, are in {output_uri}." if output_uri else ""
+        outputs = f" Its outputs, if any, are in {output_uri}." if output_uri else ""
+        deleter = "Either retention mode REMOVE or somebody"
         if lost_runs:
-            subject, pronoun = f"{lost_runs} runs of batch {resource_id} are", "they"
-            reason = (
-                "retention mode REMOVE or a person has removed their records, and CloudWatch has no "
-                "manifest of them."
-            )
+            subject, possessive = f"{lost_runs} runs of batch {resource_id} no longer exist", "Their"
+            reason = f"{deleter} deleted them, and CloudWatch has no manifest of them."
         else:
-            subject, pronoun = f"The {noun} {resource_id} is", "it"
+            subject, possessive = f"The {noun} {resource_id} no longer exists", "Its"
             reason = (
-                "retention mode REMOVE or a person has removed its record, and CloudWatch has no manifest "
-                "of it."
+                f"{deleter} deleted it, and CloudWatch has no manifest of it."
                 if noun == "run"
-                else "a person has deleted it."
+                else "Somebody deleted it."
             )
         super().__init__(
-            f"{subject} no longer found{where}, so nothing says how {pronoun} ended: {reason}{outputs} "
-            "Clear the task to start a new one, or set on_unknown_end='repeat' to let retries do so."
+            f"{subject}{where}. {possessive} outcome is unknown. {reason}{outputs} "
+            "Clear the task to start a new one, or set on_unknown_end='repeat' to start one on retries."
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -299,9 +298,9 @@ class HealthOmicsOutcomeLostError(HealthOmicsError, AirflowFailException):
 
 class HealthOmicsApiError(HealthOmicsError, AirflowFailException):
     """
-    AWS refuses a call in a way that repeating it cannot change.
+    AWS refuses a call, and would refuse it again.
 
-    :param message: what was tried, what AWS answered, and what to do
+    :param message: call, answer of AWS, and advice
     :param code: the AWS error code, such as ``AccessDeniedException``
     """
 
@@ -316,12 +315,12 @@ class HealthOmicsApiError(HealthOmicsError, AirflowFailException):
 
 class HealthOmicsRequestChangedError(HealthOmicsApiError):
     """
-    A crashed try has used the request ID for another request, and nothing of its name exists.
+    A crashed attempt used the request ID for a different request, and no run or batch with its name exists.
 
-    :param request_id: the request ID in question
-    :param has_changed: whether the request is known to differ from that of the crashed try
-    :param operation: the call that starts it
-    :param noun: what it starts
+    :param request_id: the request ID
+    :param has_changed: whether the request certainly differs from that of the crashed attempt
+    :param operation: StartRun or StartRunBatch
+    :param noun: run or batch
     """
 
     def __init__(
@@ -332,11 +331,11 @@ class HealthOmicsRequestChangedError(HealthOmicsApiError):
         self.operation = operation
         self.noun = noun
         super().__init__(
-            f"{operation} always answers ConflictException for request ID {request_id}, and no {noun} bears "
-            "it. "
-            + ("The request has changed" if has_changed else "Perhaps the request has changed")
-            + " since a try that crashed: an edited DAG, or {{ ti.try_number }} or the like in a parameter. "
-            f"Clear the task to start a {noun} with a request ID of its own.",
+            f"{operation} keeps failing with ConflictException for request ID {request_id}, and no {noun} "
+            "has this name. The request "
+            + ("has changed" if has_changed else "may have changed")
+            + " since an attempt that crashed, for example by an edit of the DAG or by {{ ti.try_number }} "
+            f"in a parameter. Clear the task to start a {noun} with a new request ID.",
             "ConflictException",
         )
 
@@ -347,10 +346,10 @@ class HealthOmicsRequestChangedError(HealthOmicsApiError):
 
 class HealthOmicsRunReplacedError(HealthOmicsApiError):
     """
-    The run was deleted, and AWS gave its id to another one.
+    The run was deleted, and HealthOmics gave its id to a different run.
 
     :param run_id: id of the run
-    :param uuid: uuid of the run that was meant
+    :param uuid: expected uuid
     :param found: uuid of the run that has the id now
     """
 
@@ -359,8 +358,8 @@ class HealthOmicsRunReplacedError(HealthOmicsApiError):
         self.uuid = uuid
         self.found = found
         super().__init__(
-            f"Run {run_id} is another run now: its uuid is {found}, not {uuid}. The run that was meant was "
-            "deleted, and HealthOmics gave its id to a new one."
+            f"The id {run_id} belongs to a different run now: its uuid is {found}, not {uuid}. The run of "
+            "this task was deleted, and HealthOmics reused its id. Clear the task to start a new run."
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -368,17 +367,40 @@ class HealthOmicsRunReplacedError(HealthOmicsApiError):
         return type(self), (self.run_id, self.uuid, self.found)
 
 
+class HealthOmicsBatchReplacedError(HealthOmicsApiError):
+    """
+    The batch was deleted, and its id belongs to another batch now.
+
+    :param batch_id: id of the batch
+    :param uuid: uuid of the deleted batch
+    :param found: uuid of the batch that has the id now
+    """
+
+    def __init__(self, batch_id: str, uuid: str, found: str | None) -> None:
+        self.batch_id = batch_id
+        self.uuid = uuid
+        self.found = found
+        super().__init__(
+            f"Batch {batch_id} is another batch now: its uuid is {found}, not {uuid}. The original batch was "
+            "deleted, and HealthOmics gave its id to a new one."
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments, since the message is derived from them."""
+        return type(self), (self.batch_id, self.uuid, self.found)
+
+
 class HealthOmicsRunFailedError(HealthOmicsError):
     """
-    A run ended without success.
+    A run failed, was cancelled or was deleted. Airflow may retry the task.
 
     :param run_id: id of the run
     :param status: FAILED, CANCELLED or DELETED
-    :param failure_reason: the service's code, such as ``OUT_OF_MEMORY_ERROR``; a free string in the API.
+    :param failure_reason: code from HealthOmics, such as ``OUT_OF_MEMORY_ERROR``. The API allows any string.
         https://docs.aws.amazon.com/omics/latest/dev/workflows-run-errors.html
-    :param status_message: the service's text
-    :param console_url: the run in the HealthOmics console
-    :param diagnosis: why it failed, as far as HealthOmics and its logs say
+    :param status_message: text from HealthOmics
+    :param console_url: URL of the run in the HealthOmics console
+    :param diagnosis: causes from HealthOmics and its logs
     :param text: the whole message, if there is a diagnosis
     """
 
@@ -421,17 +443,17 @@ class HealthOmicsRunFailedError(HealthOmicsError):
         )
 
 
-class HealthOmicsRunFailedForGoodError(HealthOmicsRunFailedError, AirflowFailException):
-    """A run ended without success, and trying the task again cannot help."""
+class HealthOmicsRunFailedPermanentlyError(HealthOmicsRunFailedError, AirflowFailException):
+    """A run failed, was cancelled or was deleted, and Airflow must not retry the task."""
 
 
 class HealthOmicsRunBatchFailedError(HealthOmicsError):
     """
-    A run batch did not do what its task wants.
+    A run batch failed, or too few of its runs completed. Airflow may retry the task.
 
     :param batch_id: id of the batch
-    :param status: state of the batch; PROCESSED if too few of its runs completed
-    :param counts: how many runs there are of each status
+    :param status: status of the batch; PROCESSED if too few of its runs completed
+    :param counts: number of runs by status
     :param text: the whole message
     """
 
@@ -446,8 +468,8 @@ class HealthOmicsRunBatchFailedError(HealthOmicsError):
         return type(self), (self.batch_id, self.status, self.counts, str(self))
 
 
-class HealthOmicsRunBatchFailedForGoodError(HealthOmicsRunBatchFailedError, AirflowFailException):
-    """A run batch did not do what its task wants, and trying the task again cannot help."""
+class HealthOmicsRunBatchFailedPermanentlyError(HealthOmicsRunBatchFailedError, AirflowFailException):
+    """A run batch failed, or too few of its runs completed, and Airflow must not retry the task."""
 
 
 def _bullets(problems: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Links from a task to its run: console, logs, outputs."""
+"""Links from a task to its run: console, logs and outputs."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _LOG_STREAM_FORMAT: Final = (
 
 class HealthOmicsLink(BaseAwsLink):
     """
-    Base of the links: the XCom under ``xcom_key`` is the URL itself.
+    Base of the links. The XCom under ``xcom_key`` is the URL.
 
-    Airflow 3 shows a link from nothing but that XCom, and writes it when the task ends or defers, by
-    :meth:`get_link`. :func:`persist_links` has put it there right after the start, so it is there while a
-    task waits on a worker too, and :meth:`get_link` only reads it back.
+    Airflow 3 renders a link from this XCom alone. It writes the XCom only when the task ends or defers, with
+    the result of :meth:`get_link`. Therefore ``persist_links`` writes it right after the start, so that the
+    link also works while a task waits on a worker, and :meth:`get_link` reads it back.
     """
 
     @property
@@ -42,7 +42,7 @@ class HealthOmicsLink(BaseAwsLink):
         return self.key
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the URL, or nothing for a task that has no run."""
+        """Return the URL, or an empty string for a task without a run."""
         return XCom.get_value(key=self.key, ti_key=ti_key) or ""
 
 
@@ -55,7 +55,7 @@ class HealthOmicsRunLink(HealthOmicsLink):
 
 
 class HealthOmicsRunLogLink(HealthOmicsLink):
-    """The run's log in CloudWatch: what the service did."""
+    """The run log of the service in CloudWatch."""
 
     name = "HealthOmics Run Log"
     key = "healthomics_run_log_link"
@@ -88,9 +88,9 @@ RUN_LINKS: Final[tuple[HealthOmicsLink, ...]] = (
 
 def run_urls(run: Mapping[str, Any], region_name: str, partition: str) -> dict[str, str]:
     """
-    Return the URLs of a run by XCom key; of the outputs only if the run says where they are.
+    Return the URLs of a run by XCom key. The outputs link requires ``runOutputUri``.
 
-    :param run: what StartRun or GetRun answered
+    :param run: answer of StartRun or GetRun
     :param region_name: region of the run
     :param partition: AWS partition, such as ``aws``
     """
@@ -109,13 +109,13 @@ def run_urls(run: Mapping[str, Any], region_name: str, partition: str) -> dict[s
 
 
 def console_url(run_id: str, hook: HealthOmicsHook) -> str:
-    """Return the run in the HealthOmics console."""
+    """Return the URL of a run in the HealthOmics console."""
     return run_urls({"id": run_id}, hook.conn_region_name, hook.conn_partition)[HealthOmicsRunLink.key]
 
 
 def task_log_url(run_id: str, task_id: str, region_name: str, partition: str) -> str:
     """
-    Return the log of a task of a run in CloudWatch.
+    Return the CloudWatch URL of the log of a HealthOmics task.
 
     :param run_id: HealthOmics run id
     :param task_id: HealthOmics task id
@@ -129,14 +129,14 @@ def task_log_url(run_id: str, task_id: str, region_name: str, partition: str) ->
 
 def batch_urls(batch: Mapping[str, Any], region_name: str, partition: str) -> dict[str, str]:
     """
-    Return the URLs of a batch by XCom key of those of a run: the runs in the console, and their outputs.
+    Return the URLs of a batch, by the XCom keys of the run links: the runs in the console, and their outputs.
 
-    :param batch: what GetBatch answered
+    :param batch: answer of GetBatch
     :param region_name: region of the batch
     :param partition: AWS partition, such as ``aws``
     """
     outputs = batch.get("defaultRunSetting", {}).get("outputUri")
     urls = run_urls({"id": "", **({"runOutputUri": outputs} if outputs else {})}, region_name, partition)
-    # Nobody documents a page of the console for a batch; this is the list of runs.
+    # AWS documents no console page for a batch, so this is the list of runs.
     kept = (HealthOmicsRunLink.key, HealthOmicsOutputsLink.key)
     return {key: url.removesuffix("/") for key, url in urls.items() if key in kept}

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What Airflow reads about this provider; imports nothing, since every Airflow process calls it."""
+"""Metadata of the provider for Airflow. Every Airflow process calls it, so it imports nothing."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 def get_provider_info() -> dict[str, Any]:
     """
-    Return the provider's description in the form of Airflow's ``provider_info.schema.json``.
+    Return the provider's metadata, as defined by Airflow's ``provider_info.schema.json``.
 
-    It has no connection type, as connections are those of the amazon provider, and no notifications. The
-    plugin has an entry point instead: Airflow reports one that it finds twice as an error.
+    There is no connection type: connections are those of the amazon provider. The plugin has an entry point
+    instead, since Airflow reports an error for a plugin that it finds twice.
     """
     return {
         "package-name": "airflow-provider-healthomics",
@@ -54,34 +54,34 @@ def get_provider_info() -> dict[str, Any]:
                 "description": "Settings of the AWS HealthOmics provider.",
                 "options": {
                     "start_rate": {
-                        "description": "Starts a second that were throttled before, for each connection "
-                        "and triggerer. AWS limits an account to 1 in a region by default.",
+                        "description": "Maximum rate, per second, of repeating throttled starts, for each "
+                        "connection and triggerer. AWS's default limit per account and region is 1.",
                         "version_added": "0.1.0",
                         "type": "float",
                         "example": None,
                         "default": "1.0",
                     },
                     "start_patience": {
-                        "description": "Seconds for which an attempt repeats a start that does not reach "
-                        "HealthOmics: no such host, no connection, no TLS. Then the attempt fails, and "
-                        "Airflow retries it; execution_timeout may be shorter.",
+                        "description": "Seconds for which an attempt repeats a start that cannot reach "
+                        "HealthOmics: unknown host, refused connection, TLS error. Then the attempt fails, "
+                        "and Airflow may retry it. A shorter execution_timeout ends it earlier.",
                         "version_added": "0.1.0",
                         "type": "float",
                         "example": None,
                         "default": "21600.0",
                     },
                     "refusal_patience": {
-                        "description": "Seconds for which a task continues to wait for its run while polls "
-                        "are refused: credentials, permissions, the connection. Then the attempt fails and "
-                        "may be retried, and the retry reattaches.",
+                        "description": "Seconds for which a task keeps waiting for its run while polls fail "
+                        "because of credentials, permissions or the connection. Then the attempt fails, "
+                        "and a retry reattaches.",
                         "version_added": "0.1.0",
                         "type": "float",
                         "example": None,
                         "default": "3600.0",
                     },
                     "lineage_inputs": {
-                        "description": "Whether OpenLineage is told the inputs of runs: the S3 URIs, read "
-                        "sets and references among their parameters. Such names may tell of patients.",
+                        "description": "Whether to report the inputs of runs to OpenLineage: S3 URIs, read "
+                        "sets and references in their parameters. Their names may identify patients.",
                         "version_added": "0.1.0",
                         "type": "boolean",
                         "example": None,

@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 from airflow.executors.workloads.trigger import RunTrigger
 from airflow.models.trigger import Trigger
 

@@ -59,7 +59,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import boto3
-import psutil  # type: ignore[import-untyped]
+import psutil
 from rich.console import Console
 
 from airflow_healthomics.testing import HealthOmicsServer

@@ -16,7 +16,7 @@ import sys
 from contextlib import suppress
 from typing import Final
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 _LIMIT_SECONDS: Final = 10

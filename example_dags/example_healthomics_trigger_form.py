@@ -33,7 +33,7 @@ PARAMETER_TEMPLATE = {
 }
 # [END template]
 
-TYPES = {
+TYPES: dict[str, dict[str, object]] = {
     "sample_name": {
         "type": "string",
         "pattern": "^[A-Za-z0-9._-]+$",

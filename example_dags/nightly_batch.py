@@ -76,8 +76,8 @@ with DAG(
     @task
     def load(sample: dict[str, Any]) -> str:
         """Use the outputs of a sample."""
-        print(f"Run {sample['run_id']} has its outputs in {sample['run_output_uri']}/out")
-        return f"{sample['run_output_uri']}/out"
+        print(f"Run {sample['runId']} has its outputs in {sample['runOutputUri']}/out")
+        return f"{sample['runOutputUri']}/out"
 
     load.expand(sample=samples(batch.output["successes"]))
     # [END outputs]

@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The HealthOmics API of a current botocore, for sessions of an older one.
+The current HealthOmics API for sessions of an older botocore.
 
-Amazon MWAA pins botocore from 1.37.3 on, which lacks run batches and half of StartRun's fields. The folder
-``botocore-<version>`` has what that release knows beyond 1.37.3, without documentation, as the extras that
-botocore's loader merges into a model. It also lists
-the regions with an endpoint. ``make api-model`` writes it.
+Amazon MWAA pins botocore, from 1.37.3 on. Old releases lack run batches and half of the fields of StartRun.
+The folder ``botocore-<version>`` has the additions of that release since 1.37.3, without documentation, in
+the format of extras: botocore's loader merges them into the model. It also lists the regions with an
+endpoint. ``make api-model`` writes it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from botocore.loaders import ExtrasProcessor
 #: Search path for botocore's loader.
 DATA: Final = next(Path(__file__).parent.glob("botocore-*"))
 
-#: The botocore release that the supplement was taken from.
+#: The botocore release of the additions.
 SOURCE: Final = DATA.name.removeprefix("botocore-")
 
 _SERVICE_MODEL: Final = DATA / "omics" / "2022-11-28" / "service-2.sdk-extras.json"
 
 
-#: AWS regions with a HealthOmics endpoint, as :data:`SOURCE` knows them.
+#: AWS regions with a HealthOmics endpoint, according to :data:`SOURCE`.
 REGIONS: Final = frozenset(json.loads((DATA / "regions.json").read_text()))
 
 
@@ -36,15 +36,15 @@ def _release(version: str) -> tuple[int, ...]:
 
 
 def is_needed() -> bool:
-    """Whether the installed botocore is older than :data:`SOURCE`; a newer one knows all of this and more."""
+    """Whether the installed botocore is older than :data:`SOURCE`, and so lacks some of the API."""
     return _release(botocore.__version__) < _release(SOURCE)
 
 
 def extend_session(session: Any) -> None:
     """
-    Let the clients of a session know the whole API; other sessions are left as they are.
+    Add the current API to the clients of a session. Other sessions stay unchanged.
 
-    :param session: a ``boto3.session.Session`` that has made no client for HealthOmics yet
+    :param session: a ``boto3.session.Session`` without a HealthOmics client yet
     """
     search_paths: list[str] = session._session.get_component("data_loader").search_paths
     if is_needed() and str(DATA) not in search_paths:
@@ -53,7 +53,7 @@ def extend_session(session: Any) -> None:
 
 def regions_of(session: Any) -> frozenset[str]:
     """
-    Return the AWS regions in which the installed botocore or :data:`SOURCE` knows a HealthOmics endpoint.
+    Return the AWS regions with a HealthOmics endpoint, according to the installed botocore or :data:`SOURCE`.
 
     :param session: a ``boto3.session.Session``
     """
@@ -63,9 +63,9 @@ def regions_of(session: Any) -> frozenset[str]:
 
 def extend_model(model: dict[str, Any]) -> None:
     """
-    Add what the installed botocore lacks to a service model.
+    Add the operations and fields that the installed botocore lacks.
 
-    :param model: a parsed ``service-2.json`` of HealthOmics, which is changed in place
+    :param model: parsed ``service-2.json`` of HealthOmics; changed in place
     """
     if is_needed():
         ExtrasProcessor().process(model, [json.loads(_SERVICE_MODEL.read_text())])

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What has become of each run of a batch, and of the batches that repeated its failed part."""
+"""The outcome of each run of a batch, including the batches that repeated its failed runs."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from botocore.exceptions import BotoCoreError, ClientError
 from airflow_healthomics.batches.success_policy import SuccessPolicy
 from airflow_healthomics.exceptions import HealthOmicsResultUnavailableError
 from airflow_healthomics.hooks.omics import HealthOmicsHook
-from airflow_healthomics.reports.usage import BatchUse
+from airflow_healthomics.reports.usage import BatchUsage
 from airflow_healthomics.resources.run_end import recorded_end
 from airflow_healthomics.service import run_states
 from airflow_healthomics.service.errors import api_error, error_code, is_not_found, is_transient
 from airflow_healthomics.service.log import Log
 
-#: The status here of a run that could not be started, or was not yet when its batch was cancelled.
+#: Status of a run that could not be started, or whose batch was cancelled before its start.
 NOT_STARTED: Final = "NOT_STARTED"
 
-#: ListRuns, ListRunsInBatch and GetRun share the account's limits with everybody, and there may be thousands
-#: of calls.
+#: Thousands of calls of ListRuns, ListRunsInBatch and GetRun may be necessary, and all callers share the
+#: account's limits.
 _PATIENCE: Final = Config(retries={"mode": "adaptive", "total_max_attempts": 15})
 
-#: Runs whose reason is asked for, and failed runs and messages that a text names.
+#: Failed runs whose reason is fetched, with one GetRun call each.
 MAX_REASONS: Final = 100
+#: Failed runs and messages to name in a text.
 MAX_EXAMPLES: Final = 5
 
 _NO_REASON: Final = "no reason given"
@@ -42,15 +43,15 @@ MAX_MESSAGE: Final = 300
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutcome:
     """
-    What has become of one run setting.
+    The outcome of one run setting.
 
     :param run_setting_id: its id
     :param run_id: HealthOmics run id, if a run was started
-    :param status: a state of a run, or NOT_STARTED; DELETED if its record is gone
+    :param status: a run state, or NOT_STARTED. DELETED if the run is no longer listed.
     :param uuid: uuid of the run
-    :param stopped: when it ended, if it is listed
-    :param reason: why the run was not started, an error code of StartRun
-    :param message: the service's words for that
+    :param stopped: stop time, if the run is listed
+    :param reason: StartRun error code of a run that was not started
+    :param message: HealthOmics message for ``reason``
     """
 
     run_setting_id: str
@@ -68,12 +69,12 @@ class RunOutcome:
 
     @property
     def is_active(self) -> bool:
-        """Whether the run has not ended, as far as its status is known."""
+        """Whether the run is not in a terminal state."""
         return self.status not in run_states.TERMINAL | {NOT_STARTED}
 
     @property
     def is_lost(self) -> bool:
-        """Whether a run was started, and nothing says how it ended."""
+        """Whether the run was started, but its outcome is unknown."""
         return self.status == "DELETED"
 
 
@@ -83,24 +84,22 @@ def patient_client(hook: HealthOmicsHook) -> Any:
 
 
 def collect_outcomes(
-    client: Any, batch_ids: Iterable[str], use: BatchUse | None = None
+    client: Any, batch_ids: Iterable[str], usage: BatchUsage | None = None
 ) -> dict[str, RunOutcome]:
     """
     Return the outcome of each run setting, by its id, in the order of the batches.
 
-    Takes a page of ListRuns and one of ListRunsInBatch for each hundred runs.
-
-    A batch that was deleted tells nothing.
+    Each hundred runs cost one page of ListRuns and one of ListRunsInBatch. A deleted batch has no outcomes.
 
     :param client: a botocore client
-    :param batch_ids: batches of the same task, the latest last; its word counts
-    :param use: takes what all their runs have used, those among them that were repeated
+    :param batch_ids: batches of the same task, latest last. The latest outcome of a run setting wins.
+    :param usage: collects the usage of all runs, including those that were repeated later
     :raises HealthOmicsResultUnavailableError: if a list is refused
     """
     outcomes: dict[str, RunOutcome] = {}
     for batch_id in batch_ids:
         try:
-            outcomes.update(_outcomes_of(client, batch_id, use or BatchUse()))
+            outcomes.update(_outcomes_of(client, batch_id, usage or BatchUsage()))
         except ClientError as error:
             if is_not_found(error):
                 continue
@@ -111,21 +110,21 @@ def collect_outcomes(
     return outcomes
 
 
-def _outcomes_of(client: Any, batch_id: str, use: BatchUse) -> dict[str, RunOutcome]:
+def _outcomes_of(client: Any, batch_id: str, usage: BatchUsage) -> dict[str, RunOutcome]:
     outcomes = {}
     runs = {}
     for run in _items(client, "list_runs", "items", batchId=batch_id):
         runs[run["id"]] = run
-        use.add(run)
+        usage.add(run)
     for item in _items(client, "list_runs_in_batch", "runs", batchId=batch_id):
         run_id = item.get("runId") or None
         if run_id and run_id not in runs:
-            use.miss()
+            usage.add_unlisted()
         run = runs.get(run_id, {})
         outcomes[item["runSettingId"]] = RunOutcome(
             run_setting_id=item["runSettingId"],
             run_id=run_id,
-            # A run that is not listed any more was deleted, by a person or by retention mode REMOVE.
+            # Retention mode REMOVE, or somebody, deleted a run that is no longer listed.
             status=run.get("status", "DELETED") if run_id else NOT_STARTED,
             uuid=item.get("runInternalUuid"),
             stopped=run.get("stopTime"),
@@ -139,13 +138,13 @@ def find_lost(
     hook: HealthOmicsHook, outcomes: Mapping[str, RunOutcome], batch: Mapping[str, Any], log: Log
 ) -> dict[str, RunOutcome]:
     """
-    Return the outcomes of a batch with the ends of those runs whose record is gone, as far as they are known.
+    Return the outcomes of a batch, replacing those of deleted runs where possible.
 
-    GetBatch counts them, and the manifest of each is in CloudWatch.
+    The counts of GetBatch include deleted runs, and CloudWatch has a manifest of each.
 
     :param hook: hook of the task's connection
     :param outcomes: of one batch
-    :param batch: what GetBatch says of it
+    :param batch: answer of GetBatch
     :param log: the task's log
     """
     lost = [outcome for outcome in outcomes.values() if outcome.is_lost]
@@ -154,18 +153,18 @@ def find_lost(
     if uncounted(outcomes, batch) == len(lost):
         ends: Iterable[tuple[RunOutcome, str]] = ((each, "COMPLETED") for each in lost)
     else:
-        asked = lost[:MAX_REASONS]
-        found = ((each, recorded_end(hook, str(each.run_id), each.uuid, log)) for each in asked)
+        looked_up = lost[:MAX_REASONS]
+        found = ((each, recorded_end(hook, str(each.run_id), each.uuid, log)) for each in looked_up)
         ends = ((each, end["status"]) for each, end in found if end)
     return {**outcomes, **{each.run_setting_id: replace(each, status=status) for each, status in ends}}
 
 
 def lists_lag(outcomes: Mapping[str, RunOutcome], batch: Mapping[str, Any]) -> bool:
     """
-    Whether the lists show fewer completed runs of a batch than GetBatch has counted.
+    Whether the lists show fewer completed runs of a batch than GetBatch counts.
 
     :param outcomes: of the batch
-    :param batch: what GetBatch says of it
+    :param batch: answer of GetBatch
     """
     lost = sum(outcome.is_lost for outcome in outcomes.values())
     return uncounted(outcomes, batch) > lost
@@ -173,10 +172,10 @@ def lists_lag(outcomes: Mapping[str, RunOutcome], batch: Mapping[str, Any]) -> b
 
 def uncounted(outcomes: Mapping[str, RunOutcome], batch: Mapping[str, Any]) -> int:
     """
-    Return how many completed runs the lists do not show; 0 while the counts are not final.
+    Return the number of completed runs that the lists do not show yet; 0 while the counts are not final.
 
-    :param outcomes: of a batch, as listed
-    :param batch: what GetBatch says of it
+    :param outcomes: of the batch, from the lists
+    :param batch: answer of GetBatch
     """
     if batch.get("status") != "PROCESSED":
         return 0
@@ -186,10 +185,10 @@ def uncounted(outcomes: Mapping[str, RunOutcome], batch: Mapping[str, Any]) -> i
 
 def count_outcomes(outcomes: Iterable[RunOutcome], total: int) -> dict[str, int]:
     """
-    Return how many runs there are of each status.
+    Return the number of runs by status.
 
-    :param outcomes: of the runs that HealthOmics lists
-    :param total: number of all runs; nobody documents that those are listed which were never submitted
+    :param outcomes: of the listed runs
+    :param total: number of all runs. AWS does not document whether runs are listed before their submission.
     """
     counts = Counter(outcome.status for outcome in outcomes)
     if (unlisted := total - counts.total()) > 0:
@@ -201,35 +200,34 @@ def manifest_entries(
     client: Any, outcomes: Iterable[RunOutcome], log: Log, *, with_outputs: bool = True
 ) -> Iterator[dict[str, Any]]:
     """
-    Yield what the next task needs of each run: ids, status and, if it completed, where its outputs are.
+    Yield an entry for each run for downstream tasks: ids, status and the URI of its outputs, if completed.
 
-    That a run is gone meanwhile, or GetRun is denied, costs the latter only.
+    If a run was deleted meanwhile, or GetRun is denied, only the URI is missing.
 
     :param client: a botocore client
     :param outcomes: of the runs
     :param log: the task's log
-    :param with_outputs: whether to ask for ``runOutputUri``, which takes a GetRun for each completed run
+    :param with_outputs: whether to fetch ``runOutputUri``, with a GetRun call for each completed run
     """
-    may_ask = True
+    may_call = True
     for outcome in outcomes:
         entry = {
-            "run_setting_id": outcome.run_setting_id,
-            "run_id": outcome.run_id,
+            "runSettingId": outcome.run_setting_id,
+            "runId": outcome.run_id,
             "status": outcome.status,
         }
         if with_outputs and outcome.is_success:
-            entry["run_output_uri"] = None
-        if with_outputs and outcome.is_success and may_ask:
+            entry["runOutputUri"] = None
+        if with_outputs and outcome.is_success and may_call:
             try:
-                entry["run_output_uri"] = client.get_run(id=outcome.run_id).get("runOutputUri")
+                entry["runOutputUri"] = client.get_run(id=outcome.run_id).get("runOutputUri")
             except ClientError as error:
                 if is_transient(error):
                     raise
-                may_ask = is_not_found(error)
+                may_call = is_not_found(error)
+                code = error_code(error)
                 log.warning(
-                    "The outputs of run %s could not be asked for: GetRun, %s",
-                    outcome.run_id,
-                    error_code(error),
+                    "The output URI of run %s is missing: GetRun failed with %s", outcome.run_id, code
                 )
         yield entry
 
@@ -244,20 +242,20 @@ def describe_shortfall(
     total: int,
 ) -> tuple[str, dict[str, int]]:
     """
-    Return the lines that tell a person why a batch is no success, and its runs by status.
+    Return a text on the failure of a batch, and the number of its runs by status.
 
     :param client: a botocore client
     :param summary: of the batch
-    :param outcomes: of all runs that the task wants, as far as HealthOmics lists them
-    :param policy: which is not met
+    :param outcomes: of the listed runs of the task
+    :param policy: the unmet policy
     :param log: the task's log
-    :param total: number of all runs that the task wants; 0 if nobody knows
+    :param total: number of all runs of the task; 0 if unknown
     """
     counts = count_outcomes(outcomes, total) if outcomes else counts_of_batch(summary)
     lead = f"HealthOmics batch {summary['id']} ended as {summary['status']}"
     if total:
         completed = counts.get("COMPLETED", 0)
-        lead += f": {completed:,} of {total:,} runs completed, and {policy.describe(total)} must"
+        lead += f": {completed:,} of {total:,} runs completed, but success requires {policy.describe(total)}"
     lines = [lead]
     if reason := summary.get("failureReason"):
         lines.append(_shorten(reason))
@@ -268,9 +266,9 @@ def describe_shortfall(
 
 def counts_of_batch(summary: Mapping[str, Any]) -> dict[str, int]:
     """
-    Return the runs by status as far as GetBatch tells.
+    Return the number of runs by status, from the counts of GetBatch.
 
-    :param summary: what GetBatch answered, or its summary
+    :param summary: answer of GetBatch, or a summary of it
     """
     counts = {
         field.removesuffix("RunCount").upper(): count
@@ -286,12 +284,12 @@ def describe_failures(
     client: Any, outcomes: Sequence[RunOutcome], log: Log, *, unlisted: int = 0
 ) -> list[str]:
     """
-    Return lines that say why runs are missing: counts by reason, and the first few of each kind.
+    Return lines on runs without success: counts by reason, and a few examples of each kind.
 
     :param client: a botocore client
-    :param outcomes: of all runs that HealthOmics lists
+    :param outcomes: of the listed runs
     :param log: the task's log
-    :param unlisted: how many more there are
+    :param unlisted: number of further runs, which are not listed
     """
     lines = []
     not_started = [outcome for outcome in outcomes if outcome.status == NOT_STARTED]
@@ -301,7 +299,7 @@ def describe_failures(
         reasons_not_started[_NO_REASON] += unlisted
     for reason, count in reasons_not_started.most_common():
         lines.append(f"{count:,} not started: {reason}")
-    # Not the ids of the settings, which may be patients'.
+    # Without the ids of the run settings, since they may identify patients.
     messages = Counter(_shorten(each.message) for each in not_started if each.message)
     lines += [f"  {message}" for message, _ in messages.most_common(MAX_EXAMPLES)]
     reasons = list(_reasons(client, ended[:MAX_REASONS], log))
@@ -316,15 +314,17 @@ def describe_failures(
 
 
 def _reasons(client: Any, outcomes: Iterable[RunOutcome], log: Log) -> Iterator[tuple[str | None, str, str]]:
-    may_ask = True
+    may_call = True
     for outcome in outcomes:
         reason = ""
-        if may_ask and outcome.status == "FAILED":
+        if may_call and outcome.status == "FAILED":
             try:
                 reason = client.get_run(id=outcome.run_id).get("failureReason", "")
             except (ClientError, BotoCoreError) as error:
-                may_ask = False
-                log.warning("Why the runs failed could not be asked for: GetRun, %s", error_code(error))
+                may_call = False
+                log.warning(
+                    "The failure reasons of runs are missing: GetRun failed with %s", error_code(error)
+                )
         yield outcome.run_id, outcome.status, reason
 
 

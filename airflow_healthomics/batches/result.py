@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the batches of a task have come to, the last one together with those whose failed part it repeats."""
+"""The result of a task's batches: the last one, and earlier ones whose failed runs it repeats."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ from airflow_healthomics.batches.outcomes import (
     patient_client,
     uncounted,
 )
-from airflow_healthomics.batches.success_policy import SuccessPolicy
+from airflow_healthomics.batches.settings import RunSettings
+from airflow_healthomics.batches.success_policy import SuccessPolicy, parse_success_policy
 from airflow_healthomics.hooks.omics import HealthOmicsHook
-from airflow_healthomics.reports.usage import BatchUse
+from airflow_healthomics.reports.usage import BatchUsage
 from airflow_healthomics.service import batch_states
 from airflow_healthomics.service.log import Log
 
-#: Seconds for which lists may show fewer completed runs than GetBatch has counted. AWS documents no such
-#: delay; the counts are final once a batch is PROCESSED.
+#: Seconds to wait for lists that show fewer completed runs than GetBatch counts. AWS documents no such delay.
+#: The counts are final once a batch is PROCESSED.
 _LISTS_PATIENCE: Final = 60
 _LISTS_INTERVAL: Final = 5
 
@@ -37,11 +38,11 @@ _LISTS_INTERVAL: Final = 5
 @dataclass(frozen=True)
 class BatchResult:
     """
-    The runs that a task wants, and what has become of them.
+    All runs of a task, and their outcomes.
 
-    :param outcomes: of the runs that HealthOmics lists
-    :param total: how many runs there are
-    :param completed: how many of them completed
+    :param outcomes: of the listed runs
+    :param total: number of all runs
+    :param completed: number of completed runs
     """
 
     outcomes: Sequence[RunOutcome]
@@ -50,36 +51,36 @@ class BatchResult:
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """How many runs there are of each status."""
+        """The number of runs by status."""
         return count_outcomes(self.outcomes, self.total)
 
     def meets(self, policy: SuccessPolicy) -> bool:
-        """Whether enough runs have completed."""
+        """Whether enough runs completed."""
         return policy.is_met(self.completed, self.total)
 
 
 class BatchReview:
     """
-    Finds out what the batches of a task have come to.
+    Reads the outcomes of a task's batches.
 
     :param hook: hook of the task's connection
     :param log: the task's log
-    :ivar client: a patient client
-    :ivar usage: what all runs have used, those among them that were repeated
+    :ivar client: a client that waits out throttling
+    :ivar usage: of all runs, including those that were repeated later
     """
 
     def __init__(self, hook: HealthOmicsHook, log: Log) -> None:
         self._hook = hook
         self._log = log
         self.client = patient_client(hook)
-        self.usage = BatchUse()
+        self.usage = BatchUsage()
         self._known: dict[str, dict[str, RunOutcome]] = {}
 
     def outcomes(self, batch_ids: Sequence[str]) -> dict[str, RunOutcome]:
         """
         Return the outcome of each run setting of earlier batches.
 
-        :param batch_ids: the latest last; its word counts
+        :param batch_ids: latest last. The latest outcome of a run setting wins.
         :raises HealthOmicsResultUnavailableError: if a list is refused
         """
         outcomes: dict[str, RunOutcome] = {}
@@ -96,18 +97,18 @@ class BatchReview:
         self, batch: Mapping[str, Any], earlier: Sequence[str], wanted: Set[str] | None
     ) -> BatchResult:
         """
-        Return what a batch and those before it have come to.
+        Return the result of a batch together with the earlier ones that it continues.
 
-        :param batch: what GetBatch says of the last batch, or its summary
-        :param earlier: ids of the batches whose failed part it repeats
-        :param wanted: ids of the run settings as the task has them now; if unknown, those that were over and
-            not repeated are taken for removed
+        :param batch: answer of GetBatch for the last batch, or a summary of it
+        :param earlier: ids of the batches whose failed runs it repeats
+        :param wanted: ids of the task's current run settings. If unknown, failed run settings that the last
+            batch did not repeat count as removed.
         :raises HealthOmicsResultUnavailableError: if a list is refused
         """
         before, last = self.outcomes(earlier), self._listed(batch)
         if batch["status"] in batch_states.MEASURED:
             last = self._known[batch["id"]] = find_lost(self._hook, last, batch, self._log)
-        # The lists may still lag behind.
+        # The lists may lag behind GetBatch.
         unlisted = max(0, uncounted(last, batch))
         if wanted is not None:
             outcomes = {key: each for key, each in {**before, **last}.items() if key in wanted}
@@ -126,7 +127,7 @@ class BatchReview:
         return BatchResult(list(outcomes.values()), total, completed)
 
     def _listed(self, batch: Mapping[str, Any]) -> dict[str, RunOutcome]:
-        """Return the outcomes of the last batch, once the lists show what GetBatch has counted."""
+        """Return the outcomes of the last batch. Wait until the lists agree with the counts of GetBatch."""
         retrying = Retrying(
             retry=retry_if_result(lambda answer: lists_lag(answer[0], batch)),
             stop=stop_after_delay(_LISTS_PATIENCE),
@@ -136,19 +137,19 @@ class BatchReview:
         outcomes, self.usage = retrying(self._collect, batch["id"])
         if lists_lag(outcomes, batch):
             self._log.warning(
-                "ListRuns shows fewer completed runs of batch %s than GetBatch has counted: XComs and "
-                "manifest lack the others",
+                "ListRuns shows fewer completed runs of batch %s than GetBatch counts, so XComs and manifest "
+                "are incomplete",
                 batch["id"],
             )
         return outcomes
 
-    def _collect(self, batch_id: str) -> tuple[dict[str, RunOutcome], BatchUse]:
+    def _collect(self, batch_id: str) -> tuple[dict[str, RunOutcome], BatchUsage]:
         usage = copy.deepcopy(self.usage)
         return collect_outcomes(self.client, [batch_id], usage), usage
 
 
 def _was_removed(outcome: RunOutcome, began: datetime | None) -> bool:
-    """Whether a run setting had come to no success when the next batch began without it."""
+    """Whether the next batch started without a run setting that had no success by then."""
     if outcome.is_success or outcome.is_active:
         return False
     return outcome.stopped is None or began is None or outcome.stopped <= began
@@ -156,3 +157,38 @@ def _was_removed(outcome: RunOutcome, began: datetime | None) -> bool:
 
 def _time(value: Any) -> datetime | None:
     return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+class BatchVerdict:
+    """
+    Decides whether enough runs of a batch completed, with those of the batches before it.
+
+    :param review: outcomes of the task's batches
+    :param success_policy: as the task has it
+    :param settings: the run settings of the task
+    """
+
+    def __init__(self, review: BatchReview, success_policy: Any, settings: RunSettings) -> None:
+        self._review = review
+        self._success_policy = success_policy
+        self._settings = settings
+
+    @cached_property
+    def policy(self) -> SuccessPolicy:
+        """How many runs must complete."""
+        return parse_success_policy(self._success_policy)
+
+    def is_success(self, batch: Mapping[str, Any], earlier: Sequence[str]) -> bool:
+        """
+        Whether the runs of a batch that has ended, and those that needed no repetition, are enough.
+
+        :param batch: GetBatch's response
+        :param earlier: ids of the batches before it, a part of which it repeats
+        """
+        completed = batch.get("runSummary", {}).get("completedRunCount", 0)
+        is_met = self.policy.is_met(completed, batch.get("totalRuns", 0))
+        # The counts of a batch that is PROCESSED are final.
+        if is_met and not earlier and batch["status"] == "PROCESSED":
+            return True
+        self._settings.read_again()
+        return self._review.result(batch, earlier, self._settings.ids).meets(self.policy)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a batch keeps in S3: its run settings, and what has become of its runs."""
+"""The S3 folder of a batch: its run settings, and the outcomes of its runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsResul
 from airflow_healthomics.requests.json_values import json_bytes
 from airflow_healthomics.starting.request_folder import RequestFolder
 
-#: Successes that one object names, and so one mapped task may get.
+#: Completed runs per object, and so per mapped task that reads one object.
 PART_SIZE: Final = 1000
 
 
@@ -21,31 +21,14 @@ class BatchFolder(RequestFolder):
     operation = "StartRunBatch"
     argument = "settings_s3_uri"
 
-    def settings_uri(self, content: bytes) -> str:
-        """
-        Return where the run settings are.
-
-        :param content: the JSON array
-        """
-        return self.input_uri("settings", content)
-
-    def write_settings(self, content: bytes) -> None:
-        """
-        Write the run settings once: HealthOmics fails a batch whose settings change after StartRunBatch.
-
-        :param content: the JSON array
-        :raises HealthOmicsApiError: if S3 refuses
-        """
-        self.write_input("settings", content)
-
     def write_outcomes(
         self, manifest: Sequence[dict[str, Any]], successes: Sequence[dict[str, Any]]
     ) -> tuple[str, list[str]]:
         """
-        Write what has become of the runs, and return the URIs of the manifest and of the parts of successes.
+        Write the outcomes, and return the URI of the manifest and those of the parts with completed runs.
 
-        :param manifest: an entry for each run
-        :param successes: those that completed
+        :param manifest: entries of all runs
+        :param successes: entries of the completed runs
         :raises HealthOmicsResultUnavailableError: if S3 refuses
         """
         starts = range(0, len(successes), PART_SIZE)

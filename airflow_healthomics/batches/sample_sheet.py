@@ -1,10 +1,9 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-From a sample sheet to the settings of a batch's runs.
+Convert a sample sheet to the run settings of a batch.
 
-A person keeps a sheet, with one sample to a row and columns of their own naming; ``columns`` says which
-column goes where:
+A sample sheet has one sample per row and arbitrary column names. ``columns`` maps targets to columns:
 
 .. code-block:: python
 
@@ -16,25 +15,26 @@ column goes where:
     }
     types = {"parameters.min_depth": "integer"}
 
-Everything behind the first dot is the key as it is, so ``parameters.Main.fastq`` is the parameter
-``Main.fastq`` of a WDL workflow. A column may go to several places; one that is not named goes nowhere.
+The key is the text after the first dot, so ``parameters.Main.fastq`` is the parameter ``Main.fastq`` of a WDL
+workflow. A column may have several targets. Columns without a target are ignored.
 
-A cell of a CSV or TSV sheet is text and stays what it is ("0042"), unless ``types`` declares its target:
+A cell of a CSV or TSV sheet is unchanged text, such as "0042", unless ``types`` declares a type for its
+target:
 
-- ``string``: text, as without a declaration.
-- ``integer``, ``number``: as JSON writes them, so neither "0042" nor "+1", "1,000" or " 1".
-- ``boolean``: ``true`` or ``false``, or as spreadsheets and scripts spell them, ``TRUE`` and ``True``.
-- ``json``: any JSON, so that a cell may hold a list, or all parameters at once.
+- ``string``: text, the default.
+- ``integer``, ``number``: a number in JSON syntax, so not "0042", "+1", "1,000" or " 1".
+- ``boolean``: ``true`` or ``false``, ``TRUE`` or ``FALSE`` (spreadsheets), ``True`` or ``False`` (Python).
+- ``json``: any JSON value, for example a list, or all parameters at once.
 
-In a JSON sheet, an array of flat objects, values keep their types. A declared type is only compared there,
-and a column without one must have the same type in all objects; the numbers are one type. Only ``json`` lets
-lists, objects and different types in.
+A JSON sheet is an array of flat objects. Its values keep their types. A declared type is only checked.
+Without a declaration, all values of a column must have the same type; integers and other numbers count as one
+type. Lists, objects and mixed types require ``json``.
 
-An empty cell, a null and a key that an object lacks leave their target out of the settings; a null that is
-declared ``json`` stays. Rows of a CSV or TSV sheet that are empty as a whole are passed over.
+An empty cell, a null or a missing key omits its target from the run settings; a null with the type ``json``
+is kept. Empty rows of a CSV or TSV sheet are skipped.
 
-Errors name the row and the column, and never what is in a cell: that identifies a patient. For the same
-reason they do not quote the header either, since a sheet may have none.
+Errors name the row and the column, but never the content of a cell, because it may identify a patient. They
+do not quote the header either, because a sheet may lack one and start with a sample.
 """
 
 from __future__ import annotations
@@ -60,16 +60,17 @@ from airflow_healthomics.service.errors import error_code, is_transient
 
 #: https://docs.aws.amazon.com/omics/latest/dev/workflows-batch.html
 MAX_ROWS: Final = 100_000
-#: Ours, as a worker holds the sheet in memory: 1,000 bytes for each row of the largest batch.
+#: A limit of this package, since a worker holds the sheet in memory: 1,000 bytes per row of the largest
+#: batch.
 MAX_SHEET_BYTES: Final = 100_000_000
 
 FORMATS: Final = ("csv", "tsv", "json")
 
 _S3: Final = re.compile(r"s3[an]?://(?:(?P<conn_id>[^/@]*)@)?(?P<bucket>[^/]+)/(?P<key>.+)", re.DOTALL)
 
-#: What opening a file or an object answers when another try cannot help: it is not there, or not for us.
-_FOR_GOOD: Final = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
-#: What Airflow's object storage raises for a URI that it does not know.
+#: Errors of opening a file or an object that a retry cannot fix.
+_PERMANENT_ERRORS: Final = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
+#: Errors of Airflow's object storage for an unsupported URI.
 _UNKNOWN_SCHEME: Final = (ImportError, TypeError, ValueError)
 
 
@@ -85,22 +86,23 @@ def read_sample_sheet(
     botocore_config: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """
-    Read a sample sheet, and return the settings of one run for each of its rows.
+    Read a sample sheet, and return the run settings for its rows.
 
-    An object of S3 is read with boto3 and the connection's credentials; s3fs, which Airflow's object storage
-    needs for S3, would pin an older botocore. Any other URI is read by Airflow's object storage, with the
-    connection that it names, as in ``gs://my_connection@bucket/sheet.csv``.
+    S3 objects are read with boto3 and the credentials of the connection. (Airflow's object storage would
+    require s3fs for S3, and s3fs pins an older botocore.) Any other URI is read by Airflow's object storage,
+    with the connection in the URI, if any: ``gs://my_connection@bucket/sheet.csv``.
 
     :param uri: local path, ``s3://`` URI, or any other URI that Airflow's object storage can read
-    :param columns: the column for each target; see the module
-    :param types: the type for a target, where it is not plain text; see the module
-    :param format: ``csv``, ``tsv`` or ``json``; None goes by how the URI ends
-    :param aws_conn_id: connection for S3; one in the URI (``s3://my_connection@bucket/key``) goes before it
+    :param columns: column of each target; see this module's documentation
+    :param types: type of a target other than plain text; see this module's documentation
+    :param format: ``csv``, ``tsv`` or ``json``; by default the file extension of the URI
+    :param aws_conn_id: connection for S3. A connection in the URI (``s3://my_connection@bucket/key``) takes
+        precedence.
     :param region_name: region of the S3 client
     :param verify: TLS verification of the S3 client
     :param botocore_config: configuration of the S3 client
-    :raises HealthOmicsRequestError: if the arguments, the object or the sheet's content are at fault. What
-        may pass, such as a broken connection, is let through for the next try of the task.
+    :raises HealthOmicsRequestError: if the arguments, the object or the content of the sheet are invalid.
+        Temporary errors, such as a broken network connection, are raised unchanged, so that a retry can help.
     """
     targets = read_targets(columns, types)
     if not isinstance(uri, str) or not uri:
@@ -122,17 +124,16 @@ def settings_of(
     types: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """
-    Return the settings of one run for each row of a sample sheet, by argument name.
+    Return the run settings for the rows of a sample sheet, by argument name.
 
-    That each row has a ``run_setting_id`` of its own is checked here, where the rows have numbers. What else
-    HealthOmics asks of the settings (lengths, characters, ranges) is checked for all batches alike, when the
-    request is built.
+    Missing and repeated ``run_setting_id`` values are reported here, by row number. Other rules of
+    HealthOmics (lengths, characters, ranges) are checked later, when the request is built.
 
-    :param sheet: the sheet's content, UTF-8 with or without a byte order mark
+    :param sheet: content of the sheet, UTF-8 with or without a byte order mark
     :param format: ``csv``, ``tsv`` or ``json``
-    :param columns: the column for each target; see the module
-    :param types: the type for a target, where it is not plain text; see the module
-    :raises HealthOmicsRequestError: with what is wrong, by row and column
+    :param columns: column of each target; see this module's documentation
+    :param types: type of a target other than plain text; see this module's documentation
+    :raises HealthOmicsRequestError: with the problems by row and column
     """
     return _settings(sheet, _checked_format(format), read_targets(columns, types))
 
@@ -141,15 +142,13 @@ def _settings(sheet: bytes, format: str, targets: list[Target]) -> list[dict[str
     problems = Problems(OPERATION)
     shown = name_of_item if format == "json" else name_of_row
     rows = read_rows(sheet, format, targets, problems)
-    del sheet  # A large one need not be held twice, as bytes and as text.
+    del sheet  # Saves memory: the rows may already hold it as text.
     id_index = [target.path for target in targets].index(ID_TARGET)
     places: dict[str, Place] = {}
     settings: list[dict[str, Any]] = []
     for count, (place, values) in enumerate(rows, 1):
         if count > MAX_ROWS:
-            problems.add_first(
-                f"the sample sheet has more than {MAX_ROWS:,} rows, the most that a batch may have"
-            )
+            problems.add_first(f"the sample sheet has more than {MAX_ROWS:,} rows, the maximum of a batch")
             break
         setting: dict[str, Any] = {}
         for target, value in zip(targets, values, strict=True):
@@ -163,7 +162,7 @@ def _settings(sheet: bytes, format: str, targets: list[Target]) -> list[dict[str
             continue
         problem, run_setting_id = _checked_id(setting.get(ID_TARGET))
         if not problem and run_setting_id in places:
-            problem = f"is that of {shown(places[run_setting_id])}, too; each row needs its own"
+            problem = f"is the same as in {shown(places[run_setting_id])}; it must be unique"
         if problem:
             problems.add(f"{shown(place)}, column {targets[id_index].column!r}: the {ID_TARGET} {problem}")
         else:
@@ -177,7 +176,7 @@ def _settings(sheet: bytes, format: str, targets: list[Target]) -> list[dict[str
 
 
 def _checked_id(value: Any) -> tuple[str, str]:
-    """Return what is wrong, and the id as text: a JSON sheet may number its samples."""
+    """Return (problem, id as text). JSON sheets may use integer ids."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return "is empty", ""
     if isinstance(value, bool) or not isinstance(value, (str, int)):
@@ -189,19 +188,19 @@ def _checked_format(format: Any) -> str:
     if format not in FORMATS:
         raise HealthOmicsRequestError(
             OPERATION,
-            [f"the sample sheet must be {', '.join(FORMATS)}: by the end of its URI, or by its format"],
+            [f"the sample sheet needs a file extension, or the argument format: {', '.join(FORMATS)}"],
         )
     return str(format)
 
 
 def _format_of(uri: str) -> str:
-    # Not as a URI, since a key of S3 may have any character; but a link may be signed in its query.
+    # Only web links have a query, such as a signature. An S3 key may contain any character.
     name = urlsplit(uri).path if uri.startswith(("http://", "https://")) else uri
     return name.rpartition(".")[2].lower()
 
 
 def _shown_uri(uri: str) -> str:
-    """Return the URI without a password or a signature."""
+    """Return the URI without password and signature."""
     if "://" not in uri:
         return uri
     parts = urlsplit(uri)
@@ -212,10 +211,10 @@ def _read(uri: str, aws_conn_id: str | None, hook_arguments: Mapping[str, Any]) 
     parts = _S3.fullmatch(uri)
     try:
         data = _read_s3(parts, aws_conn_id, hook_arguments) if parts else _read_file(uri)
-    except _FOR_GOOD as error:
+    except _PERMANENT_ERRORS as error:
         reason = type(error).__name__
     except _UNKNOWN_SCHEME as error:
-        reason = f"{type(error).__name__}; perhaps nothing is installed that reads such URIs"
+        reason = f"{type(error).__name__}; a package for such URIs may be missing"
     except (ClientError, BotoCoreError) as error:
         if is_transient(error) or isinstance(error, IncompleteReadError):
             raise
@@ -239,13 +238,13 @@ def _read_s3(parts: re.Match[str], aws_conn_id: str | None, hook_arguments: Mapp
 
 def _read_file(uri: str) -> bytes:
     path = uri.removeprefix("file://")
-    # Local files take the short way, which is the same beside every version of fsspec and Airflow.
+    # Local files need no fsspec, whose behaviour depends on its version and Airflow's.
     with ObjectStoragePath(uri).open("rb") if "://" in path else Path(path).open("rb") as file:
         return _bounded(file)
 
 
 def _bounded(file: Any) -> bytes:
-    """Return the content, or its beginning if that is too large already."""
+    """Return the content; of a file that is too large, return just more than the limit."""
     chunks = []
     size = 0
     while size <= MAX_SHEET_BYTES and (chunk := file.read(1 << 20)):

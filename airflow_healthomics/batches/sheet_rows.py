@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""From the content of a sample sheet to the values of its rows, in CSV, TSV or JSON."""
+"""Parse the rows of a sample sheet in CSV, TSV or JSON."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from typing import Any, Final, NamedTuple
 from airflow_healthomics.batches.sheet_columns import A_TYPE, Target
 from airflow_healthomics.requests.fields import Problems
 
-#: Where a row has nothing for a target.
+#: Value of a target without content in a row.
 EMPTY: Final = object()
-#: Where it has something that a problem was told of.
+#: Value of a target whose content was reported as a problem.
 REFUSED: Final = object()
 
 #: https://www.rfc-editor.org/rfc/rfc8259#section-6
@@ -28,7 +28,7 @@ _JSON_SPACE: Final = re.compile(r"[ \t\r\n]*")
 
 
 class Place(NamedTuple):
-    """A row of the sheet, counted as a spreadsheet counts it, and the line of the file that it begins at."""
+    """The number of a row, as in a spreadsheet, and the line of the file where it starts."""
 
     row: int
     line: int
@@ -38,23 +38,23 @@ Rows = Iterator[tuple[Place, list[Any]]]
 
 
 def name_of_row(place: Place) -> str:
-    """Return what to call a row of a CSV or TSV sheet."""
+    """Return the name of a row of a CSV or TSV sheet."""
     return f"row {place.row}" + (f" (line {place.line})" if place.line != place.row else "")
 
 
 def name_of_item(place: Place) -> str:
-    """Return what to call an object of a JSON sheet."""
+    """Return the name of an object of a JSON sheet."""
     return f"item {place.row} (line {place.line})"
 
 
 def read_rows(sheet: bytes, format: str, targets: list[Target], problems: Problems) -> Rows:
     """
-    Return each row that has content, with its values in the order of the targets.
+    Return all rows with content. The values of a row are in the order of the targets.
 
-    :param sheet: the sheet's content
+    :param sheet: content of the sheet
     :param format: ``csv``, ``tsv`` or ``json``
-    :param targets: where each column goes
-    :param problems: takes what is wrong
+    :param targets: of the columns
+    :param problems: collects problems
     """
     if format == "json":
         return _json_rows(_decoded(sheet, problems), targets, problems)
@@ -62,7 +62,7 @@ def read_rows(sheet: bytes, format: str, targets: list[Target], problems: Proble
 
 
 def _csv_rows(sheet: bytes, delimiter: str, targets: list[Target], problems: Problems) -> Rows:
-    """Yield each row that has content, with its values in the order of the targets."""
+    """Yield all rows with content. The values of a row are in the order of the targets."""
     records = _csv_records(sheet, delimiter, problems)
     place, header = next(records, (Place(1, 1), None))
     if header is None or not any(header):
@@ -80,7 +80,7 @@ def _csv_rows(sheet: bytes, delimiter: str, targets: list[Target], problems: Pro
         if not any(cells):
             continue
         if len(cells) != len(header):
-            problems.add(f"{name_of_row(place)} has {_cells(len(cells))}, the header has {len(header):,}")
+            problems.add(f"{name_of_row(place)} has {_cells(len(cells))}, but the header has {len(header):,}")
             continue
         values = []
         for index, target, convert in plan:
@@ -96,8 +96,8 @@ def _csv_rows(sheet: bytes, delimiter: str, targets: list[Target], problems: Pro
 
 
 def _csv_records(sheet: bytes, delimiter: str, problems: Problems) -> Iterator[tuple[Place, list[str]]]:
-    """Yield every record of the file, empty ones too, since a spreadsheet counts them."""
-    # Lines end in the file's own way and are decoded one by one, so that no second copy is held.
+    """Yield all records of the file, including empty ones, since a spreadsheet counts them."""
+    # Lines keep their ends, as csv requires, and are decoded one by one to save memory.
     lines = io.TextIOWrapper(io.BytesIO(sheet), encoding="utf-8-sig", newline="")
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     row = 0
@@ -112,8 +112,8 @@ def _csv_records(sheet: bytes, delimiter: str, problems: Problems) -> Iterator[t
             return
         except csv.Error:
             problems.add_first(
-                f"{name_of_row(place)} is broken: it has a quote that is not closed, or text behind a "
-                f"closing quote, or a cell of more than {csv.field_size_limit():,} characters"
+                f"{name_of_row(place)} is broken: it has an unclosed quote, text after a closing quote, or a "
+                f"cell of more than {csv.field_size_limit():,} characters"
             )
             return
         row += 1
@@ -121,13 +121,13 @@ def _csv_records(sheet: bytes, delimiter: str, problems: Problems) -> Iterator[t
 
 
 def _csv_columns(header: list[str], targets: list[Target], problems: Problems) -> list[int] | None:
-    """Return where the column of each target stands, or None if some cannot be told."""
+    """Return the index of the column of each target, or None if a column is missing or ambiguous."""
     found: dict[str, int] = {}
     mapped = {target.column for target in targets}
     is_clear = True
     for index, name in enumerate(header):
         if name in found:
-            # By its number, as a sheet without a header has cells here; names of our own are harmless.
+            # Only names in the mapping are quoted: without a header, this row holds the data of a sample.
             same = f" {name!r}" if name in mapped else ""
             problems.add(f"row 1: columns {found[name] + 1} and {index + 1} have the same name{same}")
             is_clear = False
@@ -135,7 +135,7 @@ def _csv_columns(header: list[str], targets: list[Target], problems: Problems) -
             found[name] = index
     for column in dict.fromkeys(target.column for target in targets):
         if column not in found:
-            problems.add(f"row 1, the header of {_cells(len(header))}, has no column {column!r}")
+            problems.add(f"row 1, the header with {_cells(len(header))}, has no column {column!r}")
             is_clear = False
     return [found[target.column] for target in targets] if is_clear else None
 
@@ -180,20 +180,18 @@ def _type_problem(place: str, target: Target) -> str:
 
 
 def _decoded(sheet: bytes, problems: Problems) -> str:
-    """Return the text, or nothing and a problem."""
+    """Return the text. If it is not UTF-8, add a problem and return an empty text."""
     try:
         return str(sheet, "utf-8-sig")
     except UnicodeDecodeError as error:
-        # The decoder counts behind a byte order mark, and has cut that off what it shows.
+        # Both positions and content in the error exclude a byte order mark.
         line = len(re.findall(rb"\r\n|\r|\n", error.object[: error.start])) + 1
-        problems.add_first(
-            f"line {line} has bytes that are not UTF-8: save the sample sheet with that encoding"
-        )
+        problems.add_first(f"line {line} is not UTF-8: save the sample sheet with that encoding")
         return ""
 
 
 class _NotJsonError(ValueError):
-    """What Python's decoder would accept, or say with the value in it."""
+    """The text is invalid JSON that Python accepts, or whose value Python's error would quote."""
 
 
 def _finite(text: str) -> float:
@@ -227,7 +225,7 @@ def _json_rows(text: str, targets: list[Target], problems: Problems) -> Rows:
     place = None
     for place, item in _json_items(text, problems):
         if not isinstance(item, dict):
-            problems.add(f"{name_of_item(place)} is no object")
+            problems.add(f"{name_of_item(place)} is not an object")
             continue
         missing -= item.keys()
         values = []
@@ -257,7 +255,7 @@ def _json_type_problem(
     if name == "json":
         return (
             f"{name_of_item(place)}, column {target.column!r}: {target.path} must not be a list or an "
-            "object, unless it is declared json in types"
+            "object, unless types declares it as json"
         )
     if target.type is not None:
         is_as_declared = target.type in (name, "number" if name == "integer" else name)
@@ -269,7 +267,7 @@ def _json_type_problem(
     mixed.add(target)
     return (
         f"{name_of_item(place)}, column {target.column!r}: {target.path} is {A_TYPE[name]} here and "
-        f"{A_TYPE[expected]} in {name_of_item(where)}; a column must be of one type"
+        f"{A_TYPE[expected]} in {name_of_item(where)}; a column must have one type"
     )
 
 
@@ -287,7 +285,7 @@ def _type_of(value: Any) -> str:
 
 
 def _json_items(text: str, problems: Problems) -> Iterator[tuple[Place, Any]]:
-    """Yield the elements of the array one by one, so that they need not be held together."""
+    """Yield the elements of the array one by one, to save memory."""
     position = _after_space(text, 0)
     if position == len(text):
         if not problems:
@@ -311,8 +309,8 @@ def _json_items(text: str, problems: Problems) -> Iterator[tuple[Place, Any]]:
             return
         except (ValueError, RecursionError):
             problems.add_first(
-                f"{name_of_item(place)} is no JSON: it has NaN, an infinite number, a number of too many "
-                "digits, a repeated key, or too many levels"
+                f"{name_of_item(place)} is not valid JSON: it has NaN, an infinite number, a number with too "
+                "many digits, a repeated key, or too many levels"
             )
             return
         yield place, item

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""When a processed batch is a success: the state PROCESSED only says that all its runs have ended."""
+"""When a batch counts as a success. PROCESSED only means that all its runs are in a terminal state."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RULE: Final = (
     "percentage above 0% and up to 100%, such as '95%', or a fraction above 0.0 and up to 1.0, such as 0.95"
 )
 
-#: No batch has more runs than six digits can say; more decimals than twenty are no share that somebody meant.
+#: A batch has at most six digits of runs. More than twenty decimals cannot be intended.
 _COUNT: Final = re.compile(r"[0-9]{1,9}")
 _PERCENTAGE: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,20})?)%")
 _FRACTION: Final = re.compile(r"[01]\.[0-9]{1,20}")
@@ -27,29 +27,29 @@ _FRACTION: Final = re.compile(r"[01]\.[0-9]{1,20}")
 @dataclass(frozen=True, kw_only=True)
 class SuccessPolicy:
     """
-    How many runs of a batch must succeed; made by :func:`parse_success_policy`.
+    The minimum of completed runs of a batch; created by :func:`parse_success_policy`.
 
-    :param runs: the least number of runs, or None if a share of them counts
-    :param share: the least share of all runs, above 0 and up to 1; exact, so that 95% of 20 are 19
+    :param runs: minimum number of runs, or None if ``share`` is set
+    :param share: minimum share of all runs, above 0 and up to 1. It is exact, so that 95% of 20 are 19.
     """
 
     runs: int | None = None
     share: Fraction | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no batch could be measured by."""
+        """Refuse an invalid policy."""
         if (self.runs is None) == (self.share is None):
-            raise ValueError("give either runs or share")
+            raise ValueError("pass either runs or share")
         if self.runs is not None and self.runs < 1:
-            raise ValueError("runs must be 1 at least")
+            raise ValueError("runs must be at least 1")
         if self.share is not None and not 0 < self.share <= 1:
             raise ValueError("share must be above 0 and up to 1")
 
     def required(self, total: int) -> int:
         """
-        Return the least number of successes that is enough: at least 1, and perhaps more than there are runs.
+        Return the required number of completed runs: at least 1, and possibly more than there are runs.
 
-        :param total: how many runs the batch has
+        :param total: number of runs of the batch
         """
         if self.share is None:
             return self.runs or 1
@@ -57,10 +57,10 @@ class SuccessPolicy:
 
     def is_met(self, succeeded: int, total: int) -> bool:
         """
-        Whether the batch is a success. A batch of no runs never is.
+        Whether the batch is a success. A batch without runs is not.
 
-        :param succeeded: how many of its runs completed
-        :param total: how many runs it has, those included that could not be started
+        :param succeeded: number of completed runs
+        :param total: number of runs, including those that could not be started
         """
         return total > 0 and succeeded >= self.required(total)
 
@@ -77,24 +77,24 @@ class SuccessPolicy:
 
 def parse_success_policy(value: Any, *, operation: str = "StartRunBatch") -> SuccessPolicy:
     """
-    Return what the ``success_policy`` argument asks for.
+    Parse the argument ``success_policy``.
 
-    It may be text that a template has rendered, blanks around it aside. A value with a decimal point or a
-    percent sign is a share, one without is a number of runs: 1 and ``"1"`` mean one run; 1.0, ``"1.0"`` and
-    ``"100%"`` mean all.
+    A value with a decimal point or a percent sign is a share. Any other number is a number of runs: 1 and
+    ``"1"`` mean one run; 1.0, ``"1.0"`` and ``"100%"`` mean all. Text may come from a template; leading and
+    trailing blanks are ignored.
 
     =====================================  ==================================================
     ``"all"``                              every run; the same as ``"100%"``
-    ``"any"``                              one run or more; the same as 1
-    950, ``"950"``                         so many runs or more
-    0.95, ``"0.95"``, ``"95%"``            such a share of all runs or more, exactly reckoned:
-    ``"99.9%"``                            a run that is required in part is required
+    ``"any"``                              at least one run; the same as 1
+    950, ``"950"``                         at least 950 runs
+    0.95, ``"0.95"``, ``"95%"``            at least 95% of all runs, calculated exactly
+    ``"99.9%"``                            and rounded up to whole runs
     =====================================  ==================================================
 
     :param value: the argument after rendering
-    :param operation: API operation that it is for
-    :raises HealthOmicsRequestError: if it is none of these
-    :raises HealthOmicsTemplateError: if a template could not be rendered for a reason that may pass
+    :param operation: API operation to name in errors
+    :raises HealthOmicsRequestError: if the value is invalid
+    :raises HealthOmicsTemplateError: if a template could not be rendered for a temporary reason
     """
     policy = _parsed(value.strip() if isinstance(value, str) else value)
     if policy is None:
@@ -111,7 +111,7 @@ def _parsed(value: Any) -> SuccessPolicy | None:
     if isinstance(value, int):
         return SuccessPolicy(runs=int(value)) if value >= 1 else None
     if isinstance(value, float) and 0 < value <= 1:
-        # By its shortest digits, which are those that were written: 0.95 is not a binary fraction.
+        # repr() has the digits the user wrote, since 0.95 has no exact binary representation.
         return SuccessPolicy(share=Fraction(repr(float(value))))
     return None
 
@@ -133,7 +133,7 @@ def _parsed_text(text: str) -> SuccessPolicy | None:
 
 
 def _percent(share: Fraction) -> str:
-    # A share that was written in decimals needs no more digits than these.
+    # Enough digits for any share that the patterns above accept.
     percentage = share * 100
     number = Context(prec=50).divide(percentage.numerator, percentage.denominator)
     return f"{number.normalize():f}%"

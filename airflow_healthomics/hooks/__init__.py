@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Every AWS client."""
+"""Hooks and AWS clients."""
 
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 

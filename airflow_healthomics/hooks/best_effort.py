@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Calls that tell more of a run that has ended: they may fail, and must not hold up the outcome."""
+"""Optional AWS calls for reports: they may fail, but never change or delay the outcome of a task."""
 
 from __future__ import annotations
 
@@ -19,31 +19,32 @@ from airflow_healthomics.api_model import extend_session
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.service.errors import error_code, is_not_found
 
-#: Seconds that one attempt of a call may take, at most twice (botocore's own: 60, 60 and three attempts).
+#: Seconds per attempt, of two at most (botocore: 60, 60 and three attempts).
 CONNECT_TIMEOUT: Final = 2.0
 READ_TIMEOUT: Final = 5.0
 MAX_ATTEMPTS: Final = 2
 
-#: Seconds that the last call may take on top of an inquiry's own, and the pause before its second attempt.
-LAST_CALL: Final = MAX_ATTEMPTS * (CONNECT_TIMEOUT + READ_TIMEOUT) + 1
+#: Longest duration of one call: all attempts and a pause of a second.
+LONGEST_CALL_SECONDS: Final = MAX_ATTEMPTS * (CONNECT_TIMEOUT + READ_TIMEOUT) + 1
 
-#: Seconds before a task times out in which no inquiry is under way any more.
-MARGIN: Final = 1.0
+#: Seconds between the end of the last call and the timeout of the task.
+MARGIN_SECONDS: Final = 1.0
 
-#: OSError is what a connection's identity provider or token file ends with, outside botocore.
+#: The identity provider or token file of a connection can raise OSError, outside botocore.
 _AWS_ERRORS: Final = (ClientError, BotoCoreError, OSError)
 
 
-class Inquiry:
+class BestEffortClient:
     """
-    Calls that may fail: an error costs a line in the log, and what failed is not asked again.
+    A client for optional calls.
 
-    :param hook: its connection, region, endpoints and settings are used, with shorter timeouts
-    :param subject: what the calls are for, as the log calls it
-    :param seconds: no call begins later than so many seconds from now; the last one may take
-        :data:`LAST_CALL` more
-    :param say: logs what is left out, and why
-    :param note: logs what is not there
+    A failed call is logged and never repeated. The caller gets an empty answer.
+
+    :param hook: provides connection, region, endpoints and settings; the timeouts are shorter
+    :param subject: purpose of the calls, for the log
+    :param seconds: no call starts later than this; the last one may last :data:`LONGEST_CALL_SECONDS` more
+    :param on_error: logs a call that fails, or that is skipped for lack of time
+    :param on_missing: logs a resource that AWS does not find
     """
 
     def __init__(
@@ -52,60 +53,63 @@ class Inquiry:
         subject: str,
         *,
         seconds: float,
-        say: Callable[..., Any],
-        note: Callable[..., Any],
+        on_error: Callable[..., Any],
+        on_missing: Callable[..., Any],
     ) -> None:
         self._hook, self._subject, self._seconds = hook, subject, seconds
-        self._say, self._say_missing = say, note
+        self._on_error, self._on_missing = on_error, on_missing
         self._clients: dict[str, Any] = {}
         self._failed: set[str] = set()
         self._deadline = monotonic() + seconds
-        self._late = False
+        self._is_expired = False
 
     @staticmethod
     def seconds_within(limit: float, time_left: timedelta | None) -> float:
         """
-        Return the seconds for an inquiry that must end before the task times out; 0 or less leaves none.
+        Return how long calls may start, so that the last one ends before the task times out.
 
-        :param limit: seconds that it may take in any case
+        :param limit: maximum in seconds
         :param time_left: until the task times out, if it does
+        :returns: seconds; 0 or less means that no call fits
         """
-        return limit if time_left is None else min(limit, time_left.total_seconds() - LAST_CALL - MARGIN)
+        if time_left is None:
+            return limit
+        return min(limit, time_left.total_seconds() - LONGEST_CALL_SECONDS - MARGIN_SECONDS)
 
-    def ask(self, permission: str, **request: Any) -> Mapping[str, Any]:
-        """Return the answer, or an empty one; the permission, such as omics:GetRunTask, names the call."""
+    def call(self, permission: str, **request: Any) -> Mapping[str, Any]:
+        """Return AWS's answer, or an empty mapping on failure; name the call by its IAM permission."""
         if permission in self._failed or self._is_late():
             return {}
         service, operation = permission.split(":")
         try:
             answer: dict[str, Any] = getattr(self._client(service), xform_name(operation))(**request)
         except _AWS_ERRORS as error:
-            self._note(permission, error)
+            self._log_error(permission, error)
             return {}
         return answer
 
     def endpoint_url(self, service: str) -> str:
-        """Return the URL that calls to a service, such as ``sts``, go to."""
+        """Return the endpoint URL of a service, such as ``sts``."""
         return str(self._client(service).meta.endpoint_url)
 
     @cached_property
     def _config(self) -> Config:
-        """The hook's settings, with little patience."""
-        ours = Config(
+        """The hook's settings with shorter timeouts and fewer attempts."""
+        impatient = Config(
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
             retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
-            # The hook has decided that by its endpoint.
+            # The hook derives it from its endpoint.
             inject_host_prefix=self._hook.conn_client_meta.config.inject_host_prefix,
         )
-        return self._hook.config.merge(ours)
+        return self._hook.config.merge(impatient)
 
     @cached_property
     def _session(self) -> Any:
         """
-        A session of the hook's connection.
+        A session from the hook's connection.
 
-        A second hook would look the connection up again, which can fail in ways that are not AWS's.
+        A second hook would look up the connection again. That can fail for reasons other than AWS.
         """
         hook = self._hook
         session = SessionFactory(hook.conn_config, hook.region_name, self._config).create_session()
@@ -121,17 +125,19 @@ class Inquiry:
         return self._clients[service]
 
     def _is_late(self) -> bool:
-        if not self._late and monotonic() >= self._deadline:
-            self._late = True
-            self._say("%s ends early, after %s s", self._subject, self._seconds)
-        return self._late
+        if not self._is_expired and monotonic() >= self._deadline:
+            self._is_expired = True
+            self._on_error(
+                "%s is incomplete: it reached its time limit of %s s", self._subject, self._seconds
+            )
+        return self._is_expired
 
-    def _note(self, permission: str, error: BaseException) -> None:
+    def _log_error(self, permission: str, error: BaseException) -> None:
         if is_not_found(error):
-            # A task that printed nothing has no log, while the engine may have one.
-            self._say_missing("%s: %s finds nothing", self._subject, permission)
+            # A task without output has no log stream, though the engine may have one.
+            self._on_missing("%s: %s found nothing", self._subject, permission)
             return
         self._failed.add(permission)
         code = error_code(error)
-        advice = "; the IAM policy must allow it" if code.startswith("AccessDenied") else ""
-        self._say("%s goes without %s, which failed with %s%s", self._subject, permission, code, advice)
+        advice = f". The IAM policy must allow {permission}" if code.startswith("AccessDenied") else ""
+        self._on_error("%s is incomplete: %s failed with %s%s", self._subject, permission, code, advice)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""A connection and its client settings, and the hook that all triggers of one connection share."""
+"""Connection arguments of tasks, and the hook that all triggers of one connection share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_healthomics.hooks.polling import PollingHook
 
 
 def connection_of(task: Any) -> dict[str, Any]:
-    """Return the connection arguments of an operator or sensor, as a trigger takes them."""
+    """Return the connection arguments of an operator or sensor, under the names that triggers use."""
     return {
         "aws_conn_id": task.aws_conn_id,
         "region_name": task.region_name,
@@ -25,7 +25,7 @@ def connection_of(task: Any) -> dict[str, Any]:
 
 
 def hook_arguments(task: Any) -> dict[str, Any]:
-    """Return the connection arguments of an operator or sensor, as hooks of the amazon provider name them."""
+    """Return the connection arguments of an operator or sensor, under the names that hooks use."""
     return {
         "aws_conn_id": task.aws_conn_id,
         "region_name": task.region_name,
@@ -41,11 +41,11 @@ class SharedConnection:
     """
     The hook that all triggers of one connection share.
 
-    Looking the connection up from a plain thread breaks the triggerer's channel on Airflow 3.0 to 3.2
-    (apache/airflow#67380), so it is done in asgiref's one thread, where the client is made too. Calls need no
-    connection.
+    On Airflow 3.0 to 3.2, looking up a connection from a plain thread breaks the triggerer's channel
+    (apache/airflow#67380). So asgiref's single thread looks it up and creates the client. Calls need no
+    connection afterwards.
 
-    :param arguments: aws_conn_id, region_name, verify and config, as a hook takes them
+    :param arguments: arguments of the hook: aws_conn_id, region_name, verify and config
     """
 
     def __init__(self, **arguments: Any) -> None:
@@ -54,21 +54,21 @@ class SharedConnection:
         self._settings: _Settings = None
 
     async def hook(self) -> HealthOmicsHook:
-        """Return the hook, whose client is made."""
+        """Return the hook with its client."""
         return self._hook or await self.renew()
 
     async def renew(self) -> HealthOmicsHook:
         """
-        Make the hook and its client anew, with the connection as it is now.
+        Replace the hook and its client, using the current connection.
 
-        :raises OSError: if Airflow does not find a connection that it has found before
+        :raises OSError: if Airflow no longer finds the connection
         :raises HealthOmicsApiError: if the connection cannot be used
         """
         self._hook, self._settings = await sync_to_async(self._make)()
         return self._hook
 
     async def is_current(self) -> bool:
-        """Whether the connection is still what it was when the client was made, as far as Airflow can say."""
+        """Whether the connection is unchanged since the client was created; True if that is unknown."""
         try:
             settings = await sync_to_async(lambda: _settings(PollingHook(**self._arguments)))()
         except CONNECTION_MISTAKES:
@@ -79,20 +79,20 @@ class SharedConnection:
         hook = PollingHook(**self._arguments)
         settings = _settings(hook)
         if settings is None and self._settings is not None:
-            # The hook would go on with boto3's own credentials, perhaps in another account. Airflow says so
-            # too while it is in trouble itself.
-            raise OSError(f"Airflow does not find the connection {hook.aws_conn_id} any more")
+            # The hook would use boto3's default credentials, perhaps in another account. Airflow also reports
+            # a missing connection while its own database or API fails.
+            raise OSError(f"Airflow no longer finds the connection {hook.aws_conn_id}")
         try:
             _ = hook.conn
         except CONNECTION_MISTAKES as error:
             raise HealthOmicsApiError(
-                f"The Airflow connection {hook.aws_conn_id} cannot be used: {type(error).__name__}: {error}"
+                f"The Airflow connection {hook.aws_conn_id} is invalid: {type(error).__name__}: {error}"
             ) from error
         return hook, settings
 
 
 def _settings(hook: HealthOmicsHook) -> _Settings:
-    """Return what a client depends on; None if Airflow does not find the connection."""
+    """Return the settings that a client depends on; None if Airflow does not find the connection."""
     if not hook.aws_conn_id:
         return ()
     try:

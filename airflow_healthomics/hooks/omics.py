@@ -1,24 +1,23 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The client of HealthOmics and the defaults for runs."""
+"""The hook: one method for each operation of HealthOmics, and the defaults for new runs."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, ClassVar, Final
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-import botocore
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from botocore.config import Config
 from botocore.exceptions import NoRegionError
 
-from airflow_healthomics.api_model import REGIONS, extend_session, regions_of
+from airflow_healthomics.api_model import extend_session
 from airflow_healthomics.exceptions import HealthOmicsConnectionNotFoundError, HealthOmicsRequestError
+from airflow_healthomics.hooks.defaults import defaults_in, policies_in, unknown_keys
+from airflow_healthomics.hooks.endpoints import check_region, is_region_in_doubt, needs_host_prefix
 from airflow_healthomics.requests.batch import (
     build_run_batch,
     build_start_run_batch_request,
@@ -26,35 +25,26 @@ from airflow_healthomics.requests.batch import (
     settings_in_s3,
 )
 from airflow_healthomics.requests.fields import api_field, refuse_broken_templates
-from airflow_healthomics.requests.run import BUILT_IN_DEFAULTS, DEFAULTABLE, build_start_run_request
+from airflow_healthomics.requests.run import build_start_run_request
 from airflow_healthomics.service import run_states
 from airflow_healthomics.service.errors import IncompleteAnswerError, checked_answer
 
-#: What the amazon provider raises for a connection with mistakes, besides botocore's own errors.
+if TYPE_CHECKING:
+    from mypy_boto3_omics.client import OmicsClient  # noqa: F401 - quoted in the base class
+
+#: Errors of the amazon provider for an invalid connection, besides botocore's errors.
 CONNECTION_MISTAKES: Final = (AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
 
-#: Keys of the connection's ``service_config.omics`` that are not ours.
-_AMAZON_PROVIDER_KEYS: Final = frozenset({"endpoint_url", "config_kwargs", "region_name"})
 
-#: Those that say what a task does, rather than what a run is.
-_POLICIES: Final = frozenset({"on_clear"})
-
-#: The endpoints that the host prefixes are meant for, fips and dual stack among them.
-_AWS_HOST: Final = re.compile(r"//omics(-fips)?\.[a-z0-9-]+\.(amazonaws\.com|api\.aws)$")
-
-#: botocore's own setting: https://docs.aws.amazon.com/sdkref/latest/guide/feature-host-prefix.html
-_HOST_PREFIX_VARIABLE: Final = "AWS_DISABLE_HOST_PREFIX_INJECTION"
-
-
-class HealthOmicsHook(AwsGenericHook[Any]):
+class HealthOmicsHook(AwsGenericHook["OmicsClient"]):
     """
-    Interact with AWS HealthOmics, and hold the defaults for its runs.
+    Interact with AWS HealthOmics.
 
-    Thick wrapper around :external+boto3:py:class:`boto3.client("omics") <Omics.Client>`. Each method that
-    makes a call lets botocore's own errors through.
+    Thick wrapper around :external+boto3:py:class:`boto3.client("omics") <Omics.Client>`. Methods raise
+    botocore's errors unchanged.
 
     Defaults for new runs come from the connection's extra, ``{"service_config": {"omics": {"role_arn": ...,
-    "output_uri": ..., "retention_mode": ..., "storage_type": ..., ...}}}``, then from the hook itself:
+    "output_uri": ..., "retention_mode": ..., "storage_type": ..., ...}}}``. The built-in defaults are
     ``retention_mode="REMOVE"`` and ``storage_type="DYNAMIC"``.
 
     Additional arguments, such as ``aws_conn_id``, ``region_name``, ``verify`` and ``config``, may be
@@ -83,12 +73,12 @@ class HealthOmicsHook(AwsGenericHook[Any]):
         """
         The Airflow connection.
 
-        :raises HealthOmicsConnectionNotFoundError: if Airflow does not find one that the DAG author has
-            chosen. The amazon provider would go on with the credentials of the worker, perhaps in another
-            account; it warns of that, and for the default connection that is all.
+        :raises HealthOmicsConnectionNotFoundError: if Airflow does not find it, unless it is the default
+            connection. The amazon provider would only warn, and use the credentials of the worker, perhaps in
+            another account.
         """
         config = super().conn_config
-        # A cached property keeps its value under its name, that of the base class too.
+        # The base class has cached its own value under the same name.
         self.__dict__.pop("conn_config", None)
         _check_found(self.aws_conn_id, config)
         return config
@@ -96,34 +86,28 @@ class HealthOmicsHook(AwsGenericHook[Any]):
     @cached_property
     def connection_defaults(self) -> Mapping[str, Any]:
         """Defaults for new runs from the connection's extra, by argument name."""
-        settings = self.service_config
-        if unknown := sorted(settings.keys() - DEFAULTABLE - _POLICIES - _AMAZON_PROVIDER_KEYS):
+        if unknown := unknown_keys(self.service_config):
             self.log.warning(
-                "Connection %s: service_config.omics has keys that are no defaults for runs: %s",
+                "Connection %s: ignored unknown keys of service_config.omics: %s",
                 self.aws_conn_id,
                 ", ".join(unknown),
             )
-        return {name: value for name, value in settings.items() if name in DEFAULTABLE}
+        return defaults_in(self.service_config)
 
     @property
     def connection_policies(self) -> Mapping[str, Any]:
-        """What tasks of this connection do in some cases, by argument name: ``on_clear``."""
-        return {name: value for name, value in self.service_config.items() if name in _POLICIES}
-
-    @property
-    def run_defaults(self) -> Mapping[str, Any]:
-        """All defaults for new runs, by argument name: the connection's over the hook's own."""
-        return {**BUILT_IN_DEFAULTS, **self.connection_defaults}
+        """Policies of the connection's tasks, by argument name: ``on_clear``."""
+        return policies_in(self.service_config)
 
     def build_start_run_request(self, *, start_run_kwargs: Any = None, **arguments: Any) -> dict[str, Any]:
         """
-        Return the request that :meth:`start_run` would send, complete with defaults and validated.
+        Return the validated request of :meth:`start_run`, including defaults.
 
         :param start_run_kwargs: as for :meth:`start_run`
         :param arguments: as for :meth:`start_run`
         :raises HealthOmicsRequestError: if an argument breaks a rule
         """
-        shape = self.conn.meta.service_model.operation_model("StartRun").input_shape
+        shape = self._input_shape("StartRun")
         with self._naming_a_hidden_connection():
             return build_start_run_request(arguments, self.connection_defaults, shape, start_run_kwargs)
 
@@ -131,15 +115,15 @@ class HealthOmicsHook(AwsGenericHook[Any]):
         self, *, start_run_kwargs: Mapping[str, Any] | None = None, **arguments: Any
     ) -> dict[str, Any]:
         """
-        Start a new run, or a duplicate of one.
+        Start a new run, or duplicate one.
 
         .. seealso::
             - :external+boto3:py:meth:`Omics.Client.start_run`
 
-        :param start_run_kwargs: fields of StartRun that have no argument yet, by the API's names
-        :param arguments: StartRun's fields in snake case, such as ``workflow_id`` (a new run) or ``run_id``
-            (a duplicate), ``parameters`` and ``request_id`` (1 to 128 characters). Without a request ID
-            botocore makes one up, and each call starts a run.
+        :param start_run_kwargs: StartRun fields without an argument here, by their API names
+        :param arguments: StartRun fields in snake case, such as ``workflow_id`` (for a new run) or ``run_id``
+            (for a duplicate), ``parameters`` and ``request_id`` (1 to 128 characters). Without a request ID,
+            botocore generates one, so that each call starts a run.
         :return: ``id``, ``arn``, ``uuid``, ``status``, ``runOutputUri`` and more
         :raises HealthOmicsRequestError: if an argument breaks a rule; nothing was sent
         """
@@ -154,7 +138,7 @@ class HealthOmicsHook(AwsGenericHook[Any]):
             - :external+boto3:py:meth:`Omics.Client.get_run`
 
         :param run_id: HealthOmics run id
-        :raises IncompleteAnswerError: if a proxy on the way has answered
+        :raises IncompleteAnswerError: if a proxy answered instead of HealthOmics
         """
         return checked_answer("GetRun", _body(self.conn.get_run(id=run_id)))
 
@@ -168,17 +152,17 @@ class HealthOmicsHook(AwsGenericHook[Any]):
         page_size: int = 100,
     ) -> Iterator[dict[str, Any]]:
         """
-        Iterate over the runs of the account and region, a page at a time; all filters must match.
+        Iterate over the runs of the account and region, page by page. Filters are combined by AND.
 
         .. seealso::
             - :external+boto3:py:class:`Omics.Paginator.ListRuns`
 
         :param name: name of the runs; names are not unique
-        :param status: one of the run states
-        :param run_group_id: id of their run group
-        :param batch_id: id of their run batch
-        :param page_size: runs a call, 1 to 100
-        :return: items as the API lists them, which have no ``uuid``
+        :param status: a run status
+        :param run_group_id: id of the run group
+        :param batch_id: id of the run batch
+        :param page_size: runs per call, 1 to 100
+        :return: items of ListRuns, without ``uuid``
         """
         filters = {"name": name, "status": status, "runGroupId": run_group_id, "batchId": batch_id}
         return self._items("list_runs", page_size, filters)
@@ -187,15 +171,15 @@ class HealthOmicsHook(AwsGenericHook[Any]):
         self, run_id: str, *, status: str | None = None, page_size: int = 100
     ) -> Iterator[dict[str, Any]]:
         """
-        Iterate over the tasks of a run, a page at a time.
+        Iterate over the tasks of a run, page by page.
 
         .. seealso::
             - :external+boto3:py:class:`Omics.Paginator.ListRunTasks`
 
         :param run_id: HealthOmics run id
-        :param status: one of the task states
-        :param page_size: tasks a call, 1 to 100
-        :return: items as the API lists them; why a task failed is in :meth:`get_run_task` only
+        :param status: a task status
+        :param page_size: tasks per call, 1 to 100
+        :return: items of ListRunTasks. Only :meth:`get_run_task` has the failure reason of a task.
         """
         return self._items("list_run_tasks", page_size, {"id": run_id, "status": status})
 
@@ -207,13 +191,13 @@ class HealthOmicsHook(AwsGenericHook[Any]):
             - :external+boto3:py:meth:`Omics.Client.get_run_task`
 
         :param run_id: HealthOmics run id
-        :param task_id: HealthOmics task id, not that of an Airflow task
+        :param task_id: HealthOmics task id, not an Airflow task id
         """
         return _body(self.conn.get_run_task(id=run_id, taskId=task_id))
 
     def cancel_run(self, run_id: str) -> None:
         """
-        Ask for a run to be cancelled, which takes until its status is CANCELLED.
+        Request the cancellation of a run. It is complete when the status is CANCELLED.
 
         .. seealso::
             - :external+boto3:py:meth:`Omics.Client.cancel_run`
@@ -224,7 +208,7 @@ class HealthOmicsHook(AwsGenericHook[Any]):
 
     def delete_run(self, run_id: str) -> None:
         """
-        Delete the record of a finished run; its outputs and logs stay.
+        Delete the record of a run in a terminal state. Its outputs and logs remain.
 
         .. seealso::
             - :external+boto3:py:meth:`Omics.Client.delete_run`
@@ -237,18 +221,20 @@ class HealthOmicsHook(AwsGenericHook[Any]):
         self, run_settings: Sequence[Mapping[str, Any]], **arguments: Any
     ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """
-        Return a StartRunBatch request without ``batchRunSettings``, and its run settings, all validated.
+        Return a validated StartRunBatch request without ``batchRunSettings``, and the run settings.
 
-        For whom :meth:`start_run_batch` has too few run settings: up to 100,000 may stand in S3.
+        :meth:`start_run_batch` accepts 100 run settings. To start more, up to 100,000, write these to S3 and
+        pass their URI.
 
         :param run_settings: as for :meth:`start_run_batch`, up to 100,000
         :param arguments: as for :meth:`start_run_batch`
-        :return: the request, and the run settings by the API's names, which
-            :func:`~airflow_healthomics.requests.batch.settings_json` makes a file of
+        :return: the request, and the run settings by their API names. Write them to a file with
+            :func:`~airflow_healthomics.requests.batch.settings_json`.
         :raises HealthOmicsRequestError: if an argument or a run setting breaks a rule
         """
         with self._naming_a_hidden_connection():
-            return build_run_batch(arguments, run_settings, self.connection_defaults, self._batch_shape)
+            shape = self._input_shape("StartRunBatch")
+            return build_run_batch(arguments, run_settings, self.connection_defaults, shape)
 
     def start_run_batch(
         self,
@@ -260,36 +246,35 @@ class HealthOmicsHook(AwsGenericHook[Any]):
         """
         Start a batch of new runs of one private workflow.
 
-        The connection's defaults go for the runs; its ``tags`` are for the batch and, as ``run_tags``, for
+        The connection's defaults apply to the runs; its ``tags`` apply to the batch and, as ``run_tags``, to
         its runs.
 
         .. seealso::
             - :external+boto3:py:meth:`Omics.Client.start_run_batch`
 
-        :param run_settings: 1 to 100 mappings, one for each run, with ``run_setting_id`` (1 to 128
-            characters, unique) and what is its own: ``name``, ``output_uri``, ``output_bucket_owner_id``,
+        :param run_settings: 1 to 100 mappings, one per run, each with a unique ``run_setting_id`` (1 to 128
+            characters) and optional fields: ``name``, ``output_uri``, ``output_bucket_owner_id``,
             ``parameters``, ``priority``, ``engine_settings``, ``run_tags``
-        :param s3_uri_settings: instead of ``run_settings``, S3 URI of a JSON array of up to 100,000 by the
-            API's names, which the role must be able to read. They are not validated here.
-        :param arguments: StartRunBatch's own fields and those of its ``defaultRunSetting`` in snake case:
-            ``batch_name``, ``request_id`` and ``tags`` of the batch, ``workflow_id``, ``parameters``,
-            ``run_tags`` and more of all runs. Without a request ID botocore makes one up, and each call
-            starts a batch.
+        :param s3_uri_settings: instead of ``run_settings``, the S3 URI of a JSON array of up to 100,000 run
+            settings by their API names. The role must be able to read it. It is not validated here.
+        :param arguments: StartRunBatch fields and ``defaultRunSetting`` fields in snake case: ``batch_name``,
+            ``request_id`` and ``tags`` for the batch; ``workflow_id``, ``parameters``, ``run_tags`` and more
+            for all runs. Without a request ID, botocore generates one, so that each call starts a batch.
         :return: ``id``, ``arn``, ``uuid``, ``status`` and ``tags``
         :raises HealthOmicsRequestError: if an argument or a run setting breaks a rule; nothing was sent
         """
         if (run_settings is None) == (s3_uri_settings is None):
             raise HealthOmicsRequestError(
-                "StartRunBatch", ["give either run_settings or s3_uri_settings, and not both"]
+                "StartRunBatch", ["pass either run_settings or s3_uri_settings, not both"]
             )
         if run_settings is not None:
             request, settings = self.build_run_batch(run_settings, **arguments)
             source = settings_in_request(settings)
         else:
-            shape = self._batch_shape
+            shape = self._input_shape("StartRunBatch")
             request = build_start_run_batch_request(arguments, self.connection_defaults, shape)
             source = settings_in_s3(s3_uri_settings, shape)
-        return _body(self.conn.start_run_batch(**request, batchRunSettings=source))
+        return _body(self.conn.start_run_batch(**request | {"batchRunSettings": source}))
 
     def get_batch(self, batch_id: str) -> dict[str, Any]:
         """
@@ -299,9 +284,9 @@ class HealthOmicsHook(AwsGenericHook[Any]):
             - :external+boto3:py:meth:`Omics.Client.get_batch`
 
         :param batch_id: HealthOmics batch id
-        :return: ``status``, ``totalRuns``, ``submissionSummary``, ``runSummary`` (which lags behind until the
+        :return: ``status``, ``totalRuns``, ``submissionSummary``, ``runSummary`` (it lags behind until the
             batch is PROCESSED) and more
-        :raises IncompleteAnswerError: if a proxy on the way has answered
+        :raises IncompleteAnswerError: if a proxy answered instead of HealthOmics
         """
         return checked_answer("GetBatch", _body(self.conn.get_batch(batchId=batch_id)))
 
@@ -314,16 +299,16 @@ class HealthOmicsHook(AwsGenericHook[Any]):
         page_size: int = 100,
     ) -> Iterator[dict[str, Any]]:
         """
-        Iterate over the run batches of the account and region, a page at a time; one filter at most.
+        Iterate over the run batches of the account and region, page by page, with at most one filter.
 
         .. seealso::
             - :external+boto3:py:class:`Omics.Paginator.ListBatch`
 
         :param name: name of the batches; names are not unique
-        :param status: one of the batch states
-        :param run_group_id: id of the run group of their runs
-        :param page_size: batches a call, 1 to 100
-        :return: items as the API lists them, which have no ``uuid``
+        :param status: a batch status
+        :param run_group_id: id of the run group of the runs
+        :param page_size: batches per call, 1 to 100
+        :return: items of ListBatch, without ``uuid``
         :raises HealthOmicsRequestError: if more than one filter is given
         """
         filters = {"name": name, "status": status, "run_group_id": run_group_id}
@@ -339,9 +324,9 @@ class HealthOmicsHook(AwsGenericHook[Any]):
         page_size: int = 100,
     ) -> Iterator[dict[str, Any]]:
         """
-        Iterate over what became of the run settings of a batch, a page at a time; one filter at most.
+        Iterate over the run settings of a batch and their submission, page by page, with at most one filter.
 
-        How the runs themselves go is in :meth:`list_runs` with ``batch_id``.
+        For the status of the runs, use :meth:`list_runs` with ``batch_id``.
 
         .. seealso::
             - :external+boto3:py:class:`Omics.Paginator.ListRunsInBatch`
@@ -351,9 +336,9 @@ class HealthOmicsHook(AwsGenericHook[Any]):
             DELETE_FAILED
         :param run_setting_id: id of the run setting
         :param run_id: HealthOmics run id
-        :param page_size: run settings a call, 1 to 100
-        :return: items as the API lists them; those not submitted yet have no ``submissionStatus``, and those
-            that could not be submitted no ``runId``
+        :param page_size: run settings per call, 1 to 100
+        :return: items of ListRunsInBatch. Before its submission an item has no ``submissionStatus``; after a
+            failed submission it has no ``runId``.
         :raises HealthOmicsRequestError: if more than one filter is given
         """
         filters = {"submission_status": submission_status, "run_setting_id": run_setting_id, "run_id": run_id}
@@ -362,9 +347,9 @@ class HealthOmicsHook(AwsGenericHook[Any]):
 
     def cancel_run_batch(self, batch_id: str) -> None:
         """
-        Ask for the runs of a batch to be cancelled, which takes until the batch is CANCELLED.
+        Request the cancellation of all runs of a batch. It is complete when the batch is CANCELLED.
 
-        HealthOmics does it for a batch that is PENDING, SUBMITTING or INPROGRESS.
+        HealthOmics accepts batches in PENDING, SUBMITTING or INPROGRESS.
 
         .. seealso::
             - :external+boto3:py:meth:`Omics.Client.cancel_run_batch`
@@ -375,10 +360,9 @@ class HealthOmicsHook(AwsGenericHook[Any]):
 
     def delete_run_batch(self, batch_id: str) -> None:
         """
-        Ask for the records of a batch's runs to be deleted, which takes until the batch is RUNS_DELETED.
+        Request the deletion of the records of a batch's runs. It is complete when the batch is RUNS_DELETED.
 
-        HealthOmics does it for a batch that is PROCESSED or CANCELLED. The batch itself, outputs and logs
-        stay.
+        HealthOmics accepts batches in PROCESSED or CANCELLED. The batch, outputs and logs remain.
 
         .. seealso::
             - :external+boto3:py:meth:`Omics.Client.delete_run_batch`
@@ -389,7 +373,7 @@ class HealthOmicsHook(AwsGenericHook[Any]):
 
     def delete_batch(self, batch_id: str) -> None:
         """
-        Delete the record of a batch that has ended; its runs stay.
+        Delete the record of a batch in a terminal state. Its runs remain.
 
         .. seealso::
             - :external+boto3:py:meth:`Omics.Client.delete_batch`
@@ -407,15 +391,15 @@ class HealthOmicsHook(AwsGenericHook[Any]):
         workflow_owner_id: str | None = None,
     ) -> dict[str, Any]:
         """
-        Describe a workflow, or one version of it.
+        Describe a workflow or a workflow version.
 
         .. seealso::
             - :external+boto3:py:meth:`Omics.Client.get_workflow`
             - :external+boto3:py:meth:`Omics.Client.get_workflow_version`
 
         :param workflow_id: HealthOmics workflow id
-        :param version_name: name of the version; without it, what the workflow itself says
-        :param workflow_type: PRIVATE (the service's default) or READY2RUN
+        :param version_name: name of the version; by default the workflow itself is described
+        :param workflow_type: PRIVATE (default of HealthOmics) or READY2RUN
         :param workflow_owner_id: AWS account id of the owner of a shared workflow
         """
         scope = _given({"type": workflow_type, "workflowOwnerId": workflow_owner_id})
@@ -427,9 +411,9 @@ class HealthOmicsHook(AwsGenericHook[Any]):
 
     def get_session(self, region_name: str | None = None, deferrable: bool = False) -> Any:
         """
-        Get the underlying boto3 session, the same for all clients, so that they share credentials.
+        Get the boto3 session. All clients share it, and with it the credentials.
 
-        Its clients know the whole API, also beside an older botocore.
+        Its clients have the current API, even with an older botocore.
         """
         if deferrable:
             return super().get_session(region_name, deferrable)
@@ -443,10 +427,11 @@ class HealthOmicsHook(AwsGenericHook[Any]):
         self, region_name: str | None = None, config: Config | None = None, deferrable: bool = False
     ) -> Any:
         """
-        Get the underlying boto3 client; a missing region, or one without HealthOmics, is an error of ours.
+        Get the boto3 client.
 
-        For a custom endpoint the host prefixes are left out, unless the user has said otherwise: each
-        operation has one, and botocore would call ``http://workflows-localhost:5000``.
+        With a custom endpoint, host prefixes are disabled unless the user configures them.
+
+        :raises HealthOmicsRequestError: if the region is missing or has no HealthOmics
         """
         try:
             client: Any = super().get_client_type(region_name, config, deferrable)
@@ -458,38 +443,18 @@ class HealthOmicsHook(AwsGenericHook[Any]):
                     "AWS_DEFAULT_REGION"
                 ],
             ) from None
-        self._check_region(client.meta)
-        # botocore itself reads the variable since 1.37.5.
-        wants_prefix = os.environ.get(_HOST_PREFIX_VARIABLE, "").lower() == "false"
-        if deferrable or wants_prefix or _AWS_HOST.search(client.meta.endpoint_url):
+        if is_region_in_doubt(client.meta) and not self.conn_config.get_service_endpoint_url("omics"):
+            check_region(client.meta.region_name, self.get_session(self.region_name))
+        if deferrable or needs_host_prefix(client.meta.endpoint_url):
             return client
-        # The user's own setting goes before this one.
+        # A setting of the user takes precedence.
         return super().get_client_type(
             region_name, Config(inject_host_prefix=False).merge(config or self.config)
         )
 
-    def _check_region(self, meta: Any) -> None:
-        """Refuse a region that has no HealthOmics: botocore derives a host name for any region."""
-        region, host = meta.region_name, urlsplit(meta.endpoint_url).hostname or ""
-        is_derived = host.startswith((f"omics.{region}.", f"omics-fips.{region}."))
-        # Reading botocore's own list of all services takes a while.
-        is_known = region in REGIONS
-        if is_known or not is_derived or self.conn_config.get_service_endpoint_url("omics"):
-            return
-        regions = regions_of(self.get_session(self.region_name))
-        if region not in regions:
-            raise HealthOmicsRequestError(
-                "The request",
-                [
-                    f"region_name {region} has no HealthOmics endpoint that botocore {botocore.__version__} "
-                    f"knows: use one of {', '.join(sorted(regions))}, or set endpoint_url in the "
-                    "connection's extra (service_config.omics)"
-                ],
-            )
-
     @contextmanager
     def _naming_a_hidden_connection(self) -> Iterator[None]:
-        """Warn where a request lacks a default that another connection of the same id may have."""
+        """Warn if an environment variable hides a connection that may have the missing defaults."""
         try:
             yield
         except HealthOmicsRequestError:
@@ -497,22 +462,22 @@ class HealthOmicsHook(AwsGenericHook[Any]):
             variable = f"AIRFLOW_CONN_{str(self.aws_conn_id).upper()}"
             if variable in os.environ and not self.connection_defaults:
                 self.log.warning(
-                    "Connection %s comes from the environment variable %s and has no defaults for runs. It "
-                    "hides a connection of that id in Airflow's database: use another id, or change the "
-                    "variable",
+                    "Connection %s comes from the environment variable %s, which has no defaults for runs. "
+                    "It hides any connection with this id in Airflow's database. Use another id, or change "
+                    "the variable",
                     self.aws_conn_id,
                     variable,
                 )
             raise
 
-    @property
-    def _batch_shape(self) -> Any:
-        return self.conn.meta.service_model.operation_model("StartRunBatch").input_shape
+    def _input_shape(self, operation: str) -> Any:
+        return self.conn.meta.service_model.operation_model(operation).input_shape
 
     def _items(
         self, operation: str, page_size: int, filters: Mapping[str, Any], key: str = "items"
     ) -> Iterator[dict[str, Any]]:
-        pages = self.conn.get_paginator(operation).paginate(
+        client: Any = self.conn  # Each of its paginators has its own type.
+        pages = client.get_paginator(operation).paginate(
             PaginationConfig={"PageSize": page_size}, **_given(filters)
         )
         for page in pages:
@@ -523,10 +488,10 @@ class HealthOmicsHook(AwsGenericHook[Any]):
 
 def check_connection(hook: AwsGenericHook[Any]) -> None:
     """
-    Check that Airflow finds the connection of any hook of the amazon provider.
+    Check that Airflow finds the connection of a hook of the amazon provider.
 
     :param hook: the hook
-    :raises HealthOmicsConnectionNotFoundError: if it does not, unless it is the default connection
+    :raises HealthOmicsConnectionNotFoundError: if not, unless it is the default connection
     """
     _check_found(hook.aws_conn_id, hook.conn_config)
 
@@ -536,15 +501,15 @@ def _check_found(aws_conn_id: str | None, config: Any) -> None:
         raise HealthOmicsConnectionNotFoundError(aws_conn_id)
 
 
-def _body(response: dict[str, Any]) -> dict[str, Any]:
+def _body(response: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in response.items() if key != "ResponseMetadata"}
 
 
 def _one_filter(operation: str, filters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the filter by the API's name. The API reference of both lists allows for one in a call."""
+    """Return the filter by its API name. The API reference of both lists allows one filter per call."""
     given = _given(filters)
     if len(given) > 1:
-        raise HealthOmicsRequestError(operation, [f"give one filter at most, not {' and '.join(given)}"])
+        raise HealthOmicsRequestError(operation, [f"pass at most one filter, not {' and '.join(given)}"])
     return {api_field(name): value for name, value in given.items()}
 
 

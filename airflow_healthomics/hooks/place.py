@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The account and region that a connection leads to, for errors about what is not found there."""
+"""The account and region of a connection, for not-found errors."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.compat import AirflowTaskTimeout
 from airflow_healthomics.exceptions import HealthOmicsApiError
-from airflow_healthomics.hooks.best_effort import Inquiry
+from airflow_healthomics.hooks.best_effort import BestEffortClient
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.service.errors import api_error, error_code, is_not_found
 from airflow_healthomics.service.log import Log
 
-#: No call begins later than this many seconds after the first.
+#: No call starts later than this many seconds after the first.
 MAX_SECONDS: Final = 5.0
 
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
@@ -25,16 +25,16 @@ _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 def describe_place(hook: HealthOmicsHook, log: Log, *, time_left: timedelta | None = None) -> str:
     """
-    Return where a connection leads, such as ``account 123456789012, region us-east-1``.
+    Return the account and region of a connection, such as ``account 123456789012, region us-east-1``.
 
-    Takes some seconds at most, since the account costs a GetCallerIdentity, which no IAM policy has to allow.
+    Needs seconds at most, for a GetCallerIdentity call. It requires no permission.
 
     :param hook: hook of the connection
     :param log: the task's log
     :param time_left: until the task times out, if it does
     """
     region = f"region {hook.conn_region_name}"
-    account = _account(hook, log, Inquiry.seconds_within(MAX_SECONDS, time_left))
+    account = _account(hook, log, BestEffortClient.seconds_within(MAX_SECONDS, time_left))
     return f"account {account}, {region}" if account else f"{region} (the account could not be looked up)"
 
 
@@ -42,12 +42,12 @@ def refusal(
     hook: HealthOmicsHook, operation: str, subject: str, error: ClientError | BotoCoreError, log: Log
 ) -> HealthOmicsApiError:
     """
-    Return the error for a call that was refused; where something is not found, with account and region.
+    Return the error for a refused call. A not-found error names account and region.
 
     :param hook: hook of the connection
     :param operation: as for :func:`airflow_healthomics.service.errors.api_error`
     :param subject: as for :func:`airflow_healthomics.service.errors.api_error`
-    :param error: what botocore raised
+    :param error: from botocore
     :param log: the task's log
     """
     place = describe_place(hook, log) if is_not_found(error) else None
@@ -58,17 +58,17 @@ def _account(hook: HealthOmicsHook, log: Log, seconds: float) -> str | None:
     if seconds <= 0:
         return None
     subject = "The account of the connection"
-    aws = Inquiry(hook, subject, seconds=seconds, say=log.info, note=log.info)
+    aws = BestEffortClient(hook, subject, seconds=seconds, on_error=log.info, on_missing=log.info)
     try:
-        # AWS has nothing to say about a local HealthOmics.
+        # A local HealthOmics belongs to no AWS account.
         if _is_loopback(hook.conn.meta.endpoint_url) and not _is_loopback(aws.endpoint_url("sts")):
             return None
-        return aws.ask("sts:GetCallerIdentity").get("Account")
+        return aws.call("sts:GetCallerIdentity").get("Account")
     except (BotoCoreError, ClientError, OSError) as error:
         log.info("%s could not be looked up: %s", subject, error_code(error))
     except AirflowTaskTimeout:
-        # Raised by a signal. The error that this is for may be permanent, whereas a timeout may be retried.
-        log.warning("%s could not be looked up: the task has timed out", subject)
+        # Airflow would retry a timeout, but the error that needs this account may be permanent.
+        log.warning("%s could not be looked up: the task timed out", subject)
     return None
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The hook whose client the poller uses."""
+"""The hook of the poller."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from botocore.config import Config
 
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 
-#: One hung call holds up every waiter, and the poller repeats a failing one by itself.
+#: Short timeouts, since one hung call delays every waiter. One attempt, since the poller repeats failed
+#: calls.
 _CLIENT_CONFIG: Final = Config(connect_timeout=5, read_timeout=15, retries={"total_max_attempts": 1})
 
 
 class PollingHook(HealthOmicsHook):
     """
-    Hook whose client is cheap to poll with, and not patient.
+    Hook for cheap polls, with short timeouts.
 
-    Its times are text as the service sends it: botocore spends three quarters of the parsing of a ListRuns
-    page on them.
+    Its times are unparsed text: botocore would spend three quarters of the parsing of a ListRuns page on
+    times.
     """
 
     def get_session(self, region_name: str | None = None, deferrable: bool = False) -> Any:
-        """Get the session, whose clients leave times as they are."""
+        """Get the session. Its clients do not parse times."""
         session = super().get_session(region_name, deferrable)
         factory = session._session.get_component("response_parser_factory")
         factory.set_parser_defaults(timestamp_parser=str)
@@ -32,5 +33,5 @@ class PollingHook(HealthOmicsHook):
     def get_client_type(
         self, region_name: str | None = None, config: Config | None = None, deferrable: bool = False
     ) -> Any:
-        """Get the client; timeouts and retries of the user's own go before ours."""
+        """Get the client. Timeouts and retries of the user take precedence over those of the poller."""
         return super().get_client_type(region_name, _CLIENT_CONFIG.merge(config or self.config), deferrable)

@@ -1,3 +1,3 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What OpenLineage receives about a run or batch."""
+"""Lineage of runs and batches for OpenLineage."""

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-What OpenLineage is told of a run or batch: the data sets among its parameters, its outputs, and facts of it.
+The lineage of a run or batch: data sets in its parameters, its outputs, and facts.
 
-Values of parameters that are no URIs never get here. Data sets are named as OpenLineage's naming rules say,
-https://github.com/OpenLineage/OpenLineage/blob/main/spec/Naming.md: the namespace is the URI's scheme and
-authority, and the name is its path.
+Parameter values other than URIs are never included. Data sets follow the naming rules of OpenLineage,
+https://github.com/OpenLineage/OpenLineage/blob/main/spec/Naming.md: the namespace is the scheme and authority
+of the URI, and the name is its path.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from typing import Any, Final, NamedTuple
 from airflow_healthomics.service import run_states
 from airflow_healthomics.service.times import as_time, seconds_between
 
-#: Input data sets of one event. A batch may have a hundred thousand of them, and what receives events often
-#: takes no more than a megabyte.
+#: Input data sets per event. A batch may have 100,000 of them, but consumers of events often accept at most a
+#: megabyte.
 MAX_INPUTS: Final = 1000
 
-#: The parts of a text that is a list of URIs, as Nextflow takes it.
+#: Separator of a text that is a list of URIs, a form that Nextflow accepts.
 _SEPARATOR: Final = re.compile(r"[,;\s]+(?=(?:s3|omics)://)")
 
 _S3_URI: Final = re.compile(r"(?P<namespace>s3://[A-Za-z0-9][A-Za-z0-9._-]{2,62})(?:/(?P<name>\S*))?")
 
-#: https://docs.aws.amazon.com/omics/latest/dev/workflows-run-inputs.html. A read set is one data set,
-#: whichever of its files a workflow reads, and so is a reference with its index.
+#: https://docs.aws.amazon.com/omics/latest/dev/workflows-run-inputs.html. A read set is one data set
+#: with all its files, and so is a reference with its index.
 _OMICS_URI: Final = re.compile(
     r"(?P<namespace>omics://[A-Za-z0-9][A-Za-z0-9.-]{1,253})"
     r"/(?P<name>[0-9]+/(?:readSet|reference)/[0-9]+)(?:/(?:source[12]?|index))?/?"
 )
 
-#: Facts of a run, by names of the facet, and GetRun's names for them. The status message is not among them,
-#: as it may name a sample; nor is the run's name, which is the user's own.
+#: Facts of a run: facet name to GetRun name. The status message and the run's name are excluded, because they
+#: may identify a sample.
 _RUN_FACTS: Final[Mapping[str, str]] = {
     "runId": "id",
     "uuid": "uuid",
@@ -62,7 +62,7 @@ _RUN_FACTS: Final[Mapping[str, str]] = {
     "stopTime": "stopTime",
 }
 
-#: The same for a batch, by GetBatch's names and those of its default run setting.
+#: Facts of a batch: facet name to the name in GetBatch or in its default run setting.
 _BATCH_FACTS: Final[Mapping[str, str]] = {
     "batchId": "id",
     "uuid": "uuid",
@@ -86,7 +86,7 @@ _BATCH_FACTS: Final[Mapping[str, str]] = {
 
 
 class DataSet(NamedTuple):
-    """A data set by OpenLineage's naming rules."""
+    """A data set, named by OpenLineage's rules."""
 
     namespace: str
     name: str
@@ -95,12 +95,12 @@ class DataSet(NamedTuple):
 @dataclass(frozen=True, kw_only=True)
 class Lineage:
     """
-    What one event tells.
+    The content of one event.
 
-    :param kind: of what it tells, ``run`` or ``batch``
-    :param facts: of the run or batch, by names of its facet
-    :param inputs: data sets that it reads
-    :param outputs: data sets that it has written
+    :param kind: ``run`` or ``batch``
+    :param facts: of the run or batch, by facet name
+    :param inputs: data sets it reads
+    :param outputs: data sets it wrote
     """
 
     kind: str
@@ -111,10 +111,10 @@ class Lineage:
 
 def run_lineage(run: Mapping[str, Any], parameters: Any = None, *, engine: str | None = None) -> Lineage:
     """
-    Return what there is to tell of a run. Only one that completed has outputs.
+    Return the lineage of a run. Only a completed run has outputs.
 
-    :param run: its summary, or what StartRun or GetRun answered
-    :param parameters: its parameters; None leaves the inputs out
+    :param run: answer of StartRun or GetRun, or a summary of it
+    :param parameters: its parameters; None for no inputs
     :param engine: of its workflow, if known
     """
     inputs, more = bounded_inputs([parameters])
@@ -135,10 +135,10 @@ def batch_lineage(
     outputs: Iterable[Any] = (),
 ) -> Lineage:
     """
-    Return what there is to tell of a batch: where its runs' outputs lie, but not of each run.
+    Return the lineage of a batch, without individual runs.
 
-    :param batch: its summary, or what GetBatch answered
-    :param parameters: what its inputs are among; they are read as far as :data:`MAX_INPUTS` reaches
+    :param batch: answer of GetBatch, or a summary of it
+    :param parameters: values with inputs; they are read only until :data:`MAX_INPUTS` is reached
     :param engine: of its workflow, if known
     :param outputs: S3 URIs
     """
@@ -155,7 +155,7 @@ def batch_lineage(
 
 def bounded_inputs(values: Iterable[Any]) -> tuple[tuple[DataSet, ...], dict[str, Any]]:
     """
-    Return the first data sets among some values, and the fact that there are more of them, if so.
+    Return the data sets in the values, up to a maximum, and the fact ``inputsTruncated`` if there are more.
 
     :param values: JSON values
     """
@@ -187,7 +187,7 @@ def data_sets(value: Any) -> Iterator[DataSet]:
 
 def common_prefixes(uris: Iterable[Any]) -> list[str]:
     """
-    Return the S3 URI of the innermost folder that has all that lies in a bucket, for each bucket.
+    Return, for each bucket, the S3 URI of the innermost common folder.
 
     :param uris: S3 URIs
     """
@@ -206,7 +206,7 @@ def _uris(text: str) -> Iterator[DataSet]:
         return
     for part in parts:
         if part:
-            # A bucket's root is "/", as Airflow names it too.
+            # The root of a bucket is "/", as in Airflow.
             yield DataSet(part["namespace"], (part["name"] or "").strip("/") or "/")
 
 

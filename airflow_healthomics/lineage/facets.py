@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The run facets of this package. They need the OpenLineage client, so this is imported only when asked for.
+The run facets of this package. They require the OpenLineage client, so this module is imported lazily.
 
-``lineage/facets.json`` is their schema; a test holds them against it.
+``lineage/facets.json`` is their schema; a test compares both.
 """
-# ruff: noqa: N815 - the names are those of the facets, camel case by OpenLineage's rules
+# ruff: noqa: N815 - OpenLineage requires camel case for fields of facets
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airflow.providers.openlineage.extractors import OperatorLineage
 from airflow_healthomics import __version__
 from airflow_healthomics.lineage.datasets import Lineage
 
-#: The schema of this very release: a package URL, as the package is where it stands.
+#: The schema of this release. A package URL, since the package contains it.
 _SCHEMA: Final = (
     f"pkg:pypi/airflow-provider-healthomics@{__version__}"
     "?file=airflow_healthomics/lineage/facets.json#/$defs/"
@@ -89,7 +89,7 @@ class HealthOmicsBatchRunFacet(RunFacet):
         return f"{_SCHEMA}HealthOmicsBatchRunFacet"
 
 
-#: By kind of a lineage: the facet's key and class. OpenLineage's rule for both is in
+#: Key and class of the facet, by kind of lineage. OpenLineage's naming rules are in
 #: https://github.com/OpenLineage/OpenLineage/blob/main/spec/OpenLineage.md#custom-facet-naming
 FACETS: Final[Mapping[str, tuple[str, Any]]] = {
     "run": ("healthOmics_run", HealthOmicsRunRunFacet),
@@ -98,7 +98,7 @@ FACETS: Final[Mapping[str, tuple[str, Any]]] = {
 
 
 def operator_lineage(lineage: Lineage) -> OperatorLineage:
-    """Return what OpenLineage is told, in the form of Airflow's OpenLineage provider."""
+    """Convert a lineage to the type of Airflow's OpenLineage provider."""
     key, facet = FACETS[lineage.kind]
     return OperatorLineage(
         inputs=[Dataset(*each) for each in lineage.inputs],

@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
-from airflow_healthomics.operators.batch_ends import (
+from airflow_healthomics.operators.cancel import (
     HealthOmicsCancelRunBatchOperator,
-    HealthOmicsDeleteRunBatchOperator,
+    HealthOmicsCancelRunOperator,
 )
-from airflow_healthomics.operators.cancel import HealthOmicsCancelRunOperator, HealthOmicsDeleteRunOperator
+from airflow_healthomics.operators.delete import (
+    HealthOmicsDeleteRunBatchOperator,
+    HealthOmicsDeleteRunOperator,
+)
 from airflow_healthomics.operators.start_run import HealthOmicsStartRunOperator
 from airflow_healthomics.operators.start_run_batch import HealthOmicsStartRunBatchOperator
 

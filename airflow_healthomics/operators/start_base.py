@@ -8,8 +8,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NoReturn
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -25,15 +24,17 @@ from airflow_healthomics.exceptions import (
 )
 from airflow_healthomics.hooks.connection import connection_of
 from airflow_healthomics.hooks.place import describe_place
-from airflow_healthomics.operators.base import WaiterMixin
+from airflow_healthomics.operators.base import WaitingOperator
 from airflow_healthomics.publishing.resource_xcom import push_delay
-from airflow_healthomics.requests.fields import refuse_broken_templates
+from airflow_healthomics.resources.base import StartRequest
+from airflow_healthomics.resources.watch import Watch
 from airflow_healthomics.service.errors import error_code
-from airflow_healthomics.starting.identity import derive_request_id, task_identity
-from airflow_healthomics.starting.record import Attempt, RunRecord, RunRecords, run_records
-from airflow_healthomics.starting.submission import Decision, StartDelayedError, Submission
+from airflow_healthomics.starting.decision import Decision
+from airflow_healthomics.starting.exactly_once import Delays, ExactlyOnceStart, StartDelay
+from airflow_healthomics.starting.identity import RequestIds
+from airflow_healthomics.starting.record import Attempt, StartRecord, StartStore, open_start_store
 from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
-from airflow_healthomics.triggers.wait import ended_summary
+from airflow_healthomics.triggers.wait import summary_from_event
 from airflow_healthomics.waiting.deadlines import has_tries_left, is_trigger_timeout, time_left
 from airflow_healthomics.waiting.kill_guard import Target, cancel_persistently
 
@@ -52,13 +53,13 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-class StarterMixin(WaiterMixin):
+class StartOperator(WaitingOperator):
     """
-    Start something exactly once, for an operator with ``request_id``, ``wait_for_completion`` and
-    ``cancel_on_kill``, and wait for it if asked to.
+    Base of the operators that start a run or run batch exactly once, and can wait for it.
+
+    :cvar name_argument: argument for the name, which is the request ID by default
     """
 
-    #: The argument that names what is started; the request ID by default.
     name_argument: ClassVar[str]
 
     request_id: str | None
@@ -67,49 +68,67 @@ class StarterMixin(WaiterMixin):
     on_failure: Literal["leave", "cancel"]
     on_unknown_end: Literal["fail", "repeat"]
 
-    #: Whether what was started is not known to have ended.
+    #: Whether the run or batch is not known to have ended.
     _is_open = False
     _has_timed_out = False
 
     @abstractmethod
-    def build_request(self, request_id: str, earlier: Sequence[str]) -> dict[str, Any]:
+    def build_request(self, request_id: str, earlier: Sequence[str]) -> StartRequest:
         """
         Return the validated request.
 
         :param request_id: its request ID
-        :param earlier: ids of what earlier attempts have started, which has failed
+        :param earlier: ids of the failed runs or batches of earlier attempts
         """
 
     @abstractmethod
-    def send(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Make the call that starts it."""
-
-    @abstractmethod
     def publish(self, context: Context, started: Mapping[str, Any]) -> None:
-        """Record in the log, the links and XCom what was started or found."""
+        """Record the run or batch in the log, the links and XCom."""
 
     @abstractmethod
-    def leave(self, context: Context, started: Mapping[str, Any]) -> None:
-        """Record for the outlets and OpenLineage what was started, as this task does not wait for its end."""
+    def finish_without_waiting(self, context: Context, started: Mapping[str, Any]) -> None:
+        """Publish what is known of a run or batch that continues."""
 
     def execute(self, context: Context) -> Any:
-        """Start it, or find what an earlier attempt has started, and wait for it if asked to."""
-        with self._coming_to_an_end(context):
-            return self._submit(context)
+        """Start the run or batch exactly once, then wait for it if ``wait_for_completion`` is set."""
+        with self._recording_end(context):
+            return self.start(context, Delays())
 
-    def start_in_turn(self, context: Context, event: dict[str, Any]) -> Any:
-        """Repeat a start that was throttled or unavailable, now that it is this task's turn."""
-        return self._submit(context, event)
+    def start(self, context: Context, delays: Delays) -> Any:
+        """
+        Start the run or batch, or find the one that an earlier attempt started.
 
-    def submit_again(self, context: Context, event: dict[str, Any] | None = None) -> Any:
-        """Decide anew, now that what an earlier attempt has started has stopped."""
-        ended_summary(event)
+        :param context: the task's context
+        :param delays: of the start so far
+        """
+        self._check_choices()
+        self.kill_guard.context = context
+        outcome = self._exactly_once(context).run(delays.turns, delays.conflict_turns)
+        if isinstance(outcome, StartDelay):
+            self._defer_until_turn(context, outcome, delays)
+        started = outcome.response
+        self._is_open = outcome.decision is not Decision.DONE
+        self.publish(context, started)
+        if outcome.decision is Decision.WAIT_OUT:
+            return self.wait(context, self._watch(started), then="resume_after_stop")
+        if self.wait_for_completion:
+            return self.wait(context, self._watch(started, is_new=outcome.is_new))
+        self.finish_without_waiting(context, started)
+        return str(started["id"])
+
+    def resume_start(self, context: Context, event: dict[str, Any]) -> Any:
+        """Repeat a start that was throttled or unavailable."""
+        return self.start(context, Delays(**event))
+
+    def resume_after_stop(self, context: Context, event: dict[str, Any] | None = None) -> Any:
+        """Decide again, after the run or batch of an earlier attempt has stopped."""
+        summary_from_event(event)
         self._is_open = False
-        return self._submit(context)
+        return self.start(context, Delays())
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         """Finish with the summary of the run or batch."""
-        summary = ended_summary(event)
+        summary = summary_from_event(event)
         if summary["status"] == "DELETED":
             summary = self._known_end(context, summary)
         self._is_open = False
@@ -118,108 +137,80 @@ class StarterMixin(WaiterMixin):
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume; a deferral that has timed out comes back here without its event."""
         # Unless the event says otherwise, or nothing was started yet.
-        self._is_open = next_method != "start_in_turn"
-        with self._coming_to_an_end(context):
+        self._is_open = next_method != "resume_start"
+        with self._recording_end(context):
             if is_trigger_timeout(next_method, next_kwargs):
                 self._handle_deferral_timeout(context)
             return super().resume_execution(next_method, next_kwargs, context)
 
-    def records(self, context: Context, *, starts: int) -> RunRecords:
-        """
-        Return where the record of this task instance is kept.
-
-        :param context: the task's context
-        :param starts: number of attempts that can have started something
-        """
-        attempt = _attempt(context)
-        request_id = partial(self._request_id, context, attempt.max_tries)
-        return run_records(context, self.resource, request_id, attempt, starts=starts)
-
-    def recorded(self, context: Context) -> RunRecord | None:
+    def recorded(self, context: Context) -> StartRecord | None:
         """Return the record of this attempt and those before."""
-        return self.records(context, starts=context["ti"].try_number).load()
+        return self._store(context, starts=context["ti"].try_number).load()
 
     # --- the start ---
 
-    def _submit(self, context: Context, event: Mapping[str, Any] | None = None) -> Any:
-        event = event or {}
-        self._check_choices()
-        submission = Submission(
+    def _exactly_once(self, context: Context) -> ExactlyOnceStart:
+        return ExactlyOnceStart(
             resource=self.resource,
-            records=self.records(context, starts=context["ti"].try_number - 1),
+            store=self._store(context, starts=context["ti"].try_number - 1),
             attempt=_attempt(context),
             retries=int(self.retries or 0),
-            request_id=partial(self._request_id, context),
+            request_ids=self._request_ids(context),
             build_request=self.build_request,
-            start=self._start,
-            has_own_name=getattr(self, self.name_argument) is not None,
-            has_fixed_request_id=self.request_id is not None,
+            has_custom_name=getattr(self, self.name_argument) is not None,
             cancel_on_kill=self.cancel_on_kill,
             on_clear=self._on_clear,
             on_unknown_end=self.on_unknown_end,
             connection=_connection(self),
-            on_targets=partial(self.kill_guard.arm, context),
+            guard=self.kill_guard,
             log=self.log,
         )
-        try:
-            decision, started = submission.submit(event.get("turns", 0), event.get("conflict_turns", 0))
-        except StartDelayedError as delay:
-            self._defer_start(context, delay, event)
-        self._is_open = decision is not Decision.DONE
-        self.publish(context, started)
-        if decision is Decision.WAIT_OUT:
-            return self.wait_for(context, self.watch(started), then="submit_again")
-        if self.wait_for_completion:
-            is_new = decision in (Decision.START, Decision.REPEAT)
-            return self.wait_for(context, self.watch(started, is_new=is_new))
-        self.leave(context, started)
-        return str(started["id"])
 
-    def _start(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        if self.kill_guard.is_fired:
-            raise HealthOmicsError(f"The task was killed before its {self.resource.noun} was started")
-        return self.send(request)
+    def _store(self, context: Context, *, starts: int) -> StartStore:
+        return open_start_store(
+            context, self.resource, self._request_ids(context), _attempt(context), starts=starts
+        )
 
-    def _defer_start(self, context: Context, delay: StartDelayedError, event: Mapping[str, Any]) -> NoReturn:
+    def _request_ids(self, context: Context) -> RequestIds:
+        return RequestIds(context, self.request_id, self.resource_type)
+
+    def _watch(self, started: Mapping[str, Any], *, is_new: bool = False) -> Watch:
+        return self.resource.watch(started["id"], uuid=started.get("uuid"), is_new=is_new)
+
+    def _defer_until_turn(self, context: Context, delay: StartDelay, delays: Delays) -> NoReturn:
         """Wait in the triggerer until the start may be repeated."""
         now, meta = time.time(), self.hook.conn.meta
-        since = event.get("since") or now
-        failures = event.get("failures", 0) + 1 if delay.is_unreachable else 0
-        if failures:
-            self._check_patience(delay, now - since)
+        delays = delays.after(delay, now)
+        if delays.failures:
+            self._check_patience(delay, now - delays.since)
         else:
             self.log.info("The start is delayed (%s) and waits for its turn in the triggerer", delay.code)
-        if failures > 1:
+        if delays.failures > 1:
             self.log.warning(
                 "The start has not reached HealthOmics for %d seconds (%s; region %s, endpoint %s) and "
                 "is repeated later. Check the connection, and the way to it from the workers",
-                now - since,
+                now - delays.since,
                 delay.code,
                 meta.region_name,
                 meta.endpoint_url,
             )
         trigger = HealthOmicsStartTrigger(
             targets=[target.as_json() for target in self.kill_guard.targets],
-            turns=event.get("turns", 0) + 1,
-            conflict_turns=event.get("conflict_turns", 0) + delay.is_conflict,
-            failures=failures,
-            since=since,
+            **asdict(delays),
             cancel_on_kill=self.cancel_on_kill,
             **connection_of(self),
         )
         push_delay(
-            context, since=since, reason=delay.code, until=now + trigger.delay, region=meta.region_name
+            context, since=delays.since, reason=delay.code, until=now + trigger.delay, region=meta.region_name
         )
-        self.defer(trigger=trigger, method_name="start_in_turn", timeout=time_left(self, context))
+        self.defer(trigger=trigger, method_name="resume_start", timeout=time_left(self, context))
         raise HealthOmicsError("Airflow has not deferred the task")  # never reached
 
-    def _check_patience(self, delay: StartDelayedError, seconds: float) -> None:
+    def _check_patience(self, delay: StartDelay, seconds: float) -> None:
         patience = conf.getfloat("healthomics", "start_patience", fallback=DEFAULT_START_PATIENCE)
         if seconds >= patience:
             meta = self.hook.conn.meta
-            raise HealthOmicsUnreachableError(
-                delay.code, meta.region_name, meta.endpoint_url, seconds
-            ) from delay
+            raise HealthOmicsUnreachableError(delay.code, meta.region_name, meta.endpoint_url, seconds)
 
     @property
     def _on_clear(self) -> Literal["new", "reattach"] | None:
@@ -244,7 +235,7 @@ class StarterMixin(WaiterMixin):
     def _known_end(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         """Return how a run ended that is no longer found, as far as anything says so."""
         record = self.recorded(context)
-        if record is not None and record.run_id != summary["id"]:
+        if record is not None and record.resource_id != summary["id"]:
             record = None
         arn, output_uri = (record.arn, record.output_uri) if record else (None, None)
         resource = self.resource
@@ -258,7 +249,7 @@ class StarterMixin(WaiterMixin):
         return summary
 
     @contextmanager
-    def _coming_to_an_end(self, context: Context) -> Iterator[None]:
+    def _recording_end(self, context: Context) -> Iterator[None]:
         """Record how the attempt comes to its end, and see to a run that continues after a failure."""
         try:
             with self.kill_guard.until_end():
@@ -289,17 +280,17 @@ class StarterMixin(WaiterMixin):
         if not is_final or has_timed_out or not self.wait_for_completion:
             return
         record = record or self.recorded(context)
-        if record is None or record.run_id is None:
+        if record is None or record.resource_id is None:
             return
         text = self._end_watch(record, error)
         if isinstance(error, AirflowFailException):
             self.log.error("%s", text)
         else:
-            raise HealthOmicsUnwatchedError(self.resource.noun, record.run_id, text) from error
+            raise HealthOmicsUnwatchedError(self.resource.noun, record.resource_id, text) from error
 
-    def _end_watch(self, record: RunRecord, error: BaseException) -> str:
+    def _end_watch(self, record: StartRecord, error: BaseException) -> str:
         """Cancel or leave a run that nobody watches from now on, and return what to say about it."""
-        resource, run_id = self.resource, str(record.run_id)
+        resource, run_id = self.resource, str(record.resource_id)
         command = resource.cancel_command(run_id)
         if self.on_failure == "cancel":
             target = Target(kind=record.kind, id=run_id, uuid=record.uuid)
@@ -316,18 +307,18 @@ class StarterMixin(WaiterMixin):
 
     def _settle(
         self, context: Context, *, is_settled: bool = True, is_outcome_unknown: bool = False
-    ) -> RunRecord | None:
+    ) -> StartRecord | None:
         """Record that the attempt has come to its end by itself, as far as that can be recorded."""
-        records = self.records(context, starts=context["ti"].try_number)
-        if not records.counts_clears:
+        store = self._store(context, starts=context["ti"].try_number)
+        if not store.counts_clears:
             return None
         try:
-            record = records.load()
+            record = store.load()
             if record is None:
                 return None
             settled = time.time() if is_settled else None
             record = replace(record, settled=settled, is_outcome_unknown=is_outcome_unknown)
-            records.save(record)
+            store.save(record)
         except Exception as error:  # noqa: BLE001 - Airflow in trouble must not change the outcome
             self.log.info("The end of the attempt is not recorded: %s", error_code(error))
             return None
@@ -345,17 +336,8 @@ class StarterMixin(WaiterMixin):
             )
             return
         if record is not None:
-            target = Target(kind=record.kind, id=record.run_id, uuid=record.uuid, name=record.name)
+            target = Target(kind=record.kind, id=record.resource_id, uuid=record.uuid, name=record.name)
             self.handle_timeout(context, target)
-
-    # --- identity ---
-
-    def _request_id(self, context: Context, epoch: int, generation: int) -> str:
-        refuse_broken_templates(self.resource.start_operation, {"request_id": self.request_id})
-        if self.request_id is None:
-            identity = task_identity(context, epoch)
-            return derive_request_id(identity, generation, self.resource.name_length)
-        return str(self.request_id)
 
 
 def _attempt(context: Context) -> Attempt:

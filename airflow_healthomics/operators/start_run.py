@@ -8,38 +8,35 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.compat import conf
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.hooks.connection import hook_arguments
-from airflow_healthomics.hooks.omics import HealthOmicsHook
-from airflow_healthomics.lineage.collector import LineageMixin, revealed
 from airflow_healthomics.links import RUN_LINKS
-from airflow_healthomics.operators.base import RunWaiterMixin
-from airflow_healthomics.operators.start_base import StarterMixin
+from airflow_healthomics.operators.base import WAITER_DELAY
+from airflow_healthomics.operators.start_base import StartOperator
 from airflow_healthomics.params.template import workflow_parameter_problems
-from airflow_healthomics.publishing.asset_events import tell_run
+from airflow_healthomics.publishing.asset_events import emit_run_event
 from airflow_healthomics.publishing.resource_xcom import persist_links
 from airflow_healthomics.reports.diagnosis import raise_for_status
-from airflow_healthomics.reports.usage_report import with_use
+from airflow_healthomics.reports.usage_report import add_usage
 from airflow_healthomics.requests.fields import MAX_PARAMETERS_BYTES, refuse_broken_templates
 from airflow_healthomics.requests.json_values import BrokenTemplate, as_json, json_bytes, json_size
 from airflow_healthomics.requests.run import ARGUMENTS
+from airflow_healthomics.resources.base import StartRequest
+from airflow_healthomics.resources.run import RunResource
 from airflow_healthomics.service.errors import error_code
-from airflow_healthomics.starting.request_folder import RunFolder
-from airflow_healthomics.templating.typed import TypedTemplateMixin
+from airflow_healthomics.starting.request_folder import InputFile, RunFolder
+from airflow_healthomics.templating.private import unwrap
 from airflow_healthomics.waiting.deadlines import time_left
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
 
 
-class HealthOmicsStartRunOperator(
-    LineageMixin, TypedTemplateMixin, RunWaiterMixin, StarterMixin, AwsBaseOperator[HealthOmicsHook]
-):
+class HealthOmicsStartRunOperator(StartOperator):
     """
     Start a new HealthOmics run (``workflow_id``), or a duplicate of one (``run_id``).
 
@@ -105,7 +102,7 @@ class HealthOmicsStartRunOperator(
         template first, which takes the permission omics:GetWorkflow
     :param wait_for_completion: whether to wait for the run to end, and to fail unless it is COMPLETED
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
-    :param waiter_delay: seconds between two polls
+    :param waiter_delay: seconds between two polls, 60 by default
     :param cancel_on_kill: whether the run is cancelled when a person ends or clears the task, and when the
         task is out of time and attempts
     :param on_clear: whether a Clear of a task whose run is active or COMPLETED starts a ``new`` one or takes
@@ -119,8 +116,8 @@ class HealthOmicsStartRunOperator(
         OUT_OF_MEMORY_ERROR, is retried all the same
     :param log_tail_lines: last lines of the failed task's log to show when the run has failed, 0 to 50; 0
         shows none
-    :param report_use: whether to ask what the run that is waited for has used, which takes some seconds at
-        most; see :func:`airflow_healthomics.reports.usage.use_of_run`
+    :param report_usage: whether to ask what the run that is waited for has used, which takes some seconds at
+        most; see :func:`airflow_healthomics.reports.usage.usage_of_run`
     :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
         (templated)
     :param region_name: AWS region; the connection's by default (templated)
@@ -135,7 +132,7 @@ class HealthOmicsStartRunOperator(
     # without ResumableJobMixin (apache/airflow#70291).
     __supports_durable_execution: ClassVar[bool] = True
 
-    aws_hook_class = HealthOmicsHook
+    resource_type = RunResource
     template_fields: Sequence[str] = aws_template_fields(*ARGUMENTS, "parameters_s3_uri", "start_run_kwargs")
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "parameters": "json",
@@ -194,14 +191,14 @@ class HealthOmicsStartRunOperator(
         validate_parameters: bool = False,
         wait_for_completion: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        waiter_delay: float = 60,
+        waiter_delay: float = WAITER_DELAY,
         cancel_on_kill: bool = True,
         on_clear: Literal["new", "reattach"] | None = None,
         on_failure: Literal["leave", "cancel"] = "leave",
         on_unknown_end: Literal["fail", "repeat"] = "fail",
         retry_user_errors: bool = False,
         log_tail_lines: int = 20,
-        report_use: bool = True,
+        report_usage: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -245,35 +242,34 @@ class HealthOmicsStartRunOperator(
         self.on_unknown_end = on_unknown_end
         self.retry_user_errors = retry_user_errors
         self.log_tail_lines = log_tail_lines
-        self.report_use = report_use
-        self._parameters_file: bytes | None = None
+        self.report_usage = report_usage
 
     def finish(self, context: Context, summary: dict[str, Any]) -> str:
-        """Tell what the run has used, and return its id, or raise unless it is COMPLETED."""
-        if self.report_use:
+        """Report usage and lineage, and return the run id; raise unless the run is COMPLETED."""
+        if self.report_usage:
             left = time_left(self, context)
-            summary = with_use(summary, hook=self.hook, log=self.log, time_left=left)
+            summary = add_usage(summary, hook=self.hook, log=self.log, time_left=left)
         if self.do_xcom_push:
             context["ti"].xcom_push(key="summary", value=summary)
-        self.gather_run(context, summary)
+        self.lineage.collect_run(context, summary)
         raise_for_status(
             summary,
             hook=self.hook,
             log_tail_lines=self.log_tail_lines,
             log=self.log,
-            for_good=False if self.retry_user_errors else None,
+            retryable=True if self.retry_user_errors else None,
             time_left=time_left(self, context),
         )
-        tell_run(self, context, summary)
+        emit_run_event(self, context, summary)
         return str(summary["id"])
 
-    def leave(self, context: Context, started: Mapping[str, Any]) -> None:
-        """Tell the outlets and OpenLineage what is known of a run that goes on."""
-        # A duplicate's is that of its original, which StartRun does not tell.
+    def finish_without_waiting(self, context: Context, started: Mapping[str, Any]) -> None:
+        """Emit asset events and lineage of a run that continues."""
+        # A duplicate has that of its original, which StartRun does not return.
         is_known = self.workflow_id and not isinstance(self.workflow_id, BrokenTemplate)
         run = {**({"workflowId": self.workflow_id} if is_known else {}), **started}
-        self.gather_run(context, run)
-        tell_run(self, context, run)
+        self.lineage.collect_run(context, run)
+        emit_run_event(self, context, run)
 
     def publish(self, context: Context, started: Mapping[str, Any]) -> None:
         """Log the run, make its links work and push XCom ``run``."""
@@ -283,50 +279,37 @@ class HealthOmicsStartRunOperator(
             fields = ("id", "arn", "uuid", "runOutputUri", "requestId")
             context["ti"].xcom_push(key="run", value={key: started[key] for key in fields if key in started})
 
-    def execute(self, context: Context) -> Any:
-        """Start the run, or find what an earlier try has started, and wait for it if asked to."""
-        # Here, since Airflow 2 hands execute an argument that its metaclass takes off, for operators only.
-        return super().execute(context)
-
-    def build_request(self, request_id: str, earlier: Sequence[str]) -> dict[str, Any]:
+    def build_request(self, request_id: str, earlier: Sequence[str]) -> StartRequest:
         """Return the StartRun request."""
         refuse_broken_templates("StartRun", {"parameters_s3_uri": self.parameters_s3_uri})
-        arguments = {name: revealed(getattr(self, name)) for name in ARGUMENTS}
+        arguments = {name: unwrap(getattr(self, name)) for name in ARGUMENTS}
         arguments["request_id"] = request_id
         # The same by default, so that ListRuns can find the run of a request.
         arguments["name"] = request_id if self.name is None else self.name
         parameters = arguments["parameters"]
-        self._parameters_file = self._large_parameters(parameters)
-        if self._parameters_file is not None:
-            uri = self._folder(request_id).parameters_uri(self._parameters_file)
-            arguments |= {"parameters": None, "parameters_uri": uri}
+        file = self._parameters_file(request_id, parameters)
+        if file is not None:
+            arguments |= {"parameters": None, "parameters_uri": file.uri}
         request = self.hook.build_start_run_request(start_run_kwargs=self.start_run_kwargs, **arguments)
         if self.validate_parameters:
-            self._check_parameter_names(request, parameters)
-        return request
+            self._check_parameter_names(request, parameters, is_readable=file is not None)
+        return StartRequest(request, upload=file)
 
-    def send(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Write parameters that are too large for the request to S3, and call StartRun."""
-        if self._parameters_file is not None:
-            self._folder(request["requestId"]).write_parameters(self._parameters_file)
-        run: dict[str, Any] = self.hook.conn.start_run(**request)
-        return run
-
-    def _large_parameters(self, parameters: Any) -> bytes | None:
-        """Return the JSON of parameters that have to go through S3; mistakes in them are found later."""
+    def _parameters_file(self, request_id: str, parameters: Any) -> InputFile | None:
+        """Return the file for parameters too large for a request; mistakes in them are found later."""
         if self.parameters_s3_uri is None or self.parameters_uri is not None:
             return None
         document, problems = as_json(parameters, "parameters")
         if problems or not isinstance(document, Mapping) or json_size(document) <= MAX_PARAMETERS_BYTES:
             return None
-        return json_bytes(document)
+        folder = RunFolder(str(self.parameters_s3_uri), request_id, S3Hook(**hook_arguments(self)))
+        return folder.input_file("parameters", json_bytes(document))
 
-    def _folder(self, request_id: str) -> RunFolder:
-        return RunFolder(str(self.parameters_s3_uri), request_id, S3Hook(**hook_arguments(self)))
-
-    def _check_parameter_names(self, request: Mapping[str, Any], parameters: Any) -> None:
+    def _check_parameter_names(
+        self, request: Mapping[str, Any], parameters: Any, *, is_readable: bool
+    ) -> None:
         """Compare with the parameter template of the workflow, which for a duplicate is its original's."""
-        if "parametersUri" in request and self._parameters_file is None:
+        if "parametersUri" in request and not is_readable:
             self.log.info("The parameters are not compared with the workflow's template: they are in a file")
             return
         source: Mapping[str, Any] = request

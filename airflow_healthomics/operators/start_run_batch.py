@@ -4,21 +4,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
-from contextlib import suppress
-from datetime import timedelta
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_healthomics.batches.outcomes import describe_shortfall, manifest_entries
-from airflow_healthomics.batches.result import BatchReview
+from airflow_healthomics.batches.publication import publish_outcomes
+from airflow_healthomics.batches.result import BatchReview, BatchVerdict
 from airflow_healthomics.batches.s3_folder import BatchFolder
-from airflow_healthomics.batches.sample_sheet import read_sample_sheet
-from airflow_healthomics.batches.success_policy import SuccessPolicy, parse_success_policy
+from airflow_healthomics.batches.settings import RunSettings, place_settings
 from airflow_healthomics.compat import conf
 from airflow_healthomics.exceptions import (
     HealthOmicsError,
@@ -26,45 +23,27 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRequestError,
     HealthOmicsRunBatchFailedError,
 )
-from airflow_healthomics.hooks.best_effort import CONNECT_TIMEOUT, MAX_ATTEMPTS, READ_TIMEOUT
 from airflow_healthomics.hooks.connection import connection_of, hook_arguments
-from airflow_healthomics.hooks.omics import HealthOmicsHook, check_connection
-from airflow_healthomics.lineage.collector import LineageMixin, revealed
-from airflow_healthomics.operators.base import RunBatchWaiterMixin
-from airflow_healthomics.operators.start_base import StarterMixin
-from airflow_healthomics.publishing.asset_events import tell_batch
+from airflow_healthomics.hooks.omics import check_connection
+from airflow_healthomics.operators.base import WAITER_DELAY
+from airflow_healthomics.operators.start_base import StartOperator
+from airflow_healthomics.publishing.asset_events import emit_batch_event
 from airflow_healthomics.publishing.resource_xcom import push_resource
-from airflow_healthomics.reports.usage import describe_batch_use
-from airflow_healthomics.requests.batch import (
-    BATCH_ARGUMENTS,
-    MAX_INLINE_SETTINGS,
-    settings_in_request,
-    settings_json,
-)
+from airflow_healthomics.reports.usage import describe_batch_usage
+from airflow_healthomics.requests.batch import BATCH_ARGUMENTS
 from airflow_healthomics.requests.fields import refuse_broken_templates
 from airflow_healthomics.requests.json_values import BrokenTemplate
+from airflow_healthomics.resources.base import StartRequest
 from airflow_healthomics.resources.batch import BatchResource
 from airflow_healthomics.service import batch_states
-from airflow_healthomics.templating.typed import TypedTemplateMixin
+from airflow_healthomics.templating.private import unwrap
 from airflow_healthomics.waiting.deadlines import has_tries_left, time_left
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
 
-#: Bytes of run settings that a request holds itself, if there is a place for them in S3. Nobody documents a
-#: limit of the request.
-_MAX_INLINE_BYTES: Final = 1_000_000
 
-#: What reading the largest sheet may take, on top of all else.
-_SHEET_TIME: Final = timedelta(minutes=2)
-
-#: Successes that XCom holds itself.
-_MAX_XCOM_SUCCESSES: Final = 100
-
-
-class HealthOmicsStartRunBatchOperator(
-    LineageMixin, TypedTemplateMixin, RunBatchWaiterMixin, StarterMixin, AwsBaseOperator[HealthOmicsHook]
-):
+class HealthOmicsStartRunBatchOperator(StartOperator):
     """
     Start a batch of HealthOmics runs of one private workflow, from a list or a sample sheet.
 
@@ -78,9 +57,9 @@ class HealthOmicsStartRunBatchOperator(
 
     Returns the batch id. XCom ``batch`` has ``id``, ``arn``, ``uuid`` and ``requestId``. If the operator
     waits, XCom ``summary`` has the finished batch with ``batchIds`` of all tries, ``counts`` of its runs by
-    status, and ``use``, the time and storage of all runs of all tries (see
-    :meth:`airflow_healthomics.reports.usage.BatchUse.figures`); ``successes`` has ``run_setting_id``,
-    ``run_id`` and ``run_output_uri`` of each completed run, up to 100 of them. With ``settings_s3_uri``, XCom
+    status, and ``usage``, the time and storage of all runs of all tries (see
+    :meth:`airflow_healthomics.reports.usage.BatchUsage.figures`); ``successes`` has ``runSettingId``,
+    ``runId`` and ``runOutputUri`` of each completed run, up to 100 of them. With ``settings_s3_uri``, XCom
     ``manifest`` is the S3 URI of a JSON array of all runs, and ``success_parts`` those of JSON arrays of up
     to 1,000 completed runs each, to map a task over. The asset event of an outlet has ``batchId``, ``uuid``,
     ``workflowId``, ``outputUri`` and ``manifest`` in its extra.
@@ -137,7 +116,7 @@ class HealthOmicsStartRunBatchOperator(
         None by themselves, as in ``{{ x | default(none) }}``
     :param wait_for_completion: whether to wait for the batch, and to fail unless ``success_policy`` is met
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
-    :param waiter_delay: seconds between two polls
+    :param waiter_delay: seconds between two polls, 60 by default
     :param cancel_on_kill: whether the batch is cancelled when a person ends or clears the task, and when the
         task is out of time and attempts
     :param on_clear: whether a Clear of a task whose batch is active or COMPLETED starts a ``new`` one or
@@ -161,7 +140,7 @@ class HealthOmicsStartRunBatchOperator(
     # without ResumableJobMixin (apache/airflow#70291).
     __supports_durable_execution: ClassVar[bool] = True
 
-    aws_hook_class = HealthOmicsHook
+    resource_type = BatchResource
     template_fields: Sequence[str] = aws_template_fields(
         "run_settings",
         "sample_sheet",
@@ -237,7 +216,7 @@ class HealthOmicsStartRunBatchOperator(
         allow_null_parameters: bool = False,
         wait_for_completion: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        waiter_delay: float = 60,
+        waiter_delay: float = WAITER_DELAY,
         cancel_on_kill: bool = True,
         on_clear: Literal["new", "reattach"] | None = None,
         on_failure: Literal["leave", "cancel"] = "leave",
@@ -287,45 +266,115 @@ class HealthOmicsStartRunBatchOperator(
         self.on_clear = on_clear
         self.on_failure = on_failure
         self.on_unknown_end = on_unknown_end
-        self._settings: list[dict[str, Any]] = []
-        self._all_settings: list[dict[str, Any]] = []
 
     @property
     def resource(self) -> BatchResource:
-        """Batches, by the connection of this task."""
-        return BatchResource(self.hook, self.log, self._is_success)
+        """The batches of this task's connection; too few completed runs make a failed batch."""
+        return BatchResource(self.hook, self.log, self._verdict)
 
-    def execute(self, context: Context) -> Any:
-        """Start the batch, or find what an earlier try has started, and wait for it if asked to."""
-        # Here, since Airflow 2 hands execute an argument that its metaclass takes off, for operators only.
-        return super().execute(context)
-
-    def build_request(self, request_id: str, earlier: Sequence[str]) -> dict[str, Any]:
-        """Return the StartRunBatch request; after a failed batch, of the runs that did not complete."""
+    def build_request(self, request_id: str, earlier: Sequence[str]) -> StartRequest:
+        """Return the StartRunBatch request; after a failed batch, for the runs that did not complete."""
         places = {"settings_s3_uri": self.settings_s3_uri, "sample_sheet": self.sample_sheet}
         refuse_broken_templates("StartRunBatch", places)
-        # Before a sheet is read, perhaps with the credentials of somebody else.
+        # Before a sheet is read, perhaps with other credentials.
         check_connection(self.hook)
-        arguments = self._arguments()
-        arguments["request_id"] = request_id
         # The same by default, so that ListBatch can find the batch of a request.
-        name = request_id[: BatchResource.name_length]
-        arguments["batch_name"] = name if self.batch_name is None else self.batch_name
-        request, settings = self.hook.build_run_batch(self._given_settings, **arguments)
-        self._all_settings = settings
-        if self.settings_s3_uri:
-            # The manifest will stand there, whatever becomes of the run settings.
-            self._folder(request_id)
-        if (required := self._policy.required(len(settings))) > len(settings):
+        name = request_id[: BatchResource.name_length] if self.batch_name is None else self.batch_name
+        request, settings = self._settings.build(request_id=request_id, batch_name=name)
+        # The manifest will be there, wherever the run settings are.
+        folder = self._folder(request_id)
+        if (required := self._verdict.policy.required(len(settings))) > len(settings):
             raise HealthOmicsRequestError(
                 "StartRunBatch",
-                [f"success_policy asks for {required:,} runs, and the batch has {len(settings):,}"],
+                [f"success_policy requires {required:,} runs, and the batch has {len(settings):,}"],
             )
         if earlier:
             settings = self._without_done(settings, earlier)
-        self._settings = settings
-        request["batchRunSettings"] = self._place_settings(request_id)
-        return request
+        return place_settings(request, settings, folder)
+
+    def publish(self, context: Context, started: Mapping[str, Any]) -> None:
+        """Log the batch, make its page work and push XCom ``batch``."""
+        self.log.info("HealthOmics batch %s, request ID %s", started["id"], started["requestId"])
+        push_resource(context, self.hook, "batch", started)
+        if self.do_xcom_push:
+            fields = ("id", "arn", "uuid", "requestId")
+            context["ti"].xcom_push(
+                key="batch", value={key: started[key] for key in fields if key in started}
+            )
+
+    def finish(self, context: Context, summary: dict[str, Any]) -> str:
+        """Publish the outcome of each run, and return the batch id; raise if too few runs completed."""
+        record, policy = self.recorded(context), self._verdict.policy
+        earlier = record.earlier if record else ()
+        review = BatchReview(self.hook, self.log)
+        result = review.result(summary, earlier, self._settings.ids)
+        self.log.info("Runs by status: %s", result.counts)
+        usage = review.usage.figures()
+        if usage:
+            self.log.info("%s", describe_batch_usage(usage))
+        is_success = summary["status"] in batch_states.MEASURED and result.meets(policy)
+        manifest_uri = None
+        if self.do_xcom_push:
+            batch_ids = [*earlier, summary["id"]]
+            value = {**summary, "batchIds": batch_ids, "counts": result.counts}
+            context["ti"].xcom_push(key="summary", value={**value, **({"usage": usage} if usage else {})})
+            # Not by its name: a custom name may be that of other batches.
+            request_id = record.request_id if record else str(summary["id"])
+            # The next attempt reads them for all runs, which may take a quarter of an hour at ten a second.
+            with_outputs = self.output_uris and (is_success or not has_tries_left(context))
+            manifest = list(
+                manifest_entries(review.client, result.outcomes, self.log, with_outputs=with_outputs)
+            )
+            manifest_uri = publish_outcomes(context, manifest, self._folder(request_id), self.log)
+        self._collect_lineage(context, summary, manifest_uri)
+        if not is_success:
+            text, _ = describe_shortfall(
+                review.client, summary, result.outcomes, policy, self.log, total=result.total
+            )
+            raise HealthOmicsRunBatchFailedError(
+                summary["id"],
+                summary["status"],
+                result.counts,
+                f"{text}\nNext step: a retry of the task repeats the runs that have not completed.",
+            )
+        emit_batch_event(self, context, summary, manifest_uri)
+        return str(summary["id"])
+
+    def finish_without_waiting(self, context: Context, started: Mapping[str, Any]) -> None:
+        """Emit asset events and lineage of a batch that continues."""
+        is_known = not isinstance(self.workflow_id, BrokenTemplate)
+        batch = {**({"workflowId": self.workflow_id} if is_known else {}), **started}
+        # The status of a batch that was found is in terms of a run; GetBatch returns the batch's own.
+        batch.pop("status", None)
+        self._collect_lineage(context, batch)
+        emit_batch_event(self, context, batch)
+
+    @cached_property
+    def _settings(self) -> RunSettings:
+        return RunSettings(
+            self.hook,
+            connection_of(self),
+            run_settings=self.run_settings,
+            sample_sheet=self.sample_sheet,
+            columns=self.columns,
+            types=self.types,
+            arguments={name: unwrap(getattr(self, name)) for name in BATCH_ARGUMENTS},
+            log=self.log,
+        )
+
+    @cached_property
+    def _review(self) -> BatchReview:
+        """The outcomes of earlier attempts' batches, as this attempt found them."""
+        return BatchReview(self.hook, self.log)
+
+    @cached_property
+    def _verdict(self) -> BatchVerdict:
+        return BatchVerdict(self._review, self.success_policy, self._settings)
+
+    def _folder(self, request_id: str) -> BatchFolder | None:
+        if not self.settings_s3_uri:
+            return None
+        return BatchFolder(str(self.settings_s3_uri), request_id, S3Hook(**hook_arguments(self)))
 
     def _without_done(
         self, settings: Sequence[dict[str, Any]], earlier: Sequence[str]
@@ -344,181 +393,21 @@ class HealthOmicsStartRunBatchOperator(
             "%d of the runs have completed, %d continue; repeating %d", len(done), len(active), len(left)
         )
         if not left and active:
-            raise HealthOmicsError(f"{len(active)} runs of the batch before continue; none is to be repeated")
+            raise HealthOmicsError(
+                f"{len(active)} runs of the previous batch continue; none is to be repeated"
+            )
         if not left:
             raise HealthOmicsRequestError("StartRunBatch", ["every run of run_settings has completed"])
         return left
 
-    def send(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Write the run settings to S3 if they stand there, and call StartRunBatch."""
-        if "s3UriSettings" in request["batchRunSettings"]:
-            self._folder(request["requestId"]).write_settings(settings_json(self._settings))
-        batch: dict[str, Any] = self.hook.conn.start_run_batch(**request)
-        return batch
-
-    def publish(self, context: Context, started: Mapping[str, Any]) -> None:
-        """Log the batch, make its page work and push XCom ``batch``."""
-        self.log.info("HealthOmics batch %s, request ID %s", started["id"], started["requestId"])
-        push_resource(context, self.hook, "batch", started)
-        if self.do_xcom_push:
-            fields = ("id", "arn", "uuid", "requestId")
-            context["ti"].xcom_push(
-                key="batch", value={key: started[key] for key in fields if key in started}
-            )
-
-    def finish(self, context: Context, summary: dict[str, Any]) -> str:
-        """Tell what has become of the runs, and return the batch id, or raise if they are too few."""
-        record = self.recorded(context)
-        earlier = record.earlier if record else ()
-        batch_ids = [*earlier, summary["id"]]
-        review = BatchReview(self.hook, self.log)
-        result = review.result(summary, earlier, self._wanted)
-        outcomes, counts = result.outcomes, result.counts
-        self.log.info("Runs by status: %s", counts)
-        use = review.usage.figures()
-        if use:
-            self.log.info("%s", describe_batch_use(use))
-        is_success = summary["status"] in batch_states.MEASURED and result.meets(self._policy)
-        manifest_uri = None
-        if self.do_xcom_push:
-            told = {**summary, "batchIds": batch_ids, "counts": counts, **({"use": use} if use else {})}
-            context["ti"].xcom_push(key="summary", value=told)
-            # Not by its name: a name of the user's own may be that of other batches.
-            request_id = record.request_id if record else str(summary["id"])
-            # The next try asks for them, of all runs, and at ten a second they may take a quarter of an hour.
-            with_outputs = self.output_uris and (is_success or not has_tries_left(context))
-            manifest = list(manifest_entries(review.client, outcomes, self.log, with_outputs=with_outputs))
-            manifest_uri = self._push_outcomes(context, request_id, manifest)
-        self._gather_own(context, summary, manifest_uri)
-        if not is_success:
-            text, _ = describe_shortfall(
-                review.client, summary, outcomes, self._policy, self.log, total=result.total
-            )
-            raise HealthOmicsRunBatchFailedError(
-                summary["id"],
-                summary["status"],
-                counts,
-                f"{text}\nNext step: a retry of the task repeats the runs that have not completed.",
-            )
-        tell_batch(self, context, summary, manifest_uri)
-        return str(summary["id"])
-
-    def leave(self, context: Context, started: Mapping[str, Any]) -> None:
-        """Tell the outlets and OpenLineage what is known of a batch that goes on."""
-        # Of a batch that was found, the status is that of a run; GetBatch tells the batch's own.
-        is_known = not isinstance(self.workflow_id, BrokenTemplate)
-        batch = {**({"workflowId": self.workflow_id} if is_known else {}), **started}
-        batch.pop("status", None)
-        self._gather_own(context, batch)
-        tell_batch(self, context, batch)
-
-    def _gather_own(
+    def _collect_lineage(
         self, context: Context, batch: Mapping[str, Any], manifest_uri: str | None = None
     ) -> None:
-        self.gather_batch(
+        self.lineage.collect_batch(
             context,
             batch,
-            settings=partial(self._known_settings, context),
+            settings=lambda: self._settings.for_lineage(time_left(self, context)),
             has_own_outputs=not isinstance(self.columns, Mapping) or "output_uri" in self.columns,
             sheet=self.sample_sheet,
             manifest=manifest_uri,
         )
-
-    @cached_property
-    def _policy(self) -> SuccessPolicy:
-        return parse_success_policy(self.success_policy)
-
-    def _is_success(self, batch: Mapping[str, Any], earlier: Sequence[str]) -> bool:
-        """Whether the runs of a batch, and those that needed no repetition, are enough."""
-        completed = batch.get("runSummary", {}).get("completedRunCount", 0)
-        is_met = self._policy.is_met(completed, batch.get("totalRuns", 0))
-        # The counts of a batch that is PROCESSED are final.
-        if is_met and not earlier and batch["status"] == "PROCESSED":
-            return True
-        self._read_wanted()
-        return self._review.result(batch, earlier, self._wanted).meets(self._policy)
-
-    @cached_property
-    def _review(self) -> BatchReview:
-        """What the batches of earlier attempts have come to, as this attempt found it."""
-        return BatchReview(self.hook, self.log)
-
-    @property
-    def _wanted(self) -> Set[str] | None:
-        """The ids of all run settings, if this process has read them."""
-        return {each["runSettingId"] for each in self._all_settings} or None
-
-    def _read_wanted(self) -> None:
-        """Read the run settings: a sheet may have been corrected since. One that has gone is no obstacle."""
-        with suppress(HealthOmicsError):
-            _, self._all_settings = self.hook.build_run_batch(self._given_settings, **self._arguments())
-
-    @cached_property
-    def _given_settings(self) -> Any:
-        return self._read_settings()
-
-    def _arguments(self) -> dict[str, Any]:
-        return {name: revealed(getattr(self, name)) for name in BATCH_ARGUMENTS}
-
-    def _known_settings(self, context: Context) -> Any:
-        """Return all run settings; a sheet that another process has read is read again, if there is time."""
-        if self._all_settings or self.sample_sheet is None:
-            return self._all_settings or self._read_settings()
-        left = time_left(self, context)
-        if left is not None and left < _SHEET_TIME:
-            self.log.info("The sample sheet is not read again: the task's execution_timeout is near")
-            return ()
-        return self._read_settings(
-            connect_timeout=CONNECT_TIMEOUT,
-            read_timeout=READ_TIMEOUT,
-            retries={"total_max_attempts": MAX_ATTEMPTS},
-        )
-
-    def _read_settings(self, **patience: Any) -> Any:
-        if (self.run_settings is None) == (self.sample_sheet is None):
-            raise HealthOmicsRequestError("StartRunBatch", ["give either run_settings or sample_sheet"])
-        if self.sample_sheet is None:
-            return self.run_settings
-        return read_sample_sheet(
-            self.sample_sheet,
-            columns=self.columns,  # type: ignore[arg-type]  # it says what is wrong with another type
-            types=self.types,  # type: ignore[arg-type]
-            **{**connection_of(self), "botocore_config": {**(self.botocore_config or {}), **patience}},
-        )
-
-    def _place_settings(self, request_id: str) -> dict[str, Any]:
-        content = settings_json(self._settings)
-        is_large = len(self._settings) > MAX_INLINE_SETTINGS or (
-            self.settings_s3_uri and len(content) > _MAX_INLINE_BYTES
-        )
-        if not is_large:
-            return settings_in_request(self._settings)
-        if not self.settings_s3_uri:
-            raise HealthOmicsRequestError(
-                "StartRunBatch",
-                [
-                    f"settings_s3_uri is required: there are {len(self._settings):,} run settings, and a "
-                    f"request holds at most {MAX_INLINE_SETTINGS}"
-                ],
-            )
-        return {"s3UriSettings": self._folder(request_id).settings_uri(content)}
-
-    def _folder(self, request_id: str) -> BatchFolder:
-        return BatchFolder(str(self.settings_s3_uri), request_id, S3Hook(**hook_arguments(self)))
-
-    def _push_outcomes(self, context: Context, request_id: str, manifest: list[dict[str, Any]]) -> str | None:
-        """Push what has become of the runs, and return the manifest's URI if there is one."""
-        push = context["ti"].xcom_push
-        successes = [entry for entry in manifest if entry["status"] == "COMPLETED"]
-        if len(successes) <= _MAX_XCOM_SUCCESSES:
-            push(key="successes", value=successes)
-        elif not self.settings_s3_uri:
-            self.log.warning(
-                "XCom successes is left out, as %s runs completed: give settings_s3_uri", len(successes)
-            )
-        if not self.settings_s3_uri:
-            return None
-        uri, parts = self._folder(request_id).write_outcomes(manifest, successes)
-        push(key="manifest", value=uri)
-        push(key="success_parts", value=parts)
-        return uri

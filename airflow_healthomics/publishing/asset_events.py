@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a task's asset events tell to the DAGs that are scheduled on them."""
+"""Extras of a task's asset events, for the DAGs that they trigger."""
 
 from __future__ import annotations
 
@@ -13,33 +13,35 @@ from airflow_healthomics.service.errors import error_code
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
 
-#: What an event tells of a run, by GetRun's names, and as what.
+#: Extras of a run: GetRun name to extra name.
 _OF_A_RUN = {"id": "runId", "uuid": "uuid", "runOutputUri": "runOutputUri", "workflowId": "workflowId"}
 
-#: The same of a batch, by names of its summary.
+#: Extras of a batch: summary name to extra name.
 _OF_A_BATCH = {"id": "batchId", "uuid": "uuid", "outputUri": "outputUri", "workflowId": "workflowId"}
 
 
-def tell_run(task: Any, context: Context, run: Mapping[str, Any]) -> None:
+def emit_run_event(task: Any, context: Context, run: Mapping[str, Any]) -> None:
     """
-    Let the events of a task's outlets tell of a run. An alias gets an event for the run's outputs.
+    Add a run to the asset events of a task's outlets. An alias gets an event for the run's outputs.
 
     :param task: operator or sensor that is about to succeed
     :param context: the task's context
-    :param run: what StartRun or GetRun answered, or the run's summary
+    :param run: answer of StartRun or GetRun, or a summary of it
     """
     _tell(task, context, _extra(run, _OF_A_RUN), run.get("runOutputUri"))
 
 
-def tell_batch(task: Any, context: Context, batch: Mapping[str, Any], manifest: str | None = None) -> None:
+def emit_batch_event(
+    task: Any, context: Context, batch: Mapping[str, Any], manifest: str | None = None
+) -> None:
     """
-    Let the events of a task's outlets tell of a batch: one event, however many runs.
+    Add a batch to the asset events of a task's outlets, with one event whatever the number of runs.
 
     An alias gets an event for the manifest, or else for the folder of the outputs.
 
     :param task: operator or sensor that is about to succeed
     :param context: the task's context
-    :param batch: the batch's summary, or what StartRunBatch answered
+    :param batch: answer of StartRunBatch, or a summary of the batch
     :param manifest: S3 URI of the manifest, if there is one
     """
     extra = _extra(batch, _OF_A_BATCH)
@@ -58,7 +60,7 @@ def _tell(task: Any, context: Context, extra: Mapping[str, Any], uri: str | None
             if uri:
                 _tell_alias(task, context, outlet, uri, extra)
         elif isinstance(outlet, Asset):
-            # A pre_execute of the user's own may have put something there.
+            # A custom pre_execute may have added extras.
             context["outlet_events"][outlet].extra.update(extra)
         elif _is_reference(outlet):
             _tell_reference(task, context, outlet, extra)
@@ -68,8 +70,8 @@ def _tell_alias(task: Any, context: Context, alias: AssetAlias, uri: str, extra:
     try:
         context["outlet_events"][alias].add(Asset(uri), extra=dict(extra))
     except ValueError:
-        # Airflow 2.11 and 3.0, or any with MySQL, take ASCII only. The URI may name a sample.
-        task.log.warning("The task has no event for its alias %s: Airflow takes no such URI", alias.name)
+        # Airflow 2.11 and 3.0, and any Airflow with MySQL, accept only ASCII. The URI may identify a sample.
+        task.log.warning("Asset alias %s gets no event: Airflow refuses the URI", alias.name)
 
 
 def _tell_reference(task: Any, context: Context, reference: Any, extra: Mapping[str, Any]) -> None:
@@ -77,9 +79,9 @@ def _tell_reference(task: Any, context: Context, reference: Any, extra: Mapping[
 
     try:
         context["outlet_events"][reference].extra.update(extra)
-    except AirflowRuntimeError as error:  # Airflow asks its API server for the asset
+    except AirflowRuntimeError as error:  # Airflow looks up the asset in its API server
         task.log.warning(
-            "The event of the task's %s tells nothing of what was run: %s",
+            "The asset event of an %s has no extras: looking up the asset failed with %s",
             type(reference).__name__,
             error_code(error),
         )
@@ -88,6 +90,6 @@ def _tell_reference(task: Any, context: Context, reference: Any, extra: Mapping[
 def _is_reference(outlet: Any) -> bool:
     try:
         from airflow.sdk.definitions.asset import AssetRef
-    except ImportError:  # Airflow 2 has no references, and its other outlets are of no asset
+    except ImportError:  # Airflow 2 has no references
         return False
     return isinstance(outlet, AssetRef)

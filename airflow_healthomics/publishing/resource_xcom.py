@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Which run or batch a task is about: what the task tells in XCom, and what the run page takes for it.
+The XCom with the run or batch of a task. The run page reads it.
 
-Written as soon as it is known, like the links and also with ``do_xcom_push=False``, so that the page knows
-the run of a task that still waits.
+A task writes it as soon as it knows the run, like the links and even with ``do_xcom_push=False``, so that the
+page also works while the task waits.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ Kind = Literal["run", "batch"]
 
 XCOM_KEY: Final = "healthomics_resource"
 
-#: Key of the XCom that says why a task has no run yet.
+#: Key of the XCom with the reason why a task has no run yet.
 DELAY_KEY: Final = "healthomics_start_delay"
 
-#: Ids of runs and batches, by botocore's model.
+#: Ids of runs and batches, from botocore's model.
 _ID: Final = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskResource:
     """
-    The run or batch that a task has started, waits for or cancels.
+    The run or batch of a task.
 
     :param kind: run or batch
     :param id: its HealthOmics id
     :param region: its AWS region
-    :param uuid: its uuid, if the task knows it: AWS may give the id of a deleted run to another one
-    :param log_tail_lines: how many lines of the log of a failed task may be shown
+    :param uuid: its uuid, if known, since HealthOmics may reuse the id of a deleted run
+    :param log_tail_lines: maximum number of log lines to show of a failed task
     """
 
     kind: Kind
@@ -61,13 +61,13 @@ def push_resource(
     log_tail_lines: int = 0,
 ) -> None:
     """
-    Tell which run or batch the task is about.
+    Publish the run or batch of the task.
 
     :param context: the task's context
     :param hook: hook of the task's connection
     :param kind: run or batch
     :param described: ``id`` and, if known, ``uuid``
-    :param log_tail_lines: as the task has it; a task that has no such setting shows no log
+    :param log_tail_lines: argument of the task; 0 for a task without it shows no log
     """
     resource = TaskResource(
         kind=kind,
@@ -90,15 +90,15 @@ def push_delay(context: Context, *, since: float, reason: str, until: float, reg
     :param region: AWS region
     """
     times = {"since": since, "nextAttempt": until}
-    told = {name: datetime.fromtimestamp(value, UTC).isoformat() for name, value in times.items()}
-    context["ti"].xcom_push(key=DELAY_KEY, value={**told, "reason": reason, "region": region})
+    formatted = {name: datetime.fromtimestamp(value, UTC).isoformat() for name, value in times.items()}
+    context["ti"].xcom_push(key=DELAY_KEY, value={**formatted, "reason": reason, "region": region})
 
 
 def parse_delay(value: Any) -> dict[str, str] | None:
     """
-    Return what :func:`push_delay` has recorded, or None for anything else.
+    Return the delay from :func:`push_delay`, or None for any other value.
 
-    :param value: of the XCom, as it stands in the metadata database
+    :param value: of the XCom, as stored in the metadata database
     """
     value = _parsed(value)
     if not isinstance(value, Mapping):
@@ -109,9 +109,9 @@ def parse_delay(value: Any) -> dict[str, str] | None:
 
 def parse_resource(value: Any) -> TaskResource | None:
     """
-    Return what a task has told, or None for anything else.
+    Return the run or batch from :func:`push_resource`, or None for any other value.
 
-    :param value: of the XCom, as it stands in the metadata database
+    :param value: of the XCom, as stored in the metadata database
     """
     value = _parsed(value)
     if not isinstance(value, Mapping) or value.get("kind") not in ("run", "batch"):
@@ -130,7 +130,7 @@ def parse_resource(value: Any) -> TaskResource | None:
 
 
 def _parsed(value: Any) -> Any:
-    """Return the value of an XCom, which some serializers of Airflow store as JSON text."""
+    """Parse the value of an XCom. Some serializers of Airflow store it as JSON text."""
     if not isinstance(value, str):
         return value
     try:
@@ -140,7 +140,7 @@ def _parsed(value: Any) -> Any:
 
 
 def is_resource_id(text: str) -> bool:
-    """Whether a text can be the id of a run or batch."""
+    """Whether a text is a valid id of a run or batch."""
     return bool(_ID.fullmatch(text))
 
 
@@ -148,12 +148,12 @@ def persist_links(
     context: Context, hook: HealthOmicsHook, run: Mapping[str, Any], *, log_tail_lines: int = 0
 ) -> None:
     """
-    Make the links of a run, and its page, work from now on, also with ``do_xcom_push=False``.
+    Publish the links of a run and the XCom of its page, even with ``do_xcom_push=False``.
 
     :param context: the task's context
     :param hook: hook of the task's connection
-    :param run: what StartRun or GetRun answered, or its id
-    :param log_tail_lines: lines of the log of a failed task that the page may show
+    :param run: answer of StartRun or GetRun, or just ``id``
+    :param log_tail_lines: maximum number of log lines that the page shows of a failed task
     """
     push_resource(context, hook, "run", run, log_tail_lines=log_tail_lines)
     for key, url in run_urls(run, hook.conn_region_name, hook.conn_partition).items():

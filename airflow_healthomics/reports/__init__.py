@@ -1,3 +1,3 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Why a run failed, and what it used."""
+"""Reports on runs in a terminal state: why a run failed, and what it used."""

@@ -14,25 +14,25 @@ from airflow_healthomics.exceptions import (
     Diagnosis,
     FailedTask,
     HealthOmicsRunFailedError,
-    HealthOmicsRunFailedForGoodError,
+    HealthOmicsRunFailedPermanentlyError,
 )
-from airflow_healthomics.hooks.best_effort import Inquiry
+from airflow_healthomics.hooks.best_effort import BestEffortClient
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.hooks.place import describe_place
 from airflow_healthomics.links import LOG_GROUP, console_url
-from airflow_healthomics.reports.remedies import _NOT_FAILED, _SENSOR_STEPS, remedy_for
+from airflow_healthomics.reports.remedies import NOT_FAILED, SENSOR_STEPS, remedy_for
 from airflow_healthomics.service import run_states
 from airflow_healthomics.service.log import Log
 
-#: No call begins later than so many seconds after the first, since a diagnosis must not hold up the outcome.
+#: No call starts later than this many seconds after the first: a diagnosis must not delay the outcome.
 MAX_SECONDS: Final = 15.0
-#: Pages to turn until one is not empty; both lists may have empty pages that are not the last one.
+#: Pages to read until one is not empty. ListRunTasks and GetLogEvents may return empty pages before the last.
 MAX_PAGES: Final = 3
-#: Tasks a page, the most that ListRunTasks gives.
+#: Tasks per page, the maximum of ListRunTasks.
 PAGE_SIZE: Final = 100
-#: Failed tasks to describe, a GetRunTask call each, of which an account has 10 a second.
+#: Failed tasks to describe. Each costs one GetRunTask call (account limit: 10/s).
 MAX_TASKS: Final = 5
-#: Lines of a log, and characters of a line or of a service's text: an exception is read by a person.
+#: Limits that keep an error readable: log lines, characters per line, characters of a service message.
 MAX_LOG_LINES: Final = 50
 MAX_LINE: Final = 300
 MAX_TEXT: Final = 1_000
@@ -48,29 +48,29 @@ def diagnose(
     time_left: timedelta | None = None,
 ) -> Diagnosis:
     """
-    Find out why a run did not succeed. Takes some seconds at most, and raises nothing that AWS answers.
+    Find out why a run did not succeed, within seconds and without raising AWS errors.
 
-    Needs the permissions omics:ListRunTasks, omics:GetRunTask and logs:GetLogEvents; each one that is missing
-    costs a line in the log and what it would have told.
+    Requires the permissions omics:ListRunTasks, omics:GetRunTask and logs:GetLogEvents. Without one of them,
+    its part is missing from the diagnosis, and a warning names the permission.
 
-    :param hook: its connection, region, endpoints and settings are used, with shorter timeouts
+    :param hook: provides connection, region, endpoints and settings; the timeouts are shorter
     :param summary: of the run, in a terminal state
     :param log_tail_lines: lines of CloudWatch logs to fetch, up to :data:`MAX_LOG_LINES`; 0 fetches none
     :param log: the task's log
-    :param each_log: whether to fetch the log of each failed task that is described, not only of the last one
+    :param each_log: whether to fetch the log of each described task instead of only the last one
     :param time_left: until the task times out, if it does. The diagnosis ends before that, and makes no call
-        if there is no time for one
+        without enough time for it
     """
     run_id: str = summary["id"]
     subject = f"The diagnosis of run {run_id}"
-    seconds = Inquiry.seconds_within(MAX_SECONDS, time_left)
-    if seconds <= 0 and summary["status"] not in _NOT_FAILED:
-        log.warning("%s makes no calls: the task's execution_timeout is near", subject)
-    if seconds <= 0 or summary["status"] in _NOT_FAILED:
+    seconds = BestEffortClient.seconds_within(MAX_SECONDS, time_left)
+    if seconds <= 0 and summary["status"] not in NOT_FAILED:
+        log.warning("%s is skipped: too little of the task's execution_timeout is left", subject)
+    if seconds <= 0 or summary["status"] in NOT_FAILED:
         return _diagnosis_without_calls(summary)
-    aws = Inquiry(hook, subject, seconds=seconds, say=log.warning, note=log.info)
+    aws = BestEffortClient(hook, subject, seconds=seconds, on_error=log.warning, on_missing=log.info)
     items = _list_failed_tasks(aws, run_id)
-    details = [aws.ask("omics:GetRunTask", id=run_id, taskId=item["taskId"]) for item in items[:MAX_TASKS]]
+    details = [aws.call("omics:GetRunTask", id=run_id, taskId=item["taskId"]) for item in items[:MAX_TASKS]]
     tasks = tuple(
         FailedTask(
             task_id=item["taskId"],
@@ -104,14 +104,14 @@ def diagnose(
 
 
 def _diagnosis_without_calls(summary: Mapping[str, Any]) -> Diagnosis:
-    return Diagnosis(*(_NOT_FAILED.get(summary["status"]) or remedy_for(summary.get("failureReason"))))
+    return Diagnosis(*(NOT_FAILED.get(summary["status"]) or remedy_for(summary.get("failureReason"))))
 
 
 def describe_failure(
     summary: Mapping[str, Any], diagnosis: Diagnosis, *, console_url: str | None = None
 ) -> str:
     """
-    Return the few lines that tell a person what happened.
+    Return a short text on the failure of a run.
 
     :param summary: of the run
     :param diagnosis: of the run
@@ -124,8 +124,8 @@ def describe_failure(
     if message := _shorten(summary.get("statusMessage", ""), MAX_TEXT):
         lines.append(message)
     for task in diagnosis.failed_tasks:
-        says = ": ".join(filter(None, (task.failure_reason, task.status_message)))
-        lines.append(f"Failed task {task.name} ({task.task_id})" + (f": {says}" if says else ""))
+        cause = ": ".join(filter(None, (task.failure_reason, task.status_message)))
+        lines.append(f"Failed task {task.name} ({task.task_id})" + (f": {cause}" if cause else ""))
     if more := diagnosis.failed_task_count - len(diagnosis.failed_tasks):
         least = "at least " if diagnosis.failed_task_count == PAGE_SIZE else ""
         lines.append(f"... and {least}{more} more failed tasks")
@@ -144,22 +144,22 @@ def raise_for_status(
     hook: HealthOmicsHook,
     log_tail_lines: int,
     log: Log,
-    for_good: bool | None = None,
+    retryable: bool | None = None,
     time_left: timedelta | None = None,
     source: str | None = None,
 ) -> None:
     """
-    Raise unless the run succeeded, with what can be found out about why it did not.
+    Raise an error with a diagnosis unless the run succeeded.
 
     :param summary: of a run in a terminal state
     :param hook: hook of the task's connection
     :param log_tail_lines: last lines of the failed task's log to show; 0 fetches none
     :param log: the task's log
-    :param for_good: whether Airflow must not retry the task; None leaves it to the reason of the failure
-    :param time_left: until the task times out, if it does. A timeout during the diagnosis ends the diagnosis,
-        and the run's own failure is raised all the same
-    :param source: where the run id comes from, for a sensor, which cannot start the run again
-    :raises HealthOmicsRunFailedError: with the service's reason
+    :param retryable: whether Airflow may retry the task; by default, the failure reason decides
+    :param time_left: until the task times out, if it does. A timeout during the diagnosis ends the diagnosis;
+        the error of the run is raised nevertheless
+    :param source: for a sensor, where the run id comes from; a sensor cannot start the run again
+    :raises HealthOmicsRunFailedError: with the failure reason of HealthOmics
     """
     if summary["status"] in run_states.SUCCEEDED:
         return
@@ -169,14 +169,14 @@ def raise_for_status(
             place = describe_place(hook, log, time_left=time_left)
         diagnosis = diagnose(hook, summary, log_tail_lines=log_tail_lines, log=log, time_left=time_left)
     except AirflowTaskTimeout:
-        # Raised by a signal. A timeout may be retried, whereas the failure of the run may be permanent.
-        log.warning("The diagnosis of run %s ends early: the task has timed out", summary["id"])
+        # Airflow would retry a timeout, but the failure of the run may be permanent.
+        log.warning("The diagnosis of run %s is incomplete: the task timed out", summary["id"])
         diagnosis = _diagnosis_without_calls(summary)
-    if source and (step := _SENSOR_STEPS.get(summary["status"])):
+    if source and (step := SENSOR_STEPS.get(summary["status"])):
         diagnosis = replace(diagnosis, next_step=step)
-    if for_good is None:
-        for_good = not diagnosis.retry
-    error = HealthOmicsRunFailedForGoodError if for_good else HealthOmicsRunFailedError
+    if retryable is None:
+        retryable = diagnosis.retry
+    error = HealthOmicsRunFailedError if retryable else HealthOmicsRunFailedPermanentlyError
     url = console_url(summary["id"], hook)
     if is_missing(summary):
         text = describe_missing("run", summary["id"], place, source, diagnosis.next_step)
@@ -194,7 +194,7 @@ def raise_for_status(
 
 
 def is_missing(summary: Mapping[str, Any]) -> bool:
-    """Whether a run or batch counts as DELETED since it is not found, so that its id may be wrong as well."""
+    """Whether a run or batch counts as DELETED because it was not found. Then its id may be wrong, too."""
     return summary["status"] == "DELETED" and "arn" not in summary
 
 
@@ -202,29 +202,29 @@ def describe_missing(
     noun: str, resource_id: str, place: str | None, source: str | None, next_step: str
 ) -> str:
     """
-    Return the few lines that tell a person what was not found.
+    Return a short text on a run or batch that was not found.
 
     :param noun: run or batch
     :param resource_id: its id
-    :param place: account and region that were asked, if known
-    :param source: where the id comes from, for a sensor
-    :param next_step: what to do
+    :param place: account and region of the connection, if known
+    :param source: for a sensor, where the id comes from
+    :param next_step: for the reader
     """
-    reason = "by a person or by retention mode REMOVE" if noun == "run" else "by a person"
+    deleter = "somebody or retention mode REMOVE" if noun == "run" else "somebody"
     lines = [
-        f"HealthOmics {noun} {resource_id} is not found" + (f" in {place}" if place else ""),
-        f"It was deleted, {reason}, or the {noun} id, the account or the region is not the {noun}'s.",
+        f"HealthOmics {noun} {resource_id} was not found" + (f" in {place}" if place else ""),
+        f"Either {deleter} deleted it, or the {noun} id, the account or the region is wrong.",
     ]
     if source:
         lines.append(f"The {noun} id comes from {source}.")
     return "\n".join([*lines, f"Next step: {next_step}"])
 
 
-def _list_failed_tasks(aws: Inquiry, run_id: str) -> list[Mapping[str, Any]]:
-    """Return a page of failed tasks, the last one to stop first: the engine may have repeated others."""
+def _list_failed_tasks(aws: BestEffortClient, run_id: str) -> list[Mapping[str, Any]]:
+    """Return a page of failed tasks, latest stop first, since the engine may have repeated earlier ones."""
     request: dict[str, Any] = {"id": run_id, "status": "FAILED", "maxResults": PAGE_SIZE}
     for _ in range(MAX_PAGES):
-        page = aws.ask("omics:ListRunTasks", **request)
+        page = aws.call("omics:ListRunTasks", **request)
         if page.get("items"):
             return sorted(page["items"], key=lambda item: str(item.get("stopTime", "")), reverse=True)
         if not page.get("nextToken"):
@@ -234,9 +234,9 @@ def _list_failed_tasks(aws: Inquiry, run_id: str) -> list[Mapping[str, Any]]:
 
 
 def _tail(
-    aws: Inquiry, streams: Sequence[str], created: str | None, count: int
+    aws: BestEffortClient, streams: Sequence[str], created: str | None, count: int
 ) -> tuple[str | None, tuple[str, ...]]:
-    """Return the last lines of the first log that has any since the run was created, and its name."""
+    """Return the name and the last lines of the first log with lines since the creation of the run."""
     if count <= 0 or not created:
         return None, ()
     for stream in streams:
@@ -244,17 +244,17 @@ def _tail(
         request = {
             "logGroupName": LOG_GROUP,
             "logStreamName": stream,
-            # The id of a deleted run is given to another one, whose log has the same name.
+            # HealthOmics may reuse the id of a deleted run, and with it the name of the log stream.
             "startTime": int(datetime.fromisoformat(created).timestamp() * 1000),
             "startFromHead": False,
             "limit": count,
         }
         for _ in range(MAX_PAGES):
-            page = aws.ask("logs:GetLogEvents", **request)
+            page = aws.call("logs:GetLogEvents", **request)
             lines = [line for event in page.get("events", ()) for line in event["message"].splitlines()]
             if lines:
                 return stream, tuple(_shorten(line, MAX_LINE) for line in lines[-count:])
-            # "The returned tokens are never null": the same one again is the end.
+            # The API reference: "The returned tokens are never null." A repeated token marks the end.
             if page.get("nextBackwardToken") in (None, request.get("nextToken")):
                 break
             request["nextToken"] = page["nextBackwardToken"]
@@ -262,12 +262,12 @@ def _tail(
 
 
 def _stream_name(stream: str) -> str:
-    """Return the name of a log stream, which may be told by its ARN."""
+    """Return the name of a log stream, given its name or its ARN."""
     return stream.rpartition(":log-stream:")[2]
 
 
 def _shorten(text: str, limit: int) -> str:
-    """Return the text without its middle if it is too long: the beginning says what, the end says why."""
+    """Cut the middle out of a long text. Messages begin with the error and end with its cause."""
     if len(text) <= limit:
         return text
     half = (limit - 5) // 2

@@ -1,13 +1,12 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-What a run or a batch of runs has used: time, CPU, GPU and memory hours, storage. Pure, and without prices.
+The usage of a run or a batch of runs: time, CPU, GPU and memory hours, storage; no prices. Pure functions.
 
-A figure that cannot be known is absent, never 0. ``isPartial`` says that something was not read or not told,
-so that sums are "at least".
+An unknown figure is absent, never 0. ``isPartial`` marks usage with missing data, so sums are lower bounds.
 
-Sources: the botocore model of GetRun, ListRuns and ListRunTasks; for the manifest the user guide's pages
-"getinfo-about-runs" and "monitoring-cloudwatch-logs", and AWS's run analyzer, which reads it:
+Sources: the botocore model of GetRun, ListRuns and ListRunTasks. For the manifest: the pages
+"getinfo-about-runs" and "monitoring-cloudwatch-logs" of the user guide, and the run analyzer of AWS:
 https://github.com/awslabs/aws-healthomics-tools/tree/main/omics/cli/run_analyzer
 """
 
@@ -25,25 +24,25 @@ from typing import Any, Final
 from airflow_healthomics.service import run_states
 from airflow_healthomics.service.times import as_time, seconds_between
 
-#: Tasks of a run, and runs of a batch, that are named as the longest ones.
+#: Number of longest tasks of a run, or longest runs of a batch, to report.
 LONGEST: Final = 3
 
 _HOUR: Final = 3600.0
 
-#: No number of CPUs, GiB or seconds is larger; sums of what is stay finite.
+#: Larger numbers of CPUs, GiB or seconds are discarded as errors, so that sums stay finite.
 _PLAUSIBLE: Final = 1e12
 
-#: States of a task (the model's TaskStatus) in which it has run, so that its times should be known. A task
-#: that was cancelled or failed before it started has run for no time.
+#: Task states (the model's TaskStatus) that imply a start time. A task that was cancelled or failed may never
+#: have started.
 _HAS_RUN: Final = frozenset({"RUNNING", "STOPPING", "COMPLETED"})
 
-#: The user guide's example of a manifest calls a completed task so, the run analyzer COMPLETED.
+#: Status of a completed task in the user guide's example of a manifest. The run analyzer expects COMPLETED.
 _MANIFEST_SUCCESS: Final = "SUCCESS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Task:
-    """A task as both ListRunTasks and the manifest tell it; None is not told."""
+    """A task from ListRunTasks or from the manifest; None means unknown."""
 
     id: str
     name: str
@@ -59,11 +58,11 @@ class _Task:
 
     @property
     def has_run(self) -> bool:
-        """Whether it took up an instance, rather than an entry of the run cache or nothing at all."""
+        """Whether the task occupied an instance. A task from the run cache does not."""
         return not self.is_cached and (self.seconds is not None or self.status in _HAS_RUN)
 
 
-def use_of_run(
+def usage_of_run(
     run: Mapping[str, Any],
     tasks: Iterable[Mapping[str, Any]] | None,
     *,
@@ -72,33 +71,32 @@ def use_of_run(
     until: datetime | None = None,
 ) -> dict[str, Any]:
     """
-    Return what a run has used, as JSON values.
+    Return the usage of a run, as JSON values.
 
-    - ``seconds``: ``total`` from creation to stop; of these ``queued`` from creation to start (PENDING and
-      STARTING, which HealthOmics does not tell apart) and ``running`` from start to stop. If all tasks are
-      known, ``running`` is also split into ``beforeTasks`` (the inputs are imported), ``tasks`` from the
-      first task's start to the last one's stop, and ``afterTasks`` (the outputs are exported).
-    - ``tasks``: how many there are of each status; ``cacheHits``: how many came from the run cache.
-    - ``taskHours``: hours that tasks ran, summed; ``cpuHours``, ``gpuHours`` and ``memoryGiBHours``: the
-      CPUs, GPUs and GiB that each task asked for, times the hours that it ran. That is what was reserved by
-      request: not what the task made of it, nor what its instance type has. A task from the run cache counts
-      for nothing.
-    - ``storage``: ``type``; ``requestedGiB`` (STATIC) or ``maximumGiB`` (DYNAMIC, of a run that has ended),
-      which is GetRun's storageCapacity; ``reservedGiB``, ``maximumGiB`` and ``averageGiB`` of the manifest.
-      HealthOmics does not tell what DYNAMIC runs under two hours held.
+    - ``seconds``: ``total`` from creation to stop, ``queued`` from creation to start (PENDING and STARTING;
+      HealthOmics has no separate times for them), and ``running`` from start to stop. If all tasks are known,
+      ``running`` is also split into ``beforeTasks`` (import of the inputs), ``tasks`` from the first start to
+      the last stop of a task, and ``afterTasks`` (export of the outputs).
+    - ``tasks``: number of tasks by status; ``cacheHits``: number of tasks from the run cache.
+    - ``taskHours``: sum of the hours of all tasks; ``cpuHours``, ``gpuHours`` and ``memoryGiBHours``: CPUs,
+      GPUs and GiB requested by each task, times its hours. These are reservations. They include neither
+      utilization nor the size of the instance. A task from the run cache counts as 0.
+    - ``storage``: ``type``; ``requestedGiB`` (STATIC) or ``maximumGiB`` (DYNAMIC, terminal runs only) from
+      storageCapacity of GetRun; ``reservedGiB``, ``maximumGiB`` and ``averageGiB`` from the manifest.
+      HealthOmics reports no storage for DYNAMIC runs under two hours.
     - ``longestTasks``: up to three, with ``taskId``, ``name``, ``seconds`` and ``instanceType``.
-    - ``isPartial``: whether some tasks were not read, or did not tell all of this.
+    - ``isPartial``: whether tasks are missing, or some of their data.
 
-    :param run: what GetRun answered, or a summary of it; times may be text
+    :param run: answer of GetRun, or a summary of it; times may be text
     :param tasks: items of ListRunTasks or objects of the manifest; None if they could not be read
-    :param manifest_run: the run's own object of the manifest
-    :param is_complete: whether these are all its tasks
-    :param until: now, for a run that goes on; without it a task that has not stopped makes the use partial
+    :param manifest_run: object of the run in the manifest
+    :param is_complete: whether ``tasks`` are all tasks of the run
+    :param until: now, for an active run; without it an active task makes the usage partial
     """
     known = None if tasks is None else [_task(item, until) for item in tasks]
     created, started, stopped = (as_time(run.get(f"{name}Time")) for name in ("creation", "start", "stop"))
     end = stopped or until
-    use: dict[str, Any] = {}
+    usage: dict[str, Any] = {}
     seconds = {
         "total": seconds_between(created, end),
         "queued": seconds_between(created, started or end),
@@ -108,13 +106,13 @@ def use_of_run(
     if known is not None:
         ran = [task for task in known if task.has_run]
         is_partial |= any(None in (task.seconds, task.cpus, task.memory) for task in ran)
-        use |= _task_figures(known, ran)
+        usage |= _task_figures(known, ran)
         if not is_partial and stopped:
             seconds |= _split(ran, started, stopped)
-    use["seconds"] = {name: round(value, 3) for name, value in seconds.items() if value is not None}
+    usage["seconds"] = {name: round(value, 3) for name, value in seconds.items() if value is not None}
     if storage := _storage(run, (manifest_run or {}).get("metrics")):
-        use["storage"] = storage
-    return use | {"isPartial": is_partial}
+        usage["storage"] = storage
+    return usage | {"isPartial": is_partial}
 
 
 def _task_figures(tasks: list[_Task], ran: list[_Task]) -> dict[str, Any]:
@@ -150,7 +148,7 @@ def _task_figures(tasks: list[_Task], ran: list[_Task]) -> dict[str, Any]:
 
 
 def _split(ran: list[_Task], started: datetime | None, stopped: datetime) -> dict[str, float | None]:
-    """Return the seconds before, with and after the tasks, if these lie within the run."""
+    """Return the seconds before, during and after the tasks, if all task times are within the run's."""
     starts = [task.started for task in ran if task.started]
     stops = [task.stopped for task in ran if task.stopped]
     if not started or not starts or len(starts) != len(ran) or len(stops) != len(ran):
@@ -170,7 +168,7 @@ def _storage(run: Mapping[str, Any], metrics: Any) -> dict[str, Any]:
     kind = run.get("storageType")
     if kind:
         storage["type"] = kind
-    # Zero, too, would mean that DYNAMIC storage was not measured.
+    # Zero also means that DYNAMIC storage was not measured.
     if capacity := _number(run.get("storageCapacity")):
         if kind == "STATIC":
             storage["requestedGiB"] = capacity
@@ -183,7 +181,7 @@ def _storage(run: Mapping[str, Any], metrics: Any) -> dict[str, Any]:
 
 
 def _task(item: Mapping[str, Any], until: datetime | None) -> _Task:
-    """Return a task of ListRunTasks, or of the manifest, which has an ``arn`` instead of a ``taskId``."""
+    """Parse a task of ListRunTasks or of the manifest. The latter has an ``arn`` instead of a ``taskId``."""
     started, stopped = as_time(item.get("startTime")), as_time(item.get("stopTime"))
     status = str(item.get("status") or "UNKNOWN")
     status = "COMPLETED" if status == _MANIFEST_SUCCESS else status
@@ -202,7 +200,7 @@ def _task(item: Mapping[str, Any], until: datetime | None) -> _Task:
         memory=_number(item.get("memory")),
         gpus=_number(item.get("gpus")),
         instance_type=str(item["instanceType"]) if item.get("instanceType") else None,
-        # In a manifest, a task from the cache is one without times; so the run analyzer has it.
+        # In a manifest, a completed task without times came from the run cache, as in the run analyzer.
         is_cached=item.get("cacheHit") is True
         or ("taskId" not in item and status == "COMPLETED" and seconds is None and not (started or stopped)),
     )
@@ -210,22 +208,22 @@ def _task(item: Mapping[str, Any], until: datetime | None) -> _Task:
 
 def task_id(item: Mapping[str, Any]) -> str | None:
     """
-    Return the id of a task of ListRunTasks or of the manifest, where it ends the ARN.
+    Return the id of a task.
 
-    :param item: the task
+    :param item: from ListRunTasks, or from the manifest, where the id is the end of the ARN
     """
-    if told := item.get("taskId"):
-        return str(told)
+    if identifier := item.get("taskId"):
+        return str(identifier)
     arn = item.get("arn")
     return arn.rpartition("/")[2] if isinstance(arn, str) else None
 
 
 @dataclass(slots=True)
-class BatchUse:
+class BatchUsage:
     """
-    Sums over the runs of a batch, of whatever status, from items of ListRuns. Nothing of tasks is in them.
+    Sums over all runs of a batch, whatever their status, from items of ListRuns. They include no tasks.
 
-    :ivar runs: how many were added
+    :ivar runs: number of added runs
     """
 
     runs: int = 0
@@ -238,10 +236,10 @@ class BatchUse:
         """
         Add a run.
 
-        :param run: an item of ListRuns, or what GetRun answered
+        :param run: an item of ListRuns, or an answer of GetRun
         """
-        use = use_of_run(run, ())
-        seconds = use["seconds"]
+        usage = usage_of_run(run, ())
+        seconds = usage["seconds"]
         self.runs += 1
         self._is_partial |= run.get("status") not in run_states.TERMINAL or "total" not in seconds
         if "queued" in seconds:
@@ -249,25 +247,25 @@ class BatchUse:
         if "running" not in seconds:
             return
         self._running.append((seconds["running"], str(run.get("id", ""))))
-        storage = use.get("storage", {})
+        storage = usage.get("storage", {})
         if gib := storage.get("requestedGiB") or storage.get("maximumGiB"):
             self._storage.setdefault(storage["type"], []).append(gib * seconds["running"])
 
-    def miss(self) -> None:
-        """Take note of a run that was started and is not listed any more."""
+    def add_unlisted(self) -> None:
+        """Count a run that was started but is no longer listed."""
         self._is_partial = True
 
     def figures(self) -> dict[str, Any]:
         """
-        Return the sums, as JSON values; nothing if no run was added.
+        Return the sums, as JSON values, or an empty dict if no run was added.
 
-        - ``runs``: how many were read; ``seconds``: ``queued`` and ``running``, summed over them, as
-          :func:`use_of_run` has them; ``runHours``: the hours that they ran.
-        - ``storage`` by type: ``STATIC`` has ``requestedGiBHours``, the capacity asked for times the hours
-          that a run ran; ``DYNAMIC`` has ``maximumGiBHours``, the most that a run held times its hours, which
-          is more than it held on average. Both have ``runs``, how many have told it.
+        - ``runs``: number of runs; ``seconds``: ``queued`` and ``running``, defined as in
+          :func:`usage_of_run`; ``runHours``: ``running`` in hours.
+        - ``storage`` by type: ``STATIC`` has ``requestedGiBHours``, the requested capacity times the hours of
+          the run. ``DYNAMIC`` has ``maximumGiBHours``, the maximum of the run times its hours, which
+          exceeds its average usage. Both have ``runs``, the number of runs with a known storage.
         - ``longestRuns``: up to three, with ``id`` and ``seconds`` of running.
-        - ``isPartial``: whether a run goes on, was deleted, or does not tell its times.
+        - ``isPartial``: whether a run is active or deleted, or its times are unknown.
         """
         if not self.runs:
             return {}
@@ -293,37 +291,37 @@ class BatchUse:
         return figures
 
 
-def describe_run_use(use: Mapping[str, Any]) -> list[str]:
+def describe_run_usage(usage: Mapping[str, Any]) -> list[str]:
     """
-    Return a line or two for a person, such as "Used 12.4 CPU hours and 40.1 GiB hours of memory in 37 tasks".
+    Return one or two lines of text, such as "Used 12.4 CPU hours and 40.1 GiB hours of memory in 37 tasks".
 
-    :param use: as :func:`use_of_run` returns it
+    :param usage: from :func:`usage_of_run`
     """
     lines = []
-    if "tasks" in use:
+    if "tasks" in usage:
         amounts = [
-            f"{_amount(use[name])} {unit}"
+            f"{_amount(usage[name])} {unit}"
             for name, unit in (
                 ("cpuHours", "CPU hours"),
                 ("gpuHours", "GPU hours"),
                 ("memoryGiBHours", "GiB hours of memory"),
             )
-            if use.get(name) or (name == "cpuHours" and name in use)
+            if usage.get(name) or (name == "cpuHours" and name in usage)
         ]
-        count, cached = sum(use["tasks"].values()), use["cacheHits"]
+        count, cached = sum(usage["tasks"].values()), usage["cacheHits"]
         amount = f" {_listed(amounts)} in" if amounts else ""
-        least = " at least" if use["isPartial"] else ""
+        least = " at least" if usage["isPartial"] else ""
         lines.append(
             f"Used{least}{amount} {count:,} task{'' if count == 1 else 's'}"
             + (f", {cached:,} of them from the run cache" if cached else "")
         )
     parts = []
-    if "running" in use["seconds"]:
-        parts.append(f"Running for {_duration(use['seconds']['running'])}")
-    if "queued" in use["seconds"]:
-        parts.append(f"{'after' if parts else 'After'} {_duration(use['seconds']['queued'])} in the queue")
+    if "running" in usage["seconds"]:
+        parts.append(f"Running for {_duration(usage['seconds']['running'])}")
+    if "queued" in usage["seconds"]:
+        parts.append(f"{'after' if parts else 'After'} {_duration(usage['seconds']['queued'])} in the queue")
     line = " ".join(parts)
-    if longest := use.get("longestTasks"):
+    if longest := usage.get("longestTasks"):
         named = ", ".join(
             f"{task.get('name') or task.get('taskId', 'a task')} ({_duration(task['seconds'])}"
             + (f", {task['instanceType']})" if "instanceType" in task else ")")
@@ -333,16 +331,17 @@ def describe_run_use(use: Mapping[str, Any]) -> list[str]:
     return [*lines, line] if line else lines
 
 
-def describe_batch_use(use: Mapping[str, Any]) -> str:
+def describe_batch_usage(usage: Mapping[str, Any]) -> str:
     """
-    Return a line for a person.
+    Return a line of text.
 
-    :param use: as :meth:`BatchUse.figures` returns it, of some run
+    :param usage: from :meth:`BatchUsage.figures`, not empty
     """
-    least = "At least " if use["isPartial"] else ""
+    least = "At least " if usage["isPartial"] else ""
+    queued = _hours(usage["seconds"]["queued"])
     return (
-        f"{least}{_amount(use['runHours'])} hours running and {_amount(_hours(use['seconds']['queued']))} "
-        f"hours in the queue, summed over {use['runs']:,} run{'' if use['runs'] == 1 else 's'}"
+        f"{least}{_amount(usage['runHours'])} hours running and {_amount(queued)} hours in the queue, "
+        f"summed over {usage['runs']:,} run{'' if usage['runs'] == 1 else 's'}"
     )
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Ask what a run has used, once it has ended, without delaying or changing the outcome."""
+"""Read the usage of a run in a terminal state, without delaying or changing the outcome of the task."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from datetime import timedelta
 from typing import Any, Final
 
 from airflow_healthomics.compat import AirflowTaskTimeout
-from airflow_healthomics.hooks.best_effort import Inquiry
+from airflow_healthomics.hooks.best_effort import BestEffortClient
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.links import LOG_GROUP
-from airflow_healthomics.reports.usage import describe_run_use, task_id, use_of_run
+from airflow_healthomics.reports.usage import describe_run_usage, task_id, usage_of_run
 from airflow_healthomics.service.errors import error_code
 from airflow_healthomics.service.log import Log
 from airflow_healthomics.service.manifest import read_manifest
 
-#: No call begins later than so many seconds after the first; the last one may take LAST_CALL more.
+#: No call starts later than this many seconds after the first; it may last LONGEST_CALL_SECONDS.
 MAX_SECONDS: Final = 10.0
-#: Tasks a page, the most that ListRunTasks gives.
+#: Tasks per page, the maximum of ListRunTasks.
 PAGE_SIZE: Final = 100
-#: Pages of ListRunTasks: 8,000 tasks, which is as many as there is time for at this pace.
+#: Pages of ListRunTasks, 8,000 tasks: more would exceed MAX_SECONDS at one page per PACE.
 MAX_PAGES: Final = 80
-#: Seconds from one page of ListRunTasks to the next. An account has 10 calls a second for all who ask:
+#: Seconds between two pages of ListRunTasks. All callers of an account share 10 calls a second:
 #: https://docs.aws.amazon.com/omics/latest/dev/api-quotas.html
 PACE: Final = 0.125
-#: Pages of GetLogEvents, of 1 MB or 10,000 events each, and perhaps empty ones among them:
+#: Pages of GetLogEvents. A page has up to 1 MB or 10,000 events, and may be empty:
 #: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html
 MAX_MANIFEST_PAGES: Final = 24
 
 
-def with_use(
+def add_usage(
     summary: Mapping[str, Any],
     *,
     hook: HealthOmicsHook,
@@ -40,77 +40,80 @@ def with_use(
     time_left: timedelta | None = None,
 ) -> dict[str, Any]:
     """
-    Return the summary of a run that has ended with what it has used as ``use``, and log that in two lines.
+    Add the usage of a run to its summary, and log it in two lines.
 
-    Takes some seconds at most, and raises nothing, since no figure is worth a run that has completed. What
-    cannot be read is left out, and a line in the log says so. Needs the permissions omics:ListRunTasks and
-    logs:GetLogEvents.
+    Needs seconds at most and raises nothing: a missing figure must not fail the task of a completed run. What
+    cannot be read is left out and logged. Requires the permissions omics:ListRunTasks and logs:GetLogEvents.
 
     :param summary: of a run in a terminal state
     :param hook: hook of the task's connection
     :param log: the task's log
-    :param time_left: until the task times out, if it does: then it is not risked
+    :param time_left: until the task times out, if it does. If that is too short for a call, nothing is added
+    :returns: a copy of the summary, with the usage as ``usage``
     """
     summary = dict(summary)
     if summary["status"] == "DELETED":
         return summary
-    seconds = Inquiry.seconds_within(MAX_SECONDS, time_left)
-    subject = f"The use report of run {summary['id']}"
+    seconds = BestEffortClient.seconds_within(MAX_SECONDS, time_left)
+    subject = f"The usage report of run {summary['id']}"
     if seconds <= 0:
-        log.info("%s is left out: the task's execution_timeout is near", subject)
+        log.info("%s is skipped: too little of the task's execution_timeout is left", subject)
         return summary
     try:
-        summary["use"] = _read_use(
-            summary, Inquiry(hook, subject, seconds=seconds, say=log.info, note=log.info)
+        summary["usage"] = _read_usage(
+            summary, BestEffortClient(hook, subject, seconds=seconds, on_error=log.info, on_missing=log.info)
         )
     except AirflowTaskTimeout:
-        # The run has ended, and so does the task, by what the run said.
-        log.info("%s is left out: the task has timed out", subject)
+        # The outcome of the run decides that of the task, whatever happens here.
+        log.info("%s is skipped: the task timed out", subject)
         return summary
     except Exception as error:  # noqa: BLE001 - looking up the connection may raise anything
-        log.info("%s is left out: %s", subject, error_code(error))
+        log.info("%s is skipped: %s", subject, error_code(error))
         return summary
-    for line in describe_run_use(summary["use"]):
+    for line in describe_run_usage(summary["usage"]):
         log.info("%s", line)
     return summary
 
 
-def _read_use(summary: Mapping[str, Any], aws: Inquiry) -> dict[str, Any]:
+def _read_usage(summary: Mapping[str, Any], aws: BestEffortClient) -> dict[str, Any]:
     """
-    Read the tasks from where it is cheaper, and the storage from the manifest.
+    Read the tasks from the cheaper source, and the storage from the manifest.
 
-    A page of ListRunTasks is all tasks of most runs, and tells for sure which of them came from the cache. Of
-    a run with more tasks the manifest has them all in a call for each megabyte; but it is written some time
-    after the end, so it is believed only if it has the tasks of that page, and else the list is read on.
+    For most runs, one page of ListRunTasks has all tasks. Only the list shows for certain which tasks came
+    from the run cache. For longer lists the manifest is cheaper: one call per megabyte. HealthOmics writes it
+    some time after the end of the run. It counts as complete only if it has the tasks of the first page;
+    otherwise the remaining pages are read.
     """
     request: dict[str, Any] = {"id": summary["id"], "maxResults": PAGE_SIZE}
-    asked = time.monotonic()
-    page = aws.ask("omics:ListRunTasks", **request)
+    started = time.monotonic()
+    page = aws.call("omics:ListRunTasks", **request)
     listed = list(page.get("items", ()))
     token, is_known = page.get("nextToken"), "items" in page
     manifest_run, recorded = _read_manifest(
         summary, aws, run_only=is_known and not token, ids={task_id(item) for item in listed}
     )
     if recorded and (token or not is_known):
-        # Without the page, nothing says that the manifest was written to its end.
-        return use_of_run(summary, recorded, manifest_run=manifest_run, is_complete=is_known)
+        # Without the page, the manifest may be incomplete.
+        return usage_of_run(summary, recorded, manifest_run=manifest_run, is_complete=is_known)
     for _ in range(MAX_PAGES - 1):
         if not token:
             break
-        time.sleep(max(0.0, asked + PACE - time.monotonic()))
-        asked = time.monotonic()
-        page = aws.ask("omics:ListRunTasks", **request, startingToken=token)
+        time.sleep(max(0.0, started + PACE - time.monotonic()))
+        started = time.monotonic()
+        page = aws.call("omics:ListRunTasks", **request, startingToken=token)
         if "items" not in page:
             break
         listed += page["items"]
         token = page.get("nextToken")
-    return use_of_run(summary, listed if is_known else None, manifest_run=manifest_run, is_complete=not token)
+    return usage_of_run(
+        summary, listed if is_known else None, manifest_run=manifest_run, is_complete=not token
+    )
 
 
 def _read_manifest(
-    summary: Mapping[str, Any], aws: Inquiry, *, run_only: bool, ids: set[str | None]
+    summary: Mapping[str, Any], aws: BestEffortClient, *, run_only: bool, ids: set[str | None]
 ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    """Return the run's object of the manifest, and those of all its tasks: none if some may be missing."""
+    """Return the manifest's object of the run, and those of its tasks; no tasks if some may be missing."""
     if not summary.get("uuid"):
         return None, []
     request: dict[str, Any] = {
@@ -120,16 +123,17 @@ def _read_manifest(
         "startFromHead": True,
     }
     run: dict[str, Any] | None = None
-    # By id, as nobody says that an event is not delivered to CloudWatch twice.
+    # By id, since CloudWatch may deliver an event twice.
     tasks: dict[str | None, dict[str, Any]] = {}
     for _ in range(MAX_MANIFEST_PAGES):
-        page = aws.ask("logs:GetLogEvents", **request)
+        page = aws.call("logs:GetLogEvents", **request)
         found, more = read_manifest(event["message"] for event in page.get("events", ()))
         run = run or found
         tasks.update((task_id(task), task) for task in more)
         if run and run_only:
             break
-        # "The returned tokens are never null": the same one again is the end, and none is no answer.
+        # The API reference: "The returned tokens are never null." A repeated token marks the end. A missing
+        # token means a failed call.
         if page.get("nextForwardToken") in (None, request.get("nextToken")):
             is_whole = bool(page) and run is not None and ids <= tasks.keys()
             return run, list(tasks.values()) if is_whole else []

@@ -10,7 +10,6 @@ from typing import Any, Final
 from botocore.model import StructureShape
 
 from airflow_healthomics.requests.fields import Problems, checked_fields, checked_id, further_fields
-from airflow_healthomics.requests.fields import api_field as api_field
 
 #: What is sent for a new run if neither the argument nor the connection says otherwise. REMOVE, because a
 #: schedule with RETAIN stops for good at the account's limit of stored runs; DYNAMIC, because it cannot run

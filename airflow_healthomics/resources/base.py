@@ -1,60 +1,139 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a task starts: a run, or a batch of runs."""
+"""What runs and run batches have in common."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.exceptions import HealthOmicsConnectionChangedError
 from airflow_healthomics.hooks.omics import HealthOmicsHook
+from airflow_healthomics.resources.watch import Watch
 from airflow_healthomics.service.errors import (
     error_code,
 )
 from airflow_healthomics.service.log import Log
 
+Kind: TypeAlias = Literal["run", "batch"]
+
+
+class Upload(Protocol):
+    """An object in S3 that a start reads."""
+
+    def write(self) -> None:
+        """Write it, unless an earlier attempt has written it."""
+
+
+@dataclass(frozen=True)
+class StartRequest:
+    """
+    A validated request to start a run or run batch.
+
+    :param fields: fields of the API operation
+    :param upload: object in S3 that the request refers to, written before the call
+    """
+
+    fields: Mapping[str, Any]
+    upload: Upload | None = None
+
+    @property
+    def request_id(self) -> str:
+        """The request ID."""
+        return str(self.fields["requestId"])
+
 
 class Resource(ABC):
     """
-    A kind of thing that a task starts, by the calls that it takes.
+    A run or a run batch: its API calls, its states and what its responses mean.
 
     :param hook: hook of the task's connection
     :param log: the task's log
-    :cvar noun: what it is
-    :cvar start_operation: the call that starts it
-    :cvar get_operation: the call that describes it
-    :cvar name_length: most characters of a name, and so of a request ID that is to be the name
+    :cvar noun: what log lines and errors call it
+    :cvar start_operation: the API operation that starts it
+    :cvar get_operation: the API operation that describes it
+    :cvar cancel_operation: the API operation that cancels it
+    :cvar delete_operation: the API operation that deletes it
+    :cvar name_length: maximum length of a name in characters, and so of a request ID that is the name too
     """
 
-    noun: ClassVar[str]
+    noun: ClassVar[Kind]
     start_operation: ClassVar[str]
     get_operation: ClassVar[str]
+    cancel_operation: ClassVar[str]
+    delete_operation: ClassVar[str]
     name_length: ClassVar[int]
 
     def __init__(self, hook: HealthOmicsHook, log: Log) -> None:
         self.hook = hook
         self.log = log
 
+    @staticmethod
+    @abstractmethod
+    def checked_id(operation: str, value: Any, /) -> str:
+        """
+        Return the id in an argument of a task.
+
+        :param operation: the API operation that the id is for
+        :param value: value of the argument
+        :raises HealthOmicsRequestError: if it is not an id
+        """
+
+    @abstractmethod
+    def start(self, request: StartRequest) -> dict[str, Any]:
+        """Write the upload of a request, if it has one, and make the call that starts the run or batch."""
+
     @abstractmethod
     def get(self, resource_id: str, earlier: Sequence[str] = ()) -> dict[str, Any]:
         """
-        Describe it; its status is one of the states of a run.
+        Describe the run or batch; its status is one of the states of a run.
 
         :param resource_id: its id
-        :param earlier: ids of those that it repeats a part of
+        :param earlier: ids of the batches before it, a part of which it repeats
         """
 
     @abstractmethod
     def find(self, name: str) -> dict[str, Any] | None:
-        """Return the one of that very name, as :meth:`get` does."""
+        """Return the run or batch with exactly this name, as :meth:`get` does; None if there is none."""
+
+    @abstractmethod
+    def watch(
+        self, resource_id: str, *, uuid: str | None = None, is_new: bool = False, is_deletion: bool = False
+    ) -> Watch:
+        """
+        Return the state of a wait for the run or batch.
+
+        :param resource_id: its id
+        :param uuid: its uuid, if known
+        :param is_new: whether it was started just now, so that a not-found response is ignored for a while
+        :param is_deletion: whether the wait is for its deletion
+        """
 
     @abstractmethod
     def cancel(self, resource_id: str, uuid: str | None) -> bool:
-        """Cancel it, if it has not ended; False, with a line in the log, if that is refused."""
+        """Cancel the run or batch unless it has ended; return False, and log why, if that is refused."""
+
+    @abstractmethod
+    def request_cancel(self, resource_id: str) -> bool:
+        """
+        Make the call that cancels the run or batch; return False if it has ended already.
+
+        :param resource_id: its id
+        :raises HealthOmicsApiError: if the call is refused for another reason
+        """
+
+    @abstractmethod
+    def request_delete(self, resource_id: str) -> bool:
+        """
+        Make the call that deletes the run, or the runs of the batch; return False if there is nothing left.
+
+        :param resource_id: its id
+        :raises HealthOmicsApiError: if the call is refused
+        """
 
     @abstractmethod
     def console_url(self, resource_id: str) -> str:
@@ -65,15 +144,15 @@ class Resource(ABC):
         """Return the command of the AWS CLI that cancels it."""
 
     def cancel_rest(self, resource_ids: Sequence[str]) -> None:
-        """Cancel what still runs of those that have ended; of a run that is nothing."""
+        """Cancel the runs that continue though their batch has failed; a single run has none."""
         return
 
     def find_end(self, resource_id: str, uuid: str | None) -> dict[str, Any] | None:
-        """Return how one ended that is no longer found, or None if nothing says so."""
+        """Return the summary of a run that is no longer found, or None if nothing says how it ended."""
         return None
 
     def unique_name(self, request_id: str) -> str:
-        """Return the default name of what a request ID starts, which nothing else has."""
+        """Return the default name for a request ID, which no other run or batch has."""
         return request_id[: self.name_length]
 
     def check_place(self, arn: str | None) -> None:

@@ -4,20 +4,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from airflow_healthomics.hooks.omics import HealthOmicsHook
+from airflow_healthomics.hooks.place import refusal
 from airflow_healthomics.links import HealthOmicsRunLink, batch_urls
-from airflow_healthomics.resources.base import Resource
-from airflow_healthomics.resources.run import cancel_run
+from airflow_healthomics.requests.batch import checked_batch_id
+from airflow_healthomics.resources.base import Resource, StartRequest
+from airflow_healthomics.resources.batch_watch import BatchWatch
+from airflow_healthomics.resources.run import RunResource
+from airflow_healthomics.resources.watch import NEW_GRACE
 from airflow_healthomics.service import batch_states, run_states
 from airflow_healthomics.service.errors import (
     checked_answer,
     error_code,
+    is_not_found,
     is_transient,
     may_be_wrong_state,
 )
@@ -27,37 +32,54 @@ from airflow_healthomics.service.log import Log
 _CREATION_PATIENCE: Final = 60
 
 
+class Verdict(Protocol):
+    """Decides whether enough runs of a batch completed."""
+
+    def is_success(self, batch: Mapping[str, Any], earlier: Sequence[str]) -> bool:
+        """
+        Whether a batch that has ended counts as completed.
+
+        :param batch: GetBatch's response
+        :param earlier: ids of the batches before it, a part of which it repeats
+        """
+
+
 class BatchResource(Resource):
     """
-    A batch of runs.
+    A run batch.
 
     :param hook: hook of the task's connection
     :param log: the task's log
-    :param is_success: whether a batch that has ended, with the ids of those before it, is what the task wants
+    :param verdict: decides whether a batch that has ended counts as completed; without it, each does
     """
 
     noun = "batch"
     start_operation = "StartRunBatch"
     get_operation = "GetBatch"
+    cancel_operation = "CancelRunBatch"
+    delete_operation = "DeleteRunBatch"
     #: botocore model, shape BatchName
     name_length = 64
 
-    def __init__(
-        self,
-        hook: HealthOmicsHook,
-        log: Log,
-        is_success: Callable[[Mapping[str, Any], Sequence[str]], bool] = lambda batch, earlier: True,
-    ) -> None:
+    checked_id = staticmethod(checked_batch_id)
+
+    def __init__(self, hook: HealthOmicsHook, log: Log, verdict: Verdict | None = None) -> None:
         super().__init__(hook, log)
-        self._is_success = is_success
+        self._verdict = verdict
+
+    def start(self, request: StartRequest) -> dict[str, Any]:
+        """Write the run settings to S3, if they are too large for the request, and call StartRunBatch."""
+        if request.upload is not None:
+            request.upload.write()
+        return dict(self.hook.conn.start_run_batch(**request.fields))
 
     def get(self, resource_id: str, earlier: Sequence[str] = ()) -> dict[str, Any]:
         """Call GetBatch."""
         batch = self.hook.get_batch(resource_id)
         status = batch_states.AS_RUN_STATE.get(batch["status"], "RUNNING")
         if batch["status"] in batch_states.MEASURED:
-            # Somebody may have cancelled the last of its runs only.
-            is_success = self._is_success(batch, earlier)
+            # A person may have cancelled only the last of its runs.
+            is_success = self._verdict is None or self._verdict.is_success(batch, earlier)
             status = "COMPLETED" if is_success else batch_states.AS_RUN_STATE[batch["status"]]
         return {**batch, "status": status}
 
@@ -79,20 +101,90 @@ class BatchResource(Resource):
         latest = max(batches, key=lambda batch: str(batch["createdAt"]))
         return {**latest, "status": batch_states.AS_RUN_STATE.get(latest["status"], "RUNNING")}
 
+    def watch(
+        self, resource_id: str, *, uuid: str | None = None, is_new: bool = False, is_deletion: bool = False
+    ) -> BatchWatch:
+        """Return the state of a wait for the batch."""
+        grace = float(NEW_GRACE) if is_new else 0.0
+        return BatchWatch(resource_id, uuid=uuid, grace=grace, is_deletion=is_deletion, log=self.log)
+
     def cancel(self, resource_id: str, uuid: str | None) -> bool:
-        """Cancel the batch, if it has not ended."""
-        return cancel_batch(self.hook, resource_id, uuid, self.log)
+        """
+        Cancel the batch unless it has ended, or its id belongs to another batch now.
+
+        A batch in CREATING is cancelled as soon as HealthOmics accepts that. If the batch has failed, its
+        runs that continue are cancelled.
+        """
+        try:
+            batch = checked_answer("GetBatch", self.hook.get_batch(resource_id), *(["uuid"] if uuid else []))
+            is_another = bool(uuid) and batch.get("uuid") != uuid
+            if batch["status"] == "FAILED" and not is_another:
+                return self._cancel_runs(resource_id)
+            if batch["status"] in batch_states.TERMINAL or is_another:
+                return True
+            self._cancel_when_created(resource_id)
+        except (ClientError, BotoCoreError) as error:
+            if is_transient(error):
+                raise
+            self.log.warning("Batch %s could not be cancelled: %s", resource_id, error_code(error))
+            return False
+        self.log.info("Batch %s is being cancelled", resource_id)
+        return True
+
+    def request_cancel(self, resource_id: str) -> bool:
+        """Call CancelRunBatch."""
+        try:
+            self._cancel_when_created(resource_id)
+        except (ClientError, BotoCoreError) as error:
+            if is_transient(error):
+                raise
+            status = self._status_behind(error, resource_id)
+            if status in batch_states.TERMINAL | {"RUNS_DELETING"}:
+                return False
+            # STOPPING: an earlier attempt may have cancelled it.
+            if status != "STOPPING":
+                raise refusal(self.hook, "CancelRunBatch", f"batch {resource_id}", error, self.log) from error
+        return True
+
+    def request_delete(self, resource_id: str) -> bool:
+        """Call DeleteRunBatch, which deletes the runs of the batch."""
+        try:
+            self.hook.delete_run_batch(resource_id)
+        except (ClientError, BotoCoreError) as error:
+            if is_transient(error):
+                raise
+            if is_not_found(error):
+                return False
+            # An earlier attempt may have begun the deletion.
+            if self._status_behind(error, resource_id) not in batch_states.DELETION:
+                raise refusal(self.hook, "DeleteRunBatch", f"batch {resource_id}", error, self.log) from error
+        return True
+
+    def delete_record(self, resource_id: str) -> None:
+        """
+        Call DeleteBatch, which deletes the batch itself; its runs must be deleted already.
+
+        :param resource_id: HealthOmics batch id
+        :raises HealthOmicsApiError: if the call is refused
+        """
+        try:
+            self.hook.delete_batch(resource_id)
+        except (ClientError, BotoCoreError) as error:
+            if is_transient(error):
+                raise
+            if not is_not_found(error):
+                raise refusal(self.hook, "DeleteBatch", f"batch {resource_id}", error, self.log) from error
 
     def cancel_rest(self, resource_ids: Sequence[str]) -> None:
         """
         Cancel the runs that continue though their batch has failed.
 
-        An id may be that of somebody else's batch by now, so one in any other state is left alone.
+        An id may belong to another batch by now, so a batch in any other state is left alone.
         """
         for batch_id in resource_ids:
             try:
                 if self.hook.get_batch(batch_id)["status"] == "FAILED":
-                    _cancel_runs(self.hook, batch_id, self.log)
+                    self._cancel_runs(batch_id)
             except ClientError as error:
                 if is_transient(error):
                     raise
@@ -106,68 +198,25 @@ class BatchResource(Resource):
         """Return the command of the AWS CLI that cancels the batch."""
         return f"aws omics cancel-run-batch --batch-id {resource_id} --region {self.hook.conn_region_name}"
 
+    def _cancel_runs(self, batch_id: str) -> bool:
+        """Cancel the runs of a batch one by one, for a batch that CancelRunBatch no longer accepts."""
+        runs = RunResource(self.hook, self.log)
+        is_cancelled = True
+        for status in sorted(run_states.ACTIVE - {run_states.STOPPING}):
+            for run in self.hook.list_runs(status=status, batch_id=batch_id):
+                is_cancelled &= runs.cancel(run["id"], None)
+        return is_cancelled
 
-def cancel_batch(hook: HealthOmicsHook, batch_id: str, uuid: str | None, log: Log) -> bool:
-    """
-    Cancel a batch that may have ended, or whose id may be another batch's by now.
+    def _cancel_when_created(self, batch_id: str) -> None:
+        """Call CancelRunBatch, and repeat the call for up to a minute while the batch is CREATING."""
+        retrying = Retrying(
+            retry=retry_if_exception(lambda error: self._status_behind(error, batch_id) == "CREATING"),
+            stop=stop_after_delay(_CREATION_PATIENCE),
+            wait=wait_fixed(1),
+            reraise=True,
+        )
+        retrying(self.hook.cancel_run_batch, batch_id)
 
-    One that is being created is cancelled as soon as HealthOmics lets it be; of one that has failed, the
-    runs that continue are. Returns False, and logs why, if that is refused.
-
-    :param hook: hook of the batch's connection
-    :param batch_id: HealthOmics batch id
-    :param uuid: uuid of the batch, if known
-    :param log: the task's log
-    """
-    try:
-        batch = checked_answer("GetBatch", hook.get_batch(batch_id), *(["uuid"] if uuid else []))
-        if batch["status"] == "FAILED" and (not uuid or batch.get("uuid") == uuid):
-            return _cancel_runs(hook, batch_id, log)
-        if batch["status"] in batch_states.TERMINAL or (uuid and batch.get("uuid") != uuid):
-            return True
-        cancel_when_created(hook, batch_id)
-    except (ClientError, BotoCoreError) as error:
-        if is_transient(error):
-            raise
-        log.warning("Batch %s could not be cancelled: %s", batch_id, error_code(error))
-        return False
-    log.info("Batch %s is being cancelled", batch_id)
-    return True
-
-
-def _cancel_runs(hook: HealthOmicsHook, batch_id: str, log: Log) -> bool:
-    """Cancel the runs of a batch one by one, for a batch that CancelRunBatch does not take any more."""
-    is_cancelled = True
-    for status in sorted(run_states.ACTIVE - {run_states.STOPPING}):
-        for run in hook.list_runs(status=status, batch_id=batch_id):
-            is_cancelled &= cancel_run(hook, run["id"], None, log)
-    return is_cancelled
-
-
-def cancel_when_created(hook: HealthOmicsHook, batch_id: str) -> None:
-    """
-    Call CancelRunBatch, again and again for a minute while the batch is being created.
-
-    :param hook: hook of the batch's connection
-    :param batch_id: HealthOmics batch id
-    """
-    retrying = Retrying(
-        retry=retry_if_exception(lambda error: status_behind(error, hook, batch_id) == "CREATING"),
-        stop=stop_after_delay(_CREATION_PATIENCE),
-        wait=wait_fixed(1),
-        reraise=True,
-    )
-    retrying(hook.cancel_run_batch, batch_id)
-
-
-def status_behind(refusal: BaseException, hook: HealthOmicsHook, batch_id: str) -> str | None:
-    """
-    Return the status for which a call may have been refused; None if it was refused for another reason.
-
-    :param refusal: of the call
-    :param hook: hook of the batch's connection
-    :param batch_id: HealthOmics batch id
-    """
-    if not may_be_wrong_state(refusal):
-        return None
-    return str(hook.get_batch(batch_id)["status"])
+    def _status_behind(self, error: BaseException, batch_id: str) -> str | None:
+        """Return the status that a call may have been refused for; None if the reason is another one."""
+        return str(self.hook.get_batch(batch_id)["status"]) if may_be_wrong_state(error) else None

@@ -11,7 +11,7 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 from botocore.utils import parse_timestamp
 
-from airflow_healthomics.exceptions import HealthOmicsApiError
+from airflow_healthomics.exceptions import HealthOmicsBatchReplacedError
 from airflow_healthomics.resources.watch import Watch
 from airflow_healthomics.service import batch_states
 from airflow_healthomics.service.errors import checked_answer, is_not_found
@@ -140,9 +140,7 @@ class BatchWatch(Watch):
         }
         uuid = batch.get("uuid")
         if self.uuid and uuid and uuid != self.uuid:
-            raise HealthOmicsApiError(
-                f"Batch {self.resource_id} is another batch now: its uuid is {uuid}, not {self.uuid}"
-            )
+            raise HealthOmicsBatchReplacedError(self.resource_id, self.uuid, uuid)
         self.uuid = uuid or self.uuid
         if answer is not None:
             self.grace = 0.0

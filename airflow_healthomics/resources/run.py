@@ -9,18 +9,21 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_healthomics.hooks.omics import HealthOmicsHook
+from airflow_healthomics.hooks.place import refusal
 from airflow_healthomics.links import console_url
-from airflow_healthomics.resources.base import Resource
+from airflow_healthomics.requests.run import checked_run_id
+from airflow_healthomics.resources.base import Resource, StartRequest
 from airflow_healthomics.resources.run_end import recorded_end
+from airflow_healthomics.resources.run_watch import RunWatch
+from airflow_healthomics.resources.watch import NEW_GRACE
 from airflow_healthomics.service import run_states
 from airflow_healthomics.service.errors import (
     checked_answer,
     error_code,
     is_not_found,
     is_transient,
+    may_be_wrong_state,
 )
-from airflow_healthomics.service.log import Log
 
 
 class RunResource(Resource):
@@ -29,20 +32,93 @@ class RunResource(Resource):
     noun = "run"
     start_operation = "StartRun"
     get_operation = "GetRun"
+    cancel_operation = "CancelRun"
+    delete_operation = "DeleteRun"
     #: botocore model, shape RunName
     name_length = 128
+
+    checked_id = staticmethod(checked_run_id)
+
+    def start(self, request: StartRequest) -> dict[str, Any]:
+        """Write a parameters file, if there is one, and call StartRun."""
+        if request.upload is not None:
+            request.upload.write()
+        return dict(self.hook.conn.start_run(**request.fields))
 
     def get(self, resource_id: str, earlier: Sequence[str] = ()) -> dict[str, Any]:
         """Call GetRun."""
         return self.hook.get_run(resource_id)
 
     def find(self, name: str) -> dict[str, Any] | None:
-        """Return the run of that very name."""
-        return find_run(self.hook, name, self.log)
+        """
+        Return the run with exactly this name, by GetRun: an active one before an ended one, then the latest.
+
+        A denied ListRuns finds nothing, and a line in the log says so.
+
+        :param name: compared here too, since AWS does not document how ListRuns compares it
+        """
+        try:
+            runs = [run for run in self.hook.list_runs(name=name) if run.get("name") == name]
+            runs.sort(key=lambda run: (run["status"] in run_states.ACTIVE, run["creationTime"]))
+            return self.hook.get_run(runs[-1]["id"]) if runs else None
+        except ClientError as error:
+            if is_transient(error):
+                raise
+            if not is_not_found(error):
+                self.log.warning(
+                    "ListRuns was refused with %s, so a run of an earlier attempt is found only if "
+                    "HealthOmics still knows its request ID. The IAM policy should allow omics:ListRuns and "
+                    "omics:GetRun.",
+                    error_code(error),
+                )
+            return None
+
+    def watch(
+        self, resource_id: str, *, uuid: str | None = None, is_new: bool = False, is_deletion: bool = False
+    ) -> RunWatch:
+        """Return the state of a wait for the run."""
+        grace = float(NEW_GRACE) if is_new else 0.0
+        return RunWatch(resource_id, uuid=uuid, grace=grace, is_deletion=is_deletion, log=self.log)
 
     def cancel(self, resource_id: str, uuid: str | None) -> bool:
-        """Cancel the run, if it has not ended."""
-        return cancel_run(self.hook, resource_id, uuid, self.log)
+        """Cancel the run unless it has ended, or its id belongs to another run now."""
+        try:
+            run = checked_answer("GetRun", self.hook.get_run(resource_id), *(["uuid"] if uuid else []))
+            if run["status"] in run_states.TERMINAL or (uuid and run.get("uuid") != uuid):
+                return True
+            self.hook.cancel_run(resource_id)
+        except (ClientError, BotoCoreError) as error:
+            if is_transient(error):
+                raise
+            self.log.warning("Run %s could not be cancelled: %s", resource_id, error_code(error))
+            return False
+        self.log.info("Run %s is being cancelled", resource_id)
+        return True
+
+    def request_cancel(self, resource_id: str) -> bool:
+        """Call CancelRun."""
+        try:
+            self.hook.cancel_run(resource_id)
+        except (ClientError, BotoCoreError) as error:
+            if is_transient(error):
+                raise
+            # AWS does not document the error of CancelRun for a run that has ended, so GetRun decides.
+            if may_be_wrong_state(error) and self.watch(resource_id).poll(self.hook.conn) is not None:
+                return False
+            raise refusal(self.hook, "CancelRun", f"run {resource_id}", error, self.log) from error
+        return True
+
+    def request_delete(self, resource_id: str) -> bool:
+        """Call DeleteRun."""
+        try:
+            self.hook.delete_run(resource_id)
+        except (ClientError, BotoCoreError) as error:
+            if is_transient(error):
+                raise
+            if is_not_found(error):
+                return False
+            raise refusal(self.hook, "DeleteRun", f"run {resource_id}", error, self.log) from error
+        return True
 
     def console_url(self, resource_id: str) -> str:
         """Return the run in the HealthOmics console."""
@@ -55,55 +131,3 @@ class RunResource(Resource):
     def find_end(self, resource_id: str, uuid: str | None) -> dict[str, Any] | None:
         """Return the run's summary from its manifest."""
         return recorded_end(self.hook, resource_id, uuid, self.log)
-
-
-def find_run(hook: HealthOmicsHook, name: str, log: Log) -> dict[str, Any] | None:
-    """
-    Return the run of that very name, by GetRun; an active one before an ended one, and of those the latest.
-
-    A denied ListRuns finds nothing, and a line in the log says so.
-
-    :param hook: hook of the task's connection
-    :param name: name of the run, matched here too, since nobody documents how ListRuns matches it
-    :param log: the task's log
-    """
-    try:
-        runs = [run for run in hook.list_runs(name=name) if run.get("name") == name]
-        runs.sort(key=lambda run: (run["status"] in run_states.ACTIVE, run["creationTime"]))
-        return hook.get_run(runs[-1]["id"]) if runs else None
-    except ClientError as error:
-        if is_transient(error):
-            raise
-        if not is_not_found(error):
-            log.warning(
-                "ListRuns was refused with %s, so a run of an earlier attempt is found only if "
-                "HealthOmics still knows its request ID. The IAM policy should allow omics:ListRuns and "
-                "omics:GetRun.",
-                error_code(error),
-            )
-        return None
-
-
-def cancel_run(hook: HealthOmicsHook, run_id: str, uuid: str | None, log: Log) -> bool:
-    """
-    Cancel a run that may have ended, or whose id may be another run's by now.
-
-    Returns False, and logs why, if that is refused.
-
-    :param hook: hook of the run's connection
-    :param run_id: HealthOmics run id
-    :param uuid: uuid of the run, if known
-    :param log: the task's log
-    """
-    try:
-        run = checked_answer("GetRun", hook.get_run(run_id), *(["uuid"] if uuid else []))
-        if run["status"] in run_states.TERMINAL or (uuid and run.get("uuid") != uuid):
-            return True
-        hook.cancel_run(run_id)
-    except (ClientError, BotoCoreError) as error:
-        if is_transient(error):
-            raise
-        log.warning("Run %s could not be cancelled: %s", run_id, error_code(error))
-        return False
-    log.info("Run %s is being cancelled", run_id)
-    return True

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from airflow_healthomics.hooks.best_effort import Inquiry
+from airflow_healthomics.hooks.best_effort import BestEffortClient
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.links import LOG_GROUP
 from airflow_healthomics.service import run_states
@@ -53,8 +53,10 @@ def recorded_end(hook: HealthOmicsHook, run_id: str, uuid: str | None, log: Log)
     """
     if uuid is None:
         return None
-    aws = Inquiry(hook, f"The manifest of run {run_id}", seconds=MAX_SECONDS, say=log.warning, note=log.info)
-    page = aws.ask(
+    aws = BestEffortClient(
+        hook, f"The manifest of run {run_id}", seconds=MAX_SECONDS, on_error=log.warning, on_missing=log.info
+    )
+    page = aws.call(
         "logs:GetLogEvents",
         logGroupName=LOG_GROUP,
         # https://docs.aws.amazon.com/omics/latest/dev/monitoring-cloudwatch-logs.html

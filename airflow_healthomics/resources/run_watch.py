@@ -41,10 +41,11 @@ class RunWatch(Watch):
     :param uuid: uuid of the run, if known; else the first answer's
     :param creation_time: creation time of the run as ISO 8601 text, if known; else the first answer's
     :param grace: seconds from now in which a not-found response is ignored, as GetRun may lag behind StartRun
+    :param is_deletion: whether the wait is for the deletion of the run
     :param log: the task's log
     """
 
-    __slots__ = ("_listed_as", "_unlike", "creation_time")
+    __slots__ = ("_listed_as", "_unlike", "creation_time", "is_deletion")
 
     noun = "run"
     operation = "GetRun"
@@ -56,9 +57,11 @@ class RunWatch(Watch):
         uuid: str | None = None,
         creation_time: str | None = None,
         grace: float = 0.0,
+        is_deletion: bool = False,
         log: Log,
     ) -> None:
         super().__init__(resource_id, uuid=uuid, grace=grace, log=log)
+        self.is_deletion = is_deletion
         self.creation_time = datetime.fromisoformat(creation_time) if creation_time else None
         self._listed_as: Any = None
         self._unlike: Any = None
@@ -70,8 +73,8 @@ class RunWatch(Watch):
 
     @property
     def listed_under(self) -> str | None:
-        """The status that was seen last."""
-        return self.status
+        """The status that was seen last; a deleted run is in no list."""
+        return super().listed_under if self.is_deletion else self.status
 
     def ask(self, client: Any) -> dict[str, Any] | None:
         """Call GetRun."""
@@ -94,6 +97,8 @@ class RunWatch(Watch):
         else:
             uuid = run.get("uuid")
             if self.uuid and uuid != self.uuid:
+                if self.is_deletion:
+                    return summarize_run(self._missing_run())
                 raise HealthOmicsRunReplacedError(self.resource_id, self.uuid, uuid)
             self.uuid = uuid
             self.creation_time = run.get("creationTime")
@@ -102,7 +107,8 @@ class RunWatch(Watch):
             # Nobody documents that ListRuns gives a time as exactly as GetRun does.
             self._listed_as, self._unlike = self._unlike or self._listed_as, None
         self._note(run["status"])
-        return summarize_run(run) if run["status"] in run_states.TERMINAL else None
+        ends = {"DELETED"} if self.is_deletion else run_states.TERMINAL
+        return summarize_run(run) if run["status"] in ends else None
 
     def recognize(self, item: Mapping[str, Any]) -> bool:
         """

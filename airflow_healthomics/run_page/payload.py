@@ -184,7 +184,7 @@ def run_answer(
         "tasks": list(rows),
         "tasksTotal": len(rows),
         "tasksTruncated": truncated,
-        "use": list(use),
+        "usage": list(use),
         "failed": list(failed),
         "failedTotal": max(sum(row["status"] == "FAILED" for row in rows), len(failed)),
         "links": dict(links),

@@ -29,7 +29,7 @@ from airflow_healthomics.links import (
 )
 from airflow_healthomics.publishing.resource_xcom import TaskResource
 from airflow_healthomics.reports.diagnosis import diagnose
-from airflow_healthomics.reports.usage import describe_run_use, use_of_run
+from airflow_healthomics.reports.usage import describe_run_usage, usage_of_run
 from airflow_healthomics.run_page import payload
 from airflow_healthomics.run_page.answers import (
     INCOMPLETE_SECONDS,
@@ -188,8 +188,8 @@ class Source:
             workflow_name=self._workflow_name(run, notices),
             rows=rows,
             truncated=truncated,
-            use=describe_run_use(
-                use_of_run(
+            use=describe_run_usage(
+                usage_of_run(
                     run,
                     tasks,
                     is_complete=not truncated,
@@ -337,8 +337,7 @@ class Source:
     def _failed_runs(self, batch_id: str, count: int, notices: list[str]) -> list[Mapping[str, Any]]:
         with self._asking("ListRuns", f"batch {batch_id}", notices):
             page = self._hook.conn.list_runs(batchId=batch_id, status="FAILED", maxResults=count)
-            runs: list[Mapping[str, Any]] = page["items"]
-            return runs
+            return [*page["items"]]
         return []
 
     def _described(

@@ -22,13 +22,12 @@ from airflow_healthomics.compat import (
 )
 from airflow_healthomics.exceptions import HealthOmicsOutcomeUnknownError
 from airflow_healthomics.hooks.omics import HealthOmicsHook
-from airflow_healthomics.lineage.collector import LineageMixin
 from airflow_healthomics.resources.watch import Watch
-from airflow_healthomics.templating.typed import TypedTemplateMixin
-from airflow_healthomics.triggers.wait import HealthOmicsWaitTrigger, ended_summary
+from airflow_healthomics.task import HealthOmicsTask
+from airflow_healthomics.triggers.wait import summary_from_event
 from airflow_healthomics.waiting.clients import client_of
 from airflow_healthomics.waiting.deadlines import is_trigger_timeout
-from airflow_healthomics.waiting.kill_guard import CancelOnKillMixin, Target
+from airflow_healthomics.waiting.kill_guard import Target
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
@@ -38,9 +37,9 @@ if TYPE_CHECKING:
 KEY: Final = "healthomics_sensor"
 
 
-class HealthOmicsSensor(CancelOnKillMixin, LineageMixin, TypedTemplateMixin, AwsBaseSensor[HealthOmicsHook]):
+class HealthOmicsSensor(HealthOmicsTask, AwsBaseSensor[HealthOmicsHook]):
     """
-    Wait for something to end, for a sensor with ``deferrable`` and ``cancel_on_kill``.
+    Base of the sensors, which wait for a run or batch with ``deferrable`` and ``cancel_on_kill``.
 
     Its failures are permanent, as it cannot repair what another task started. ``soft_fail`` skips the task
     instead, in every mode alike. Only a wait that was refused for ``[healthomics] refusal_patience`` seconds
@@ -52,7 +51,6 @@ class HealthOmicsSensor(CancelOnKillMixin, LineageMixin, TypedTemplateMixin, Aws
     whose id was given to another run meanwhile is not noticed.
     """
 
-    aws_hook_class = HealthOmicsHook
     ui_color = "#d9e4f2"
 
     deferrable: bool
@@ -60,25 +58,26 @@ class HealthOmicsSensor(CancelOnKillMixin, LineageMixin, TypedTemplateMixin, Aws
     @cached_property
     @abstractmethod
     def watch(self) -> Watch:
-        """What to wait for."""
-
-    @abstractmethod
-    def trigger(self) -> HealthOmicsWaitTrigger:
-        """Return the trigger that goes on watching."""
+        """State of the wait."""
 
     @abstractmethod
     def finish(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         """Return the result of the task, or raise an AirflowFailException."""
 
     def begin(self, context: Context, latest: Mapping[str, Any]) -> None:
-        """Do what the first answer allows to do; nothing by default."""
+        """
+        Publish the run or batch; called with the first response.
+
+        :param context: the task's context
+        :param latest: the response
+        """
 
     def execute(self, context: Context) -> Any:
-        """Wait on the worker, or ask once and go on in the triggerer."""
+        """Wait on the worker, or poll once and continue in the triggerer."""
         with self.kill_guard.until_end():
-            return self._execute(context)
+            return self._wait(context)
 
-    def _execute(self, context: Context) -> Any:
+    def _wait(self, context: Context) -> Any:
         if not self.deferrable:
             return super().execute(context)
         with self._soft_failing():
@@ -86,7 +85,7 @@ class HealthOmicsSensor(CancelOnKillMixin, LineageMixin, TypedTemplateMixin, Aws
         if isinstance(done, PokeReturnValue):
             return done.xcom_value
         self.defer(
-            trigger=self.trigger(),
+            trigger=self.trigger(self.watch, self.poke_interval),
             method_name="execute_complete",
             timeout=timedelta(seconds=self.timeout),
         )
@@ -100,15 +99,16 @@ class HealthOmicsSensor(CancelOnKillMixin, LineageMixin, TypedTemplateMixin, Aws
         if is_first and self.watch.latest is not None:
             self.begin(context, self.watch.latest)
             target = Target(kind=self.watch.noun, id=self.watch.resource_id, uuid=self.watch.uuid)
-            self.kill_guard.arm(context, [target])
+            self.kill_guard.context = context
+            self.kill_guard.arm([target])
         if summary is None:
             self._remember(context)
             return False
         return PokeReturnValue(is_done=True, xcom_value=self.finish(context, summary))
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Go on after a deferral."""
-        return self.finish(context, ended_summary(event))
+        """Finish after a deferral."""
+        return self.finish(context, summary_from_event(event))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume; a timeout is that of a sensor, also for ``soft_fail``, on each version of Airflow."""
@@ -117,7 +117,7 @@ class HealthOmicsSensor(CancelOnKillMixin, LineageMixin, TypedTemplateMixin, Aws
                 raise AirflowSensorTimeout(f"The {self.watch} did not end within {self.timeout} seconds")
             if next_method == "execute_complete":
                 # Core would skip the task for any error from here on, if soft_fail is set.
-                ended_summary((next_kwargs or {}).get("event"))
+                summary_from_event((next_kwargs or {}).get("event"))
             return super().resume_execution(next_method, next_kwargs, context)
 
     @contextmanager

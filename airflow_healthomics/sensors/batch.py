@@ -19,17 +19,17 @@ from airflow_healthomics.batches.outcomes import (
 )
 from airflow_healthomics.batches.success_policy import parse_success_policy
 from airflow_healthomics.compat import AirflowTaskTimeout, conf
-from airflow_healthomics.exceptions import HealthOmicsError, HealthOmicsRunBatchFailedForGoodError
-from airflow_healthomics.hooks.best_effort import Inquiry
+from airflow_healthomics.exceptions import HealthOmicsError, HealthOmicsRunBatchFailedPermanentlyError
+from airflow_healthomics.hooks.best_effort import BestEffortClient
 from airflow_healthomics.hooks.place import describe_place
-from airflow_healthomics.publishing.asset_events import tell_batch
+from airflow_healthomics.publishing.asset_events import emit_batch_event
 from airflow_healthomics.publishing.resource_xcom import push_resource
 from airflow_healthomics.reports.diagnosis import MAX_SECONDS, describe_missing, is_missing
 from airflow_healthomics.requests.batch import checked_batch_id
+from airflow_healthomics.resources.batch import BatchResource
 from airflow_healthomics.resources.batch_watch import BatchWatch
 from airflow_healthomics.sensors.base import HealthOmicsSensor
 from airflow_healthomics.service import batch_states
-from airflow_healthomics.triggers.batch import HealthOmicsRunBatchTrigger, batch_trigger
 from airflow_healthomics.waiting.deadlines import time_left
 
 if TYPE_CHECKING:
@@ -73,11 +73,12 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
     :param region_name: AWS region; the connection's by default (templated)
     :param verify: whether, or by which bundle, to verify TLS certificates (templated)
     :param botocore_config: settings of the botocore client
-    :raises HealthOmicsRunBatchFailedForGoodError: if ``success_policy`` is not met
+    :raises HealthOmicsRunBatchFailedPermanentlyError: if ``success_policy`` is not met
     :raises HealthOmicsOutcomeUnknownError: if polls are refused for ``[healthomics] refusal_patience``
         seconds, for instance for want of omics:GetBatch; may be retried
     """
 
+    resource_type = BatchResource
     template_fields: Sequence[str] = aws_template_fields("batch_id", "success_policy")
     checked_template_fields = template_fields
 
@@ -98,13 +99,9 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
 
     @cached_property
     def watch(self) -> BatchWatch:
-        """The batch to wait for."""
+        """State of the wait for the batch."""
         parse_success_policy(self.success_policy, operation="GetBatch")
         return BatchWatch(checked_batch_id("GetBatch", self.batch_id), log=self.log)
-
-    def trigger(self) -> HealthOmicsRunBatchTrigger:
-        """Return the trigger that goes on watching the batch."""
-        return batch_trigger(self, self.watch, self.poke_interval)
 
     def begin(self, context: Context, latest: Mapping[str, Any]) -> None:
         """Make the page of the batch work."""
@@ -114,24 +111,24 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
         """Return the summary, or raise if too few runs have completed."""
         if is_missing(summary):
             self._refuse_missing(context, summary)
-        self.gather_batch(context, summary)
+        self.lineage.collect_batch(context, summary)
         policy = parse_success_policy(self.success_policy, operation="GetBatch")
         total = summary.get("totalRuns", 0)
         completed = summary.get("runSummary", {}).get("completedRunCount", 0)
         is_over = summary["status"] in batch_states.MEASURED
         if is_over and policy.is_met(completed, total):
-            tell_batch(self, context, summary)
+            emit_batch_event(self, context, summary)
             return summary
         client = patient_client(self.hook)
         # The counts of GetBatch are final for a batch that is PROCESSED only.
         is_final = summary["status"] == "PROCESSED"
-        has_time = Inquiry.seconds_within(MAX_SECONDS, time_left(self, context)) > 0
+        has_time = BestEffortClient.seconds_within(MAX_SECONDS, time_left(self, context)) > 0
         outcomes: list[RunOutcome] = []
         try:
             if has_time or not is_final:
                 outcomes = self._outcomes(client, summary["id"])
             if is_over and policy.is_met(sum(each.is_success for each in outcomes), total):
-                tell_batch(self, context, summary)
+                emit_batch_event(self, context, summary)
                 return summary
             text, counts = describe_shortfall(client, summary, outcomes, policy, self.log, total=total)
         except AirflowTaskTimeout:
@@ -140,13 +137,13 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
             # Raised by a signal. A timeout may be retried, whereas this failure is permanent.
             self.log.warning("The runs of the batch are not looked into further: the task has timed out")
             text, counts = describe_shortfall(client, summary, (), policy, self.log, total=total)
-        raise HealthOmicsRunBatchFailedForGoodError(summary["id"], summary["status"], counts, text)
+        raise HealthOmicsRunBatchFailedPermanentlyError(summary["id"], summary["status"], counts, text)
 
     def _refuse_missing(self, context: Context, summary: Mapping[str, Any]) -> NoReturn:
         place = describe_place(self.hook, self.log, time_left=time_left(self, context))
         source = self.source_of("batch_id")
         text = describe_missing("batch", summary["id"], place, source, _NEXT_STEP)
-        raise HealthOmicsRunBatchFailedForGoodError(summary["id"], summary["status"], {}, text)
+        raise HealthOmicsRunBatchFailedPermanentlyError(summary["id"], summary["status"], {}, text)
 
     def _outcomes(self, client: Any, batch_id: str) -> list[RunOutcome]:
         try:

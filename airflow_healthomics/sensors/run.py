@@ -12,15 +12,15 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_healthomics.compat import conf
 from airflow_healthomics.links import RUN_LINKS
-from airflow_healthomics.publishing.asset_events import tell_run
+from airflow_healthomics.publishing.asset_events import emit_run_event
 from airflow_healthomics.publishing.resource_xcom import persist_links
 from airflow_healthomics.reports.diagnosis import raise_for_status
-from airflow_healthomics.reports.usage_report import with_use
+from airflow_healthomics.reports.usage_report import add_usage
 from airflow_healthomics.requests.run import checked_run_id
+from airflow_healthomics.resources.run import RunResource
 from airflow_healthomics.resources.run_end import recorded_end
 from airflow_healthomics.resources.run_watch import RunWatch
 from airflow_healthomics.sensors.base import HealthOmicsSensor
-from airflow_healthomics.triggers.run import HealthOmicsRunTrigger, run_trigger
 from airflow_healthomics.waiting.deadlines import time_left
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
 
     Returns the run's summary: ``id``, ``arn``, ``uuid``, ``name``, ``status``, ``workflowId``,
     ``runOutputUri``, ``creationTime``, ``startTime``, ``stopTime`` (ISO 8601), ``storageType`` and more, by
-    GetRun's names, and what the run has used as ``use``. The asset events of its outlets have ``runId``,
+    GetRun's names, and its usage as ``usage``. The asset events of its outlets have ``runId``,
     ``uuid``, ``runOutputUri`` and ``workflowId`` in their extra.
 
     .. seealso::
@@ -52,19 +52,20 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
         does so by itself
     :param log_tail_lines: last lines of the failed task's log to show when the run has failed, 0 to 50; 0
         shows none
-    :param report_use: whether to ask what the run has used, which takes some seconds at most; see
-        :func:`airflow_healthomics.reports.usage.use_of_run`
+    :param report_usage: whether to ask what the run has used, which takes some seconds at most; see
+        :func:`airflow_healthomics.reports.usage.usage_of_run`
     :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
         (templated)
     :param region_name: AWS region; the connection's by default (templated)
     :param verify: whether, or by which bundle, to verify TLS certificates (templated)
     :param botocore_config: settings of the botocore client
-    :raises HealthOmicsRunFailedForGoodError: if the run does not end as COMPLETED
+    :raises HealthOmicsRunFailedPermanentlyError: if the run does not end as COMPLETED
     :raises HealthOmicsOutcomeUnknownError: if polls are refused for ``[healthomics] refusal_patience``
         seconds, for instance for want of omics:GetRun; may be retried
     :raises HealthOmicsRunReplacedError: if the id belongs to another run now
     """
 
+    resource_type = RunResource
     template_fields: Sequence[str] = aws_template_fields("run_id")
     checked_template_fields = template_fields
     operator_extra_links = RUN_LINKS
@@ -76,7 +77,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         cancel_on_kill: bool = False,
         log_tail_lines: int = 20,
-        report_use: bool = True,
+        report_usage: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -84,16 +85,12 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
         self.deferrable = deferrable
         self.cancel_on_kill = cancel_on_kill
         self.log_tail_lines = log_tail_lines
-        self.report_use = report_use
+        self.report_usage = report_usage
 
     @cached_property
     def watch(self) -> RunWatch:
-        """The run to wait for."""
+        """State of the wait for the run."""
         return RunWatch(checked_run_id("GetRun", self.run_id), log=self.log)
-
-    def trigger(self) -> HealthOmicsRunTrigger:
-        """Return the trigger that goes on watching the run."""
-        return run_trigger(self, self.watch, self.poke_interval)
 
     def begin(self, context: Context, latest: Mapping[str, Any]) -> None:
         """Make the links of the run and its page work."""
@@ -104,18 +101,18 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
         if summary["status"] == "DELETED":
             # Retention mode REMOVE may remove a run between its end and the next poll.
             summary = recorded_end(self.hook, summary["id"], summary.get("uuid"), self.log) or summary
-        if self.report_use:
+        if self.report_usage:
             left = time_left(self, context)
-            summary = with_use(summary, hook=self.hook, log=self.log, time_left=left)
-        self.gather_run(context, summary)
+            summary = add_usage(summary, hook=self.hook, log=self.log, time_left=left)
+        self.lineage.collect_run(context, summary)
         raise_for_status(
             summary,
             hook=self.hook,
             log_tail_lines=self.log_tail_lines,
             log=self.log,
-            for_good=True,
+            retryable=False,
             time_left=time_left(self, context),
             source=self.source_of("run_id"),
         )
-        tell_run(self, context, summary)
+        emit_run_event(self, context, summary)
         return summary

@@ -1,3 +1,3 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the service's answers mean, without any call."""
+"""Meaning of HealthOmics answers, states and errors. Makes no calls."""

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The states of a run batch and what they mean; nothing else in the package knows them.
+The states of a run batch and their meaning; the only place in the package that knows them.
 
 https://docs.aws.amazon.com/omics/latest/dev/workflows-batch.html
 """
@@ -11,26 +11,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-#: CancelRunBatch takes them; a batch that is CREATING is too young for it.
+#: States that CancelRunBatch accepts. It refuses CREATING.
 CANCELLABLE: Final = frozenset({"PENDING", "SUBMITTING", "INPROGRESS"})
 
-#: On its way.
+#: States before the end.
 ACTIVE: Final = CANCELLABLE | {"CREATING", "STOPPING", "RUNS_DELETING"}
 
-#: All runs have ended, in whichever way, so how many have completed says whether that is a success.
+#: All runs are in a terminal state. The number of completed runs decides whether the batch succeeded.
 MEASURED: Final = frozenset({"PROCESSED", "CANCELLED"})
 
-#: DELETED stands for a batch that GetBatch no longer finds.
+#: DELETED is this package's name for a batch that GetBatch no longer finds.
 TERMINAL: Final = MEASURED | {"FAILED", "RUNS_DELETED", "RUNS_DELETE_FAILED", "DELETED"}
 
-#: DeleteRunBatch takes a batch that is PROCESSED or CANCELLED, which may last for a moment.
+#: States that end a deletion. PROCESSED and CANCELLED do not: a batch may keep them for a moment after
+#: DeleteRunBatch.
 DELETION_ENDS: Final = TERMINAL - MEASURED
 
-#: DeleteRunBatch was called before.
+#: States after DeleteRunBatch.
 DELETION: Final = frozenset({"RUNS_DELETING", "RUNS_DELETED", "RUNS_DELETE_FAILED"})
 
-#: What a state means to a task that has started the batch, as the state of a run; one that is MEASURED may
-#: be a success instead.
+#: The run state that a batch state corresponds to, for the task that started the batch. A MEASURED batch may
+#: also be a success.
 AS_RUN_STATE: Final[Mapping[str, str]] = {
     **dict.fromkeys(CANCELLABLE | {"CREATING"}, "RUNNING"),
     **dict.fromkeys(("STOPPING", "RUNS_DELETING"), "STOPPING"),

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What an answer or an error of an AWS call means: try again, gone, or refused."""
+"""Meaning of AWS errors and incomplete answers: transient, not found, or refused."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ try:
 except ImportError:  # Airflow 2
     AirflowRuntimeError = OSError  # type: ignore[assignment,misc]
 
-#: What looking a connection up may raise while Airflow itself is in trouble.
+#: Errors of a connection look-up while Airflow's own API or database fails.
 AIRFLOW_API_ERRORS: Final = (AirflowRuntimeError, OSError)
 
 _THROTTLING_CODES: Final = frozenset(
     {"ThrottlingException", "SlowDown", "Throttling", "TooManyRequestsException"}
 )
 
-#: Errors that the same call may not meet again, by code. Those in -Exception are HealthOmics' own
-#: (https://docs.aws.amazon.com/omics/latest/api/CommonErrors.html and the errors of each operation), the
-#: others those which AWS front ends answer with for any service, and S3 to a conditional write that meets
-#: another one (https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html).
+#: Codes of transient errors. Codes in -Exception are from HealthOmics
+#: (https://docs.aws.amazon.com/omics/latest/api/CommonErrors.html and the errors of each operation). The
+#: others are from AWS front ends of any service. ConditionalRequestConflict is from S3, after concurrent
+#: conditional writes (https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html).
 TRANSIENT_CODES: Final = _THROTTLING_CODES | frozenset(
     {
         "RequestTimeoutException",
@@ -56,8 +56,8 @@ TRANSIENT_CODES: Final = _THROTTLING_CODES | frozenset(
     }
 )
 
-#: Errors that come of the credentials and not of the call, by code.
-#: https://docs.aws.amazon.com/omics/latest/api/CommonErrors.html, and what STS and signing answer with.
+#: Codes of errors about the credentials rather than the call.
+#: https://docs.aws.amazon.com/omics/latest/api/CommonErrors.html, and codes from STS and request signing.
 _CREDENTIALS_CODES: Final = frozenset(
     {
         "ExpiredToken",
@@ -75,7 +75,7 @@ _CREDENTIALS_CODES: Final = frozenset(
     }
 )
 
-#: What botocore raises where there are no credentials, or none for now.
+#: botocore's errors for missing or temporarily unavailable credentials.
 _CREDENTIALS_ERRORS: Final = (
     CredentialRetrievalError,
     MetadataRetrievalError,
@@ -86,8 +86,8 @@ _CREDENTIALS_ERRORS: Final = (
     TokenRetrievalError,
 )
 
-#: Members that GetRun and GetBatch always answer with, by operation. AWS's model requires none of them, but
-#: an answer without them was written by a proxy on the way.
+#: Members in every answer of HealthOmics, by operation. AWS's model requires none of them, but an answer
+#: without them comes from a proxy.
 _REQUIRED_MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
     "GetRun": ("id", "arn", "status", "creationTime"),
     "GetBatch": ("id", "arn", "status", "creationTime"),
@@ -95,29 +95,29 @@ _REQUIRED_MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
 
 _Answer = TypeVar("_Answer", bound=Mapping[str, Any])
 
-#: What an IAM policy must allow, where the operation's own name is not the whole answer.
+#: Additional permission that StartRun requires.
 _START_RUN_TOO: Final = " (and iam:PassRole on the role_arn)"
 
 
 class IncompleteAnswerError(BotoCoreError):
     """
-    An answer lacks what HealthOmics always answers with, so it comes from a proxy on the way.
+    An answer lacks a member that HealthOmics always returns, so it comes from a proxy.
 
     :param operation: API operation, such as ``GetRun``
-    :param member: that the answer lacks
+    :param member: missing member of the answer
     """
 
-    fmt = "{operation} was answered without {member}: the answer comes from a proxy on the way"
+    fmt = "The answer to {operation} lacks {member}, so it comes from a proxy instead of HealthOmics"
 
 
 def checked_answer(operation: str, answer: _Answer, *further: str) -> _Answer:
     """
-    Return an answer that has the members that HealthOmics always answers with.
+    Return an answer unchanged if it has all members that HealthOmics always returns.
 
-    :param operation: ``GetRun``, ``GetBatch`` or a call that starts something
+    :param operation: ``GetRun``, ``GetBatch`` or a start
     :param answer: of the operation
-    :param further: other members that it must have
-    :raises IncompleteAnswerError: if one is absent; the same call may be answered by HealthOmics later
+    :param further: other required members
+    :raises IncompleteAnswerError: if a member is missing. This is transient: HealthOmics may answer later.
     """
     for member in (*_REQUIRED_MEMBERS.get(operation, ("id",)), *further):
         if not answer.get(member):
@@ -126,19 +126,19 @@ def checked_answer(operation: str, answer: _Answer, *further: str) -> _Answer:
 
 
 def error_code(error: BaseException) -> str:
-    """Return the AWS error code, or the class name of an error that no answer of AWS caused."""
+    """Return the AWS error code, or the class name of an error without an answer from AWS."""
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code", ""))
     return type(error).__name__
 
 
 def is_not_found(error: BaseException) -> bool:
-    """Whether the resource does not exist (any more)."""
+    """Whether the resource does not exist."""
     return error_code(error) == "ResourceNotFoundException"
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same call may succeed later: throttling, a fault of the service, a broken connection."""
+    """Whether the same call may succeed later: throttling, service faults, network errors."""
     if isinstance(error, ClientError):
         http_status = _http_status(error)
         return error_code(error) in TRANSIENT_CODES or http_status in (408, 429) or http_status >= 500
@@ -149,25 +149,25 @@ def is_transient(error: BaseException) -> bool:
 
 
 def is_unreachable(error: BaseException) -> bool:
-    """Whether HealthOmics was never reached: no such host, a refused connection, TLS, an unknown proxy."""
+    """Whether the call never reached HealthOmics: unknown host, refused connection, TLS or proxy error."""
     return isinstance(error, (ConnectTimeoutError, EndpointConnectionError, ProxyConnectionError, SSLError))
 
 
 def is_invalid_request(error: BaseException) -> bool:
-    """Whether the request itself breaks a rule, so that nobody but its author can correct it."""
+    """Whether the request breaks a rule, so that only its author can fix it."""
     return isinstance(error, ParamValidationError) or error_code(error) == "ValidationException"
 
 
 def may_be_wrong_state(error: BaseException) -> bool:
-    """Whether what the call is about may be in the wrong state for it; nobody documents by which error."""
+    """Whether the resource may be in the wrong state for the call. AWS does not document the error code."""
     return error_code(error) in {"ConflictException", "ValidationException"}
 
 
 def is_throttling(error: BaseException) -> bool:
-    """Whether the account has made too many calls, so that making others instead would be no better."""
+    """Whether AWS throttles the account, so that other calls would fail as well."""
     if error_code(error) in _THROTTLING_CODES:
         return True
-    # A front end may call it otherwise.
+    # Front ends may use other codes.
     return isinstance(error, ClientError) and _http_status(error) == 429
 
 
@@ -177,7 +177,7 @@ def is_access_denied(error: BaseException) -> bool:
 
 
 def is_credentials_error(error: BaseException) -> bool:
-    """Whether AWS does not accept who calls, so that any other call would meet the same."""
+    """Whether AWS rejects the credentials, so that other calls would fail as well."""
     if isinstance(error, ClientError):
         return error_code(error) in _CREDENTIALS_CODES or bool(_sts_operation(error))
     return isinstance(error, _CREDENTIALS_ERRORS)
@@ -188,7 +188,7 @@ def _http_status(error: ClientError) -> int:
 
 
 def _sts_operation(error: BaseException) -> str:
-    """Return the call that botocore has made on its own to get credentials, if that is what has failed."""
+    """Return the STS operation that failed, if botocore called it to get credentials."""
     operation: str = error.operation_name if isinstance(error, ClientError) else ""
     return operation if operation.startswith("Assume") else ""
 
@@ -197,12 +197,12 @@ def api_error(
     operation: str, subject: str, error: ClientError | BotoCoreError, place: str | None = None
 ) -> HealthOmicsApiError:
     """
-    Say what was refused and what to do about it.
+    Return an error with the refused call and advice.
 
     :param operation: API operation, such as ``GetRun``
-    :param subject: what it was about, such as ``run 1234567``
-    :param error: what botocore raised
-    :param place: account and region that the connection leads to, if something is not found there
+    :param subject: resource of the call, such as ``run 1234567``
+    :param error: from botocore
+    :param place: account and region of the connection, for a resource that was not found
     """
     code = error_code(error)
     text = (
@@ -223,15 +223,15 @@ def api_error(
         advice = " Check the credentials of the Airflow connection."
     elif code == "ServiceQuotaExceededException" and operation == "StartRun":
         advice = (
-            " If it is the limit of stored runs: delete some, and use retention_mode REMOVE, for which "
-            "HealthOmics makes room. Runs with RETAIN stay until somebody deletes them."
+            " If the account has reached its limit of stored runs, delete some, and use retention_mode "
+            "REMOVE: HealthOmics removes such runs automatically. Runs with RETAIN stay until deleted."
         )
     elif is_not_found(error):
         advice = (
-            " Check the id, the account and the region of the connection"
-            + (f", which leads to {place}" if place else "")
-            + "; what was deleted is not found either."
+            " Check the id, and the account and region of the connection"
+            + (f" ({place})" if place else "")
+            + ". The resource may also have been deleted."
         )
     return HealthOmicsApiError(
-        f"{operation} of {subject} was refused with {code}: {text.rstrip('.')}.{advice}", code
+        f"{operation} for {subject} failed with {code}: {text.rstrip('.')}.{advice}", code
     )

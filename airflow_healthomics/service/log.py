@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the logs of Airflow's tasks, hooks and triggers have in common."""
+"""The interface of Airflow's loggers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 
 class Log(Protocol):
-    """What the logs of Airflow's tasks, hooks and triggers have in common, on each version of Airflow."""
+    """The common interface of the loggers of tasks, hooks and triggers, on each version of Airflow."""
 
     def info(self, message: str, /, *args: Any) -> Any:
         """Log a message."""

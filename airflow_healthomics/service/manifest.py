@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The manifest of an ended run, which HealthOmics writes to CloudWatch Logs."""
+"""The manifest of a run. HealthOmics writes it to CloudWatch Logs after the end of the run."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 def read_manifest(messages: Iterable[str]) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
     """
-    Return the run's object of a manifest, if it is among them, and those of its tasks.
+    Return the objects of the run, if any, and of its tasks from a manifest.
 
-    What is no JSON object with the ARN of a run or a task is passed over.
+    Messages without the ARN of a run or a task are skipped.
 
-    :param messages: of the events of its log stream, an object each
+    :param messages: of the events of the manifest's log stream; each is a JSON object
     """
     run, tasks = None, []
     for message in messages:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a run leaves for the next task, as JSON."""
+"""Summaries of runs for downstream tasks, as JSON."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-#: What a summary says of a run, by GetRun's names. Left out is what holds values of the user's, which do not
-#: belong into XCom: parameters, engineSettings, sessionPolicy, resourceDigests, tags.
-SUMMARY_FIELDS: Final = (
+#: Fields of GetRun in a summary. Fields with user data are omitted, since they must not get into XCom:
+#: parameters, engineSettings, sessionPolicy, resourceDigests, tags.
+RUN_SUMMARY_FIELDS: Final = (
     "id",
     "arn",
     "uuid",
@@ -45,11 +45,11 @@ SUMMARY_FIELDS: Final = (
 
 def summarize_run(run: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return what the next task may want to know of a run, as JSON values; absent fields stay absent.
+    Return the fields of a run for downstream tasks, as JSON values. Absent fields stay absent.
 
-    :param run: what GetRun answered; times become ISO 8601 text
+    :param run: answer of GetRun; times become ISO 8601 text
     """
-    return {field: _json(run[field]) for field in SUMMARY_FIELDS if field in run}
+    return {field: _json(run[field]) for field in RUN_SUMMARY_FIELDS if field in run}
 
 
 def _json(value: Any) -> Any:

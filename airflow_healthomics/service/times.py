@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Times as the service gives them: objects, or text in ISO 8601."""
+"""Times from HealthOmics, which are ``datetime`` objects or ISO 8601 text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def as_time(value: Any) -> datetime | None:
-    """Return a time of botocore or of JSON; a manifest has some without a zone, which are UTC."""
+    """Parse a time from botocore or JSON. Times without a zone, as in manifests, are UTC."""
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
@@ -21,5 +21,5 @@ def as_time(value: Any) -> datetime | None:
 
 
 def seconds_between(first: datetime | None, last: datetime | None) -> float | None:
-    """Return the seconds from one time to another, none if one is not known; clocks may differ a little."""
+    """Return the seconds between two times, at least 0, since clocks differ; None if a time is unknown."""
     return None if first is None or last is None else max((last - first).total_seconds(), 0.0)

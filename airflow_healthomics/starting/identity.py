@@ -9,7 +9,10 @@ import json
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_healthomics.requests.fields import refuse_broken_templates
+from airflow_healthomics.resources.base import Resource
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
@@ -83,3 +86,37 @@ def task_identity(context: Context, epoch: int) -> TaskIdentity:
         start_date=context["dag_run"].start_date,
         epoch=epoch,
     )
+
+
+class RequestIds:
+    """
+    The request IDs of a task instance.
+
+    :param context: the task's context
+    :param fixed: request ID that the DAG author has chosen, the same for every epoch and generation
+    :param resource_type: the kind of resource that is started
+    """
+
+    def __init__(self, context: Context, fixed: Any, resource_type: type[Resource]) -> None:
+        self._context = context
+        self._fixed = fixed
+        self._resource_type = resource_type
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the DAG author has chosen the request ID."""
+        return self._fixed is not None
+
+    def of(self, epoch: int, generation: int = 0) -> str:
+        """
+        Return the request ID of a start.
+
+        :param epoch: number of Clears before; without a task state store, ``max_tries``
+        :param generation: number of failed runs of this epoch before
+        :raises HealthOmicsRequestError: if the template of the chosen one could not be rendered
+        """
+        if self._fixed is None:
+            identity = task_identity(self._context, epoch)
+            return derive_request_id(identity, generation, self._resource_type.name_length)
+        refuse_broken_templates(self._resource_type.start_operation, {"request_id": self._fixed})
+        return str(self._fixed)

@@ -21,7 +21,7 @@ from sqlalchemy import ColumnElement, and_, or_, select
 
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.service.errors import error_code
-from airflow_healthomics.starting.record import KEY, RunRecord, parse_record
+from airflow_healthomics.starting.record import KEY, StartRecord, parse_record
 from airflow_healthomics.waiting.kill_guard import Target, cancel_persistently
 from airflow_healthomics.waiting.task_states import FINISHED
 
@@ -52,7 +52,7 @@ class KilledTask(NamedTuple):
 
     task_id: str
     map_index: int
-    record: RunRecord
+    record: StartRecord
 
 
 @dataclass
@@ -101,7 +101,7 @@ class Kill:
         """Cancel what the killed tasks have started, except for tasks that had come to an end themselves."""
         for task in self._find():
             record = task.record
-            target = Target(kind=record.kind, id=record.run_id, uuid=record.uuid, name=record.name)
+            target = Target(kind=record.kind, id=record.resource_id, uuid=record.uuid, name=record.name)
             if record.settled is not None or not record.cancel_on_kill or target in self._cancelled:
                 continue
             if _cancel(target, record):
@@ -113,7 +113,7 @@ class Kill:
                     self.run_id,
                     task.map_index,
                     record.kind,
-                    record.run_id or record.name,
+                    record.resource_id or record.name,
                 )
 
     def _find(self) -> Iterator[KilledTask]:
@@ -166,13 +166,13 @@ class Kill:
         return is_finished if self.tasks is not None else or_(is_finished, DagRun.state.in_(FINISHED))
 
 
-def _cancel(target: Target, record: RunRecord) -> bool:
+def _cancel(target: Target, record: StartRecord) -> bool:
     """Cancel it, and return whether it needs no further look."""
     try:
         hook = HealthOmicsHook(**record.connection)
         return cancel_persistently(target, hook, log, patience=_PATIENCE)
     except Exception as error:  # noqa: BLE001 - such as an unknown connection, which must not hide the others
-        name = record.run_id or record.name
+        name = record.resource_id or record.name
         log.warning("The %s %s could not be cancelled: %s", record.kind, name, error_code(error))
         return False
 

@@ -8,11 +8,12 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from airflow_healthomics.resources.base import Resource
+from airflow_healthomics.starting.identity import RequestIds
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
@@ -37,7 +38,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunRecord:
+class StartRecord:
     """
     The run or run batch of a task instance, or the intention to start it.
 
@@ -46,7 +47,7 @@ class RunRecord:
     :param name: name that was sent, if it is unique to this start and so finds it; None otherwise
     :param epoch: number of Clears before; without a task state store, ``max_tries``
     :param generation: number of those of this epoch that were seen to have failed before
-    :param run_id: its id; None until its start has answered
+    :param resource_id: its id; None until the start has been answered
     :param uuid: its uuid
     :param arn: its ARN, which has its account and region
     :param started: Unix time of the first StartRun
@@ -68,7 +69,7 @@ class RunRecord:
     kind: str = "run"
     name: str | None = None
     generation: int = 0
-    run_id: str | None = None
+    resource_id: str | None = None
     uuid: str | None = None
     arn: str | None = None
     started: float | None = None
@@ -105,7 +106,7 @@ class RunRecord:
         return is_beyond_retries or (is_number_of_a_clear and is_cleared)
 
 
-class RunRecords(Protocol):
+class StartStore(Protocol):
     """Where the record of a task instance is kept."""
 
     @property
@@ -116,14 +117,14 @@ class RunRecords(Protocol):
     def is_complete(self) -> bool:
         """Whether :meth:`load` finds every start that an earlier attempt can have made."""
 
-    def load(self) -> RunRecord | None:
+    def load(self) -> StartRecord | None:
         """Return the record of the earlier attempts."""
 
-    def save(self, record: RunRecord) -> None:
+    def save(self, record: StartRecord) -> None:
         """Keep the record; when this returns, no crash loses it."""
 
 
-class StoredRecords:
+class TaskStateStore:
     """
     The record in Airflow's task state store (3.3 and later), which survives retries and clears.
 
@@ -143,11 +144,11 @@ class StoredRecords:
         """Yes: the record is written before the start."""
         return True
 
-    def load(self) -> RunRecord | None:
+    def load(self) -> StartRecord | None:
         """Return the stored record."""
         return parse_record(self._store.get(KEY))
 
-    def save(self, record: RunRecord) -> None:
+    def save(self, record: StartRecord) -> None:
         """Store the record for as long as the DAG run exists."""
         from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]  # a lazy import of 3.3
 
@@ -156,7 +157,7 @@ class StoredRecords:
         self._store.set(KEY, value, retention=NEVER_EXPIRE)
 
 
-def parse_record(value: Any) -> RunRecord | None:
+def parse_record(value: Any) -> StartRecord | None:
     """
     Return a record as the store has it, or None if there is none.
 
@@ -165,8 +166,8 @@ def parse_record(value: Any) -> RunRecord | None:
     """
     if not isinstance(value, Mapping) or not _is_record(value):
         return None
-    known = {each.name for each in fields(RunRecord)}
-    record = RunRecord(**{name: value[name] for name in known & value.keys()})
+    known = {each.name for each in fields(StartRecord)}
+    record = StartRecord(**{name: value[name] for name in known & value.keys()})
     return replace(record, earlier=tuple(record.earlier))
 
 
@@ -174,23 +175,21 @@ def _is_record(value: Mapping[str, Any]) -> bool:
     return isinstance(value.get("request_id"), str) and isinstance(value.get("epoch"), int)
 
 
-class NamedRecords:
+class NameLookupStore:
     """
     The record read off the runs themselves, for Airflow before 3.3, which keeps nothing between attempts.
 
     A run's name is its request ID, which can be derived again.
 
-    :param resource: what the task starts
-    :param request_id: request ID of a generation
-    :param attempt: the present one
-    :param starts: number of attempts that can have started one
+    :param resource: the task's runs or batches
+    :param request_ids: request IDs of the task
+    :param attempt: the present attempt
+    :param starts: number of attempts that can have started a run or batch
     """
 
-    def __init__(
-        self, resource: Resource, request_id: Callable[[int], str], attempt: Attempt, *, starts: int
-    ) -> None:
+    def __init__(self, resource: Resource, request_ids: RequestIds, attempt: Attempt, *, starts: int) -> None:
         self._resource = resource
-        self._request_id = request_id
+        self._request_ids = request_ids
         self._attempt = attempt
         self._starts = starts
 
@@ -204,23 +203,25 @@ class NamedRecords:
         """Not after a first attempt: a run may have a custom name, or have been removed."""
         return self._starts == 0
 
-    def load(self) -> RunRecord | None:
+    def load(self) -> StartRecord | None:
         """Return the record of the newest generation that has a run; an older one may have been removed."""
         newest = None
         earlier: list[str] = []
-        request_ids = dict.fromkeys(map(self._request_id, range(self._starts)))
+        request_ids = dict.fromkeys(
+            self._request_ids.of(self._attempt.max_tries, generation) for generation in range(self._starts)
+        )
         for generation, request_id in enumerate(request_ids):
             name = self._resource.unique_name(request_id)
             if found := self._resource.find(name):
-                if newest and newest.run_id:
-                    earlier.append(newest.run_id)
-                newest = RunRecord(
+                if newest and newest.resource_id:
+                    earlier.append(newest.resource_id)
+                newest = StartRecord(
                     request_id=request_id,
                     kind=self._resource.noun,
                     name=name,
                     epoch=self._attempt.max_tries,
                     generation=generation,
-                    run_id=found["id"],
+                    resource_id=found["id"],
                     uuid=found.get("uuid"),
                     arn=found.get("arn"),
                     earlier=tuple(earlier),
@@ -230,31 +231,31 @@ class NamedRecords:
                 )
         return newest
 
-    def save(self, record: RunRecord) -> None:
+    def save(self, record: StartRecord) -> None:
         """Keep nothing: the run's name says it all."""
 
 
-def run_records(
+def open_start_store(
     context: Context,
     resource: Resource,
-    request_id: Callable[[int], str],
+    request_ids: RequestIds,
     attempt: Attempt,
     *,
     starts: int,
-) -> RunRecords:
+) -> StartStore:
     """
     Return where the record of this task instance is kept.
 
     :param context: the task's context
-    :param resource: what the task starts
-    :param request_id: request ID of a generation, where there is no task state store
-    :param attempt: the present one
-    :param starts: number of attempts that can have started one
+    :param resource: the task's runs or batches
+    :param request_ids: request IDs of the task, used where there is no task state store
+    :param attempt: the present attempt
+    :param starts: number of attempts that can have started a run or batch
     """
     store = context.get("task_state_store")
     if store is not None:
-        return StoredRecords(store)
-    return NamedRecords(resource, request_id, attempt, starts=starts)
+        return TaskStateStore(store)
+    return NameLookupStore(resource, request_ids, attempt, starts=starts)
 
 
 def fingerprint(request: Mapping[str, Any], key: str | None = None) -> str:
@@ -269,7 +270,7 @@ def fingerprint(request: Mapping[str, Any], key: str | None = None) -> str:
     return f"{key}:{hmac.digest(key.encode(), text.encode(), hashlib.sha256).hex()}"
 
 
-def has_changed(record: RunRecord, request: Mapping[str, Any]) -> bool:
+def has_changed(record: StartRecord, request: Mapping[str, Any]) -> bool:
     """
     Whether a request is another one than that of the record.
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
@@ -52,29 +53,15 @@ class RequestFolder:
         """Return the S3 URI of an object."""
         return f"s3://{self._bucket}/{self._prefix}/{name}"
 
-    def input_uri(self, stem: str, content: bytes) -> str:
+    def input_file(self, stem: str, content: bytes) -> InputFile:
         """
-        Return where an input of the start is. Another content, as of a corrected sheet, is elsewhere.
+        Return an input of the start. Different content, as from a corrected sheet, has another name.
 
-        :param stem: what it is
+        :param stem: beginning of the file's name
         :param content: JSON
         """
-        return self.uri(self._input_name(stem, content))
-
-    def write_input(self, stem: str, content: bytes) -> None:
-        """
-        Write an input of the start, unless an earlier attempt has written it.
-
-        That attempt may have started what reads it, so it is never written again.
-
-        :param stem: what it is
-        :param content: JSON
-        :raises HealthOmicsApiError: if S3 refuses
-        """
-        self._put(self._input_name(stem, content), content, IfNoneMatch="*")
-
-    def _input_name(self, stem: str, content: bytes) -> str:
-        return f"{stem}-{hashlib.sha256(content).hexdigest()[:_DIGEST_LENGTH]}.json"
+        digest = hashlib.sha256(content).hexdigest()[:_DIGEST_LENGTH]
+        return InputFile(self, f"{stem}-{digest}.json", content)
 
     def write(self, name: str, content: bytes) -> None:
         """
@@ -84,10 +71,17 @@ class RequestFolder:
         :param content: JSON
         :raises HealthOmicsApiError: if S3 refuses
         """
-        self._put(name, content)
+        self.put(name, content)
 
-    def _put(self, name: str, content: bytes, **conditions: str) -> None:
-        """Write an object, if its conditions let that be."""
+    def put(self, name: str, content: bytes, **conditions: str) -> None:
+        """
+        Write an object, if its conditions are met.
+
+        :param name: of the object
+        :param content: JSON
+        :param conditions: conditions of PutObject, such as ``IfNoneMatch``
+        :raises HealthOmicsApiError: if S3 refuses
+        """
         client: Any = self._hook.conn
         try:
             client.put_object(
@@ -112,15 +106,38 @@ class RequestFolder:
 
 
 class RunFolder(RequestFolder):
-    """What a run reads: parameters that are too large for a request."""
+    """The folder of a run, for parameters that are too large for a request."""
 
     operation = "StartRun"
     argument = "parameters_s3_uri"
 
-    def parameters_uri(self, content: bytes) -> str:
-        """Return where the parameters are."""
-        return self.input_uri("parameters", content)
 
-    def write_parameters(self, content: bytes) -> None:
-        """Write the parameters once."""
-        self.write_input("parameters", content)
+@dataclass(frozen=True)
+class InputFile:
+    """
+    A file that the start refers to.
+
+    :param folder: where it is
+    :param name: of the object
+    :param content: JSON
+    """
+
+    folder: RequestFolder
+    name: str
+    content: bytes
+
+    @property
+    def uri(self) -> str:
+        """Its S3 URI."""
+        return self.folder.uri(self.name)
+
+    def write(self) -> None:
+        """
+        Write it, unless an earlier attempt has written it.
+
+        That attempt may have started a run that reads it, so it is never written again. HealthOmics fails a
+        batch whose settings change after StartRunBatch.
+
+        :raises HealthOmicsApiError: if S3 refuses
+        """
+        self.folder.put(self.name, self.content, IfNoneMatch="*")

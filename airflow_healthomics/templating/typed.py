@@ -5,8 +5,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jinja2
@@ -17,11 +16,7 @@ from airflow_healthomics.requests.json_values import BrokenTemplate
 from airflow_healthomics.templating.sources import describe_source, describe_xcoms, is_reference, says_none
 
 if TYPE_CHECKING:
-    from airflow_healthomics.compat import BaseOperator, Context
-
-    _Base = BaseOperator
-else:
-    _Base = object
+    from airflow_healthomics.compat import Context
 
 #: Name of a field, and keys and indexes from there.
 _Path: TypeAlias = tuple[Any, ...]
@@ -47,9 +42,9 @@ class _LoudUndefined(jinja2.Undefined):
         raise _UndefinedTextError
 
 
-class TypedTemplateMixin(_Base):
+class FieldRendering:
     """
-    Render the fields of ``typed_template_fields`` by type; for an operator, before its base class.
+    Renders one template field of a task.
 
     A string that is exactly one expression yields the expression's own Python value. Any other string renders
     to a string, also in a DAG with ``render_template_as_native_obj=True``: nothing is guessed from text,
@@ -57,132 +52,80 @@ class TypedTemplateMixin(_Base):
 
     A template of one expression that yields None, as for a missing XCom, becomes a
     :class:`~airflow_healthomics.requests.json_values.BrokenTemplate`, unless the expression says None by
-    itself. That holds for ``checked_template_fields`` too, which Airflow renders otherwise, as it does any
-    field that a subclass adds.
+    itself.
+
+    :param task: operator or sensor, whose own ``render_template`` renders what is not text
+    :param field: name of the field
+    :param context: the task's context
+    :param jinja_env: environment of the templates
+    :param seen_oids: as for ``render_template``
     """
 
-    typed_template_fields: Sequence[str] = ()
-    checked_template_fields: Sequence[str] = ()
-
-    #: Whether templates in ``parameters`` may yield None.
-    allow_null_parameters: bool = False
-
-    _template_sources: Mapping[str, str] = MappingProxyType({})
-    _is_within_other_field = False
-
-    def render_template(
+    def __init__(
         self,
-        content: Any,
-        context: Context,
-        jinja_env: jinja2.Environment | None = None,
-        seen_oids: set[int] | None = None,
-    ) -> Any:
-        """Render ``content``; by type if it is the value of one of ``typed_template_fields``."""
-        if seen_oids and id(content) in seen_oids:
-            # An XCom that a mapped task is expanded over, which is no template.
-            return content
-        field = None if self._is_within_other_field else self._field_of(content)
-        if field is None:
-            return self._render_as_airflow(content, context, jinja_env, seen_oids)
-        jinja_env = jinja_env or self.get_template_env()
-        if field in self.typed_template_fields:
-            return self._render_typed(content, context, jinja_env, (field,))
-        return self._render_checked(content, context, jinja_env, field, seen_oids)
-
-    def source_of(self, field: str) -> str:
-        """
-        Return where the value of one of ``checked_template_fields`` comes from, as far as that is known.
-
-        :param field: name of the field
-        """
-        return self._template_sources.get(field, f"the argument {field}")
-
-    def _field_of(self, content: Any) -> str | None:
-        # By identity, as render_template is the one public method that plain and mapped tasks both pass
-        # through, and it is not told the field's name. Fields are rendered in their order, and each one is
-        # replaced, so the first one that still has a literal is the one that is rendered.
-        field = next((name for name in self.template_fields if getattr(self, name, None) is content), None)
-        is_ours = field in self.typed_template_fields or field in self.checked_template_fields
-        return field if is_ours else None
-
-    def _render_as_airflow(
-        self,
-        content: Any,
-        context: Context,
-        jinja_env: jinja2.Environment | None,
-        seen_oids: set[int] | None = None,
-    ) -> Any:
-        # Airflow comes back to render_template with each element of a list.
-        was_within, self._is_within_other_field = self._is_within_other_field, True
-        try:
-            return super().render_template(content, context, jinja_env, seen_oids)
-        finally:
-            self._is_within_other_field = was_within
-
-    def _render_checked(
-        self,
-        content: Any,
+        task: Any,
+        field: str,
         context: Context,
         jinja_env: jinja2.Environment,
-        field: str,
         seen_oids: set[int] | None,
-    ) -> Any:
-        if source := describe_source(content, jinja_env):
-            self._template_sources = {**self._template_sources, field: source}
+    ) -> None:
+        self._task = task
+        self._field = field
+        self._context = context
+        self._jinja_env = jinja_env
+        self._seen_oids = seen_oids
+
+    def render_typed(self, content: Any) -> Any:
+        """Render a value that keeps its type."""
+        return self._typed(content, (self._field,))
+
+    def render_checked(self, content: Any) -> Any:
+        """Render a value as Airflow does, but for one expression that yields None or fails."""
         if isinstance(content, str):
             try:
-                expression = _single_expression(jinja_env.parse(content))
+                expression = _single_expression(self._jinja_env.parse(content))
             except jinja2.TemplateSyntaxError as error:
                 return _syntax_error(error)
             if expression is not None:
-                value = self._render_string(content, context, jinja_env, (field,))
+                value = self._string(content, (self._field,))
                 if value is None or isinstance(value, BrokenTemplate):
                     return value
-                is_native = isinstance(jinja_env, nativetypes.NativeEnvironment)
+                is_native = isinstance(self._jinja_env, nativetypes.NativeEnvironment)
                 return nativetypes.native_concat([value]) if is_native else str(value)
-        return self._checked_reference(content, context, jinja_env, (field,), seen_oids)
+        return self._reference(content, (self._field,), self._seen_oids)
 
-    def _render_typed(
-        self, content: Any, context: Context, jinja_env: jinja2.Environment, path: _Path
-    ) -> Any:
+    def _typed(self, content: Any, path: _Path) -> Any:
         if isinstance(content, str):
-            return self._render_string(content, context, jinja_env, path)
+            return self._string(content, path)
         if isinstance(content, Mapping):
-            return self._render_mapping(content, context, jinja_env, path)
+            return self._mapping(content, path)
         if isinstance(content, list):
-            return [
-                self._render_typed(value, context, jinja_env, (*path, index))
-                for index, value in enumerate(content)
-            ]
-        return self._checked_reference(content, context, jinja_env, path)
+            return [self._typed(value, (*path, index)) for index, value in enumerate(content)]
+        return self._reference(content, path)
 
-    def _render_mapping(
-        self, content: Mapping[Any, Any], context: Context, jinja_env: jinja2.Environment, path: _Path
-    ) -> dict[Any, Any]:
+    def _mapping(self, content: Mapping[Any, Any], path: _Path) -> dict[Any, Any]:
         rendered = {
-            key: self._render_typed(value, context, jinja_env, (*path, key))
-            for key, value in content.items()
-            if key != FORM_KEY
+            key: self._typed(value, (*path, key)) for key, value in content.items() if key != FORM_KEY
         }
         if FORM_KEY not in content:
             return rendered
-        values = form_values(context, content[FORM_KEY])
+        values = form_values(self._context, content[FORM_KEY])
         if isinstance(values, BrokenTemplate):
             return {**rendered, FORM_KEY: values}
         return {**values, **rendered}
 
-    def _render_string(self, text: str, context: Context, jinja_env: jinja2.Environment, path: _Path) -> Any:
+    def _string(self, text: str, path: _Path) -> Any:
         try:
-            tree = jinja_env.parse(text)
+            tree = self._jinja_env.parse(text)
             expression = _single_expression(tree)
             if expression is not None:
-                value = _value_of(expression, tree, context, jinja_env)
+                value = _value_of(expression, tree, self._context, self._jinja_env)
                 if value is None and not says_none(expression):
                     return self._null(path, describe_xcoms(expression), is_template=True)
                 return value
-            template = jinja_env.overlay(undefined=_LoudUndefined).from_string(text)
+            template = self._jinja_env.overlay(undefined=_LoudUndefined).from_string(text)
             # Joined here, since a native environment would evaluate the joined text.
-            return "".join(map(str, template.root_render_func(_scope(template, context))))
+            return "".join(map(str, template.root_render_func(_scope(template, self._context))))
         except _UndefinedTextError:
             return BrokenTemplate(_UNDEFINED)
         except jinja2.TemplateSyntaxError as error:
@@ -191,23 +134,16 @@ class TypedTemplateMixin(_Base):
             may_pass = not isinstance(error, _MISTAKES)
             return BrokenTemplate(f"failed with {type(error).__name__}", may_pass=may_pass)
 
-    def _checked_reference(
-        self,
-        content: Any,
-        context: Context,
-        jinja_env: jinja2.Environment,
-        path: _Path,
-        seen_oids: set[int] | None = None,
-    ) -> Any:
+    def _reference(self, content: Any, path: _Path, seen_oids: set[int] | None = None) -> Any:
         """Render what is no text, such as another task's output, which is None for a missing XCom."""
-        value = self._render_as_airflow(content, context, jinja_env, seen_oids)
+        value = self._task.render_template(content, self._context, self._jinja_env, seen_oids)
         if value is None and is_reference(content):
-            return self._null(path, describe_source(content, jinja_env), is_template=False)
+            return self._null(path, describe_source(content, self._jinja_env), is_template=False)
         return value
 
     def _null(self, path: _Path, source: str | None, *, is_template: bool) -> BrokenTemplate | None:
         is_parameter = _is_parameter(path)
-        if is_parameter and self.allow_null_parameters:
+        if is_parameter and self._task.allow_null_parameters:
             return None
         ways = ["add '| default(none)' to the template"] if is_template else []
         ways += ["set allow_null_parameters=True"] if is_parameter else []

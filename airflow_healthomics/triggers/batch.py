@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_healthomics.hooks.connection import connection_of
 from airflow_healthomics.hooks.omics import HealthOmicsHook
-from airflow_healthomics.resources.batch import cancel_batch
+from airflow_healthomics.resources.batch import BatchResource
 from airflow_healthomics.resources.batch_watch import BatchWatch
 from airflow_healthomics.triggers.wait import HealthOmicsWaitTrigger
 
@@ -70,24 +70,18 @@ class HealthOmicsRunBatchTrigger(HealthOmicsWaitTrigger):
         )
 
     def cancel(self, hook: HealthOmicsHook) -> None:
-        """Cancel the batch, if it has not ended."""
-        cancel_batch(hook, self.batch_id, self.uuid, self.log)
+        """Cancel the batch unless it has ended."""
+        BatchResource(hook, self.log).cancel(self.batch_id, self.uuid)
 
-
-def batch_trigger(task: Any, watch: BatchWatch, delay: float) -> HealthOmicsRunBatchTrigger:
-    """
-    Return the trigger that goes on watching a batch with the connection of a task.
-
-    :param task: operator or sensor
-    :param watch: of the batch
-    :param delay: seconds between two polls
-    """
-    return HealthOmicsRunBatchTrigger(
-        batch_id=watch.resource_id,
-        uuid=watch.uuid,
-        grace=watch.grace,
-        is_deletion=watch.is_deletion,
-        waiter_delay=delay,
-        cancel_on_kill=task.cancel_on_kill,
-        **connection_of(task),
-    )
+    @classmethod
+    def of(cls, task: Any, watch: BatchWatch, delay: float) -> HealthOmicsRunBatchTrigger:
+        """Return the trigger that continues a wait with the connection of a task."""
+        return cls(
+            batch_id=watch.resource_id,
+            uuid=watch.uuid,
+            grace=watch.grace,
+            is_deletion=watch.is_deletion,
+            waiter_delay=delay,
+            cancel_on_kill=task.cancel_on_kill,
+            **connection_of(task),
+        )

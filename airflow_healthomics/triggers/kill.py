@@ -15,23 +15,18 @@ from airflow.triggers.base import TriggerEvent
 from asgiref.sync import sync_to_async
 from tenacity import (
     AsyncRetrying,
-    Retrying,
-    retry_if_exception,
     stop_after_attempt,
-    stop_after_delay,
     wait_random_exponential,
 )
 
 from airflow_healthomics.hooks.omics import HealthOmicsHook
-from airflow_healthomics.service.errors import error_code, is_transient
+from airflow_healthomics.service.errors import error_code
 from airflow_healthomics.triggers.base import HealthOmicsTrigger
+from airflow_healthomics.waiting.kill_guard import cancel_retrying
 from airflow_healthomics.waiting.task_states import FINISHED, state_of
 
 #: CancelRun is limited to 10 calls a second: https://docs.aws.amazon.com/omics/latest/dev/api-quotas.html
 _AT_ONCE: Final = 8
-
-#: Seconds for which a throttled or failing cancellation is repeated.
-_PATIENCE: Final = 120
 
 #: How often to ask for the state of a task instance, when Airflow has trouble itself.
 _STATE_TRIES: Final = 5
@@ -102,19 +97,13 @@ class CancelOnKillTrigger(HealthOmicsTrigger):
             wait=wait_random_exponential(multiplier=0.5, max=10),
             reraise=True,
         )
-        cancelling = Retrying(
-            stop=stop_after_delay(_PATIENCE),
-            wait=wait_random_exponential(multiplier=0.5, max=10),
-            retry=retry_if_exception(is_transient),
-            reraise=True,
-        )
         state: str = await asking(sync_to_async(state_of), self.task_instance)
         if state not in FINISHED:
             # Another triggerer has taken it over, or a Clear has queued it: then its next attempt decides.
             self.log.info("The task is %s, so its run is not cancelled", state)
             return
         hook = await self.connect()
-        await asyncio.get_running_loop().run_in_executor(_threads, cancelling, self.cancel, hook)
+        await asyncio.get_running_loop().run_in_executor(_threads, cancel_retrying(), self.cancel, hook)
 
     def _report(self, task: asyncio.Task[None]) -> None:
         _running.discard(task)

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_healthomics.hooks.connection import connection_of
 from airflow_healthomics.hooks.omics import HealthOmicsHook
-from airflow_healthomics.resources.run import cancel_run
+from airflow_healthomics.resources.run import RunResource
 from airflow_healthomics.resources.run_watch import RunWatch
 from airflow_healthomics.triggers.wait import HealthOmicsWaitTrigger
 
@@ -23,6 +23,7 @@ class HealthOmicsRunTrigger(HealthOmicsWaitTrigger):
     :param uuid: uuid of the run, if known
     :param creation_time: creation time of the run as ISO 8601 text, if known
     :param grace: seconds in which a not-found response is ignored, as GetRun may lag behind the start
+    :param is_deletion: whether to fire when the run is deleted instead
     :param waiter_delay: seconds between two polls
     :param cancel_on_kill: whether the run is cancelled when the task is killed (Airflow 3.3 and later)
     :param connection: aws_conn_id, region_name, verify and botocore_config
@@ -34,6 +35,7 @@ class HealthOmicsRunTrigger(HealthOmicsWaitTrigger):
         uuid: str | None = None,
         creation_time: str | None = None,
         grace: float = 0.0,
+        is_deletion: bool = False,
         waiter_delay: float = 60,
         cancel_on_kill: bool = False,
         **connection: Any,
@@ -43,6 +45,7 @@ class HealthOmicsRunTrigger(HealthOmicsWaitTrigger):
         self.uuid = uuid
         self.creation_time = creation_time
         self.grace = grace
+        self.is_deletion = is_deletion
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""
@@ -53,6 +56,7 @@ class HealthOmicsRunTrigger(HealthOmicsWaitTrigger):
                 "uuid": self.uuid,
                 "creation_time": self.creation_time,
                 "grace": self.grace,
+                "is_deletion": self.is_deletion,
                 "waiter_delay": self.waiter_delay,
                 "cancel_on_kill": self.cancel_on_kill,
                 **self.connection,
@@ -66,28 +70,24 @@ class HealthOmicsRunTrigger(HealthOmicsWaitTrigger):
             uuid=self.uuid,
             creation_time=self.creation_time,
             grace=self.grace,
+            is_deletion=self.is_deletion,
             log=self.log,
         )
 
     def cancel(self, hook: HealthOmicsHook) -> None:
-        """Cancel the run, if it has not ended."""
-        cancel_run(hook, self.run_id, self.uuid, self.log)
+        """Cancel the run unless it has ended."""
+        RunResource(hook, self.log).cancel(self.run_id, self.uuid)
 
-
-def run_trigger(task: Any, watch: RunWatch, delay: float) -> HealthOmicsRunTrigger:
-    """
-    Return the trigger that goes on watching a run with the connection of a task.
-
-    :param task: operator or sensor
-    :param watch: of the run
-    :param delay: seconds between two polls
-    """
-    return HealthOmicsRunTrigger(
-        run_id=watch.resource_id,
-        uuid=watch.uuid,
-        creation_time=watch.creation_time.isoformat() if watch.creation_time else None,
-        grace=watch.grace,
-        waiter_delay=delay,
-        cancel_on_kill=task.cancel_on_kill,
-        **connection_of(task),
-    )
+    @classmethod
+    def of(cls, task: Any, watch: RunWatch, delay: float) -> HealthOmicsRunTrigger:
+        """Return the trigger that continues a wait with the connection of a task."""
+        return cls(
+            run_id=watch.resource_id,
+            uuid=watch.uuid,
+            creation_time=watch.creation_time.isoformat() if watch.creation_time else None,
+            grace=watch.grace,
+            is_deletion=watch.is_deletion,
+            waiter_delay=delay,
+            cancel_on_kill=task.cancel_on_kill,
+            **connection_of(task),
+        )

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Waiting in the triggerer, whatever for."""
+"""Waiting in the triggerer for a run or batch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from airflow_healthomics.triggers.kill import CancelOnKillTrigger
 
 
 class WaitEvent(StrEnum):
-    """What a trigger that waits has to say."""
+    """How a wait in the triggerer ended."""
 
     ENDED = "ended"
     ERROR = "error"
@@ -27,9 +27,9 @@ class WaitEvent(StrEnum):
 
 class HealthOmicsWaitTrigger(CancelOnKillTrigger):
     """
-    Fire when what is waited for has ended.
+    Fire when the run or batch has ended.
 
-    The event carries all that the resumed task needs. The triggers of a connection share a poller
+    The event carries everything that the resumed task needs. The triggers of a connection share a poller
     (:class:`airflow_healthomics.waiting.poller.Poller`).
 
     :param waiter_delay: seconds between two polls
@@ -44,14 +44,25 @@ class HealthOmicsWaitTrigger(CancelOnKillTrigger):
 
     @abstractmethod
     def watch(self) -> Watch:
-        """Return what to wait for."""
+        """Return the state of the wait."""
+
+    @classmethod
+    @abstractmethod
+    def of(cls, task: Any, watch: Any, delay: float) -> HealthOmicsWaitTrigger:
+        """
+        Return the trigger that continues a wait with the connection of a task.
+
+        :param task: operator or sensor
+        :param watch: state of the wait
+        :param delay: seconds between two polls
+        """
 
     async def event(self) -> dict[str, Any]:
-        """Wait until it has ended, or until its end cannot be found out."""
+        """Wait until the run or batch has ended, or until its outcome cannot be found out."""
         loop = asyncio.get_running_loop()
         earliest = loop.time() + base.EARLIEST_EVENT
         try:
-            payload = ended_event(await self.poller.wait(self.watch(), self.waiter_delay))
+            payload = to_event(await self.poller.wait(self.watch(), self.waiter_delay))
         except HealthOmicsOutcomeUnknownError as error:
             payload = {
                 "event": WaitEvent.REFUSED.value,
@@ -70,18 +81,18 @@ class HealthOmicsWaitTrigger(CancelOnKillTrigger):
         return payload
 
 
-def ended_event(summary: dict[str, Any]) -> dict[str, Any]:
+def to_event(summary: dict[str, Any]) -> dict[str, Any]:
     """
-    Return the payload of the event that a run or batch has ended.
+    Return the payload of the event for a run or batch that has ended.
 
     :param summary: of the run or batch
     """
     return {"event": WaitEvent.ENDED.value, "summary": summary}
 
 
-def ended_summary(event: Mapping[str, Any] | None) -> dict[str, Any]:
+def summary_from_event(event: Mapping[str, Any] | None) -> dict[str, Any]:
     """
-    Return the summary of what has ended, from the trigger's event.
+    Return the summary of the run or batch from the trigger's event.
 
     :param event: payload of the event
     :raises HealthOmicsOutcomeUnknownError: if polls were refused for too long

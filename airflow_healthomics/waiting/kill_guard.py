@@ -8,7 +8,6 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from queue import SimpleQueue
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Final
@@ -33,14 +32,7 @@ from airflow_healthomics.service.errors import error_code, is_transient
 from airflow_healthomics.waiting.task_states import FINISHED, state_of
 
 if TYPE_CHECKING:
-    from airflow.providers.amazon.aws.utils.mixins import AwsBaseHookMixin
-
-    from airflow_healthomics.compat import BaseOperator, Context
-
-    class _Base(BaseOperator, AwsBaseHookMixin[HealthOmicsHook]):
-        """What the mixin is mixed into."""
-else:
-    _Base = object
+    from airflow_healthomics.compat import Context
 
 #: Seconds for which a throttled or failing cancellation is repeated, where there is time.
 CANCEL_PATIENCE: Final = 120
@@ -112,13 +104,14 @@ class KillGuard:
     client that the interrupted code is using. So everything happens in a thread with a client of its own.
 
     :param task: operator or sensor with ``cancel_on_kill``
-    :ivar targets: what is cancelled
+    :ivar context: the task's context
+    :ivar targets: the runs and batches to cancel
     :ivar is_fired: whether the task was killed
     """
 
     def __init__(self, task: Any) -> None:
         self._task = task
-        self._context: Context | None = None
+        self.context: Context | None = None
         self.targets: tuple[Target, ...] = ()
         self._hook: HealthOmicsHook | None = None
         self._work: SimpleQueue[None] = SimpleQueue()
@@ -126,19 +119,17 @@ class KillGuard:
         self._is_idle.set()
         self.is_fired = False
 
-    def arm(self, context: Context, targets: Sequence[Target]) -> None:
+    def arm(self, targets: Sequence[Target]) -> None:
         """
         Cancel these if the task is killed from now on, or was killed while they were being started.
 
-        :param context: the task's context
-        :param targets: in place of those before
+        :param targets: replace the previous ones
         """
         has_changed = tuple(targets) != self.targets
         self.targets = tuple(targets)
         if not self._task.cancel_on_kill or not has_changed:
             return
         if self._hook is None:
-            self._context = context
             self._hook = _impatient(self._task.hook)
             Thread(target=self._run, name="healthomics-kill", daemon=True).start()
         if self.is_fired:
@@ -187,11 +178,11 @@ class KillGuard:
                 self._is_idle.set()
 
     def _cancel_if_over(self) -> None:
-        if self._context is None or self._hook is None:
+        if self.context is None or self._hook is None:
             return
         log, targets = self._task.log, self.targets
         try:
-            state = state_of(self._context["ti"])
+            state = state_of(self.context["ti"])
         except Exception as error:  # noqa: BLE001 - Airflow in trouble; nobody has ended the task as far as is known
             log.warning(
                 "The task is killed and its state is unknown (%s): its run continues, and the next attempt "
@@ -199,7 +190,7 @@ class KillGuard:
                 error_code(error),
             )
             return
-        has_record = self._context.get("task_state_store") is not None
+        has_record = self.context.get("task_state_store") is not None
         if state not in FINISHED and (has_record or state != _CLEARED):
             log.info("The task is killed while it is %s: its run continues for the next attempt", state)
             return
@@ -213,19 +204,18 @@ class KillGuard:
             retrying(target.cancel, self._hook, log)
 
 
-class CancelOnKillMixin(_Base):
-    """Cancel a run or batch when a person ends its task, for a task with ``cancel_on_kill``."""
+def cancel_retrying(patience: float = CANCEL_PATIENCE) -> Retrying:
+    """
+    Return how a cancellation is repeated.
 
-    cancel_on_kill: bool
-
-    @cached_property
-    def kill_guard(self) -> KillGuard:
-        """What to cancel, and when."""
-        return KillGuard(self)
-
-    def on_kill(self) -> None:
-        """Cancel what the task has started, if a person has ended the task."""
-        self.kill_guard.fire()
+    :param patience: seconds for which a throttled or failing cancellation is repeated
+    """
+    return Retrying(
+        stop=stop_after_delay(patience),
+        wait=wait_random_exponential(multiplier=0.5, max=10),
+        retry=retry_if_exception(is_transient),
+        reraise=True,
+    )
 
 
 def cancel_persistently(
@@ -239,14 +229,8 @@ def cancel_persistently(
     :param log: the task's log
     :param patience: seconds for which a throttled or failing cancellation is repeated
     """
-    retrying = Retrying(
-        stop=stop_after_delay(patience),
-        wait=wait_random_exponential(multiplier=0.5, max=10),
-        retry=retry_if_exception(is_transient),
-        reraise=True,
-    )
     try:
-        return retrying(target.cancel, hook, log)
+        return cancel_retrying(patience)(target.cancel, hook, log)
     except (ClientError, BotoCoreError) as error:
         log.warning("The %s could not be cancelled: %s", target.kind, error_code(error))
         return False

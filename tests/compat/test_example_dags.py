@@ -60,7 +60,7 @@ def airflow(
     }
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [airflow_python, "-m", "airflow", *arguments]
+        command: list[str | Path] = [airflow_python, "-m", "airflow", *arguments]
         return subprocess.run(
             command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300
         )

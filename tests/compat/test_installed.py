@@ -25,7 +25,7 @@ def airflow_json(tmp_path: Path, airflow_python: Path) -> Callable[..., Any]:
     }
 
     def run(*arguments: str) -> Any:
-        command = [airflow_python, "-m", "airflow", *arguments, "--output", "json"]
+        command: list[str | Path] = [airflow_python, "-m", "airflow", *arguments, "--output", "json"]
         done = subprocess.run(
             command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300
         )

@@ -139,7 +139,7 @@ def test_a_batch_takes_from_the_quota_of_single_runs(by_the_clock: Control) -> N
 
 def test_a_server_moves_batches_without_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch comes to its end by real time at the default pace of batches, made faster."""
-    pace = {name: 0.01 for name in PACE if name.endswith("seconds")}
+    pace: dict[str, Any] = {name: 0.01 for name in PACE if name.endswith("seconds")}
     with HealthOmicsServer(any_workflow=True, create_buckets=True, **pace) as server:
         for name, value in server.environ.items():
             monkeypatch.setenv(name, value)

@@ -11,7 +11,7 @@ from typing import Any
 
 import botocore.session
 import pytest
-from botocore.model import Shape, StructureShape
+from botocore.model import ListShape, Shape, StringShape, StructureShape
 
 from airflow_healthomics.testing import Control
 from airflow_healthomics.testing.validation import violations
@@ -76,11 +76,11 @@ def sample(shape: Shape) -> Any:
             name, member = next(iter(shape.members.items()))
             return {name: sample(member)}
         return {name: sample(shape.members[name]) for name in shape.required_members}
-    if shape.type_name == "list":
+    if isinstance(shape, ListShape):
         return [sample(shape.member)] * max(1, shape.metadata.get("min", 1))
     if shape.type_name == "map":
         return {}
-    if shape.type_name == "string":
+    if isinstance(shape, StringShape):
         return (shape.enum or ["1" * max(1, shape.metadata.get("min", 1))])[0]
     return {
         "integer": 1,

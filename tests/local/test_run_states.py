@@ -94,7 +94,7 @@ def test_a_new_pace_applies_to_running_runs(by_the_clock: Control) -> None:
 
 def test_a_server_moves_runs_without_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Outputs appear in S3 though nobody polls HealthOmics."""
-    pace = dict.fromkeys(PACE, 0.01)
+    pace: dict[str, Any] = dict.fromkeys(PACE, 0.01)
     with HealthOmicsServer(any_workflow=True, create_buckets=True, **pace) as server:
         for name, value in server.environ.items():
             monkeypatch.setenv(name, value)

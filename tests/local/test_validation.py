@@ -20,7 +20,7 @@ from airflow_healthomics.testing.validation import compiled, violations
 from .conftest import BUCKET, ROLE, SESSION, error_of
 
 MODEL = botocore.session.get_session().get_service_model("omics")
-START_RUN = MODEL.operation_model("StartRun").input_shape
+START_RUN: Any = MODEL.operation_model("StartRun").input_shape
 VALID = {"workflowId": "1", "roleArn": ROLE, "outputUri": f"s3://{BUCKET}", "requestId": "one"}
 
 

@@ -19,7 +19,7 @@ BUCKET = "system-tests"
 
 AIRFLOW = pytest.StashKey[LocalAirflow]()
 
-CONNECTION = {
+CONNECTION: dict[str, Any] = {
     "conn_type": "aws",
     "extra": {
         "service_config": {

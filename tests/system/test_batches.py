@@ -170,7 +170,7 @@ def test_ten_thousand_samples(
     done: list[str] = []
     for uri in parts:
         body = s3.get_object(Bucket=BUCKET, Key=uri.removeprefix(f"s3://{BUCKET}/"))["Body"].read()
-        done += [success["run_setting_id"] for success in json.loads(body)]
+        done += [success["runSettingId"] for success in json.loads(body)]
     assert sorted(done) == sorted(started)
 
 

@@ -31,9 +31,8 @@ UNREACHABLE = "http://127.0.0.1:1"
 @pytest.fixture(scope="module")
 def airflow_settings() -> dict[str, str]:
     """Shorten the patience, and add a connection that leads nowhere."""
-    extra = {**CONNECTION["extra"], "endpoint_url": UNREACHABLE}
-    omics = {**extra.get("service_config", {}).get("omics", {}), "endpoint_url": UNREACHABLE}
-    extra["service_config"] = {**extra.get("service_config", {}), "omics": omics}
+    omics = {**CONNECTION["extra"]["service_config"]["omics"], "endpoint_url": UNREACHABLE}
+    extra = {"endpoint_url": UNREACHABLE, "service_config": {"omics": omics}}
     return {
         "AIRFLOW__CORE__PARALLELISM": "8",
         "AIRFLOW__HEALTHOMICS__REFUSAL_PATIENCE": str(PATIENCE),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 
 from airflow_healthomics.testing import HealthOmicsServer

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,17 +14,15 @@ import boto3
 import pytest
 from botocore.client import BaseClient
 
+from airflow_healthomics.compat import Context
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator
 from tests.healthomics import Control
-from tests.sdk import TaskDeferred
 from tests.unit.conftest import (
     ONE_ATTEMPT,
     OUTPUT,
     ROLE,
-    TRIGGER_TIMEOUT,
     WORKFLOW,
     Crash,
-    DeadlineError,
     FakeTaskInstance,
     Store,
     Tasks,
@@ -62,26 +60,6 @@ def batch_of(**fields: Any) -> HealthOmicsStartRunBatchOperator:
     return HealthOmicsStartRunBatchOperator(**{**defaults, **fields})
 
 
-def run_to_the_end(tasks: Tasks, make: Callable[[], Any], context: dict[str, Any], limit: int = 40) -> Any:
-    """Execute a task through all of its deferrals, each resumed by a new instance, as in a new process."""
-    method: str = "execute"
-    kwargs: dict[str, Any] = {}
-    for _ in range(limit):
-        try:
-            if method == "execute":
-                return make().execute(context)
-            return make().resume_execution(method, kwargs, context)
-        except TaskDeferred as deferral:
-            tasks.deferrals.append(deferral)
-            method, kwargs = deferral.method_name, dict(deferral.kwargs or {})
-            try:
-                kwargs["event"] = tasks.fire(deferral.trigger, deferral.timeout)
-                tasks.events.append(kwargs["event"])
-            except DeadlineError:
-                method, kwargs = "__fail__", {"error": TRIGGER_TIMEOUT}
-    return pytest.fail("the task defers for ever")
-
-
 @contextmanager
 def crashing(
     operation: str, when: str = "before", *, survives: int = 0, error: BaseException | type[Crash] = Crash
@@ -94,7 +72,7 @@ def crashing(
     :param survives: how many calls it makes before that
     :param error: what it dies of
     """
-    call = BaseClient._make_api_call  # type: ignore[attr-defined]
+    call = BaseClient._make_api_call  # type: ignore[attr-defined] # private
     number = itertools.count(1)
 
     def dying_call(self: Any, operation_name: str, request: Any) -> Any:
@@ -125,7 +103,7 @@ class Attempts:
         self.fields = {"wait_for_completion": True, **fields}
 
     @property
-    def context(self) -> dict[str, Any]:
+    def context(self) -> Context:
         """Of the current try."""
         return try_of(self.ti, self.store)
 
@@ -133,7 +111,7 @@ class Attempts:
         """Make the next try, with other arguments from now on if there are any, and return its result."""
         self.ti.try_number += 1
         self.fields.update(fields)
-        return run_to_the_end(self.tasks, lambda: batch_of(**self.fields), self.context)
+        return self.tasks.run(lambda: batch_of(**self.fields), self.context)
 
     def crash(self, operation: str, when: str = "before", *, survives: int = 0) -> None:
         """Make the next try, which does not survive a call."""

@@ -11,14 +11,17 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import airflow
 import boto3
 import pytest
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.loaders import JSONFileLoader, Loader
 
+from airflow_healthomics.compat import Context
 from airflow_healthomics.triggers import base as triggers_base
 from tests.healthomics import Control, mock_healthomics, omics_client
 from tests.sdk import TaskDeferred
@@ -101,6 +104,8 @@ TASK_INSTANCES: dict[tuple[str, str, str, int | None], FakeTaskInstance] = {}
 
 class FakeTaskInstance:
     """A task instance that records its XComs."""
+
+    task: Any
 
     def __init__(self, **attributes: Any) -> None:
         self.dag_id = "a_dag"
@@ -273,21 +278,34 @@ def ti(clock: Clock) -> FakeTaskInstance:
 
 
 @pytest.fixture
-def context(ti: FakeTaskInstance) -> dict[str, Any]:
+def context(ti: FakeTaskInstance) -> Context:
     """A context with all that the package reads."""
     return context_of(ti)
 
 
-def context_of(ti: FakeTaskInstance, **more: Any) -> dict[str, Any]:
+def context_of(ti: FakeTaskInstance, **more: Any) -> Context:
     """Return the context of a task instance."""
-    return {
-        "ti": ti,
-        "task_instance": ti,
-        "run_id": ti.run_id,
-        "dag_run": SimpleNamespace(run_id=ti.run_id, dag_id=ti.dag_id, start_date=START_DATE, conf={}),
-        "params": {},
-        **more,
-    }
+    dag_run = SimpleNamespace(run_id=ti.run_id, dag_id=ti.dag_id, start_date=START_DATE, conf={})
+    fields = {"ti": ti, "task_instance": ti, "run_id": ti.run_id, "dag_run": dag_run, "params": {}, **more}
+    return cast("Context", fields)
+
+
+def answering(client: Any, operation: str, *answers: dict[str, Any]) -> None:
+    """
+    Let a client receive what the local HealthOmics never sends.
+
+    :param answers: one for each call; the last one for all later calls
+    """
+    left = list(answers)
+
+    def answer(request: Any, **_: Any) -> Any:
+        response: Any = AWSResponse(
+            request.url, 200, HTTPHeaders.from_dict({"content-type": "application/json"}), None
+        )
+        response._content = json.dumps(left.pop(0) if len(left) > 1 else left[0]).encode()
+        return response
+
+    client.meta.events.register_first(f"before-send.omics.{operation}", answer)
 
 
 class Tasks:
@@ -298,25 +316,28 @@ class Tasks:
         self.deferrals: list[TaskDeferred] = []
         self.events: list[Any] = []
 
-    def run(self, make: Callable[[], Any], context: dict[str, Any]) -> Any:
+    def run(self, make: Callable[[], Any], context: Context) -> Any:
         """
-        Execute a task, and resume it after its deferral as a new process would: with a new instance.
+        Execute a task, and resume it after each deferral as a new process would: with a new instance.
 
         A deferral that times out resumes with ``__fail__``, as the scheduler does it.
         """
-        try:
-            return make().execute(context)
-        except TaskDeferred as deferral:
-            self.deferrals.append(deferral)
-            kwargs: dict[str, Any] = dict(deferral.kwargs or {})
-            method = deferral.method_name
+        method = "execute"
+        kwargs: dict[str, Any] = {}
+        for _ in range(40):
             try:
-                event = self.fire(deferral.trigger, deferral.timeout)
-                self.events.append(event)
-                kwargs["event"] = event
-            except DeadlineError:
-                method, kwargs = "__fail__", {"error": TRIGGER_TIMEOUT}
-        return make().resume_execution(method, kwargs, context)
+                if method == "execute":
+                    return make().execute(context)
+                return make().resume_execution(method, kwargs, context)
+            except TaskDeferred as deferral:
+                self.deferrals.append(deferral)
+                method, kwargs = deferral.method_name, dict(deferral.kwargs or {})
+                try:
+                    kwargs["event"] = self.fire(deferral.trigger, deferral.timeout)
+                    self.events.append(kwargs["event"])
+                except DeadlineError:
+                    method, kwargs = "__fail__", {"error": TRIGGER_TIMEOUT}
+        return pytest.fail("the task defers for ever")
 
     def fire(self, trigger: Any, timeout: timedelta | None = None) -> Any:
         """Return the payload of a trigger's first event. The trigger makes the way through the database."""
@@ -349,6 +370,11 @@ def calls_of(control: Control, operation: str) -> int:
 
 class Crash(BaseException):
     """A try ends here without a word."""
+
+
+def die(*_: Any, **__: Any) -> None:
+    """End the try, as a handler of any event."""
+    raise Crash
 
 
 class Store:
@@ -394,6 +420,6 @@ def store() -> Store:
     return Store()
 
 
-def try_of(ti: FakeTaskInstance, store: Store | None = None) -> dict[str, Any]:
+def try_of(ti: FakeTaskInstance, store: Store | None = None) -> Context:
     """Return the context of a try, with the store of its task instance if there is one."""
     return context_of(ti, **({} if store is None else {"task_state_store": store}))

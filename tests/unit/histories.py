@@ -19,6 +19,7 @@ from tests.unit.conftest import (
     Crash,
     FakeTaskInstance,
     Store,
+    die,
     needs_store,
     try_of,
 )
@@ -60,27 +61,24 @@ class History:
         store = self.store or Store()
         writes: list[Any] = []
 
-        def die(**_: Any) -> None:
-            raise Crash
-
         def dies_at(number: int) -> Callable[[Any], None]:
             return lambda value: die() if len(writes) == number else None
 
         store.before_set, store.after_set = writes.append, lambda value: None
         match crash:
             case "before-record":
-                store.before_set = die_now
+                store.before_set = die
             case "after-record":
                 store.after_set = dies_at(1)
             case "before-run-id":
 
                 def before(value: Any) -> None:
-                    if value["run_id"]:
+                    if value["resource_id"]:
                         die()
 
                 store.before_set = before
             case "after-run-id":
-                store.after_set = lambda value: die() if value["run_id"] else None
+                store.after_set = lambda value: die() if value["resource_id"] else None
             case "before-call" | "after-call":
                 event = {"before-call": "before-send", "after-call": "after-call"}[crash]
                 events.register(f"{event}.omics.StartRun", die, unique_id=event)
@@ -101,7 +99,3 @@ class History:
     def runs(self, epoch: int) -> list[dict[str, Any]]:
         """Return the runs that an epoch has started."""
         return [run for run in self.omics.runs() if self.epoch_of[run["requestId"]] == epoch]
-
-
-def die_now(_: Any) -> None:
-    raise Crash

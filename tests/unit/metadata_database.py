@@ -25,6 +25,7 @@ from airflow.models.xcom import XComModel
 from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import LazyDeserializedDAG
 from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState
 
 from tests.unit.conftest import DAG_RUN_ID
 
@@ -104,7 +105,7 @@ class StoredTasks:
                         logical_date=NOW,
                         run_after=NOW,
                         run_type="manual",
-                        state="running",
+                        state=DagRunState.RUNNING,
                     )
                 )
                 session.flush()

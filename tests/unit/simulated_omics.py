@@ -90,10 +90,11 @@ def refusal(code: str, status: int) -> Callable[[str], Exception]:
     """Return what makes the error that botocore raises for a code."""
 
     def error(operation: str) -> Exception:
-        return ClientError(
-            {"Error": {"Code": code, "Message": "planned"}, "ResponseMetadata": {"HTTPStatusCode": status}},
-            operation,
-        )
+        answer: Any = {
+            "Error": {"Code": code, "Message": "planned"},
+            "ResponseMetadata": {"HTTPStatusCode": status},
+        }
+        return ClientError(answer, operation)
 
     return error
 

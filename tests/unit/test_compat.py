@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
@@ -25,9 +26,8 @@ def test_each_name_has_a_home_without_common_compats_sdk(name: str, monkeypatch:
     def without_sdk(module: str) -> object:
         if module == "airflow.providers.common.compat.sdk":
             raise ModuleNotFoundError(module)
-        return importlib_import_module(module)
+        return import_module(module)
 
-    importlib_import_module = compat.import_module
     monkeypatch.setattr(compat, "import_module", without_sdk)
     assert compat._find(name) is not None
 

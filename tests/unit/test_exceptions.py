@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+from typing import Any
 
 import pytest
 
@@ -17,9 +18,9 @@ from airflow_healthomics.exceptions import (
     HealthOmicsError,
     HealthOmicsRequestError,
     HealthOmicsRunBatchFailedError,
-    HealthOmicsRunBatchFailedForGoodError,
+    HealthOmicsRunBatchFailedPermanentlyError,
     HealthOmicsRunFailedError,
-    HealthOmicsRunFailedForGoodError,
+    HealthOmicsRunFailedPermanentlyError,
 )
 
 RUN_FAILED = ("1234567", "FAILED", "OUT_OF_MEMORY_ERROR", "Task 7 ran out of memory", "https://console/run")
@@ -58,7 +59,7 @@ ERRORS = [
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("way", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy])
-def test_it_pickles(error: HealthOmicsError, way) -> None:  # type: ignore[no-untyped-def]
+def test_it_pickles(error: HealthOmicsError, way: Any) -> None:
     """Type, message and attributes survive."""
     again = way(error)
     assert type(again) is type(error)
@@ -75,10 +76,10 @@ def test_it_pickles(error: HealthOmicsError, way) -> None:  # type: ignore[no-un
         (HealthOmicsRequestError, AirflowFailException),
         (HealthOmicsApiError, HealthOmicsError),
         (HealthOmicsRunFailedError, HealthOmicsError),
-        (HealthOmicsRunFailedForGoodError, HealthOmicsRunFailedError),
-        (HealthOmicsRunFailedForGoodError, AirflowFailException),
-        (HealthOmicsRunBatchFailedForGoodError, HealthOmicsRunBatchFailedError),
-        (HealthOmicsRunBatchFailedForGoodError, AirflowFailException),
+        (HealthOmicsRunFailedPermanentlyError, HealthOmicsRunFailedError),
+        (HealthOmicsRunFailedPermanentlyError, AirflowFailException),
+        (HealthOmicsRunBatchFailedPermanentlyError, HealthOmicsRunBatchFailedError),
+        (HealthOmicsRunBatchFailedPermanentlyError, AirflowFailException),
     ],
 )
 def test_the_tree(error: type, base: type) -> None:

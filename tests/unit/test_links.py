@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 
 from airflow_healthomics import links
+from airflow_healthomics.compat import Context
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.links import RUN_LINKS, batch_urls, console_url, run_urls
 from airflow_healthomics.operators import HealthOmicsCancelRunOperator, HealthOmicsStartRunOperator
@@ -67,7 +68,7 @@ def test_no_link_to_outputs_that_are_nowhere() -> None:
     }
 
 
-def test_persisting_pushes_each_url(omics: Control, ti: FakeTaskInstance, context: dict[str, Any]) -> None:
+def test_persisting_pushes_each_url(omics: Control, ti: FakeTaskInstance, context: Context) -> None:
     """Under the key that Airflow reads."""
     persist_links(context, HealthOmicsHook(region_name="eu-west-1"), RUN)
     told = ti.xcoms.pop(XCOM_KEY)

@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_healthomics.testing.local import LOCAL
 
 from . import side_effects
+from .backend import Backend
 from .batch_rules import (
     BadSettingsError,
     check_batch,
@@ -31,14 +32,11 @@ from .listing import after, name_matches, only_filter, page
 from .run_rules import check_request
 from .runs import Run
 
-if TYPE_CHECKING:
-    from .models import OmicsBackend
-
 
 class Batches:
     """The run batches."""
 
-    def __init__(self, backend: OmicsBackend) -> None:
+    def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._batches: dict[str, Batch] = {}
 

@@ -7,17 +7,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_healthomics.testing.clock import to_datetime
 from airflow_healthomics.testing.local import LOCAL
 
+from .backend import Backend
 from .exceptions import ResourceNotFoundException, error_of
 from .listing import name_matches, page
 from .runs import Run
-
-if TYPE_CHECKING:
-    from .models import OmicsBackend
 
 #: What Create has and Get gives back under the same name.
 ECHOED = ("name", "maxCpus", "maxRuns", "maxDuration", "maxGpus")
@@ -49,7 +47,7 @@ class RunGroup:
 class RunGroups:
     """The run groups of one account in one region."""
 
-    def __init__(self, backend: OmicsBackend) -> None:
+    def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._groups: dict[str, RunGroup] = {}
 

@@ -16,7 +16,10 @@ from typing import Any
 from airflow.sdk import DAG, task
 
 from airflow_healthomics.batches.sample_sheet import read_sample_sheet
+from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
+from airflow_healthomics.resources.base import StartRequest
+from airflow_healthomics.resources.batch import BatchResource
 
 COLUMNS = {
     "run_setting_id": "sample",
@@ -72,15 +75,31 @@ class MeasuredTask(HealthOmicsStartRunBatchOperator):
             file.write(f"{context['ti'].try_number} {leg} {peak}\n")
 
 
+class Batches(BatchResource):
+    """Batches, with a call before and after StartRunBatch that the test can hold."""
+
+    def __init__(self, hook: HealthOmicsHook, log: Any, verdict: Any, dag_id: str) -> None:
+        super().__init__(hook, log, verdict)
+        self.dag_id = dag_id
+
+    def start(self, request: StartRequest) -> dict[str, Any]:
+        """Call, start and call."""
+        self._call("sending")
+        batch = super().start(request)
+        self._call("started")
+        return batch
+
+    def _call(self, point: str) -> None:
+        self.hook.conn.list_batch(name=f"{self.dag_id} {point}")
+
+
 class CrashingTask(HealthOmicsStartRunBatchOperator):
     """Makes three more calls, which the test can hold."""
 
-    def send(self, request: Any) -> dict[str, Any]:
-        """Call, send and call."""
-        self._call("sending")
-        batch = super().send(request)
-        self._call("started")
-        return batch
+    @property
+    def resource(self) -> BatchResource:
+        """Batches whose start is between two calls."""
+        return Batches(self.hook, self.log, self._verdict, self.dag_id)
 
     def finish(self, context: Any, summary: dict[str, Any]) -> str:
         """Call, then finish."""

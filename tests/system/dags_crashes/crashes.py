@@ -14,7 +14,10 @@ from typing import Any
 
 from airflow.sdk import DAG
 
+from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
+from airflow_healthomics.resources.base import StartRequest
+from airflow_healthomics.resources.run import RunResource
 
 POINTS = (
     "before_record",
@@ -32,13 +35,27 @@ POINTS = (
 EXECUTION_TIMEOUT = timedelta(seconds=120)
 
 
+class Runs(RunResource):
+    """Runs, with a call after StartRun has answered that the test can hold."""
+
+    def __init__(self, hook: HealthOmicsHook, log: Any, dag_id: str) -> None:
+        super().__init__(hook, log)
+        self.dag_id = dag_id
+
+    def start(self, request: StartRequest) -> dict[str, Any]:
+        """Start, then call."""
+        run = super().start(request)
+        self.hook.conn.list_runs(name=f"{self.dag_id} started")
+        return run
+
+
 class Task(HealthOmicsStartRunOperator):
     """Makes two more calls, which the test can hold: after StartRun has answered, and after the resume."""
 
-    def _start(self, request: Any) -> dict[str, Any]:
-        run = super()._start(request)
-        self._call("started")
-        return run
+    @property
+    def resource(self) -> RunResource:
+        """Runs whose start is followed by a call."""
+        return Runs(self.hook, self.log, self.dag_id)
 
     def finish(self, context: Any, summary: dict[str, Any]) -> str:
         """Call, then finish."""

@@ -24,10 +24,10 @@ class Task(HealthOmicsStartRunOperator):
         self._note(context, "execute")
         return super().execute(context)
 
-    def start_in_turn(self, context: Any, event: dict[str, Any]) -> Any:
+    def resume_start(self, context: Any, event: dict[str, Any]) -> Any:
         """Note a launch for a turn."""
         self._note(context, "turn")
-        return super().start_in_turn(context, event)
+        return super().resume_start(context, event)
 
     def _note(self, context: Any, launch: str) -> None:
         ti = context["ti"]

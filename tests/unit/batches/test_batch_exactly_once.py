@@ -32,7 +32,6 @@ from tests.unit.batch_attempts import (
     fail_runs,
     hold_runs,
     objects,
-    run_to_the_end,
     setting_ids,
     some_settings,
 )
@@ -96,7 +95,7 @@ def test_a_crash_at_the_record_leaves_one_batch(
     store: Any = attempts.store
 
     def die(value: dict[str, Any]) -> None:
-        if bool(value["run_id"]) == with_id:
+        if bool(value["resource_id"]) == with_id:
             raise Crash
 
     setattr(store, f"{when}_set", die)
@@ -238,7 +237,7 @@ def test_a_retry_repeats_the_failed_part_only(
     assert setting_ids(client, second) == ["sample-1", "sample-3"]
     summary = attempts.ti.xcoms["summary"]
     assert (summary["batchIds"], summary["counts"]) == ([first, second], {"COMPLETED": 5})
-    assert [each["run_setting_id"] for each in attempts.ti.xcoms["successes"]] == [
+    assert [each["runSettingId"] for each in attempts.ti.xcoms["successes"]] == [
         f"sample-{number}" for number in range(5)
     ]
 
@@ -624,7 +623,7 @@ def test_a_delayed_start_waits_its_turn_in_the_triggerer(
     batch_id = attempts.again()
     (deferral,) = tasks.deferrals
     assert type(deferral.trigger).__name__ == "HealthOmicsStartTrigger"
-    assert deferral.method_name == "start_in_turn"
+    assert deferral.method_name == "resume_start"
     (target,) = deferral.trigger.targets
     assert [batch["id"] for batch in omics.batches()] == [batch_id]
     assert (target["kind"], target["name"]) == ("batch", omics.batches()[0]["requestId"])
@@ -677,7 +676,7 @@ def test_an_endless_conflict_without_a_batch_says_so(omics: Control, tasks: Task
     """Bounded, for good, and in words of batches."""
     omics.inject_error("StartRunBatch", "ConflictException", times=None)
     with pytest.raises(HealthOmicsRequestChangedError, match="Clear the task") as caught:
-        run_to_the_end(tasks, batch_of, try_of(FakeTaskInstance()))
+        tasks.run(batch_of, try_of(FakeTaskInstance()))
     assert isinstance(caught.value, AirflowFailException)
     assert "StartRunBatch always" in str(caught.value)
     assert "no batch" in str(caught.value)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_healthomics.compat import AirflowException, AirflowFailException, AirflowTaskTimeout
+from airflow_healthomics.compat import AirflowException, AirflowFailException, AirflowTaskTimeout, Context
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsError,
@@ -474,7 +474,7 @@ def test_a_new_batch_may_not_be_found_for_a_moment(
     assert len(omics.batches()) == 1
 
 
-def test_cancelling_goes_on_where_another_has_begun(omics: Control, context: dict[str, Any]) -> None:
+def test_cancelling_goes_on_where_another_has_begun(omics: Control, context: Context) -> None:
     """A batch that is STOPPING or still being created is no refusal."""
     hold_runs(omics)
     batch_id = batch_of().execute(context)
@@ -486,7 +486,7 @@ def test_cancelling_goes_on_where_another_has_begun(omics: Control, context: dic
         assert omics.batches()[0]["status"] in {"STOPPING", "CANCELLED"}
 
 
-def test_a_retry_of_a_deletion_goes_on_with_it(omics: Control, context: dict[str, Any], tasks: Tasks) -> None:
+def test_a_retry_of_a_deletion_goes_on_with_it(omics: Control, context: Context, tasks: Tasks) -> None:
     """A try that crashed may have made the call."""
     Attempts(tasks).again()
     (batch,) = omics.batches()

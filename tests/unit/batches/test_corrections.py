@@ -88,7 +88,7 @@ def test_a_failed_sample_that_is_taken_out(omics: Control, tasks: Tasks, deferra
     batch_id = attempts.again(run_settings=settings_of("sample-0", "sample-2"))
     assert [batch["id"] for batch in omics.batches()] == [batch_id]
     assert attempts.ti.xcoms["summary"]["counts"] == {"COMPLETED": 2}
-    assert [each["run_setting_id"] for each in attempts.ti.xcoms["successes"]] == ["sample-0", "sample-2"]
+    assert [each["runSettingId"] for each in attempts.ti.xcoms["successes"]] == ["sample-0", "sample-2"]
 
 
 def test_a_sample_that_is_taken_out_of_a_repeated_part(omics: Control, tasks: Tasks, client: Any) -> None:

@@ -17,6 +17,7 @@ import airflow
 import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
+from botocore.model import StructureShape
 from botocore.session import Session
 from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
@@ -25,12 +26,12 @@ from hypothesis import strategies as st
 from airflow_healthomics.batches import sample_sheet, sheet_columns
 from airflow_healthomics.batches.sample_sheet import read_sample_sheet, settings_of
 from airflow_healthomics.exceptions import HealthOmicsRequestError, HealthOmicsTemplateError
+from airflow_healthomics.requests.fields import api_field
 from airflow_healthomics.requests.json_values import BrokenTemplate
-from airflow_healthomics.requests.run import api_field
 from tests.healthomics import mock_healthomics
 from tests.unit.conftest import ONE_ATTEMPT
 
-ID = {"run_setting_id": "id"}
+ID: dict[Any, str] = {"run_setting_id": "id"}
 COLUMNS = {**ID, "parameters.value": "value"}
 
 
@@ -101,7 +102,9 @@ def test_a_sheet_becomes_settings_by_argument_name() -> None:
 
 def test_the_targets_are_the_fields_of_the_installed_botocore() -> None:
     """A field that AWS adds to the settings of a run is noticed here."""
-    members = Session().get_service_model("omics").shape_for("InlineSetting").members
+    shape = Session().get_service_model("omics").shape_for("InlineSetting")
+    assert isinstance(shape, StructureShape)
+    members = shape.members
     values = {api_field(name) for name in sheet_columns.VALUE_TARGETS}
     mappings = {api_field(name) for name in sheet_columns.MAPPING_TARGETS}
     assert values | mappings == set(members)
@@ -241,12 +244,12 @@ def test_values_of_a_json_sheet_keep_their_types() -> None:
         ("\n", ["row 1, the header, is empty"]),
         ("id,value\n", ["the sample sheet has no rows"]),
         ("id,value\n,\n\n", ["the sample sheet has no rows"]),
-        ("id\na\n", ["row 1, the header of 1 cell, has no column 'value'"]),
+        ("id\na\n", ["row 1, the header with 1 cell, has no column 'value'"]),
         (
             "x,y\na,1\n",
             [
-                "row 1, the header of 2 cells, has no column 'id'",
-                "row 1, the header of 2 cells, has no column 'value'",
+                "row 1, the header with 2 cells, has no column 'id'",
+                "row 1, the header with 2 cells, has no column 'value'",
             ],
         ),
         ("id,value,id\na,1,b\n", ["row 1: columns 1 and 3 have the same name 'id'"]),
@@ -256,25 +259,25 @@ def test_values_of_a_json_sheet_keep_their_types() -> None:
         (
             "id,value\na,1\nb,2\na,3\na,4\n",
             [
-                "row 4, column 'id': the run_setting_id is that of row 2, too; each row needs its own",
-                "row 5, column 'id': the run_setting_id is that of row 2, too; each row needs its own",
+                "row 4, column 'id': the run_setting_id is the same as in row 2; it must be unique",
+                "row 5, column 'id': the run_setting_id is the same as in row 2; it must be unique",
             ],
         ),
         (
             "id,value\na,1,\nb\nc,3\n",
-            ["row 2 has 3 cells, the header has 2", "row 3 has 1 cell, the header has 2"],
+            ["row 2 has 3 cells, but the header has 2", "row 3 has 1 cell, but the header has 2"],
         ),
         ('id,value\na,"x\ny"\n,2\n', ["row 3 (line 4), column 'id': the run_setting_id is empty"]),
         ('id,value\n\n\na,"x\r\n\r\ny"\n,2\n', ["row 5 (line 7), column 'id': the run_setting_id is empty"]),
-        (b"id,value\na,1\nb,\xff\n", ["line 3 has bytes that are not UTF-8"]),
-        (b"\xef\xbb\xbfid,value\r\na,1\r\n\xff", ["line 3 has bytes that are not UTF-8"]),
-        ("id,value\na,1\n".encode("utf-16"), ["line 1 has bytes that are not UTF-8"]),
+        (b"id,value\na,1\nb,\xff\n", ["line 3 is not UTF-8"]),
+        (b"\xef\xbb\xbfid,value\r\na,1\r\n\xff", ["line 3 is not UTF-8"]),
+        ("id,value\na,1\n".encode("utf-16"), ["line 1 is not UTF-8"]),
         (
             b"id,value\n" + b"".join(b"%d,1\n" % row for row in range(9_000)) + b"\xe9,2\n",
-            ["line 9002 has bytes that are not UTF-8"],
+            ["line 9002 is not UTF-8"],
         ),
-        ('id,value\na,1\nb,"2\nc,3\n', ["row 3 is broken: it has a quote that is not closed"]),
-        ('id,value\na,"1"2\n', ["row 2 is broken: it has a quote that is not closed, or text behind"]),
+        ('id,value\na,1\nb,"2\nc,3\n', ["row 3 is broken: it has an unclosed quote"]),
+        ('id,value\na,"1"2\n', ["row 2 is broken: it has an unclosed quote, text after"]),
         ("id,value\na," + "x" * 200_000 + "\n", ["row 2 is broken"]),
     ],
 )
@@ -297,18 +300,18 @@ def test_a_bad_sheet_is_refused_by_row_and_column(sheet: str | bytes, expected: 
         ('[{"id": "a", "value": 1},]', "the sample sheet is broken JSON at line 1, character 26"),
         ('[{"id": "a", "value": 1}] x', "the sample sheet is broken JSON at line 1, character 27"),
         ('[{"id": "a", "value": 1}', "the sample sheet is broken JSON at line 1, character 25"),
-        ('[{"id": "a", "value": 1},\n[]]', "item 2 (line 2) is no object"),
-        ('[\n\n{"id": "a", "value": NaN}]', "item 1 (line 3) is no JSON"),
-        ('[{"id": "a", "value": 1e999}]', "item 1 (line 1) is no JSON"),
-        ('[{"id": "a", "value": 1, "value": 2}]', "item 1 (line 1) is no JSON"),
-        ('[{"id": "a", "value": ' + "9" * 5_000 + "}]", "item 1 (line 1) is no JSON"),
-        ('[{"id": "a", "value": ' + "[" * 200_000, "item 1 (line 1) is no JSON"),
+        ('[{"id": "a", "value": 1},\n[]]', "item 2 (line 2) is not an object"),
+        ('[\n\n{"id": "a", "value": NaN}]', "item 1 (line 3) is not valid JSON"),
+        ('[{"id": "a", "value": 1e999}]', "item 1 (line 1) is not valid JSON"),
+        ('[{"id": "a", "value": 1, "value": 2}]', "item 1 (line 1) is not valid JSON"),
+        ('[{"id": "a", "value": ' + "9" * 5_000 + "}]", "item 1 (line 1) is not valid JSON"),
+        ('[{"id": "a", "value": ' + "[" * 200_000, "item 1 (line 1) is not valid JSON"),
         ('[{"id": "a"}]', "no item has the key 'value'"),
         ('[{"value": 1, "id": ""}]', "item 1 (line 1), column 'id': the run_setting_id is empty"),
         ('[{"value": 1, "id": true}]', "item 1 (line 1), column 'id': the run_setting_id must be text or"),
         (
             '[{"value": 1, "id": "a"},\n{"value": 2, "id": "a"}]',
-            "item 2 (line 2), column 'id': the run_setting_id is that of item 1 (line 1), too",
+            "item 2 (line 2), column 'id': the run_setting_id is the same as in item 1 (line 1)",
         ),
         (
             '[{"value": 1, "id": "a"},\n{"value": "2", "id": "b"},{"value": "3", "id": "c"}]',
@@ -322,7 +325,7 @@ def test_a_bad_sheet_is_refused_by_row_and_column(sheet: str | bytes, expected: 
             '[{"value": {}, "id": "a"}]',
             "item 1 (line 1), column 'value': parameters.value must not be a list or an object, unless",
         ),
-        (b'[{"id": "a",\n"value": "\xff"}]', "line 2 has bytes that are not UTF-8"),
+        (b'[{"id": "a",\n"value": "\xff"}]', "line 2 is not UTF-8"),
     ],
 )
 def test_a_bad_json_sheet_is_refused_by_item_and_line(sheet: str | bytes, expected: str) -> None:
@@ -380,13 +383,13 @@ def test_more_rows_than_a_batch_may_have_are_refused(format: str, monkeypatch: p
     assert len(settings_from(sheet(3), ID, format=format)) == 3
     broken = sheet(4)[:-1] + ("" if format == "json" else ',"broken')
     [problem] = problems_of(broken, ID, format=format)
-    assert problem == "the sample sheet has more than 3 rows, the most that a batch may have"
+    assert problem == "the sample sheet has more than 3 rows, the maximum of a batch"
 
 
 @pytest.mark.parametrize(
     ("end", "expected"),
     [
-        (b"\xff", "line 4733 has bytes"),
+        (b"\xff", "line 4733 is not UTF-8"),
         (b'"', "row 4733 is broken"),
     ],
 )
@@ -420,19 +423,19 @@ def test_an_error_stays_short_however_much_is_wrong() -> None:
         (
             {**ID, "workflow_id": "x"},
             None,
-            ["columns has the target 'workflow_id', which is none: give run_"],
+            ["columns has the unknown target 'workflow_id': use run_"],
         ),
-        ({**ID, "name.x": "x"}, None, ["columns has the target 'name.x', which is none"]),
-        ({**ID, "parameters.": "x"}, None, ["columns has the target 'parameters.', which is none"]),
-        ({**ID, "parameters": "x"}, None, ["columns.parameters must name a key, as parameters.KEY, or be"]),
+        ({**ID, "name.x": "x"}, None, ["columns has the unknown target 'name.x'"]),
+        ({**ID, "parameters.": "x"}, None, ["columns has the unknown target 'parameters.'"]),
+        ({**ID, "parameters": "x"}, None, ["columns.parameters needs a key, as in parameters.KEY, or"]),
         (
             {**ID, "parameters": "x", "parameters.y": "y"},
             {"parameters": "json"},
-            ["columns.parameters.y is part of parameters, which has a column of its own"],
+            ["columns.parameters.y is part of parameters, which has another column"],
         ),
         ({**ID, "name": 3}, None, ["columns.name must be the name of a column"]),
         ({**ID, "name": ""}, None, ["columns.name must be the name of a column"]),
-        (ID, {"name": "string"}, ["types has the target 'name', which columns has not"]),
+        (ID, {"name": "string"}, ["types has the target 'name', but columns does not"]),
         (ID, {"run_setting_id": "int"}, ["types.run_setting_id must be one of string, integer, number"]),
         (ID, {"run_setting_id": ["string"]}, ["types.run_setting_id must be one of string, integer"]),
         (BrokenTemplate("is undefined"), None, ["columns is a template that is undefined"]),
@@ -645,7 +648,7 @@ def test_a_local_sheet_is_read(tmp_path: Path) -> None:
     assert read_sample_sheet(str(path), columns=COLUMNS, format="csv") == EXPECTED
     assert (
         refusal(str(path))
-        == "the sample sheet must be csv, tsv, json: by the end of its URI, or by its format"
+        == "the sample sheet needs a file extension, or the argument format: csv, tsv, json"
     )
 
 
@@ -685,7 +688,7 @@ def test_what_cannot_be_read_is_named(bucket: Any, tmp_path: Path) -> None:
     assert refusal(f"{tmp_path}/no.csv").endswith("/no.csv could not be read: FileNotFoundError")
     (tmp_path / "folder.csv").mkdir()
     assert refusal(f"{tmp_path}/folder.csv").endswith("/folder.csv could not be read: IsADirectoryError")
-    assert "perhaps nothing is installed that reads such URIs" in refusal("nowhere://host/sheet.csv")
+    assert "a package for such URIs may be missing" in refusal("nowhere://host/sheet.csv")
 
 
 def test_a_uri_is_shown_without_its_secrets() -> None:

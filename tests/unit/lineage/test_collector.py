@@ -8,7 +8,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from importlib.util import find_spec
@@ -20,18 +20,19 @@ import pytest
 from airflow.serialization.helpers import serialize_template_field
 from pydantic import JsonValue, TypeAdapter
 
+from airflow_healthomics.batches import settings as batch_module
 from airflow_healthomics.batches.sample_sheet import read_sample_sheet
-from airflow_healthomics.compat import AirflowException
-from airflow_healthomics.hooks import best_effort as inquiry
-from airflow_healthomics.hooks.best_effort import LAST_CALL, READ_TIMEOUT, Inquiry
+from airflow_healthomics.batches.settings import RunSettings
+from airflow_healthomics.compat import AirflowException, Context
+from airflow_healthomics.hooks import best_effort
+from airflow_healthomics.hooks.best_effort import LONGEST_CALL_SECONDS, READ_TIMEOUT, BestEffortClient
 from airflow_healthomics.lineage import collector as openlineage
-from airflow_healthomics.lineage.collector import Private, revealed
 from airflow_healthomics.lineage.datasets import _BATCH_FACTS, _RUN_FACTS, Lineage
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
-from airflow_healthomics.operators import start_run_batch as batch_module
 from airflow_healthomics.requests.json_values import BrokenTemplate
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
 from airflow_healthomics.service import batch_states
+from airflow_healthomics.templating.private import Private, unwrap
 from tests.healthomics import Control
 from tests.unit.batch_attempts import PLACE, batch_of, fail_runs
 from tests.unit.conftest import (
@@ -76,7 +77,7 @@ def _openlineage(monkeypatch: pytest.MonkeyPatch) -> None:
 class Told:
     """Runs a task, and gives what its last instance would tell."""
 
-    def __init__(self, tasks: Tasks, context: dict[str, Any]) -> None:
+    def __init__(self, tasks: Tasks, context: Context) -> None:
         self.tasks, self.context = tasks, context
         self.error: AirflowException | None = None
 
@@ -92,13 +93,13 @@ class Told:
             self.tasks.run(make, self.context)
         except AirflowException as error:
             self.error = error
-        told = made[-1]._lineage
+        told = made[-1].lineage.collected
         assert isinstance(told, Lineage)
         return told
 
 
 @pytest.fixture
-def told(tasks: Tasks, context: dict[str, Any]) -> Told:
+def told(tasks: Tasks, context: Context) -> Told:
     """Run tasks, and see what they tell."""
     return Told(tasks, context)
 
@@ -160,7 +161,7 @@ def test_a_duplicate_that_does_not_tell_its_parameters(
     """Nobody documents that it does; then its original is asked."""
     source = started(parameters=PARAMETERS)["id"]
     given = {name: value for name, value in NEW.items() if name not in ("workflow_id", "parameters")}
-    client = Inquiry._client
+    client = BestEffortClient._client
 
     def forgetful(self: Any, service: str) -> Any:
         made = client(self, service)
@@ -170,7 +171,7 @@ def test_a_duplicate_that_does_not_tell_its_parameters(
         )
         return made
 
-    monkeypatch.setattr(Inquiry, "_client", forgetful)
+    monkeypatch.setattr(BestEffortClient, "_client", forgetful)
     lineage = told.by(HealthOmicsStartRunOperator, **given, run_id=source)
     assert set(lineage.inputs) == INPUTS
 
@@ -207,10 +208,10 @@ def test_a_run_that_is_not_waited_for(omics: Control, told: Told) -> None:
 @pytest.mark.parametrize("deferrable", WAYS)
 @pytest.mark.parametrize("status", ["COMPLETED", "FAILED"])
 def test_a_sensor(
-    omics: Control, told: Told, started: Callable[..., Any], deferrable: bool, status: str
+    omics: Control, told: Told, started: Callable[..., Any], deferrable: bool, status: Any
 ) -> None:
     """It tells the same as the operator that waits."""
-    omics.plan_run(status=status)  # type: ignore[arg-type]
+    omics.plan_run(status=status)
     run_id = started(parameters=PARAMETERS)["id"]
     lineage = told.by(HealthOmicsRunSensor, run_id=run_id, deferrable=deferrable)
     assert set(lineage.inputs) == INPUTS
@@ -298,7 +299,7 @@ def test_a_failed_batch(omics: Control, bucket: Any, told: Told, deferrable: boo
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_a_batch_sensor(omics: Control, told: Told, context: dict[str, Any], deferrable: bool) -> None:
+def test_a_batch_sensor(omics: Control, told: Told, context: Context, deferrable: bool) -> None:
     """It knows what the runs have in common."""
     batch_id = batch_of(parameters=BATCH["parameters"], run_settings=SETTINGS).execute(context)
     lineage = told.by(HealthOmicsRunBatchSensor, batch_id=batch_id, deferrable=deferrable)
@@ -328,12 +329,12 @@ def test_inputs_can_be_left_out(omics: Control, bucket: Any, told: Told) -> None
 
 
 def test_it_is_off_without_a_transport(
-    omics: Control, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    omics: Control, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Then nothing is asked for, and nothing is told."""
     monkeypatch.setattr(openlineage, "is_openlineage_on", lambda task: False)
     operator = HealthOmicsStartRunOperator(task_id="a_task", **{**NEW, "wait_for_completion": False})
-    operator.execute(context)  # type: ignore[arg-type]
+    operator.execute(context)
     assert (calls_of(omics, "GetRun"), calls_of(omics, "GetWorkflow")) == (0, 0)
     assert operator.get_openlineage_facets_on_complete(None) is None
     assert operator.get_openlineage_facets_on_failure(None) is None
@@ -347,15 +348,15 @@ def test_it_is_off_without_a_transport(
 )
 @pytest.mark.parametrize("operation", ["GetRun", "GetWorkflow"])
 def test_a_refusal_costs_a_line_in_the_log(
-    omics: Control, context: dict[str, Any], logged: Callable[[], str], operation: str, error: str
+    omics: Control, context: Context, logged: Callable[[], str], operation: str, error: str
 ) -> None:
     """The task succeeds, and what is known without the call is told."""
     operator = HealthOmicsStartRunOperator(
         task_id="a_task", botocore_config=ONE_ATTEMPT, **{**NEW, "wait_for_completion": False}
     )
     omics.inject_error(operation, error, times=None)
-    run_id = operator.execute(context)  # type: ignore[arg-type]
-    told = operator._lineage
+    run_id = operator.execute(context)
+    told = operator.lineage.collected
     assert told is not None
     assert told.facts["runId"] == run_id
     assert bool(told.inputs) == (operation == "GetWorkflow")
@@ -367,7 +368,7 @@ def test_a_refusal_costs_a_line_in_the_log(
 @pytest.mark.parametrize("error", [ValueError("the vault"), RuntimeError("is closed"), KeyError("a")])
 def test_nothing_that_goes_wrong_fails_the_task(
     omics: Control,
-    context: dict[str, Any],
+    context: Context,
     monkeypatch: pytest.MonkeyPatch,
     logged: Callable[[], str],
     error: Exception,
@@ -377,10 +378,10 @@ def test_nothing_that_goes_wrong_fails_the_task(
     def broken(self: Any, service: str) -> Any:
         raise error
 
-    monkeypatch.setattr(Inquiry, "_client", broken)
+    monkeypatch.setattr(BestEffortClient, "_client", broken)
     operator = HealthOmicsStartRunOperator(task_id="a_task", **{**NEW, "wait_for_completion": False})
-    assert operator.execute(context)  # type: ignore[arg-type]
-    assert operator._lineage is None
+    assert operator.execute(context)
+    assert operator.lineage.collected is None
     assert "is left out" in logged()
 
 
@@ -392,20 +393,20 @@ def test_nothing_that_goes_wrong_fails_the_task(
     ],
 )
 def test_odd_times_cost_the_duration_at_most(
-    omics: Control, context: dict[str, Any], started: Callable[..., Any], times: dict[str, Any]
+    omics: Control, context: Context, started: Callable[..., Any], times: dict[str, Any]
 ) -> None:
     """Neither the task nor what else there is to tell."""
     run = started(parameters=PARAMETERS)
     sensor = HealthOmicsRunSensor(task_id="a_task", run_id=run["id"])
-    sensor.gather_run(context, {**run, **times})  # type: ignore[arg-type]
-    assert sensor._lineage is not None
-    assert set(sensor._lineage.inputs) == INPUTS
+    sensor.lineage.collect_run(context, {**run, **times})
+    assert sensor.lineage.collected is not None
+    assert set(sensor.lineage.collected.inputs) == INPUTS
 
 
 @pytest.mark.parametrize("setting", ["of_no_kind", "s3://"])
 def test_a_setting_that_cannot_be_read_costs_the_lineage(
     omics: Control,
-    context: dict[str, Any],
+    context: Context,
     monkeypatch: pytest.MonkeyPatch,
     started: Callable[..., Any],
     setting: str,
@@ -414,49 +415,49 @@ def test_a_setting_that_cannot_be_read_costs_the_lineage(
     monkeypatch.setenv("AIRFLOW__HEALTHOMICS__LINEAGE_INPUTS", setting)
     run = started(parameters=PARAMETERS)
     sensor = HealthOmicsRunSensor(task_id="a_task", run_id=run["id"])
-    sensor.gather_run(context, run)  # type: ignore[arg-type]
-    assert sensor._lineage is None
+    sensor.lineage.collect_run(context, run)
+    assert sensor.lineage.collected is None
 
 
 # --- how long it takes ---
 
 
 def test_nothing_is_asked_when_the_task_is_about_to_time_out(
-    omics: Control, context: dict[str, Any], started: Callable[..., Any]
+    omics: Control, context: Context, started: Callable[..., Any]
 ) -> None:
     """A run that has completed is not put at risk; what is known without a call is told."""
     run = started(parameters=PARAMETERS)
     sensor = HealthOmicsRunSensor(
-        task_id="a_task", run_id=run["id"], execution_timeout=timedelta(seconds=LAST_CALL)
+        task_id="a_task", run_id=run["id"], execution_timeout=timedelta(seconds=LONGEST_CALL_SECONDS)
     )
-    sensor.gather_run(context, {**run, "status": "COMPLETED"})  # type: ignore[arg-type]
+    sensor.lineage.collect_run(context, {**run, "status": "COMPLETED"})
     assert (calls_of(omics, "GetRun"), calls_of(omics, "GetWorkflow")) == (0, 0)
-    assert sensor._lineage is not None
-    assert sensor._lineage.outputs
+    assert sensor.lineage.collected is not None
+    assert sensor.lineage.collected.outputs
 
 
 def test_asking_ends_after_some_seconds(
     omics: Control,
-    context: dict[str, Any],
+    context: Context,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
     started: Callable[..., Any],
 ) -> None:
     """However slow each answer is."""
     run = started(parameters=PARAMETERS)
-    monkeypatch.setattr(inquiry, "monotonic", clock.monotonic)
-    client = Inquiry._client
+    monkeypatch.setattr(best_effort, "monotonic", clock.monotonic)
+    client = BestEffortClient._client
 
     def slow(self: Any, service: str) -> Any:
         clock.advance(openlineage.MAX_SECONDS)
         return client(self, service)
 
-    monkeypatch.setattr(Inquiry, "_client", slow)
+    monkeypatch.setattr(BestEffortClient, "_client", slow)
     sensor = HealthOmicsRunSensor(task_id="a_task", run_id=run["id"])
-    sensor.gather_run(context, run)  # type: ignore[arg-type]
+    sensor.lineage.collect_run(context, run)
     assert (calls_of(omics, "GetRun"), calls_of(omics, "GetWorkflow")) == (1, 0)
-    assert sensor._lineage is not None
-    assert set(sensor._lineage.inputs) == INPUTS
+    assert sensor.lineage.collected is not None
+    assert set(sensor.lineage.collected.inputs) == INPUTS
 
 
 class Sheet:
@@ -504,8 +505,8 @@ def test_a_sheet_is_read_again_with_little_patience(omics: Control, told: Told, 
 def test_a_sheet_is_not_read_again_when_time_is_short(omics: Control, told: Told, sheet: Sheet) -> None:
     """Its rows are left out."""
     timeout = timedelta(minutes=1)
-    operator = HealthOmicsStartRunBatchOperator(task_id="a_task", **sheet.batch, execution_timeout=timeout)
-    assert operator._known_settings(told.context) == ()  # type: ignore[arg-type]
+    operator = HealthOmicsStartRunBatchOperator(task_id="a_task", **sheet.batch)
+    assert operator._settings.for_lineage(timeout) == ()
     assert not sheet.patience
 
 
@@ -517,9 +518,11 @@ def test_a_template_that_breaks_meanwhile_costs_its_inputs_only(
     operator = HealthOmicsStartRunBatchOperator(
         task_id="a_task", **{**sheet.batch, "columns": BrokenTemplate("is undefined")}
     )
-    operator.leave(told.context, {"id": lineage.facts["batchId"], "uuid": lineage.facts["uuid"]})  # type: ignore[arg-type]
-    assert operator._lineage is not None
-    assert set(operator._lineage.inputs) == {
+    operator.finish_without_waiting(
+        told.context, {"id": lineage.facts["batchId"], "uuid": lineage.facts["uuid"]}
+    )
+    assert operator.lineage.collected is not None
+    assert set(operator.lineage.collected.inputs) == {
         ("s3://references", "hg38.fa"),
         ("s3://settings-bucket", "sheet.csv"),
     }
@@ -547,7 +550,7 @@ def test_a_sheet_that_is_gone_costs_its_inputs_only(
     omics: Control, bucket: Any, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The common parameters and the outputs are told."""
-    read = HealthOmicsStartRunBatchOperator._read_settings
+    read = RunSettings._read
     calls = iter([True])
 
     def once(self: Any, **_: Any) -> Any:
@@ -555,7 +558,7 @@ def test_a_sheet_that_is_gone_costs_its_inputs_only(
             return read(self)
         raise FileNotFoundError(CANARY)
 
-    monkeypatch.setattr(HealthOmicsStartRunBatchOperator, "_read_settings", once)
+    monkeypatch.setattr(RunSettings, "_read", once)
     lineage = told.by(HealthOmicsStartRunBatchOperator, **BATCH, deferrable=True)
     assert told.error is None
     assert lineage.inputs == (("s3://references", "hg38.fa"),)
@@ -563,14 +566,14 @@ def test_a_sheet_that_is_gone_costs_its_inputs_only(
 
 
 def test_another_run_of_the_same_id_is_not_told(
-    omics: Control, context: dict[str, Any], started: Callable[..., Any]
+    omics: Control, context: Context, started: Callable[..., Any]
 ) -> None:
     """HealthOmics may give the id of a deleted run to a new one."""
     run = started(parameters=PARAMETERS)
     sensor = HealthOmicsRunSensor(task_id="a_task", run_id=run["id"])
-    sensor.gather_run(context, {"id": run["id"], "uuid": "another", "status": "COMPLETED"})  # type: ignore[arg-type]
-    assert sensor._lineage is not None
-    assert sensor._lineage.inputs == ()
+    sensor.lineage.collect_run(context, {"id": run["id"], "uuid": "another", "status": "COMPLETED"})
+    assert sensor.lineage.collected is not None
+    assert sensor.lineage.collected.inputs == ()
 
 
 # --- OpenLineage's own ---
@@ -597,7 +600,7 @@ def test_the_schema_has_every_fact(name: str, facts: dict[str, str]) -> None:
 
 
 @pytest.fixture
-def facets() -> Iterator[Any]:
+def facets() -> Any:
     """The module that needs OpenLineage."""
     pytest.importorskip("airflow.providers.openlineage")
     from airflow_healthomics.lineage import facets as openlineage_facets
@@ -636,7 +639,7 @@ def test_a_facet_has_the_fields_of_its_schema(facets: Any, name: str) -> None:
 
 
 @needs_openlineage
-def test_the_provider_finds_the_methods(omics: Control, context: dict[str, Any], facets: Any) -> None:
+def test_the_provider_finds_the_methods(omics: Control, context: Context, facets: Any) -> None:
     """By its own extractor, on success and on failure; before the end there is nothing to tell."""
     from airflow.providers.openlineage.extractors.base import DefaultExtractor
 
@@ -644,7 +647,7 @@ def test_the_provider_finds_the_methods(omics: Control, context: dict[str, Any],
     extractor = DefaultExtractor(operator)
     assert not extractor.extract().inputs
     assert extractor.extract_on_complete(None) is None
-    operator.execute(context)  # type: ignore[arg-type]
+    operator.execute(context)
     for told in (extractor.extract_on_complete(None), extractor.extract_on_failure(None)):
         assert {(each.namespace, each.name) for each in told.inputs} == INPUTS
         assert CANARY not in repr(told)
@@ -654,10 +657,10 @@ RENDERED = {"sample": "{{ '" + CANARY + "' }}", "depth": 30}
 
 
 @pytest.mark.parametrize("parameters", [RENDERED, CANARY, [CANARY], {"a": {"b": CANARY}}], ids=repr)
-def test_rendered_parameters_are_private(context: dict[str, Any], parameters: Any) -> None:
+def test_rendered_parameters_are_private(context: Context, parameters: Any) -> None:
     """Whoever writes down what a task has, as OpenLineage's provider does, writes no values of parameters."""
     operator = HealthOmicsStartRunOperator(task_id="a_task", **{**NEW, "parameters": parameters})
-    operator.render_template_fields(context)  # type: ignore[arg-type]
+    operator.render_template_fields(context)
     assert CANARY not in json.dumps(
         {"parameters": operator.parameters}, default=lambda value: type(value).__name__
     )
@@ -678,10 +681,10 @@ UNFIT = [
 
 
 @pytest.mark.parametrize("parameters", UNFIT, ids=repr)
-def test_any_value_can_be_shown(context: dict[str, Any], parameters: Any) -> None:
+def test_any_value_can_be_shown(context: Context, parameters: Any) -> None:
     """Airflow 3.0 passes on what it gets, and its API takes nothing but JSON."""
     operator = HealthOmicsStartRunOperator(task_id="a_task", **{**NEW, "parameters": parameters})
-    operator.render_template_fields(context)  # type: ignore[arg-type]
+    operator.render_template_fields(context)
     assert isinstance(operator.parameters, Private)
     TypeAdapter(JsonValue).validate_python(serialize_template_field(operator.parameters, "parameters"))
     shown = operator.parameters.serialize()
@@ -689,21 +692,21 @@ def test_any_value_can_be_shown(context: dict[str, Any], parameters: Any) -> Non
     TypeAdapter(JsonValue).validate_python(shown)
 
 
-def test_parameters_that_another_field_has_too_are_private(context: dict[str, Any]) -> None:
+def test_parameters_that_another_field_has_too_are_private(context: Context) -> None:
     """Though Airflow does not say which field it renders."""
     same = {"sample": CANARY}
     operator = HealthOmicsStartRunOperator(
         task_id="a_task", **{**NEW, "parameters": same}, engine_settings=same
     )
-    operator.render_template_fields(context)  # type: ignore[arg-type]
+    operator.render_template_fields(context)
     assert isinstance(operator.parameters, Private)
     assert operator.engine_settings == same
 
 
-def test_private_parameters_read_and_change_as_a_dict(context: dict[str, Any]) -> None:
+def test_private_parameters_read_and_change_as_a_dict(context: Context) -> None:
     """For a subclass or a pre_execute, and stay private."""
     operator = HealthOmicsStartRunOperator(task_id="a_task", **{**NEW, "parameters": {"a": 1, "b": 2}})
-    operator.render_template_fields(context)  # type: ignore[arg-type]
+    operator.render_template_fields(context)
     parameters: Any = operator.parameters
     copy = parameters.copy()
     copy["a"] = 3
@@ -714,24 +717,24 @@ def test_private_parameters_read_and_change_as_a_dict(context: dict[str, Any]) -
         ({"a": 4, "c": 5} | parameters, {"a": 1, "b": 2, "c": 5}),
     ):
         assert merged == expected
-        assert revealed(merged) == expected
+        assert unwrap(merged) == expected
         assert repr(merged) == "<private>"
 
 
-def test_private_parameters_are_sent(omics: Control, context: dict[str, Any], client: Any) -> None:
+def test_private_parameters_are_sent(omics: Control, context: Context, client: Any) -> None:
     """As they were rendered, also after another rendering."""
     operator = HealthOmicsStartRunOperator(
         task_id="a_task", **{**NEW, "parameters": RENDERED, "wait_for_completion": False}
     )
     for _ in range(2):
-        operator.render_template_fields(context)  # type: ignore[arg-type]
-    assert revealed(operator.parameters) == {"sample": CANARY, "depth": 30}
-    run_id = operator.execute(context)  # type: ignore[arg-type]
+        operator.render_template_fields(context)
+    assert unwrap(operator.parameters) == {"sample": CANARY, "depth": 30}
+    run_id = operator.execute(context)
     assert client.get_run(id=run_id)["parameters"] == {"sample": CANARY, "depth": 30}
 
 
 @needs_openlineage
-def test_the_facet_of_the_task_tells_no_parameter(context: dict[str, Any]) -> None:
+def test_the_facet_of_the_task_tells_no_parameter(context: Context) -> None:
     """Airflow's own, which has the ``parameters`` of any operator."""
     from airflow.providers.openlineage.utils.utils import TaskInfo
     from openlineage.client.serde import Serde
@@ -740,7 +743,7 @@ def test_the_facet_of_the_task_tells_no_parameter(context: dict[str, Any]) -> No
         HealthOmicsStartRunOperator(task_id="a_task", **{**NEW, "parameters": RENDERED}),
         HealthOmicsStartRunBatchOperator(task_id="a_task", **{**BATCH, "parameters": RENDERED}),
     ):
-        task.render_template_fields(context)  # type: ignore[arg-type]
+        task.render_template_fields(context)
         told = Serde.to_json(TaskInfo(task))
         # Older releases of that provider leave them out altogether.
         assert ("non-serializable" in told) is ('"parameters"' in told)
@@ -800,7 +803,7 @@ class Missing:
 sys.meta_path.insert(0, Missing())
 import airflow_healthomics.operators, airflow_healthomics.sensors
 from airflow_healthomics.service import batch_states
-from airflow_healthomics.hooks import best_effort as inquiry
+from airflow_healthomics.hooks import best_effort
 from airflow_healthomics.lineage import collector as openlineage
 assert not openlineage.is_openlineage_on(None)
 assert "airflow_healthomics.lineage.facets" not in sys.modules

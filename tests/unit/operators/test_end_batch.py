@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from airflow_healthomics.compat import AirflowException, AirflowFailException, AirflowTaskTimeout
+from airflow_healthomics.compat import AirflowException, AirflowFailException, AirflowTaskTimeout, Context
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsRequestError
 from airflow_healthomics.operators import HealthOmicsCancelRunBatchOperator, HealthOmicsDeleteRunBatchOperator
 from tests.healthomics import Control
-from tests.unit.batch_attempts import WAYS, batch_of, crashing, hold_runs, run_to_the_end
+from tests.unit.batch_attempts import WAYS, batch_of, crashing, hold_runs
 from tests.unit.conftest import (
     DAG_RUN_ID,
     ONE_ATTEMPT,
@@ -39,16 +39,16 @@ def batch_id(omics: Control, clock: Clock) -> str:
     return started
 
 
-def cancel(tasks: Tasks, context: dict[str, Any], batch_id: str, **fields: Any) -> Any:
+def cancel(tasks: Tasks, context: Context, batch_id: str, **fields: Any) -> Any:
     """Run a task that cancels."""
     defaults: dict[str, Any] = {"task_id": "a_task", "batch_id": batch_id, "botocore_config": ONE_ATTEMPT}
-    return run_to_the_end(tasks, lambda: HealthOmicsCancelRunBatchOperator(**{**defaults, **fields}), context)
+    return tasks.run(lambda: HealthOmicsCancelRunBatchOperator(**{**defaults, **fields}), context)
 
 
-def delete(tasks: Tasks, context: dict[str, Any], batch_id: str, **fields: Any) -> Any:
+def delete(tasks: Tasks, context: Context, batch_id: str, **fields: Any) -> Any:
     """Run a task that deletes."""
     defaults: dict[str, Any] = {"task_id": "a_task", "batch_id": batch_id, "botocore_config": ONE_ATTEMPT}
-    return run_to_the_end(tasks, lambda: HealthOmicsDeleteRunBatchOperator(**{**defaults, **fields}), context)
+    return tasks.run(lambda: HealthOmicsDeleteRunBatchOperator(**{**defaults, **fields}), context)
 
 
 def status_of(omics: Control) -> str:
@@ -61,7 +61,7 @@ def status_of(omics: Control) -> str:
 
 
 def test_cancel_cancels_a_batch_on_its_way(
-    omics: Control, tasks: Tasks, clock: Clock, context: dict[str, Any], batch_id: str
+    omics: Control, tasks: Tasks, clock: Clock, context: Context, batch_id: str
 ) -> None:
     """It does not wait unless asked to."""
     before = clock.elapsed
@@ -71,7 +71,7 @@ def test_cancel_cancels_a_batch_on_its_way(
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_cancel_waits_until_the_batch_has_ended(
-    omics: Control, tasks: Tasks, context: dict[str, Any], batch_id: str, deferrable: bool
+    omics: Control, tasks: Tasks, context: Context, batch_id: str, deferrable: bool
 ) -> None:
     """If asked to."""
     assert cancel(tasks, context, batch_id, wait_for_completion=True, deferrable=deferrable) == batch_id
@@ -81,7 +81,7 @@ def test_cancel_waits_until_the_batch_has_ended(
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("status", ["PROCESSED", "FAILED"])
 def test_cancelling_a_batch_that_has_ended_is_no_error(
-    omics: Control, tasks: Tasks, context: dict[str, Any], code: str, status: str
+    omics: Control, tasks: Tasks, context: Context, code: str, status: str
 ) -> None:
     """Whatever HealthOmics calls it."""
     omics.set_options(cancel_error=code)
@@ -92,7 +92,7 @@ def test_cancelling_a_batch_that_has_ended_is_no_error(
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_a_retry_of_a_cancel_goes_on_waiting(
-    omics: Control, tasks: Tasks, context: dict[str, Any], batch_id: str, deferrable: bool
+    omics: Control, tasks: Tasks, context: Context, batch_id: str, deferrable: bool
 ) -> None:
     """HealthOmics refuses a second cancellation of a batch that is STOPPING."""
     omics.plan_run(times=None)
@@ -105,7 +105,7 @@ def test_a_retry_of_a_cancel_goes_on_waiting(
 
 @pytest.mark.parametrize("code", CODES)
 def test_cancel_gives_a_batch_the_time_to_be_created(
-    omics: Control, tasks: Tasks, context: dict[str, Any], code: str
+    omics: Control, tasks: Tasks, context: Context, code: str
 ) -> None:
     """HealthOmics refuses to cancel one that is CREATING."""
     omics.set_options(cancel_error=code, batch_creating_seconds=30.0)
@@ -114,9 +114,7 @@ def test_cancel_gives_a_batch_the_time_to_be_created(
     assert status_of(omics) in ("STOPPING", "CANCELLED")
 
 
-def test_cancel_does_not_wait_for_ever(
-    omics: Control, tasks: Tasks, clock: Clock, context: dict[str, Any]
-) -> None:
+def test_cancel_does_not_wait_for_ever(omics: Control, tasks: Tasks, clock: Clock, context: Context) -> None:
     """For a batch that stays CREATING."""
     omics.set_options(batch_creating_seconds=1e6)
     batch_id = batch_of().execute(context)
@@ -126,16 +124,16 @@ def test_cancel_does_not_wait_for_ever(
 
 
 def test_cancelling_a_batch_that_nobody_knows_is_an_error(
-    omics: Control, tasks: Tasks, context: dict[str, Any]
+    omics: Control, tasks: Tasks, context: Context
 ) -> None:
     """The id, the account or the region is another one."""
-    with pytest.raises(HealthOmicsApiError, match=r"CancelRunBatch of batch 999.*region"):
+    with pytest.raises(HealthOmicsApiError, match=r"CancelRunBatch for batch 999.*region"):
         cancel(tasks, context, "999")
 
 
 @pytest.mark.parametrize("operation", ["cancel", "delete"])
 def test_a_refusal_says_why(
-    omics: Control, tasks: Tasks, context: dict[str, Any], batch_id: str, operation: str
+    omics: Control, tasks: Tasks, context: Context, batch_id: str, operation: str
 ) -> None:
     """And what to allow."""
     do, name = {"cancel": (cancel, "CancelRunBatch"), "delete": (delete, "DeleteRunBatch")}[operation]
@@ -148,7 +146,7 @@ def test_a_refusal_says_why(
 @pytest.mark.parametrize("operation", ["cancel", "delete"])
 @pytest.mark.parametrize("code", ["ThrottlingException", "InternalServerException"])
 def test_a_passing_fault_is_retried_by_airflow(
-    omics: Control, tasks: Tasks, context: dict[str, Any], batch_id: str, operation: str, code: str
+    omics: Control, tasks: Tasks, context: Context, batch_id: str, operation: str, code: str
 ) -> None:
     """It is no failure for good."""
     do, name = {"cancel": (cancel, "CancelRunBatch"), "delete": (delete, "DeleteRunBatch")}[operation]
@@ -159,7 +157,7 @@ def test_a_passing_fault_is_retried_by_airflow(
 
 @pytest.mark.parametrize("do", [cancel, delete])
 def test_a_bad_batch_id_is_refused(
-    omics: Control, tasks: Tasks, context: dict[str, Any], do: Callable[..., Any]
+    omics: Control, tasks: Tasks, context: Context, do: Callable[..., Any]
 ) -> None:
     """Before any call."""
     with pytest.raises(HealthOmicsRequestError, match="batch_id"):
@@ -178,7 +176,7 @@ def processed(omics: Control, batch_id: str) -> str:
 
 
 def test_delete_deletes_the_runs_of_a_batch(
-    omics: Control, tasks: Tasks, clock: Clock, context: dict[str, Any], processed: str
+    omics: Control, tasks: Tasks, clock: Clock, context: Context, processed: str
 ) -> None:
     """The batch itself stays."""
     assert delete(tasks, context, processed) == processed
@@ -189,7 +187,7 @@ def test_delete_deletes_the_runs_of_a_batch(
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_delete_waits_until_the_runs_are_gone(
-    omics: Control, tasks: Tasks, context: dict[str, Any], processed: str, deferrable: bool
+    omics: Control, tasks: Tasks, context: Context, processed: str, deferrable: bool
 ) -> None:
     """If asked to; the state PROCESSED, which may last for a moment, does not end the wait."""
     omics.set_options(batch_runs_per_second=0.01)
@@ -200,7 +198,7 @@ def test_delete_waits_until_the_runs_are_gone(
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_delete_deletes_the_batch_too_if_asked_to(
-    omics: Control, tasks: Tasks, context: dict[str, Any], processed: str, deferrable: bool
+    omics: Control, tasks: Tasks, context: Context, processed: str, deferrable: bool
 ) -> None:
     """After its runs."""
     assert delete(tasks, context, processed, delete_batch=True, deferrable=deferrable) == processed
@@ -216,7 +214,7 @@ def test_a_retry_of_a_delete_goes_on(
     omics: Control,
     tasks: Tasks,
     clock: Clock,
-    context: dict[str, Any],
+    context: Context,
     processed: str,
     deferrable: bool,
     operation: str,
@@ -232,7 +230,7 @@ def test_a_retry_of_a_delete_goes_on(
 
 @pytest.mark.parametrize("code", CODES)
 def test_deleting_runs_that_are_deleted_is_no_error(
-    omics: Control, tasks: Tasks, clock: Clock, context: dict[str, Any], processed: str, code: str
+    omics: Control, tasks: Tasks, clock: Clock, context: Context, processed: str, code: str
 ) -> None:
     """Whatever HealthOmics calls it."""
     omics.set_options(delete_error=code)
@@ -240,15 +238,13 @@ def test_deleting_runs_that_are_deleted_is_no_error(
     assert delete(tasks, context, processed, wait_for_completion=True) == processed
 
 
-def test_deleting_a_batch_that_is_gone_is_no_error(
-    omics: Control, tasks: Tasks, context: dict[str, Any]
-) -> None:
+def test_deleting_a_batch_that_is_gone_is_no_error(omics: Control, tasks: Tasks, context: Context) -> None:
     """It is what was wanted."""
     assert delete(tasks, context, "999", delete_batch=True) == "999"
 
 
 def test_deleting_a_batch_on_its_way_is_an_error(
-    omics: Control, tasks: Tasks, context: dict[str, Any], batch_id: str
+    omics: Control, tasks: Tasks, context: Context, batch_id: str
 ) -> None:
     """It must have ended."""
     with pytest.raises(HealthOmicsApiError, match="DeleteRunBatch"):
@@ -257,7 +253,7 @@ def test_deleting_a_batch_on_its_way_is_an_error(
 
 
 def test_runs_that_cannot_be_deleted_are_told_of(
-    omics: Control, tasks: Tasks, context: dict[str, Any], processed: str, logged: Callable[[], str]
+    omics: Control, tasks: Tasks, context: Context, processed: str, logged: Callable[[], str]
 ) -> None:
     """In the log."""
     omics.fail_submission(["sample-1"], operation="DeleteRun")
@@ -267,7 +263,7 @@ def test_runs_that_cannot_be_deleted_are_told_of(
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_a_deletion_that_times_out_cancels_nothing(
-    omics: Control, tasks: Tasks, context: dict[str, Any], processed: str, deferrable: bool
+    omics: Control, tasks: Tasks, context: Context, processed: str, deferrable: bool
 ) -> None:
     """There is nothing to cancel."""
     omics.set_options(batch_runs_per_second=0.0001)

@@ -13,7 +13,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from airflow_healthomics.batches.sample_sheet import read_sample_sheet
-from airflow_healthomics.compat import AirflowFailException, AirflowNotFoundException, AirflowTaskTimeout
+from airflow_healthomics.compat import (
+    AirflowFailException,
+    AirflowNotFoundException,
+    AirflowTaskTimeout,
+    Context,
+)
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsConnectionNotFoundError,
@@ -23,7 +28,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRunFailedError,
 )
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.hooks.best_effort import Inquiry
+from airflow_healthomics.hooks.best_effort import BestEffortClient
 from airflow_healthomics.hooks.place import describe_place
 from airflow_healthomics.operators import (
     HealthOmicsCancelRunBatchOperator,
@@ -62,7 +67,7 @@ def test_a_sensor_says_which_run_it_does_not_find(omics: Control, run_id: str, s
     with pytest.raises(HealthOmicsRunFailedError) as caught:
         sensor.execute(context)
     text = str(caught.value)
-    assert f"HealthOmics run 999 is not found in {PLACE}" in text
+    assert f"HealthOmics run 999 was not found in {PLACE}" in text
     assert f"The run id comes from {source}." in text
     assert "clear the task that starts it" in text
     assert "start it again" not in text
@@ -78,7 +83,7 @@ def test_a_batch_sensor_says_which_batch_it_does_not_find(omics: Control) -> Non
     sensor.render_template_fields(context)
     with pytest.raises(HealthOmicsRunBatchFailedError) as caught:
         sensor.execute(context)
-    assert f"HealthOmics batch 999 is not found in {PLACE}" in str(caught.value)
+    assert f"HealthOmics batch 999 was not found in {PLACE}" in str(caught.value)
     assert "The batch id comes from XCom return_value of task start." in str(caught.value)
 
 
@@ -123,12 +128,12 @@ def test_a_refused_call_says_where_nothing_was_found(
     with pytest.raises(HealthOmicsApiError) as caught:
         task(task_id="a_task", **fields).execute(context_of(FakeTaskInstance()))
     text = str(caught.value)
-    assert f"{operation} of {'batch' if 'Batch' in operation else 'run'} 999" in text
-    assert f"which leads to {PLACE}" in text
+    assert f"{operation} for {'batch' if 'Batch' in operation else 'run'} 999" in text
+    assert f"of the connection ({PLACE})" in text
 
 
 @pytest.mark.parametrize("healthomics_options", [{"any_workflow": False}])
-def test_a_start_says_which_ids_may_not_exist(omics: Control, context: dict[str, Any]) -> None:
+def test_a_start_says_which_ids_may_not_exist(omics: Control, context: Context) -> None:
     """Account, region, and the ids of the request."""
     with pytest.raises(HealthOmicsApiError) as caught:
         start_of(workflow_id="7654321").execute(context)
@@ -178,8 +183,8 @@ def test_a_timeout_while_the_account_is_looked_up_does_not_replace_the_error(
     def time_out(*_: Any, **__: Any) -> Any:
         raise AirflowTaskTimeout("from a signal handler")
 
-    monkeypatch.setattr(Inquiry, "ask", time_out)
-    sensor = HealthOmicsRunSensor(task_id="a_task", run_id="999", deferrable=False, report_use=False)
+    monkeypatch.setattr(BestEffortClient, "call", time_out)
+    sensor = HealthOmicsRunSensor(task_id="a_task", run_id="999", deferrable=False, report_usage=False)
     with pytest.raises(HealthOmicsRunFailedError, match=r"not found in region us-east-1 \(") as caught:
         sensor.execute(context_of(FakeTaskInstance()))
     assert isinstance(caught.value, AirflowFailException)
@@ -193,7 +198,12 @@ def test_aws_is_not_asked_about_a_local_healthomics(
         monkeypatch.delenv(name)
     connection(omics={"endpoint_url": "http://localhost:1"})
     asked: list[str] = []
-    monkeypatch.setattr(Inquiry, "ask", lambda self, permission, **_: asked.append(permission) or {})
+
+    def ask(self: BestEffortClient, permission: str, **_: Any) -> dict[str, Any]:
+        asked.append(permission)
+        return {}
+
+    monkeypatch.setattr(BestEffortClient, "ask", ask)
     assert describe_place(HealthOmicsHook(), Lines()).startswith("region us-east-1 (")
     assert asked == []
 
@@ -228,7 +238,7 @@ SHEET = {"run_settings": None, "sample_sheet": "s3://bucket/a.csv", "columns": {
     ids=["start", "start-new", "batch", "sensor", "cancel"],
 )
 def test_a_connection_that_does_not_exist_is_an_error(
-    omics: Control, context: dict[str, Any], make: Callable[..., Any]
+    omics: Control, context: Context, make: Callable[..., Any]
 ) -> None:
     """Nothing happens with the worker's own credentials, which may be of another account."""
     task = make(aws_conn_id="laboratory")
@@ -244,7 +254,7 @@ def test_a_connection_that_does_not_exist_is_an_error(
 @pytest.mark.usefixtures("_without_connections")
 @pytest.mark.parametrize("aws_conn_id", ["aws_default", None])
 def test_the_default_connection_need_not_exist(
-    omics: Control, context: dict[str, Any], logged: Callable[[], str], aws_conn_id: str | None
+    omics: Control, context: Context, logged: Callable[[], str], aws_conn_id: str | None
 ) -> None:
     """A warning says so; boto3's own credentials are asked for by None."""
     assert start_of(aws_conn_id=aws_conn_id).execute(context)

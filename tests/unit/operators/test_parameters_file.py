@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from airflow_healthomics.compat import Context
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsRequestError,
-    HealthOmicsRunFailedForGoodError,
+    HealthOmicsRunFailedPermanentlyError,
 )
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.requests.fields import MAX_PARAMETERS_BYTES
@@ -58,9 +59,7 @@ def files(bucket: Any) -> dict[str, Any]:
     }
 
 
-def test_large_parameters_go_through_s3(
-    omics: Control, bucket: Any, client: Any, context: dict[str, Any]
-) -> None:
+def test_large_parameters_go_through_s3(omics: Control, bucket: Any, client: Any, context: Context) -> None:
     """In a folder of the request ID, and HealthOmics gets its URI."""
     omics.set_options(presigned_parameters_uri=False)
     run_id = start_of(parameters=LARGE, parameters_s3_uri=f"{PLACE}/").execute(context)
@@ -76,7 +75,7 @@ def test_large_parameters_go_through_s3(
 
 
 def test_small_parameters_go_in_the_request(
-    omics: Control, bucket: Any, client: Any, context: dict[str, Any]
+    omics: Control, bucket: Any, client: Any, context: Context
 ) -> None:
     """A place for large ones costs nothing until it is needed."""
     run_id = start_of(parameters={"a": 1}, parameters_s3_uri=PLACE).execute(context)
@@ -84,7 +83,7 @@ def test_small_parameters_go_in_the_request(
     assert client.get_run(id=run_id)["parameters"] == {"a": 1}
 
 
-def test_large_parameters_without_a_place_are_refused(omics: Control, context: dict[str, Any]) -> None:
+def test_large_parameters_without_a_place_are_refused(omics: Control, context: Context) -> None:
     """The limit is named, and the argument that lifts it."""
     with pytest.raises(HealthOmicsRequestError, match=r"50,000 bytes.*parameters_s3_uri"):
         start_of(parameters=LARGE).execute(context)
@@ -92,14 +91,14 @@ def test_large_parameters_without_a_place_are_refused(omics: Control, context: d
 
 
 @pytest.mark.parametrize("place", ["", "bucket/folder", "https://bucket/folder"])
-def test_a_place_that_is_none_is_refused(omics: Control, context: dict[str, Any], place: str) -> None:
+def test_a_place_that_is_none_is_refused(omics: Control, context: Context, place: str) -> None:
     """Before anything is sent."""
     with pytest.raises(HealthOmicsRequestError, match="parameters_s3_uri must be an S3 URI"):
         start_of(parameters=LARGE, parameters_s3_uri=place).execute(context)
     assert omics.calls() == []
 
 
-def test_large_parameters_keep_the_rules_of_small_ones(omics: Control, context: dict[str, Any]) -> None:
+def test_large_parameters_keep_the_rules_of_small_ones(omics: Control, context: Context) -> None:
     """What is no JSON is refused by its path, wherever it was to go."""
     with pytest.raises(HealthOmicsRequestError, match=r"parameters\.bad is NaN"):
         start_of(parameters={**LARGE, "bad": float("nan")}, parameters_s3_uri=PLACE).execute(context)
@@ -108,7 +107,7 @@ def test_large_parameters_keep_the_rules_of_small_ones(omics: Control, context: 
     assert omics.calls() == []
 
 
-def test_a_bucket_that_is_not_there_starts_nothing(omics: Control, context: dict[str, Any]) -> None:
+def test_a_bucket_that_is_not_there_starts_nothing(omics: Control, context: Context) -> None:
     """One error that names the object and the argument."""
     with pytest.raises(HealthOmicsApiError, match=r"parameters_s3_uri.*NoSuchBucket"):
         start_of(parameters=LARGE, parameters_s3_uri=PLACE).execute(context)
@@ -123,7 +122,7 @@ def test_a_retry_does_not_change_what_a_run_may_be_reading(
     ti.max_tries = 1
 
     def crash_when_started(value: dict[str, Any]) -> None:
-        if value.get("run_id"):
+        if value.get("resource_id"):
             raise Crash
 
     store.before_set = crash_when_started
@@ -138,7 +137,7 @@ def test_a_retry_does_not_change_what_a_run_may_be_reading(
 
 
 def test_their_names_are_checked_before_the_start(
-    omics: Control, bucket: Any, context: dict[str, Any], logged: Callable[[], str]
+    omics: Control, bucket: Any, context: Context, logged: Callable[[], str]
 ) -> None:
     """Those of a file that somebody else has written are left to HealthOmics."""
     omics.add_workflow("77", parameter_template={"sampel": {}})
@@ -152,7 +151,7 @@ def test_their_names_are_checked_before_the_start(
 
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_a_file_with_a_mistake_fails_the_task_at_once(
-    omics: Control, bucket: Any, tasks: Tasks, context: dict[str, Any], ti: FakeTaskInstance, deferrable: bool
+    omics: Control, bucket: Any, tasks: Tasks, context: Context, ti: FakeTaskInstance, deferrable: bool
 ) -> None:
     """HealthOmics reads it after the start, and the next attempt would meet the same file."""
     bucket.put_object(Bucket=BUCKET, Key="x.json", Body=b"no JSON")
@@ -162,16 +161,16 @@ def test_a_file_with_a_mistake_fails_the_task_at_once(
         "wait_for_completion": True,
         "deferrable": deferrable,
     }
-    with pytest.raises(HealthOmicsRunFailedForGoodError, match="INVALID_RUN_PARAMETERS") as caught:
+    with pytest.raises(HealthOmicsRunFailedPermanentlyError, match="INVALID_RUN_PARAMETERS") as caught:
         tasks.run(lambda: start_of(**fields), context)
     assert "Correct the parameters file" in str(caught.value)
 
 
-def test_further_fields_are_rendered_by_type(omics: Control, context: dict[str, Any]) -> None:
+def test_further_fields_are_rendered_by_type(omics: Control, context: Context) -> None:
     """A template of one expression in start_run_kwargs keeps the type of its value."""
     context["params"] = {"priority": 7}
     operator = start_of(start_run_kwargs={"priority": "{{ params.priority }}"})
-    operator.render_template_fields(context)  # type: ignore[arg-type]
+    operator.render_template_fields(context)
     assert operator.start_run_kwargs == {"priority": 7}
     with pytest.raises(
         HealthOmicsRequestError, match=r"start_run_kwargs\.priority has an argument: use priority"

@@ -10,13 +10,14 @@ import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from airflow_healthomics.compat import AirflowException, AirflowFailException
+from airflow_healthomics.compat import AirflowException, AirflowFailException, Context
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsError,
@@ -70,7 +71,7 @@ def start_of(**fields: Any) -> HealthOmicsStartRunOperator:
 # --- start ---
 
 
-def test_it_starts_a_run_and_returns_its_id(omics: Control, context: dict[str, Any]) -> None:
+def test_it_starts_a_run_and_returns_its_id(omics: Control, context: Context) -> None:
     """One call, one run."""
     run_id = start_of().execute(context)
     (run,) = omics.runs()
@@ -79,7 +80,7 @@ def test_it_starts_a_run_and_returns_its_id(omics: Control, context: dict[str, A
     assert calls_of(omics, "StartRun") == 1
 
 
-def test_it_does_not_wait_unless_asked_to(omics: Control, context: dict[str, Any], clock: Clock) -> None:
+def test_it_does_not_wait_unless_asked_to(omics: Control, context: Context, clock: Clock) -> None:
     """The sensor is for that."""
     start_of(deferrable=True).execute(context)
     assert clock.elapsed == 0
@@ -87,7 +88,7 @@ def test_it_does_not_wait_unless_asked_to(omics: Control, context: dict[str, Any
 
 
 def test_it_duplicates_a_run(
-    omics: Control, context: dict[str, Any], client: Any, started: Callable[..., Any]
+    omics: Control, context: Context, client: Any, started: Callable[..., Any]
 ) -> None:
     """With the original's settings."""
     original = started(retentionMode="RETAIN", parameters={"a": 1})
@@ -130,7 +131,7 @@ def camel(argument: str) -> str:
     return first + "".join(other.capitalize() for other in others)
 
 
-def sent_by(operator: Any, context: dict[str, Any]) -> dict[str, Any]:
+def sent_by(operator: Any, context: Context) -> dict[str, Any]:
     """Return the body of the StartRun that an operator sends."""
     bodies: list[dict[str, Any]] = []
     operator.hook.conn.meta.events.register(
@@ -142,7 +143,7 @@ def sent_by(operator: Any, context: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
-def test_every_argument_arrives(omics: Control, context: dict[str, Any]) -> None:
+def test_every_argument_arrives(omics: Control, context: Context) -> None:
     """What the DAG author gives is what goes over the wire, with its type."""
     body = sent_by(start_of(**EVERY_ARGUMENT), context)
     assert {key: repr(value) for key, value in body.items()} == {
@@ -172,7 +173,7 @@ def test_an_argument_is_an_attribute(name: str) -> None:
 
 
 def test_the_defaults_of_the_connection_are_taken(
-    omics: Control, context: dict[str, Any], with_defaults: None
+    omics: Control, context: Context, with_defaults: None
 ) -> None:
     """A DAG author writes the workflow, and nothing else."""
     operator = HealthOmicsStartRunOperator(task_id="a_task", workflow_id=WORKFLOW)
@@ -182,7 +183,7 @@ def test_the_defaults_of_the_connection_are_taken(
 
 
 def test_a_duplicate_is_sent_no_built_in_default(
-    omics: Control, context: dict[str, Any], started: Callable[..., Any], with_defaults: None
+    omics: Control, context: Context, started: Callable[..., Any], with_defaults: None
 ) -> None:
     """It inherits them."""
     body = sent_by(HealthOmicsStartRunOperator(task_id="a_task", run_id=started()["id"]), context)
@@ -193,7 +194,7 @@ def test_a_duplicate_is_sent_no_built_in_default(
 # --- request ID and name ---
 
 
-def test_the_request_id_begins_with_the_dag_run_id(omics: Control, context: dict[str, Any]) -> None:
+def test_the_request_id_begins_with_the_dag_run_id(omics: Control, context: Context) -> None:
     """And the run has it as its name, so that ListRuns finds it."""
     start_of().execute(context)
     (run,) = omics.runs()
@@ -232,12 +233,12 @@ def test_another_task_instance_starts_another_run(omics: Control, other: dict[st
 def test_another_deployment_starts_another_run(omics: Control) -> None:
     """Its DAG run of the same id started at another time."""
     first = start_of().execute(context_of(FakeTaskInstance()))
-    context = context_of(FakeTaskInstance())
+    context: Any = context_of(FakeTaskInstance())
     context["dag_run"].start_date += timedelta(seconds=1)
     assert start_of().execute(context) != first
 
 
-def test_a_dag_run_without_a_start_date_is_no_error(omics: Control, context: dict[str, Any]) -> None:
+def test_a_dag_run_without_a_start_date_is_no_error(omics: Control, context: Any) -> None:
     """It may be None."""
     context["dag_run"].start_date = None
     assert start_of().execute(context) == omics.runs()[0]["id"]
@@ -258,7 +259,7 @@ def test_any_dag_run_id_is_accepted(omics: Control) -> None:
         assert not [c for c in run["requestId"] if unicodedata.category(c).startswith("C")]
 
 
-def test_an_explicit_request_id_and_name_are_used(omics: Control, context: dict[str, Any]) -> None:
+def test_an_explicit_request_id_and_name_are_used(omics: Control, context: Context) -> None:
     """As they are."""
     start_of(request_id="mine", name="my run").execute(context)
     (run,) = omics.runs()
@@ -268,9 +269,7 @@ def test_an_explicit_request_id_and_name_are_used(omics: Control, context: dict[
 # --- XComs and links ---
 
 
-def test_the_run_is_pushed(
-    omics: Control, context: dict[str, Any], ti: FakeTaskInstance, client: Any
-) -> None:
+def test_the_run_is_pushed(omics: Control, context: Context, ti: FakeTaskInstance, client: Any) -> None:
     """The XCom ``run`` tells the run from any other."""
     run = client.get_run(id=start_of().execute(context))
     assert ti.xcoms["run"] == {
@@ -285,7 +284,7 @@ def test_the_run_is_pushed(
 @pytest.mark.parametrize("do_xcom_push", [True, False])
 @pytest.mark.parametrize("link", LINKS)
 def test_links_are_pushed_right_after_the_start(
-    omics: Control, context: dict[str, Any], ti: FakeTaskInstance, do_xcom_push: bool, link: str
+    omics: Control, context: Context, ti: FakeTaskInstance, do_xcom_push: bool, link: str
 ) -> None:
     """Also with ``do_xcom_push=False``, and before any waiting."""
     operator = start_of(do_xcom_push=do_xcom_push, wait_for_completion=True, deferrable=True)
@@ -295,16 +294,14 @@ def test_links_are_pushed_right_after_the_start(
     assert link in {extra.xcom_key for extra in operator.operator_extra_links}
 
 
-def test_nothing_else_is_pushed_without_xcom(
-    omics: Control, context: dict[str, Any], ti: FakeTaskInstance
-) -> None:
+def test_nothing_else_is_pushed_without_xcom(omics: Control, context: Context, ti: FakeTaskInstance) -> None:
     """``do_xcom_push=False`` is the user's word."""
     start_of(do_xcom_push=False).execute(context)
     assert set(ti.xcoms) == {*LINKS, XCOM_KEY}
 
 
 def test_the_links_stand_before_the_wait_on_a_worker(
-    omics: Control, context: dict[str, Any], ti: FakeTaskInstance, clock: Clock
+    omics: Control, context: Context, ti: FakeTaskInstance, clock: Clock
 ) -> None:
     """A task that waits for hours is worth a look meanwhile."""
     seen: list[set[str]] = []
@@ -317,7 +314,7 @@ def test_the_links_stand_before_the_wait_on_a_worker(
 
 
 def test_no_parameter_is_logged_or_pushed(
-    omics: Control, context: dict[str, Any], ti: FakeTaskInstance, tasks: Tasks, logged: Callable[[], str]
+    omics: Control, context: Context, ti: FakeTaskInstance, tasks: Tasks, logged: Callable[[], str]
 ) -> None:
     """From the start to the end of the run."""
     omics.plan_run(status="FAILED", failure_reason="EXPORT_FAILED")
@@ -366,7 +363,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("fields", BAD.values(), ids=BAD)
-def test_bad_input_starts_nothing(omics: Control, context: dict[str, Any], fields: dict[str, Any]) -> None:
+def test_bad_input_starts_nothing(omics: Control, context: Context, fields: dict[str, Any]) -> None:
     """One clear error before any call, without a value of the user's; another try would meet it again."""
     operator = start_of(**fields)
     operator.render_template_fields(context)
@@ -378,7 +375,7 @@ def test_bad_input_starts_nothing(omics: Control, context: dict[str, Any], field
     assert omics.calls() == []
 
 
-def test_the_dag_run_id_by_template_is_refused_with_a_hint(omics: Control, context: dict[str, Any]) -> None:
+def test_the_dag_run_id_by_template_is_refused_with_a_hint(omics: Control, context: Context) -> None:
     """``run_id="{{ run_id }}"`` is a mistake that somebody will make."""
     operator = start_of(run_id="{{ run_id }}")
     operator.render_template_fields(context)
@@ -386,9 +383,7 @@ def test_the_dag_run_id_by_template_is_refused_with_a_hint(omics: Control, conte
         operator.execute(context)
 
 
-def test_no_region_is_refused(
-    omics: Control, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_region_is_refused(omics: Control, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is sent."""
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     with pytest.raises(HealthOmicsRequestError, match="region_name"):
@@ -396,10 +391,10 @@ def test_no_region_is_refused(
     assert omics.calls() == []
 
 
-def test_a_field_newer_than_botocore_is_refused(omics: Control, context: dict[str, Any]) -> None:
+def test_a_field_newer_than_botocore_is_refused(omics: Control, context: Context) -> None:
     """With the older model of an older botocore."""
     operator = start_of(output_uri_prefix_mode="SERVICE_DEFINED")
-    shape = operator.hook.conn.meta.service_model.operation_model("StartRun").input_shape
+    shape: Any = operator.hook.conn.meta.service_model.operation_model("StartRun").input_shape
     kept = dict(shape.members)
     try:
         del shape.members["outputUriPrefixMode"]
@@ -413,7 +408,7 @@ def test_a_field_newer_than_botocore_is_refused(omics: Control, context: dict[st
 @pytest.mark.parametrize("task", [HealthOmicsCancelRunOperator, HealthOmicsDeleteRunOperator])
 @pytest.mark.parametrize("run_id", [DAG_RUN_ID, "", "None", "x"])
 def test_the_others_refuse_what_is_no_run_id(
-    omics: Control, context: dict[str, Any], task: Any, run_id: str
+    omics: Control, context: Context, task: Any, run_id: str
 ) -> None:
     """Before any call."""
     with pytest.raises(HealthOmicsRequestError, match="run_id"):
@@ -424,7 +419,7 @@ def test_the_others_refuse_what_is_no_run_id(
 # --- AWS refuses ---
 
 
-def test_a_refused_start_names_the_permissions(omics: Control, context: dict[str, Any]) -> None:
+def test_a_refused_start_names_the_permissions(omics: Control, context: Context) -> None:
     """The next step is in the message."""
     omics.inject_error("StartRun", "AccessDeniedException")
     with pytest.raises(HealthOmicsApiError, match=r"omics:StartRun.*iam:PassRole") as caught:
@@ -436,14 +431,14 @@ def test_a_refused_start_names_the_permissions(omics: Control, context: dict[str
     "code",
     ["ThrottlingException", "InternalServerException", "RequestTimeoutException"],
 )
-def test_a_start_that_fails_once_is_repeated(omics: Control, context: dict[str, Any], code: str) -> None:
+def test_a_start_that_fails_once_is_repeated(omics: Control, context: Context, code: str) -> None:
     """A short fault of the service is no fault of the task, and no second run."""
     omics.inject_error("StartRun", code)
     run_id = start_of(botocore_config=None).execute(context)
     assert [run["id"] for run in omics.runs()] == [run_id]
 
 
-def test_a_start_whose_answer_is_lost_starts_one_run(omics: Control, context: dict[str, Any]) -> None:
+def test_a_start_whose_answer_is_lost_starts_one_run(omics: Control, context: Context) -> None:
     """The repetition returns the run that was started unheard."""
     omics.inject_error("StartRun", "InternalServerException", when="after")
     run_id = start_of(botocore_config=None).execute(context)
@@ -456,20 +451,17 @@ def test_a_start_whose_answer_is_lost_starts_one_run(omics: Control, context: di
 )
 @pytest.mark.parametrize("operation", ["StartRun", "CancelRun", "DeleteRun"])
 def test_a_passing_fault_is_no_failure_for_good(
-    omics: Control, context: dict[str, Any], started: Callable[..., Any], operation: str, code: str
+    omics: Control, context: Context, started: Callable[..., Any], operation: str, code: str
 ) -> None:
     """Throttling and faults of the service are retried by Airflow as the DAG says."""
     run_id = started()["id"]
     omics.inject_error(operation, code, times=100)
-    operator = {
-        "StartRun": lambda: start_of(),
-        "CancelRun": lambda: HealthOmicsCancelRunOperator(
-            task_id="a_task", run_id=run_id, botocore_config=ONE_ATTEMPT
-        ),
-        "DeleteRun": lambda: HealthOmicsDeleteRunOperator(
-            task_id="a_task", run_id=run_id, botocore_config=ONE_ATTEMPT
-        ),
-    }[operation]()
+    operator: Any = start_of()
+    if operation != "StartRun":
+        kind = {"CancelRun": HealthOmicsCancelRunOperator, "DeleteRun": HealthOmicsDeleteRunOperator}[
+            operation
+        ]
+        operator = kind(task_id="a_task", run_id=run_id, botocore_config=ONE_ATTEMPT)
     # a start waits its turn in the triggerer
     expected = TaskDeferred if operation == "StartRun" else ClientError
     with pytest.raises(expected) as caught:
@@ -489,7 +481,7 @@ def workflow(omics: Control) -> str:
     return "77"
 
 
-def test_validation_says_all_in_one_error(omics: Control, context: dict[str, Any], workflow: str) -> None:
+def test_validation_says_all_in_one_error(omics: Control, context: Context, workflow: str) -> None:
     """All missing and all unknown names, with the nearest known one, and nothing is started."""
     parameters = {"referense": CANARY, "thread": CANARY}
     with pytest.raises(HealthOmicsRequestError) as caught:
@@ -501,20 +493,20 @@ def test_validation_says_all_in_one_error(omics: Control, context: dict[str, Any
     assert calls_of(omics, "StartRun") == 0
 
 
-def test_validation_lets_pass_what_fits(omics: Control, context: dict[str, Any], workflow: str) -> None:
+def test_validation_lets_pass_what_fits(omics: Control, context: Context, workflow: str) -> None:
     """And the run starts."""
     fields = {"parameters": {"reference": 1, "sample": 2}, "validate_parameters": True}
     assert start_of(workflow_id=workflow, **fields).execute(context) == omics.runs()[0]["id"]
 
 
-def test_without_validation_nobody_asks(omics: Control, context: dict[str, Any], workflow: str) -> None:
+def test_without_validation_nobody_asks(omics: Control, context: Context, workflow: str) -> None:
     """It takes a permission of its own."""
     start_of(workflow_id=workflow, parameters={"reference": 1, "sample": 2}).execute(context)
     assert calls_of(omics, "GetWorkflow") == 0
 
 
 def test_validation_without_permission_logs_and_goes_on(
-    omics: Control, context: dict[str, Any], workflow: str, logged: Callable[[], str]
+    omics: Control, context: Context, workflow: str, logged: Callable[[], str]
 ) -> None:
     """The check is a help, and not a condition."""
     omics.inject_error("GetWorkflow", "AccessDeniedException", times=None)
@@ -525,7 +517,7 @@ def test_validation_without_permission_logs_and_goes_on(
     assert CANARY not in text
 
 
-def test_validation_of_a_ready2run_workflow_finds_it(omics: Control, context: dict[str, Any]) -> None:
+def test_validation_of_a_ready2run_workflow_finds_it(omics: Control, context: Context) -> None:
     """GetWorkflow needs the type, as StartRun does."""
     omics.add_workflow("78", type="READY2RUN", parameter_template=TEMPLATE)
     with pytest.raises(HealthOmicsRequestError, match="sample"):
@@ -533,7 +525,7 @@ def test_validation_of_a_ready2run_workflow_finds_it(omics: Control, context: di
 
 
 def test_validation_of_a_duplicate_asks_for_the_originals_workflow(
-    omics: Control, context: dict[str, Any], workflow: str, started: Callable[..., Any]
+    omics: Control, context: Context, workflow: str, started: Callable[..., Any]
 ) -> None:
     """What is missing is inherited; what is unknown is not."""
     original = started(workflowId=workflow, parameters={"reference": 1, "sample": 2})
@@ -545,7 +537,7 @@ def test_validation_of_a_duplicate_asks_for_the_originals_workflow(
     assert start_of(run_id=original["id"], **fields).execute(context) == omics.runs()[1]["id"]
 
 
-def test_validation_of_a_version_asks_for_the_version(omics: Control, context: dict[str, Any]) -> None:
+def test_validation_of_a_version_asks_for_the_version(omics: Control, context: Context) -> None:
     """The parameter template may differ between versions."""
     omics.add_workflow("77")
     fields: dict[str, Any] = {"workflow_version_name": "v1", "validate_parameters": True}
@@ -570,7 +562,7 @@ def the_run(omics: Control) -> str:
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_waiting_for_a_completed_run(
     omics: Control,
-    context: dict[str, Any],
+    context: Context,
     ti: FakeTaskInstance,
     tasks: Tasks,
     deferrable: bool,
@@ -589,7 +581,7 @@ def test_waiting_for_a_completed_run(
 @pytest.mark.parametrize("status", ["FAILED", "CANCELLED"])
 def test_waiting_for_a_run_that_does_not_succeed(
     omics: Control,
-    context: dict[str, Any],
+    context: Context,
     ti: FakeTaskInstance,
     tasks: Tasks,
     clock: Clock,
@@ -608,6 +600,7 @@ def test_waiting_for_a_run_that_does_not_succeed(
     assert (error.run_id, error.status) == (the_run(omics), status)
     assert error.failure_reason == reason.get("failure_reason")
     assert the_run(omics) in str(error)
+    assert error.console_url
     assert error.console_url in str(error)
     if reason:
         assert "Task 7 failed" in str(error)
@@ -620,7 +613,7 @@ def test_waiting_for_a_run_that_does_not_succeed(
 )
 def test_waiting_survives_a_service_that_refuses_for_a_while(
     omics: Control,
-    context: dict[str, Any],
+    context: Context,
     tasks: Tasks,
     logged: Callable[[], str],
     deferrable: bool,
@@ -636,7 +629,7 @@ def test_waiting_survives_a_service_that_refuses_for_a_while(
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_waiting_survives_lost_connections(
-    omics: Control, context: dict[str, Any], tasks: Tasks, clock: Clock, deferrable: bool
+    omics: Control, context: Context, tasks: Tasks, clock: Clock, deferrable: bool
 ) -> None:
     """A network that is away for minutes is no failure of the run."""
     from botocore.exceptions import EndpointConnectionError
@@ -659,7 +652,7 @@ def test_waiting_survives_lost_connections(
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_waiting_without_permission_ends_after_an_hour(
-    omics: Control, context: dict[str, Any], tasks: Tasks, clock: Clock, deferrable: bool
+    omics: Control, context: Context, tasks: Tasks, clock: Clock, deferrable: bool
 ) -> None:
     """A person may allow it meanwhile, and the message names the permission."""
     omics.plan_run(seconds={"RUNNING": None})
@@ -672,7 +665,7 @@ def test_waiting_without_permission_ends_after_an_hour(
 
 
 def test_a_deferred_wait_that_times_out_is_an_error_that_airflow_retries(
-    omics: Control, context: dict[str, Any], tasks: Tasks
+    omics: Control, context: Context, tasks: Tasks
 ) -> None:
     """``execution_timeout`` bounds the deferral."""
     omics.plan_run(seconds={"RUNNING": None})
@@ -684,7 +677,7 @@ def test_a_deferred_wait_that_times_out_is_an_error_that_airflow_retries(
 
 
 def test_a_wait_on_a_worker_that_times_out_ends(
-    omics: Control, context: dict[str, Any], tasks: Tasks, clock: Clock
+    omics: Control, context: Context, tasks: Tasks, clock: Clock
 ) -> None:
     """Airflow's own interruption comes through."""
     omics.plan_run(seconds={"RUNNING": None})
@@ -695,7 +688,7 @@ def test_a_wait_on_a_worker_that_times_out_ends(
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_a_run_that_ended_before_the_first_look_is_not_waited_for(
-    omics: Control, context: dict[str, Any], tasks: Tasks, clock: Clock, deferrable: bool
+    omics: Control, context: Context, tasks: Tasks, clock: Clock, deferrable: bool
 ) -> None:
     """The status is asked for once before deferring."""
     start_of().execute(context)
@@ -706,9 +699,7 @@ def test_a_run_that_ended_before_the_first_look_is_not_waited_for(
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_the_delay_is_the_users(
-    omics: Control, context: dict[str, Any], tasks: Tasks, deferrable: bool
-) -> None:
+def test_the_delay_is_the_users(omics: Control, context: Context, tasks: Tasks, deferrable: bool) -> None:
     """Half the delay asks twice as often."""
     counts = []
     for number, delay in enumerate((60, 120)):
@@ -716,8 +707,7 @@ def test_the_delay_is_the_users(
         before = calls_of(omics, "GetRun")
         context = context_of(FakeTaskInstance(map_index=number))
         tasks.run(
-            lambda delay=delay: start_of(wait_for_completion=True, deferrable=deferrable, waiter_delay=delay),
-            context,
+            partial(start_of, wait_for_completion=True, deferrable=deferrable, waiter_delay=delay), context
         )
         counts.append(calls_of(omics, "GetRun") - before)
     assert counts[0] == pytest.approx(2 * counts[1], abs=3)
@@ -725,9 +715,7 @@ def test_the_delay_is_the_users(
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_stopping_is_waited_out(
-    omics: Control, context: dict[str, Any], tasks: Tasks, deferrable: bool
-) -> None:
+def test_stopping_is_waited_out(omics: Control, context: Context, tasks: Tasks, deferrable: bool) -> None:
     """It comes before COMPLETED, too."""
     omics.plan_run(seconds={"STOPPING": 1000})
     assert tasks.run(waiting_start(deferrable), context) == the_run(omics)
@@ -735,7 +723,7 @@ def test_stopping_is_waited_out(
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_no_summary_without_xcom(
-    omics: Control, context: dict[str, Any], ti: FakeTaskInstance, tasks: Tasks, deferrable: bool
+    omics: Control, context: Context, ti: FakeTaskInstance, tasks: Tasks, deferrable: bool
 ) -> None:
     """``do_xcom_push=False`` holds at the end, too."""
     tasks.run(waiting_start(deferrable, do_xcom_push=False), context)
@@ -745,7 +733,7 @@ def test_no_summary_without_xcom(
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_a_run_whose_id_was_given_to_another_is_an_error(
     omics: Control,
-    context: dict[str, Any],
+    context: Context,
     tasks: Tasks,
     clock: Clock,
     started: Callable[..., Any],
@@ -767,7 +755,7 @@ def test_a_run_whose_id_was_given_to_another_is_an_error(
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_the_connections_settings_survive_the_deferral(
-    omics: Control, context: dict[str, Any], tasks: Tasks, connection: Callable[..., None], deferrable: bool
+    omics: Control, context: Context, tasks: Tasks, connection: Callable[..., None], deferrable: bool
 ) -> None:
     """Region, connection and client settings are the task's in the triggerer, too."""
     omics.plan_run(seconds={"RUNNING": 600})
@@ -784,7 +772,7 @@ def test_the_connections_settings_survive_the_deferral(
 
 @pytest.mark.parametrize("status", ["PENDING", "STARTING", "RUNNING"])
 def test_cancel_cancels_a_run_on_its_way(
-    omics: Control, context: dict[str, Any], started: Callable[..., Any], status: str
+    omics: Control, context: Context, started: Callable[..., Any], status: str
 ) -> None:
     """It asks, and returns the run id."""
     omics.plan_run(seconds={"PENDING": None, "STARTING": None, "RUNNING": None})
@@ -799,7 +787,7 @@ def test_cancel_cancels_a_run_on_its_way(
 @pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "CANCELLED"])
 @pytest.mark.parametrize("wait", [True, False])
 def test_cancelling_a_run_that_has_ended_is_no_error(
-    omics: Control, context: dict[str, Any], started: Callable[..., Any], status: str, error: Any, wait: bool
+    omics: Control, context: Context, started: Callable[..., Any], status: str, error: Any, wait: bool
 ) -> None:
     """Whichever error AWS answers with."""
     omics.set_options(cancel_error=error)
@@ -812,7 +800,7 @@ def test_cancelling_a_run_that_has_ended_is_no_error(
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_cancel_waits_until_the_run_has_ended(
     omics: Control,
-    context: dict[str, Any],
+    context: Context,
     tasks: Tasks,
     started: Callable[..., Any],
     clock: Clock,
@@ -838,7 +826,7 @@ def test_cancel_waits_until_the_run_has_ended(
     ("code", "word"),
     [("AccessDeniedException", "omics:CancelRun"), ("ResourceNotFoundException", "Check the id")],
 )
-def test_a_refused_cancel_says_why(omics: Control, context: dict[str, Any], code: str, word: str) -> None:
+def test_a_refused_cancel_says_why(omics: Control, context: Context, code: str, word: str) -> None:
     """And what to do."""
     omics.inject_error("CancelRun", code)
     with pytest.raises(HealthOmicsApiError, match=word):
@@ -846,7 +834,7 @@ def test_a_refused_cancel_says_why(omics: Control, context: dict[str, Any], code
 
 
 def test_cancel_has_links(
-    omics: Control, context: dict[str, Any], ti: FakeTaskInstance, started: Callable[..., Any]
+    omics: Control, context: Context, ti: FakeTaskInstance, started: Callable[..., Any]
 ) -> None:
     """The run is a click away."""
     run_id = started()["id"]
@@ -860,7 +848,7 @@ def test_cancel_has_links(
 @pytest.mark.parametrize("wait", [True, False])
 @pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "CANCELLED"])
 def test_delete_deletes_a_run_that_has_ended(
-    omics: Control, context: dict[str, Any], started: Callable[..., Any], status: str, wait: bool
+    omics: Control, context: Context, started: Callable[..., Any], status: str, wait: bool
 ) -> None:
     """It returns the run id."""
     run_id = started()["id"]
@@ -871,7 +859,7 @@ def test_delete_deletes_a_run_that_has_ended(
 
 
 def test_deleting_a_run_that_is_gone_is_no_error(
-    omics: Control, context: dict[str, Any], started: Callable[..., Any]
+    omics: Control, context: Context, started: Callable[..., Any]
 ) -> None:
     """A retry finds what the try before has done."""
     run_id = started()["id"]
@@ -882,7 +870,7 @@ def test_deleting_a_run_that_is_gone_is_no_error(
 
 @pytest.mark.parametrize("error", ["ConflictException", "ValidationException"])
 def test_deleting_a_run_on_its_way_is_an_error(
-    omics: Control, context: dict[str, Any], started: Callable[..., Any], error: Any
+    omics: Control, context: Context, started: Callable[..., Any], error: Any
 ) -> None:
     """It must be cancelled first."""
     omics.set_options(delete_error=error)
@@ -892,7 +880,7 @@ def test_deleting_a_run_on_its_way_is_an_error(
 
 @pytest.mark.parametrize("shown", [True, False])
 def test_delete_waits_until_the_run_is_gone(
-    omics: Control, context: dict[str, Any], started: Callable[..., Any], shown: bool, clock: Clock
+    omics: Control, context: Context, started: Callable[..., Any], shown: bool, clock: Clock
 ) -> None:
     """Gone is not found, or DELETED."""
     omics.set_options(show_deleted_runs=shown)
@@ -937,14 +925,14 @@ def test_every_argument_is_documented(task: Any) -> None:
 
 
 @pytest.mark.parametrize("field", ["request_id", "name"])
-def test_an_empty_request_id_or_name_is_refused(omics: Control, context: dict[str, Any], field: str) -> None:
+def test_an_empty_request_id_or_name_is_refused(omics: Control, context: Context, field: str) -> None:
     """1 to 128 characters; an explicit one is used as it is, and not replaced in silence."""
     with pytest.raises(HealthOmicsRequestError, match=field):
         start_of(**{field: ""}).execute(context)
 
 
 def test_delete_does_not_wait_for_another_run(
-    omics: Control, context: dict[str, Any], started: Callable[..., Any], clock: Clock
+    omics: Control, context: Context, started: Callable[..., Any], clock: Clock
 ) -> None:
     """AWS may give the deleted run's id to a new one; the deleted run is gone nevertheless."""
     omics.set_options(reuse_run_ids=True, manual=True)
@@ -958,7 +946,7 @@ def test_delete_does_not_wait_for_another_run(
     assert operator.execute(context) == old["id"]
 
 
-def test_the_advice_is_a_sentence_of_its_own(omics: Control, context: dict[str, Any]) -> None:
+def test_the_advice_is_a_sentence_of_its_own(omics: Control, context: Context) -> None:
     """AWS's messages end without a full stop."""
     omics.inject_error("StartRun", "AccessDeniedException", message="not authorized")
     with pytest.raises(AirflowFailException, match=r"not authorized\. The IAM policy"):

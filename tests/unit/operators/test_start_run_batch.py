@@ -15,7 +15,7 @@ import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
-from airflow_healthomics.compat import AirflowException, AirflowFailException
+from airflow_healthomics.compat import AirflowException, AirflowFailException, Context
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsError,
@@ -58,7 +58,7 @@ from tests.unit.requests.test_batch import BATCH_SHAPE, DEFAULT_SHAPE, EVERY_ARG
 # --- start ---
 
 
-def sent_by(operator: Any, context: dict[str, Any]) -> dict[str, Any]:
+def sent_by(operator: Any, context: Context) -> dict[str, Any]:
     """Return the body of the StartRunBatch that an operator sends."""
     bodies: list[dict[str, Any]] = []
     operator.hook.conn.meta.events.register(
@@ -70,7 +70,7 @@ def sent_by(operator: Any, context: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
-def test_it_starts_a_batch_and_returns_its_id(omics: Control, context: dict[str, Any], client: Any) -> None:
+def test_it_starts_a_batch_and_returns_its_id(omics: Control, context: Context, client: Any) -> None:
     """One call, one batch, of all the settings."""
     batch_id = batch_of().execute(context)
     (batch,) = omics.batches()
@@ -79,13 +79,13 @@ def test_it_starts_a_batch_and_returns_its_id(omics: Control, context: dict[str,
     assert setting_ids(client, batch_id) == ["sample-0", "sample-1", "sample-2"]
 
 
-def test_it_does_not_wait_unless_asked_to(omics: Control, context: dict[str, Any], clock: Any) -> None:
+def test_it_does_not_wait_unless_asked_to(omics: Control, context: Context, clock: Any) -> None:
     """The sensor is for that."""
     batch_of(deferrable=True).execute(context)
     assert (clock.elapsed, calls_of(omics, "GetBatch")) == (0, 0)
 
 
-def test_every_argument_arrives(omics: Control, context: dict[str, Any]) -> None:
+def test_every_argument_arrives(omics: Control, context: Context) -> None:
     """What all runs have in common goes over the wire as it was given, with its type."""
     body = sent_by(batch_of(**EVERY_ARGUMENT, run_settings=[EVERY_SETTING_FIELD]), context)
     (setting,) = body.pop("batchRunSettings")["inlineSettings"]
@@ -123,7 +123,7 @@ def test_an_argument_is_an_attribute(name: str) -> None:
 
 
 def test_the_defaults_of_the_connection_are_taken(
-    omics: Control, context: dict[str, Any], with_defaults: None
+    omics: Control, context: Context, with_defaults: None
 ) -> None:
     """And those of the hook, as for a single run."""
     operator = HealthOmicsStartRunBatchOperator(
@@ -134,7 +134,7 @@ def test_the_defaults_of_the_connection_are_taken(
     assert (body["retentionMode"], body["storageType"]) == ("REMOVE", "DYNAMIC")
 
 
-def test_the_request_id_begins_with_the_dag_run_id(omics: Control, context: dict[str, Any]) -> None:
+def test_the_request_id_begins_with_the_dag_run_id(omics: Control, context: Context) -> None:
     """And the batch has it as its name, so that ListBatch finds it."""
     batch_of().execute(context)
     (batch,) = omics.batches()
@@ -142,7 +142,7 @@ def test_the_request_id_begins_with_the_dag_run_id(omics: Control, context: dict
     assert batch["name"] == batch["requestId"]
 
 
-def test_an_explicit_request_id_and_name_are_used(omics: Control, context: dict[str, Any]) -> None:
+def test_an_explicit_request_id_and_name_are_used(omics: Control, context: Context) -> None:
     """As they are."""
     batch_of(request_id="mine", batch_name="my batch").execute(context)
     (batch,) = omics.batches()
@@ -155,9 +155,7 @@ def test_a_batch_and_a_run_of_two_tasks_do_not_meet(omics: Control) -> None:
     assert len(ids) == len(omics.batches()) == 3
 
 
-def test_the_batch_is_pushed(
-    omics: Control, context: dict[str, Any], ti: FakeTaskInstance, client: Any
-) -> None:
+def test_the_batch_is_pushed(omics: Control, context: Context, ti: FakeTaskInstance, client: Any) -> None:
     """XCom ``batch`` tells it from any other."""
     batch_id = batch_of().execute(context)
     found = client.get_batch(batchId=batch_id)
@@ -173,7 +171,7 @@ def test_the_batch_is_pushed(
 
 
 def test_a_hundred_settings_are_sent_inline(
-    omics: Control, context: dict[str, Any], bucket: Any, client: Any
+    omics: Control, context: Context, bucket: Any, client: Any
 ) -> None:
     """Nothing is written to S3 for them."""
     batch_id = batch_of(run_settings=some_settings(100), settings_s3_uri=PLACE).execute(context)
@@ -183,7 +181,7 @@ def test_a_hundred_settings_are_sent_inline(
 
 @pytest.mark.parametrize("place", [PLACE, f"{PLACE}/", f"s3://{BUCKET}", f"s3://{BUCKET}/"])
 def test_more_settings_are_written_to_s3(
-    omics: Control, context: dict[str, Any], bucket: Any, client: Any, place: str
+    omics: Control, context: Context, bucket: Any, client: Any, place: str
 ) -> None:
     """And submitted by reference, as HealthOmics wants them."""
     settings = some_settings(101, parameters={"größe": "ü", "n": 1})
@@ -198,7 +196,7 @@ def test_more_settings_are_written_to_s3(
 
 
 def test_large_settings_are_written_to_s3_if_there_is_a_place(
-    omics: Control, context: dict[str, Any], bucket: Any
+    omics: Control, context: Context, bucket: Any
 ) -> None:
     """Nobody documents how large a request may be."""
     settings = some_settings(40, parameters={"a": "x" * 40_000})
@@ -232,7 +230,7 @@ def test_request_ids_that_look_alike_have_two_places(
     ("code", "word"), [("AccessDenied", "s3:PutObject"), ("NoSuchBucket", "settings-bucket")]
 )
 def test_settings_that_cannot_be_written_are_said_to_be(
-    omics: Control, context: dict[str, Any], code: str, word: str, monkeypatch: pytest.MonkeyPatch
+    omics: Control, context: Context, code: str, word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is S3 that refuses, not StartRunBatch, and the advice is for S3."""
     call = BaseClient._make_api_call  # type: ignore[attr-defined]
@@ -288,7 +286,7 @@ COLUMNS = {"run_setting_id": "sample", "parameters.reads": "fastq", "parameters.
 @pytest.mark.parametrize("format", SHEETS)
 @pytest.mark.parametrize("where", ["local", "s3"])
 def test_a_sample_sheet_has_a_row_for_each_run(
-    omics: Control, context: dict[str, Any], bucket: Any, tmp_path: Path, format: str, where: str
+    omics: Control, context: Context, bucket: Any, tmp_path: Path, format: str, where: str
 ) -> None:
     """Of each format, here or in S3; a cell stays the text that it is."""
     (tmp_path / f"sheet.{format}").write_text(SHEETS[format])
@@ -301,9 +299,7 @@ def test_a_sample_sheet_has_a_row_for_each_run(
     ]
 
 
-def test_the_types_of_a_sheet_can_be_declared(
-    omics: Control, context: dict[str, Any], tmp_path: Path
-) -> None:
+def test_the_types_of_a_sheet_can_be_declared(omics: Control, context: Context, tmp_path: Path) -> None:
     """HealthOmics checks JSON types."""
     (tmp_path / "sheet.csv").write_text("sample,depth\nA1,30\n")
     operator = batch_of(
@@ -315,9 +311,7 @@ def test_the_types_of_a_sheet_can_be_declared(
     assert setting["parameters"] == {"depth": 30}
 
 
-def test_a_large_sheet_goes_to_s3(
-    omics: Control, context: dict[str, Any], bucket: Any, tmp_path: Path
-) -> None:
+def test_a_large_sheet_goes_to_s3(omics: Control, context: Context, bucket: Any, tmp_path: Path) -> None:
     """A cohort is one argument."""
     (tmp_path / "sheet.csv").write_text("sample\n" + "".join(f"S{n}\n" for n in range(1500)))
     columns = {"run_setting_id": "sample"}
@@ -474,9 +468,7 @@ def test_a_sheet_that_cannot_be_read_starts_nothing(
 @pytest.mark.parametrize(
     "code", ["ValidationException", "AccessDeniedException", "ResourceNotFoundException"]
 )
-def test_a_refused_start_fails_at_once(
-    omics: Control, context: dict[str, Any], clock: Any, code: str
-) -> None:
+def test_a_refused_start_fails_at_once(omics: Control, context: Context, clock: Any, code: str) -> None:
     """Another try would meet the same answer."""
     omics.inject_error("StartRunBatch", code, times=None)
     with pytest.raises(HealthOmicsApiError, match=f"StartRunBatch.*{code}") as caught:
@@ -522,7 +514,7 @@ def test_the_use_of_all_runs_of_all_tries_is_summed(
         attempts.again()
     # three runs, then the one of sample-1 again
     for count in (3, 4):
-        use = attempts.ti.xcoms["summary"]["use"]
+        use = attempts.ti.xcoms["summary"]["usage"]
         assert use["runs"] == count
         assert use["runHours"] == count
         assert use["seconds"] == {"queued": 600.0 * count, "running": 3600.0 * count}
@@ -545,7 +537,7 @@ def test_the_use_of_deleted_runs_is_not_known(omics: Control, tasks: Tasks, cloc
     clock.at(4000, remove)
     attempts = Attempts(tasks, success_policy="any", output_uris=False)
     attempts.again()
-    use = attempts.ti.xcoms["summary"]["use"]
+    use = attempts.ti.xcoms["summary"]["usage"]
     assert (use["runs"], use["runHours"], use["isPartial"]) == (2, 2.0, True)
 
 
@@ -558,18 +550,18 @@ def test_the_successes_are_what_a_task_can_be_mapped_over(
     attempts = Attempts(tasks, deferrable=deferrable, success_policy=2)
     attempts.again()
     successes = attempts.ti.xcoms["successes"]
-    assert [each["run_setting_id"] for each in successes] == ["sample-0", "sample-2"]
+    assert [each["runSettingId"] for each in successes] == ["sample-0", "sample-2"]
     for each in successes:
-        run = client.get_run(id=each["run_id"])
-        assert (run["status"], run["runOutputUri"]) == ("COMPLETED", each["run_output_uri"])
-        assert each["run_output_uri"]
+        run = client.get_run(id=each["runId"])
+        assert (run["status"], run["runOutputUri"]) == ("COMPLETED", each["runOutputUri"])
+        assert each["runOutputUri"]
 
 
 def test_output_uris_can_be_left_out(omics: Control, tasks: Tasks) -> None:
     """They cost a GetRun for each run."""
     attempts = Attempts(tasks, output_uris=False)
     attempts.again()
-    assert "run_output_uri" not in attempts.ti.xcoms["successes"][0]
+    assert "runOutputUri" not in attempts.ti.xcoms["successes"][0]
     assert calls_of(omics, "GetRun") == 0
 
 
@@ -580,12 +572,12 @@ def test_the_manifest_has_every_run(omics: Control, tasks: Tasks, bucket: Any) -
     attempts = Attempts(tasks, settings_s3_uri=PLACE, success_policy="any")
     attempts.again()
     manifest = object_at(attempts.ti.xcoms["manifest"])
-    assert [(each["run_setting_id"], each["status"]) for each in manifest] == [
+    assert [(each["runSettingId"], each["status"]) for each in manifest] == [
         ("sample-0", "COMPLETED"),
         ("sample-1", "FAILED"),
         ("sample-2", "NOT_STARTED"),
     ]
-    assert [each["run_id"] is None for each in manifest] == [False, False, True]
+    assert [each["runId"] is None for each in manifest] == [False, False, True]
     (part,) = attempts.ti.xcoms["success_parts"]
     assert object_at(part) == attempts.ti.xcoms["successes"] == manifest[:1]
 
@@ -600,7 +592,7 @@ def test_a_large_result_is_in_s3_only(omics: Control, tasks: Tasks, bucket: Any,
     assert "successes" not in attempts.ti.xcoms
     parts = [object_at(part) for part in attempts.ti.xcoms["success_parts"]]
     assert [len(part) for part in parts] == ([1000] if count == 1000 else [1000, 1])
-    assert [each["run_setting_id"] for part in parts for each in part] == [
+    assert [each["runSettingId"] for part in parts for each in part] == [
         each["run_setting_id"] for each in settings
     ]
     assert len(json.dumps(attempts.ti.xcoms)) < 5000
@@ -647,7 +639,7 @@ def test_a_run_that_is_gone_when_its_outputs_are_asked_for_is_no_failure(
     omics.inject_error("GetRun", "ResourceNotFoundException")
     attempts = Attempts(tasks)
     attempts.again()
-    uris = [each["run_output_uri"] for each in attempts.ti.xcoms["successes"]]
+    uris = [each["runOutputUri"] for each in attempts.ti.xcoms["successes"]]
     assert [uri is None for uri in uris] == [True, False, False]
 
 
@@ -658,6 +650,6 @@ def test_outputs_that_may_not_be_asked_for_are_no_failure(
     omics.inject_error("GetRun", "AccessDeniedException", times=None)
     attempts = Attempts(tasks)
     attempts.again()
-    assert [each["run_output_uri"] for each in attempts.ti.xcoms["successes"]] == [None] * 3
+    assert [each["runOutputUri"] for each in attempts.ti.xcoms["successes"]] == [None] * 3
     assert calls_of(omics, "GetRun") == 1
     assert "AccessDeniedException" in logged()

@@ -30,7 +30,7 @@ URL = "https://omics.us-esat-1.amazonaws.com"
 ERRORS = [
     EndpointConnectionError(endpoint_url=URL),
     ConnectTimeoutError(endpoint_url=URL),
-    SSLError(endpoint_url=URL, error="no certificate"),
+    SSLError(endpoint_url=URL, error=Exception("no certificate")),
     ProxyConnectionError(proxy_url="http://127.0.0.1:3128"),
 ]
 
@@ -63,7 +63,7 @@ class Attempt:
         try:
             if self._event is None:
                 return operator.execute(self.context)
-            return operator.resume_execution("start_in_turn", {"event": self._event}, self.context)
+            return operator.resume_execution("resume_start", {"event": self._event}, self.context)
         except TaskDeferred as deferral:
             self._event = self._tasks.fire(deferral.trigger, deferral.timeout)
             return None

@@ -70,8 +70,8 @@ def sent(
     # Each call is another task, as a task starts a run once.
     ti = FakeTaskInstance(task_id=f"task_{next(NUMBERS)}")
     context = context_of(ti, dag=dag, params=filled_in(dag, conf))
-    operator.render_template_fields(context)  # type: ignore[arg-type]
-    run_id = operator.execute(context)  # type: ignore[arg-type]
+    operator.render_template_fields(context)
+    run_id = operator.execute(context)
     return operator.hook.conn.get_run(id=run_id).get("parameters")
 
 
@@ -453,10 +453,10 @@ def test_mapped_tasks_have_the_form_too() -> None:
         )
     ti = FakeTaskInstance(map_index=0)
     ti.task = mapped
-    context = context_of(ti, dag=dag, task=mapped, params=filled_in(dag, {"it": "x"}))
+    context: Any = context_of(ti, dag=dag, task=mapped, params=filled_in(dag, {"it": "x"}))
     # Which Airflow reads again for a mapped task.
     context["dag_run"].conf = {"it": "x"}
-    mapped.render_template_fields(context)  # type: ignore[arg-type]
+    mapped.render_template_fields(context)
     assert context["task"].parameters == {"it": "x"}
 
 
@@ -467,9 +467,7 @@ def test_a_batch_has_the_form_too() -> None:
         batch = HealthOmicsStartRunBatchOperator(
             task_id="a_task", workflow_id=WORKFLOW, run_settings=[], parameters=run_parameters()
         )
-    batch.render_template_fields(
-        context_of(FakeTaskInstance(), dag=dag, params=filled_in(dag, {"it": "x"}))  # type: ignore[arg-type]
-    )
+    batch.render_template_fields(context_of(FakeTaskInstance(), dag=dag, params=filled_in(dag, {"it": "x"})))
     assert batch.parameters == {"it": "x"}
 
 
@@ -481,13 +479,13 @@ JSON_VALUES: st.SearchStrategy[Any] = st.recursive(
     | st.integers(-(2**53), 2**53)
     | st.floats(allow_nan=False, allow_infinity=False)
     # The local HealthOmics keeps to the API's characters, which are all but control characters.
-    | st.text(st.characters(codec="utf-8", exclude_categories=("C",))),
+    | st.text(st.characters(codec="utf-8", exclude_categories=["C"])),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text("ab.-", min_size=1), inner, max_size=3)
     ),
     max_leaves=5,
 )
-TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("C",)), max_size=8)
+TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), max_size=8)
 URI = st.builds(
     lambda scheme, key: f"{scheme}://bucket/{key}.bam",
     st.sampled_from(["s3", "omics"]),

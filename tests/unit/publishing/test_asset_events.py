@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_healthomics.compat import AirflowException, Asset, AssetAlias
+from airflow_healthomics.compat import AirflowException, Asset, AssetAlias, Context
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
 from airflow_healthomics.publishing import asset_events as outlets
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
@@ -33,7 +33,7 @@ BATCH: dict[str, Any] = {**RUN, "run_settings": some_settings(3)}
 class Events:
     """Runs a task with two outlets, and gives what the events of its last process tell."""
 
-    def __init__(self, tasks: Tasks, context: dict[str, Any]) -> None:
+    def __init__(self, tasks: Tasks, context: Context) -> None:
         self.tasks, self.context = tasks, context
         self.outlets: list[Any] = [ASSET, ALIAS]
 
@@ -51,7 +51,7 @@ class Events:
     def told(self) -> tuple[dict[str, Any], list[tuple[str, dict[str, Any]]]]:
         """Return what has been told up to now."""
         accessors = self.context["outlet_events"]
-        alias = accessors[ALIAS]
+        alias: Any = accessors[ALIAS]
         if hasattr(alias, "asset_alias_events"):
             found = [(each.dest_asset_key.uri, each.extra) for each in alias.asset_alias_events]
         else:  # Airflow 2
@@ -60,7 +60,7 @@ class Events:
 
 
 @pytest.fixture
-def events(tasks: Tasks, context: dict[str, Any]) -> Events:
+def events(tasks: Tasks, context: Context) -> Events:
     """Run tasks, and see what their events tell."""
     return Events(tasks, context)
 
@@ -147,7 +147,7 @@ def test_a_batch_that_is_not_waited_for(omics: Control, events: Events) -> None:
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_a_batch_sensor(omics: Control, events: Events, context: dict[str, Any], deferrable: bool) -> None:
+def test_a_batch_sensor(omics: Control, events: Events, context: Context, deferrable: bool) -> None:
     """It tells the folder, as it knows of no manifest."""
     batch_id = batch_of().execute(context)
     extra, aliased = events.of(HealthOmicsRunBatchSensor, batch_id=batch_id, deferrable=deferrable)
@@ -163,19 +163,19 @@ def test_a_failed_batch_tells_nothing(omics: Control, bucket: Any, events: Event
     assert events.told() == ({}, [])
 
 
-def test_what_a_dag_author_has_put_there_stays(omics: Control, context: dict[str, Any]) -> None:
+def test_what_a_dag_author_has_put_there_stays(omics: Control, context: Context) -> None:
     """In a pre_execute, for instance."""
     context["outlet_events"] = OutletEventAccessors()
     context["outlet_events"][ASSET].extra["night"] = 7
-    HealthOmicsStartRunOperator(task_id="a_task", outlets=[ASSET], **RUN).execute(context)  # type: ignore[arg-type]
+    HealthOmicsStartRunOperator(task_id="a_task", outlets=[ASSET], **RUN).execute(context)
     assert {"night", "runId"} <= context["outlet_events"][ASSET].extra.keys()
 
 
-def test_other_outlets_are_left_alone(omics: Control, context: dict[str, Any]) -> None:
+def test_other_outlets_are_left_alone(omics: Control, context: Context) -> None:
     """And without outlets nothing is asked for."""
     operator = HealthOmicsStartRunOperator(task_id="a_task", **RUN)
     operator.outlets = [object()]
-    assert operator.execute(context)  # type: ignore[arg-type]
+    assert operator.execute(context)
 
 
 def test_a_uri_that_airflow_refuses_costs_its_event(
@@ -196,7 +196,7 @@ def test_a_uri_that_airflow_refuses_costs_its_event(
 
 
 def test_a_reference_that_airflow_cannot_look_up_costs_what_it_tells(
-    omics: Control, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
+    omics: Control, context: Context, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
 ) -> None:
     """The run has completed all the same."""
     definitions = pytest.importorskip("airflow.sdk.definitions.asset")
@@ -210,5 +210,5 @@ def test_a_reference_that_airflow_cannot_look_up_costs_what_it_tells(
     context["outlet_events"] = OutletEventAccessors()
     operator = HealthOmicsStartRunOperator(task_id="a_task", **RUN)
     operator.outlets = [definitions.AssetNameRef("gone")]
-    assert operator.execute(context)  # type: ignore[arg-type]
+    assert operator.execute(context)
     assert "tells nothing of what was run" in logged()

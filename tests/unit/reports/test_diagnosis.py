@@ -16,9 +16,10 @@ from typing import Any
 import boto3
 import pytest
 import requests
+from airflow.providers.amazon.aws.hooks.base_aws import SessionFactory
 
 from airflow_healthomics.compat import AirflowTaskTimeout
-from airflow_healthomics.exceptions import Diagnosis, FailedTask, HealthOmicsRunFailedForGoodError
+from airflow_healthomics.exceptions import Diagnosis, FailedTask, HealthOmicsRunFailedPermanentlyError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.hooks import best_effort as module
 from airflow_healthomics.reports.diagnosis import describe_failure, diagnose, raise_for_status
@@ -350,7 +351,9 @@ def test_slow_answers_end_the_diagnosis(
     assert omics.call_counts()["GetRunTask"] == 1
     assert [each.failure_reason for each in found.failed_tasks] == ["OUT_OF_MEMORY_ERROR", None, None]
     assert (found.retry, found.log_lines) == (True, ())
-    assert log.lines == [f"The diagnosis of run {summary['id']} ends early, after 15.0 s"]
+    assert log.lines == [
+        f"The diagnosis of run {summary['id']} is incomplete: it reached its time limit of 15.0 s"
+    ]
 
 
 @pytest.mark.parametrize(("left", "calls"), [(5, 0), (15, 0), (20, 1), (3600, 1)])
@@ -362,7 +365,7 @@ def test_a_diagnosis_ends_before_the_task_times_out(
     found = diagnose(HealthOmicsHook(), summary, log_tail_lines=5, log=log, time_left=timedelta(seconds=left))
     assert omics.call_counts().get("ListRunTasks", 0) == calls
     assert (found.retry, found.next_step) == REMEDIES["IMPORT_FAILED"]
-    assert any("execution_timeout is near" in line for line in log.lines) is not bool(calls)
+    assert any("execution_timeout is left" in line for line in log.lines) is not bool(calls)
 
 
 @pytest.mark.parametrize("method", ["ListRunTasks", "GetRunTask"])
@@ -371,15 +374,15 @@ def test_a_timeout_in_the_diagnosis_ends_in_the_failure_of_the_run(
 ) -> None:
     """Airflow may retry a timeout, whereas this failure is permanent."""
     summary = failed(failure_reason="IMPORT_FAILED", tasks=[task("align", log=["oops"])])
-    ask = module.Inquiry.ask
+    ask = module.BestEffortClient.call
 
     def time_out(self: Any, permission: str, **request: Any) -> Any:
         if permission == f"omics:{method}":
             raise AirflowTaskTimeout("from a signal handler")
         return ask(self, permission, **request)
 
-    monkeypatch.setattr(module.Inquiry, "ask", time_out)
-    with pytest.raises(HealthOmicsRunFailedForGoodError) as caught:
+    monkeypatch.setattr(module.BestEffortClient, "call", time_out)
+    with pytest.raises(HealthOmicsRunFailedPermanentlyError) as caught:
         raise_for_status(summary, hook=HealthOmicsHook(), log_tail_lines=5, log=log)
     assert (caught.value.failure_reason, caught.value.run_id) == ("IMPORT_FAILED", summary["id"])
     assert REMEDIES["IMPORT_FAILED"].next_step in str(caught.value)
@@ -423,7 +426,7 @@ def test_a_refused_log_costs_a_line(
     found = look(summary, log)
     assert (found.log_lines, found.retry) == ((), False)
     (line,) = log.lines
-    assert "logs:GetLogEvents, which failed with AccessDeniedException; the IAM policy must allow it" in line
+    assert "logs:GetLogEvents failed with AccessDeniedException. The IAM policy must allow logs:" in line
 
 
 def test_a_lost_connection_costs_a_line(omics: Control, failed: Callable[..., Any], log: Lines) -> None:
@@ -431,7 +434,7 @@ def test_a_lost_connection_costs_a_line(omics: Control, failed: Callable[..., An
     omics.drop_connection("ListRunTasks", times=None)
     assert look(failed(tasks=[task("align")]), log).failed_tasks == ()
     (line,) = log.lines
-    assert "omics:ListRunTasks, which failed with ConnectionClosedError" in line
+    assert "omics:ListRunTasks failed with ConnectionClosedError" in line
 
 
 def test_a_run_that_is_gone_by_now_is_diagnosed(omics: Control, log: Lines) -> None:
@@ -451,7 +454,7 @@ def test_an_identity_provider_that_is_down_is_no_failure(
     def refuse(self: Any, deferrable: bool = False) -> Any:
         raise requests.ConnectionError("no way to the identity provider")
 
-    monkeypatch.setattr(module.SessionFactory, "create_session", refuse)
+    monkeypatch.setattr(SessionFactory, "create_session", refuse)
     assert diagnose(hook, summary, log_tail_lines=5, log=log) == Diagnosis(*REMEDIES["IMPORT_FAILED"])
     assert ["omics:ListRunTasks" in line for line in log.lines] == [True, False]
 
@@ -487,7 +490,7 @@ def test_the_connection_carries_over_and_its_patience_does_not(
     assert time.monotonic() - began < 10
     assert found.log_lines[-1] == "from Ireland"
     (line,) = log.lines
-    assert "omics:ListRunTasks, which failed with ReadTimeoutError" in line
+    assert "omics:ListRunTasks failed with ReadTimeoutError" in line
     control.clear_faults()
 
 

@@ -12,7 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_healthomics.reports.usage import BatchUse, describe_batch_use, describe_run_use, use_of_run
+from airflow_healthomics.reports.usage import (
+    BatchUsage,
+    describe_batch_usage,
+    describe_run_usage,
+    usage_of_run,
+)
 from airflow_healthomics.service.manifest import read_manifest
 
 ARN = "arn:aws:omics:us-east-1:123456789012"
@@ -131,27 +136,27 @@ def manifest() -> list[str]:
 
 def test_the_tasks_of_a_list_by_hand() -> None:
     """ListRunTasks gives each figure; a task from the cache ran nothing, whatever its times say."""
-    assert use_of_run(RUN, listed()) == EXPECTED
+    assert usage_of_run(RUN, listed()) == EXPECTED
 
 
 def test_the_tasks_of_a_manifest_by_hand() -> None:
     """The manifest gives the same, and the storage that was reserved and used."""
     run, tasks = read_manifest(manifest())
     storage = {**EXPECTED["storage"], "reservedGiB": 1200.0, "maximumGiB": 700.5, "averageGiB": 350.25}
-    assert use_of_run(RUN, tasks, manifest_run=run) == {**EXPECTED, "storage": storage}
+    assert usage_of_run(RUN, tasks, manifest_run=run) == {**EXPECTED, "storage": storage}
 
 
 def test_it_is_json_and_has_nothing_of_the_parameters() -> None:
     """It passes through XCom, and parameters of the manifest's run stay where they are."""
     run, tasks = read_manifest(manifest())
-    use = use_of_run(RUN, tasks, manifest_run=run)
+    use = usage_of_run(RUN, tasks, manifest_run=run)
     assert json.loads(json.dumps(use)) == use
-    assert SECRET not in json.dumps([use, describe_run_use(use)])
+    assert SECRET not in json.dumps([use, describe_run_usage(use)])
 
 
 def test_a_person_reads_two_lines() -> None:
     """Amounts, tasks, cache; then durations and the longest tasks."""
-    assert describe_run_use(EXPECTED) == [
+    assert describe_run_usage(EXPECTED) == [
         "Used 22.7 CPU hours, 0.75 GPU hours and 89.3 GiB hours of memory in 5 tasks, 1 of them from the run "
         "cache",
         "Running for 2 h 03 min after 12 min in the queue; longest tasks: align (1 h 00 min, "
@@ -164,21 +169,21 @@ def test_a_person_reads_two_lines() -> None:
 
 def test_unread_tasks_leave_the_durations() -> None:
     """No figure of tasks is made up, and the line for a person has none."""
-    use = use_of_run(RUN, None)
+    use = usage_of_run(RUN, None)
     assert use == {
         "seconds": {"total": 8100.0, "queued": 720.0, "running": 7380.0},
         "storage": {"type": "STATIC", "requestedGiB": 1000},
         "isPartial": True,
     }
-    assert describe_run_use(use) == ["Running for 2 h 03 min after 12 min in the queue"]
+    assert describe_run_usage(use) == ["Running for 2 h 03 min after 12 min in the queue"]
 
 
 def test_some_unread_tasks_make_it_partial() -> None:
     """Sums are "at least", and the running time is not split."""
-    use = use_of_run(RUN, listed()[:1], is_complete=False)
+    use = usage_of_run(RUN, listed()[:1], is_complete=False)
     assert (use["cpuHours"], use["isPartial"]) == (16.0, True)
     assert set(use["seconds"]) == {"total", "queued", "running"}
-    assert describe_run_use(use)[0].startswith("Used at least 16.0 CPU hours")
+    assert describe_run_usage(use)[0].startswith("Used at least 16.0 CPU hours")
 
 
 @pytest.mark.parametrize(
@@ -187,7 +192,7 @@ def test_some_unread_tasks_make_it_partial() -> None:
 @pytest.mark.parametrize("value", [None, "16", True, float("nan"), -1], ids=str)
 def test_what_no_task_tells_is_absent(field: str, figure: str, value: Any) -> None:
     """Rather than 0; that GPUs are not mentioned is no gap in the rest."""
-    use = use_of_run(RUN, [{**task, field: value} for task in listed()])
+    use = usage_of_run(RUN, [{**task, field: value} for task in listed()])
     assert figure not in use
     assert use["isPartial"] is (field != "gpus")
     assert use["taskHours"] == 2.0
@@ -197,7 +202,7 @@ def test_what_some_tasks_do_not_tell_makes_it_partial() -> None:
     """The others are summed."""
     tasks = listed()
     del tasks[0]["cpus"], tasks[1]["stopTime"]
-    use = use_of_run(RUN, tasks)
+    use = usage_of_run(RUN, tasks)
     # qc 2/6, sort 4/12
     assert (use["cpuHours"], use["isPartial"]) == (0.6667, True)
     assert [task["name"] for task in use["longestTasks"]] == ["align", "qc", "sort"]
@@ -206,7 +211,7 @@ def test_what_some_tasks_do_not_tell_makes_it_partial() -> None:
 def test_the_manifests_running_seconds_stand_in_for_times() -> None:
     """If a task of it has no times."""
     task = {"arn": f"{ARN}:task/1", "name": "a", "status": "COMPLETED", "cpus": 2, "memory": 4}
-    use = use_of_run(RUN, [{**task, "metrics": {"runningSeconds": 1800}}])
+    use = usage_of_run(RUN, [{**task, "metrics": {"runningSeconds": 1800}}])
     assert (use["cpuHours"], use["cacheHits"], use["isPartial"]) == (1.0, 0, False)
     assert "tasks" not in use["seconds"]
 
@@ -214,23 +219,23 @@ def test_the_manifests_running_seconds_stand_in_for_times() -> None:
 @pytest.mark.parametrize("status", ["PENDING", "STARTING", "CANCELLED", "FAILED"])
 def test_a_task_that_never_started_used_nothing(status: str) -> None:
     """That is known, and no gap."""
-    use = use_of_run(RUN, [{"taskId": "1", "name": "a", "status": status, "cpus": 2, "memory": 4}])
+    use = usage_of_run(RUN, [{"taskId": "1", "name": "a", "status": status, "cpus": 2, "memory": 4}])
     assert (use["taskHours"], use["cpuHours"], use["longestTasks"], use["isPartial"]) == (0.0, 0.0, [], False)
     assert use["tasks"] == {status: 1}
 
 
 def test_a_run_without_tasks_used_nothing() -> None:
     """All of them are known: there are none."""
-    use = use_of_run({"id": "7", "status": "CANCELLED"}, [])
+    use = usage_of_run({"id": "7", "status": "CANCELLED"}, [])
     assert (use["cpuHours"], use["gpuHours"], use["tasks"], use["isPartial"]) == (0.0, 0.0, {}, False)
     assert use["seconds"] == {}
-    assert describe_run_use(use) == ["Used 0.0 CPU hours in 0 tasks"]
+    assert describe_run_usage(use) == ["Used 0.0 CPU hours in 0 tasks"]
 
 
 def test_a_run_that_never_started_was_queued_to_its_end() -> None:
     """A run that was cancelled while PENDING."""
     run = {key: value for key, value in RUN.items() if key != "startTime"}
-    assert use_of_run(run, [])["seconds"] == {"total": 8100.0, "queued": 8100.0}
+    assert usage_of_run(run, [])["seconds"] == {"total": 8100.0, "queued": 8100.0}
 
 
 def test_a_run_that_goes_on_counts_until_now() -> None:
@@ -241,11 +246,11 @@ def test_a_run_that_goes_on_counts_until_now() -> None:
     tasks[1]["status"] = "RUNNING"
     del tasks[1]["stopTime"]
     now = datetime(2026, 11, 22, 11, 50, tzinfo=UTC)
-    use = use_of_run(run, tasks, until=now)
+    use = usage_of_run(run, tasks, until=now)
     # align 1 h of 16, call 1/2 h of 8
     assert (use["cpuHours"], use["isPartial"]) == (20.0, False)
     assert use["seconds"] == {"total": 6600.0, "queued": 720.0, "running": 5880.0}
-    without = use_of_run(run, tasks)
+    without = usage_of_run(run, tasks)
     assert (without["cpuHours"], without["isPartial"]) == (16.0, True)
     assert without["seconds"] == {"queued": 720.0}
 
@@ -267,7 +272,7 @@ def test_a_run_that_goes_on_counts_until_now() -> None:
 )
 def test_storage_is_what_is_told(run: Any, metrics: Any, storage: Any) -> None:
     """GetRun's capacity is the request's or, of DYNAMIC storage, the most that an ended run held."""
-    answer = use_of_run({"status": "COMPLETED", **run}, [], manifest_run={"metrics": metrics})
+    answer = usage_of_run({"status": "COMPLETED", **run}, [], manifest_run={"metrics": metrics})
     assert answer.get("storage") == storage
 
 
@@ -275,7 +280,7 @@ def test_tasks_out_of_the_run_are_not_split() -> None:
     """A share of the run that would be negative is left out."""
     tasks = listed()
     tasks[0]["startTime"] = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
-    assert set(use_of_run(RUN, tasks)["seconds"]) == {"total", "queued", "running"}
+    assert set(usage_of_run(RUN, tasks)["seconds"]) == {"total", "queued", "running"}
 
 
 def test_lines_of_another_form_are_passed_over() -> None:
@@ -283,7 +288,7 @@ def test_lines_of_another_form_are_passed_over() -> None:
     odd = ["", "{", "[]", "7", "null", "{}", '{"arn": 7}', f'{{"arn": "{ARN}:workflow/7"}}']
     assert read_manifest(odd) == (None, [])
     task = json.dumps({"arn": f"{ARN}:run/7/task/8", "metrics": 7, "startTime": 3, "stopTime": "soon"})
-    assert use_of_run(RUN, read_manifest([*odd, task])[1])["tasks"] == {"UNKNOWN": 1}
+    assert usage_of_run(RUN, read_manifest([*odd, task])[1])["tasks"] == {"UNKNOWN": 1}
 
 
 # --- batches ---
@@ -307,7 +312,7 @@ def listed_run(run_id: str, queued: int, running: int, **fields: Any) -> dict[st
 
 def test_the_sums_of_a_batch_by_hand() -> None:
     """Hours of the runs, storage by type, and the longest runs."""
-    use = BatchUse()
+    use = BatchUsage()
     use.add(listed_run("1", 60, 7200, storageType="STATIC", storageCapacity=1200))
     use.add(listed_run("2", 600, 1800, storageType="STATIC", storageCapacity=2400, status="FAILED"))
     use.add(listed_run("3", 0, 10800, storageType="DYNAMIC", storageCapacity=100))
@@ -329,29 +334,29 @@ def test_the_sums_of_a_batch_by_hand() -> None:
         ],
         "isPartial": False,
     }
-    assert describe_batch_use(figures) == (
+    assert describe_batch_usage(figures) == (
         "5.8 hours running and 0.18 hours in the queue, summed over 4 runs"
     )
 
 
 def test_a_batch_of_which_nothing_was_read_has_no_figures() -> None:
     """Not even zeros."""
-    use = BatchUse()
-    use.miss()
+    use = BatchUsage()
+    use.add_unlisted()
     assert use.figures() == {}
 
 
 @pytest.mark.parametrize("fields", [{"status": "RUNNING"}, {"stopTime": None}, None])
 def test_a_batch_with_gaps_is_partial(fields: Any) -> None:
     """A run goes on, does not tell its times, or was deleted."""
-    use = BatchUse()
+    use = BatchUsage()
     use.add(listed_run("1", 0, 3600))
     if fields is None:
-        use.miss()
+        use.add_unlisted()
     else:
         use.add(listed_run("2", 0, 3600, **fields))
     assert use.figures()["isPartial"]
-    assert describe_batch_use(use.figures()).startswith("At least ")
+    assert describe_batch_usage(use.figures()).startswith("At least ")
 
 
 # --- whatever comes ---
@@ -388,8 +393,8 @@ _HOURS = ("taskHours", "cpuHours", "gpuHours", "memoryGiBHours")
 @given(first=_TASKS, second=_TASKS)
 def test_the_use_of_two_parts_is_that_of_the_whole(first: Any, second: Any) -> None:
     """Hours, hits and tasks add up and are never negative, whatever AWS tells."""
-    parts = [use_of_run(RUN, tasks) for tasks in (first, second)]
-    whole = use_of_run(RUN, first + second)
+    parts = [usage_of_run(RUN, tasks) for tasks in (first, second)]
+    whole = usage_of_run(RUN, first + second)
     for name in _HOURS:
         told = [part.get(name, 0.0) for part in parts]
         assert min(told) >= 0
@@ -399,4 +404,4 @@ def test_the_use_of_two_parts_is_that_of_the_whole(first: Any, second: Any) -> N
     assert whole["isPartial"] is any(part["isPartial"] for part in parts)
     assert all(seconds >= 0 for seconds in whole["seconds"].values())
     assert json.loads(json.dumps(whole, allow_nan=False)) == whole
-    assert describe_run_use(whole)
+    assert describe_run_usage(whole)

@@ -13,13 +13,12 @@ from typing import Any
 import boto3
 import pytest
 
-from airflow_healthomics.compat import AirflowTaskTimeout
+from airflow_healthomics.compat import AirflowTaskTimeout, Context
 from airflow_healthomics.exceptions import HealthOmicsRunFailedError
-from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.hooks import best_effort as inquiry
+from airflow_healthomics.hooks import HealthOmicsHook, best_effort
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.reports import usage_report as use_report
-from airflow_healthomics.reports.usage_report import with_use
+from airflow_healthomics.reports.usage_report import add_usage
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from airflow_healthomics.service.summaries import summarize_run
 from tests.healthomics import Control, HealthOmicsServer, JsonRESTError, LogsBackend, LogStream, OmicsBackend
@@ -125,9 +124,9 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def look(summary: dict[str, Any], log: Lines, **more: Any) -> dict[str, Any]:
     """Read the use with the default connection."""
-    told = with_use(summary, hook=HealthOmicsHook(), log=log, **more)
-    assert {key: value for key, value in told.items() if key != "use"} == summary
-    use: dict[str, Any] = told.get("use", {})
+    told = add_usage(summary, hook=HealthOmicsHook(), log=log, **more)
+    assert {key: value for key, value in told.items() if key != "usage"} == summary
+    use: dict[str, Any] = told.get("usage", {})
     return use
 
 
@@ -190,7 +189,7 @@ def test_many_tasks_without_a_manifest_come_from_the_list(
     assert use["storage"] == {"type": "DYNAMIC", "maximumGiB": 340}
     assert calls_of(omics, "ListRunTasks") == 3
     assert clock.sleeps == pytest.approx([0.125] * 2)
-    assert log.lines[0] == f"The use report of run {summary['id']}: logs:GetLogEvents finds nothing"
+    assert log.lines[0] == f"The usage report of run {summary['id']}: logs:GetLogEvents found nothing"
 
 
 @pytest.mark.usefixtures("small_pages")
@@ -268,7 +267,7 @@ def test_five_thousand_tasks_cost_a_few_calls(
         "get_log_events",
         lambda self, start, end, limit, token, head: answer(self, start, end, 1_000, token, head),
     )
-    monkeypatch.setattr(inquiry, "monotonic", lambda: 0.0)
+    monkeypatch.setattr(best_effort, "monotonic", lambda: 0.0)
     use = look(summary, log)
     assert (use["tasks"], use["cpuHours"], use["isPartial"]) == ({"COMPLETED": 5_000}, 10_000.0, False)
     assert (calls_of(omics, "ListRunTasks"), len(log_calls)) == (list_calls, get_calls)
@@ -286,7 +285,7 @@ def test_more_pages_than_the_bound_are_left_unread(
     summary = ended()
     forget_manifest(summary)
     monkeypatch.setattr(OmicsBackend, "list_run_tasks", list_run_tasks)
-    monkeypatch.setattr(inquiry, "monotonic", lambda: 0.0)
+    monkeypatch.setattr(best_effort, "monotonic", lambda: 0.0)
     assert look(summary, log)["isPartial"]
     assert calls_of(omics, "ListRunTasks") == use_report.MAX_PAGES
 
@@ -305,8 +304,8 @@ def test_without_the_list_the_manifest_serves(
     assert use["cpuHours"] == FIGURES["cpuHours"]
     assert use["isPartial"]
     missing, *told = log.lines
-    assert "goes without omics:ListRunTasks, which failed with" in missing
-    assert ("the IAM policy must allow it" in missing) is (code == "AccessDeniedException")
+    assert "is incomplete: omics:ListRunTasks failed with" in missing
+    assert ("The IAM policy must allow omics:ListRunTasks" in missing) is (code == "AccessDeniedException")
     assert told[0].startswith("Used at least 22.7 CPU hours")
 
 
@@ -319,7 +318,9 @@ def test_without_the_manifest_the_list_serves(
     use = look(summary, log)
     assert {key: use[key] for key in FIGURES} == FIGURES
     assert use["storage"] == {"type": "DYNAMIC", "maximumGiB": 340}
-    assert "logs:GetLogEvents, which failed with AccessDeniedException; the IAM" in log.lines[0]
+    assert (
+        "logs:GetLogEvents failed with AccessDeniedException. The IAM policy must allow logs:" in log.lines[0]
+    )
     assert len(log.lines) == 3
 
 
@@ -362,10 +363,10 @@ def test_slow_answers_end_the_report(
     summary = ended()
     forget_manifest(summary)
     seconds = itertools.count(step=3.0)
-    monkeypatch.setattr(inquiry, "monotonic", lambda: next(seconds))
+    monkeypatch.setattr(best_effort, "monotonic", lambda: next(seconds))
     assert look(summary, log)["isPartial"]
     assert calls_of(omics, "ListRunTasks") == 2
-    assert [line for line in log.lines if "ends early, after 10.0 s" in line] == log.lines[1:2]
+    assert [line for line in log.lines if "reached its time limit of 10.0 s" in line] == log.lines[1:2]
 
 
 def test_any_failure_costs_a_line(ended: Callable[..., Any], log: Lines) -> None:
@@ -377,8 +378,8 @@ def test_any_failure_costs_a_line(ended: Callable[..., Any], log: Lines) -> None
             raise RuntimeError("no way to the API server")
 
     summary = ended()
-    assert with_use(summary, hook=BrokenHook(), log=log) == summary
-    assert log.lines == [f"The use report of run {summary['id']} is left out: RuntimeError"]
+    assert add_usage(summary, hook=BrokenHook(), log=log) == summary
+    assert log.lines == [f"The usage report of run {summary['id']} is skipped: RuntimeError"]
 
 
 def test_a_deleted_run_is_not_asked_for(omics: Control, log: Lines) -> None:
@@ -395,7 +396,7 @@ def test_a_task_that_is_about_to_time_out_is_not_risked(
     summary = ended()
     assert bool(look(summary, log, time_left=timedelta(seconds=left))) is reads
     assert calls_of(omics, "ListRunTasks") == reads
-    assert any("execution_timeout is near" in line for line in log.lines) is not reads
+    assert any("execution_timeout is left" in line for line in log.lines) is not reads
 
 
 def test_a_timeout_while_the_use_is_read_changes_nothing(
@@ -407,9 +408,9 @@ def test_a_timeout_while_the_use_is_read_changes_nothing(
     def time_out(*_: Any, **__: Any) -> Any:
         raise AirflowTaskTimeout("from a signal handler")
 
-    monkeypatch.setattr(inquiry.Inquiry, "ask", time_out)
-    assert with_use(summary, hook=HealthOmicsHook(), log=log) == summary
-    assert log.lines == [f"The use report of run {summary['id']} is left out: the task has timed out"]
+    monkeypatch.setattr(best_effort.BestEffortClient, "call", time_out)
+    assert add_usage(summary, hook=HealthOmicsHook(), log=log) == summary
+    assert log.lines == [f"The usage report of run {summary['id']} is skipped: the task timed out"]
 
 
 @pytest.fixture
@@ -425,16 +426,16 @@ def test_a_call_that_hangs_is_given_up(
     """By the report's patience, whatever the connection's is."""
     patient = {"read_timeout": 600, "retries": {"total_max_attempts": 100}}
     connection(endpoint_url=server.endpoint_url, region_name="us-west-2", config_kwargs=patient)
-    monkeypatch.setattr(inquiry, "READ_TIMEOUT", 0.3)
+    monkeypatch.setattr(best_effort, "READ_TIMEOUT", 0.3)
     hook = HealthOmicsHook()
     run = hook.conn.start_run(roleArn=ROLE, outputUri=OUTPUT, workflowId=WORKFLOW, requestId="r")
     server.control.advance("COMPLETED")
     server.control.delay("ListRunTasks", 30, times=None)
     began = time.monotonic()
-    use = with_use(summarize_run(hook.get_run(run["id"])), hook=hook, log=log)["use"]
+    use = add_usage(summarize_run(hook.get_run(run["id"])), hook=hook, log=log)["usage"]
     assert time.monotonic() - began < 10
     assert sum(use["tasks"].values()) == 3
-    assert "omics:ListRunTasks, which failed with ReadTimeoutError" in log.lines[0]
+    assert "omics:ListRunTasks failed with ReadTimeoutError" in log.lines[0]
     server.control.clear_faults()
 
 
@@ -462,7 +463,7 @@ def sensor(run_id: str, deferrable: bool, **fields: Any) -> Callable[[], HealthO
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_the_operator_tells_it(
     omics: Control,
-    context: dict[str, Any],
+    context: Context,
     ti: FakeTaskInstance,
     tasks: Tasks,
     logged: Callable[[], str],
@@ -471,26 +472,26 @@ def test_the_operator_tells_it(
     """In XCom ``summary`` and in the log, wherever it has waited."""
     omics.plan_run(**PLAN)
     tasks.run(waiting_start(deferrable), context)
-    assert {key: ti.xcoms["summary"]["use"][key] for key in FIGURES} == FIGURES
+    assert {key: ti.xcoms["summary"]["usage"][key] for key in FIGURES} == FIGURES
     assert "Used 22.7 CPU hours" in logged()
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_the_operator_tells_it_of_a_failed_run(
-    omics: Control, context: dict[str, Any], ti: FakeTaskInstance, tasks: Tasks, deferrable: bool
+    omics: Control, context: Context, ti: FakeTaskInstance, tasks: Tasks, deferrable: bool
 ) -> None:
     """What failed has cost something, too; the error is what it would be."""
     omics.plan_run(**PLAN, status="FAILED", failure_reason="RUN_TASK_FAILED")
     with pytest.raises(HealthOmicsRunFailedError) as caught:
         tasks.run(waiting_start(deferrable), context)
     assert caught.value.failure_reason == "RUN_TASK_FAILED"
-    assert ti.xcoms["summary"]["use"]["cpuHours"] == FIGURES["cpuHours"]
+    assert ti.xcoms["summary"]["usage"]["cpuHours"] == FIGURES["cpuHours"]
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_the_sensor_tells_it(
     omics: Control,
-    context: dict[str, Any],
+    context: Context,
     tasks: Tasks,
     started: Callable[..., Any],
     logged: Callable[[], str],
@@ -499,19 +500,19 @@ def test_the_sensor_tells_it(
     """In what it returns and in the log."""
     omics.plan_run(**PLAN)
     summary = tasks.run(sensor(started()["id"], deferrable), context)
-    assert {key: summary["use"][key] for key in FIGURES} == FIGURES
+    assert {key: summary["usage"][key] for key in FIGURES} == FIGURES
     assert "Used 22.7 CPU hours" in logged()
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_it_can_be_turned_off(
-    omics: Control, context: dict[str, Any], ti: FakeTaskInstance, tasks: Tasks, deferrable: bool
+    omics: Control, context: Context, ti: FakeTaskInstance, tasks: Tasks, deferrable: bool
 ) -> None:
-    """``report_use=False`` asks nothing."""
-    tasks.run(waiting_start(deferrable, report_use=False), context)
-    assert "use" not in ti.xcoms["summary"]
+    """``report_usage=False`` asks nothing."""
+    tasks.run(waiting_start(deferrable, report_usage=False), context)
+    assert "usage" not in ti.xcoms["summary"]
     run_id = ti.xcoms["run"]["id"]
-    assert "use" not in tasks.run(sensor(run_id, deferrable, report_use=False), context)
+    assert "usage" not in tasks.run(sensor(run_id, deferrable, report_usage=False), context)
     assert calls_of(omics, "ListRunTasks") == 0
 
 
@@ -519,7 +520,7 @@ def test_it_can_be_turned_off(
 @pytest.mark.parametrize("fault", ["AccessDeniedException", "ThrottlingException", "drop", "bug"])
 def test_no_fault_of_it_changes_the_outcome(
     omics: Control,
-    context: dict[str, Any],
+    context: Context,
     tasks: Tasks,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
@@ -531,7 +532,7 @@ def test_no_fault_of_it_changes_the_outcome(
         case "drop":
             omics.drop_connection("ListRunTasks", times=None)
         case "bug":
-            monkeypatch.setattr(use_report, "use_of_run", lambda *_, **__: 1 / 0)
+            monkeypatch.setattr(use_report, "usage_of_run", lambda *_, **__: 1 / 0)
         case code:
             omics.inject_error("ListRunTasks", code, times=None)
             refuse_logs(monkeypatch)
@@ -541,7 +542,7 @@ def test_no_fault_of_it_changes_the_outcome(
 
 
 def test_a_try_without_time_left_ends_in_time(
-    omics: Control, context: dict[str, Any], ti: FakeTaskInstance, tasks: Tasks, clock: Clock
+    omics: Control, context: Context, ti: FakeTaskInstance, tasks: Tasks, clock: Clock
 ) -> None:
     """``execution_timeout`` leaves no room for figures, and the run has completed."""
     omics.plan_run(seconds={"PENDING": 0, "STARTING": 0, "RUNNING": 50, "STOPPING": 0})
@@ -549,5 +550,5 @@ def test_a_try_without_time_left_ends_in_time(
     timeout = timedelta(seconds=70)
     tasks.run(waiting_start(False, execution_timeout=timeout), context)
     assert ti.xcoms["summary"]["status"] == "COMPLETED"
-    assert "use" not in ti.xcoms["summary"]
+    assert "usage" not in ti.xcoms["summary"]
     assert calls_of(omics, "ListRunTasks") == 0

@@ -36,9 +36,9 @@ from airflow_healthomics.requests.batch import (
     settings_in_s3,
     settings_json,
 )
-from airflow_healthomics.requests.fields import MAX_PROBLEMS
+from airflow_healthomics.requests.fields import MAX_PROBLEMS, api_field
 from airflow_healthomics.requests.json_values import BrokenTemplate
-from airflow_healthomics.requests.run import ARGUMENTS, api_field, build_start_run_request
+from airflow_healthomics.requests.run import ARGUMENTS, build_start_run_request
 from tests.healthomics import input_shape, violations
 from tests.unit.conftest import OUTPUT, ROLE, WORKFLOW
 from tests.unit.requests.test_run import CONNECTION_DEFAULTS, EVERY_FIELD, REFUSED, SHAPE, json_values, same
@@ -326,15 +326,17 @@ def test_settings_unseen_may_have_output_uris() -> None:
 
 # --- arguments that are refused ---
 
+CHANGES_REFUSED: list[Any] = [case.values[0] for case in REFUSED]
+
 
 @pytest.mark.parametrize(
     "change",
     [
-        case.values[0]
-        for case in REFUSED
-        if case.values[0].keys() <= set(BATCH_ARGUMENTS) | {"tags"}
-        and case.values[0] not in ({"workflow_id": None}, {"output_uri": None})
-        and "READY2RUN" not in case.values[0].values()
+        change
+        for change in CHANGES_REFUSED
+        if change.keys() <= set(BATCH_ARGUMENTS) | {"tags"}
+        and change not in ({"workflow_id": None}, {"output_uri": None})
+        and "READY2RUN" not in change.values()
     ],
     ids=lambda change: "-".join(change),
 )
@@ -568,13 +570,14 @@ def test_the_largest_batch_is_allowed() -> None:
 @pytest.mark.parametrize("extra", [0, 1])
 def test_merged_parameters_have_a_limit(filler: str, extra: int) -> None:
     """50,000 bytes of both together are allowed, and not one more; a replaced value does not count."""
-    given = {"common": {"a": 1, "replaced": "y" * 30_000}, "own": {"replaced": None, "filler": ""}}
-    rest = 50_000 - len(json.dumps({**given["common"], **given["own"]}, separators=(",", ":")))
-    given["own"]["filler"] = filler * (rest // len(filler.encode())) + "z" * (rest % len(filler.encode()))
-    given["own"]["filler"] += "z" * extra
-    arguments, run_settings = NEW | {"parameters": given["common"]}, [ONE | {"parameters": given["own"]}]
+    common = {"a": 1, "replaced": "y" * 30_000}
+    own = {"replaced": None, "filler": ""}
+    rest = 50_000 - len(json.dumps({**common, **own}, separators=(",", ":")))
+    count, remainder = divmod(rest, len(filler.encode()))
+    own["filler"] = filler * count + "z" * (remainder + extra)
+    arguments, run_settings = NEW | {"parameters": common}, [ONE | {"parameters": own}]
     if not extra:
-        assert build(arguments, run_settings)[1][0]["parameters"] == given["own"]
+        assert build(arguments, run_settings)[1][0]["parameters"] == own
         return
     (problem,) = problems_of(arguments, run_settings)
     words = ["run_settings[0].parameters", "parameters of the batch", "50,000", "50,001"]

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.exceptions import HealthOmicsRequestError
-from airflow_healthomics.requests.fields import MAX_PROBLEMS
-from airflow_healthomics.requests.run import ARGUMENTS, api_field, build_start_run_request, checked_run_id
+from airflow_healthomics.requests.fields import MAX_PROBLEMS, api_field
+from airflow_healthomics.requests.run import ARGUMENTS, build_start_run_request, checked_run_id
 from tests.healthomics import input_shape
 from tests.unit.conftest import OUTPUT, ROLE, WORKFLOW
 
-SHAPE: StructureShape = input_shape("StartRun")
+SHAPE: Any = input_shape("StartRun")
 NEW = {"workflow_id": WORKFLOW, "role_arn": ROLE, "output_uri": OUTPUT}
 DUPLICATE = {"run_id": "7654321", "role_arn": ROLE, "output_uri": OUTPUT}
 CANARY = "canary-patient-7"
@@ -652,7 +652,7 @@ def test_a_boolean_may_be_text(value: Any, sent: bool) -> None:
 # --- fields without an argument ---
 
 
-def shape_with(**members: Mapping[str, Any]) -> StructureShape:
+def shape_with(**members: Any) -> StructureShape:
     """Return StartRun's shape as a newer botocore may have it."""
     shapes = {name.capitalize(): member for name, member in members.items()}
     newer = StructureShape("StartRunRequest", SHAPE._shape_model, SHAPE._shape_resolver)

@@ -4,13 +4,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.awsrequest import AWSResponse
 
 from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsOutcomeUnknownError
@@ -18,7 +16,7 @@ from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.resources.run_watch import RunWatch
 from airflow_healthomics.resources.watch import NEW_GRACE
 from tests.healthomics import Control
-from tests.unit.conftest import ONE_ATTEMPT, Clock
+from tests.unit.conftest import ONE_ATTEMPT, Clock, answering
 
 
 class Records:
@@ -54,19 +52,6 @@ def run(omics: Control, started: Callable[..., Any]) -> dict[str, Any]:
     return answer
 
 
-def answering(hook: HealthOmicsHook, *answers: dict[str, Any]) -> None:
-    """Let GetRun answer what the local HealthOmics never would, over the wire."""
-    left = list(answers)
-
-    def answer(request: Any, **_: Any) -> AWSResponse:
-        body = json.dumps(left.pop(0) if len(left) > 1 else left[0]).encode()
-        response = AWSResponse(request.url, 200, {"content-type": "application/json"}, None)
-        response._content = body
-        return response
-
-    hook.conn.meta.events.register_first("before-send.omics.GetRun", answer)
-
-
 #: What GetRun always answers with, beside a status and a uuid.
 RUN = {"id": "1", "arn": "arn:aws:omics:us-east-1:123456789012:run/1", "creationTime": "2026-11-22T03:04:05Z"}
 
@@ -91,7 +76,7 @@ def test_it_logs_each_status_once(
 
 def test_a_status_that_nobody_knows_is_waited_on(hook: HealthOmicsHook, log: Records) -> None:
     """AWS may invent one; it is logged once, as a warning."""
-    answering(hook, RUN | {"uuid": "u", "status": "HIBERNATING"})
+    answering(hook.conn, "GetRun", RUN | {"uuid": "u", "status": "HIBERNATING"})
     watch = RunWatch("1", log=log)
     assert [watch.poll(hook.conn) for _ in range(3)] == [None] * 3
     assert len(log.lines) == 1
@@ -102,7 +87,7 @@ def test_a_status_that_nobody_knows_is_waited_on(hook: HealthOmicsHook, log: Rec
 def test_a_run_that_ends_after_it_is_noticed(hook: HealthOmicsHook, log: Records) -> None:
     """The unknown status is on the way to a known one."""
     unknown = RUN | {"uuid": "u", "status": "HIBERNATING"}
-    answering(hook, unknown, unknown | {"status": "COMPLETED"})
+    answering(hook.conn, "GetRun", unknown, unknown | {"status": "COMPLETED"})
     watch = RunWatch("1", log=log)
     assert watch.poll(hook.conn) is None
     summary = watch.poll(hook.conn)
@@ -251,7 +236,7 @@ def test_throttling_by_another_name_is_passing(
 def test_a_run_without_a_uuid_is_waited_for(omics: Control) -> None:
     """GetRun's model requires none, and old runs may have none."""
     hook = HealthOmicsHook(config=ONE_ATTEMPT)
-    answering(hook, RUN | {"status": "RUNNING"}, RUN | {"status": "COMPLETED"})
+    answering(hook.conn, "GetRun", RUN | {"status": "RUNNING"}, RUN | {"status": "COMPLETED"})
     watch = RunWatch("1", log=Records())
     assert watch.poll(hook.conn) is None
     summary = watch.poll(hook.conn)
@@ -265,7 +250,7 @@ def test_an_incomplete_answer_is_repeated(
 ) -> None:
     """A proxy on the way has answered: it is neither an end nor another run."""
     whole = RUN | {"uuid": "u", "status": "COMPLETED"}
-    answering(hook, {name: value for name, value in whole.items() if name != missing}, whole)
+    answering(hook.conn, "GetRun", {name: value for name, value in whole.items() if name != missing}, whole)
     watch = RunWatch("1", uuid="u", log=log)
     assert watch.poll(hook.conn) is None
     summary = watch.poll(hook.conn)

@@ -148,6 +148,6 @@ def test_pure_parts() -> None:
     """The words, the order, the groups and the waits are right (see run_page/pure.test.mjs)."""
     tests = Path(__file__).parent / "pure.test.mjs"
     done = subprocess.run(
-        [NODE, "--test", str(tests)], capture_output=True, text=True, timeout=60, check=False
+        [str(NODE), "--test", str(tests)], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr

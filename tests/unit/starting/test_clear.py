@@ -27,7 +27,7 @@ def cleared(omics: Control, status: str, **fields: Any) -> tuple[Any, Any]:
     history = History(omics, with_store=True, **fields)
     first = history.try_again()
     if status != "PENDING":
-        omics.advance(status, run_id=first)  # type: ignore[arg-type]
+        omics.advance(status, run_id=first)
     history.clear()
     return first, history.try_again()
 

@@ -13,8 +13,8 @@ from botocore.client import BaseClient
 
 from airflow_healthomics.exceptions import HealthOmicsConnectionChangedError
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator
+from airflow_healthomics.starting.exactly_once import VISIBILITY_GRACE
 from airflow_healthomics.starting.record import KEY
-from airflow_healthomics.starting.submission import VISIBILITY_GRACE
 from tests.healthomics import Control
 from tests.sdk import TaskDeferred
 from tests.unit.batch_attempts import batch_of
@@ -88,7 +88,9 @@ def test_another_account_is_an_error_and_no_deletion(omics: Control, clock: Cloc
     assert history.store is not None
     record = history.store.get(KEY)
     account = record["arn"].split(":")[4]
-    history.store.set(KEY, {**record, "run_id": "7654321", "arn": record["arn"].replace(account, "1" * 12)})
+    history.store.set(
+        KEY, {**record, "resource_id": "7654321", "arn": record["arn"].replace(account, "1" * 12)}
+    )
     clock.advance(VISIBILITY_GRACE)
     with pytest.raises(HealthOmicsConnectionChangedError, match=f"account {account}"):
         history.try_again()

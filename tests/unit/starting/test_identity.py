@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from airflow_healthomics.compat import AirflowFailException
+from airflow_healthomics.compat import AirflowFailException, Context
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsOutcomeLostError,
     HealthOmicsRunFailedError,
-    HealthOmicsRunFailedForGoodError,
+    HealthOmicsRunFailedPermanentlyError,
 )
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.resources.watch import NEW_GRACE
@@ -54,7 +54,7 @@ def waiting(deferrable: bool) -> Callable[[], HealthOmicsStartRunOperator]:
 @pytest.mark.parametrize("deferrable", WAYS)
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_new_run_may_not_be_found_yet(
-    omics: Control, context: dict[str, Any], tasks: Tasks, deferrable: bool, times: int
+    omics: Control, context: Context, tasks: Tasks, deferrable: bool, times: int
 ) -> None:
     """Not found right after StartRun is no end."""
     omics.inject_error("GetRun", "ResourceNotFoundException", times=times)
@@ -63,7 +63,7 @@ def test_a_new_run_may_not_be_found_yet(
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_a_new_run_that_is_never_found_is_a_clear_end(
-    omics: Control, context: dict[str, Any], tasks: Tasks, clock: Clock, deferrable: bool
+    omics: Control, context: Context, tasks: Tasks, clock: Clock, deferrable: bool
 ) -> None:
     """After a minute."""
     omics.plan_run(seconds={"RUNNING": None})
@@ -75,7 +75,7 @@ def test_a_new_run_that_is_never_found_is_a_clear_end(
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_a_run_that_was_found_once_has_no_grace(
-    omics: Control, context: dict[str, Any], tasks: Tasks, clock: Clock, deferrable: bool
+    omics: Control, context: Context, tasks: Tasks, clock: Clock, deferrable: bool
 ) -> None:
     """Not found after found is deleted; the failure says that retention may have done it."""
     omics.plan_run(seconds={"RUNNING": None})
@@ -87,7 +87,7 @@ def test_a_run_that_was_found_once_has_no_grace(
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_a_sensor_has_no_grace(
-    omics: Control, context: dict[str, Any], tasks: Tasks, clock: Clock, deferrable: bool
+    omics: Control, context: Context, tasks: Tasks, clock: Clock, deferrable: bool
 ) -> None:
     """Its run was started by another task, so it is wrong or gone."""
     with pytest.raises(HealthOmicsRunFailedError, match="the run id, the account or the region") as caught:
@@ -102,7 +102,7 @@ def test_a_sensor_has_no_grace(
 @pytest.mark.parametrize("is_sensor", [False, True], ids=["operator", "sensor"])
 def test_an_id_that_was_given_to_another_run_is_an_error(
     omics: Control,
-    context: dict[str, Any],
+    context: Context,
     tasks: Tasks,
     clock: Clock,
     started: Callable[..., Any],
@@ -127,7 +127,7 @@ def test_an_id_that_was_given_to_another_run_is_an_error(
             return waiting(deferrable)()
         return HealthOmicsRunSensor(task_id="a_task", run_id=run_id, deferrable=deferrable, poke_interval=30)
 
-    with pytest.raises(HealthOmicsApiError, match="is another run now") as caught:
+    with pytest.raises(HealthOmicsApiError, match="belongs to a different run now") as caught:
         tasks.run(task, context)
     assert isinstance(caught.value, AirflowFailException)
     assert all(uuid in str(caught.value) for uuid in uuids)
@@ -136,15 +136,21 @@ def test_an_id_that_was_given_to_another_run_is_an_error(
 @pytest.mark.parametrize("deferrable", WAYS)
 @pytest.mark.parametrize("shown", [True, False])
 def test_a_deleted_run_ends_the_wait_whether_it_is_shown_or_not(
-    omics: Control, context: dict[str, Any], tasks: Tasks, clock: Clock, deferrable: bool, shown: bool
+    omics: Control,
+    context: Context,
+    ti: FakeTaskInstance,
+    tasks: Tasks,
+    clock: Clock,
+    deferrable: bool,
+    shown: bool,
 ) -> None:
     """AWS documents both a state and its absence."""
     omics.set_options(show_deleted_runs=shown)
     omics.plan_run(seconds={"RUNNING": None})
     clock.at(100, lambda: omics.advance("DELETED"))
-    with pytest.raises(HealthOmicsOutcomeLostError, match="is no longer found"):
+    with pytest.raises(HealthOmicsOutcomeLostError, match="no longer exists"):
         tasks.run(waiting(deferrable), context)
-    assert not context["ti"].xcoms.get("summary")
+    assert not ti.xcoms.get("summary")
 
 
 @needs_store
@@ -162,10 +168,11 @@ def test_a_run_that_is_removed_before_the_next_poll_has_ended_as_its_manifest_sa
         omics.advance("DELETED", run_id=omics.runs()[0]["id"])
 
     clock.at(100, remove)
-    context = try_of(FakeTaskInstance(max_tries=2), Store())
+    ti = FakeTaskInstance(max_tries=2)
+    context = try_of(ti, Store())
     if end == "COMPLETED":
         assert tasks.run(waiting(deferrable), context) == omics.runs()[0]["id"]
-        assert context["ti"].xcoms["summary"]["runOutputUri"] == f"{OUTPUT}/{omics.runs()[0]['id']}"
+        assert ti.xcoms["summary"]["runOutputUri"] == f"{OUTPUT}/{omics.runs()[0]['id']}"
     else:
         error = HealthOmicsRunFailedError if end else HealthOmicsOutcomeLostError
         with pytest.raises(error):
@@ -175,7 +182,7 @@ def test_a_run_that_is_removed_before_the_next_poll_has_ended_as_its_manifest_sa
 @pytest.mark.parametrize("deferrable", WAYS)
 @pytest.mark.parametrize("end", ["COMPLETED", "FAILED", None])
 def test_a_sensor_reads_the_manifest_of_a_removed_run(
-    omics: Control, context: dict[str, Any], tasks: Tasks, clock: Clock, deferrable: bool, end: Any
+    omics: Control, context: Context, tasks: Tasks, clock: Clock, deferrable: bool, end: Any
 ) -> None:
     """A run that has completed is a success, though its record is gone."""
     omics.plan_run(seconds={"RUNNING": None})
@@ -190,17 +197,17 @@ def test_a_sensor_reads_the_manifest_of_a_removed_run(
 
     def sensor() -> HealthOmicsRunSensor:
         return HealthOmicsRunSensor(
-            task_id="a_task", run_id=run_id, deferrable=deferrable, poke_interval=60, report_use=False
+            task_id="a_task", run_id=run_id, deferrable=deferrable, poke_interval=60, report_usage=False
         )
 
     if end == "COMPLETED":
         tasks.run(sensor, context)
     else:
-        with pytest.raises(HealthOmicsRunFailedForGoodError, match=end or "is not found"):
+        with pytest.raises(HealthOmicsRunFailedPermanentlyError, match=end or "was not found"):
             tasks.run(sensor, context)
 
 
-def test_the_trigger_is_told_the_uuid(omics: Control, context: dict[str, Any], tasks: Tasks) -> None:
+def test_the_trigger_is_told_the_uuid(omics: Control, context: Context, tasks: Tasks) -> None:
     """So that it knows its run from the first poll on."""
     omics.plan_run(seconds={"RUNNING": 60})
     tasks.run(waiting(True), context)

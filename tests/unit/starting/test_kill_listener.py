@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from airflow_healthomics.starting import kill_listener
-from airflow_healthomics.starting.record import KEY, RunRecord
+from airflow_healthomics.starting.record import KEY, StartRecord
 from tests.healthomics import Control
 
 if not kill_listener.IS_SUPPORTED:
@@ -49,7 +49,7 @@ class KilledTasks(StoredTasks):
 
     def add(self, task: Any, **values: Any) -> Any:
         """Add a task instance with its record."""
-        record: RunRecord | None = values.pop("record", None)
+        record: StartRecord | None = values.pop("record", None)
         map_index = values.get("map_index", -1)
         super().add(task, **values)
         if record is None:
@@ -77,10 +77,10 @@ def killed() -> KilledTasks:
     return KilledTasks()
 
 
-def record_of(run: dict[str, Any], **changes: Any) -> RunRecord:
+def record_of(run: dict[str, Any], **changes: Any) -> StartRecord:
     """Return what a task has recorded that started a run."""
-    record = RunRecord(
-        request_id="r", epoch=0, run_id=run["id"], uuid=run["uuid"], connection=CONNECTION, attempt=1
+    record = StartRecord(
+        request_id="r", epoch=0, resource_id=run["id"], uuid=run["uuid"], connection=CONNECTION, attempt=1
     )
     return replace(record, **changes)
 
@@ -110,8 +110,12 @@ CASES = {
     "waiting for its retry": ("up_for_retry", {}, False),
     "over by itself": ("failed", {"settled": 1.0}, False),
     "of a DAG author who keeps runs": ("failed", {"cancel_on_kill": False}, False),
-    "of an attempt whose StartRun was never answered": ("failed", {"run_id": None, "name": "mine"}, True),
-    "of such an attempt, with a name that others may have": ("failed", {"run_id": None}, False),
+    "of an attempt whose StartRun was never answered": (
+        "failed",
+        {"resource_id": None, "name": "mine"},
+        True,
+    ),
+    "of such an attempt, with a name that others may have": ("failed", {"resource_id": None}, False),
     "with the id of another run by now": ("failed", {"uuid": "0" * 8}, False),
 }
 

@@ -14,16 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.resources.run import RunResource, find_run
+from airflow_healthomics.resources.run import RunResource
+from airflow_healthomics.starting.identity import RequestIds
 from airflow_healthomics.starting.record import (
     KEY,
     Attempt,
-    NamedRecords,
-    RunRecord,
-    StoredRecords,
+    NameLookupStore,
+    StartRecord,
+    TaskStateStore,
     fingerprint,
     has_changed,
-    run_records,
+    open_start_store,
 )
 from tests.healthomics import Control
 from tests.unit.conftest import ONE_ATTEMPT, Store, calls_of, needs_store
@@ -33,11 +34,11 @@ LOG = logging.getLogger("tests.run_record")
 quick = settings(deadline=None, max_examples=60)
 
 records = st.builds(
-    RunRecord,
+    StartRecord,
     request_id=st.text(min_size=1, max_size=128),
     epoch=st.integers(0, 99),
     generation=st.integers(0, 99),
-    run_id=st.none() | st.from_regex(r"[0-9]{1,18}", fullmatch=True),
+    resource_id=st.none() | st.from_regex(r"[0-9]{1,18}", fullmatch=True),
     uuid=st.none() | st.uuids().map(str),
     fingerprint=st.none() | st.just("k:d"),
     earlier=st.lists(st.text(max_size=5), max_size=3).map(tuple),
@@ -61,11 +62,11 @@ def hook(omics: Control) -> HealthOmicsHook:
 @needs_store
 @given(record=records)
 @quick
-def test_a_record_comes_back_as_it_was(record: RunRecord) -> None:
+def test_a_record_comes_back_as_it_was(record: StartRecord) -> None:
     """By JSON, in any process."""
     store = Store()
-    StoredRecords(store).save(record)
-    assert StoredRecords(store).load() == record
+    TaskStateStore(store).save(record)
+    assert TaskStateStore(store).load() == record
 
 
 @needs_store
@@ -74,7 +75,7 @@ def test_a_record_never_expires() -> None:
     from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]
 
     store = Store()
-    StoredRecords(store).save(RunRecord(request_id="r", epoch=0))
+    TaskStateStore(store).save(StartRecord(request_id="r", epoch=0))
     assert store.retentions == [NEVER_EXPIRE]
 
 
@@ -84,31 +85,31 @@ def test_what_is_no_record_counts_as_none(value: Any) -> None:
     store = Store()
     if value is not None:
         store.values[KEY] = json.dumps(value)
-    assert StoredRecords(store).load() is None
+    assert TaskStateStore(store).load() is None
 
 
 def test_fields_of_a_later_version_are_left_out() -> None:
     """The package may be downgraded between two tries."""
     store = Store()
     store.values[KEY] = json.dumps(
-        {"request_id": "r", "epoch": 1, "run_id": "7", "of_next_year": {"x": 1}, "created": "2026"}
+        {"request_id": "r", "epoch": 1, "resource_id": "7", "of_next_year": {"x": 1}, "created": "2026"}
     )
-    assert StoredRecords(store).load() == RunRecord(request_id="r", epoch=1, run_id="7")
+    assert TaskStateStore(store).load() == StartRecord(request_id="r", epoch=1, resource_id="7")
 
 
 def test_fields_that_an_earlier_version_did_not_have_may_be_absent() -> None:
     """All but the request ID and the epoch."""
     store = Store()
     store.values[KEY] = json.dumps({"request_id": "r", "epoch": 1})
-    assert StoredRecords(store).load() == RunRecord(request_id="r", epoch=1)
+    assert TaskStateStore(store).load() == StartRecord(request_id="r", epoch=1)
 
 
 @pytest.mark.parametrize("with_store", [True, False])
 def test_the_store_is_used_where_there_is_one(hook: HealthOmicsHook, with_store: bool) -> None:
     """Else the names of the runs."""
     context: Any = {"task_state_store": Store()} if with_store else {}
-    kept = run_records(context, RunResource(hook, LOG), str, ATTEMPT, starts=0)
-    assert isinstance(kept, StoredRecords if with_store else NamedRecords)
+    kept = open_start_store(context, RunResource(hook, LOG), NAMES, ATTEMPT, starts=0)
+    assert isinstance(kept, TaskStateStore if with_store else NameLookupStore)
 
 
 # --- the fingerprint ---
@@ -124,7 +125,7 @@ def test_a_fingerprint_tells_whether_the_request_has_changed(
     request: dict[str, Any], other: dict[str, Any]
 ) -> None:
     """And the order of its keys is no change."""
-    record = RunRecord(request_id="r", epoch=0, fingerprint=fingerprint(request))
+    record = StartRecord(request_id="r", epoch=0, fingerprint=fingerprint(request))
     assert not has_changed(record, dict(reversed(request.items())))
     assert has_changed(record, other) == (
         json.dumps(other, sort_keys=True) != json.dumps(request, sort_keys=True)
@@ -153,24 +154,32 @@ def test_a_fingerprint_is_keyed() -> None:
 def test_any_change_of_the_request_is_seen(change: dict[str, Any]) -> None:
     """A value, a key, a field."""
     request = {"workflowId": "7", "parameters": {"sample": CANARY}}
-    record = RunRecord(request_id="r", epoch=0, fingerprint=fingerprint(request))
+    record = StartRecord(request_id="r", epoch=0, fingerprint=fingerprint(request))
     assert has_changed(record, request | change)
 
 
 def test_without_a_fingerprint_nothing_is_known() -> None:
     """A record read off a name has none."""
-    assert has_changed(RunRecord(request_id="r", epoch=0), {"a": 1}) is False
+    assert has_changed(StartRecord(request_id="r", epoch=0), {"a": 1}) is False
 
 
 # --- names ---
 
 
-def name_of(generation: int) -> str:
-    return f"g{generation}"
+class Names(RequestIds):
+    """Short request IDs: ``g0``, ``g1`` and so on."""
+
+    def of(self, epoch: int, generation: int = 0) -> str:
+        """Return that of a generation."""
+        return f"g{generation}"
 
 
-def by_name(hook: HealthOmicsHook, starts: int = 1) -> RunRecord | None:
-    return NamedRecords(RunResource(hook, LOG), name_of, ATTEMPT, starts=starts).load()
+CONTEXT: Any = {}
+NAMES = Names(CONTEXT, None, RunResource)
+
+
+def by_name(hook: HealthOmicsHook, starts: int = 1) -> StartRecord | None:
+    return NameLookupStore(RunResource(hook, LOG), NAMES, ATTEMPT, starts=starts).load()
 
 
 @pytest.mark.parametrize(
@@ -197,14 +206,14 @@ def test_the_newest_generation_is_found(
     """One follows another only after it has failed."""
     runs = []
     for number, end in enumerate(ends):
-        runs.append(started(name=name_of(number), requestId=f"r{number}"))
+        runs.append(started(name=NAMES.of(0, number), requestId=f"r{number}"))
         omics.advance(end, run_id=runs[-1]["id"])
-    expected = generation is not None and RunRecord(
-        request_id=name_of(generation),
-        name=name_of(generation),
+    expected = generation is not None and StartRecord(
+        request_id=NAMES.of(0, generation),
+        name=NAMES.of(0, generation),
         epoch=5,
         generation=generation,
-        run_id=runs[generation]["id"],
+        resource_id=runs[generation]["id"],
         uuid=runs[generation]["uuid"],
         arn=runs[generation]["arn"],
         earlier=tuple(run["id"] for run in runs[:generation]),
@@ -225,7 +234,7 @@ def test_a_name_is_matched_exactly(
     run = started(name="g0", requestId="g0")
     record = by_name(hook)
     assert record is not None
-    assert record.run_id == run["id"]
+    assert record.resource_id == run["id"]
 
 
 def test_an_active_run_goes_before_an_ended_one(
@@ -236,7 +245,7 @@ def test_an_active_run_goes_before_an_ended_one(
     omics.advance_clock(0.1)
     ended = started(name="g0", requestId="b")
     omics.advance("FAILED", run_id=ended["id"])
-    assert find_run(hook, "g0", LOG)["id"] == live["id"]  # type: ignore[index]
+    assert RunResource(hook, LOG).find("g0")["id"] == live["id"]  # type: ignore[index]
 
 
 def test_a_later_run_goes_before_an_earlier_one(
@@ -248,7 +257,7 @@ def test_a_later_run_goes_before_an_earlier_one(
         ids.append(started(name="g0", requestId=request_id)["id"])
         omics.advance("FAILED", run_id=ids[-1])
         omics.advance_clock(1)
-    assert find_run(hook, "g0", LOG)["id"] == ids[1]  # type: ignore[index]
+    assert RunResource(hook, LOG).find("g0")["id"] == ids[1]  # type: ignore[index]
 
 
 def test_a_run_is_found_behind_many_others(
@@ -259,7 +268,7 @@ def test_a_run_is_found_behind_many_others(
     for number in range(101):
         started(name=f"g0-{number}", requestId=f"x{number}")
     run = started(name="g0", requestId="g0")
-    assert find_run(hook, "g0", LOG)["id"] == run["id"]  # type: ignore[index]
+    assert RunResource(hook, LOG).find("g0")["id"] == run["id"]  # type: ignore[index]
 
 
 def test_the_first_try_does_not_look(omics: Control, hook: HealthOmicsHook) -> None:
@@ -285,7 +294,8 @@ def test_a_fixed_request_id_has_one_generation(
     """Its failed run is the newest one, and the search ends."""
     run = started(name="mine", requestId="mine")
     omics.advance("FAILED", run_id=run["id"])
-    record = NamedRecords(RunResource(hook, LOG), lambda _: "mine", ATTEMPT, starts=3).load()
+    request_ids = RequestIds(CONTEXT, "mine", RunResource)
+    record = NameLookupStore(RunResource(hook, LOG), request_ids, ATTEMPT, starts=3).load()
     assert record is not None
-    assert (record.run_id, record.generation) == (run["id"], 0)
+    assert (record.resource_id, record.generation) == (run["id"], 0)
     assert calls_of(omics, "ListRuns") == 1

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -13,9 +15,21 @@ from botocore.exceptions import ClientError
 from airflow_healthomics.compat import AirflowException, AirflowTaskTimeout
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsError
 from airflow_healthomics.service import run_states
+from tests.healthomics import Control
 from tests.sdk import TaskDeferred
-from tests.unit.conftest import Crash, FakeTaskInstance, Store, calls_of, context_of, needs_store, try_of
-from tests.unit.starting.test_submission import STORES, History, crash, run_to_the_end, start_of
+from tests.unit.conftest import (
+    Clock,
+    Crash,
+    FakeTaskInstance,
+    Store,
+    Tasks,
+    calls_of,
+    context_of,
+    die,
+    needs_store,
+    try_of,
+)
+from tests.unit.histories import STORES, History, start_of
 from tests.unit.waiting.test_kill_guard import (
     Killed,
     end_by_a_person,
@@ -26,7 +40,9 @@ from tests.unit.waiting.test_kill_guard import (
 
 
 @pytest.mark.parametrize("with_store", STORES)
-def test_a_kill_of_a_retry_cancels_the_run_it_reattached_to(omics, clock, with_store) -> None:
+def test_a_kill_of_a_retry_cancels_the_run_it_reattached_to(
+    omics: Control, clock: Clock, with_store: bool
+) -> None:
     """The run is this task's, whichever try has started it."""
     omics.plan_run(times=None, seconds={"PENDING": None})
     ti, store = FakeTaskInstance(max_tries=2), Store() if with_store else None
@@ -36,36 +52,36 @@ def test_a_kill_of_a_retry_cancels_the_run_it_reattached_to(omics, clock, with_s
     assert [run["status"] for run in omics.runs()] == ["STOPPING"]
 
 
-def test_a_kill_cancels_an_adopted_run(omics, clock, tasks) -> None:
+def test_a_kill_cancels_an_adopted_run(omics: Control, clock: Clock, tasks: Tasks) -> None:
     """Found by name after an endless conflict."""
     omics.plan_run(times=None, seconds={"PENDING": None})
     ti = FakeTaskInstance(max_tries=2)
     operator = start_of(parameters={"a": 1})
-    operator.hook.conn.meta.events.register("after-call.omics.StartRun", crash)
+    operator.hook.conn.meta.events.register("after-call.omics.StartRun", die)
     with pytest.raises(Crash):
         operator.execute(try_of(ti))
     task = start_of(parameters={"a": 2}, wait_for_completion=True, deferrable=False)
 
-    def kill():
+    def kill() -> None:
         end_by_a_person(task, try_of(ti))
         raise Killed
 
     clock.at(1, kill)
     with pytest.raises(Killed):
-        task.start_in_turn(try_of(ti), {"turns": 3, "conflict_turns": 3})
+        task.resume_start(try_of(ti), {"turns": 3, "conflict_turns": 3})
     assert [run["status"] for run in omics.runs()] == ["STOPPING"]
 
 
 @pytest.mark.parametrize("with_store", STORES)
 def test_a_worker_timeout_as_airflow_does_it_leaves_the_run_to_the_next_try(
-    omics, clock, monkeypatch, with_store
-):
+    omics: Control, clock: Clock, monkeypatch: pytest.MonkeyPatch, with_store: bool
+) -> None:
     """Airflow (2.11, 3.0, 3.3) calls on_kill when execution_timeout strikes."""
     omics.plan_run(times=None, seconds={"PENDING": None})
     ti, store = FakeTaskInstance(max_tries=2), Store() if with_store else None
     task = start_of(wait_for_completion=True, deferrable=False)
 
-    def sleep(_):
+    def sleep(_: float) -> None:
         raise AirflowTaskTimeout("Timeout")
 
     monkeypatch.setattr(time, "sleep", sleep)
@@ -78,11 +94,11 @@ def test_a_worker_timeout_as_airflow_does_it_leaves_the_run_to_the_next_try(
 
 @needs_store
 @pytest.mark.parametrize("with_store", [True])
-def test_a_crashed_attempt_is_repeated_with_the_recorded_request_id(omics, with_store):
+def test_a_crashed_attempt_is_repeated_with_the_recorded_request_id(omics: Control, with_store: bool) -> None:
     """Whatever the DAG says by now."""
     ti, store = FakeTaskInstance(max_tries=2), Store()
     operator = start_of(request_id="mine-1")
-    operator.hook.conn.meta.events.register("after-call.omics.StartRun", crash)
+    operator.hook.conn.meta.events.register("after-call.omics.StartRun", die)
     with pytest.raises(Crash):
         operator.execute(try_of(ti, store))
     ti.try_number = 2
@@ -91,11 +107,11 @@ def test_a_crashed_attempt_is_repeated_with_the_recorded_request_id(omics, with_
 
 
 @needs_store
-def test_the_record_is_that_of_its_run(omics):
+def test_the_record_is_that_of_its_run(omics: Control) -> None:
     """The recorded request ID is the one that the run was started with."""
     ti, store = FakeTaskInstance(max_tries=2), Store()
     operator = start_of(request_id="mine-1")
-    operator.hook.conn.meta.events.register("before-send.omics.StartRun", crash)
+    operator.hook.conn.meta.events.register("before-send.omics.StartRun", die)
     with pytest.raises(Crash):
         operator.execute(try_of(ti, store))
     start_of(request_id="mine-2").execute(try_of(ti, store))
@@ -103,7 +119,7 @@ def test_the_record_is_that_of_its_run(omics):
 
 
 @pytest.mark.parametrize("survives", [True, False])
-def test_names_find_a_later_generation_past_a_removed_one(omics, survives):
+def test_names_find_a_later_generation_past_a_removed_one(omics: Control, survives: bool) -> None:
     """Retention removes the failed run of generation 0 while that of generation 1 is live."""
     history = History(omics, with_store=False)
     omics.set_options(request_id_survives_delete=survives)
@@ -116,7 +132,7 @@ def test_names_find_a_later_generation_past_a_removed_one(omics, survives):
 
 
 @pytest.mark.parametrize("fault", ["ThrottlingException", "InternalServerException"])
-def test_a_throttled_look_up_is_not_nothing_found(omics, fault):
+def test_a_throttled_look_up_is_not_nothing_found(omics: Control, fault: str) -> None:
     """A busy ListRuns delays the start, lest a second run be started."""
     history = History(omics, with_store=False)
     history.try_again()
@@ -129,7 +145,7 @@ def test_a_throttled_look_up_is_not_nothing_found(omics, fault):
 
 
 @pytest.mark.parametrize("with_store", STORES)
-def test_a_lost_start_is_cancelled_when_its_turn_times_out(omics, with_store):
+def test_a_lost_start_is_cancelled_when_its_turn_times_out(omics: Control, with_store: bool) -> None:
     """The run is cancelled if no try is left."""
     omics.plan_run(times=None, seconds={"PENDING": None})
     context = try_of(FakeTaskInstance(max_tries=0), Store() if with_store else None)
@@ -144,7 +160,7 @@ def test_a_lost_start_is_cancelled_when_its_turn_times_out(omics, with_store):
 
 @needs_store
 @pytest.mark.parametrize("crash_at", ["after-call", "before-run-id"])
-def test_listruns_denied_does_not_stop_a_clear(omics, crash_at):
+def test_listruns_denied_does_not_stop_a_clear(omics: Control, crash_at: str) -> None:
     """Without omics:ListRuns the old run stays, and no botocore error comes up."""
     history = History(omics, with_store=True)
     history.try_again(crash_at)
@@ -154,16 +170,16 @@ def test_listruns_denied_does_not_stop_a_clear(omics, crash_at):
         history.try_again()
 
 
-def test_endless_conflict_with_listruns_denied_is_one_of_our_errors(omics, tasks):
+def test_endless_conflict_with_listruns_denied_is_one_of_our_errors(omics: Control, tasks: Tasks) -> None:
     """What to do is said even if nothing can be looked up."""
     omics.inject_error("StartRun", "ConflictException", times=None)
     omics.inject_error("ListRuns", "AccessDeniedException", times=None)
     with pytest.raises(HealthOmicsError):
-        run_to_the_end(tasks, start_of, context_of(FakeTaskInstance(max_tries=2)))
+        tasks.run(start_of, context_of(FakeTaskInstance(max_tries=2)))
 
 
 @needs_store
-def test_reused_id_not_cancelled_by_timeout(omics):
+def test_reused_id_not_cancelled_by_timeout(omics: Control) -> None:
     """Another task's run that got the id of this task's deleted run goes on."""
     omics.plan_run(times=None, seconds={"PENDING": None})
     context = try_of(FakeTaskInstance(max_tries=2), Store())
@@ -176,7 +192,7 @@ def test_reused_id_not_cancelled_by_timeout(omics):
     assert calls_of(omics, "CancelRun") == 0
 
 
-def test_a_kill_before_start_run_starts_nothing_later(omics, clock):
+def test_a_kill_before_start_run_starts_nothing_later(omics: Control, clock: Clock) -> None:
     """Killed between two tries of a throttled StartRun, the task makes no third."""
     omics.inject_error("StartRun", "ThrottlingException", times=1)
     task = start_of()
@@ -186,7 +202,13 @@ def test_a_kill_before_start_run_starts_nothing_later(omics, clock):
     assert omics.runs() == []
 
 
-def test_a_denied_cancellation_in_the_triggerer_is_logged(omics, clock, started, monkeypatch, logged):
+def test_a_denied_cancellation_in_the_triggerer_is_logged(
+    omics: Control,
+    clock: Clock,
+    started: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    logged: Callable[[], str],
+) -> None:
     """Nobody waits for the detached task, so the log has to tell."""
     omics.inject_error("CancelRun", "AccessDeniedException", times=None)
     kill_trigger(run_trigger_of(started()), "failed", clock, monkeypatch)
@@ -194,13 +216,13 @@ def test_a_denied_cancellation_in_the_triggerer_is_logged(omics, clock, started,
 
 
 @needs_store
-def test_clear_cancels_unknown_status(omics):
+def test_clear_cancels_unknown_status(omics: Control) -> None:
     """A state of a later HealthOmics is not taken for an end."""
     history = History(omics, with_store=True)
     history.try_again()
     history.clear()
 
-    def strange(parsed, **_):
+    def strange(parsed: dict[str, Any], **_: Any) -> None:
         parsed["status"] = "NEXT_YEAR"
 
     history.hook.conn.meta.events.register("after-call.omics.GetRun", strange)
@@ -209,7 +231,7 @@ def test_clear_cancels_unknown_status(omics):
 
 
 @needs_store
-def test_repeat_on_store_looks_by_name_when_forgotten(omics):
+def test_repeat_on_store_looks_by_name_when_forgotten(omics: Control) -> None:
     """HealthOmics may have forgotten the request ID since the crash; the name still finds the run."""
     history = History(omics, with_store=True)
     history.try_again("after-call")
@@ -220,7 +242,7 @@ def test_repeat_on_store_looks_by_name_when_forgotten(omics):
 
 
 @pytest.mark.parametrize("with_store", STORES)
-def test_own_name_explicit_id_failed_says_so(omics, with_store):
+def test_own_name_explicit_id_failed_says_so(omics: Control, with_store: bool) -> None:
     """A request ID that is fixed starts no second run, and the task fails."""
     history = History(omics, with_store=with_store, request_id="mine", name="my run")
     first = history.try_again()
@@ -230,7 +252,7 @@ def test_own_name_explicit_id_failed_says_so(omics, with_store):
 
 
 @pytest.mark.parametrize("with_store", STORES)
-def test_own_name_failed_then_next_generation(omics, with_store):
+def test_own_name_failed_then_next_generation(omics: Control, with_store: bool) -> None:
     """A name of the user keeps nobody from starting anew after a failure."""
     history = History(omics, with_store=with_store, name="my run")
     first = history.try_again()
@@ -239,7 +261,7 @@ def test_own_name_failed_then_next_generation(omics, with_store):
 
 
 @needs_store
-def test_crashed_and_failed_unseen(omics):
+def test_crashed_and_failed_unseen(omics: Control) -> None:
     """A run that failed after the crash is not taken for a start that succeeded."""
     history = History(omics, with_store=True)
     history.try_again("after-call")
@@ -248,7 +270,7 @@ def test_crashed_and_failed_unseen(omics):
     assert answer != omics.runs()[0]["id"]
 
 
-def test_the_limit_of_stored_runs_says_what_to_do(omics):
+def test_the_limit_of_stored_runs_says_what_to_do(omics: Control) -> None:
     """Whoever reads the error need not know of retention modes."""
     omics.set_options(max_stored_runs=1)
     start_of(retention_mode="RETAIN").execute(context_of(FakeTaskInstance(task_id="another_task")))

@@ -20,12 +20,13 @@ from airflow_healthomics.resources.run import RunResource
 from airflow_healthomics.starting.identity import TaskIdentity, derive_request_id
 from tests.healthomics import omics_client
 
+START_DATE = datetime(2026, 11, 22, 3, 4, 5, tzinfo=UTC)
 IDENTITY = TaskIdentity(
     dag_id="a_dag",
     dag_run_id="manual__2026-11-22T03:04:05+00:00",
     task_id="a_task",
     map_index=-1,
-    start_date=datetime(2026, 11, 22, 3, 4, 5, tzinfo=UTC),
+    start_date=START_DATE,
     epoch=0,
 )
 
@@ -125,7 +126,7 @@ def test_long_dag_run_ids_stay_apart() -> None:
 
 def test_the_time_zone_of_the_start_date_does_not_matter() -> None:
     """One moment is one start date, in whichever zone a process sees it."""
-    local = IDENTITY.start_date.astimezone(timezone(timedelta(hours=5, minutes=30)))
+    local = START_DATE.astimezone(timezone(timedelta(hours=5, minutes=30)))
     assert derive_request_id(replace(IDENTITY, start_date=local)) == derive_request_id(IDENTITY)
 
 

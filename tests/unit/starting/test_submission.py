@@ -24,14 +24,9 @@ from airflow_healthomics.exceptions import (
 )
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.service import run_states
-from airflow_healthomics.starting.record import Attempt, RunRecord
-from airflow_healthomics.starting.submission import (
-    VISIBILITY_GRACE,
-    Decision,
-    Plan,
-    StartDelayedError,
-    decide,
-)
+from airflow_healthomics.starting.decision import Decision, Plan, decide
+from airflow_healthomics.starting.exactly_once import VISIBILITY_GRACE
+from airflow_healthomics.starting.record import Attempt, StartRecord
 from tests.healthomics import Control
 from tests.sdk import TaskDeferred
 from tests.unit.conftest import (
@@ -41,6 +36,7 @@ from tests.unit.conftest import (
     Store,
     Tasks,
     calls_of,
+    die,
     needs_store,
     try_of,
 )
@@ -49,14 +45,14 @@ from tests.unit.histories import CRASHES, STORES, WAYS, History, start_of
 STATES = ["PENDING", "STARTING", "RUNNING", "STOPPING", "COMPLETED", "FAILED", "CANCELLED", "DELETED"]
 
 
-def record_of(**fields: Any) -> RunRecord:
-    return RunRecord(**{"request_id": "r", "epoch": 3, "generation": 2, **fields})
+def record_of(**fields: Any) -> StartRecord:
+    return StartRecord(**{"request_id": "r", "epoch": 3, "generation": 2, **fields})
 
 
 # --- decide ---
 
 ONLY_REQUEST = record_of()
-WITH_RUN = record_of(run_id="1", uuid="u")
+WITH_RUN = record_of(resource_id="1", uuid="u")
 BY_STATE = {
     None: Plan(Decision.REPEAT, 2),
     "PENDING": Plan(Decision.REATTACH, 2),
@@ -73,14 +69,14 @@ BY_STATE = {
 
 @pytest.mark.parametrize("status", BY_STATE)
 @pytest.mark.parametrize("record", [ONLY_REQUEST, WITH_RUN], ids=["request", "run"])
-def test_a_retry_goes_on_with_what_it_finds(record: RunRecord, status: str | None) -> None:
+def test_a_retry_goes_on_with_what_it_finds(record: StartRecord, status: str | None) -> None:
     """A failed run is followed by the next generation, any other one is the task's own."""
     assert decide(record, status) == BY_STATE[status]
 
 
 @pytest.mark.parametrize("status", [None, *STATES, "A_STATUS_OF_NEXT_YEAR"])
 @pytest.mark.parametrize("record", [ONLY_REQUEST, WITH_RUN], ids=["request", "run"])
-def test_a_discarded_run_is_followed_by_a_new_one(record: RunRecord, status: str | None) -> None:
+def test_a_discarded_run_is_followed_by_a_new_one(record: StartRecord, status: str | None) -> None:
     """Clear means "run it again", whatever became of the run before."""
     assert decide(record, status, is_discarded=True) == Plan(Decision.START, 0, supersedes=True)
 
@@ -338,13 +334,13 @@ def test_a_stopping_run_is_waited_out(
 ) -> None:
     """What it ends as decides whether another one starts."""
     store, ti = Store(), FakeTaskInstance(max_tries=2)
-    reason = {"failure_reason": "SERVICE_ERROR"} if end == "FAILED" else {}
-    omics.plan_run(status=end, seconds={"STOPPING": 300}, **reason)
+    reason = "SERVICE_ERROR" if end == "FAILED" else None
+    omics.plan_run(status=end, seconds={"STOPPING": 300}, failure_reason=reason)
     first = start_of().execute(try_of(ti, store))
     omics.advance("STOPPING", run_id=first)
     ti.try_number = 2
     fields = {"wait_for_completion": wait, "deferrable": deferrable}
-    answer = run_to_the_end(tasks, lambda: start_of(**fields), try_of(ti, store))
+    answer = tasks.run(lambda: start_of(**fields), try_of(ti, store))
     assert len(omics.runs()) == runs
     assert answer == omics.runs()[-1]["id"]
 
@@ -400,38 +396,19 @@ def test_a_duplicate_in_flight_resolves(omics: Control, tasks: Tasks, clock: Clo
     omics.inject_error("StartRun", "ConflictException", times=3)
     run_id = tasks.run(start_of, try_of(FakeTaskInstance(max_tries=2)))
     assert [run["id"] for run in omics.runs()] == [run_id]
-    assert [deferral.method_name for deferral in tasks.deferrals] == ["start_in_turn"]
-
-
-def run_to_the_end(tasks: Tasks, make: Callable[[], Any], context: dict[str, Any], limit: int = 20) -> Any:
-    """Execute a task through all of its deferrals."""
-    method, kwargs = "execute", {}
-    for _ in range(limit):
-        try:
-            operator = make()
-            if method == "execute":
-                return operator.execute(context)
-            return operator.resume_execution(method, kwargs, context)
-        except TaskDeferred as deferral:
-            tasks.deferrals.append(deferral)
-            method, kwargs = deferral.method_name, {"event": tasks.fire(deferral.trigger, deferral.timeout)}
-    return pytest.fail("the task defers for ever")
+    assert [deferral.method_name for deferral in tasks.deferrals] == ["resume_start"]
 
 
 def test_an_endless_conflict_adopts_the_run(omics: Control, tasks: Tasks) -> None:
     """A request that was edited after a crash conflicts for ever; its run is found by name."""
     ti = FakeTaskInstance(max_tries=2)
     operator = start_of(parameters={"a": 1})
-    operator.hook.conn.meta.events.register("after-call.omics.StartRun", crash)
+    operator.hook.conn.meta.events.register("after-call.omics.StartRun", die)
     with pytest.raises(Crash):
         operator.execute(try_of(ti))
-    answer = run_to_the_end(tasks, lambda: start_of(parameters={"a": 2}), try_of(ti))
+    answer = tasks.run(lambda: start_of(parameters={"a": 2}), try_of(ti))
     assert [run["id"] for run in omics.runs()] == [answer]
     assert len(tasks.deferrals) <= 5
-
-
-def crash(**_: Any) -> None:
-    raise Crash
 
 
 @pytest.mark.parametrize("with_store", STORES)
@@ -440,7 +417,7 @@ def test_an_endless_conflict_without_a_run_says_so(omics: Control, tasks: Tasks,
     omics.inject_error("StartRun", "ConflictException", times=None)
     store = Store() if with_store else None
     with pytest.raises(HealthOmicsRequestChangedError, match="Clear the task") as caught:
-        run_to_the_end(tasks, start_of, try_of(FakeTaskInstance(max_tries=2), store))
+        tasks.run(start_of, try_of(FakeTaskInstance(max_tries=2), store))
     assert caught.value.has_changed is False
     assert isinstance(caught.value, AirflowFailException)
     assert len(tasks.deferrals) <= 5
@@ -451,11 +428,11 @@ def test_a_request_that_has_changed_is_said_to_have(omics: Control, tasks: Tasks
     """The record knows, without holding the request."""
     ti, store = FakeTaskInstance(max_tries=2), Store()
     operator = start_of(parameters={"a": 1}, name="mine")
-    operator.hook.conn.meta.events.register("after-call.omics.StartRun", crash)
+    operator.hook.conn.meta.events.register("after-call.omics.StartRun", die)
     with pytest.raises(Crash):
         operator.execute(try_of(ti, store))
     with pytest.raises(HealthOmicsRequestChangedError, match="The request has changed") as caught:
-        run_to_the_end(tasks, lambda: start_of(parameters={"a": 2}, name="mine"), try_of(ti, store))
+        tasks.run(lambda: start_of(parameters={"a": 2}, name="mine"), try_of(ti, store))
     assert caught.value.has_changed is True
     assert pickle.loads(pickle.dumps(caught.value)).has_changed is True
 
@@ -502,7 +479,7 @@ def test_a_delayed_start_waits_its_turn_in_the_triggerer(
     answer = tasks.run(make, try_of(FakeTaskInstance(max_tries=2), store))
     (deferral,) = tasks.deferrals
     assert type(deferral.trigger).__name__ == "HealthOmicsStartTrigger"
-    assert deferral.method_name == "start_in_turn"
+    assert deferral.method_name == "resume_start"
     assert 2 <= len(bodies) <= 3  # a run that a lost answer has started may be found by its name
     assert set(bodies) == {omics.runs()[0]["requestId"]}
     assert [run["id"] for run in omics.runs()] == [answer]
@@ -519,17 +496,11 @@ def test_a_delayed_start_is_not_waited_for_on_the_worker(omics: Control, clock: 
 def test_others_that_are_faster_are_no_failure(omics: Control, tasks: Tasks) -> None:
     """A start that is throttled each time goes on waiting for its turns."""
     omics.inject_error("StartRun", "ThrottlingException", times=10)
-    run_to_the_end(tasks, start_of, try_of(FakeTaskInstance(max_tries=2)), limit=40)
+    tasks.run(start_of, try_of(FakeTaskInstance(max_tries=2)))
     assert len(omics.runs()) == 1
     assert [deferral.trigger.turns for deferral in tasks.deferrals] == list(
         range(1, len(tasks.deferrals) + 1)
     )
-
-
-def test_a_delay_pickles() -> None:
-    """By its arguments."""
-    again = pickle.loads(pickle.dumps(StartDelayedError("r", "ConflictException")))
-    assert (again.request_id, again.code, again.is_conflict) == ("r", "ConflictException", True)
 
 
 # --- refused ---

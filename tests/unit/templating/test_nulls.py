@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -62,7 +63,7 @@ BATCH_NULLS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-def render(task: Any, context: dict[str, Any] | None = None) -> Any:
+def render(task: Any, context: Mapping[str, Any] | None = None) -> Any:
     """Let Airflow render a task's fields."""
     task.render_template_fields(context_of(FakeTaskInstance(), dag=task.dag, **(context or {})))
     return task
@@ -208,7 +209,7 @@ def test_an_xcom_that_a_task_is_mapped_over_is_no_template(
         mapped = HealthOmicsStartRunOperator.partial(task_id="a_task").expand(name=output, parameters=output)
     ti = FakeTaskInstance(map_index=0)
     ti.task = mapped
-    scope = context_of(ti, dag=mapped.dag, task=mapped)
+    scope: Any = context_of(ti, dag=mapped.dag, task=mapped)
     text, mapping = "{{ 1 + 1 }} is {{ 2 }}", {"a": "{{ 1 + 1 }}", "b": ["{{ no such }}"]}
     kwargs = {"name": text, "parameters": mapping}
     monkeypatch.setattr(
@@ -241,7 +242,8 @@ def test_the_fields_of_a_subclass_are_rendered_by_airflow(native: bool, none: An
             tags="{{ 3 }}",
         )
     render(operator)
-    assert (operator.notes, operator.zone, operator.tags) == ([none, three], none, 3)
+    tags: object = operator.tags
+    assert (operator.notes, operator.zone, tags) == ([none, three], none, 3)
     assert isinstance(operator.priority, BrokenTemplate)
 
 

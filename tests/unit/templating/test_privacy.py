@@ -14,7 +14,6 @@ import pytest
 
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from tests.healthomics import Control, omics_client
-from tests.sdk import TaskDeferred
 from tests.unit.conftest import (
     HAS_STORE,
     ONE_ATTEMPT,
@@ -58,22 +57,12 @@ class Scene:
 
         def make() -> HealthOmicsStartRunOperator:
             operator = HealthOmicsStartRunOperator(task_id="a_task", **{**defaults, **SECRET, **fields})
-            operator.render_template_fields(context)  # type: ignore[arg-type]
+            operator.render_template_fields(context)
             return operator
 
         context = try_of(self.ti, self.store)
         try:
-            method, kwargs = "execute", {}
-            for _ in range(12):
-                try:
-                    operator = make()
-                    if method == "execute":
-                        return operator.execute(context)  # type: ignore[arg-type]
-                    return operator.resume_execution(method, kwargs, context)  # type: ignore[arg-type]
-                except TaskDeferred as deferral:
-                    self.tasks.deferrals.append(deferral)
-                    self.tasks.events.append(self.tasks.fire(deferral.trigger, deferral.timeout))
-                    method, kwargs = deferral.method_name, {"event": self.tasks.events[-1]}
+            return self.tasks.run(make, context)
         except (Exception, Crash) as error:  # noqa: BLE001 - whatever it is, it must not tell
             self.errors.append(error)
         return None
@@ -111,8 +100,8 @@ def scene(
     return Scene(omics, tasks, logged)
 
 
-def times(omics: Control, code: str, count: int | None, when: str = "before") -> None:
-    omics.inject_error("StartRun", code, times=count, when=when)  # type: ignore[arg-type]
+def times(omics: Control, code: str, count: int | None, when: Any = "before") -> None:
+    omics.inject_error("StartRun", code, times=count, when=when)
 
 
 PATHS: dict[str, Callable[[Control], Any]] = {
@@ -249,7 +238,7 @@ def test_the_canary_does_arrive(scene: Scene) -> None:
     operator.hook.conn.meta.events.register(
         "before-send.omics.StartRun", lambda request, **_: bodies.append(request.body.decode())
     )
-    operator.execute(try_of(scene.ti))  # type: ignore[arg-type]
+    operator.execute(try_of(scene.ti))
     assert bodies[0].count(CANARY) == 4
 
 

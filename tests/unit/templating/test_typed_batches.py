@@ -31,7 +31,7 @@ def rendered(kind: Any, native: bool, params: dict[str, Any] | None = None, **fi
     """Let Airflow render a task's fields in a DAG."""
     with dag_of(native):
         task = kind(task_id="a_task", **{**STARTS_WITH[kind], **fields})
-    scope = context_of(FakeTaskInstance(), dag=task.dag)
+    scope: Any = context_of(FakeTaskInstance(), dag=task.dag)
     scope["params"] = params or {}
     task.render_template_fields(scope)
     return task
@@ -109,6 +109,6 @@ def test_a_task_may_be_mapped_over_sheets(omics: Control) -> None:
         )
     ti = FakeTaskInstance(map_index=0)
     ti.task = mapped
-    scope = context_of(ti, dag=mapped.dag, task=mapped)
+    scope: Any = context_of(ti, dag=mapped.dag, task=mapped)
     mapped.render_template_fields(scope)
     assert scope["task"].sample_sheet == "s3://bucket/a.csv"

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 
+from airflow_healthomics.compat import Context
 from airflow_healthomics.exceptions import HealthOmicsOutcomeUnknownError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.resources.run_watch import RunWatch
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from airflow_healthomics.triggers import HealthOmicsRunTrigger, base
-from airflow_healthomics.triggers.wait import ended_summary
+from airflow_healthomics.triggers.wait import summary_from_event
 from airflow_healthomics.waiting.poller import PollingHook
 from tests.healthomics import Control
 from tests.unit import virtual_time
@@ -40,7 +41,7 @@ from tests.unit.resources.test_run_watch import Records
 async def end_of(trigger: HealthOmicsRunTrigger) -> dict[str, Any]:
     """Return the summary of the run that a trigger has waited for."""
     async for event in trigger.run():
-        return ended_summary(event.payload)
+        return summary_from_event(event.payload)
     raise AssertionError("the trigger ended without an event")
 
 
@@ -97,7 +98,7 @@ def test_a_poll_of_many_runs_costs_a_call_for_each_page(
 
 
 def test_the_sensor_and_the_operator_tell_the_trigger_how_a_list_shows_the_run(
-    omics: Control, context: dict[str, Any], tasks: Tasks, started: Callable[..., Any]
+    omics: Control, context: Context, tasks: Tasks, started: Callable[..., Any]
 ) -> None:
     """So that the trigger's first look can be a list already."""
     omics.plan_run(times=None, seconds={"RUNNING": 3600})
@@ -118,7 +119,7 @@ def test_the_summary_is_the_same_in_both_places(
     run = client.get_run(id=started()["id"])
     omics.advance("COMPLETED", run_id=run["id"])
     watch = RunWatch(run["id"], log=Records())
-    assert ended_summary(tasks.fire(trigger_of(run))) == watch.poll(HealthOmicsHook().conn)
+    assert summary_from_event(tasks.fire(trigger_of(run))) == watch.poll(HealthOmicsHook().conn)
 
 
 def test_its_times_are_text(omics: Control, started: Callable[..., Any]) -> None:
@@ -131,14 +132,14 @@ def test_its_times_are_text(omics: Control, started: Callable[..., Any]) -> None
 
 def test_its_calls_are_not_patient() -> None:
     """One hung call would hold up every waiter."""
-    config = PollingHook().conn.meta.config
+    config: Any = PollingHook().conn.meta.config
     assert (config.connect_timeout, config.read_timeout) == (5, 15)
     assert config.retries["total_max_attempts"] == 1
 
 
 def test_the_users_own_settings_go_before() -> None:
     """Somebody may need more patience."""
-    config = PollingHook(config={"read_timeout": 99}).conn.meta.config
+    config: Any = PollingHook(config={"read_timeout": 99}).conn.meta.config
     assert (config.connect_timeout, config.read_timeout) == (5, 99)
 
 

@@ -5,9 +5,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import inspect
-import json
 from itertools import pairwise
 from typing import Any
 
@@ -20,19 +17,6 @@ from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
 from tests.healthomics import Control
 from tests.unit import virtual_time
 from tests.unit.conftest import Clock
-
-ARGUMENTS: dict[str, Any] = {
-    "targets": [{"kind": "run", "id": None, "uuid": None, "name": "a-run"}],
-    "turns": 3,
-    "conflict_turns": 2,
-    "failures": 0,
-    "since": 1764000000.5,
-    "cancel_on_kill": False,
-    "aws_conn_id": "my_aws",
-    "region_name": "eu-west-1",
-    "verify": "/etc/ca.pem",
-    "botocore_config": {"connect_timeout": 5},
-}
 
 
 @given(rate=st.floats(0.1, 50), times=st.lists(st.floats(0, 1000), min_size=1, max_size=20).map(sorted))
@@ -83,11 +67,8 @@ def test_one_a_second_fires(clock: Clock) -> None:
 
 def test_connections_do_not_share_a_turnstile(clock: Clock) -> None:
     """Another account, or region, has a rate of its own."""
-    triggers = [
-        HealthOmicsStartTrigger(**connection)
-        for connection in ({}, {"aws_conn_id": "b"}, {"region_name": "eu-west-1"})
-        for _ in range(2)
-    ]
+    connections: list[dict[str, Any]] = [{}, {"aws_conn_id": "b"}, {"region_name": "eu-west-1"}]
+    triggers = [HealthOmicsStartTrigger(**connection) for connection in connections for _ in range(2)]
     assert fire_all(clock, triggers) == pytest.approx([10, 10, 10, 11, 11, 11])
 
 
@@ -108,9 +89,9 @@ def test_the_event_carries_the_counts(clock: Clock) -> None:
     """The resumed task is a new one."""
 
     async def first() -> Any:
-        return [event.payload async for event in HealthOmicsStartTrigger(**ARGUMENTS).run()]
+        return [event.payload async for event in HealthOmicsStartTrigger(**counts).run()]
 
-    counts = {"turns": 3, "conflict_turns": 2, "failures": 0, "since": 1764000000.5}
+    counts: dict[str, Any] = {"turns": 3, "conflict_turns": 2, "failures": 0, "since": 1764000000.5}
     assert virtual_time.run(clock, first()) == [counts]
 
 
@@ -124,25 +105,3 @@ def test_a_start_that_cannot_reach_aws_waits_longer_each_time(clock: Clock) -> N
     assert len(others) == 20
     assert sum(sum(delays[:count]) <= 3600 for count in range(len(delays))) <= 12
     assert fire_all(clock, [HealthOmicsStartTrigger(failures=1, since=1.0)]) == pytest.approx([delays[0]])
-
-
-@pytest.mark.parametrize("arguments", [ARGUMENTS, {"turns": 2}, ARGUMENTS | {"verify": False}], ids=len)
-def test_it_survives_the_database(arguments: dict[str, Any]) -> None:
-    """By its class path, which never moves, and as JSON."""
-    path, kwargs = HealthOmicsStartTrigger(**arguments).serialize()
-    assert path == "airflow_healthomics.triggers.start.HealthOmicsStartTrigger"
-    module, _, name = path.rpartition(".")
-    again = getattr(importlib.import_module(module), name)(**json.loads(json.dumps(kwargs)))
-    assert again.serialize() == (path, kwargs)
-    assert arguments.items() <= kwargs.items()
-
-
-def test_every_argument_is_serialized() -> None:
-    """An argument that is forgotten is lost in the triggerer."""
-    names = {
-        name
-        for trigger in HealthOmicsStartTrigger.__mro__
-        if trigger.__module__.startswith("airflow_healthomics")
-        for name in inspect.signature(trigger.__init__).parameters
-    } - {"self", "connection"}
-    assert set(HealthOmicsStartTrigger(**ARGUMENTS).serialize()[1]) == names == set(ARGUMENTS)

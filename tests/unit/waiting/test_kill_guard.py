@@ -19,7 +19,7 @@ import pytest
 from airflow.triggers.base import BaseTrigger
 from botocore.exceptions import EndpointConnectionError
 
-from airflow_healthomics.compat import AirflowException, AirflowTaskTimeout
+from airflow_healthomics.compat import AirflowException, AirflowTaskTimeout, Context
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from airflow_healthomics.triggers import HealthOmicsRunTrigger
@@ -63,7 +63,7 @@ class Killed(BaseException):
     """The process ends."""
 
 
-def end_by_a_person(task: Any, context: dict[str, Any], state: str = "failed") -> None:
+def end_by_a_person(task: Any, context: Any, state: str = "failed") -> None:
     """Do what Airflow does when a person sets the state of a running task, up to SIGKILL."""
     context["ti"].state = state
     task.on_kill()
@@ -71,7 +71,7 @@ def end_by_a_person(task: Any, context: dict[str, Any], state: str = "failed") -
     task.kill_guard.wait(60)
 
 
-def killed_while_waiting(task: Any, clock: Clock, context: dict[str, Any]) -> None:
+def killed_while_waiting(task: Any, clock: Clock, context: Context) -> None:
     """Kill a task in the middle of its first sleep."""
 
     def kill() -> None:
@@ -88,7 +88,7 @@ def killed_while_waiting(task: Any, clock: Clock, context: dict[str, Any]) -> No
 
 @pytest.mark.parametrize(("cancel_on_kill", "status"), [(True, "STOPPING"), (False, "PENDING")])
 def test_a_killed_operator_cancels_its_run(
-    omics: Control, clock: Clock, context: dict[str, Any], cancel_on_kill: bool, status: str
+    omics: Control, clock: Clock, context: Context, cancel_on_kill: bool, status: str
 ) -> None:
     """Unless the DAG author says otherwise."""
     task = start_of(wait_for_completion=True, deferrable=False, cancel_on_kill=cancel_on_kill)
@@ -100,7 +100,7 @@ def test_a_killed_operator_cancels_its_run(
 def test_a_killed_sensor_leaves_the_run_unless_asked(
     omics: Control,
     clock: Clock,
-    context: dict[str, Any],
+    context: Context,
     started: Callable[..., Any],
     fields: dict[str, Any],
     status: str,
@@ -112,7 +112,7 @@ def test_a_killed_sensor_leaves_the_run_unless_asked(
 
 
 def test_a_kill_touches_nothing_but_its_own_client(
-    omics: Control, clock: Clock, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    omics: Control, clock: Clock, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beside the state of the task instance: no store, XCom, connection or hook of the interrupted code."""
     store = Store()
@@ -139,13 +139,13 @@ def test_a_kill_touches_nothing_but_its_own_client(
     assert [run["status"] for run in omics.runs()] == ["STOPPING"]
 
 
-def test_the_client_of_the_kill_has_little_patience(omics: Control, context: dict[str, Any]) -> None:
+def test_the_client_of_the_kill_has_little_patience(omics: Control, context: Context) -> None:
     """SIGKILL comes five seconds later."""
     task = start_of(
         botocore_config={"read_timeout": 900, "connect_timeout": 900, "retries": {"max_attempts": 9}}
     )
     task.execute(context)
-    config = task.kill_guard._hook.conn.meta.config  # type: ignore[union-attr]
+    config: Any = task.kill_guard._hook.conn.meta.config  # type: ignore[union-attr]
     assert config.connect_timeout + config.read_timeout < 5
     assert config.retries["total_max_attempts"] == 1
 
@@ -162,7 +162,7 @@ def test_a_killed_retry_cancels_the_run_that_it_found(omics: Control, clock: Clo
 
 @pytest.mark.parametrize("event", ["before-send", "after-call"])
 def test_a_kill_while_the_run_is_being_started_cancels_it(
-    omics: Control, context: dict[str, Any], event: str
+    omics: Control, context: Context, event: str
 ) -> None:
     """As soon as StartRun has answered."""
     task = start_of()
@@ -175,9 +175,7 @@ def test_a_kill_while_the_run_is_being_started_cancels_it(
     assert [run["status"] for run in omics.runs()] == ["STOPPING"]
 
 
-def test_a_kill_while_a_run_is_being_started_leaves_it_if_told_to(
-    omics: Control, context: dict[str, Any]
-) -> None:
+def test_a_kill_while_a_run_is_being_started_leaves_it_if_told_to(omics: Control, context: Context) -> None:
     """``cancel_on_kill=False`` holds there, too."""
     task = start_of(cancel_on_kill=False)
     events = task.hook.conn.meta.events
@@ -203,7 +201,7 @@ def unreachable(**_: Any) -> None:
     ["ThrottlingException", "InternalServerException", "ConflictException", "AccessDeniedException", None],
 )
 def test_a_kill_never_raises(
-    omics: Control, clock: Clock, context: dict[str, Any], logged: Callable[[], str], code: str | None
+    omics: Control, clock: Clock, context: Context, logged: Callable[[], str], code: str | None
 ) -> None:
     """It logs that the run continues."""
     task = start_of(wait_for_completion=True, deferrable=False)
@@ -221,7 +219,7 @@ def test_a_kill_never_raises(
 
 
 def test_a_throttled_cancellation_on_a_worker_is_repeated(
-    omics: Control, clock: Clock, context: dict[str, Any]
+    omics: Control, clock: Clock, context: Context
 ) -> None:
     """Of many tasks killed at the same instant some meet the limit of 10 calls a second."""
     omics.inject_error("CancelRun", "ThrottlingException", times=5)
@@ -229,7 +227,7 @@ def test_a_throttled_cancellation_on_a_worker_is_repeated(
     assert [run["status"] for run in omics.runs()] == ["STOPPING"]
 
 
-def test_two_kills_are_one(omics: Control, clock: Clock, context: dict[str, Any]) -> None:
+def test_two_kills_are_one(omics: Control, clock: Clock, context: Context) -> None:
     """Airflow may call ``on_kill`` twice."""
     task = start_of(wait_for_completion=True, deferrable=False)
     clock.at(0.5, lambda: end_by_a_person(task, context))
@@ -273,7 +271,7 @@ def test_a_process_that_ends_without_a_persons_word_leaves_the_run(
 def test_a_state_that_is_not_known_leaves_the_run(
     omics: Control,
     clock: Clock,
-    context: dict[str, Any],
+    context: Context,
     monkeypatch: pytest.MonkeyPatch,
     logged: Callable[[], str],
 ) -> None:
@@ -304,7 +302,7 @@ def test_a_clear_of_a_running_task_without_a_record_cancels(omics: Control, cloc
     assert [run["status"] for run in omics.runs()] == ["STOPPING"]
 
 
-def test_a_kill_after_the_end_does_not_concern_the_run(omics: Control, context: dict[str, Any]) -> None:
+def test_a_kill_after_the_end_does_not_concern_the_run(omics: Control, context: Context) -> None:
     """Airflow kills the process of a task that is a success, if its callbacks take too long."""
     task = start_of()
     task.execute(context)
@@ -345,7 +343,7 @@ def die() -> None:
 # --- timeouts ---
 
 
-def timed_out(task: Any, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def timed_out(task: Any, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let ``execution_timeout`` strike in the first sleep, for which Airflow calls ``on_kill`` too."""
 
     def sleep(_: float) -> None:
@@ -448,7 +446,7 @@ def test_a_fault_of_the_triggerer_cancels_nothing(
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException", "ConflictException"])
 def test_a_timeout_stays_a_timeout_if_the_run_cannot_be_cancelled(
-    omics: Control, context: dict[str, Any], logged: Callable[[], str], code: str
+    omics: Control, context: Context, logged: Callable[[], str], code: str
 ) -> None:
     """And the log says that the run goes on."""
     start_of().execute(context)
@@ -501,7 +499,8 @@ def kill_trigger(
     virtual_time.run(clock, main())
 
 
-def run_trigger_of(run: dict[str, Any], **fields: Any) -> HealthOmicsRunTrigger:
+def run_trigger_of(run: dict[str, Any], **fields: Any) -> Any:
+    """Return a trigger that waits for a run; Airflow, or a test, sets further attributes."""
     return HealthOmicsRunTrigger(
         **{
             "run_id": run["id"],
@@ -544,10 +543,9 @@ def test_a_killed_trigger_leaves_the_run_if_told_to(
 ) -> None:
     """``cancel_on_kill=False``."""
     run = started(name="a")
-    trigger = {
-        "run": lambda: run_trigger_of(run, cancel_on_kill=False),
-        "start": lambda: HealthOmicsStartTrigger([{"kind": "run", "name": "a"}], cancel_on_kill=False),
-    }[kind]()
+    trigger: Any = run_trigger_of(run, cancel_on_kill=False)
+    if kind == "start":
+        trigger = HealthOmicsStartTrigger([{"kind": "run", "name": "a"}], cancel_on_kill=False)
     kill_trigger(trigger, "failed", clock, monkeypatch)
     assert calls_of(omics, "CancelRun") == 0
 

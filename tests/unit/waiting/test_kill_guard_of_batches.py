@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_healthomics.compat import AirflowException, AirflowTaskTimeout
+from airflow_healthomics.compat import AirflowException, AirflowTaskTimeout, Context
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor
 from airflow_healthomics.triggers import HealthOmicsRunBatchTrigger, HealthOmicsStartTrigger
 from tests.healthomics import Control
@@ -57,7 +57,7 @@ CANCELLED = ("STOPPING", "CANCELLED")
 @pytest.mark.parametrize("cancel_on_kill", [True, False])
 @pytest.mark.parametrize("at", [1, 100], ids=["early", "late"])
 def test_a_killed_operator_cancels_its_batch(
-    omics: Control, clock: Clock, context: dict[str, Any], cancel_on_kill: bool, at: float
+    omics: Control, clock: Clock, context: Context, cancel_on_kill: bool, at: float
 ) -> None:
     """Unless the DAG author says otherwise."""
     task = batch_of(wait_for_completion=True, deferrable=False, cancel_on_kill=cancel_on_kill)
@@ -68,7 +68,7 @@ def test_a_killed_operator_cancels_its_batch(
 
 @pytest.mark.parametrize("seconds", [1.2, 3.0])
 def test_a_batch_that_is_being_created_is_cancelled_as_soon_as_it_can_be(
-    omics: Control, clock: Clock, context: dict[str, Any], seconds: float
+    omics: Control, clock: Clock, context: Context, seconds: float
 ) -> None:
     """HealthOmics refuses to cancel it before, and SIGKILL comes five seconds after the kill."""
     omics.set_options(batch_creating_seconds=seconds, batch_pending_seconds=100.0)
@@ -78,7 +78,7 @@ def test_a_batch_that_is_being_created_is_cancelled_as_soon_as_it_can_be(
 
 @pytest.mark.parametrize("code", ["ConflictException", "ValidationException"])
 def test_a_batch_that_stays_creating_continues(
-    omics: Control, clock: Clock, context: dict[str, Any], logged: Callable[[], str], code: str
+    omics: Control, clock: Clock, context: Context, logged: Callable[[], str], code: str
 ) -> None:
     """As the log says."""
     omics.set_options(batch_creating_seconds=3600.0, cancel_error=code)
@@ -88,7 +88,7 @@ def test_a_batch_that_stays_creating_continues(
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException", "InternalServerException"])
 def test_a_kill_never_raises(
-    omics: Control, clock: Clock, context: dict[str, Any], logged: Callable[[], str], code: str
+    omics: Control, clock: Clock, context: Context, logged: Callable[[], str], code: str
 ) -> None:
     """It logs that the batch continues."""
     omics.inject_error("CancelRunBatch", code, times=None)
@@ -98,7 +98,7 @@ def test_a_kill_never_raises(
 
 @pytest.mark.parametrize("event", ["before-send", "after-call"])
 def test_a_kill_while_the_batch_is_being_started_cancels_it(
-    omics: Control, context: dict[str, Any], event: str
+    omics: Control, context: Context, event: str
 ) -> None:
     """As soon as StartRunBatch has answered and HealthOmics lets it be cancelled."""
     task = batch_of()
@@ -123,7 +123,7 @@ def test_a_killed_retry_cancels_the_batch_that_it_found(
 
 @pytest.mark.parametrize("fields", [{"cancel_on_kill": True}, {}])
 def test_a_killed_sensor_leaves_the_batch_unless_asked(
-    omics: Control, clock: Clock, context: dict[str, Any], fields: dict[str, Any]
+    omics: Control, clock: Clock, context: Context, fields: dict[str, Any]
 ) -> None:
     """Another task has started it."""
     batch_id = batch_of().execute(context)

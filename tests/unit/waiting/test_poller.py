@@ -79,9 +79,8 @@ class Scene:
 
     async def wait_for_all(self, interval: float = 60) -> list[Any]:
         """Wait for every run, and return what came of each."""
-        return await asyncio.gather(
-            *(self.wait(life, interval) for life in self.lives), return_exceptions=True
-        )
+        waits = (self.wait(life, interval) for life in self.lives)
+        return list(await asyncio.gather(*waits, return_exceptions=True))
 
     def run(self, main: Coroutine[Any, Any, Any]) -> Any:
         """Let it happen in an event loop that the poller leaves as it was."""
@@ -174,7 +173,7 @@ def test_two_who_wait_for_one_run_are_both_told(make: Make) -> None:
     scene = make([life])
 
     async def main() -> list[dict[str, Any]]:
-        return await asyncio.gather(scene.wait(life), scene.wait(life))
+        return list(await asyncio.gather(scene.wait(life), scene.wait(life)))
 
     assert [each["status"] for each in scene.run(main())] == ["COMPLETED"] * 2
     assert scene.omics.count() <= HOUR / 60 + 3
@@ -550,16 +549,14 @@ def test_an_id_that_was_given_away_is_reported(make: Make, count: int, knows: st
     scene.omics.add(other)
 
     async def main() -> list[Any]:
-        known = {
+        facts: dict[str, dict[str, Any]] = {
             "all": {"creation_time": lives[0].creation_time},
             "uuid": {},
             "nothing": {"uuid": None},
-        }[knows]
-        return await asyncio.gather(
-            scene.wait(lives[0], **known),
-            *(scene.wait(life) for life in lives[1:]),
-            return_exceptions=True,
-        )
+        }
+        known = facts[knows]
+        waits = [scene.wait(lives[0], **known), *(scene.wait(life) for life in lives[1:])]
+        return list(await asyncio.gather(*waits, return_exceptions=True))
 
     replaced, *others = scene.run(main())
     assert isinstance(replaced, HealthOmicsRunReplacedError)

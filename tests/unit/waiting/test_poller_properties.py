@@ -90,7 +90,8 @@ def lives_of(draw: st.DrawFn, run_id: str) -> list[Life]:
     lives = []
     for number in range(draw(st.sampled_from([1, 1, 1, 2]))):
         hidden = draw(st.sampled_from([0.0, 0.0, 2.0, 40.0]))
-        created, changes = now, []
+        created = now
+        changes: list[tuple[float, str]] = []
         for status in ACTIVE:
             if not changes or draw(st.booleans()):
                 changes.append((now, status))

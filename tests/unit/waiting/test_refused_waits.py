@@ -9,14 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.awsrequest import AWSResponse
 from botocore.client import BaseClient
 
 from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.exceptions import HealthOmicsOutcomeUnknownError, HealthOmicsUnwatchedError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
-from airflow_healthomics.resources.run import cancel_run
+from airflow_healthomics.resources.run import RunResource
 from airflow_healthomics.service.errors import IncompleteAnswerError, is_transient
 from airflow_healthomics.starting.record import KEY
 from tests.healthomics import Control
@@ -30,11 +29,12 @@ from tests.unit.conftest import (
     FakeTaskInstance,
     Store,
     Tasks,
+    answering,
     calls_of,
     needs_store,
     try_of,
 )
-from tests.unit.resources.test_run_watch import Records, answering
+from tests.unit.resources.test_run_watch import Records
 
 WAYS = [pytest.param(False, id="sync"), pytest.param(True, id="deferred")]
 CODES = ["ExpiredTokenException", "AccessDeniedException"]
@@ -161,7 +161,7 @@ def test_an_answer_of_a_proxy_starts_no_second_run(
     """Neither does it look like another run."""
     omics.plan_run(seconds={"RUNNING": HOUR})
     broken: list[int] = []
-    real = BaseClient._make_api_call
+    real = BaseClient._make_api_call  # type: ignore[attr-defined] # private
 
     def call(self: Any, operation: str, arguments: Any) -> Any:
         reply = real(self, operation, arguments)
@@ -183,22 +183,16 @@ def test_an_answer_of_a_proxy_starts_no_second_run(
 def test_a_cancellation_that_a_proxy_answers_is_repeated(omics: Control) -> None:
     """It is a fault of the way, and no KeyError."""
     hook = HealthOmicsHook(config=ONE_ATTEMPT)
-    answering(hook, {"id": "1"})
+    answering(hook.conn, "GetRun", {"id": "1"})
     with pytest.raises(IncompleteAnswerError) as caught:
-        cancel_run(hook, "1", "a uuid", Records())
+        RunResource(hook, Records()).cancel("1", "a uuid")
     assert is_transient(caught.value)
 
 
 def test_a_list_that_a_proxy_answers_is_no_empty_one(omics: Control) -> None:
     """Or a run of an earlier attempt would not be found."""
     hook = HealthOmicsHook(config=ONE_ATTEMPT)
-
-    def answer(request: Any, **_: Any) -> AWSResponse:
-        response = AWSResponse(request.url, 200, {"content-type": "application/json"}, None)
-        response._content = b"{}"
-        return response
-
-    hook.conn.meta.events.register_first("before-send.omics.ListRuns", answer)
+    answering(hook.conn, "ListRuns", {})
     with pytest.raises(IncompleteAnswerError):
         list(hook.list_runs())
 

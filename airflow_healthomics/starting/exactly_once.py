@@ -7,8 +7,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from functools import partial
 from typing import Any, Final, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -21,7 +19,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRequestChangedError,
 )
 from airflow_healthomics.hooks.place import describe_place, refusal
-from airflow_healthomics.resources.base import Resource
+from airflow_healthomics.resources.base import Resource, StartRequest
 from airflow_healthomics.resources.kinds import KINDS
 from airflow_healthomics.service import run_states
 from airflow_healthomics.service.errors import (
@@ -31,8 +29,10 @@ from airflow_healthomics.service.errors import (
     is_transient,
     is_unreachable,
 )
-from airflow_healthomics.starting.record import Attempt, RunRecord, RunRecords, fingerprint, has_changed
-from airflow_healthomics.waiting.kill_guard import Target
+from airflow_healthomics.starting.decision import UNKNOWN, Decision, Plan, decide
+from airflow_healthomics.starting.identity import RequestIds
+from airflow_healthomics.starting.record import Attempt, StartRecord, StartStore, fingerprint, has_changed
+from airflow_healthomics.waiting.kill_guard import KillGuard, Target
 
 #: Attempts of StartRun on the worker, 1 to 2 s apart with jitter, before the task waits its turn in the
 #: triggerer. botocore makes up to two more of each.
@@ -47,151 +47,139 @@ VISIBILITY_GRACE: Final = 300
 
 _CONFLICT: Final = "ConflictException"
 
-#: The end of a run that is no longer found, and of which nothing is known.
-UNKNOWN: Final = "UNKNOWN"
-
-
-class Decision(StrEnum):
-    """What an attempt does about the run of its task instance."""
-
-    START = "start"
-    REPEAT = "repeat"
-    REATTACH = "reattach"
-    WAIT_OUT = "wait out"
-    DONE = "done"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """
-    A decision, and for START what it starts.
-
-    :param decision: what to do
-    :param generation: of the run to start
-    :param supersedes: whether the recorded run is discarded by a Clear
-    """
-
-    decision: Decision
-    generation: int = 0
-    supersedes: bool = False
-
-
-def decide(record: RunRecord | None, status: str | None, *, is_discarded: bool = False) -> Plan:
-    """
-    Decide from the record of earlier attempts and the state of its run.
-
-    :param record: of the earlier attempts, if there is one
-    :param status: of the recorded run; None if StartRun was never seen to answer
-    :param is_discarded: whether a person has cleared the task, which means "run it again". A retry means
-        "continue".
-    """
-    if record is None:
-        return Plan(Decision.START)
-    if is_discarded:
-        return Plan(Decision.START, supersedes=True)
-    if status is None:
-        return Plan(Decision.REPEAT, record.generation)
-    if status in run_states.FAILED or status == UNKNOWN:
-        return Plan(Decision.START, record.generation + 1)
-    if status in run_states.SUCCEEDED:
-        return Plan(Decision.DONE, record.generation)
-    # STOPPING comes before COMPLETED as well as before FAILED and CANCELLED.
-    return Plan(Decision.WAIT_OUT if status == run_states.STOPPING else Decision.REATTACH, record.generation)
-
 
 #: Fields of a start that refer to something by its id.
 _ID_FIELDS: Final = ("workflowId", "workflowOwnerId", "runId", "runGroupId", "cacheId", "configurationName")
 
 
-class StartDelayedError(HealthOmicsError):
+@dataclass(frozen=True)
+class StartDelay:
     """
-    StartRun is throttled or unavailable for now; the same request may be repeated at any time.
+    The start is throttled or unavailable for now; the same request may be repeated at any time.
 
     :param request_id: request ID of the start
     :param code: the AWS error code, or the class of the connection's error
     :param is_unreachable: whether HealthOmics was never reached
     """
 
-    def __init__(self, request_id: str, code: str, *, is_unreachable: bool = False) -> None:
-        self.request_id = request_id
-        self.code = code
-        self.is_unreachable = is_unreachable
-        super().__init__(f"StartRun of request {request_id} is delayed: {code}")
+    request_id: str
+    code: str
+    is_unreachable: bool = False
 
     @property
     def is_conflict(self) -> bool:
         """Whether a duplicate of the request is in flight, or a request that differs has its ID."""
         return self.code == _CONFLICT
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by the arguments, since the message is derived from them."""
-        return partial(type(self), is_unreachable=self.is_unreachable), (self.request_id, self.code)
+
+@dataclass(frozen=True)
+class Delays:
+    """
+    How often and for how long the start of an attempt was delayed.
+
+    :param turns: turns that it has waited for
+    :param conflict_turns: how many of them followed a ConflictException
+    :param failures: starts in a row that have not reached HealthOmics
+    :param since: Unix time of the first start that was delayed
+    """
+
+    turns: int = 0
+    conflict_turns: int = 0
+    failures: int = 0
+    since: float = 0.0
+
+    def after(self, delay: StartDelay, now: float) -> Delays:
+        """
+        Return the delays with one more.
+
+        :param delay: the new one
+        :param now: Unix time
+        """
+        return Delays(
+            turns=self.turns + 1,
+            conflict_turns=self.conflict_turns + delay.is_conflict,
+            failures=self.failures + 1 if delay.is_unreachable else 0,
+            since=self.since or now,
+        )
+
+
+@dataclass(frozen=True)
+class StartOutcome:
+    """
+    The run or batch of a task instance.
+
+    :param decision: STARTed or REPEATed now, REATTACHed, to be WAITed OUT, or DONE already
+    :param response: what the start or GetRun or GetBatch answered, with ``requestId``
+    """
+
+    decision: Decision
+    response: dict[str, Any]
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it was started just now."""
+        return self.decision in (Decision.START, Decision.REPEAT)
 
 
 @dataclass
-class Submission:
+class ExactlyOnceStart:
     """
-    The one run of a task instance: start it, or find the one that an earlier attempt has started.
+    The one run or batch of a task instance: start it, or find the one that an earlier attempt started.
 
-    :param resource: what is started
-    :param records: where the record is kept
-    :param attempt: the present one
-    :param retries: of the task, as the DAG has it now
-    :param request_id: request ID of an epoch and a generation; a fixed one is the same for all of them
-    :param build_request: request for a request ID, and for the ids of the generations before
-    :param start: makes the call
-    :param has_own_name: whether the DAG author has named what is started
-    :param has_fixed_request_id: whether the DAG author has chosen the request ID
-    :param cancel_on_kill: whether what is discarded by a Clear is cancelled
+    :param resource: the task's runs or batches
+    :param store: where the record is kept
+    :param attempt: the present attempt
+    :param retries: retries of the task, as the DAG has it now
+    :param request_ids: request IDs of the task
+    :param build_request: builds the request for a request ID and the ids of the generations before
+    :param has_custom_name: whether the DAG author has chosen the name
+    :param cancel_on_kill: whether the run or batch that a Clear discards is cancelled
     :param on_clear: whether a Clear starts a new run or takes the recorded one; None takes it only if its
         end is not known
     :param on_unknown_end: whether an attempt fails or starts a new run, if the recorded one is gone and
         nothing says how it ended
     :param connection: of the task, for the record
-    :param on_targets: receives what has to be cancelled if the task is killed from now on
+    :param guard: cancels the run or batch if a person ends the task
     :param log: the task's log
     """
 
     resource: Resource
-    records: RunRecords
+    store: StartStore
     attempt: Attempt
     retries: int
-    request_id: Callable[[int, int], str]
-    build_request: Callable[[str, Sequence[str]], dict[str, Any]]
-    start: Callable[[Mapping[str, Any]], dict[str, Any]]
-    has_own_name: bool
-    has_fixed_request_id: bool
+    request_ids: RequestIds
+    build_request: Callable[[str, Sequence[str]], StartRequest]
+    has_custom_name: bool
     cancel_on_kill: bool
     on_clear: Literal["new", "reattach"] | None
     on_unknown_end: Literal["fail", "repeat"]
     connection: Mapping[str, Any]
-    on_targets: Callable[[Sequence[Target]], None]
+    guard: KillGuard
     log: Any
     _discarded: tuple[Target, ...] = field(default=(), init=False)
     _request_id: str = field(default="", init=False)
 
-    def submit(self, turns: int = 0, conflict_turns: int = 0) -> tuple[Decision, dict[str, Any]]:
+    def run(self, turns: int = 0, conflict_turns: int = 0) -> StartOutcome | StartDelay:
         """
-        Have a run, and say how: STARTed or REPEATed now, REATTACHed, to be WAITed OUT, or DONE already.
+        Start the run or batch, or find it.
 
-        :param turns: how many turns to repeat StartRun this attempt has waited for
-        :param conflict_turns: how many of them on a ConflictException
-        :return: the decision, and what StartRun or GetRun answered, with ``requestId``
-        :raises StartDelayedError: if AWS is busy, and this should be repeated later
+        :param turns: turns that this attempt has waited for to repeat the start
+        :param conflict_turns: how many of them followed a ConflictException
+        :return: a delay if AWS is busy and the start should be repeated later
         :raises HealthOmicsApiError: if a call is refused
         :raises HealthOmicsConnectionChangedError: if the connection leads to another account or region now
         :raises HealthOmicsOutcomeLostError: if nothing says how the recorded run ended
         """
         try:
-            return self._submit(turns, conflict_turns)
+            return self._run(turns, conflict_turns)
         except (ClientError, BotoCoreError) as error:
-            if is_transient(error) or is_unreachable(error):
-                raise _delay(self._request_id, error) from error
-            raise
+            if not _may_pass(error):
+                raise
+            return StartDelay(self._request_id, error_code(error), is_unreachable=is_unreachable(error))
 
-    def _submit(self, turns: int, conflict_turns: int) -> tuple[Decision, dict[str, Any]]:
+    def _run(self, turns: int, conflict_turns: int) -> StartOutcome:
         record, first_epoch = self._load()
-        self._request_id = record.request_id if record else self.request_id(first_epoch, 0)
+        self._request_id = record.request_id if record else self.request_ids.of(first_epoch)
         self._watch_for_kill(record)
         run = self._recorded_run(record)
         is_discarded = record is not None and self._is_discarded(record, run)
@@ -204,12 +192,12 @@ class Submission:
             if record and plan.decision is Decision.START and not plan.supersedes:
                 self._check_next_generation(record, run)
             record, answer = self._start(plan, record, epoch, conflict_turns)
-            if plan.decision is Decision.START and self.records.is_complete:
-                return plan.decision, answer
+            if plan.decision is Decision.START and self.store.is_complete:
+                return StartOutcome(plan.decision, answer)
             # The request ID may be that of an earlier attempt's run, whatever has become of it.
             run = self._answered_run(record)
             if run is None:
-                return plan.decision, answer
+                return StartOutcome(plan.decision, answer)
             plan = decide(record, run["status"])
         self.log.info(
             "The %s %s of request ID %s is %s",
@@ -219,37 +207,37 @@ class Submission:
             run["status"],
         )
         record = self._hold(record, run)
-        return plan.decision, {**run, "requestId": record.request_id}
+        return StartOutcome(plan.decision, {**run, "requestId": record.request_id})
 
     # --- the record ---
 
-    def _load(self) -> tuple[RunRecord | None, int]:
+    def _load(self) -> tuple[StartRecord | None, int]:
         """Return the record, and the epoch to start in."""
-        record = self.records.load()
+        record = self.store.load()
         if record is None:
-            return None, 0 if self.records.counts_clears else self.attempt.max_tries
+            return None, 0 if self.store.counts_clears else self.attempt.max_tries
         if record.kind != self.resource.noun:
             self._discard_other_kind(record)
             return None, record.epoch + 1
         return record, record.epoch
 
-    def _discard_other_kind(self, record: RunRecord) -> None:
+    def _discard_other_kind(self, record: StartRecord) -> None:
         """Leave or cancel what the task has started before the DAG was edited to start something else."""
         other = KINDS[record.kind](self.resource.hook, self.log)
         self.log.warning(
             "An earlier attempt of this task has started the %s %s; the DAG starts a %s now",
             record.kind,
-            record.run_id or record.request_id,
+            record.resource_id or record.request_id,
             self.resource.noun,
         )
-        if self.cancel_on_kill and record.run_id:
-            other.cancel(record.run_id, record.uuid)
+        if self.cancel_on_kill and record.resource_id:
+            other.cancel(record.resource_id, record.uuid)
 
-    def _hold(self, record: RunRecord, run: Mapping[str, Any]) -> RunRecord:
+    def _hold(self, record: StartRecord, run: Mapping[str, Any]) -> StartRecord:
         """Let the record say that this attempt has the run now."""
         held = replace(
             record,
-            run_id=run["id"],
+            resource_id=run["id"],
             uuid=run.get("uuid") or record.uuid,
             arn=run.get("arn") or record.arn,
             output_uri=record.output_uri or run.get("runOutputUri"),
@@ -261,43 +249,45 @@ class Submission:
             cancel_on_kill=self.cancel_on_kill,
         )
         if held != record:
-            self.records.save(held)
+            self.store.save(held)
         return held
 
-    def _watch_for_kill(self, record: RunRecord | None) -> None:
+    def _watch_for_kill(self, record: StartRecord | None) -> None:
         targets = list(self._discarded)
-        if record and (record.run_id or record.name):
-            targets.append(Target(kind=record.kind, id=record.run_id, uuid=record.uuid, name=record.name))
-        self.on_targets(targets)
+        if record and (record.resource_id or record.name):
+            targets.append(
+                Target(kind=record.kind, id=record.resource_id, uuid=record.uuid, name=record.name)
+            )
+        self.guard.arm(targets)
 
     # --- what has become of the recorded run ---
 
-    def _recorded_run(self, record: RunRecord | None) -> dict[str, Any] | None:
+    def _recorded_run(self, record: StartRecord | None) -> dict[str, Any] | None:
         """Return the run of the record: one that is gone with the end that is known of it, or UNKNOWN."""
-        if record is None or record.run_id is None:
+        if record is None or record.resource_id is None:
             return None
         run = self._described(record)
         if run is not None and run["status"] != "DELETED":
             return run
         if run is None and self._may_be_invisible(record):
-            self.log.info("%s does not find %s yet", self.resource.get_operation, record.run_id)
-            return {"id": record.run_id, "uuid": record.uuid, "arn": record.arn, "status": "PENDING"}
+            self.log.info("%s does not find %s yet", self.resource.get_operation, record.resource_id)
+            return {"id": record.resource_id, "uuid": record.uuid, "arn": record.arn, "status": "PENDING"}
         self.resource.check_place(record.arn)
-        end = self.resource.find_end(record.run_id, record.uuid)
+        end = self.resource.find_end(record.resource_id, record.uuid)
         if end is None:
-            return {"id": record.run_id, "status": UNKNOWN}
+            return {"id": record.resource_id, "status": UNKNOWN}
         return {"runOutputUri": record.output_uri, **end} if record.output_uri else end
 
-    def _described(self, record: RunRecord) -> dict[str, Any] | None:
+    def _described(self, record: StartRecord) -> dict[str, Any] | None:
         """Return what GetRun answers, or None if it does not find the run of the record."""
-        run_id = str(record.run_id)
+        run_id = str(record.resource_id)
         try:
             run = self.resource.get(run_id, record.earlier)
         except ClientError as error:
             if is_not_found(error):
                 return None
             if is_transient(error):
-                raise _delay(record.request_id, error) from error
+                raise
             raise self._refusal(
                 self.resource.get_operation, f"{self.resource.noun} {run_id}", error
             ) from error
@@ -310,45 +300,45 @@ class Submission:
             return {"status": "DELETED"}
         return run
 
-    def _may_be_invisible(self, record: RunRecord) -> bool:
+    def _may_be_invisible(self, record: StartRecord) -> bool:
         return record.started is not None and time.time() - record.started < VISIBILITY_GRACE
 
-    def _answered_run(self, record: RunRecord) -> dict[str, Any] | None:
+    def _answered_run(self, record: StartRecord) -> dict[str, Any] | None:
         """Return the run that a repeated start has answered with; None if it cannot be seen yet."""
         run = self._described(record)
         if run is not None and run["status"] != "DELETED":
             return run
         # The request ID may be that of a run which was removed long ago.
-        end = self.resource.find_end(str(record.run_id), record.uuid)
+        end = self.resource.find_end(str(record.resource_id), record.uuid)
         if end is not None or run is not None:
-            return end or {"id": record.run_id, "status": "DELETED"}
+            return end or {"id": record.resource_id, "status": "DELETED"}
         return None
 
     def _refuse_unknown_end(
-        self, record: RunRecord | None, run: Mapping[str, Any] | None, is_discarded: bool
+        self, record: StartRecord | None, run: Mapping[str, Any] | None, is_discarded: bool
     ) -> None:
         if record is None or run is None or run["status"] != UNKNOWN or is_discarded:
             return
         if self.on_unknown_end == "fail":
             place = describe_place(self.resource.hook, self.log)
             raise HealthOmicsOutcomeLostError(
-                self.resource.noun, str(record.run_id), record.output_uri, place
+                self.resource.noun, str(record.resource_id), record.output_uri, place
             )
         self.log.warning(
             "The %s %s is no longer found, and nothing says how it ended; on_unknown_end is repeat",
             self.resource.noun,
-            record.run_id,
+            record.resource_id,
         )
 
     # --- Clear ---
 
-    def _is_discarded(self, record: RunRecord, run: Mapping[str, Any] | None) -> bool:
+    def _is_discarded(self, record: StartRecord, run: Mapping[str, Any] | None) -> bool:
         """Whether a person has cleared the task, and so wants another run than that of the record."""
         if not record.is_from_before_a_clear(self.attempt, self.retries):
             return False
-        noun, run_id = self.resource.noun, record.run_id or f"of request ID {record.request_id}"
+        noun, run_id = self.resource.noun, record.resource_id or f"of request ID {record.request_id}"
         status = run["status"] if run else "not known to be started"
-        if self.has_fixed_request_id and self.request_id(record.epoch + 1, 0) == record.request_id:
+        if self.request_ids.is_fixed and self.request_ids.of(record.epoch + 1) == record.request_id:
             self.log.info(
                 "The task was cleared. Its request_id is fixed, so it takes the %s %s again", noun, run_id
             )
@@ -369,7 +359,7 @@ class Submission:
         )
         return True
 
-    def _supersede(self, record: RunRecord, run: Mapping[str, Any] | None) -> None:
+    def _supersede(self, record: StartRecord, run: Mapping[str, Any] | None) -> None:
         """Cancel the run from before a Clear, if it still lives."""
         if run is None and record.name is not None:
             run = self.resource.find(record.name)
@@ -395,21 +385,24 @@ class Submission:
 
     # --- the start ---
 
-    def _check_next_generation(self, record: RunRecord, run: Mapping[str, Any] | None) -> None:
+    def _check_next_generation(self, record: StartRecord, run: Mapping[str, Any] | None) -> None:
         status = run["status"] if run else "gone"
-        if self.request_id(record.epoch, record.generation + 1) == record.request_id:
+        if self.request_ids.of(record.epoch, record.generation + 1) == record.request_id:
             raise HealthOmicsApiError(
-                f"The {self.resource.noun} {record.run_id} of an earlier attempt is {status}, and the task's "
-                "request_id is fixed, for which HealthOmics starts one only. Leave request_id out to let a "
-                "retry start anew."
+                f"The {self.resource.noun} {record.resource_id} of an earlier attempt is {status}. "
+                "The task's request_id is fixed, and HealthOmics starts one only. Leave request_id out "
+                "to let a retry start a new one."
             )
         self.log.info(
-            "The %s %s of an earlier attempt is %s; starting anew", self.resource.noun, record.run_id, status
+            "The %s %s of an earlier attempt is %s; starting anew",
+            self.resource.noun,
+            record.resource_id,
+            status,
         )
 
     def _start(
-        self, plan: Plan, record: RunRecord | None, epoch: int, conflict_turns: int
-    ) -> tuple[RunRecord, dict[str, Any]]:
+        self, plan: Plan, record: StartRecord | None, epoch: int, conflict_turns: int
+    ) -> tuple[StartRecord, dict[str, Any]]:
         if plan.decision is Decision.REPEAT and record:
             # Since the attempt that crashed, HealthOmics may have forgotten the request ID. Nor may the
             # request be built any more, as a template or a sample sheet may have gone.
@@ -421,7 +414,7 @@ class Submission:
         else:
             record, request = self._new_record(plan, record, epoch)
             # Before the call: an attempt that crashes from here on repeats this request ID.
-            self.records.save(record)
+            self.store.save(record)
             self._request_id = record.request_id
             self._watch_for_kill(record)
             run = self._call(record, request, conflict_turns)
@@ -430,21 +423,21 @@ class Submission:
         return record, {**run, "requestId": record.request_id}
 
     def _new_record(
-        self, plan: Plan, record: RunRecord | None, epoch: int
-    ) -> tuple[RunRecord, dict[str, Any]]:
+        self, plan: Plan, record: StartRecord | None, epoch: int
+    ) -> tuple[StartRecord, StartRequest]:
         earlier: tuple[str, ...] = ()
-        if record and record.run_id and not plan.supersedes:
-            earlier = (*record.earlier, record.run_id)
-        request = self.build_request(self.request_id(epoch, plan.generation), earlier)
-        request_id = request["requestId"]
-        new = RunRecord(
+        if record and record.resource_id and not plan.supersedes:
+            earlier = (*record.earlier, record.resource_id)
+        request = self.build_request(self.request_ids.of(epoch, plan.generation), earlier)
+        request_id = request.request_id
+        new = StartRecord(
             request_id=request_id,
             kind=self.resource.noun,
-            name=None if self.has_own_name else self.resource.unique_name(request_id),
+            name=None if self.has_custom_name else self.resource.unique_name(request_id),
             epoch=epoch,
             generation=plan.generation,
             started=time.time(),
-            fingerprint=fingerprint(request),
+            fingerprint=fingerprint(request.fields),
             earlier=earlier,
             attempt=self.attempt.number,
             max_tries=self.attempt.max_tries,
@@ -454,7 +447,7 @@ class Submission:
         )
         return new, request
 
-    def _call(self, record: RunRecord, request: Mapping[str, Any], conflict_turns: int) -> dict[str, Any]:
+    def _call(self, record: StartRecord, request: StartRequest, conflict_turns: int) -> dict[str, Any]:
         retrying = Retrying(
             stop=stop_after_attempt(_ATTEMPTS),
             wait=wait_random_exponential(multiplier=1, max=2),
@@ -462,18 +455,23 @@ class Submission:
             reraise=True,
         )
         try:
-            answer = retrying(self.start, request)
+            answer = retrying(self._send, request)
         except (ClientError, BotoCoreError) as error:
             code = error_code(error)
             if code == _CONFLICT and conflict_turns >= MAX_CONFLICT_TURNS:
-                return self._adopt(record, request, error)
+                return self._adopt(record, request.fields, error)
             if _may_pass(error):
-                raise _delay(record.request_id, error) from error
-            subject = f"request {record.request_id}{_named_ids(request)}"
+                raise
+            subject = f"request {record.request_id}{_named_ids(request.fields)}"
             raise self._refusal(self.resource.start_operation, subject, error) from error
         return checked_answer(self.resource.start_operation, answer)
 
-    def _adopt(self, record: RunRecord, request: Mapping[str, Any], error: Exception) -> dict[str, Any]:
+    def _send(self, request: StartRequest) -> dict[str, Any]:
+        if self.guard.is_fired:
+            raise HealthOmicsError(f"The task was killed before its {self.resource.noun} was started")
+        return self.resource.start(request)
+
+    def _adopt(self, record: StartRecord, request: Mapping[str, Any], error: Exception) -> dict[str, Any]:
         """Take the run that the request ID has started, since repeating the request conflicts for ever."""
         run = self._find(record)
         if run is None:
@@ -495,7 +493,7 @@ class Submission:
     ) -> HealthOmicsApiError:
         return refusal(self.resource.hook, operation, subject, error, self.log)
 
-    def _find(self, record: RunRecord) -> dict[str, Any] | None:
+    def _find(self, record: StartRecord) -> dict[str, Any] | None:
         # A name of the DAG author's may be that of another task's run.
         return self.resource.find(record.name) if record.name is not None else None
 
@@ -511,7 +509,3 @@ def _may_pass(error: BaseException) -> bool:
     # A ConflictException is a duplicate of the request in flight, which "typically resolves on its own":
     # https://docs.aws.amazon.com/omics/latest/dev/workflows-batch.html
     return is_transient(error) or is_unreachable(error) or error_code(error) == _CONFLICT
-
-
-def _delay(request_id: str, error: ClientError | BotoCoreError) -> StartDelayedError:
-    return StartDelayedError(request_id, error_code(error), is_unreachable=is_unreachable(error))

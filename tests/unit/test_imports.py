@@ -1,0 +1,98 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""The layers of the package, as CONTRIBUTING has them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import airflow_healthomics
+
+PACKAGE = Path(airflow_healthomics.__file__).parent
+ROOT = Path(__file__).parents[2]
+NAME = PACKAGE.name
+
+#: What the local HealthOmics may import of the package, as two readings of the AWS model must agree.
+OF_TESTING = frozenset({"testing", "api_model"})
+
+MODULES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+
+def rooms() -> list[str]:
+    """Return the rooms from the top of CONTRIBUTING's table to its bottom."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    section = text.partition("## Where a line of code goes")[2].partition("\n## ")[0]
+    return re.findall(r"^\| `([a-z_]+)(?:/|\.py)` \|", section, re.MULTILINE)
+
+
+def room_of(module: str) -> str:
+    """Return the folder or root module that a module belongs to; none for the package itself."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def imports_of(module: str) -> Iterator[str]:
+    """Yield each module of the package that a module imports, anywhere in its text."""
+    path = MODULES[module]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            names = [f"{base}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.split(".")[0] == NAME:
+                while name not in MODULES:
+                    name = name.rpartition(".")[0]
+                yield name
+
+
+def test_the_table_has_every_room() -> None:
+    """And no other, so that it cannot lie."""
+    found = {
+        path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert sorted(rooms()) == sorted(found - {"__init__"})
+
+
+def test_few_modules_lie_at_the_root() -> None:
+    """A folder says what a module is for."""
+    assert len(list(PACKAGE.glob("*.py"))) - 1 <= 5
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_one_way(module: str) -> None:
+    """From a room to itself or to one further down."""
+    order = rooms()
+    room = room_of(module)
+    if not room:
+        return
+    for imported in imports_of(module):
+        other = room_of(imported)
+        if room == "testing":
+            assert other in OF_TESTING, imported
+        elif other:
+            assert order.index(other) >= order.index(room), imported
+            assert other != "testing" or room == "testing"
+
+
+def test_no_import_goes_in_a_circle() -> None:
+    """Not even for types."""
+    edges = {module: set(imports_of(module)) - {module} for module in MODULES}
+    while True:
+        leaves = {module for module, targets in edges.items() if not targets}
+        if not leaves:
+            break
+        edges = {module: targets - leaves for module, targets in edges.items() if module not in leaves}
+    assert edges == {}

@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Each trigger survives Airflow's database."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from airflow_healthomics.triggers import HealthOmicsRunBatchTrigger, HealthOmicsRunTrigger
+from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
+
+CONNECTION: dict[str, Any] = {
+    "aws_conn_id": "my_aws",
+    "region_name": "eu-west-1",
+    "verify": "/etc/ca.pem",
+    "botocore_config": {"connect_timeout": 5},
+}
+WAIT: dict[str, Any] = {
+    "uuid": "96c57683-74bf-9d6d-ae7e-f09b097db14a",
+    "waiter_delay": 30,
+    "grace": 60.0,
+    "is_deletion": True,
+    "cancel_on_kill": True,
+    **CONNECTION,
+}
+
+#: Class path, every argument, and the least that is required.
+TRIGGERS: dict[Any, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    HealthOmicsRunTrigger: (
+        "airflow_healthomics.triggers.run.HealthOmicsRunTrigger",
+        {"run_id": "1234567", "creation_time": "2026-11-22T03:04:05+00:00", **WAIT},
+        {"run_id": "1"},
+    ),
+    HealthOmicsRunBatchTrigger: (
+        "airflow_healthomics.triggers.batch.HealthOmicsRunBatchTrigger",
+        {"batch_id": "1234567", **WAIT},
+        {"batch_id": "1"},
+    ),
+    HealthOmicsStartTrigger: (
+        "airflow_healthomics.triggers.start.HealthOmicsStartTrigger",
+        {
+            "targets": [{"kind": "run", "id": None, "uuid": None, "name": "a-run"}],
+            "turns": 3,
+            "conflict_turns": 2,
+            "failures": 0,
+            "since": 1764000000.5,
+            **CONNECTION,
+            "cancel_on_kill": False,
+        },
+        {"turns": 2},
+    ),
+}
+
+EACH = pytest.mark.parametrize("trigger", TRIGGERS, ids=lambda trigger: trigger.__name__)
+
+
+@EACH
+def test_its_class_path_never_moves(trigger: Any) -> None:
+    """The databases of users hold it."""
+    path, _, least = TRIGGERS[trigger]
+    assert trigger(**least).serialize()[0] == path
+
+
+@EACH
+@pytest.mark.parametrize("which", ["all", "least", "no-verification"])
+def test_it_survives_the_database(trigger: Any, which: str) -> None:
+    """By its class path and as JSON, every argument."""
+    _, every, least = TRIGGERS[trigger]
+    arguments = {"all": every, "least": least, "no-verification": every | {"verify": False}}[which]
+    path, kwargs = trigger(**arguments).serialize()
+    module, _, name = path.rpartition(".")
+    again = getattr(import_module(module), name)(**json.loads(json.dumps(kwargs)))
+    assert again.serialize() == (path, kwargs)
+    assert arguments.items() <= kwargs.items()
+
+
+@EACH
+def test_every_argument_is_serialized(trigger: Any) -> None:
+    """An argument that is forgotten is lost in the triggerer."""
+    _, every, _ = TRIGGERS[trigger]
+    names = {
+        name
+        for base in trigger.__mro__
+        if base.__module__.startswith("airflow_healthomics")
+        for name in inspect.signature(base).parameters
+    } - {"connection"}
+    assert set(trigger(**every).serialize()[1]) == names == set(every)
