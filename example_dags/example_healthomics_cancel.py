@@ -40,5 +40,10 @@ with DAG(
         deferrable=True,
     )
 
-    HealthOmicsDeleteRunOperator(task_id="delete", run_id=cancel.output, wait_for_completion=True)
+    HealthOmicsDeleteRunOperator(
+        task_id="delete",
+        run_id=cancel.output,
+        wait_for_completion=True,
+        deferrable=True,
+    )
     # [END cancel]

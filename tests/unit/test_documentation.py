@@ -31,7 +31,7 @@ def includes() -> Iterator[tuple[Path, str]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
 def test_code_of_dags_is_included(page: Path) -> None:
-    """No page has Python of its own, which no test would keep true."""
+    """No page contains Python code that no test keeps true."""
     assert "```python" not in page.read_text()
 
 
