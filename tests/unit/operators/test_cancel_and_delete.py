@@ -162,7 +162,7 @@ def test_cancelling_what_has_ended_is_no_error(
 @KINDS
 def test_cancelling_an_unknown_id_is_an_error(omics: Control, ending: Ending, kind: Kind) -> None:
     """The id, the account or the region is another one."""
-    with pytest.raises(HealthOmicsApiError, match=rf"{kind.operation('Cancel')} of {kind} 999.*region"):
+    with pytest.raises(HealthOmicsApiError, match=rf"{kind.operation('Cancel')} for {kind} 999.*region"):
         ending.run("Cancel", kind, "999")
 
 
