@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Templates that keep their type: ``"{{ params.cpus }}"`` yields the number, not its text."""
+"""Templates that keep types: ``"{{ params.cpus }}"`` yields a number instead of text."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
-#: Name of a field, and keys and indexes from there.
+#: Name of a field, then keys and indexes.
 _Path: TypeAlias = tuple[Any, ...]
 
-#: The variable that a single expression is assigned to; a name that no DAG author uses.
+#: Variable for the value of a single expression. No DAG author uses this name.
 _RESULT = "_healthomics_typed_value"
 
-_UNDEFINED = "is undefined: a misspelt name, or a missing XCom"
+_UNDEFINED = "is undefined: a name is misspelt, or an XCom is missing"
 
 
-#: Errors of the expression itself. Any other comes from what it asks, such as an XCom or a Variable.
+#: Errors of the expression itself. Other errors come from fetching an XCom, a Variable and so on.
 _MISTAKES = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class _UndefinedTextError(Exception):
-    """Something undefined was to become text."""
+    """An undefined value was converted to text."""
 
 
 class _LoudUndefined(jinja2.Undefined):
-    """May be tested and defaulted, but leaves no gap in a text, such as a path without its sample."""
+    """Supports tests and defaults, but fails in text, where it would leave a gap, for example in a path."""
 
     def __str__(self) -> str:
         raise _UndefinedTextError
@@ -49,16 +49,16 @@ class _LoudUndefined(jinja2.Undefined):
 
 class TypedTemplateMixin(_Base):
     """
-    Render the fields of ``typed_template_fields`` by type; for an operator, before its base class.
+    Render the fields in ``typed_template_fields`` with types. The mixin must precede the operator's base
+    class.
 
-    A string that is exactly one expression yields the expression's own Python value. Any other string renders
-    to a string, also in a DAG with ``render_template_as_native_obj=True``: nothing is guessed from text,
-    "0042" stays "0042". Lists and mappings are rendered element by element.
+    A string that is exactly one expression yields the Python value of the expression. Any other string
+    renders to a string, even in a DAG with ``render_template_as_native_obj=True``. No type is guessed from
+    text: "0042" stays "0042". Lists and mappings are rendered element by element.
 
-    A template of one expression that yields None, as for a missing XCom, becomes a
-    :class:`~airflow_healthomics.requests.json_values.BrokenTemplate`, unless the expression says None by
-    itself. That holds for ``checked_template_fields`` too, which Airflow renders otherwise, as it does any
-    field that a subclass adds.
+    A single expression that yields None, for example for a missing XCom, becomes a
+    :class:`~airflow_healthomics.requests.json_values.BrokenTemplate`, unless it allows None explicitly. This
+    also applies to ``checked_template_fields``. Apart from that, Airflow renders these and all other fields.
     """
 
     typed_template_fields: Sequence[str] = ()
@@ -77,9 +77,9 @@ class TypedTemplateMixin(_Base):
         jinja_env: jinja2.Environment | None = None,
         seen_oids: set[int] | None = None,
     ) -> Any:
-        """Render ``content``; by type if it is the value of one of ``typed_template_fields``."""
+        """Render ``content``, with types if it belongs to ``typed_template_fields``."""
         if seen_oids and id(content) in seen_oids:
-            # An XCom that a mapped task is expanded over, which is no template.
+            # Airflow passes an XCom that a mapped task is expanded over. It is not a template.
             return content
         field = None if self._is_within_other_field else self._field_of(content)
         if field is None:
@@ -91,16 +91,16 @@ class TypedTemplateMixin(_Base):
 
     def source_of(self, field: str) -> str:
         """
-        Return where the value of one of ``checked_template_fields`` comes from, as far as that is known.
+        Return the source of the value of a field, for an error message.
 
-        :param field: name of the field
+        :param field: one of ``checked_template_fields``
         """
         return self._template_sources.get(field, f"the argument {field}")
 
     def _field_of(self, content: Any) -> str | None:
-        # By identity, as render_template is the one public method that plain and mapped tasks both pass
-        # through, and it is not told the field's name. Fields are rendered in their order, and each one is
-        # replaced, so the first one that still has a literal is the one that is rendered.
+        # By identity: render_template is the only public method that both plain and mapped tasks call, and it
+        # does not receive the name of the field. Airflow renders and replaces fields in order, so the first
+        # field that still has this object is the current one.
         field = next((name for name in self.template_fields if getattr(self, name, None) is content), None)
         is_ours = field in self.typed_template_fields or field in self.checked_template_fields
         return field if is_ours else None
@@ -112,7 +112,7 @@ class TypedTemplateMixin(_Base):
         jinja_env: jinja2.Environment | None,
         seen_oids: set[int] | None = None,
     ) -> Any:
-        # Airflow comes back to render_template with each element of a list.
+        # Airflow calls render_template again for each element of a list.
         was_within, self._is_within_other_field = self._is_within_other_field, True
         try:
             return super().render_template(content, context, jinja_env, seen_oids)
@@ -181,15 +181,15 @@ class TypedTemplateMixin(_Base):
                     return self._null(path, describe_xcoms(expression), is_template=True)
                 return value
             template = jinja_env.overlay(undefined=_LoudUndefined).from_string(text)
-            # Joined here, since a native environment would evaluate the joined text.
+            # A native environment would evaluate the joined text, so join it here.
             return "".join(map(str, template.root_render_func(_scope(template, context))))
         except _UndefinedTextError:
             return BrokenTemplate(_UNDEFINED)
         except jinja2.TemplateSyntaxError as error:
             return _syntax_error(error)
         except Exception as error:  # noqa: BLE001 - an expression may raise anything; see BrokenTemplate
-            may_pass = not isinstance(error, _MISTAKES)
-            return BrokenTemplate(f"failed with {type(error).__name__}", may_pass=may_pass)
+            is_temporary = not isinstance(error, _MISTAKES)
+            return BrokenTemplate(f"failed with {type(error).__name__}", is_temporary=is_temporary)
 
     def _checked_reference(
         self,
@@ -199,7 +199,7 @@ class TypedTemplateMixin(_Base):
         path: _Path,
         seen_oids: set[int] | None = None,
     ) -> Any:
-        """Render what is no text, such as another task's output, which is None for a missing XCom."""
+        """Render content other than text, such as another task's output. A missing XCom yields None."""
         value = self._render_as_airflow(content, context, jinja_env, seen_oids)
         if value is None and is_reference(content):
             return self._null(path, describe_source(content, jinja_env), is_template=False)
@@ -212,12 +212,12 @@ class TypedTemplateMixin(_Base):
         ways = ["add '| default(none)' to the template"] if is_template else []
         ways += ["set allow_null_parameters=True"] if is_parameter else []
         cause = f": {source} is missing or None" if source else ""
-        advice = f". If None is meant, {' or '.join(ways)}" if ways else ""
+        advice = f". To allow None, {' or '.join(ways)}" if ways else ""
         return BrokenTemplate(f"yields None{cause}{advice}")
 
 
 def _is_parameter(path: _Path) -> bool:
-    """Whether a value is inside the ``parameters`` of a run, of all runs of a batch, or of a run setting."""
+    """Whether a value belongs to the ``parameters`` of a run, a batch or a run setting."""
     match path:
         case ("parameters", _, *_) | ("run_settings", _, "parameters", _, *_):
             return True
@@ -232,7 +232,7 @@ def _single_expression(tree: nodes.Template) -> nodes.Expr | None:
 
 
 def _syntax_error(error: jinja2.TemplateSyntaxError) -> BrokenTemplate:
-    # Jinja's message quotes names and punctuation of the template, never a text in quotes.
+    # Jinja's message quotes names and punctuation, but no string literals, so it contains no parameter value.
     message = (error.message or "").rstrip(".")
     return BrokenTemplate(f"has a syntax error in line {error.lineno}: {message}")
 
@@ -256,8 +256,7 @@ def _value_of(
 
 
 def _scope(template: jinja2.Template, context: Context) -> jinja2.runtime.Context:
-    # As Airflow does it: its context is a lazy mapping, which template.render(**context) would evaluate
-    # whole.
+    # Like Airflow: its context is a lazy mapping, and template.render(**context) would evaluate all of it.
     variables: Any = copy.copy(context)
     variables.update({name: value for name, value in template.globals.items() if name not in variables})
     return template.environment.context_class(template.environment, variables, template.name, template.blocks)

@@ -171,7 +171,7 @@ export class RunView {
       { label: "Created", at: this.created },
       { label: "Started", at: this.started },
       { label: "Stopped", at: this.stopped },
-      { label: "Use", value: (this.data.use ?? []).join(". ") },
+      { label: "Usage", value: (this.data.usage ?? []).join(". ") },
       { label: "Outputs", value: run.runOutputUri, copy: true, mono: true },
       { label: "Workflow id", value: run.workflowId, copy: true, mono: true },
       { label: "Workflow type", value: run.workflowType && (run.workflowType === "READY2RUN" ? "Ready2Run" : f.stateWord(run.workflowType)) },

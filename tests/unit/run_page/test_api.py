@@ -196,8 +196,8 @@ def test_a_run_that_has_ended(page: TestClient, omics: Control, start: Any) -> N
         task
     )
     assert not task.keys() & {"uuid", "cacheS3Uri"}
-    assert answer["use"][0].startswith("Used ")
-    assert "in 3 tasks" in answer["use"][0]
+    assert answer["usage"][0].startswith("Used ")
+    assert "in 3 tasks" in answer["usage"][0]
 
 
 def test_no_task_instance(page: TestClient, start: Any) -> None:
@@ -557,7 +557,7 @@ def test_a_missing_permission_for_tasks(page: TestClient, omics: Control, start:
     omics.inject_error("ListRunTasks", "AccessDeniedException", times=None)
     answer = get(page, path)
     assert answer["tasks"] == []
-    assert not [line for line in answer["use"] if line.startswith("Used")]
+    assert not [line for line in answer["usage"] if line.startswith("Used")]
     assert answer["tasksUnknown"] is True
     assert "omics:ListRunTasks" in answer["notices"][0]
 
@@ -695,7 +695,7 @@ def test_too_many_tasks(
     answer = get(page, path)
     assert answer["tasksTotal"] == len(answer["tasks"]) == 700
     assert answer["tasksTruncated"] is True
-    assert answer["use"][0].startswith("Used at least")
+    assert answer["usage"][0].startswith("Used at least")
     assert answer["pollSeconds"] == 14
 
 
