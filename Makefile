@@ -21,15 +21,16 @@ NEWEST_OF_EVERYTHING := 2.11.2 3.1.8 3.2.2 3.3.2
 HOLD_3.2.2 := 'fastapi<0.137' 'svcs<26'
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint test test-all test-slow matrix browser services screenshots bench release-check \
-	api-model clean constraints
+.PHONY: help install demo lint test test-all test-slow docs matrix browser services screenshots bench \
+	release-check api-model clean constraints
 
 help:
 	@echo 'make install        set up $(VENV) (does nothing when it is up to date)'
 	@echo 'make demo           a run from a DAG to its result, in a real Airflow; KEEP=1 leaves it running'
-	@echo 'make test           unit tests, the local HealthOmics, and a smoke test in a real Airflow'
+	@echo 'make test           unit tests, the local HealthOmics, a smoke test in a real Airflow, and the docs'
 	@echo 'make test-all       adds the slow tests, the matrix and the release check;'
 	@echo '                    for root, installs chromium, PostgreSQL and Redis by apt if they are missing'
+	@echo 'make docs           the documentation site, into build/docs; a warning is an error'
 	@echo 'make matrix         the built wheel under the pins of each supported Airflow; ROWS="mwaa-3.0.6 ..."'
 	@echo 'make release-check  what would be uploaded: contents, metadata, imports in a bare environment'
 	@echo 'make bench          what waiting costs, beside the pattern of the amazon provider; half an hour'
@@ -59,6 +60,13 @@ $(VENV)-bench/.installed: $(VENV)/.installed constraints/benchmark-peer.txt
 		--group bench --editable . 'apache-airflow==$(AIRFLOW)'
 	touch $@
 
+# awscli pins an older docutils.
+$(VENV)-docs/.installed: $(VENV)/.installed constraints/docs.txt
+	$(PYTHON) -m venv --clear $(VENV)-docs
+	$(BIN)/uv pip install --system-certs --quiet --python $(VENV)-docs/bin/python --constraint constraints/docs.txt \
+		--group docs --editable '.[testing]' 'apache-airflow==$(AIRFLOW)'
+	touch $@
+
 # The processes of the distributed Airflow run in it, the tests in $(VENV).
 $(VENV)-topology/.installed: $(VENV)/.installed constraints/topology.txt
 	$(PYTHON) -m venv --clear $(VENV)-topology
@@ -77,6 +85,12 @@ lint: install
 test: install
 	$(BIN)/pytest -n auto --cov --cov-report=term:skip-covered tests/unit tests/local
 	$(BIN)/pytest -m 'not slow' tests/system
+	$(if $(filter $(NEWEST),$(PINS)),$(MAKE) docs)
+
+# A warning is an error, and so is a reference that leads nowhere. It makes no call.
+docs: $(VENV)-docs/.installed
+	$(VENV)-docs/bin/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet --fresh-env \
+		-d build/docs-doctrees docs build/docs
 
 test-all: test-slow matrix release-check
 
@@ -117,6 +131,7 @@ constraints: install
 	$(foreach version,$(NEWEST_OF_EVERYTHING),$(call resolve,$(version),airflow-$(version),--group dev --extra testing))
 	$(call resolve,$(AIRFLOW),benchmark-peer,--group bench)
 	$(call resolve,$(AIRFLOW),topology,--group topology)
+	$(call resolve,$(AIRFLOW),docs,--group docs --extra testing)
 
 # $(call resolve,Airflow version,file,what else). Names and versions only: no markers, hashes, comments or addresses.
 define resolve

@@ -54,8 +54,8 @@ ROWS: Final = (
 )
 
 
-#: The lines that the README shows.
-_IN_README: Final = (
+#: The lines that the documentation shows.
+_DOCUMENTED: Final = (
     "requests_per_interval",
     "cpu_seconds_per_minute",
     "memory_bytes_per_run",
@@ -67,13 +67,13 @@ _IN_README: Final = (
 
 
 def markdown_table(results: Mapping[str, Any]) -> str:
-    """Return the table for the README: for each number of runs ours, the peer's and the ratio."""
+    """Return the table for the documentation: for each number of runs ours, the peer's and the ratio."""
     ours, peer = results["sides"]["ours"], results["sides"]["peer"]
     sizes = sorted(ours, key=int)
     head = [f"{int(size):,} runs: ours | peer | ratio" for size in sizes]
     lines = [f"| | {' | '.join(head)} |", f"|---|{'--:|' * 3 * len(sizes)}"]
     for row in ROWS:
-        if row.key in _IN_README:
+        if row.key in _DOCUMENTED:
             title = f"{row.title}, {row.unit}" if row.unit else row.title
             cells = [
                 f"{row.shown(ours[size])} | {row.shown(peer[size])} | "

@@ -34,7 +34,7 @@ with DAG(
     catchup=False,
     tags=["healthomics", "example"],
 ) as dag:
-
+    # [START events]
     @task
     def completed_runs(**context: Any) -> list[dict[str, Any]]:
         """Return what each event tells: several of them may have started this DAG run."""
@@ -54,3 +54,4 @@ with DAG(
         return {key.removeprefix(prefix): s3.read_key(key, bucket) for key in keys}
 
     load.expand(run=completed_runs())
+    # [END events]

@@ -34,6 +34,7 @@ with DAG(
         "sample_name": Param("NA12878", type="string"),
     },
 ) as dag:
+    # [START outlet]
     HealthOmicsStartRunOperator(
         task_id="call_variants",
         workflow_id="{{ params.workflow_id }}",
@@ -42,3 +43,4 @@ with DAG(
         deferrable=True,
         outlets=[VARIANTS],
     )
+    # [END outlet]

@@ -35,6 +35,7 @@ with DAG(
         ),
     },
 ) as dag:
+    # [START repeat]
     HealthOmicsStartRunOperator(
         task_id="repeat",
         run_id="{{ params.healthomics_run_id }}",
@@ -42,3 +43,4 @@ with DAG(
         wait_for_completion=True,
         deferrable=True,
     )
+    # [END repeat]

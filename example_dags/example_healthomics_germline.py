@@ -41,6 +41,7 @@ with DAG(
         "ecr_registry": Param("123456789012.dkr.ecr.us-east-1.amazonaws.com", type="string"),
     },
 ) as dag:
+    # [START dag]
     start = HealthOmicsStartRunOperator(
         task_id="start",
         workflow_id="{{ params.workflow_id }}",
@@ -75,3 +76,4 @@ with DAG(
         return f"{run['runOutputUri']}/out"
 
     report(wait.output)
+    # [END dag]

@@ -34,6 +34,7 @@ with DAG(
         "sample_name": Param("ERR194159", type="string"),
     },
 ) as dag:
+    # [START repair]
     HealthOmicsStartRunOperator(
         task_id="align",
         workflow_id="{{ params.workflow_id }}",
@@ -45,3 +46,4 @@ with DAG(
         retries=3,
         retry_delay=timedelta(minutes=10),
     )
+    # [END repair]

@@ -24,12 +24,14 @@ data of theirs.
 
 # Parameters of the HealthOmics workflow 1234567 (germline-fastqs-to-vcf), as
 # `python -m airflow_healthomics.params 1234567` prints them
+# [START template]
 PARAMETER_TEMPLATE = {
     "aws_region": {"description": "Region of the reference data"},
     "ecr_registry": {"description": "Amazon ECR registry with the containers"},
     "fastq_pairs": {"description": "Paired FASTQ files with read group and platform"},
     "sample_name": {"description": "Name of the sample"},
 }
+# [END template]
 
 TYPES: dict[str, dict[str, object]] = {
     "sample_name": {
@@ -67,6 +69,7 @@ with DAG(
     catchup=False,
     tags=["healthomics", "example"],
     params={
+        # [START params]
         **workflow_params(
             PARAMETER_TEMPLATE,
             types=TYPES,
@@ -74,6 +77,7 @@ with DAG(
             # JSON, which the form has a field for each part of
             without=["fastq_pairs"],
         ),
+        # [END params]
         "read_group": Param(
             "C0L01ACXX.1",
             type="string",
@@ -142,6 +146,7 @@ with DAG(
         ),
     },
 ) as dag:
+    # [START start]
     start = HealthOmicsStartRunOperator(
         task_id="start",
         region_name="{{ params.aws_region }}",
@@ -162,6 +167,7 @@ with DAG(
         },
         validate_parameters=True,
     )
+    # [END start]
 
     HealthOmicsRunSensor(
         task_id="wait",

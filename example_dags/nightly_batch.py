@@ -44,6 +44,7 @@ with DAG(
         ),
     },
 ) as dag:
+    # [START batch]
     batch = HealthOmicsStartRunBatchOperator(
         task_id="batch",
         workflow_id="{{ params.workflow_id }}",
@@ -64,7 +65,9 @@ with DAG(
         retries=2,
         retry_delay=timedelta(minutes=10),
     )
+    # [END batch]
 
+    # [START outputs]
     @task
     def samples(successes: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Hand them over, as Airflow maps over the return value of a task only."""
@@ -77,3 +80,4 @@ with DAG(
         return f"{sample['runOutputUri']}/out"
 
     load.expand(sample=samples(batch.output["successes"]))
+    # [END outputs]

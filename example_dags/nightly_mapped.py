@@ -51,7 +51,7 @@ with DAG(
         ),
     },
 ) as dag:
-
+    # [START sheet]
     @task
     def parameters_of_samples(sheet: str) -> list[dict[str, Any]]:
         """Read the sheet, a row for each sample."""
@@ -68,12 +68,15 @@ with DAG(
         )
         return [{"reference": "GRCh38", **setting["parameters"]} for setting in settings]
 
+    # [END sheet]
+
     @task
     def load(run: dict[str, Any]) -> str:
         """Use the outputs of a sample."""
         print(f"Run {run['id']} has its outputs in {run['runOutputUri']}/out")
         return f"{run['runOutputUri']}/out"
 
+    # [START samples]
     @task_group
     def sample(parameters: dict[str, Any]) -> None:
         """Go all the way for one sample, whatever becomes of the others."""
@@ -92,3 +95,4 @@ with DAG(
     sample.expand(
         parameters=parameters_of_samples("s3://example-bucket/sheets/{{ data_interval_end | ds }}.csv")
     )
+    # [END samples]

@@ -3,7 +3,7 @@
 """
 The trigger form and the run page in a browser, against a real API server.
 
-``SCREENSHOTS=docs/images`` takes the pictures of the README.
+``SCREENSHOTS=docs/images`` takes the pictures of the documentation.
 """
 
 from __future__ import annotations

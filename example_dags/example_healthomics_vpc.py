@@ -1,0 +1,44 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Run a workflow whose tasks reach the network of a VPC."""
+
+from __future__ import annotations
+
+from airflow_healthomics.operators import HealthOmicsStartRunOperator
+
+try:
+    from airflow.sdk import DAG, Param
+except ImportError:  # Airflow 2
+    from airflow import DAG
+    from airflow.models.param import Param
+
+DOC = """
+The tasks of a run have no network beyond S3 and ECR. With `networking_mode="VPC"` they use the subnets and
+security groups of a HealthOmics configuration, which must be ACTIVE.
+"""
+
+with DAG(
+    dag_id="example_healthomics_vpc",
+    doc_md=DOC,
+    schedule=None,
+    catchup=False,
+    tags=["healthomics", "example"],
+    params={
+        "workflow_id": Param(
+            "1234567", type="string", pattern="^[0-9]{1,18}$", description="Id of the workflow"
+        ),
+        "configuration_name": Param("research-vpc", type="string"),
+        "sample_name": Param("NA12878", type="string"),
+    },
+) as dag:
+    # [START vpc]
+    HealthOmicsStartRunOperator(
+        task_id="start",
+        workflow_id="{{ params.workflow_id }}",
+        networking_mode="VPC",
+        configuration_name="{{ params.configuration_name }}",
+        parameters={"sample_name": "{{ params.sample_name }}"},
+        wait_for_completion=True,
+        deferrable=True,
+    )
+    # [END vpc]

@@ -1,0 +1,79 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""The documentation keeps up with the code where no directive does; ``make docs`` checks the rest."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from airflow_healthomics import exceptions
+from benchmarks.report import markdown_table
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+INCLUDE = re.compile(r"^```\{literalinclude\} (\S+)\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
+
+
+def includes() -> Iterator[tuple[Path, str]]:
+    """Yield each included file with the options of its directive."""
+    for page in PAGES:
+        for path, options in INCLUDE.findall(page.read_text()):
+            yield (page.parent / path).resolve(), options
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_code_of_dags_is_included(page: Path) -> None:
+    """No page has Python of its own, which no test would keep true."""
+    assert "```python" not in page.read_text()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "example_dags").glob("*.py")), ids=lambda path: path.stem)
+def test_an_example_is_shown(path: Path) -> None:
+    """Each example is in the documentation, and each of its marked parts."""
+    shown = [options for included, options in includes() if included == path]
+    assert shown
+    for name in re.findall(r"\[START (\w+)\]", path.read_text()):
+        assert any(f"[START {name}]" in options for options in shown)
+
+
+def test_all_errors_are_explained() -> None:
+    """The page Troubleshooting has a cause and a next step for each error, and knows no other."""
+    text = (DOCS / "how-to" / "troubleshooting.md").read_text()
+    explained = set(re.findall(r"^`(HealthOmics\w+)`\n: ", text, flags=re.MULTILINE))
+    defined = {
+        name
+        for name, value in vars(exceptions).items()
+        if inspect.isclass(value) and issubclass(value, exceptions.HealthOmicsError)
+    }
+    assert explained == defined
+
+
+def test_the_measured_numbers_are_those_of_the_benchmark() -> None:
+    """The table of the page Waiting is that of the committed results, and these meet every target."""
+    results = json.loads((ROOT / "benchmarks" / "results" / "waiting.json").read_text())
+    assert markdown_table(results) in (DOCS / "explanation" / "waiting.md").read_text()
+    assert all(target["met"] for target in results["targets"])
+
+
+def test_the_documented_arguments_exist() -> None:
+    """Each argument that a page sets in running text is one of the package's or Airflow's."""
+    known = {"do_xcom_push", "execution_timeout", "mode", "outlets", "schedule", "soft_fail"}
+    for path in (ROOT / "airflow_healthomics").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.arg):
+                known.add(node.arg)
+    written = {
+        name
+        for page in PAGES
+        for code in re.findall(r"`([^`\n]+)`", page.read_text())
+        for name in re.findall(r"^([a-z_0-9]+)=", code)
+    }
+    assert written <= known
