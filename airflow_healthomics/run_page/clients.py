@@ -15,9 +15,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.compat import AirflowException, AirflowNotFoundException
 from airflow_healthomics.hooks.omics import CONNECTION_MISTAKES
+from airflow_healthomics.hooks.polling import PollingHook
 from airflow_healthomics.run_page.answers import PageError
 from airflow_healthomics.run_page.lookup import DEFAULT_CONNECTION, TaskConnection
-from airflow_healthomics.waiting.poller import PollingHook
 
 #: Seconds until a client is replaced, so that an edited connection takes effect.
 _CLIENT_SECONDS: Final = 300.0

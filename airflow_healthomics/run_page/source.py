@@ -18,6 +18,7 @@ from tenacity import Retrying, retry_if_exception, wait_random_exponential
 
 from airflow_healthomics.batches.outcomes import NOT_STARTED, counts_of_batch
 from airflow_healthomics.exceptions import Diagnosis
+from airflow_healthomics.hooks.polling import PollingHook
 from airflow_healthomics.links import (
     HealthOmicsEngineLogLink,
     HealthOmicsOutputsLink,
@@ -48,7 +49,6 @@ from airflow_healthomics.service.errors import (
     is_transient,
 )
 from airflow_healthomics.service.summaries import summarize_run
-from airflow_healthomics.waiting.poller import PollingHook
 
 if TYPE_CHECKING:
     _LoggerAdapter = logging.LoggerAdapter[logging.Logger]
