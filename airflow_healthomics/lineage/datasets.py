@@ -169,10 +169,12 @@ def bounded_inputs(values: Iterable[Any]) -> tuple[tuple[DataSet, ...], dict[str
 
 def data_sets(value: Any) -> Iterator[DataSet]:
     """
-    Yield the data sets that a JSON value names: texts in it that are S3 URIs, or those of read sets and
-    references, or a list of such. A text that has anything else in it is left out as a whole.
+    Yield the data sets in a JSON value: texts that are URIs of S3, read sets or references, or lists of
+    these.
 
-    :param value: such as a run's parameters
+    A text with any other content is skipped as a whole.
+
+    :param value: for example the parameters of a run
     """
     rest = [value]
     while rest:

@@ -30,8 +30,9 @@ from airflow_healthomics.resources.base import StartRequest
 from airflow_healthomics.resources.watch import Watch
 from airflow_healthomics.service.errors import error_code
 from airflow_healthomics.starting.decision import Decision
-from airflow_healthomics.starting.exactly_once import Delays, ExactlyOnceStart, StartDelay
+from airflow_healthomics.starting.exactly_once import ExactlyOnceStart
 from airflow_healthomics.starting.identity import RequestIds
+from airflow_healthomics.starting.outcome import Delays, StartDelay
 from airflow_healthomics.starting.record import Attempt, StartRecord, StartStore, open_start_store
 from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
 from airflow_healthomics.triggers.wait import summary_from_event

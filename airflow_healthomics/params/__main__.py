@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Print a workflow's parameter template as Python to paste into a DAG file."""
+"""Print the parameter template of a workflow as Python code for a DAG file."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from airflow_healthomics.service.errors import api_error
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print a workflow's parameter template as Python to paste into a DAG file."""
+    """Print the parameter template of a workflow as Python code for a DAG file."""
     parser = argparse.ArgumentParser(
         prog="python -m airflow_healthomics.params.form", description=main.__doc__
     )
     parser.add_argument("workflow_id", type=_workflow_id, help="1 to 18 digits")
-    parser.add_argument("--version", metavar="NAME", help="version of the workflow; its default without")
+    parser.add_argument("--version", metavar="NAME", help="workflow version; by default the default version")
     parser.add_argument("--type", choices=("PRIVATE", "READY2RUN"), help="PRIVATE by default")
     parser.add_argument("--owner-id", help="AWS account id of the owner of a shared workflow")
-    parser.add_argument("--aws-conn-id", help="Airflow connection; by default boto3's own way to credentials")
+    parser.add_argument("--aws-conn-id", help="Airflow connection; by default boto3's default credentials")
     parser.add_argument("--region", help="AWS region")
-    parser.add_argument("--json", action="store_true", help="print JSON, for a file")
+    parser.add_argument("--json", action="store_true", help="print JSON instead, for a file")
     options = parser.parse_args(arguments)
     try:
         workflow = _fetched(options)
@@ -63,14 +63,14 @@ def _workflow_id(text: str) -> str:
 
 
 def _fetched(options: argparse.Namespace) -> dict[str, Any]:
-    # What Airflow logs is not for the reader of Python; what goes wrong is raised.
+    # Airflow's log lines would mix with the printed code. Errors are raised and reported.
     with _silence():
-        # Here, since a DAG file that imports this module needs no AWS.
+        # Imported late, since it is slow, and not needed for --help or a wrong argument.
         from airflow_healthomics.hooks.omics import HealthOmicsHook
 
         hook = HealthOmicsHook(aws_conn_id=options.aws_conn_id, region_name=options.region)
         if options.aws_conn_id:
-            hook.get_connection(options.aws_conn_id)  # or the hook would do without it
+            hook.get_connection(options.aws_conn_id)  # The hook would ignore a missing connection.
         return hook.get_workflow(
             options.workflow_id,
             version_name=options.version,
@@ -81,7 +81,7 @@ def _fetched(options: argparse.Namespace) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Keep both streams empty, by their numbers too: Airflow's loggers have got hold of the files."""
+    """Silence both streams, including their file descriptors, since Airflow's loggers keep the files."""
     with ExitStack() as undo:
         nowhere = undo.enter_context(open(os.devnull, "w"))
         for number, stream in ((1, sys.stdout), (2, sys.stderr)):

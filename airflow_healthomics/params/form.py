@@ -1,31 +1,32 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Trigger forms: a workflow's parameter template as the params of a DAG, and those as the run's parameters.
+Trigger forms: convert a workflow's parameter template to DAG params, and these to the parameters of a run.
 
 .. code-block:: python
 
     with DAG("germline", params=workflow_params(PARAMETER_TEMPLATE, types={"cpus": "integer"})):
         HealthOmicsStartRunOperator(task_id="run", ..., parameters=run_parameters())
 
-``python -m airflow_healthomics.params <workflow id>`` prints the template as Python to paste: nothing calls
-AWS while a DAG is parsed.
+``python -m airflow_healthomics.params <workflow id>`` prints the template as Python code, so that parsing a
+DAG needs no AWS call.
 
-A template has names, descriptions and whether a parameter is optional, but no types. A parameter is text,
-unless its type is said:
+A template has names and descriptions and marks optional parameters, but has no types. A parameter is text
+unless it has a type:
 
 =================================== ==================================================================
-``string``                          a line of text; nothing is guessed from it, "0042" stays "0042"
-``s3_uri``                          text that is the URI of an input, ``s3://...`` or ``omics://...``
+``string``                          a line of text; no type is guessed, so "0042" stays "0042"
+``s3_uri``                          text with the URI of an input, ``s3://...`` or ``omics://...``
 ``integer``, ``number``             a number
 ``boolean``                         a switch; a required one is off by default
-``strings``, ``s3_uris``            a list, typed one a line; empty lines are left out
+``strings``, ``s3_uris``            a list, one item per line; empty lines are skipped
 ``array``, ``object``               JSON
-a mapping                           a JSON schema, with Airflow's own keys such as ``title``,
+a mapping                           a JSON schema, including Airflow's keys such as ``title``,
                                     ``section``, ``enum`` and ``values_display``
 =================================== ==================================================================
 
-Without a type, one of ``defaults`` stands for its own, and a description that says "S3 URI" for ``s3_uri``.
+The default type is that of the parameter in ``defaults``, or ``s3_uri`` if the description mentions an "S3
+URI".
 """
 
 from __future__ import annotations
@@ -57,31 +58,30 @@ from airflow_healthomics.requests.json_values import BrokenTemplate, json_proble
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
 
-#: What a run takes for the URI of an input: an object or prefix in S3, or a read set or reference of a
-#: HealthOmics store. No more than that is checked: what HealthOmics takes, the form must let through.
+#: URIs that a run accepts as inputs: S3 objects and prefixes, and read sets and references of HealthOmics
+#: stores. The pattern is lenient, because the form must accept everything that HealthOmics accepts.
 #: https://docs.aws.amazon.com/omics/latest/dev/workflows-run-inputs.html
 INPUT_URI_PATTERN: Final = r"^(s3|omics)://[^/\s]+(/(.*\S)?)?$(?!\n)"
 
-#: The key of :func:`run_parameters`, where :mod:`~airflow_healthomics.templating.typed` puts the values of
-#: the form.
+#: The key of :func:`run_parameters`. :mod:`~airflow_healthomics.templating.typed` replaces it by the values
+#: of the form.
 FORM_KEY: Final = "**workflow_params"
 
-#: The key of a Param's schema that says which parameter of the workflow it is. JSON Schema passes over what
-#: it does not know.
+#: The key in a Param's schema for the name of the workflow parameter. JSON Schema ignores unknown keys.
 _PARAMETER_NAME: Final = "x-healthomics-parameter"
 
-#: The section of the optional parameters, which Airflow shows closed.
+#: The section of optional parameters. Airflow collapses it.
 _OPTIONAL_SECTION: Final = "Optional"
 
-#: Airflow shows a list as JSON if its items have another type than string, and in Airflow 2 none that could
-#: be one. Else it is text, one item a line.
+#: Item schema that makes Airflow show a list as JSON: with a type other than string or, in Airflow 2, without
+#: any type. Otherwise Airflow shows text with one item per line.
 _ANY_ITEM: Final[Mapping[str, Any]] = (
     {"description": "any JSON"}
     if airflow_version.startswith("2.")
     else {"type": ["object", "array", "string", "number", "boolean", "null"]}
 )
 
-#: The schema of each type that has a name.
+#: The schema of each named type.
 _SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
         "string": {"type": "string"},
@@ -99,10 +99,10 @@ _SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
 #: The names of the types.
 TYPES: Final = tuple(_SCHEMAS)
 
-#: How a description says, beyond doubt, that a value is one URI. Not "S3 path", which may lack its scheme.
+#: An unambiguous mention of one URI in a description. "S3 path" is not: it may lack the scheme.
 _SAYS_S3_URI: Final = re.compile(r"\bS3[ -](URI|URL)\b", re.IGNORECASE)
 
-#: How the form calls that an optional choice is not made.
+#: Label of an empty optional choice in the form.
 _NO_CHOICE: Final = "(none)"
 
 
@@ -116,21 +116,21 @@ def workflow_params(
     section: str | None = None,
 ) -> dict[str, Param]:
     """
-    Return the params of a DAG that ask for a workflow's parameters.
+    Return DAG params for the parameters of a workflow.
 
-    Required parameters come first and must be filled in, unless they have a default; a DAG with a schedule
-    needs a default for each of them, as Airflow says when it parses the DAG. Optional parameters stand in a
-    section of their own, and what is left empty there is not sent at all.
+    Required parameters come first and must be filled in, unless they have a default. A scheduled DAG needs a
+    default for each of them; otherwise Airflow reports an error when it parses the DAG. Optional parameters
+    are in a separate section. Empty ones are not sent.
 
-    :param template: the workflow's ``parameterTemplate``, or the path of a JSON file with it, which, if
-        relative, starts at the folder of the DAG file
-    :param types: by parameter, what is not plain text: one of :data:`TYPES`, or a JSON schema with a
-        ``type``, which may also have Airflow's own keys such as ``title``
-    :param defaults: by parameter, what the form opens with
-    :param without: parameters that the form does not ask for
-    :param prefix: goes before the name of each param, so that a DAG can have the forms of several workflows
-    :param section: of the form, where the parameters stand; by default required ones stand outside any
-    :raises ValueError: naming the argument and the rule
+    :param template: the workflow's ``parameterTemplate``, or the path of a JSON file with it. A relative path
+        starts at the folder of the DAG file.
+    :param types: type of each parameter other than plain text: one of :data:`TYPES`, or a JSON schema with a
+        ``type``. The schema may include Airflow's keys such as ``title``.
+    :param defaults: initial value of parameters in the form
+    :param without: parameters to omit from the form
+    :param prefix: prefix of the param names, so that a DAG can have forms for several workflows
+    :param section: section of the form; by default required parameters are in no section
+    :raises ValueError: with the argument and the rule
     """
     if isinstance(template, (str, os.PathLike)):
         folder = Path(sys._getframe(1).f_globals.get("__file__") or "").parent
@@ -142,10 +142,10 @@ def workflow_params(
     _refuse(problems)
     for argument, names in (("types", types), ("defaults", defaults), ("without", without)):
         problems += unknown_names(argument, names, known)
-    asked = {name: entry for name, entry in required_first(known).items() if name not in without}
-    has_required = any(map(is_required, asked.values()))
+    wanted = {name: entry for name, entry in required_first(known).items() if name not in without}
+    has_required = any(map(is_required, wanted.values()))
     params = {}
-    for name, entry in asked.items():
+    for name, entry in wanted.items():
         required = is_required(entry)
         schema = _schema_of(name, entry, types, defaults)
         problems += _schema_problems(name, schema, defaults)
@@ -166,17 +166,17 @@ def workflow_params(
             **_default_of(name, schema, defaults), description=description or None, schema=schema
         )
     _refuse(problems)
-    # The open part of the form is what stands in no section, and sections follow as they appear.
+    # Airflow expands params without a section; sections keep insertion order.
     return dict(sorted(params.items(), key=lambda item: "section" in item[1].schema))
 
 
 def run_parameters(*, prefix: str = "") -> dict[str, Any]:
     """
-    Return what stands for the values of the form of :func:`workflow_params` in an operator's ``parameters``.
+    Return a placeholder for the values of the form, for an operator's ``parameters``.
 
-    The values keep their types. Optional ones that were left empty are left out, and so are other params of
-    the DAG. It is a mapping: ``{**run_parameters(), "reference": "GRCh38"}`` adds to the form's values, or
-    overrides them.
+    The values keep their types. Empty optional parameters and other params of the DAG are not included. The
+    placeholder is a mapping: ``{**run_parameters(), "reference": "GRCh38"}`` adds a parameter or overrides
+    it.
 
     :param prefix: as for :func:`workflow_params`
     """
@@ -185,7 +185,7 @@ def run_parameters(*, prefix: str = "") -> dict[str, Any]:
 
 def form_values(context: Context, prefix: str) -> dict[str, Any] | BrokenTemplate:
     """
-    Return the parameters that a form was filled in with, by their names in the workflow.
+    Return the values of a form, by parameter name of the workflow.
 
     :param context: of the task
     :param prefix: as for :func:`workflow_params`
@@ -203,12 +203,12 @@ def form_values(context: Context, prefix: str) -> dict[str, Any] | BrokenTemplat
             values[name] = value
     if not found:
         kind = f" with the prefix {prefix!r}" if prefix else ""
-        return BrokenTemplate(f"finds no params of workflow_params(){kind} in the DAG")
+        return BrokenTemplate(f"needs params of workflow_params(){kind}, but the DAG has none")
     return values
 
 
 def _without_empty_lines(value: Any, schema: Mapping[str, Any]) -> Any:
-    # The form of Airflow 3 makes an item of an empty line; that of Airflow 2 makes none.
+    # In Airflow 3, the form converts an empty line to an item.
     if not isinstance(value, list) or _items(schema).get("type") != "string":
         return value
     lines = [item for item in value if item.strip()]
@@ -217,7 +217,7 @@ def _without_empty_lines(value: Any, schema: Mapping[str, Any]) -> Any:
 
 def _items(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     items = schema.get("items")
-    return items if isinstance(items, Mapping) else {}  # JSON Schema has true and false, too
+    return items if isinstance(items, Mapping) else {}  # JSON Schema also allows booleans as schemas
 
 
 def _is_left_empty(value: Any, schema: Mapping[str, Any]) -> bool:
@@ -237,13 +237,13 @@ def _argument_problems(types: Any, defaults: Any, without: Any, prefix: Any, sec
     if not isinstance(prefix, str):
         yield "prefix must be text"
     if section is not None and not (isinstance(section, str) and section):
-        yield "section must be text, and not empty"
+        yield "section must be text and not empty"
 
 
 def _schema_of(
     name: str, entry: Mapping[str, Any] | None, types: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the schema as the DAG author says it, which may be wrong."""
+    """Return the schema from the DAG author, which is not validated yet."""
     if name not in types:
         return dict(_SCHEMAS[_type_of_default(defaults[name]) if name in defaults else _type_of_text(entry)])
     given = types[name]
@@ -277,7 +277,7 @@ def _schema_problems(name: str, schema: Mapping[str, Any], defaults: Mapping[str
         yield f"types.{name} must have a type, such as string"
         return
     if "default" in schema:
-        yield f"types.{name} must not have a default, which belongs into defaults"
+        yield f"types.{name} must not have a default: move it to defaults"
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
@@ -287,9 +287,9 @@ def _schema_problems(name: str, schema: Mapping[str, Any], defaults: Mapping[str
         return
     broken = list(json_problems(defaults[name], f"defaults.{name}"))
     yield from broken
-    # Privacy: the message of jsonschema has the value.
+    # Not jsonschema's message: it quotes the value, which may identify a patient.
     if not broken and not Draft202012Validator(schema).is_valid(defaults[name]):
-        yield f"defaults.{name} does not fit its type"
+        yield f"defaults.{name} does not match its type"
 
 
 def _default_of(name: str, schema: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -297,12 +297,12 @@ def _default_of(name: str, schema: Mapping[str, Any], defaults: Mapping[str, Any
         return {"default": defaults[name]}
     if _is_nullable(schema):
         return {"default": None}
-    # A switch that nobody has touched is off; without a default the form would call it missing for ever.
+    # An untouched switch is off. Without a default, the form would report it as missing.
     return {"default": False} if schema["type"] == "boolean" else {}
 
 
 def _with_hint(description: str, schema: Mapping[str, Any]) -> str:
-    """Say what a URI looks like, where the description does not."""
+    """Add the form of a URI to a description without it."""
     item = schema if schema["type"] == "string" else _items(schema)
     if not item.get("pattern", "").endswith(INPUT_URI_PATTERN) or "s3" in description.lower():
         return description
@@ -310,14 +310,14 @@ def _with_hint(description: str, schema: Mapping[str, Any]) -> str:
 
 
 def _make_nullable(schema: dict[str, Any], *, has_default: bool) -> None:
-    """Let the form leave a parameter out."""
+    """Allow an empty value in the form."""
     types = [schema["type"]] if isinstance(schema["type"], str) else list(schema["type"])
     if types == ["boolean"] and has_default:
         return  # a switch is always on or off
     schema["type"] = [*types, *({"null"} - set(types))]
     if "enum" in schema and None not in schema["enum"]:
         schema["enum"] = [*schema["enum"], None]
-        # Airflow calls it by either name.
+        # Airflow uses either name for None.
         none = dict.fromkeys(("null", "None"), _NO_CHOICE)
         schema["values_display"] = {**none, **schema.get("values_display", {})}
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""A workflow's parameter template: what it may look like, what fits it, and how it reads in a DAG file."""
+"""A workflow's parameter template: validation, comparison with parameters, and formatting as Python code."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
-#: Each parameter by name: ``{"description": str, "optional": bool}``, where ``optional`` omitted means that
-#: it is required.
+#: Each parameter by name: ``{"description": str, "optional": bool}``. Without ``optional`` it is required.
 #: https://docs.aws.amazon.com/omics/latest/api/API_WorkflowParameter.html
 ParameterTemplate = Mapping[str, Any]
 
-#: The longest line of :func:`template_source`; the default of ruff and black.
+#: The maximum line length of :func:`template_source`; the default of ruff and black.
 _LINE: Final = 88
 
-#: What a description may give away about the JSON type of its parameter, surest first.
+#: Hints in a description at the JSON type of its parameter, most reliable first.
 _TYPE_HINTS: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), type_)
     for pattern, type_ in (
@@ -34,10 +33,10 @@ _TYPE_HINTS: Final = tuple(
 
 def read_template(path: Path) -> Any:
     """
-    Return what a JSON file holds.
+    Read a JSON file.
 
     :param path: of the file
-    :raises ValueError: if there is no such file, or it is not JSON
+    :raises ValueError: if the file cannot be read, or is not JSON
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -52,7 +51,7 @@ def read_template(path: Path) -> Any:
 
 def template_problems(template: Any) -> Iterator[str]:
     """
-    Yield one sentence for each place where a value is no parameter template.
+    Yield one sentence for each part of a value that is invalid in a parameter template.
 
     :param template: anything
     """
@@ -70,7 +69,7 @@ def template_problems(template: Any) -> Iterator[str]:
 
 def _entry_problems(name: Any, entry: Any) -> Iterator[str]:
     if not isinstance(name, str) or not name:
-        yield f"template has the name {name!r}, but names are text"
+        yield f"template has the name {name!r}, but names must be text"
     elif not isinstance(entry, (Mapping, type(None))):
         yield f"template.{name} must be a mapping with description and optional, not {type(entry).__name__}"
     elif entry:
@@ -81,12 +80,12 @@ def _entry_problems(name: Any, entry: Any) -> Iterator[str]:
 
 
 def is_required(entry: Mapping[str, Any] | None) -> bool:
-    """Whether a run must have the parameter of an entry; an entry may be null."""
+    """Whether the parameter of an entry is required. An entry may be None."""
     return not (entry or {}).get("optional")
 
 
 def description_of(entry: Mapping[str, Any] | None) -> str:
-    """Return what an entry says about its parameter."""
+    """Return the description of an entry, or an empty text."""
     return (entry or {}).get("description") or ""
 
 
@@ -99,12 +98,11 @@ def workflow_parameter_problems(
     names: Iterable[str], template: ParameterTemplate, *, may_inherit: bool = False
 ) -> list[str]:
     """
-    Say which parameters are missing and which are unknown, by name.
+    Return the problems with missing and unknown parameters, by name.
 
-    :param names: names of the parameters that a run would get
-    :param template: the workflow's ``parameterTemplate``. Empty means that HealthOmics knows none, and
-        nothing is compared.
-    :param may_inherit: whether missing parameters come from elsewhere, as for a duplicate run
+    :param names: names of the parameters of a run
+    :param template: the workflow's ``parameterTemplate``. If it is empty, there are no problems.
+    :param may_inherit: whether missing parameters are inherited, as by a duplicate run
     """
     return list(_problems(set(names), template, may_inherit)) if template else []
 
@@ -113,13 +111,13 @@ def _problems(names: set[str], template: ParameterTemplate, may_inherit: bool) -
     required = {name for name, entry in template.items() if is_required(entry)}
     missing = sorted(required - names)
     if missing and not may_inherit:
-        yield f"parameters lacks what the workflow requires: {', '.join(missing)}"
+        yield f"parameters lacks required parameters of the workflow: {', '.join(missing)}"
     yield from unknown_names("parameters", names, template)
 
 
 def unknown_names(argument: str, names: Iterable[str], template: ParameterTemplate) -> Iterator[str]:
     """
-    Yield a sentence if an argument has names that the workflow does not know.
+    Yield a sentence if an argument has unknown parameters.
 
     :param argument: name of the argument
     :param names: of parameters
@@ -127,7 +125,7 @@ def unknown_names(argument: str, names: Iterable[str], template: ParameterTempla
     """
     if unknown := sorted(map(str, set(names) - template.keys())):
         known = sorted(template)
-        yield f"{argument} has what the workflow does not know: {', '.join(_hinted(unknown, known))}"
+        yield f"{argument} has parameters unknown to the workflow: {', '.join(_hinted(unknown, known))}"
 
 
 def _hinted(unknown: list[str], known: list[str]) -> Iterator[str]:
@@ -138,7 +136,7 @@ def _hinted(unknown: list[str], known: list[str]) -> Iterator[str]:
 
 def guessed_types(template: ParameterTemplate) -> dict[str, str]:
     """
-    Return what the descriptions give away about types, for a person to check.
+    Guess types from the descriptions. A person must check them.
 
     :param template: the workflow's ``parameterTemplate``
     """
@@ -152,7 +150,7 @@ def guessed_types(template: ParameterTemplate) -> dict[str, str]:
 
 
 def plain_template(template: ParameterTemplate) -> dict[str, dict[str, Any]]:
-    """Return just what a form needs, required before optional and else by name, so always the same."""
+    """Return only the fields that a form needs, in a stable order: required first, then by name."""
     return {
         name: {
             **({"description": text} if (text := description_of(entry)) else {}),
@@ -164,11 +162,11 @@ def plain_template(template: ParameterTemplate) -> dict[str, dict[str, Any]]:
 
 def template_source(template: ParameterTemplate, workflow: str, types: Iterable[str]) -> str:
     """
-    Return a template as Python to paste into a DAG file, formatted as ruff and black do it.
+    Return a template as Python code for a DAG file, in the format of ruff and black.
 
     :param template: the workflow's ``parameterTemplate``
-    :param workflow: what to call the workflow
-    :param types: the words that a type may be
+    :param workflow: name of the workflow for a comment
+    :param types: names of all types
     """
     shown = plain_template(template)
     return "\n".join(
@@ -178,7 +176,7 @@ def template_source(template: ParameterTemplate, workflow: str, types: Iterable[
             f"# Parameters of the HealthOmics workflow {_one_line(workflow)}",
             *_assignment("PARAMETER_TEMPLATE", shown),
             "",
-            "# What is not plain text, guessed from the descriptions: check it. One of",
+            "# Types other than plain text, guessed from the descriptions. Check them. One of",
             f"# {', '.join(types)},",
             "# or a JSON schema.",
             *_assignment("TYPES", guessed_types(shown)),
@@ -211,7 +209,7 @@ def _literal(value: Any) -> str:
         return "{" + ", ".join(f"{_literal(key)}: {_literal(item)}" for key, item in value.items()) + "}"
     if not isinstance(value, str):
         return repr(value)
-    # Single quotes where they spare backslashes, as formatters do.
+    # Like formatters, use single quotes if that saves backslashes.
     quote = "'" if value.count('"') > value.count("'") else '"'
     return quote + "".join(_escaped(character, quote) for character in value) + quote
 
@@ -219,7 +217,7 @@ def _literal(value: Any) -> str:
 def _escaped(character: str, quote: str) -> str:
     if character in (quote, "\\"):
         return "\\" + character
-    # What is not printable includes the characters that turn the direction of text, which hide code.
+    # Unprintable characters include bidirectional controls, which can hide code.
     return character if character.isprintable() else character.encode("unicode_escape").decode()
 
 

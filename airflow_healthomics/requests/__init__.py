@@ -1,3 +1,3 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""From arguments to valid requests, without any call."""
+"""Build and validate requests from arguments. Makes no calls."""

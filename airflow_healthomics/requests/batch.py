@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-From arguments, run settings and defaults to a StartRunBatch request, or to one clear error.
+Build and validate a StartRunBatch request from arguments, run settings and defaults.
 
-Names, defaults, typing and rules of the arguments are those of a single run
-(:mod:`airflow_healthomics.requests.run`). A run setting is named by its position, ``run_settings[17]``,
-counted from 0 as Python does: its id may be a patient's.
+Names, defaults, types and rules of the arguments are those of a single run
+(:mod:`airflow_healthomics.requests.run`). Errors name a run setting by its index, ``run_settings[17]``,
+counted from 0, because its id may identify a patient.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from airflow_healthomics.requests.run import ARGUMENTS, FROM_SOMEWHERE, contradi
 #: Run settings in the request itself: the model's InlineSettings, and
 #: https://docs.aws.amazon.com/omics/latest/api/API_BatchRunSettings.html
 MAX_INLINE_SETTINGS: Final = 100
-#: Run settings of a batch, which stand in S3 if they are more than the request may have: same page, and
+#: Run settings of a batch. They must be in S3 if they exceed the limit above: same page, and
 #: https://docs.aws.amazon.com/omics/latest/dev/workflows-batch.html
 MAX_SETTINGS: Final = 100_000
 
-#: The fields of StartRunBatch that are about the batch itself.
+#: The fields of StartRunBatch about the batch rather than its runs.
 _OF_THE_BATCH: Final = ("batch_name", "request_id", "tags")
 
-#: Every field of StartRunBatch and of its defaultRunSetting, as an argument; a test holds them against the
-#: installed botocore. The run settings stand apart.
+#: The fields of StartRunBatch and of its defaultRunSetting, by argument name, except the run settings. A test
+#: compares them with the installed botocore.
 BATCH_ARGUMENTS: Final = (
     *_OF_THE_BATCH,
     "workflow_id",
@@ -68,7 +68,7 @@ BATCH_ARGUMENTS: Final = (
     "run_tags",
 )
 
-#: Every field of a run setting. A test holds them against the installed botocore.
+#: The fields of a run setting, by argument name. A test compares them with the installed botocore.
 SETTING_ARGUMENTS: Final = (
     "run_setting_id",
     "name",
@@ -82,26 +82,26 @@ SETTING_ARGUMENTS: Final = (
 
 _SETTING_FIELDS: Final[Mapping[str, str]] = {api_field(name): name for name in SETTING_ARGUMENTS}
 
-#: What ``run_settings`` must look like; said once, however many of them do not.
+#: The required form of ``run_settings``. An error has it once, whatever the number of wrong entries.
 _FORM: Final = (
-    f"run_settings must be a list of mappings, one for each run, with {SETTING_ARGUMENTS[0]} (which no other "
-    f"run of the batch has) and any of {', '.join(SETTING_ARGUMENTS[1:])}"
+    f"run_settings must be a list of mappings, one for each run, with {SETTING_ARGUMENTS[0]} (unique in the "
+    f"batch) and any of {', '.join(SETTING_ARGUMENTS[1:])}"
 )
 
-#: Mistakes in the form, and ranges of rows, that a message names.
+#: Maximum of form mistakes, and of ranges of rows, in a message.
 _MAX_MISTAKES: Final = 10
 _MAX_RANGES: Final = 8
 
-_NO_DUPLICATES: Final = "is not possible: a batch has new runs only, and cannot duplicate one"
+_NO_DUPLICATES: Final = "is not possible: a batch starts new runs and cannot duplicate a run"
 
 
 def checked_batch_id(operation: str, batch_id: Any) -> str:
     """
-    Return the id of a run batch as the API wants it.
+    Validate the id of a run batch.
 
-    :param operation: API operation that it is for
+    :param operation: API operation to name in errors
     :param batch_id: the argument after rendering
-    :raises HealthOmicsRequestError: if it cannot be the id of a run batch
+    :raises HealthOmicsRequestError: if it is not an id of a run batch
     """
     return checked_id(operation, "batch_id", batch_id)
 
@@ -113,17 +113,17 @@ def build_run_batch(
     shape: StructureShape,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """
-    Build and validate the request of a run batch, without ``batchRunSettings``, and its run settings.
+    Build and validate the request of a run batch without ``batchRunSettings``, and the run settings.
 
-    :param arguments: what the DAG author gave, by names of ``BATCH_ARGUMENTS``; None counts as not given
-    :param run_settings: a list of 1 to 100,000 mappings by names of ``SETTING_ARGUMENTS``; None in one counts
-        as not given. HealthOmics merges ``parameters`` and ``run_tags`` with those of the arguments, key by
-        key at the top level, and the run's own win. What is plain JSON already is not copied.
-    :param defaults: the connection's defaults, by argument name. Its ``tags`` are for the batch and its runs;
-        what batches do not have is left out.
-    :param shape: StartRunBatch's input shape of the installed botocore, the home of lengths, ranges and enums
-    :return: the request, and the run settings by the API's names
-    :raises HealthOmicsRequestError: with everything that breaks a rule
+    :param arguments: arguments of the DAG author, by names in ``BATCH_ARGUMENTS``; None means not set
+    :param run_settings: list of 1 to 100,000 mappings with keys in ``SETTING_ARGUMENTS``; None means not set.
+        HealthOmics merges their ``parameters`` and ``run_tags`` with those of the arguments by top-level key;
+        those of the run setting take precedence. Plain JSON is not copied.
+    :param defaults: the connection's defaults, by argument name. Its ``tags`` apply to the batch and its
+        runs. Defaults without meaning for batches are ignored.
+    :param shape: StartRunBatch's input shape in botocore, the source of lengths, ranges and enums
+    :return: the request, and the run settings by API name
+    :raises HealthOmicsRequestError: with all problems
     """
     problems = Problems("StartRunBatch")
     request, chosen = _request(arguments, defaults, shape, problems)
@@ -138,13 +138,13 @@ def build_start_run_batch_request(
     arguments: Mapping[str, Any], defaults: Mapping[str, Any], shape: StructureShape
 ) -> dict[str, Any]:
     """
-    Build and validate the request of a run batch whose run settings stand in S3, unseen.
+    Build and validate the request of a run batch with run settings in S3. These are not validated.
 
     :param arguments: as for :func:`build_run_batch`
     :param defaults: as for :func:`build_run_batch`
     :param shape: as for :func:`build_run_batch`
     :return: the request without ``batchRunSettings``
-    :raises HealthOmicsRequestError: with everything that breaks a rule
+    :raises HealthOmicsRequestError: with all problems
     """
     problems = Problems("StartRunBatch")
     request, _ = _request(arguments, defaults, shape, problems)
@@ -154,16 +154,16 @@ def build_start_run_batch_request(
 
 def settings_in_request(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """
-    Return the ``batchRunSettings`` that hold the run settings themselves.
+    Return the ``batchRunSettings`` with the run settings inside the request.
 
-    :param settings: as :func:`build_run_batch` returns them
-    :raises HealthOmicsRequestError: if they are more than a request may have
+    :param settings: from :func:`build_run_batch`
+    :raises HealthOmicsRequestError: if they exceed the limit of a request
     """
     problems = Problems("StartRunBatch")
     if len(settings) > MAX_INLINE_SETTINGS:
         problems.add(
-            f"run_settings has {len(settings):,} entries, and a request at most {MAX_INLINE_SETTINGS}: write "
-            "them to S3 (airflow_healthomics.requests.batch.settings_json) and give s3_uri_settings"
+            f"run_settings has {len(settings):,} entries, but a request at most {MAX_INLINE_SETTINGS}: write "
+            "them to S3 (airflow_healthomics.requests.batch.settings_json) and pass s3_uri_settings"
         )
     problems.refuse()
     return {"inlineSettings": list(settings)}
@@ -171,11 +171,11 @@ def settings_in_request(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]
 
 def settings_in_s3(s3_uri_settings: Any, shape: StructureShape) -> dict[str, Any]:
     """
-    Return the ``batchRunSettings`` that say where the run settings stand.
+    Return the ``batchRunSettings`` with the S3 URI of the run settings.
 
-    :param s3_uri_settings: S3 URI of a JSON array, such as :func:`settings_json` makes one
-    :param shape: StartRunBatch's input shape of the installed botocore
-    :raises HealthOmicsRequestError: if it is no S3 URI of an object
+    :param s3_uri_settings: S3 URI of a JSON array, such as one from :func:`settings_json`
+    :param shape: StartRunBatch's input shape in botocore
+    :raises HealthOmicsRequestError: if it is not the S3 URI of an object
     """
     problems = Problems("StartRunBatch")
     where = checked_fields({"s3_uri_settings": s3_uri_settings}, _member(shape, "batchRunSettings"), problems)
@@ -185,12 +185,12 @@ def settings_in_s3(s3_uri_settings: Any, shape: StructureShape) -> dict[str, Any
 
 def settings_json(settings: Iterable[Mapping[str, Any]]) -> bytes:
     """
-    Return the file for S3: a JSON array in UTF-8, one run setting a line.
+    Return the file for S3: a JSON array in UTF-8, with one run setting per line.
 
-    The same settings in the same order give the same bytes, so that a retry can write the file again: a batch
-    fails if the ETag has changed. Parameters keep the order of their keys, as in a request.
+    The same settings in the same order yield the same bytes, so that a retry can write the file again. A
+    batch fails if the ETag has changed. Parameters keep the order of their keys, as in a request.
 
-    :param settings: as :func:`build_run_batch` returns them
+    :param settings: from :func:`build_run_batch`
     """
     encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
     file = io.BytesIO()
@@ -204,7 +204,7 @@ def settings_json(settings: Iterable[Mapping[str, Any]]) -> bytes:
 
 
 def _member(shape: Any, *names: str) -> Any:
-    """Return the shape of a member of a member; the type stubs of botocore do not know which have any."""
+    """Return the shape of a nested member. In botocore's type stubs, a shape has no members."""
     for name in names:
         shape = shape.members[name]
     return shape
@@ -213,7 +213,7 @@ def _member(shape: Any, *names: str) -> Any:
 def _request(
     arguments: Mapping[str, Any], defaults: Mapping[str, Any], shape: StructureShape, problems: Problems
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the request without run settings, as far as it is right, and the arguments with defaults."""
+    """Return the valid parts of the request, without run settings, and the arguments including defaults."""
     given = without_none(arguments)
     for name in [name for name in given if name not in BATCH_ARGUMENTS]:
         problems.add(f"{name} {_why_not_of_a_batch(name)}")
@@ -228,14 +228,14 @@ def _request(
     if "role_arn" not in chosen:
         problems.add(f"role_arn is required, {FROM_SOMEWHERE}")
     if chosen.get("workflow_type") == "READY2RUN":
-        problems.add("workflow_type READY2RUN is not possible: a batch has runs of private workflows only")
+        problems.add("workflow_type READY2RUN is not possible: a batch only runs private workflows")
     else:
         problems.add(*contradictions(given, chosen))
     return request, chosen
 
 
 def _batch_defaults(defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the connection's defaults for batches. Its tags mark all that is started through it."""
+    """Return the connection's defaults for batches. Its tags apply to the batch and to its runs."""
     known = {name: value for name, value in defaults.items() if name in BATCH_ARGUMENTS}
     if "tags" in known:
         known["run_tags"] = known["tags"]
@@ -246,18 +246,18 @@ def _why_not_of_a_batch(name: str) -> str:
     if name == "run_id":
         return _NO_DUPLICATES
     if name in ARGUMENTS:
-        return "is for single runs only: StartRunBatch has no such field"
-    return "is no argument of a run batch"
+        return "is only for single runs: StartRunBatch has no such field"
+    return "is not an argument of a run batch"
 
 
 class _SettingsReader:
     """
-    Reads run settings, and checks them by themselves and with what all runs have in common.
+    Validates run settings, alone and in combination with the common settings.
 
-    :param common: the request's ``defaultRunSetting``, as far as it is right
-    :param has_output_uri: whether the arguments or defaults have an output URI, right or wrong
-    :param shape: of a run setting in the installed botocore
-    :param problems: takes what is wrong
+    :param common: valid parts of the request's ``defaultRunSetting``
+    :param has_output_uri: whether the arguments or defaults have an output URI, even an invalid one
+    :param shape: of a run setting in botocore
+    :param problems: collects problems
     """
 
     def __init__(
@@ -267,7 +267,7 @@ class _SettingsReader:
         self._shape = shape
         self._problems = problems
         self._tag_keys: Collection[str] = common.get("runTags", {}).keys()
-        # By these the size of merged parameters is found without merging them.
+        # For the size of merged parameters, without merging them.
         self._entry_sizes = {
             key: _entry_size(key, value) for key, value in common.get("parameters", {}).items()
         }
@@ -276,7 +276,7 @@ class _SettingsReader:
         self._rows_of: dict[str, list[int]] = {}
 
     def read(self, run_settings: Any) -> list[dict[str, Any]]:
-        """Return the run settings by the API's names, as far as they are right."""
+        """Return the valid parts of the run settings, by API name."""
         if unfit := list(_unfit(run_settings)):
             self._problems.add(*unfit)
             return []
@@ -300,7 +300,7 @@ class _SettingsReader:
         return settings
 
     def _note(self, index: int, mistake: str) -> None:
-        """Take note of a mistake in the form, which may be the same in many rows."""
+        """Record a mistake in the form. Many rows may have the same one."""
         self._rows_of.setdefault(mistake, []).append(index)
 
     def _setting(self, setting: Mapping[str, Any], index: int, path: str) -> dict[str, Any]:
@@ -314,14 +314,14 @@ class _SettingsReader:
         if setting_id := fields.get("runSettingId"):
             first = self._positions.setdefault(setting_id, index)
             if first != index:
-                self._problems.add(f"{path}.run_setting_id is the same as that of run_settings[{first}]")
+                self._problems.add(f"{path}.run_setting_id is the same as in run_settings[{first}]")
         self._check_merged(fields, path)
         return fields
 
     def _check_merged(self, fields: Mapping[str, Any], path: str) -> None:
         if self._entry_sizes and (parameters := fields.get("parameters")):
             replaced = sum(self._entry_sizes[key] for key in parameters if key in self._entry_sizes)
-            # Braces are in the size of the run's own, and so is one comma less than there are entries.
+            # The first term includes the braces, and one comma less than entries.
             size = json_size(parameters) + self._entries_size - replaced
             if size > MAX_PARAMETERS_BYTES:
                 self._problems.add(
@@ -338,7 +338,7 @@ class _SettingsReader:
 
 
 def _unfit(run_settings: Any) -> Iterator[str]:
-    """Yield why something is no list of run settings at all."""
+    """Yield reasons why a value is not a list of run settings at all."""
     if isinstance(run_settings, BrokenTemplate):
         yield from json_problems(run_settings, "run_settings")
     elif not isinstance(run_settings, Sequence) or isinstance(run_settings, (str, bytes, bytearray)):
@@ -351,9 +351,9 @@ def _unfit(run_settings: Any) -> Iterator[str]:
 
 def _form_problem(rows_of: Mapping[str, Sequence[int]]) -> str:
     """
-    Return the form of run settings, and which rows break it in which way.
+    Return a sentence with the required form, and the mistakes with their rows.
 
-    :param rows_of: rows by mistake, which follows ``run_settings[rows]`` in the sentence
+    :param rows_of: rows by mistake. The text of a mistake follows ``run_settings[rows]`` in the sentence.
     """
     mistakes = [f"run_settings[{_ranges(rows)}]{mistake}" for mistake, rows in rows_of.items()]
     more = len(mistakes) - _MAX_MISTAKES
@@ -362,7 +362,7 @@ def _form_problem(rows_of: Mapping[str, Sequence[int]]) -> str:
 
 
 def _ranges(rows: Sequence[int]) -> str:
-    """Return ascending row numbers as text, such as ``0, 2-5``, and how many more there are."""
+    """Return ascending row numbers as text, such as ``0, 2-5 and 7 more``."""
     ranges: list[list[int]] = []
     for row in rows:
         if ranges and ranges[-1][1] == row - 1:
@@ -379,15 +379,15 @@ def _unknown_keys(setting: Mapping[str, Any]) -> Iterator[str]:
         if key in SETTING_ARGUMENTS:
             continue
         if not isinstance(key, str):
-            yield f" has a key that is not text, of type {type(key).__name__}"
+            yield f" has a key of type {type(key).__name__} instead of text"
         elif key == "run_id":
             yield f".{key} {_NO_DUPLICATES}"
         elif key == "tags":
-            yield f".{key} is for the whole batch: the tags of a run are its run_tags"
+            yield f".{key} is for the whole batch: for a run, use run_tags"
         elif key in BATCH_ARGUMENTS:
-            yield f".{key} is for the whole batch: give it beside run_settings, not in one"
+            yield f".{key} is for the whole batch: move it out of run_settings"
         elif key in _SETTING_FIELDS:
-            yield f".{key} is written {_SETTING_FIELDS[key]} here"
+            yield f".{key} must be written {_SETTING_FIELDS[key]}"
         else:
             yield f".{key} is unknown"
 
@@ -396,9 +396,9 @@ def _output_uri_problem(lacking: Sequence[int], count: int) -> str:
     if len(lacking) == count:
         return f"output_uri is required, {FROM_SOMEWHERE}, or in every run setting"
     others = f" and {len(lacking) - 1:,} more have none" if len(lacking) > 1 else " has none"
-    return f"output_uri is required: run_settings[{lacking[0]}]{others}, and there is no default for it"
+    return f"output_uri is required: run_settings[{lacking[0]}]{others}, and there is no default"
 
 
 def _entry_size(key: str, value: Any) -> int:
-    """Return the bytes of an entry in a JSON object: with its comma, without the braces."""
+    """Return the number of bytes of an entry in a JSON object, with its comma, without the braces."""
     return json_size({key: value}) - 1

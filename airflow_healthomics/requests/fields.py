@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The fields of a request, for runs and run batches alike.
+Conversion and validation of the fields of a request, for runs and run batches.
 
-A field becomes what the API takes, or a sentence that names the argument and the rule, never the value.
+A problem is a sentence with the argument and the rule, but never the value.
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ MAX_PARAMETERS_BYTES: Final = 50_000
 #: https://docs.aws.amazon.com/omics/latest/dev/workflows-batch.html
 MAX_TAGS: Final = 50
 
-#: More than anybody reads at once, and short enough for a log line: a batch may have a problem in each of its
-#: 100,000 run settings.
+#: Problems per error, to keep it short: each of the 100,000 run settings of a batch may have one.
 MAX_PROBLEMS: Final = 20
 
 _Rule = tuple[re.Pattern[str], str]
@@ -43,7 +42,7 @@ _Rule = tuple[re.Pattern[str], str]
 _NUMERIC_ID: Final[_Rule] = (re.compile(r"[0-9]{1,18}"), "must be 1 to 18 digits")
 _NAME: Final[_Rule] = (
     re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*"),
-    "must begin with a letter or digit and go on with those, '.', '_' and '-'",
+    "must begin with a letter or digit, followed by letters, digits, '.', '_' and '-'",
 )
 _S3_OBJECT: Final[_Rule] = (
     re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+"),
@@ -75,9 +74,9 @@ _PATTERNS: Final[Mapping[str, _Rule]] = {
 
 class Problems:
     """
-    What is wrong with a request: the first problems by their text, and how many more there are.
+    The problems of a request: the text of the first ones, and the number of further ones.
 
-    :param operation: API operation that the request is for
+    :param operation: API operation of the request
     """
 
     def __init__(self, operation: str) -> None:
@@ -86,24 +85,24 @@ class Problems:
         self.more = 0
 
     def add(self, *problems: str) -> None:
-        """Take note of problems, one sentence each."""
+        """Add problems, one sentence each."""
         room = MAX_PROBLEMS - len(self.shown)
         self.shown += problems[:room]
         self.more += len(problems[room:])
 
     def add_first(self, problem: str) -> None:
-        """Take note of a problem that goes before all others."""
+        """Add a problem before all others."""
         self.shown.insert(0, problem)
         self.more += len(self.shown[MAX_PROBLEMS:])
         del self.shown[MAX_PROBLEMS:]
 
     def __bool__(self) -> bool:
-        """Whether anything is wrong."""
+        """Whether there is a problem."""
         return bool(self.shown)
 
     def refuse(self) -> None:
         """
-        Refuse the request if anything is wrong with it.
+        Raise an error if there is a problem.
 
         :raises HealthOmicsRequestError: with the problems
         """
@@ -114,19 +113,19 @@ class Problems:
 
 @lru_cache(maxsize=256)
 def api_field(argument: str) -> str:
-    """Return the API's name of an argument: ``workflow_id`` is ``workflowId``."""
+    """Return the API name of an argument: ``workflow_id`` is ``workflowId``."""
     first, *others = argument.split("_")
     return first + "".join(map(str.capitalize, others))
 
 
 def refuse_broken_templates(operation: str, values: Mapping[str, Any]) -> None:
     """
-    Refuse arguments whose template could not be rendered.
+    Raise an error if the template of an argument could not be rendered.
 
-    :param operation: API operation that they are for
+    :param operation: API operation to name in errors
     :param values: the arguments after rendering, by name
-    :raises HealthOmicsRequestError: with each of them
-    :raises HealthOmicsTemplateError: if one could not be rendered for a reason that may pass
+    :raises HealthOmicsRequestError: with all such arguments
+    :raises HealthOmicsTemplateError: if one could not be rendered for a temporary reason
     """
     problems = Problems(operation)
     for name, value in values.items():
@@ -137,21 +136,21 @@ def refuse_broken_templates(operation: str, values: Mapping[str, Any]) -> None:
 
 def checked_id(operation: str, name: str, value: Any) -> str:
     """
-    Return an id as the API wants it.
+    Validate an id, and return it as text.
 
-    :param operation: API operation that it is for
+    :param operation: API operation to name in errors
     :param name: of the argument, ``run_id`` or ``batch_id``
     :param value: the argument after rendering
-    :raises HealthOmicsRequestError: if it cannot be such an id
+    :raises HealthOmicsRequestError: if it is not such an id
     """
     refuse_broken_templates(operation, {name: value})
-    # Jinja makes text of None inside of other text, and so does an f-string.
+    # Jinja and f-strings render None as text.
     if value is None or value == "None":
         raise HealthOmicsRequestError(
             operation,
             [
-                f"{name} is None: an XCom is missing. Check the id of the task that it is pulled from, and "
-                "that this task has returned an id"
+                f"{name} is None: an XCom is missing. Check the task id in the template, and that this task "
+                "returned an id"
             ],
         )
     pattern, rule = _PATTERNS[name]
@@ -164,12 +163,12 @@ def checked_fields(
     values: Mapping[str, Any], shape: StructureShape, problems: Problems, prefix: str = ""
 ) -> dict[str, Any]:
     """
-    Return the members of a structure that are as the API wants them; the others are problems.
+    Return the valid members of a structure by API name. The others become problems.
 
     :param values: by argument name
-    :param shape: of the structure, in the installed botocore
-    :param problems: takes what is wrong
-    :param prefix: where the arguments stand, such as ``run_settings[3].``
+    :param shape: of the structure, in botocore
+    :param problems: collects problems
+    :param prefix: path of the arguments, such as ``run_settings[3].``
     """
     fields = {}
     for name, value in values.items():
@@ -192,13 +191,13 @@ def further_fields(
     values: Any, arguments: Sequence[str], shape: StructureShape, problems: Problems, path: str
 ) -> dict[str, Any]:
     """
-    Return fields that have no argument yet, if the API knows them and they fit its model.
+    Return fields without an argument, if they fit botocore's model of the API.
 
-    :param values: the mapping after rendering, by the API's names
-    :param arguments: the arguments that there are
-    :param shape: of the request, in the installed botocore
-    :param problems: takes what is wrong
-    :param path: name of the argument that holds the mapping
+    :param values: the mapping after rendering, by API name
+    :param arguments: names of all arguments
+    :param shape: of the request, in botocore
+    :param problems: collects problems
+    :param path: name of the argument with the mapping
     """
     fields: dict[str, Any]
     fields, complaints = _json_mapping(values, path)
@@ -216,18 +215,18 @@ def further_fields(
             )
         elif ParamValidator().validate(value, shape.members[field]).has_errors():
             kind = shape.members[field].type_name
-            problems.add(f"{path}.{field} does not fit the API, which takes a {kind} there")
+            problems.add(f"{path}.{field} must be a {kind} of the form that the API requires")
     return fields
 
 
 def convert_field(name: str, value: Any, shape: Shape, path: str) -> tuple[Any, list[str]]:
     """
-    Return a value as the API wants it, and what is wrong with it.
+    Return a value converted for the API, and its problems.
 
     :param name: of the argument
     :param value: the argument after rendering
-    :param shape: of the field in the installed botocore, the home of lengths, ranges and enums
-    :param path: where the argument stands, for the sentences
+    :param shape: of the field in botocore, the source of lengths, ranges and enums
+    :param path: of the argument, to name in problems
     """
     if isinstance(value, BrokenTemplate):
         return value, list(json_problems(value, path))
@@ -251,8 +250,8 @@ def _string(value: Any, shape: Shape, path: str, rule: _Rule | None) -> tuple[An
         return text, [f"{path} must be one of {', '.join(enum)}"]
     if rule and not rule[0].fullmatch(text):
         return text, [f"{path} {rule[1]}"]
-    # The API's patterns for free text allow every category of character but this one. What is printable has
-    # none of it, which is quicker to see.
+    # The API's patterns for free text allow every category of characters except C. Printable text has none of
+    # it, and isprintable() is faster.
     if not text.isprintable() and any(unicodedata.category(character).startswith("C") for character in text):
         return text, [f"{path} must not contain control characters"]
     return text, _length_problem(path, text, shape)
@@ -289,7 +288,7 @@ def _json_mapping(value: Any, path: str) -> tuple[Any, list[str]]:
 def _parameters(value: Any, shape: Shape, path: str) -> tuple[Any, list[str]]:
     document, problems = _json_mapping(value, path)
     if not problems and (size := json_size(document)) > MAX_PARAMETERS_BYTES:
-        advice = ": give parameters_s3_uri for larger ones" if path == "parameters" else ""
+        advice = ": set parameters_s3_uri for larger ones" if path == "parameters" else ""
         problems.append(
             f"{path} must be at most {MAX_PARAMETERS_BYTES:,} bytes of JSON, not {size:,}{advice}"
         )
@@ -303,10 +302,10 @@ def _tags(value: Any, shape: MapShape, path: str) -> tuple[Any, list[str]]:
     tags = {}
     for key, item in value.items():
         if not isinstance(key, str):
-            problems.append(f"{path} has a key that is no string")
+            problems.append(f"{path} has a key that is not a string")
             continue
         if not is_text(key):
-            problems.append(f"{path} has a key with half of a surrogate pair, which is not text")
+            problems.append(f"{path} has a key that is not valid text: it has half of a surrogate pair")
             continue
         tags[key], complaints = _tag_value(f"{path}.{key}", item, shape.value)
         problems += _length_problem(f"the key of {path}.{key}", key, shape.key) + complaints

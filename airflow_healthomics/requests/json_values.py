@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Values that go to the API as JSON documents: what is allowed, and where a value breaks the rule."""
+"""Validation of values that the API receives as JSON documents."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from markupsafe import Markup
 
 from airflow_healthomics.exceptions import HealthOmicsTemplateError
 
-#: Deeper than any parameters of a workflow, and safely within Python's own limit. A mapping may hold itself.
+#: Deeper than the parameters of any workflow, and within Python's recursion limit. Mappings can be circular.
 MAX_DEPTH: Final = 100
 
-#: The largest number that JSON parsers agree on, a double's: https://www.rfc-editor.org/rfc/rfc8259#section-6
+#: The largest double, since JSON parsers disagree on larger numbers:
+#: https://www.rfc-editor.org/rfc/rfc8259#section-6
 _MAX_INTEGER: Final = int(sys.float_info.max)
 
 _SHORTEST: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -25,42 +26,41 @@ _SHORTEST: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 class BrokenTemplate:
     """
-    Stands where a template could not be rendered, so that the request is refused by path.
+    Placeholder for a template that could not be rendered. The validation of the request reports its path.
 
-    Raising while the template is rendered would make Airflow log the whole field, and with it the values of
-    the other parameters.
+    An exception during rendering would make Airflow log the whole field, including other parameter values.
 
-    :param reason: what went wrong, without any value
-    :param may_pass: whether it may go well at another time, as when an XCom could not be fetched
+    :param reason: text without any parameter value
+    :param is_temporary: whether a retry may succeed, for example after a failed fetch of an XCom
     """
 
-    def __init__(self, reason: str, *, may_pass: bool = False) -> None:
+    def __init__(self, reason: str, *, is_temporary: bool = False) -> None:
         self.reason = reason
-        self.may_pass = may_pass
+        self.is_temporary = is_temporary
 
     def __repr__(self) -> str:
-        """Return what the Rendered Template view of the Airflow UI shows."""
+        """Return the text for the Rendered Template view of the Airflow UI."""
         return f"<template {self.reason}>"
 
 
 def type_name(value: Any) -> str:
     """
-    Return what to call the type of a value that should have another one.
+    Return the name of a value's wrong type, for an error message.
 
     :param value: anything
     """
     if isinstance(value, Markup):
-        return "text from the filter tojson: leave tojson out, and the template keeps the type"
+        return "text from the filter tojson: remove tojson, so that the template keeps the type"
     return type(value).__name__
 
 
 def as_json(value: Any, path: str) -> tuple[Any, list[str]]:
     """
-    Return a value as plain JSON, and what of it is no JSON; what is plain already is not copied.
+    Return a value as plain JSON, and problems. A value that is already plain is not copied.
 
     :param value: anything
     :param path: name of the argument, such as ``parameters``
-    :raises HealthOmicsTemplateError: if a template could not be rendered for a reason that may pass
+    :raises HealthOmicsTemplateError: if a template could not be rendered for a temporary reason
     """
     if _is_plain(value):
         return value, []
@@ -70,17 +70,17 @@ def as_json(value: Any, path: str) -> tuple[Any, list[str]]:
 
 
 def json_bytes(value: Any) -> bytes:
-    """Return a value as the shortest JSON, in UTF-8."""
+    """Return a value as compact JSON in UTF-8."""
     return _SHORTEST.encode(value).encode()
 
 
 def json_size(value: Any) -> int:
-    """Return the bytes of a value as the shortest JSON in UTF-8."""
+    """Return the number of bytes of a value as compact JSON in UTF-8."""
     return len(json_bytes(value))
 
 
 def to_json(value: Any) -> Any:
-    """Return mappings as ``dict`` and sequences, such as the XComs of a mapped task, as ``list``."""
+    """Convert mappings to ``dict``, and sequences, such as the XComs of a mapped task, to ``list``."""
     if isinstance(value, Mapping):
         return {key: to_json(item) for key, item in value.items()}
     if _is_list(value):
@@ -90,12 +90,12 @@ def to_json(value: Any) -> Any:
 
 def json_problems(value: Any, path: str, depth: int = 0) -> Iterator[str]:
     """
-    Yield one sentence for each place that is no JSON, by its path and never with its content.
+    Yield one sentence for each element that is not JSON, with its path but never its content.
 
     :param value: anything
     :param path: name of the argument, such as ``parameters``
-    :param depth: how many mappings and lists the value is inside of
-    :raises HealthOmicsTemplateError: if a template could not be rendered for a reason that may pass
+    :param depth: number of mappings and lists around the value
+    :raises HealthOmicsTemplateError: if a template could not be rendered for a temporary reason
     """
     if value is None or isinstance(value, bool):
         return
@@ -103,32 +103,32 @@ def json_problems(value: Any, path: str, depth: int = 0) -> Iterator[str]:
         yield f"{path} is nested deeper than {MAX_DEPTH} levels"
     elif isinstance(value, str):
         if not is_text(value):
-            yield f"{path} has half of a surrogate pair, which is not text"
+            yield f"{path} is not valid text: it has half of a surrogate pair"
     elif isinstance(value, int):
         if abs(value) > _MAX_INTEGER:
-            yield f"{path} is a whole number of too many digits"
+            yield f"{path} is a whole number with too many digits"
     elif isinstance(value, float):
         if not math.isfinite(value):
-            yield f"{path} is NaN or infinite, which JSON does not have"
+            yield f"{path} is NaN or infinite, but JSON has only finite numbers"
     elif isinstance(value, Mapping):
         for key, item in value.items():
             if isinstance(key, str) and is_text(key):
                 yield from json_problems(item, f"{path}.{key}", depth + 1)
             else:
-                yield f"{path} has a key that is not text, of type {type(key).__name__}"
+                yield f"{path} has a key of type {type(key).__name__} instead of text"
     elif _is_list(value):
         for index, item in enumerate(value):
             yield from json_problems(item, f"{path}[{index}]", depth + 1)
     elif isinstance(value, BrokenTemplate):
-        if value.may_pass:
+        if value.is_temporary:
             raise HealthOmicsTemplateError(path, value.reason)
         yield f"{path} is a template that {value.reason}"
     else:
-        yield f"{path} is of type {type(value).__name__}, which is not JSON"
+        yield f"{path} is of type {type(value).__name__}, which JSON does not have"
 
 
 def _is_plain(value: Any, depth: int = 0) -> bool:
-    """Whether a value is JSON of Python's own types, which is quicker to see than what is wrong with it."""
+    """Whether a value is JSON in built-in types. This is faster than looking for problems."""
     if depth > MAX_DEPTH:
         return False
     kind = type(value)
@@ -148,7 +148,7 @@ def _is_plain(value: Any, depth: int = 0) -> bool:
 
 
 def is_text(value: str) -> bool:
-    """Whether UTF-8 has it all, which is everything but surrogates."""
+    """Whether text can be encoded in UTF-8, so has no surrogates."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -157,5 +157,5 @@ def is_text(value: str) -> bool:
 
 
 def _is_list(value: Any) -> bool:
-    # A tuple is refused: Jinja makes one of "1, 2", where a list was hardly meant.
+    # Tuples are refused: Jinja renders "1, 2" to a tuple, hardly on purpose.
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray, tuple))

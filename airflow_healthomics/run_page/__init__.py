@@ -1,3 +1,3 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""A page of the Airflow UI for the run or batch of a task: its server side. Imports nothing by itself."""
+"""The run page: a tab of the Airflow UI with the run or batch of a task, and its API. Imports nothing."""

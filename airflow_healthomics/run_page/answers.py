@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the page's API answers with, and for how long it is good."""
+"""Answers and errors of the page's API, and their lifetimes."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ from airflow_healthomics.service.errors import (
     is_transient,
 )
 
-#: Seconds for which an answer is good while something may change, and after that; an error, and one that
-#: more calls would make worse.
+#: Lifetime of answers in seconds: of an active run,
 POLL_SECONDS: Final = 10
+#: of a run in a terminal state,
 ENDED_SECONDS: Final = 300
-ERROR_SECONDS: Final = 10
-THROTTLED_SECONDS: Final = 20
-
-#: Seconds for which a failure is good that not all is known of.
+#: of a failed run whose diagnosis is incomplete,
 INCOMPLETE_SECONDS: Final = 30
+#: of an error,
+ERROR_SECONDS: Final = 10
+#: and of an error that more calls would aggravate.
+THROTTLED_SECONDS: Final = 20
 
 
 class PageError(Exception):
     """
-    The page cannot be told what it asked for.
+    The page gets an error instead of an answer.
 
     :param status: HTTP status
-    :param detail: for a person
-    :param retry_after: seconds after which it may be asked for again, if more calls would make it worse
+    :param detail: message for the user
+    :param retry_after: seconds to wait before the next request, if more calls would aggravate the error
     """
 
     def __init__(self, status: int, detail: str, retry_after: int | None = None) -> None:
@@ -46,19 +47,19 @@ class PageError(Exception):
 
 
 def error_lifetime(error: BaseException) -> float:
-    """Return for how many seconds an error is remembered."""
+    """Return the lifetime of an error in seconds."""
     return getattr(error, "retry_after", None) or ERROR_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Page:
     """
-    An answer of the page's API, ready to be sent.
+    A serialized answer of the page's API.
 
     :param body: JSON
-    :param body_without_logs: the same for those who may not read logs
-    :param lifetime: seconds for which it is good
-    :param memory: what the next answer need not ask for again, since it does not change
+    :param body_without_logs: JSON for users who may not read logs
+    :param lifetime: in seconds
+    :param memory: immutable facts for the next answer, so that these are not fetched again
     """
 
     body: bytes
@@ -68,18 +69,18 @@ class Page:
 
     @property
     def size(self) -> int:
-        """Bytes of the answer."""
+        """Number of bytes of the answer."""
         bodies = {id(body): len(body) for body in (self.body, self.body_without_logs)}
         return sum(bodies.values())
 
 
 def make_page(answer: Mapping[str, Any], *, is_complete: bool = True, **more: Any) -> Page:
     """
-    Return an answer as it is sent.
+    Serialize an answer.
 
-    :param answer: of :mod:`~airflow_healthomics.run_page.payload`
-    :param is_complete: whether asking again can tell no more of what has ended
-    :param more: as for :class:`Page`
+    :param answer: from :mod:`~airflow_healthomics.run_page.payload`
+    :param is_complete: whether the answer is final if the run or batch is in a terminal state
+    :param more: further arguments of :class:`Page`
     """
     ended = ENDED_SECONDS if is_complete else INCOMPLETE_SECONDS
     lifetime = float(answer["pollSeconds"] if answer["active"] else ended)
@@ -90,30 +91,30 @@ def make_page(answer: Mapping[str, Any], *, is_complete: bool = True, **more: An
 
 def page_error(error: Exception, operation: str, subject: str, aws_conn_id: str | None) -> PageError:
     """
-    Say what the error of a call means for the page, without AWS's own text, which may quote the request.
+    Convert an error of AWS for the page, without AWS's message, since that may quote the request.
 
-    :param error: what botocore raised
+    :param error: from botocore
     :param operation: API operation, such as ``GetRun``
-    :param subject: what it was about, such as ``run 1234567``
+    :param subject: resource of the call, such as ``run 1234567``
     :param aws_conn_id: Airflow connection
     """
     code = error_code(error)
     who = f"the connection {aws_conn_id}" if aws_conn_id else "the API server"
     if is_transient(error):
         return PageError(
-            503, f"HealthOmics does not answer for now ({operation}: {code}).", THROTTLED_SECONDS
+            503, f"HealthOmics is temporarily unavailable ({operation}: {code}).", THROTTLED_SECONDS
         )
     if is_not_found(error):
         return not_found(subject)
     if is_access_denied(error):
         return PageError(502, f"The IAM policy of {who} must allow omics:{operation}.")
     if is_credentials_error(error):
-        return PageError(502, f"AWS does not accept the credentials of {who} ({code}).")
-    return PageError(502, f"{operation} of {subject} was refused with {code}.")
+        return PageError(502, f"AWS rejects the credentials of {who} ({code}).")
+    return PageError(502, f"{operation} for {subject} failed with {code}.")
 
 
 def not_found(subject: str) -> PageError:
-    return PageError(404, f"HealthOmics does not find {subject} (any more).")
+    return PageError(404, f"HealthOmics does not find {subject}. It may have been deleted.")
 
 
 def _bytes(answer: Mapping[str, Any]) -> bytes:

@@ -1,13 +1,13 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The run page's own API and its files, mounted in the API server.
+The API and the files of the run page, mounted in the API server.
 
-Airflow's authorisation goes before anything else, for each request: what is shown needs the same rights as
-the task instance and its XComs, and log lines those for its log.
+Airflow authorizes each request first. A request requires the rights to read the task instance and its XComs;
+log lines require the right to read its log.
 """
 
-# Without ``from __future__ import annotations``: FastAPI reads the annotations of what Depends names.
+# Without ``from __future__ import annotations``, since FastAPI reads annotations of dependencies at run time.
 
 import asyncio
 import pathlib
@@ -29,15 +29,16 @@ from airflow_healthomics.run_page.source import Source, fetch_page
 
 STATIC: Final = pathlib.Path(__file__).parent / "static"
 
-#: Answers that are fetched at the same time, those that may wait for it, the seconds that a request waits for
-#: one, and how many are remembered in how much memory.
+#: Concurrent fetches, and running and queued ones.
 THREADS: Final = 4
 MAX_PENDING: Final = 32
+#: Seconds that a request waits for an answer.
 PATIENCE: Final = 25.0
+#: Limits of the cache.
 MAX_ANSWERS: Final = 1_000
 MAX_BYTES: Final = 64 * 1024 * 1024
 
-#: The page takes nothing from elsewhere, and only Airflow shows it in a frame.
+#: The page loads nothing from other origins, and only Airflow may embed it.
 SECURITY_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
@@ -47,7 +48,7 @@ SECURITY_HEADERS: Final = {
 
 _TASK: Final = "/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/{map_index}"
 
-#: As large as the databases' integers.
+#: The maximum of integers in the metadata database.
 _LARGEST: Final = 2**31 - 1
 
 MapIndex = Annotated[int, Path(ge=-1, le=_LARGEST)]
@@ -66,7 +67,7 @@ api: Final = APIRouter(
 def may_read_logs(request: Request, user: GetUserDep) -> bool:
     """Whether the user may read the logs of the DAG's tasks."""
     try:
-        # None is Airflow's yes; anything else, a coroutine say, has not been asked yet.
+        # None means permission. Anything else, such as a coroutine, means that nothing was checked.
         return _requires_logs(request, user) is None
     except HTTPException:
         return False
@@ -91,7 +92,7 @@ def dag_run(
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     offset: Annotated[int, Query(ge=0, le=_LARGEST)] = 0,
 ) -> dict[str, Any]:
-    """Return which task instances of a DAG run are about which run or batch, without asking AWS."""
+    """Return the runs and batches of a DAG run's task instances, without calling AWS."""
     listed = list_resources(dag_id, run_id, limit=limit, offset=offset)
     if listed is None:
         raise HTTPException(404, "There is no such DAG run.")
@@ -123,7 +124,7 @@ async def run_of_task(
 async def _answer(request: Request, task: FoundTask, run_id: str | None, with_logs: bool) -> Response:
     resource, connection = task.resource, task.connection
     if resource is None or connection is None:
-        raise PageError(502, "Airflow does not know the connection of this task any more.")
+        raise PageError(502, "Airflow no longer knows the connection of this task.")
     source = Source(connection, resource.region)
     cache: Cache[Page] = request.app.state.cache
     fetch = partial(_fetch, source=source, resource=resource, run_id=run_id)
@@ -133,7 +134,7 @@ async def _answer(request: Request, task: FoundTask, run_id: str | None, with_lo
     except TimeoutError:
         raise PageError(503, "HealthOmics has not answered yet.", THROTTLED_SECONDS) from None
     except BusyError:
-        raise PageError(503, "Too many runs are looked at right now.", THROTTLED_SECONDS) from None
+        raise PageError(503, "Too many runs are being loaded right now.", THROTTLED_SECONDS) from None
     return Response(page.body if with_logs else page.body_without_logs, media_type="application/json")
 
 
@@ -149,7 +150,7 @@ def _refuse(request: Request, error: Exception) -> Response:
 
 
 async def _refuse_nul(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Answer what no id may contain, and PostgreSQL takes for an error."""
+    """Refuse NUL characters. No id has them, and PostgreSQL raises an error for them."""
     if "\0" in request.scope["path"]:
         return JSONResponse({"detail": "Not Found"}, 404)
     return await call_next(request)
@@ -159,7 +160,7 @@ async def _add_headers(request: Request, call_next: Callable[[Request], Awaitabl
     response = await call_next(request)
     response.headers.update(SECURITY_HEADERS)
     path = request.url.path.removeprefix(request.scope.get("root_path", ""))
-    # The files keep their names when they change, so a browser asks whether they have.
+    # Files keep their names across releases, so the browser must revalidate them.
     is_file = path == "/page" or path.startswith("/static/")
     response.headers["Cache-Control"] = "no-cache" if is_file else "no-store"
     return response
@@ -170,7 +171,7 @@ def _page() -> Response:
 
 
 def create_app() -> FastAPI:
-    """Return the app. Page and files are for everybody, as Airflow's own are; they hold no data."""
+    """Return the app. Page and files contain no data and need no login, like those of Airflow."""
     app = FastAPI(title="AWS HealthOmics", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.cache = Cache[Page](
         threads=THREADS,

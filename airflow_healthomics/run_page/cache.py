@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""A short memory of answers: who asks for the same meanwhile gets the same, and AWS is asked once."""
+"""A cache of answers, so that concurrent requests for the same run cost one fetch."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from typing import Generic, Protocol, TypeVar
 
 
 class Answer(Protocol):
-    """What is remembered."""
+    """A cached answer."""
 
     @property
     def lifetime(self) -> float:
-        """Seconds for which it is."""
+        """Lifetime in seconds."""
 
     @property
     def size(self) -> int:
-        """Bytes that it takes."""
+        """Number of bytes."""
 
 
 A = TypeVar("A", bound=Answer)
 
 
 class BusyError(Exception):
-    """As many answers are on their way already as may be."""
+    """Too many answers are being fetched."""
 
 
 @dataclass(eq=False, slots=True)
@@ -43,15 +43,16 @@ class _Entry(Generic[A]):
 
 class Cache(Generic[A]):
     """
-    Answers and errors by key, each fetched by one call at a time in a thread of the cache's own.
+    Answers and errors by key. For each key, at most one fetch runs at a time.
 
-    Threads of its own, since those of the API server serve all of Airflow: a slow AWS must not hold them up.
+    Fetches run in separate threads. Those of the API server serve all of Airflow, and a slow AWS must not
+    block them.
 
-    :param threads: how many answers are fetched at the same time
-    :param max_pending: how many may be fetched or wait for that
-    :param max_entries: how many answers and errors are remembered
-    :param max_bytes: how many bytes of them
-    :param error_lifetime: seconds for which an error is remembered
+    :param threads: number of concurrent fetches
+    :param max_pending: maximum number of running and queued fetches
+    :param max_entries: maximum number of cached answers and errors
+    :param max_bytes: maximum number of bytes of cached answers
+    :param error_lifetime: returns the lifetime of an error in seconds
     """
 
     def __init__(
@@ -73,11 +74,11 @@ class Cache(Generic[A]):
 
     def get(self, key: Hashable, fetch: Callable[[A | None], A]) -> Future[A]:
         """
-        Return the answer, or the error, that is there or on its way.
+        Return the cached answer or error, or start a fetch.
 
-        :param key: what is asked for, and by whom: all that the answer depends on
-        :param fetch: fetches the answer, given the one before if that is remembered
-        :raises BusyError: if too many others are on their way
+        :param key: everything that the answer depends on
+        :param fetch: fetches the answer, given the previous one if it is cached
+        :raises BusyError: if too many other fetches are pending
         """
         with self._lock:
             entry = self._entries.get(key)
@@ -105,7 +106,7 @@ class Cache(Generic[A]):
             self._evict()
 
     def _evict(self) -> None:
-        """Forget what was not asked for the longest; what is on its way stays."""
+        """Drop the least recently used answers. Pending ones stay."""
         total = sum(entry.latest.size for entry in self._entries.values() if entry.latest)
         for key, entry in list(self._entries.items()):
             if len(self._entries) <= self._max_entries and total <= self._max_bytes:

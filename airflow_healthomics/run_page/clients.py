@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The clients of the tasks' connections, and what else is remembered between two requests."""
+"""Caches of the run page across requests: clients by connection, and other values."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.compat import AirflowException, AirflowNotFoundException
 from airflow_healthomics.hooks.omics import CONNECTION_MISTAKES
+from airflow_healthomics.hooks.polling import PollingHook
 from airflow_healthomics.run_page.answers import PageError
 from airflow_healthomics.run_page.lookup import DEFAULT_CONNECTION, TaskConnection
-from airflow_healthomics.waiting.poller import PollingHook
 
-#: Seconds for which the client of a connection is used, so that an edited one is noticed, and how many.
+#: Seconds until a client is replaced, so that an edited connection takes effect.
 _CLIENT_SECONDS: Final = 300.0
+#: Maximum number of cached clients.
 _MAX_CLIENTS: Final = 32
 
-#: What looking a connection up and making its client may raise.
+#: Errors of looking up a connection and creating its client.
 _CONNECTION_ERRORS: Final = (*CONNECTION_MISTAKES, AirflowException, BotoCoreError, ClientError, OSError)
 
 log = logging.getLogger(__name__)
 
 
 class Memory:
-    """The latest values by key, a bounded number of them, each for its time."""
+    """A bounded cache of values by key. Each value has its own lifetime."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -59,7 +60,7 @@ class Memory:
 
 
 class Hooks:
-    """Hooks by connection and region, each for some minutes: a client takes a tenth of a second to make."""
+    """A cache of hooks by connection and region, since creating a client costs a tenth of a second."""
 
     def __init__(self) -> None:
         self._memory = Memory(_MAX_CLIENTS)
@@ -84,7 +85,7 @@ class Hooks:
         hook = PollingHook(aws_conn_id=conn_id, region_name=region, verify=connection.verify)
         try:
             if conn_id and conn_id != DEFAULT_CONNECTION:
-                # The amazon provider would go on with the API server's own credentials.
+                # The amazon provider would continue with the credentials of the API server.
                 hook.get_connection(conn_id)
             _ = hook.conn
         except AirflowNotFoundException:

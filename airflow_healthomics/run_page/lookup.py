@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-What a task instance has really started, and the connection that it did it with, by the metadata database.
+Look up the run or batch of a task instance, and its connection, in the metadata database.
 
-Whoever may see the task instance may see that, and nothing else of the AWS account. Each function has a
-session of its own, which ends before AWS is asked.
+A user who may read the task instance may see exactly this run, and nothing else of the AWS account. Each
+function opens a separate session and closes it before any AWS call.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from airflow_healthomics.publishing.resource_xcom import (
     parse_resource,
 )
 
-#: Of the amazon provider's operators.
+#: Default connection of the amazon provider's operators.
 DEFAULT_CONNECTION: Final = "aws_default"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskConnection:
     """
-    The connection arguments of a task, except for its ``botocore_config``, which Airflow does not store.
+    The connection arguments of a task, except ``botocore_config``. Airflow does not store that one.
 
-    :param aws_conn_id: Airflow connection; None takes boto3's own way to credentials
-    :param verify: whether, or by which bundle, to verify TLS certificates
+    :param aws_conn_id: Airflow connection; None for boto3's default credentials
+    :param verify: whether to verify TLS certificates, or the path of a CA bundle
     """
 
     aws_conn_id: str | None
@@ -50,12 +50,12 @@ class TaskConnection:
 @dataclass(frozen=True, kw_only=True)
 class FoundTask:
     """
-    What is known of a task instance.
+    A task instance and its run or batch.
 
     :param state: its state in Airflow
-    :param resource: the run or batch that it is about, if there is one by now
+    :param resource: its run or batch, if there is one yet
     :param connection: its connection, if there is a run or batch and Airflow still knows the connection
-    :param delay: why and since when the start of its run is delayed, and when it is repeated, if it is
+    :param delay: if its start is delayed: reason, time of the first and of the next attempt, region
     """
 
     state: str | None
@@ -66,12 +66,12 @@ class FoundTask:
 
 def find_task(dag_id: str, run_id: str, task_id: str, map_index: int) -> FoundTask | None:
     """
-    Return what is known of a task instance, or None if there is none.
+    Find a task instance, or return None.
 
     :param dag_id: its DAG
     :param run_id: its DAG run
     :param task_id: its task
-    :param map_index: its place among the mapped ones, or -1
+    :param map_index: its map index; -1 if it is not mapped
     """
     with create_session() as session:
         found = session.execute(
@@ -107,7 +107,7 @@ def find_task(dag_id: str, run_id: str, task_id: str, map_index: int) -> FoundTa
     if isinstance(rendered, Mapping) and "aws_conn_id" in rendered:
         connection: TaskConnection | None = _connection(rendered)
     else:
-        # Airflow keeps the rendered fields of the latest DAG runs only.
+        # Airflow deletes the rendered fields of older DAG runs.
         connection = _declared_connection(found.dag_version_id, task_id) if found.dag_version_id else None
     return FoundTask(state=found.state, resource=resource, connection=connection)
 
@@ -116,13 +116,15 @@ def list_resources(
     dag_id: str, run_id: str, *, limit: int, offset: int
 ) -> tuple[list[dict[str, Any]], int] | None:
     """
-    Return which task instances of a DAG run are about which run or batch, and their number; None if there is
-    no such DAG run. The number, like the offset, counts those too whose XCom tells of neither.
+    List the task instances of a DAG run with their run or batch, and return the items and their total number.
+
+    The total and the offset include task instances with an invalid XCom.
 
     :param dag_id: the DAG
     :param run_id: its DAG run
-    :param limit: of the items that are returned
-    :param offset: of the first of them
+    :param limit: maximum number of items
+    :param offset: number of items to skip
+    :return: None if there is no such DAG run
     """
     with create_session() as session:
         key = session.execute(
@@ -130,7 +132,7 @@ def list_resources(
         ).scalar_one_or_none()
         if key is None:
             return None
-        # By the primary key, which begins with it: a DAG run may have thousands of mapped tasks.
+        # dag_run_id is the first column of the primary key. A DAG run may have thousands of mapped tasks.
         chosen = and_(XComModel.dag_run_id == key, XComModel.key == XCOM_KEY)
         total = session.execute(select(func.count()).select_from(XComModel).where(chosen)).scalar_one()
         rows = session.execute(
@@ -149,7 +151,7 @@ def list_resources(
 
 
 def _connection(arguments: Mapping[str, Any]) -> TaskConnection | None:
-    """Return the connection, unless its arguments are still to be rendered."""
+    """Return the connection, or None if its arguments are unrendered templates."""
     conn_id, verify = arguments.get("aws_conn_id"), arguments.get("verify")
     if any(isinstance(value, str) and "{" in value for value in (conn_id, verify)):
         return None
@@ -161,7 +163,7 @@ def _connection(arguments: Mapping[str, Any]) -> TaskConnection | None:
 
 @lru_cache(maxsize=1024)
 def _declared_connection(dag_version_id: Any, task_id: str) -> TaskConnection | None:
-    """Return the connection as the DAG says it, if it says so without a template."""
+    """Return the connection of the serialized DAG, or None if it is a template there."""
     with create_session() as session:
         stored = session.execute(
             select(SerializedDagModel).where(SerializedDagModel.dag_version_id == dag_version_id)
@@ -171,7 +173,7 @@ def _declared_connection(dag_version_id: Any, task_id: str) -> TaskConnection | 
         return None
     task = dag.get_task(task_id)
     if "aws_conn_id" not in task.template_fields:
-        # A task that pushes the XCom by itself: no connection is its own.
+        # Not a task of this package, though it pushed the XCom. It has no connection.
         return None
     if not getattr(task, "is_mapped", False):
         return _connection(

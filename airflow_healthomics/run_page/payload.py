@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the page shows of AWS's answers, by AWS's own names; absent fields stay absent. Pure."""
+"""JSON of the page's API, with the names of the AWS API. Absent fields stay absent. Pure functions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from airflow_healthomics.batches.outcomes import NOT_STARTED, counts_of_batch
 from airflow_healthomics.exceptions import FailedTask
 from airflow_healthomics.service import batch_states, run_states
 
-#: What is shown of GetRun. Left out is what may hold values of the user's: parameters, tags, engineSettings
-#: and so on.
+#: Fields of GetRun on the page. Fields with user data are excluded: parameters, tags, engineSettings and so
+#: on.
 RUN_FIELDS: Final = (
     "id",
     "uuid",
@@ -39,7 +39,7 @@ RUN_FIELDS: Final = (
     "requesterPaysEnabled",
 )
 
-#: What is shown of an item of ListRunTasks. There may be thousands of them.
+#: Fields of ListRunTasks on the page. A run may have thousands of tasks.
 TASK_FIELDS: Final = (
     "taskId",
     "name",
@@ -54,7 +54,7 @@ TASK_FIELDS: Final = (
     "cacheHit",
 )
 
-#: What is shown of GetBatch.
+#: Fields of GetBatch on the page.
 BATCH_FIELDS: Final = (
     "id",
     "uuid",
@@ -68,25 +68,25 @@ BATCH_FIELDS: Final = (
     "totalRuns",
 )
 
-#: Failed tasks of a run, and failed runs of a batch, that the page names.
+#: Maximum number of failed tasks of a run, or failed runs of a batch, on the page.
 MAX_FAILED: Final = 50
 
 
 def is_active(status: str) -> bool:
-    """Whether a run is on its way; a status that this version does not know is taken for that."""
+    """Whether a run is active. An unknown status counts as active."""
     return status not in run_states.TERMINAL
 
 
 def is_active_batch(status: str) -> bool:
-    """Whether a batch is on its way; a status that this version does not know is taken for that."""
+    """Whether a batch is active. An unknown status counts as active."""
     return status not in batch_states.TERMINAL
 
 
 def history(run: Mapping[str, Any]) -> list[dict[str, str]]:
     """
-    Return the states of a run, as far as its times say when it came to them.
+    Return the states of a run that have a known time.
 
-    :param run: what GetRun answered
+    :param run: answer of GetRun
     """
     steps = [("PENDING", "creationTime"), ("RUNNING", "startTime"), (run["status"], "stopTime")]
     return [{"status": status, "time": _json(run[time])} for status, time in steps if time in run]
@@ -98,7 +98,7 @@ def task_rows(tasks: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
     :param tasks: items of ListRunTasks
     """
-    # Zero GPUs, no cache hit: nothing to tell.
+    # Zero GPUs and cacheHit false are omitted, too.
     rows = [
         {field: _json(task[field]) for field in TASK_FIELDS if task.get(field) not in (None, False, "")}
         for task in tasks
@@ -113,10 +113,10 @@ def failed_task_rows(
     rows: Iterable[Mapping[str, Any]], described: Iterable[FailedTask]
 ) -> list[dict[str, Any]]:
     """
-    Return the failed tasks of a run, those first that more is known of.
+    Return the failed tasks of a run, those with a diagnosis first.
 
     :param rows: the tasks of the run
-    :param described: those that the diagnosis has described
+    :param described: failed tasks from the diagnosis
     """
     failed: dict[str, dict[str, Any]] = {}
     for task in described:
@@ -141,7 +141,7 @@ def run_answer(
     workflow_name: str | None,
     rows: Sequence[Mapping[str, Any]],
     truncated: bool,
-    use: Sequence[str],
+    usage: Sequence[str],
     failed: Sequence[Mapping[str, Any]],
     tasks_known: bool = True,
     settling: bool = False,
@@ -152,25 +152,25 @@ def run_answer(
     poll_seconds: int,
 ) -> dict[str, Any]:
     """
-    Return what the page is told of a run.
+    Return the page's answer for a run.
 
-    :param run: what GetRun answered
-    :param workflow_name: what GetWorkflow calls its workflow, if that is known
+    :param run: answer of GetRun
+    :param workflow_name: name of its workflow, if known
     :param rows: its tasks
-    :param truncated: whether there are more of them
-    :param use: what the run has used, in words
+    :param truncated: whether it has more tasks
+    :param usage: usage of the run as text
     :param failed: its failed tasks
-    :param tasks_known: whether AWS has told its tasks, so that no row means no task
-    :param settling: whether more may be known soon, though the run has ended
-    :param engine_log: the last lines of the engine's log, if no task has told why the run failed
+    :param tasks_known: False if ListRunTasks was refused, so that an empty list means unknown
+    :param settling: whether the diagnosis of a failed run may still change
+    :param engine_log: the last lines of the engine log, if there is no log of a failed task
     :param links: URLs
-    :param notices: what could not be found out, and why
-    :param as_of: when AWS was asked
-    :param poll_seconds: seconds until there is something new
+    :param notices: messages about refused calls
+    :param as_of: time of the AWS calls
+    :param poll_seconds: poll interval for the browser
     """
     shown = {field: _json(run[field]) for field in RUN_FIELDS if field in run}
     if "parametersUri" in run:
-        # Only that there is one: it may be a presigned URL.
+        # Not the URI, since it may be a presigned URL.
         shown["parametersInFile"] = True
     if workflow_name:
         shown["workflowName"] = workflow_name
@@ -184,7 +184,7 @@ def run_answer(
         "tasks": list(rows),
         "tasksTotal": len(rows),
         "tasksTruncated": truncated,
-        "usage": list(use),
+        "usage": list(usage),
         "failed": list(failed),
         "failedTotal": max(sum(row["status"] == "FAILED" for row in rows), len(failed)),
         "links": dict(links),
@@ -201,7 +201,7 @@ def run_answer(
 
 
 def without_logs(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the same answer for somebody who may not read the logs of tasks."""
+    """Remove log lines, for a user who may not read the logs of tasks."""
     shown = {key: value for key, value in answer.items() if key != "engineLogLines"}
     if "failed" in shown:
         shown["failed"] = [{**item, "logLines": []} for item in shown["failed"]]
@@ -210,7 +210,7 @@ def without_logs(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 def not_submitted(item: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return a run setting of a batch that no run was started for.
+    Return a run setting of a batch whose run was not started.
 
     :param item: of ListRunsInBatch
     """
@@ -229,7 +229,7 @@ def failed_run(item: Mapping[str, Any], described: Mapping[str, Any]) -> dict[st
     Return a failed run of a batch.
 
     :param item: of ListRuns
-    :param described: what else is known of it: runSettingId, failureReason, statusMessage
+    :param described: further details: runSettingId, failureReason, statusMessage
     """
     return _without_empty({"id": item["id"], "name": item.get("name"), "status": item["status"], **described})
 
@@ -244,14 +244,14 @@ def batch_answer(
     poll_seconds: int,
 ) -> dict[str, Any]:
     """
-    Return what the page is told of a batch.
+    Return the page's answer for a batch.
 
-    :param batch: what GetBatch answered
+    :param batch: answer of GetBatch
     :param failed: some of its failed runs
     :param links: URLs
-    :param notices: what could not be found out, and why
-    :param as_of: when AWS was asked
-    :param poll_seconds: seconds until there is something new
+    :param notices: messages about refused calls
+    :param as_of: time of the AWS calls
+    :param poll_seconds: poll interval for the browser
     """
     shown = {field: _json(batch[field]) for field in BATCH_FIELDS if field in batch}
     for field in ("workflowId", "workflowVersionName"):
@@ -266,7 +266,7 @@ def batch_answer(
         "batch": shown,
         "counts": counts,
         "failed": list(failed),
-        # The counts of a batch lag behind.
+        # The counts of a batch lag behind its runs.
         "failedTotal": max(counts.get("FAILED", 0) + counts.get(NOT_STARTED, 0), len(failed)),
         "links": dict(links),
     }

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The run page as Airflow's plugin manager finds it, by its entry point.
+The Airflow plugin of the run page. Airflow finds it by its entry point.
 
-Every Airflow process imports this module, so what the page is made of is imported only where it is served.
+Every Airflow process imports this module, so it imports the page only in the API server.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from airflow import __version__ as airflow_version
 from airflow_healthomics.compat import AirflowPlugin, conf
 from airflow_healthomics.starting import kill_listener
 
-#: Below the base path of the API server. Others than Airflow's own: ``/api/v2``, ``/ui`` and so on.
+#: Path of the page below the base path of the API server. Airflow's paths are ``/api/v2``, ``/ui`` and so on.
 URL_PREFIX: Final = "/healthomics"
 
-#: Airflow shows views of plugins in its own pages since 3.1.
+#: Airflow 3.1 and later can embed views of plugins.
 HAS_VIEWS: Final = tuple(int(part) for part in airflow_version.split(".")[:2]) >= (3, 1)
 
 log = logging.getLogger(__name__)
@@ -31,16 +31,16 @@ def views(base_url: str) -> list[dict[str, str]]:
     """
     Return the tabs of the run page.
 
-    A browser takes the address as it stands, so it has to name the base path of the API server.
+    The browser uses the address unchanged, so it must include the base path of the API server.
 
-    :param base_url: ``[api] base_url``, which may have a path
+    :param base_url: ``[api] base_url``, perhaps with a path
     """
     page = f"{urlsplit(base_url).path.rstrip('/')}{URL_PREFIX}/page"
     return [
         {
             "name": "HealthOmics",
             "destination": "task_instance",
-            # Airflow wants another one for each view.
+            # Airflow requires a different one for each view.
             "url_route": "healthomics",
             "href": f"{page}?dag_id={{DAG_ID}}&run_id={{RUN_ID}}&task_id={{TASK_ID}}&map_index={{MAP_INDEX}}",
         },
@@ -54,19 +54,19 @@ def views(base_url: str) -> list[dict[str, str]]:
 
 
 class HealthOmicsRunPagePlugin(AirflowPlugin):
-    """A tab on task instances and DAG runs, from Airflow 3.1 on, and the listener for kills, from 3.3 on."""
+    """Adds a tab to task instances and DAG runs (Airflow 3.1+), and the listener for kills (Airflow 3.3+)."""
 
     name = "healthomics_run_page"
-    listeners = (  # Airflow's own declaration
+    listeners = (  # a name that Airflow reads
         [kill_listener] if kill_listener.IS_SUPPORTED else []
     )
-    external_views = (  # Airflow's own declaration
+    external_views = (  # a name that Airflow reads
         views(conf.get("api", "base_url", fallback="") or "") if HAS_VIEWS else []
     )
 
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]  # an attribute there
-        """The page's API, made when the API server asks for it."""
+        """The page's API. Only the API server reads this attribute."""
         if not HAS_VIEWS:
             return []
         kill_listener.mark_api_server()
@@ -75,7 +75,7 @@ class HealthOmicsRunPagePlugin(AirflowPlugin):
 
             app = create_app()
         except (ImportError, AttributeError):
-            # It leans on Airflow's own modules, whose changes must not take the API server down.
-            log.exception("The run page is off: it does not know this version of Airflow or FastAPI")
+            # The page uses internal modules of Airflow. A change in these must not stop the API server.
+            log.exception("The run page is disabled: it does not support this version of Airflow or FastAPI")
             return []
         return [{"app": app, "url_prefix": URL_PREFIX, "name": "AWS HealthOmics"}]

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What AWS says of a run or batch, asked for on the server with the connection of the task."""
+"""Fetch a run or batch from AWS for the run page, on the server and with the connection of the task."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tenacity import Retrying, retry_if_exception, wait_random_exponential
 
 from airflow_healthomics.batches.outcomes import NOT_STARTED, counts_of_batch
 from airflow_healthomics.exceptions import Diagnosis
+from airflow_healthomics.hooks.polling import PollingHook
 from airflow_healthomics.links import (
     HealthOmicsEngineLogLink,
     HealthOmicsOutputsLink,
@@ -48,33 +49,32 @@ from airflow_healthomics.service.errors import (
     is_transient,
 )
 from airflow_healthomics.service.summaries import summarize_run
-from airflow_healthomics.waiting.poller import PollingHook
 
 if TYPE_CHECKING:
     _LoggerAdapter = logging.LoggerAdapter[logging.Logger]
 else:
     _LoggerAdapter = logging.LoggerAdapter
 
-#: After which CloudWatch has had its time to show what the tasks have logged.
+#: Time after the end of a run until which CloudWatch may not have its logs yet.
 SETTLED_AFTER: Final = timedelta(minutes=5)
 
-#: Seconds of the interval for each page of ListRunTasks: of those, an account has 10 calls a second for
-#: everybody (https://docs.aws.amazon.com/general/latest/gr/healthomics-quotas.html).
+#: Seconds of poll interval per page of ListRunTasks. All callers of an account share 10 calls a second
+#: (https://docs.aws.amazon.com/general/latest/gr/healthomics-quotas.html).
 SECONDS_PER_PAGE: Final = 2
 
-#: Tasks of a run that are shown, and tasks of a page.
+#: Maximum number of tasks to show, and tasks per call.
 MAX_TASKS: Final = 5_000
 PAGE_SIZE: Final = 100
 
-#: Attempts at a page of tasks, so that one that is throttled does not cost the others, and the seconds from
-#: the first page on after which there is one only.
+#: Attempts per page of tasks, so that one throttled call does not lose all pages; and seconds since the first
+#: page after which each page has one attempt.
 PAGE_ATTEMPTS: Final = 3
 PAGES_SECONDS: Final = 20.0
 
-#: Failed runs of a batch that more is asked for, two calls each, each time that its page is fetched.
+#: Failed runs to describe per fetch of a batch. Each costs two calls.
 MAX_DESCRIBED: Final = 10
 
-#: Names of workflows, and batches, that are remembered; and the seconds for a batch and for a refused name.
+#: Maximum number of cached workflow names and batches, and lifetime in seconds of a batch or a denied name.
 _MAX_NAMES: Final = 1024
 _NAME_SECONDS: Final = 300.0
 
@@ -90,11 +90,11 @@ log = logging.getLogger(__name__)
 
 class _Failure(NamedTuple):
     """
-    What is known of a failure.
+    The diagnosis of a failed run.
 
-    :param diagnosis: what was found out
-    :param missing: what was not, and why
-    :param expires: when to look again
+    :param diagnosis: the causes
+    :param missing: warnings about missing parts
+    :param expires: monotonic time of the next diagnosis
     """
 
     diagnosis: Diagnosis
@@ -103,29 +103,29 @@ class _Failure(NamedTuple):
 
     @property
     def is_complete(self) -> bool:
-        """Whether looking again can tell no more."""
+        """Whether the diagnosis is final."""
         return self.expires == math.inf
 
 
 class _AttentiveLog(_LoggerAdapter):
-    """A log that remembers its warnings, which name permissions and codes, and nothing that AWS has said."""
+    """A log that records its warnings. These have permissions and error codes, but no message of AWS."""
 
     def __init__(self, logger: logging.Logger) -> None:
         super().__init__(logger)
         self.warnings: list[str] = []
 
     def warning(self, msg: object, *args: object, **kwargs: Any) -> None:
-        """Log a warning, and remember it."""
+        """Log and record a warning."""
         self.warnings.append(f"{str(msg) % args}.")
         self.logger.warning(msg, *args, **kwargs)
 
 
 class Source:
     """
-    A connection of a task, in a region.
+    The connection of a task, for one region.
 
     :param connection: the connection
-    :param region: AWS region of what is asked for
+    :param region: AWS region of the run or batch
     """
 
     def __init__(self, connection: TaskConnection, region: str) -> None:
@@ -147,26 +147,26 @@ class Source:
         latest: Page | None,
     ) -> Page:
         """
-        Ask for a run with its tasks and, if there is any, its failure.
+        Fetch a run with its tasks and, if it failed, a diagnosis.
 
         :param run_id: HealthOmics run id
         :param uuid: its uuid, if known
-        :param batch_id: the batch that it must belong to, if any
-        :param batch_uuid: its uuid, if known
-        :param log_tail_lines: lines of the log of a failed task
-        :param latest: the page before
-        :raises PageError: if AWS does not tell
+        :param batch_id: the batch of the run, to be checked; None for a run without a batch
+        :param batch_uuid: uuid of the batch, if known
+        :param log_tail_lines: number of log lines of a failed task
+        :param latest: the previous page
+        :raises PageError: if AWS refuses a call
         """
         as_of = datetime.now(UTC)
-        with self._asking("GetRun", f"run {run_id}"):
+        with self._calling("GetRun", f"run {run_id}"):
             run = self._hook.get_run(run_id)
         if batch_id and run.get("batchId") != batch_id:
-            # The same as of a run that does not exist.
+            # The same error as for a run that does not exist.
             raise not_found(f"run {run_id}")
         if batch_id:
             self._check_batch(batch_id, batch_uuid)
         if uuid and run.get("uuid") != uuid:
-            raise PageError(404, f"Run {run_id} is gone: HealthOmics has given its id to another run.")
+            raise PageError(404, f"Run {run_id} was deleted, and HealthOmics reused its id.")
         notices: list[str] = []
         tasks, truncated = self._tasks(run_id, notices)
         rows = payload.task_rows(tasks or ())
@@ -188,7 +188,7 @@ class Source:
             workflow_name=self._workflow_name(run, notices),
             rows=rows,
             truncated=truncated,
-            use=describe_run_usage(
+            usage=describe_run_usage(
                 usage_of_run(
                     run,
                     tasks,
@@ -210,12 +210,12 @@ class Source:
 
     def batch(self, batch_id: str, *, uuid: str | None, latest: Page | None) -> Page:
         """
-        Ask for a batch and some of its failed runs.
+        Fetch a batch and some of its failed runs.
 
         :param batch_id: HealthOmics batch id
         :param uuid: its uuid, if known
-        :param latest: the page before
-        :raises PageError: if AWS does not tell
+        :param latest: the previous page
+        :raises PageError: if AWS refuses a call
         """
         as_of = datetime.now(UTC)
         batch = self._get_batch(batch_id, uuid)
@@ -223,7 +223,7 @@ class Source:
         counts = counts_of_batch(batch)
         failed: list[dict[str, Any]] = []
         memory: dict[Any, Any] = {}
-        # A batch that has not ended does not count exactly, so zero of both is what may spare a call.
+        # The counts of an active batch are inexact, but zero saves a call.
         if counts.get(NOT_STARTED):
             failed += self._not_submitted(batch_id, notices)
         if counts.get("FAILED") and len(failed) < payload.MAX_FAILED:
@@ -243,21 +243,21 @@ class Source:
         return make_page(answer, memory=memory)
 
     def _get_batch(self, batch_id: str, uuid: str | None) -> dict[str, Any]:
-        with self._asking("GetBatch", f"batch {batch_id}"):
+        with self._calling("GetBatch", f"batch {batch_id}"):
             batch = self._hook.get_batch(batch_id)
         if uuid and batch.get("uuid") != uuid:
-            raise PageError(404, f"Batch {batch_id} is gone: HealthOmics has given its id to another batch.")
+            raise PageError(404, f"Batch {batch_id} was deleted, and HealthOmics reused its id.")
         return batch
 
     def _check_batch(self, batch_id: str, uuid: str | None) -> None:
-        """Make sure that a batch is still the one with the uuid; for many of its runs by one call."""
+        """Check that the uuid of a batch is unchanged, with one call for many of its runs."""
         key = (self._connection, self._region, batch_id, uuid)
         if uuid and not _batches.get(key):
             self._get_batch(batch_id, uuid)
             _batches.put(key, True, _NAME_SECONDS)
 
     def _tasks(self, run_id: str, notices: list[str]) -> tuple[list[Mapping[str, Any]] | None, bool]:
-        """Return the tasks, or None if that is refused, and whether there are more of them."""
+        """Return the tasks, or None if the call is refused, and whether there are more tasks."""
         deadline = time.monotonic() + PAGES_SECONDS
         retrying = Retrying(
             retry=retry_if_exception(is_transient),
@@ -267,11 +267,11 @@ class Source:
         )
         tasks: list[Mapping[str, Any]] = []
         request: dict[str, Any] = {"id": run_id, "maxResults": PAGE_SIZE}
-        with self._asking("ListRunTasks", f"run {run_id}", notices):
+        with self._calling("ListRunTasks", f"run {run_id}", notices):
             while len(tasks) <= MAX_TASKS:
                 page = retrying(self._hook.conn.list_run_tasks, **request)
                 tasks += page["items"]
-                # The same token again would never end.
+                # A repeated token would loop forever.
                 if page.get("nextToken") in (None, "", request.get("startingToken")):
                     break
                 request["startingToken"] = page["nextToken"]
@@ -310,7 +310,7 @@ class Source:
             refusals: list[str] = []
             name = ""
             try:
-                with self._asking("GetWorkflow", f"workflow {workflow_id}", refusals):
+                with self._calling("GetWorkflow", f"workflow {workflow_id}", refusals):
                     workflow = self._hook.get_workflow(
                         workflow_id,
                         workflow_type=run.get("workflowType"),
@@ -318,7 +318,7 @@ class Source:
                     )
                     name = workflow.get("name", "")
             except PageError:
-                # It passes by itself, and the page is of use without a name.
+                # A transient error. The page works without the name.
                 return None
             known = (name, refusals)
             _names.put(key, known, _NAME_SECONDS if refusals else math.inf)
@@ -327,7 +327,7 @@ class Source:
         return name or None
 
     def _not_submitted(self, batch_id: str, notices: list[str]) -> list[dict[str, Any]]:
-        with self._asking("ListRunsInBatch", f"batch {batch_id}", notices):
+        with self._calling("ListRunsInBatch", f"batch {batch_id}", notices):
             page = self._hook.conn.list_runs_in_batch(
                 batchId=batch_id, submissionStatus="FAILED", maxItems=payload.MAX_FAILED
             )
@@ -335,7 +335,7 @@ class Source:
         return []
 
     def _failed_runs(self, batch_id: str, count: int, notices: list[str]) -> list[Mapping[str, Any]]:
-        with self._asking("ListRuns", f"batch {batch_id}", notices):
+        with self._calling("ListRuns", f"batch {batch_id}", notices):
             page = self._hook.conn.list_runs(batchId=batch_id, status="FAILED", maxResults=count)
             return [*page["items"]]
         return []
@@ -347,35 +347,35 @@ class Source:
         known: Mapping[Any, Any],
         notices: list[str],
     ) -> dict[Any, Any]:
-        """Return what else there is to say of failed runs by their id: what is known, and a few more."""
+        """Return details of failed runs by id: those already known, and a few more from AWS."""
         described = {run["id"]: known[run["id"]] for run in runs if run["id"] in known}
         unknown = [run["id"] for run in runs if run["id"] not in known]
         for run_id in unknown[:MAX_DESCRIBED]:
             more: dict[str, Any] = {}
-            asked = len(notices)
-            with self._asking("ListRunsInBatch", f"batch {batch_id}", notices):
+            before = len(notices)
+            with self._calling("ListRunsInBatch", f"batch {batch_id}", notices):
                 for item in self._hook.list_runs_in_batch(batch_id, run_id=run_id):
                     more["runSettingId"] = item["runSettingId"]
-            with self._asking("GetRun", f"run {run_id}", notices):
+            with self._calling("GetRun", f"run {run_id}", notices):
                 run = self._hook.get_run(run_id)
                 more |= {name: run[name] for name in ("failureReason", "statusMessage") if name in run}
-            if len(notices) > asked:
+            if len(notices) > before:
                 break
             described[run_id] = more
         return described
 
     @contextmanager
-    def _asking(self, operation: str, subject: str, notices: list[str] | None = None) -> Iterator[None]:
+    def _calling(self, operation: str, subject: str, notices: list[str] | None = None) -> Iterator[None]:
         """
-        Turn an error of AWS into the page's, or into a notice if the page is of use without the answer.
+        Convert an error of AWS to a page error or, if ``notices`` is given, to a notice on the page.
 
-        What passes by itself is the page's error in any case: the page keeps what it has, and asks again.
+        A transient error is always a page error: the browser keeps the previous answer and polls again.
         """
         try:
             yield
         except (ClientError, BotoCoreError) as error:
             refusal = page_error(error, operation, subject, self._connection.aws_conn_id)
-            log.info("The run page: %s of %s failed with %s", operation, subject, error_code(error))
+            log.info("Run page: %s for %s failed with %s", operation, subject, error_code(error))
             if is_credentials_error(error):
                 _hooks.drop(self._connection, self._region)
             if notices is None or is_transient(error):
@@ -389,7 +389,7 @@ _batches: Final = Memory(_MAX_NAMES)
 
 
 def forget() -> None:
-    """Forget clients, names and batches, for tests."""
+    """Clear all caches, for tests."""
     for memory in (_hooks, _names, _batches):
         memory.clear()
 
@@ -398,13 +398,13 @@ def fetch_page(
     source: Source, resource: TaskResource, latest: Page | None, *, run_id: str | None = None
 ) -> Page:
     """
-    Ask for what a task is about, or for a run of its batch.
+    Fetch the run or batch of a task, or a run of its batch.
 
     :param source: the connection of the task
     :param resource: its run or batch
-    :param latest: the page before
-    :param run_id: a run of the batch, which is checked
-    :raises PageError: if AWS does not tell, or if the batch has no such run
+    :param latest: the previous page
+    :param run_id: a run of the batch; it is checked to belong to the batch
+    :raises PageError: if AWS refuses a call, or if the batch has no such run
     """
     if resource.kind == "batch" and run_id is None:
         return source.batch(resource.id, uuid=resource.uuid, latest=latest)
@@ -420,12 +420,12 @@ def fetch_page(
 
 
 def _failed_ids(run: Mapping[str, Any], rows: list[dict[str, Any]]) -> tuple[str, frozenset[str]]:
-    """Return what a diagnosis depends on."""
+    """Return the facts that a diagnosis depends on."""
     return run["status"], frozenset(row["taskId"] for row in rows if row["status"] == "FAILED")
 
 
 def _has_just_ended(run: Mapping[str, Any], now: datetime) -> bool:
-    """Whether a run has failed so short ago that CloudWatch may not have its log yet."""
+    """Whether a run failed so recently that CloudWatch may not have its log yet."""
     stopped = run.get("stopTime")
     if run["status"] != "FAILED" or stopped is None:
         return False

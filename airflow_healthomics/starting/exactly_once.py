@@ -31,6 +31,7 @@ from airflow_healthomics.service.errors import (
 )
 from airflow_healthomics.starting.decision import UNKNOWN, Decision, Plan, decide
 from airflow_healthomics.starting.identity import RequestIds
+from airflow_healthomics.starting.outcome import CONFLICT, StartDelay, StartOutcome
 from airflow_healthomics.starting.record import Attempt, StartRecord, StartStore, fingerprint, has_changed
 from airflow_healthomics.waiting.kill_guard import KillGuard, Target
 
@@ -45,80 +46,9 @@ MAX_CONFLICT_TURNS: Final = 3
 #: early, and the clocks of two workers differ by less.
 VISIBILITY_GRACE: Final = 300
 
-_CONFLICT: Final = "ConflictException"
-
 
 #: Fields of a start that refer to something by its id.
 _ID_FIELDS: Final = ("workflowId", "workflowOwnerId", "runId", "runGroupId", "cacheId", "configurationName")
-
-
-@dataclass(frozen=True)
-class StartDelay:
-    """
-    The start is throttled or unavailable for now; the same request may be repeated at any time.
-
-    :param request_id: request ID of the start
-    :param code: the AWS error code, or the class of the connection's error
-    :param is_unreachable: whether HealthOmics was never reached
-    """
-
-    request_id: str
-    code: str
-    is_unreachable: bool = False
-
-    @property
-    def is_conflict(self) -> bool:
-        """Whether a duplicate of the request is in flight, or a request that differs has its ID."""
-        return self.code == _CONFLICT
-
-
-@dataclass(frozen=True)
-class Delays:
-    """
-    How often and for how long the start of an attempt was delayed.
-
-    :param turns: turns that it has waited for
-    :param conflict_turns: how many of them followed a ConflictException
-    :param failures: starts in a row that have not reached HealthOmics
-    :param since: Unix time of the first start that was delayed
-    """
-
-    turns: int = 0
-    conflict_turns: int = 0
-    failures: int = 0
-    since: float = 0.0
-
-    def after(self, delay: StartDelay, now: float) -> Delays:
-        """
-        Return the delays with one more.
-
-        :param delay: the new one
-        :param now: Unix time
-        """
-        return Delays(
-            turns=self.turns + 1,
-            conflict_turns=self.conflict_turns + delay.is_conflict,
-            failures=self.failures + 1 if delay.is_unreachable else 0,
-            since=self.since or now,
-        )
-
-
-@dataclass(frozen=True)
-class StartOutcome:
-    """
-    The run or batch of a task instance.
-
-    :param decision: STARTed or REPEATed now, REATTACHed, to be WAITed OUT, or DONE already
-    :param response: what the start or GetRun or GetBatch answered, with ``requestId``
-    """
-
-    decision: Decision
-    response: dict[str, Any]
-
-    @property
-    def is_new(self) -> bool:
-        """Whether it was started just now."""
-        return self.decision in (Decision.START, Decision.REPEAT)
 
 
 @dataclass
@@ -458,7 +388,7 @@ class ExactlyOnceStart:
             answer = retrying(self._send, request)
         except (ClientError, BotoCoreError) as error:
             code = error_code(error)
-            if code == _CONFLICT and conflict_turns >= MAX_CONFLICT_TURNS:
+            if code == CONFLICT and conflict_turns >= MAX_CONFLICT_TURNS:
                 return self._adopt(record, request.fields, error)
             if _may_pass(error):
                 raise
@@ -508,4 +438,4 @@ def _named_ids(request: Mapping[str, Any]) -> str:
 def _may_pass(error: BaseException) -> bool:
     # A ConflictException is a duplicate of the request in flight, which "typically resolves on its own":
     # https://docs.aws.amazon.com/omics/latest/dev/workflows-batch.html
-    return is_transient(error) or is_unreachable(error) or error_code(error) == _CONFLICT
+    return is_transient(error) or is_unreachable(error) or error_code(error) == CONFLICT

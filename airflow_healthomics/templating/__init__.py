@@ -1,3 +1,3 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Template rendering that keeps types and privacy."""
+"""Template rendering that keeps types."""

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a template says about its value: from which XComs it comes, and whether it may be None."""
+"""Analysis of templates: the XComs of a value, and whether it may be None."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from jinja2 import nodes
 
 
 def is_reference(content: Any) -> bool:
-    """Whether a field is another task's output (``start.output``), which Airflow calls an XComArg."""
+    """Whether a field is another task's output, such as ``start.output``: an XComArg in Airflow."""
     return hasattr(content, "iter_references") and any(True for _ in content.iter_references())
 
 
 def describe_source(content: Any, environment: jinja2.Environment) -> str | None:
     """
-    Return where the value of a field comes from, such as ``XCom return_value of task start``.
+    Return the source of a field's value, such as ``XCom return_value of task start``.
 
-    :param content: of the field, before it is rendered
-    :param environment: that renders it
-    :return: None for a value that the DAG holds itself
+    :param content: of the field, before rendering
+    :param environment: for rendering
+    :return: None for a literal in the DAG
     """
     if is_reference(content):
         return _join(_name(key, task.task_id) for task, key in content.iter_references())
@@ -40,7 +40,7 @@ def describe_source(content: Any, environment: jinja2.Environment) -> str | None
 
 def describe_xcoms(node: nodes.Node) -> str | None:
     """
-    Return the XComs that an expression or template pulls, as far as it names them.
+    Return the XComs that an expression or template pulls by a literal name.
 
     :param node: of the template
     """
@@ -50,7 +50,7 @@ def describe_xcoms(node: nodes.Node) -> str | None:
 
 def says_none(node: nodes.Node | None) -> bool:
     """
-    Whether an expression says by itself that its value may be None, as ``x | default(none)`` does.
+    Whether an expression explicitly allows None, as ``x | default(none)`` does.
 
     :param node: the expression
     """
@@ -69,7 +69,7 @@ def says_none(node: nodes.Node | None) -> bool:
 
 
 def _pulled(call: nodes.Call) -> Iterator[str]:
-    """Yield the XComs of a call of ``xcom_pull(task_ids, dag_id, key)``."""
+    """Yield the XComs that a call of ``xcom_pull(task_ids, dag_id, key)`` pulls."""
     if not isinstance(call.node, nodes.Getattr) or call.node.attr != "xcom_pull":
         return
     named = {each.key: each.value for each in call.kwargs}
@@ -89,7 +89,7 @@ def _constant(node: nodes.Expr | None, default: Any = None) -> Any:
 
 
 def _name(key: Any, task_id: Any) -> str:
-    return f"XCom {key or '(of a key that is computed)'} of task {task_id}"
+    return f"XCom {key or '(with a computed key)'} of task {task_id}"
 
 
 def _join(names: Iterator[str]) -> str:

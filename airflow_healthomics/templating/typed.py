@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Templates that keep their type: ``"{{ params.cpus }}"`` yields the number, not its text."""
+"""Templates that keep types: ``"{{ params.cpus }}"`` yields a number instead of text."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from airflow_healthomics.templating.sources import describe_source, describe_xco
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
 
-#: Name of a field, and keys and indexes from there.
+#: Name of a field, then keys and indexes.
 _Path: TypeAlias = tuple[Any, ...]
 
-#: The variable that a single expression is assigned to; a name that no DAG author uses.
+#: Variable for the value of a single expression. No DAG author uses this name.
 _RESULT = "_healthomics_typed_value"
 
-_UNDEFINED = "is undefined: a misspelt name, or a missing XCom"
+_UNDEFINED = "is undefined: a name is misspelt, or an XCom is missing"
 
 
-#: Errors of the expression itself. Any other comes from what it asks, such as an XCom or a Variable.
+#: Errors of the expression itself. Other errors come from fetching an XCom, a Variable and so on.
 _MISTAKES = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class _UndefinedTextError(Exception):
-    """Something undefined was to become text."""
+    """An undefined value was converted to text."""
 
 
 class _LoudUndefined(jinja2.Undefined):
-    """May be tested and defaulted, but leaves no gap in a text, such as a path without its sample."""
+    """Supports tests and defaults, but fails in text, where it would leave a gap, for example in a path."""
 
     def __str__(self) -> str:
         raise _UndefinedTextError
@@ -46,9 +46,9 @@ class FieldRendering:
     """
     Renders one template field of a task.
 
-    A string that is exactly one expression yields the expression's own Python value. Any other string renders
-    to a string, also in a DAG with ``render_template_as_native_obj=True``: nothing is guessed from text,
-    "0042" stays "0042". Lists and mappings are rendered element by element.
+    A string that is exactly one expression yields the Python value of the expression. Any other string
+    renders to a string, even in a DAG with ``render_template_as_native_obj=True``. No type is guessed from
+    text: "0042" stays "0042". Lists and mappings are rendered element by element.
 
     A template of one expression that yields None, as for a missing XCom, becomes a
     :class:`~airflow_healthomics.requests.json_values.BrokenTemplate`, unless the expression says None by
@@ -131,8 +131,8 @@ class FieldRendering:
         except jinja2.TemplateSyntaxError as error:
             return _syntax_error(error)
         except Exception as error:  # noqa: BLE001 - an expression may raise anything; see BrokenTemplate
-            may_pass = not isinstance(error, _MISTAKES)
-            return BrokenTemplate(f"failed with {type(error).__name__}", may_pass=may_pass)
+            is_temporary = not isinstance(error, _MISTAKES)
+            return BrokenTemplate(f"failed with {type(error).__name__}", is_temporary=is_temporary)
 
     def _reference(self, content: Any, path: _Path, seen_oids: set[int] | None = None) -> Any:
         """Render what is no text, such as another task's output, which is None for a missing XCom."""
@@ -148,12 +148,12 @@ class FieldRendering:
         ways = ["add '| default(none)' to the template"] if is_template else []
         ways += ["set allow_null_parameters=True"] if is_parameter else []
         cause = f": {source} is missing or None" if source else ""
-        advice = f". If None is meant, {' or '.join(ways)}" if ways else ""
+        advice = f". To allow None, {' or '.join(ways)}" if ways else ""
         return BrokenTemplate(f"yields None{cause}{advice}")
 
 
 def _is_parameter(path: _Path) -> bool:
-    """Whether a value is inside the ``parameters`` of a run, of all runs of a batch, or of a run setting."""
+    """Whether a value belongs to the ``parameters`` of a run, a batch or a run setting."""
     match path:
         case ("parameters", _, *_) | ("run_settings", _, "parameters", _, *_):
             return True
@@ -168,7 +168,7 @@ def _single_expression(tree: nodes.Template) -> nodes.Expr | None:
 
 
 def _syntax_error(error: jinja2.TemplateSyntaxError) -> BrokenTemplate:
-    # Jinja's message quotes names and punctuation of the template, never a text in quotes.
+    # Jinja's message quotes names and punctuation, but no string literals, so it contains no parameter value.
     message = (error.message or "").rstrip(".")
     return BrokenTemplate(f"has a syntax error in line {error.lineno}: {message}")
 
@@ -192,8 +192,7 @@ def _value_of(
 
 
 def _scope(template: jinja2.Template, context: Context) -> jinja2.runtime.Context:
-    # As Airflow does it: its context is a lazy mapping, which template.render(**context) would evaluate
-    # whole.
+    # Like Airflow: its context is a lazy mapping, and template.render(**context) would evaluate all of it.
     variables: Any = copy.copy(context)
     variables.update({name: value for name, value in template.globals.items() if name not in variables})
     return template.environment.context_class(template.environment, variables, template.name, template.blocks)

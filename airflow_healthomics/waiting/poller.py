@@ -18,7 +18,6 @@ from typing import Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.compat import AirflowException
-from airflow_healthomics.hooks.polling import PollingHook
 from airflow_healthomics.resources.watch import Watch, may_pass
 from airflow_healthomics.service.errors import (
     AIRFLOW_API_ERRORS,
@@ -28,11 +27,9 @@ from airflow_healthomics.service.errors import (
     is_throttling,
     is_transient,
 )
-from airflow_healthomics.waiting.listing import FEW, ListCosts, Sweep, choose_lists, items_of
+from airflow_healthomics.waiting.listing import FEW, ListCosts, Sweep, items_of
 from airflow_healthomics.waiting.pace import QUIET, Pace
 from airflow_healthomics.waiting.timetable import Subscription, Timetable
-
-__all__ = ["Poller", "PollingHook", "choose_lists"]
 
 _LIST_RUNS: Final = "ListRuns"
 

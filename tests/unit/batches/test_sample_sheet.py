@@ -456,7 +456,7 @@ def test_a_mapping_that_cannot_be_followed_is_refused(columns: Any, types: Any, 
 def test_a_template_that_may_pass_is_left_to_the_next_try() -> None:
     """An XCom that could not be fetched is no fault of the DAG."""
     with pytest.raises(HealthOmicsTemplateError, match=r"columns\.name"):
-        settings_of(b"", "csv", {**ID, "name": BrokenTemplate("failed with OSError", may_pass=True)})  # type: ignore[dict-item]
+        settings_of(b"", "csv", {**ID, "name": BrokenTemplate("failed with OSError", is_temporary=True)})  # type: ignore[dict-item]
 
 
 # Properties

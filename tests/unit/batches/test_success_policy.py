@@ -159,7 +159,7 @@ def test_a_template_that_failed_is_told_as_such() -> None:
     with pytest.raises(HealthOmicsRequestError, match="success_policy is a template that is undefined"):
         parse_success_policy(BrokenTemplate("is undefined"))
     with pytest.raises(HealthOmicsTemplateError, match="success_policy"):
-        parse_success_policy(BrokenTemplate("failed with OSError", may_pass=True))
+        parse_success_policy(BrokenTemplate("failed with OSError", is_temporary=True))
 
 
 @pytest.mark.parametrize(

@@ -382,7 +382,7 @@ def test_nothing_that_goes_wrong_fails_the_task(
     operator = HealthOmicsStartRunOperator(task_id="a_task", **{**NEW, "wait_for_completion": False})
     assert operator.execute(context)
     assert operator.lineage.collected is None
-    assert "is left out" in logged()
+    assert "is skipped" in logged()
 
 
 @pytest.mark.parametrize(
@@ -526,7 +526,7 @@ def test_a_template_that_breaks_meanwhile_costs_its_inputs_only(
         ("s3://references", "hg38.fa"),
         ("s3://settings-bucket", "sheet.csv"),
     }
-    assert "goes without its run settings" in logged()
+    assert "is incomplete: reading its run settings failed" in logged()
 
 
 @pytest.mark.usefixtures("without_inputs")

@@ -315,7 +315,7 @@ def test_a_bad_file_is_named(tmp_path: Path, content: bytes | None, rule: str) -
         ({"template": {}}, "template has no parameters"),
         ({"template": [1]}, "template must be a mapping"),
         ({"template": {"a": "text"}}, r"template\.a must be a mapping"),
-        ({"template": {3: {}}}, "names are text"),
+        ({"template": {3: {}}}, "names must be text"),
         ({"template": {"a": {"description": 3}}}, r"template\.a\.description must be text"),
         ({"template": {"a": {"optional": "yes"}}}, r"template\.a\.optional must be true or false"),
         ({"types": {"read": "string"}}, r"types has .* read \(did you mean reads\?\)"),
@@ -330,7 +330,7 @@ def test_a_bad_file_is_named(tmp_path: Path, content: bytes | None, rule: str) -
         ({"types": {"reads": {"type": "string", "default": "a"}}}, r"types\.reads must not have a default"),
         (
             {"types": {"threads": "integer"}, "defaults": {"threads": CANARY}},
-            r"defaults\.threads does not fit",
+            r"defaults\.threads does not match",
         ),
         ({"defaults": {"threads": {CANARY}}}, r"defaults\.threads is of type set"),
         ({"defaults": {"threads": float("nan")}}, r"defaults\.threads is NaN"),

@@ -49,7 +49,7 @@ def test_missing_and_unknown_are_said_together() -> None:
     """One look shows all that is to be repaired."""
     text = " ".join(workflow_parameter_problems(["referense", "sample_name"], TEMPLATE))
     assert "referense (did you mean reference?)" in text
-    assert "requires: reference" in text
+    assert "required parameters of the workflow: reference" in text
 
 
 def test_a_duplicate_may_inherit_what_is_missing() -> None:

@@ -487,10 +487,10 @@ def test_a_bad_list_is_one_problem(run_settings: Any, words: list[str]) -> None:
 @pytest.mark.parametrize(
     "run_settings",
     [
-        BrokenTemplate("waits", may_pass=True),
-        [BrokenTemplate("waits", may_pass=True)],
-        [ONE | {"parameters": {"a": BrokenTemplate("waits", may_pass=True)}}],
-        [{"run_setting_id": BrokenTemplate("waits", may_pass=True)}],
+        BrokenTemplate("waits", is_temporary=True),
+        [BrokenTemplate("waits", is_temporary=True)],
+        [ONE | {"parameters": {"a": BrokenTemplate("waits", is_temporary=True)}}],
+        [{"run_setting_id": BrokenTemplate("waits", is_temporary=True)}],
     ],
     ids=["list", "entry", "parameter", "id"],
 )

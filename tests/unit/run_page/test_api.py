@@ -30,12 +30,12 @@ from airflow.utils.session import create_session
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from airflow_healthomics.hooks.polling import PollingHook
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
 from airflow_healthomics.publishing.resource_xcom import DELAY_KEY, XCOM_KEY
 from airflow_healthomics.run_page import answers, app, lookup, source
 from airflow_healthomics.run_page.app import create_app
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
-from airflow_healthomics.waiting.poller import PollingHook
 from tests.healthomics import Control
 from tests.unit.conftest import (
     DAG_RUN_ID,

@@ -50,7 +50,7 @@ def test_an_airflow_that_it_does_not_know(
     monkeypatch.setitem(sys.modules, "airflow_healthomics.run_page.app", Broken("app"))
     monkeypatch.setattr(plugin_module.log, "propagate", True)
     assert HealthOmicsRunPagePlugin().fastapi_apps == []
-    assert "The run page is off" in caplog.text
+    assert "The run page is disabled" in caplog.text
 
 
 @pytest.mark.skipif(not HAS_VIEWS, reason="Airflow has no views of plugins before 3.1")

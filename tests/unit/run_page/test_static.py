@@ -120,7 +120,7 @@ def test_all_that_is_sent_is_shown(kind: str) -> None:
             workflow_name="x",
             rows=rows,
             truncated=True,
-            use=["x"],
+            usage=["x"],
             failed=[{**item, "logUrl": "x"} for item in payload.failed_task_rows(rows, [told])],
             tasks_known=False,
             settling=True,

@@ -290,7 +290,7 @@ def test_text_from_tojson_is_called_that(omics: Control, field: str) -> None:
     """The filter is needless: the template keeps the type without it."""
     text = refusal(start_in(False, **{field: "{{ {'a': 1} | tojson }}"}))
     assert f"{field} must be a mapping" in text
-    assert "not text from the filter tojson: leave tojson out" in text
+    assert "not text from the filter tojson: remove tojson" in text
     assert "Markup" not in text
 
 
@@ -299,4 +299,4 @@ def test_text_from_tojson_in_a_batch_is_called_that(omics: Control, field: str) 
     """The filter is needless: the template keeps the type without it."""
     sheet: dict[str, Any] = {"run_settings": None, "sample_sheet": "sheet.csv", "columns": {}}
     fields = {**(sheet if field != "run_settings" else {}), field: "{{ {} | tojson }}"}
-    assert "not text from the filter tojson: leave tojson out" in refusal(batch_in(False, **fields))
+    assert "not text from the filter tojson: remove tojson" in refusal(batch_in(False, **fields))

@@ -16,12 +16,12 @@ from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from airflow_healthomics.compat import Context
 from airflow_healthomics.exceptions import HealthOmicsOutcomeUnknownError
 from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.hooks.polling import PollingHook
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.resources.run_watch import RunWatch
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from airflow_healthomics.triggers import HealthOmicsRunTrigger, base
 from airflow_healthomics.triggers.wait import summary_from_event
-from airflow_healthomics.waiting.poller import PollingHook
 from tests.healthomics import Control
 from tests.unit import virtual_time
 from tests.unit.conftest import (

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_healthomics.service.run_states import ACTIVE
-from airflow_healthomics.waiting.poller import choose_lists
+from airflow_healthomics.waiting.listing import choose_lists
 
 STATUSES = st.sampled_from(sorted(ACTIVE))
 PAGES = st.dictionaries(STATUSES, st.integers(1, 5000))
