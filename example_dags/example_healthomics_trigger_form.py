@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
-from airflow_healthomics.params.form import INPUT_URI_PATTERN, run_parameters, workflow_params
+from airflow_healthomics.params import INPUT_URI_PATTERN, run_parameters, workflow_params
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 
 try:

@@ -33,7 +33,7 @@ SUBJECTS = {"run_id": "1234567", "batch_id": "1234567"}
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [(module, name) for module in IMPORTS for name in IMPORTS[module]]
+    ("module", "name"), [(module, name) for module in IMPORTS for name in sorted(IMPORTS[module])]
 )
 def test_a_listed_name_can_be_imported(module: str, name: str) -> None:
     """Users can import each name from the module that the page names."""
