@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from airflow_healthomics.testing.local import LOCAL
-from airflow_healthomics.testing.omics.batches import ORDER, REQUESTS, Batch
+from airflow_healthomics.testing.omics.batch import ORDER, REQUESTS, Batch
 from airflow_healthomics.testing.omics.exceptions import error_of
 from airflow_healthomics.testing.omics.models import OmicsBackend, all_backends, apply_due_transitions
 from airflow_healthomics.testing.plans import TRANSIENT_CODE, TRANSIENT_ERROR, BatchPlan, SubmissionPlan

@@ -16,13 +16,13 @@ from moto.core.base_backend import BackendDict, BaseBackend
 from airflow_healthomics.testing.local import LOCAL
 
 from . import side_effects
-from .batch_models import Batches
-from .batches import Batch
+from .batch import Batch
+from .batches import Batches
 from .exceptions import ConflictException, ResourceNotFoundException, error_of
 from .listing import name_matches, page
+from .run import ENDED, ORDER, Run, Task
 from .run_groups import RunGroups
 from .run_rules import DEFAULT_STATIC_GIB, check_parameters, check_request, check_run
-from .runs import ENDED, ORDER, Run, Task
 from .s3_inputs import parameters_problem, presigned
 from .workflows import Definition, Workflow, check_active, check_source
 

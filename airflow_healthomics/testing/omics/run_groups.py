@@ -14,7 +14,7 @@ from airflow_healthomics.testing.local import LOCAL
 
 from .exceptions import ResourceNotFoundException, error_of
 from .listing import name_matches, page
-from .runs import Run
+from .run import Run
 
 if TYPE_CHECKING:
     from .models import OmicsBackend

@@ -12,8 +12,8 @@ from moto.s3.exceptions import MissingBucket
 from moto.s3.models import s3_backends
 
 from .exceptions import ValidationException
+from .run import Run
 from .run_rules import check_parameters
-from .runs import Run
 
 S3_URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.+)")
 

@@ -21,9 +21,9 @@ from moto.s3.models import s3_backends
 from airflow_healthomics.testing.clock import to_iso
 from airflow_healthomics.testing.local import LOCAL
 
-from .batches import Batch
+from .batch import Batch
+from .run import ENDED, LOG_GROUP, Run, Task
 from .run_rules import DEFAULT_STATIC_GIB, provisioned_gib
-from .runs import ENDED, LOG_GROUP, Run, Task
 
 
 def announce(run: Run) -> None:
