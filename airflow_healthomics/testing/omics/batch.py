@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""A run batch: its states, its run settings, its counts and how the API shows them."""
+"""A run batch: its states, its run settings, its counts, and its views in the API."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from .exceptions import HealthOmicsError
 from .run import ACTIVE, ENDED, Run
 from .workflows import Definition, Workflow
 
-#: User guide, page "workflows-batch": the way of a batch that nobody stops.
+#: User guide, page "workflows-batch": the states of a batch that is not cancelled.
 ORDER = ("CREATING", "PENDING", "SUBMITTING", "INPROGRESS", "PROCESSED")
 CANCELLABLE = ("PENDING", "SUBMITTING", "INPROGRESS")
 RUNS_DELETABLE = ("PROCESSED", "CANCELLED")
 TERMINAL = ("PROCESSED", "FAILED", "CANCELLED", "RUNS_DELETED", "RUNS_DELETE_FAILED")
-#: In these states the batch sends a request for each of its runs, one after another, at the quota of the
-#: single operation: "batch operations share the same per-account quotas as their individual counterparts".
+#: In these states the batch sends a request for each run, one by one, at the quota of the single operation:
+#: "batch operations share the same per-account quotas as their individual counterparts".
 REQUESTS: Mapping[str, str] = {
     "SUBMITTING": "StartRun",
     "STOPPING": "CancelRun",
     "RUNS_DELETING": "DeleteRun",
 }
 
-#: How the states end that a caller has asked for.
+#: Terminal states after a requested cancellation or deletion.
 ENDS: Mapping[str, tuple[str, ...]] = {
     "STOPPING": ("CANCELLED",),
     "RUNS_DELETING": ("RUNS_DELETED", "RUNS_DELETE_FAILED"),
 }
 
-#: The members of submissionSummary by the submission status that they count.
+#: The members of submissionSummary by submission status.
 SUBMISSIONS: Mapping[str, str] = {
     "SUCCESS": "successfulStartSubmissionCount",
     "FAILED": "failedStartSubmissionCount",
@@ -51,7 +51,7 @@ RUN_STATUSES = (*ACTIVE, *ENDED, "DELETED")
 
 @dataclass(slots=True, eq=False)
 class BatchRun:
-    """One run setting of a batch, and what became of it. A run that is not submitted yet has no status."""
+    """One run setting of a batch and its outcome. Before its submission it has no status."""
 
     number: int
     setting: Mapping[str, Any]
@@ -61,11 +61,11 @@ class BatchRun:
 
     @property
     def setting_id(self) -> str:
-        """The caller's own name for it."""
+        """The run setting id."""
         return str(self.setting["runSettingId"])
 
     def item(self) -> dict[str, Any]:
-        """Return it as ListRunsInBatch shows it: "runId is empty if submission failed"."""
+        """Return the entry for ListRunsInBatch: "runId is empty if submission failed"."""
         return {
             "runSettingId": self.setting_id,
             "runId": self.run.id if self.run else None,
@@ -78,7 +78,7 @@ class BatchRun:
 
 
 class RunCounts:
-    """How many runs have each status, now and as of some time ago."""
+    """Number of runs by status, exact and as shown with a lag."""
 
     def __init__(self) -> None:
         self._now: Counter[str] = Counter()
@@ -87,24 +87,24 @@ class RunCounts:
 
     @property
     def live(self) -> int:
-        """How many runs have not ended."""
+        """Number of active runs."""
         return sum(self._now[status] for status in ACTIVE)
 
     def change(self, before: str | None, after: str, at: float) -> None:
-        """Count a run that changed its status, or a new one."""
+        """Count a new run, or a change of status."""
         _move(self._now, before, after)
         self._unseen.append((at, before, after))
         self.shown(at)
 
     def shown(self, now: float) -> Mapping[str, int]:
-        """Return the counts as the API shows them at a time."""
+        """Return the counts that the API shows at a time."""
         horizon = now - LOCAL.options.batch_counts_lag_seconds
         while self._unseen and self._unseen[0][0] <= horizon:
             _move(self._shown, *self._unseen.popleft()[1:])
         return self._shown
 
     def reconcile(self) -> None:
-        """Show the counts as they are: "final counts are reconciled at PROCESSED"."""
+        """Show the exact counts: "final counts are reconciled at PROCESSED"."""
         self._unseen.clear()
         self._shown = self._now.copy()
 
@@ -129,9 +129,9 @@ class Batch:
     definition: Definition
     created: float
     plan: BatchPlan | None
-    #: None as long as the run settings in S3 are not read.
+    #: None until the run settings in S3 are read.
     entries: list[BatchRun] | None
-    #: Of the run settings in S3, when the batch was started.
+    #: ETag of the run settings in S3 at the start of the batch.
     etag: str | None
     status: str = "CREATING"
     entered: float = 0.0
@@ -140,10 +140,10 @@ class Batch:
     failed: float | None = None
     failure_code: str | None = None
     failure_reason: str | None = None
-    #: Which entry the next request is for, and when it is due. None if there is none to come.
+    #: Index of the entry of the next request, and its due time; None if there is none.
     cursor: int = 0
     next_request: float | None = None
-    #: How many were cancelled before they were submitted.
+    #: Number of runs that were cancelled before their submission.
     never_submitted: int = 0
     submissions: Counter[str] = field(default_factory=Counter)
     runs: RunCounts = field(default_factory=RunCounts)
@@ -153,17 +153,17 @@ class Batch:
 
     @property
     def defaults(self) -> Mapping[str, Any]:
-        """What all runs have in common."""
+        """The common settings of all runs."""
         defaults: Mapping[str, Any] = self.request["defaultRunSetting"]
         return defaults
 
     @property
     def all_requested(self) -> bool:
-        """Whether a request was made for each entry, in the states that make requests."""
+        """Whether all requests of the current state were sent."""
         return self.cursor >= len(self.entries or ())
 
     def due(self, options: Options) -> float | None:
-        """Return when the batch moves by itself, or None if only a call or its runs can move it."""
+        """Return the time of the next transition, or None if only a call or a run can move the batch."""
         if self.status in REQUESTS:
             return None if options.manual else self.next_request
         seconds = options.batch_seconds(self.status)
@@ -182,12 +182,12 @@ class Batch:
             self.failed = at
 
     def record(self, entry: BatchRun, status: str, failure: HealthOmicsError | None = None) -> None:
-        """Keep the outcome of a request."""
+        """Store the outcome of a request."""
         entry.status, entry.failure = status, failure
         self.submissions[status] += 1
 
     def start_view(self) -> dict[str, Any]:
-        """Return the batch as StartRunBatch answers."""
+        """Return the batch for StartRunBatch."""
         return {
             "id": self.id,
             "arn": self.arn,
@@ -197,7 +197,7 @@ class Batch:
         }
 
     def item(self) -> dict[str, Any]:
-        """Return the batch as ListBatch shows it."""
+        """Return the batch for ListBatch."""
         return {
             "id": self.id,
             "name": self.request.get("batchName"),
@@ -208,7 +208,7 @@ class Batch:
         }
 
     def view(self, now: float) -> dict[str, Any]:
-        """Return the batch as GetBatch shows it."""
+        """Return the batch for GetBatch."""
         return {
             **self.start_view(),
             "name": self.request.get("batchName"),
@@ -224,7 +224,7 @@ class Batch:
         }
 
     def submission_summary(self) -> dict[str, int]:
-        """Return how many requests were made, and how they ended."""
+        """Return the number of requests by outcome."""
         settled = self.submissions["SUCCESS"] + self.submissions["FAILED"] + self.never_submitted
         return {
             **{member: self.submissions[status] for status, member in SUBMISSIONS.items()},
@@ -232,6 +232,6 @@ class Batch:
         }
 
     def run_summary(self, now: float) -> dict[str, int]:
-        """Return how many runs have each status: eventually consistent, final at PROCESSED."""
+        """Return the number of runs by status. It lags behind, and is exact at PROCESSED."""
         counts = self.runs.shown(now)
         return {f"{status.lower()}RunCount": counts[status] for status in RUN_STATUSES}

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The run batches of one account in one region: operations, and how a batch goes from state to state."""
+"""The run batches of one account and region: their operations and state transitions."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Batches:
     # --- operations ---
 
     def start_run_batch(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Start a batch, or return the one that the request id started."""
+        """Start a batch, or return the batch of a known request id."""
         known: Batch | None = self._backend.known_token("StartRunBatch", params)
         if known is not None:
             status = "CREATING" if LOCAL.options.duplicate_status == "pending" else known.status
@@ -98,7 +98,7 @@ class Batches:
         )
 
     def list_runs_in_batch(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a page of a batch's runs in the order of their settings, which AWS does not document."""
+        """Return a page of a batch's runs by settings. AWS does not document the order."""
         only_filter(params, ("submissionStatus", "runSettingId", "runId"))
         status, setting_id, run_id = (
             params.get(name) for name in ("submissionStatus", "runSettingId", "runId")
@@ -121,7 +121,7 @@ class Batches:
         )
 
     def cancel_run_batch(self, params: Mapping[str, Any]) -> None:
-        """Cancel the runs of a batch, also those that are not submitted yet."""
+        """Cancel the runs of a batch, including unsubmitted ones."""
         batch = self._unoccupied(params)
         if batch.status not in CANCELLABLE:
             raise error_of(
@@ -130,7 +130,7 @@ class Batches:
         self._enter(batch, "STOPPING", LOCAL.clock.now())
 
     def delete_run_batch(self, params: Mapping[str, Any]) -> None:
-        """Delete the runs of a batch; the batch itself stays."""
+        """Delete the runs of a batch. The batch remains."""
         batch = self._unoccupied(params)
         if batch.status not in RUNS_DELETABLE:
             raise error_of(
@@ -140,7 +140,7 @@ class Batches:
         self._enter(batch, "RUNS_DELETING", LOCAL.clock.now())
 
     def delete_batch(self, params: Mapping[str, Any]) -> None:
-        """Delete a batch; its runs stay."""
+        """Delete a batch. Its runs remain."""
         batch = self._unoccupied(params)
         if batch.status not in TERMINAL:
             raise error_of(
@@ -150,10 +150,10 @@ class Batches:
         if not LOCAL.options.request_id_survives_delete:
             self._backend.forget_token("StartRunBatch", batch.request["requestId"])
 
-    # --- what runs and the control tell ---
+    # --- called by runs and the control ---
 
     def entered(self, run: Run, before: str, at: float) -> None:
-        """Keep account of a run that has changed its state; with its last run a batch is over."""
+        """Update the batch after one of its runs changed its state, and end it after the last run."""
         batch = self._batches.get(run.batch_id or "")
         if batch is None:
             return
@@ -162,7 +162,7 @@ class Batches:
             self._end_if_over(batch, at)
 
     def advance(self, batch: Batch, status: str, reason: str, code: str) -> None:
-        """Move a batch, and its runs where it must, through the states in between to the one asked for."""
+        """Move a batch, and if necessary its runs, through all intermediate states to a status."""
         if status == "FAILED" and batch.status in ("CREATING", "PENDING", "SUBMITTING"):
             return self._fail(batch, reason, code, LOCAL.clock.now())
         while _leads(batch.status, status):
@@ -172,17 +172,17 @@ class Batches:
             else:
                 self.step(batch, LOCAL.clock.now(), throttled=False)
             if (batch.status, batch.cursor) == before:
-                break  # a full run group keeps a run from its end
+                break  # a full run group blocks a run
         return None
 
     def request(self, batch: Batch, count: int) -> None:
-        """Make some of the requests that a batch is about to make."""
+        """Send the next requests of a batch."""
         for _ in range(count):
             if batch.status in REQUESTS:
                 self.step(batch, LOCAL.clock.now(), throttled=False)
 
     def step(self, batch: Batch, at: float, *, throttled: bool = True) -> None:
-        """Do what is due next."""
+        """Perform the next transition or request."""
         if batch.status == "CREATING":
             self._enter(batch, "PENDING", at)
         elif batch.status == "PENDING":
@@ -190,10 +190,10 @@ class Batches:
         elif batch.status in REQUESTS:
             self._request_next(batch, at, throttled)
 
-    # --- from state to state ---
+    # --- transitions ---
 
     def _validate(self, batch: Batch, at: float) -> None:
-        """Do what the service does asynchronously before it submits runs."""
+        """Validate the settings, as the service does asynchronously before it submits runs."""
         uri = batch.request["batchRunSettings"].get("s3UriSettings")
         try:
             if uri is not None and batch.etag is not None:
@@ -201,21 +201,21 @@ class Batches:
                 batch.entries = _entries(read_settings(uri, batch.etag, *where))
             check_settings([entry.setting for entry in batch.entries or ()])
         except BadSettingsError as error:
-            # The code of the event, as the user guide's example has it.
+            # The code of the event in the user guide's example.
             return self._fail(batch, str(error), "VALIDATION_EXCEPTION", at)
         if batch.plan is not None and batch.plan.after == 0:
             return self._fail(batch, batch.plan.reason, batch.plan.code, at)
         return self._enter(batch, "SUBMITTING", at)
 
     def _request_next(self, batch: Batch, at: float, throttled: bool) -> None:
-        """Make the next request, if there is one left and the quota has room for it."""
+        """Send the next request, if there is one and the quota allows it."""
         handle: Callable[[Batch, BatchRun, float], None] = {
             "SUBMITTING": self._submit,
             "STOPPING": self._cancel,
             "RUNS_DELETING": self._delete,
         }[batch.status]
         entries = batch.entries or []
-        while not batch.all_requested and self._passes_over(batch, entries[batch.cursor]):
+        while not batch.all_requested and self._skips(batch, entries[batch.cursor]):
             batch.cursor += 1
         if not batch.all_requested:
             plan = batch.plan
@@ -225,7 +225,7 @@ class Batches:
                 batch.next_request = at + wait
                 return self._backend.schedule(batch)
             handle(batch, entries[batch.cursor], at)
-            batch.cursor += 1  # only now: a run that is deleted must not end the batch before it is counted
+            batch.cursor += 1  # after the request: a deleted run must be counted before the batch ends
         if not batch.all_requested:
             rate = LOCAL.options.batch_runs_per_second
             batch.next_request = at if rate is None else at + 1 / rate
@@ -236,15 +236,15 @@ class Batches:
         return self._end_if_over(batch, at)
 
     def _wait(self, operation: str, at: float) -> float:
-        """Take one of the account's calls; if there is none left, say how long to wait for one."""
+        """Count a call for the account's quota, and return 0; else return the seconds to wait."""
         rate = LOCAL.options.rates.get(operation)
         if not LOCAL.options.throttling or rate is None:
             return 0.0
         key = (self._backend.account_id, self._backend.region_name, operation)
         return LOCAL.throttle.wait(key, rate, at)
 
-    def _passes_over(self, batch: Batch, entry: BatchRun) -> bool:
-        """Say whether an entry needs no request, and settle it then."""
+    def _skips(self, batch: Batch, entry: BatchRun) -> bool:
+        """Whether an entry needs no request; if so, record its outcome."""
         if batch.status == "SUBMITTING":
             return False
         if entry.run is None:
@@ -274,29 +274,29 @@ class Batches:
             batch.runs.change(None, run.status, at)
 
     def _cancel(self, batch: Batch, entry: BatchRun, at: float) -> None:
-        self._ask(batch, entry, at, "CANCEL", self._backend.cancel)
+        self._request(batch, entry, at, "CANCEL", self._backend.cancel)
 
     def _delete(self, batch: Batch, entry: BatchRun, at: float) -> None:
-        self._ask(batch, entry, at, "DELETE", self._backend.delete)
+        self._request(batch, entry, at, "DELETE", self._backend.delete)
 
-    def _ask(
-        self, batch: Batch, entry: BatchRun, at: float, kind: str, ask: Callable[[Run, float], None]
+    def _request(
+        self, batch: Batch, entry: BatchRun, at: float, kind: str, perform: Callable[[Run, float], None]
     ) -> None:
-        """Cancel or delete the run of an entry, and keep the answer."""
+        """Cancel or delete the run of an entry, and record the outcome."""
         if entry.run is None:
             return
         try:
             LOCAL.fail_submission(f"{kind.capitalize()}Run", entry.setting_id)
             if entry.run.status == "DELETED":
                 raise ResourceNotFoundException(f"Run {entry.run.id} not found")
-            ask(entry.run, at)
+            perform(entry.run, at)
         except HealthOmicsError as error:
             batch.record(entry, f"{kind}_FAILED", error)
         else:
             batch.record(entry, f"{kind}_SUCCESS")
 
     def _end_if_over(self, batch: Batch, at: float) -> None:
-        """Move a batch that only its runs kept from its end."""
+        """End the batch if it was only waiting for its runs."""
         if batch.status == "INPROGRESS" and not batch.runs.live:
             self._enter(batch, "PROCESSED", at)
         elif batch.status == "STOPPING" and batch.all_requested:
@@ -326,7 +326,7 @@ class Batches:
         self._backend.schedule(batch)
         LOCAL.changed.notify_all()
 
-    # --- finding one ---
+    # --- look-up ---
 
     def _batch(self, params: Mapping[str, Any]) -> Batch:
         batch = self._batches.get(params["batchId"])
@@ -335,7 +335,7 @@ class Batches:
         return batch
 
     def _unoccupied(self, params: Mapping[str, Any]) -> Batch:
-        """Return a batch that is not being cancelled or deleted: "only one at a time is allowed"."""
+        """Return a batch without a cancellation or deletion in progress: "only one at a time is allowed"."""
         batch = self._batch(params)
         if batch.status in ("STOPPING", "RUNS_DELETING"):
             raise ConflictException(f"Batch {batch.id} is {batch.status}: one cancel or delete at a time")
@@ -343,7 +343,7 @@ class Batches:
 
 
 def _leads(status: str, goal: str) -> bool:
-    """Say whether a batch in a state comes by a state, unless somebody interferes."""
+    """Whether a batch passes from one state to another without further calls."""
     if status in ENDS:
         return goal in ENDS[status]
     return {status, goal} <= set(ORDER) and ORDER.index(status) < ORDER.index(goal)
