@@ -3,11 +3,11 @@
 """
 A local AWS HealthOmics for tests, built on moto (extra ``testing``).
 
-In the test's own process, for boto3::
+Inside the test process, for boto3::
 
     with mock_healthomics(any_workflow=True) as control: ...
 
-As a server, for any client in any process that gets ``server.environ``::
+As a server, for any client in any process with the variables ``server.environ``::
 
     with HealthOmicsServer(any_workflow=True) as server: ...
 
@@ -15,8 +15,8 @@ As a command that prints those variables: ``python -m airflow_healthomics.testin
 fixtures: see :mod:`airflow_healthomics.testing.fixtures`. The keyword arguments are the fields of
 :class:`Options`; :class:`Control` sets the pace, plans outcomes and injects faults.
 
-It reads the AWS model for itself and imports nothing of the rest of this package but that model: two readings
-of it must agree, and that is its worth.
+It imports nothing from the rest of this package except the AWS model, and interprets that independently. So
+the tests show that two interpretations of the model agree.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from . import HealthOmicsServer, Options
 
 
 def main() -> None:
-    """Print the variables that point an AWS client here, then serve until SIGINT or SIGTERM."""
+    """Print the environment variables for AWS clients, then serve until SIGINT or SIGTERM."""
     defaults = Options()
     parser = argparse.ArgumentParser(prog="python -m airflow_healthomics.testing", description=main.__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default %(default)s)")
@@ -23,10 +23,10 @@ def main() -> None:
             f"--{state}-seconds",
             type=float,
             default=defaults.seconds(state),
-            help=f"how long a run stays {state.upper()} (default %(default)s)",
+            help=f"seconds that a run stays {state.upper()} (default %(default)s)",
         )
     for flag, meaning in (
-        ("manual", "move runs only by the control API"),
+        ("manual", "change the state of runs only by the control API"),
         ("any-workflow", "accept any workflow id"),
         ("create-buckets", "create missing output buckets instead of failing the run"),
         ("throttling", "throttle at the documented default rates"),

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""One local HealthOmics at a time: moto keeps its data in the process, so two would share it unawares."""
+"""One local HealthOmics at a time. Two would share moto's data, which is global in the process."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _ACTIVE = threading.Lock()
 @contextmanager
 def activated() -> Iterator[None]:
     """
-    Register HealthOmics with moto, and be the only one to use it in this process.
+    Register HealthOmics with moto, and prevent a second one in this process.
 
     :raises RuntimeError: if a server or ``mock_healthomics`` is active already.
     """
     if not _ACTIVE.acquire(blocking=False):
-        raise RuntimeError("a HealthOmicsServer or mock_healthomics is active in this process already")
+        raise RuntimeError("a HealthOmicsServer or mock_healthomics is already active in this process")
     try:
         register()
         yield

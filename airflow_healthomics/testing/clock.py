@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The one source of time of the local HealthOmics."""
+"""The clock of the local HealthOmics."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ class Clock:
     def advance(self, seconds: float) -> None:
         """Move the time forward."""
         if seconds < 0:
-            raise ValueError("seconds must not be negative: time does not run backwards")
+            raise ValueError("seconds must not be negative")
         self._offset += seconds
 
     def stop(self) -> None:
-        """Let time pass only by :meth:`advance` from now on."""
+        """Stop the clock. From now on, only :meth:`advance` moves it."""
         if self._stopped_at is None:
             self._stopped_at = time.time()
 
 
 def to_datetime(seconds: float | None) -> datetime | None:
-    """Return a time as the aware datetime that moto's serializer expects."""
+    """Convert a time to an aware datetime for moto's serializer."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def to_iso(seconds: float | None) -> str | None:
-    """Return a time as HealthOmics writes it in events and manifests: ``2022-08-24T19:53:55.284Z``."""
+    """Format a time as in events and manifests of HealthOmics: ``2022-08-24T19:53:55.284Z``."""
     moment = to_datetime(seconds)
     return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Faults that a test plans: errors, lost connections, slow answers and calls that are held."""
+"""Planned faults: errors, dropped connections, delayed answers and held calls."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ When = Literal["before", "after"]
 
 
 class DroppedConnectionError(Exception):
-    """The connection is to be closed without an answer."""
+    """The connection must be closed without an answer."""
 
 
 @dataclass(kw_only=True, eq=False)
 class Fault:
-    """One planned fault and which calls it meets."""
+    """One planned fault, and the calls it affects."""
 
     operation: str
     when: When = "before"
@@ -31,10 +31,10 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.when not in ("before", "after"):
-            raise ValueError("when must be 'before' or 'after' the request takes effect")
+            raise ValueError("when must be 'before' or 'after'")
 
     def meets(self, operation: str, fields: Mapping[str, Any]) -> bool:
-        """Say whether a call is one that this fault is for."""
+        """Whether the fault affects a call."""
         return self.operation in ("*", operation) and all(
             fields.get(name) == value for name, value in self.match.items()
         )
@@ -68,9 +68,9 @@ class HoldFault(Fault):
 
 class Faults:
     """
-    The planned faults, and the calls that are held at the moment.
+    The planned faults, and the currently held calls.
 
-    Waiting happens here, under a lock of its own: a held call never blocks another call.
+    Held and delayed calls wait here under a separate lock, so that they do not block other calls.
     """
 
     def __init__(self) -> None:
@@ -81,12 +81,12 @@ class Faults:
         self._generation = 0
 
     def plan(self, fault: Fault) -> None:
-        """Add a fault. Several that meet one call happen in the order in which they were added."""
+        """Add a fault. Several faults of one call apply in the order of their addition."""
         with self._changed:
             self._planned.append(fault)
 
     def clear(self, seed: int | None = None) -> None:
-        """Forget every fault, and let go the calls that are held or delayed."""
+        """Remove all faults, and release held and delayed calls."""
         with self._changed:
             self._planned.clear()
             self._held.clear()
@@ -96,10 +96,10 @@ class Faults:
 
     def meet(self, when: When, operation: str, fields: Mapping[str, Any]) -> None:
         """
-        Let the faults that are planned for this call happen.
+        Apply the faults that are planned for this call.
 
         :raises HealthOmicsError: for an error.
-        :raises DroppedConnectionError: for a lost connection.
+        :raises DroppedConnectionError: for a dropped connection.
         """
         for fault in self._take(when, operation, fields):
             if isinstance(fault, ErrorFault):
@@ -112,7 +112,7 @@ class Faults:
                 self._hold(fault)
 
     def release(self, name: str) -> int:
-        """Let go the calls that are held under a name, hold no more, and return how many there were."""
+        """Release the calls held under a name, hold no further ones, and return their number."""
         with self._changed:
             count = len([fault for fault in self._held if fault.name == name])
             self._held = [fault for fault in self._held if fault.name != name]
@@ -124,9 +124,9 @@ class Faults:
 
     def wait_until_held(self, name: str, count: int, timeout: float) -> None:
         """
-        Wait until so many calls are held under a name.
+        Wait until ``count`` calls are held under a name.
 
-        :raises TimeoutError: if they are not in time.
+        :raises TimeoutError: after ``timeout`` seconds.
         """
 
         def held() -> int:
@@ -137,7 +137,7 @@ class Faults:
                 raise TimeoutError(f"{held()} of {count} calls are held as {name!r} after {timeout} seconds")
 
     def _take(self, when: When, operation: str, fields: Mapping[str, Any]) -> list[Fault]:
-        """Use up the faults that this call meets, up to the first that ends it."""
+        """Consume the faults of this call, up to the first one that ends it."""
         taken: list[Fault] = []
         with self._changed:
             for fault in list(self._planned):
@@ -150,7 +150,7 @@ class Faults:
                     if fault.times <= 0:
                         self._planned.remove(fault)
                 if isinstance(fault, HoldFault):
-                    fault = replace(fault)  # each held call is told apart by identity
+                    fault = replace(fault)  # held calls are compared by identity
                     self._held.append(fault)
                     self._changed.notify_all()
                 taken.append(fault)

@@ -15,13 +15,13 @@ from . import Control, HealthOmicsServer, mock_healthomics
 
 @pytest.fixture
 def healthomics_options() -> dict[str, Any]:
-    """Fields of :class:`Options` for both fixtures below; override it to set them."""
+    """Fields of :class:`Options` for both fixtures below. Override this fixture to set them."""
     return {}
 
 
 @pytest.fixture
 def aws_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Remove every AWS variable, and put false credentials and a region in their place."""
+    """Replace all AWS variables by false credentials and a region."""
     for name in list(os.environ):
         if name.startswith("AWS_"):
             monkeypatch.delenv(name)
@@ -36,7 +36,7 @@ def aws_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def healthomics(
     aws_environment: pytest.MonkeyPatch, healthomics_options: dict[str, Any]
 ) -> Iterator[Control]:
-    """Answer the AWS calls of this process, and give the control."""
+    """Mock the AWS calls of this process, and return the control."""
     with mock_healthomics(**healthomics_options) as control:
         yield control
 
@@ -45,7 +45,7 @@ def healthomics(
 def healthomics_server(
     aws_environment: pytest.MonkeyPatch, healthomics_options: dict[str, Any]
 ) -> Iterator[HealthOmicsServer]:
-    """Serve, with this process's own variables pointing at the server."""
+    """Start a server, and point the AWS variables of this process at it."""
     with HealthOmicsServer(**healthomics_options) as server:
         for name, value in server.environ.items():
             aws_environment.setenv(name, value)

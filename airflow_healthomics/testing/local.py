@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The state of the local HealthOmics that AWS has not: options, clock, plans, faults and recorded calls.
+The state of the local HealthOmics besides AWS resources: options, clock, plans, faults and recorded calls.
 
-There is one for the process, as there is one set of moto backends.
+It is global in the process, like moto's backends.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .options import Options
 from .plans import BatchPlan, RunPlan, SubmissionPlan
 from .throttling import Throttle
 
-#: The members of a request that name something. Nothing else of a request is recorded: parameters and tags
-#: carry sample and patient identifiers.
+#: The recorded members of requests. Others are not recorded, because parameters and tags may identify samples
+#: and patients.
 RECORDED_MEMBERS = (
     "id",
     "taskId",
@@ -41,7 +41,7 @@ RECORDED_MEMBERS = (
 
 @dataclass(kw_only=True)
 class Call:
-    """A request that arrived: ``status`` is its HTTP status, None if its connection was dropped."""
+    """A recorded request. ``status`` is its HTTP status, or None if its connection was dropped."""
 
     operation: str
     account: str
@@ -54,7 +54,7 @@ class Call:
 
 
 class LocalHealthOmics:
-    """The state, and the lock under which runs and calls change."""
+    """The state, and the lock for changes of runs and calls."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -65,7 +65,7 @@ class LocalHealthOmics:
         self.reset()
 
     def reset(self, options: Options | None = None) -> None:
-        """Go back to the beginning, with other options if they are given."""
+        """Reset everything, optionally with new options."""
         with self.lock:
             self.initial_options = options or self.initial_options
             self.options = self.initial_options
@@ -85,7 +85,7 @@ class LocalHealthOmics:
 
     @contextmanager
     def recording(self, call: Call) -> Iterator[None]:
-        """Keep a call, and wake those who wait for it when it is over."""
+        """Record a call, and notify waiting threads of its start and end."""
         with self.lock:
             self.calls.append(call)
             self.changed.notify_all()
@@ -97,16 +97,16 @@ class LocalHealthOmics:
                 self.changed.notify_all()
 
     def take_plan(self, request: Mapping[str, Any], run_setting_id: str | None = None) -> RunPlan:
-        """Return the plan of a new run, and use it up."""
+        """Consume and return the plan of a new run."""
         return _take(self.plans, lambda plan: plan.matches(request, run_setting_id)) or RunPlan()
 
     def take_batch_plan(self, name: str | None) -> BatchPlan | None:
-        """Return the plan of a new batch, and use it up."""
+        """Consume and return the plan of a new batch."""
         return _take(self.batch_plans, lambda plan: plan.name in (None, name))
 
     def fail_submission(self, operation: str, run_setting_id: str) -> None:
         """
-        Let what a batch asks for a run fail, if that is planned.
+        Raise the planned error of a batch's request for a run, if any.
 
         :raises HealthOmicsError: the planned error.
         """
@@ -123,7 +123,7 @@ P = TypeVar("P", bound=_Plan)
 
 
 def _take(plans: list[P], matches: Callable[[P], bool]) -> P | None:
-    """Return the first plan that matches, and forget it after so many times."""
+    """Return the first matching plan, and remove it after its last use."""
     for plan in plans:
         if matches(plan):
             if plan.times is not None:
@@ -134,5 +134,5 @@ def _take(plans: list[P], matches: Callable[[P], bool]) -> P | None:
     return None
 
 
-#: The one of this process.
+#: The state of this process.
 LOCAL = LocalHealthOmics()

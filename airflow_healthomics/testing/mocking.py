@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""HealthOmics inside the test's own process, without a server."""
+"""HealthOmics inside the test process, without a server."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from .options import Options
 @contextmanager
 def mock_healthomics(**options: Any) -> Iterator[Control]:
     """
-    Answer every AWS call of this process with moto and the local HealthOmics.
+    Mock all AWS calls of this process with moto and the local HealthOmics, which starts empty.
 
-    As a context manager it yields the :class:`Control`; as a decorator it surrounds a function. It starts
-    empty. Nothing ticks here: due transitions are applied at each request and by the control's verbs.
+    Usable as a context manager, which yields the :class:`Control`, or as a decorator. There is no background
+    thread: due transitions are applied at each request and by the verbs of the control.
 
     :param options: Fields of :class:`Options`.
     """

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a user may set about the local HealthOmics, and what it does where AWS documents nothing."""
+"""Options of the local HealthOmics, including choices where AWS documents nothing."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 #: Default calls per second for each account and region, from the user guide's page "api-quotas". Operations
-#: that the page does not list (batches, versions, configurations) are not throttled; the runs of a batch take
-#: from the rate of StartRun, CancelRun or DeleteRun.
+#: that the page does not list (batches, versions, configurations) are not throttled; the runs of a batch
+#: count for StartRun, CancelRun or DeleteRun.
 DEFAULT_RATES: Mapping[str, float] = MappingProxyType(
     {
         "StartRun": 1,
@@ -22,8 +22,8 @@ DEFAULT_RATES: Mapping[str, float] = MappingProxyType(
     }
 )
 
-#: AWS says that a rerun uses "the run's default values", without a list. Everything that a StartRun request
-#: can say is taken over, except the run's identity, its tags and the fields that the caller must send again.
+#: AWS documents that a rerun uses "the run's default values", without a list. Here it inherits all StartRun
+#: fields except the run's identity, its tags and required fields.
 RERUN_INHERITS: tuple[str, ...] = (
     "name",
     "workflowId",
@@ -53,110 +53,112 @@ RERUN_INHERITS: tuple[str, ...] = (
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """
-    Settings of the local HealthOmics.
+    Options of the local HealthOmics.
 
-    A field that begins with "AWS does not document" is a choice where the real service may differ.
+    If the description of a field begins with "AWS does not document", the real service may differ.
     """
 
-    #: Nothing moves until :meth:`Control.advance` says so.
+    #: Runs and batches change their state only by verbs of the control, such as :meth:`Control.advance`.
     manual: bool = False
-    #: How long a run stays in each active state, in seconds of the local clock.
+    #: Seconds that a run stays in each active state, by the local clock.
     pending_seconds: float = 0.5
     starting_seconds: float = 0.5
     running_seconds: float = 2.0
     stopping_seconds: float = 0.5
-    #: How long a batch stays CREATING, and PENDING while its settings are validated.
+    #: Seconds that a batch stays CREATING, and PENDING while its settings are validated.
     batch_creating_seconds: float = 0.5
     batch_pending_seconds: float = 0.5
-    #: How many runs of a batch are started, cancelled or deleted in a second; None does all at once. The
-    #: service does it at the quota of the single operation, for StartRun 1 a second by default; this is as
-    #: much faster as the rest of the pace. With ``throttling`` the quotas hold too.
+    #: Runs of a batch that are started, cancelled or deleted per second; None for all at once. AWS submits at
+    #: the quota of the single operation (StartRun: 1/s); the default here is scaled up like the other delays.
+    #: With ``throttling``, the quotas apply as well.
     batch_runs_per_second: float | None = 100.0
-    #: How long a new workflow stays CREATING.
+    #: Seconds that a new workflow stays CREATING.
     workflow_creating_seconds: float = 0.0
-    #: How many tasks a run has, unless a plan says otherwise.
+    #: Number of tasks of a run without a plan.
     tasks: int = 3
-    #: Makes ids, uuids and the choice of probable faults the same each time.
+    #: Makes ids, uuids and random faults reproducible.
     seed: int | None = None
 
-    #: Accept any workflow id in StartRun, for users who do not want to create workflows.
+    #: Accept any workflow id in StartRun, so that tests need not create workflows.
     any_workflow: bool = False
-    #: Accept any run group id in StartRun and StartRunBatch, for users who do not want to create run groups;
-    #: off, an unknown one gets ResourceNotFoundException. Only a group that was created limits its runs.
+    #: Accept any run group id in StartRun and StartRunBatch, so that tests need not create run groups. If
+    #: off, an unknown id gets ResourceNotFoundException. Only a created group limits its runs.
     any_run_group: bool = True
     #: Check parameter names against the workflow's parameter template. AWS documents that StartRun refuses
-    #: parameters that are missing or unknown; turn it off for a workflow whose template is not at hand.
+    #: missing and unknown parameters. Turn it off for a workflow without a known template.
     check_parameters: bool = True
-    #: Create a missing output bucket instead of failing the run with EXPORT_FAILED, as the service does.
+    #: Create a missing output bucket. If off, the run fails with EXPORT_FAILED, as in the service.
     create_buckets: bool = False
     #: Throttle every operation in ``rates``, per account and region.
     throttling: bool = False
-    #: Calls per second by operation. A bucket holds one second's worth, at least one call.
+    #: Calls per second by operation. The burst is one second of calls, at least one.
     rates: Mapping[str, float] = field(default_factory=lambda: DEFAULT_RATES)
 
-    #: AWS does not document what a request id sent again with another body gets: ConflictException, or the
+    #: AWS does not document the answer to a used request id with a different body: ConflictException, or the
     #: original run.
     request_id_reuse: Literal["conflict", "original"] = "conflict"
-    #: AWS does not document how long a request id is remembered. Seconds; None is for ever.
+    #: AWS does not document the lifetime of a request id. Seconds; None for unlimited.
     request_id_lifetime: float | None = None
     #: AWS does not document whether a request id outlives its deleted run.
     request_id_survives_delete: bool = True
-    #: AWS does not document which status a repeated StartRun reports: the run's own, or PENDING again.
+    #: AWS does not document the status in the answer to a repeated StartRun: the current one, or PENDING.
     duplicate_status: Literal["current", "pending"] = "current"
     #: While a StartRun is being processed, another one with its request id gets ConflictException. The user
     #: guide names "a duplicate run creation attempt" as an example of that error.
     conflict_in_flight: bool = True
-    #: AWS does not document the error of CancelRun in a terminal state, and of CancelRunBatch in a state that
-    #: does not allow it.
+    #: AWS does not document the error of CancelRun in a terminal state, and of CancelRunBatch in a wrong
+    #: state.
     cancel_error: Literal["ConflictException", "ValidationException"] = "ConflictException"
     #: AWS does not document the error of DeleteRun in an active state, of DeleteRunBatch and DeleteBatch in a
-    #: state that does not allow them, and of DeleteRunGroup with active runs.
+    #: wrong state, and of DeleteRunGroup with active runs.
     delete_error: Literal["ConflictException", "ValidationException"] = "ConflictException"
-    #: AWS documents the default storage type both ways; the user guide of 2026 and observation say DYNAMIC.
+    #: AWS documents both as the default storage type. The user guide of 2026 and observations agree on
+    #: DYNAMIC.
     default_storage_type: Literal["DYNAMIC", "STATIC"] = "DYNAMIC"
-    #: How many runs an account may keep, active or not. AWS publishes no default number; None is no limit.
+    #: Maximum number of runs of an account, active or not. AWS publishes no default; None for no limit.
     max_stored_runs: int | None = None
-    #: AWS does not document the error of StartRun when only RETAIN runs are left to remove.
+    #: AWS does not document the error of StartRun if the account is full of RETAIN runs.
     stored_runs_error: Literal["ServiceQuotaExceededException", "ValidationException"] = (
         "ServiceQuotaExceededException"
     )
-    #: AWS documents runOutputUri both as ``<outputUri>/<runId>`` and with the run's uuid below it.
+    #: AWS documents runOutputUri both as ``<outputUri>/<runId>`` and as ``<outputUri>/<runId>/<uuid>``.
     output_layout: Literal["run_id", "run_id_uuid"] = "run_id"
-    #: AWS reuses the id of a deleted run at some time; on, the next run gets it at once.
+    #: AWS reuses ids of deleted runs eventually. If on, the next run gets such an id.
     reuse_run_ids: bool = False
-    #: AWS says that a deleted run cannot be found, yet has a status DELETED; on, GetRun and ListRuns show it.
+    #: AWS documents that a deleted run cannot be found, yet has a status DELETED. If on, GetRun and ListRuns
+    #: show deleted runs.
     show_deleted_runs: bool = False
-    #: AWS does not document how the name filter of ListRuns and the other lists compares.
+    #: AWS does not document how the name filter of the lists compares.
     name_filter: Literal["exact", "contains"] = "exact"
-    #: AWS documents that GetRun's parametersUri "may be" a presigned URL, not when. On, it always is, so that
-    #: a test sees where that credential gets to; off, it is the URI of StartRun.
+    #: AWS documents that GetRun's parametersUri "may be" a presigned URL, but not when. If on, it always is,
+    #: so that tests detect leaks of this credential. If off, it is the URI of StartRun.
     presigned_parameters_uri: bool = True
     #: AWS does not document which fields a rerun inherits.
     rerun_inherits: tuple[str, ...] = RERUN_INHERITS
-    #: AWS documents both that the highest priority is 1 and, more often, that a higher number goes first.
+    #: AWS documents both that 1 is the highest priority and, more often, that a higher number takes
+    #: precedence.
     priority_order: Literal["higher_first", "lower_first"] = "higher_first"
 
-    #: AWS documents that runSummary "may lag behind actual run states", not how far. Seconds of the local
-    #: clock; 0 shows the counts as they are, so that a test can tell what it will see. At PROCESSED they are
-    #: always final.
+    #: AWS documents that runSummary "may lag behind actual run states", but not how far. Seconds of the local
+    #: clock; 0 for exact counts, so that tests are predictable. At PROCESSED, counts are always exact.
     batch_counts_lag_seconds: float = 0.0
-    #: AWS documents that s3UriSettings that cannot be read are an error of StartRunBatch, not which one.
+    #: AWS documents that StartRunBatch fails with unreadable s3UriSettings, but not with which error.
     batch_settings_error: Literal[
         "ValidationException", "AccessDeniedException", "ResourceNotFoundException"
     ] = "ValidationException"
-    #: AWS does not document whether ListRunsInBatch shows a run before its submission. On, it does, without
-    #: a submissionStatus, since the model has no value for that.
+    #: AWS does not document whether ListRunsInBatch shows a run before its submission. If on, it does,
+    #: without a submissionStatus, since the model has no value for it.
     batch_lists_unsubmitted: bool = True
-    #: AWS does not document what a cancelled batch shows for a run that was not submitted: CANCEL_SUCCESS,
-    #: so that the counts add up, or no submissionStatus as before.
+    #: AWS does not document the submissionStatus of an unsubmitted run in a cancelled batch: CANCEL_SUCCESS,
+    #: so that the counts add up, or none.
     batch_unsubmitted_after_cancel: Literal["CANCEL_SUCCESS", "none"] = "CANCEL_SUCCESS"
-    #: AWS does not document whether a batch is CANCELLED when its runs have ended, or when all were asked to.
+    #: AWS does not document when a batch becomes CANCELLED: after the end of its runs, or after all requests.
     batch_cancelled_when: Literal["runs_ended", "requested"] = "runs_ended"
-    #: AWS does not document what CancelRunBatch does about runs that have ended, and DeleteRunBatch about
-    #: runs that are gone. On, they are passed over; off, they count as CANCEL_FAILED and DELETE_FAILED.
+    #: AWS does not document how CancelRunBatch treats runs in a terminal state, and DeleteRunBatch deleted
+    #: runs. If on, they are skipped; if off, they count as CANCEL_FAILED and DELETE_FAILED.
     batch_skips_finished: bool = True
-    #: AWS advises to retry a batch that FAILED with the same request id, yet says of request ids that they
-    #: prevent duplicates. On, the retry gets the failed batch, as a run's would; off, it starts another.
+    #: AWS advises to retry a FAILED batch with the same request id, yet documents that request ids prevent
+    #: duplicates. If on, the retry gets the failed batch, like that of a run; if off, it starts a new one.
     batch_request_id_survives_failure: bool = True
 
     def __post_init__(self) -> None:
@@ -168,11 +170,11 @@ class Options:
             raise ValueError("batch_runs_per_second must be positive, or None for all at once")
 
     def seconds(self, status: str) -> float | None:
-        """Return how long a run stays in an active state, or None if it waits to be told."""
+        """Return the seconds that a run stays in an active state; None if only the control moves it."""
         return None if self.manual else float(getattr(self, f"{status.lower()}_seconds"))
 
     def batch_seconds(self, status: str) -> float | None:
-        """Return how long a batch stays CREATING or PENDING; None if it does not leave a state by itself."""
+        """Return the seconds that a batch stays CREATING or PENDING; None for other states."""
         if self.manual or status not in ("CREATING", "PENDING"):
             return None
         return float(getattr(self, f"batch_{status.lower()}_seconds"))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a test plans for a run or a batch before it is started: tasks, pace, end, failures."""
+"""Plans for future runs and batches: tasks, durations, outcome, failures."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from typing import Any, Literal
 @dataclass(frozen=True, kw_only=True)
 class TaskPlan:
     """
-    One task of a run. ``memory`` is in GiB; with a ``failure_reason`` the task ends FAILED.
+    One task of a run. ``memory`` is in GiB. With a ``failure_reason`` the task ends as FAILED.
 
-    It begins so many seconds ``after`` the run is RUNNING, if that lasts so long, and runs for so many
-    ``seconds``, or as long as the run is RUNNING. What it makes of its CPUs and memory
-    (in GiB), on average and at most, is told in the manifest only.
+    Starts ``after`` seconds into RUNNING and runs for ``seconds``; by default until the run leaves RUNNING.
+    Average and maximum of CPUs and memory (in GiB) are only in the manifest.
     """
 
     name: str
@@ -39,7 +38,7 @@ class TaskPlan:
 
 @dataclass(kw_only=True)
 class RunPlan:
-    """How the runs that it matches will go. A field left at None takes the local HealthOmics' default."""
+    """The course of matching runs. None means the default of the local HealthOmics."""
 
     name: str | None = None
     workflow_id: str | None = None
@@ -56,7 +55,7 @@ class RunPlan:
     storage_average: float | None = None
 
     def matches(self, request: Mapping[str, Any], run_setting_id: str | None) -> bool:
-        """Say whether the plan is for the run that a request, or a setting of a batch, starts."""
+        """Whether the plan applies to the run of a request or of a batch's run setting."""
         return (
             self.name in (None, request.get("name"))
             and self.workflow_id in (None, request.get("workflowId"))
@@ -64,7 +63,7 @@ class RunPlan:
         )
 
     def task_plans(self, default_count: int) -> Sequence[TaskPlan]:
-        """Return the run's tasks, one by one."""
+        """Return the plan of each task."""
         tasks = default_count if self.tasks is None else self.tasks
         if not isinstance(tasks, int):
             return tasks
@@ -73,13 +72,13 @@ class RunPlan:
 
 #: User guide, page "workflows-batch", table of the batch-level failures.
 TRANSIENT_ERROR = "There was a transient error in the service. Retry the batch."
-#: The code in the event of such a failure is not documented: like VALIDATION_EXCEPTION, which is.
+#: Code in the event of such a failure. AWS does not document it; the form is that of VALIDATION_EXCEPTION.
 TRANSIENT_CODE = "INTERNAL_SERVER_EXCEPTION"
 
 
 @dataclass(kw_only=True)
 class BatchPlan:
-    """The failure of a batch, once it has attempted to submit so many runs."""
+    """The failure of a batch after it attempted to submit ``after`` runs."""
 
     name: str | None = None
     times: int | None = 1
@@ -90,7 +89,7 @@ class BatchPlan:
 
 @dataclass(kw_only=True)
 class SubmissionPlan:
-    """The failure of what a batch asks for a run: to start, to cancel or to delete it."""
+    """The failure of a batch's request to start, cancel or delete a run."""
 
     operation: Literal["StartRun", "CancelRun", "DeleteRun"]
     run_setting_ids: frozenset[str] | None
@@ -99,6 +98,6 @@ class SubmissionPlan:
     times: int | None
 
     def matches(self, operation: str, run_setting_id: str) -> bool:
-        """Say whether the plan is for this request."""
+        """Whether the plan applies to a request."""
         ids = self.run_setting_ids
         return operation == self.operation and (ids is None or run_setting_id in ids)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Plug HealthOmics into moto, which has no official way to do that: nothing else touches moto's registry."""
+"""Register HealthOmics with moto. There is no official way, so only this module uses moto's registry."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ SERVICE = "omics"
 
 def register() -> None:
     """
-    Make ``mock_aws`` and the moto server answer HealthOmics requests; doing it again changes nothing.
+    Make ``mock_aws`` and the moto server answer HealthOmics requests. Idempotent.
 
-    moto finds the service of a host in ``backend_index.backend_url_patterns`` and the backends of a service
-    as ``moto.<service>.<service>_backends``. It keeps the service model that it has parsed once.
+    moto looks up the service of a host in ``backend_index.backend_url_patterns``, and the backends of a
+    service as ``moto.<service>.<service>_backends``. It caches the parsed service model.
     """
     known = sys.modules.get(f"moto.{SERVICE}")
     if known is models:
         return
     sys.modules[f"moto.{SERVICE}"] = models
-    # Whatever the installed botocore knows of it.
+    # Independent of the installed botocore.
     extend_model(get_service_model(SERVICE)._service_description)  # type: ignore[attr-defined]
-    # First, so that no wider pattern of another service takes the host.
+    # First, so that no wider pattern of another service matches the host.
     backend_index.backend_url_patterns[:0] = [(SERVICE, re.compile(url)) for url in urls.url_bases]

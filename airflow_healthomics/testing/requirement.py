@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The moto that the local HealthOmics is built on; without it this module raises one clear error."""
+"""Check that a supported moto is installed, and raise a clear error otherwise."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from importlib.metadata import version
 from typing import Final
 
 try:
-    import moto.server  # noqa: F401 - moto without its extra ``server`` is not enough
+    import moto.server  # noqa: F401 - requires moto's extra ``server``
 except ImportError as error:
     raise ImportError(
-        "The local HealthOmics needs moto: pip install 'airflow-provider-healthomics[testing]'"
+        "The local HealthOmics requires moto: pip install 'airflow-provider-healthomics[testing]'"
     ) from error
 
 #: The oldest supported release, as in the extra ``testing``.
@@ -19,7 +19,7 @@ OLDEST_MOTO: Final = (5, 2)
 
 if tuple(int(part) for part in version("moto").split(".")[:2]) < OLDEST_MOTO:
     raise ImportError(
-        f"The local HealthOmics needs moto {'.'.join(map(str, OLDEST_MOTO))} or newer, and moto "
+        f"The local HealthOmics requires moto {'.'.join(map(str, OLDEST_MOTO))} or newer, but moto "
         f"{version('moto')} is installed. If Airflow's constraints pin it, install "
         "'airflow-provider-healthomics[testing]' into a separate environment and run "
         "'python -m airflow_healthomics.testing --port 5000' there."

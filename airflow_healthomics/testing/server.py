@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""HealthOmics and the rest of moto behind one address, for any AWS client in any process."""
+"""A server of HealthOmics and all of moto at one address, for any AWS client in any process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .options import Options
 
 log = logging.getLogger(__name__)
 
-#: How often due transitions are applied when nobody calls. Twice as often as the shortest default state.
+#: Seconds between applications of due transitions without calls; much shorter than the default states.
 TICK_SECONDS = 0.05
 
 
@@ -36,10 +36,10 @@ class HealthOmicsServer:
     """
     A server of the local HealthOmics, in a thread of this process.
 
-    It starts empty and there is one in a process, since moto keeps its data in the process.
+    It starts empty. A process can have only one, since moto's data is global.
 
-    :param port: 0 chooses a free one.
-    :param host: The address to listen on.
+    :param port: Port; 0 for a free one.
+    :param host: Address to listen on.
     :param options: Fields of :class:`Options`.
     """
 
@@ -52,21 +52,21 @@ class HealthOmicsServer:
 
     @property
     def endpoint_url(self) -> str:
-        """Where the server listens."""
+        """The URL of the server."""
         if self._server is None:
             raise RuntimeError("the server is not started")
         return f"http://{self._host}:{self._server.port}"
 
     @property
     def environ(self) -> dict[str, str]:
-        """The variables that point any AWS client at the server."""
+        """The environment variables for AWS clients of the server."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_ACCESS_KEY_ID": "testing",
             "AWS_SECRET_ACCESS_KEY": "testing",
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_REGION": "us-east-1",
-            # Every HealthOmics operation has a host prefix, and "workflows-127.0.0.1" is nowhere.
+            # Every HealthOmics operation has a host prefix, but there is no host "workflows-127.0.0.1".
             "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
@@ -74,7 +74,7 @@ class HealthOmicsServer:
     def start(self) -> HealthOmicsServer:
         """Start serving."""
         if self._server is not None:
-            raise RuntimeError("the server is started already")
+            raise RuntimeError("the server is already started")
         with ExitStack() as undo:
             undo.enter_context(activated())
             server = make_server(
@@ -91,7 +91,7 @@ class HealthOmicsServer:
         return self
 
     def stop(self) -> None:
-        """Stop serving; held calls are let go."""
+        """Stop serving, and release held calls."""
         self._server = None
         self._undo.close()
 
@@ -103,7 +103,7 @@ class HealthOmicsServer:
 
     @staticmethod
     def _run(undo: ExitStack, target: Callable[[], None], end: Callable[[], None]) -> None:
-        """Run something in a thread until it is told to end."""
+        """Run a function in a thread until ``end`` is called."""
         thread = threading.Thread(target=target, daemon=True)
         thread.start()
         undo.callback(thread.join)
@@ -114,18 +114,18 @@ class HealthOmicsServer:
             try:
                 with LOCAL.lock:
                     apply_due_transitions()
-            except Exception:  # the next tick may do better, and without ticks every run would stand still
+            except Exception:  # Without further ticks, all runs would keep their state.
                 log.exception("A due transition failed")
 
 
 class _QuietHandler(MotoRequestHandler):
-    """Handles requests without a line on stderr for each."""
+    """A request handler that does not log to stderr."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         pass
 
     def connection_dropped(self, error: BaseException, environ: dict[str, Any] | None = None) -> None:
-        """Close the socket of a call whose connection is to be lost."""
+        """Close the socket of a dropped connection."""
         self.close_connection = True
 
 
@@ -142,7 +142,7 @@ def _application() -> Callable[..., Iterable[bytes]]:
 
 
 def _control(request: Request) -> Response:
-    """Do a verb of :class:`Control` for another process."""
+    """Perform a verb of :class:`Control` for another process."""
     try:
         arguments = json.loads(request.get_data() or b"{}")
         answer, status = {"result": perform(request.path.removeprefix(PATH), arguments)}, 200

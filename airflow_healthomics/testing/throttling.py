@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Token buckets, as the service limits calls per account and region."""
+"""Token buckets for the service's limits of calls per account and region."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass
 class Bucket:
-    """Holds one second's worth of calls, at least one, and fills at its rate."""
+    """A token bucket with a capacity of one second of calls, at least one."""
 
     rate: float
     tokens: float
@@ -18,7 +18,7 @@ class Bucket:
 
     def take(self, now: float) -> bool:
         """Take a token if there is one."""
-        # A batch takes its tokens at the times at which its runs were due, which may lie in the past.
+        # A batch takes its tokens at the due times of its runs, which may be in the past.
         elapsed = max(0.0, now - self.filled_at)
         self.tokens = min(max(self.rate, 1.0), self.tokens + elapsed * self.rate)
         self.filled_at += elapsed
@@ -28,7 +28,7 @@ class Bucket:
         return True
 
     def missing(self) -> float:
-        """Return in how many seconds there is a token again; never so few that a clock cannot tell them."""
+        """Return the seconds until the next token, at least the resolution of a clock."""
         return max(0.001, (1 - self.tokens) / self.rate)
 
 
@@ -43,11 +43,11 @@ class Throttle:
         self._buckets.clear()
 
     def allows(self, key: Hashable, rate: float, now: float) -> bool:
-        """Say whether one more call is within a rate, and count it if it is."""
+        """Whether one more call is within a rate; if so, count it."""
         return self._bucket(key, rate, now).take(now)
 
     def wait(self, key: Hashable, rate: float, now: float) -> float:
-        """Count one more call if it is within a rate, else say in how many seconds it may be."""
+        """Count one more call if it is within a rate, and return 0; else return the seconds to wait."""
         bucket = self._bucket(key, rate, now)
         return 0.0 if bucket.take(now) else bucket.missing()
 

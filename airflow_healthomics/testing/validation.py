@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Check a request against the installed botocore model, as the service does.
+Validate a request against the botocore model, as the service does.
 
-botocore's own client checks only required members, minimum lengths and minimum values. Maximums, patterns and
-enums travel unchecked, so here is where they are found out.
+botocore's client checks only required members, minimum lengths and minimum values, but no maximums, patterns
+and enums.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from typing import Any
 
 def violations(shape: Any, value: Any, path: str = "") -> Iterator[str]:
     """
-    Yield a sentence for each rule of the model that a value breaks: field and rule, never the value.
+    Yield a sentence for each broken rule of the model, with the field and the rule, but never the value.
 
     :param shape: A botocore shape.
-    :param value: What JSON made of the request; None means absent.
-    :param path: Where the value stands, for the sentences.
+    :param value: Parsed JSON; None means absent.
+    :param path: Path of the value, to name in the sentences.
     """
     check = _CHECKS.get(shape.type_name)
     if check is None:
@@ -140,9 +140,9 @@ def _broken(path: str, rule: str) -> str:
 @cache
 def compiled(pattern: str) -> re.Pattern[str]:
     r"""
-    Compile a pattern of an AWS model, which may use Java's ``\p{L}`` inside a character class.
+    Compile a pattern of an AWS model. It may use Java's ``\p{L}`` inside a character class.
 
-    ``re`` has no Unicode categories, so they are written out as ranges; ``||`` only repeats the bar.
+    ``re`` has no Unicode categories, so they are replaced by ranges; ``||`` is the same as ``|``.
     """
     spelled = re.sub(r"\\p\{(\w)\}", lambda category: _category_ranges()[category[1]], pattern)
     return re.compile(spelled.replace("||", "|"), re.ASCII)
@@ -150,7 +150,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
 
 @cache
 def _category_ranges() -> dict[str, str]:
-    """Return the inside of a character class for each major Unicode category."""
+    """Return the content of a character class for each major Unicode category."""
     ranges: dict[str, list[list[int]]] = {}
     for code in range(sys.maxunicode + 1):
         known = ranges.setdefault(unicodedata.category(chr(code))[0], [])

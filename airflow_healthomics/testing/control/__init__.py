@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Control the local HealthOmics: pace, clock, planned outcomes, faults, and what was called.
+Control the local HealthOmics: pace, clock, planned outcomes, faults, and recorded calls.
 
 Each verb is a method of :class:`Control`. ``Control()`` acts on the local HealthOmics of its own process;
-``Control(endpoint_url)`` sends the same verb to a server in any process, as ``POST /_healthomics/<verb>``
-with the arguments as a JSON object.
+``Control(endpoint_url)`` sends the verb to a server in any process, as ``POST /_healthomics/<verb>`` with the
+arguments as a JSON object.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ __all__ = ["ERRORS", "PATH", "VERBS", "Control", "perform"]
 
 class Control(RunVerbs, BatchVerbs, CallVerbs):
     """
-    The verbs.
+    All verbs.
 
-    :param endpoint_url: Where the server listens; None for the local HealthOmics of this process.
+    :param endpoint_url: URL of the server; None for the local HealthOmics of this process.
     """
 
     @verb
     def reset(self) -> None:
-        """Forget every run, batch, workflow, fault, plan and call, and all else in moto: buckets, ..."""
+        """Remove all runs, batches, workflows, faults, plans and calls, and all other data of moto."""
         with LOCAL.lock:
             BackendDict.reset()
             LOCAL.reset()
 
     @verb
     def set_options(self, /, **changes: Any) -> None:
-        """Change fields of :class:`Options`; the pace applies to running runs and batches at once."""
+        """Change fields of :class:`Options`. A new pace also applies to active runs and batches."""
         with LOCAL.lock:
             LOCAL.options = replace(LOCAL.options, **changes)
             for backend in all_backends():
@@ -51,19 +51,19 @@ class Control(RunVerbs, BatchVerbs, CallVerbs):
 
     @verb
     def advance_clock(self, seconds: float) -> None:
-        """Move the local clock forward, and every run and batch whose time has come."""
+        """Move the local clock forward, and apply due transitions of runs and batches."""
         with LOCAL.lock:
             LOCAL.clock.advance(seconds)
             apply_due_transitions()
 
     @verb
     def stop_clock(self) -> None:
-        """Let time pass only by :meth:`advance_clock`."""
+        """Stop the clock. From now on, only :meth:`advance_clock` moves it."""
         LOCAL.clock.stop()
 
 
 def perform(name: str, arguments: Mapping[str, Any]) -> Any:
-    """Do a verb in this process; the other end of :func:`verb`."""
+    """Perform a verb that :func:`verb` sent from another process."""
     if name not in VERBS:
-        raise LookupError(f"{name} is no verb; there are {', '.join(sorted(VERBS))}")
+        raise LookupError(f"{name} is not a verb; use one of {', '.join(sorted(VERBS))}")
     return VERBS[name](Control(), **arguments)

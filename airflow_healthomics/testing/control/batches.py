@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Batches: plan, advance, tell and await them."""
+"""Verbs for batches."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from airflow_healthomics.testing.local import LOCAL
-from airflow_healthomics.testing.omics.batches import ORDER, REQUESTS, Batch
+from airflow_healthomics.testing.omics.batch import ORDER, REQUESTS, Batch
 from airflow_healthomics.testing.omics.exceptions import error_of
 from airflow_healthomics.testing.omics.models import OmicsBackend, all_backends, apply_due_transitions
 from airflow_healthomics.testing.plans import TRANSIENT_CODE, TRANSIENT_ERROR, BatchPlan, SubmissionPlan
@@ -18,7 +18,7 @@ from .verbs import Verbs, verb, wait
 
 
 class BatchVerbs(Verbs):
-    """The verbs of batches."""
+    """Verbs for batches."""
 
     @verb
     def fail_batch(
@@ -31,13 +31,13 @@ class BatchVerbs(Verbs):
         times: int | None = 1,
     ) -> None:
         """
-        Let the next batch end as FAILED, or the next of a name.
+        Make the next batch, or the next one with a name, end as FAILED.
 
-        :param after: How many of its runs are attempted before that; 0 fails it before it is SUBMITTING. A
-            batch that has no more runs than that does not fail.
+        :param after: Number of run submissions before the failure; 0 fails the batch before SUBMITTING. A
+            batch without more runs does not fail.
         :param failure_reason: For GetBatch.
         :param failure_code: For the event.
-        :param times: How many batches; None for all.
+        :param times: Number of batches; None for all.
         """
         plan = BatchPlan(name=name, times=times, after=after, reason=failure_reason, code=failure_code)
         with LOCAL.lock:
@@ -54,15 +54,15 @@ class BatchVerbs(Verbs):
         times: int | None = None,
     ) -> None:
         """
-        Let what batches ask for some of their runs fail.
+        Make requests of batches for some of their runs fail.
 
-        The service repeats ThrottlingException, RequestTimeoutException and InternalServerException by itself
-        before a run is FAILED; what is planned here is the outcome. Faults that meet calls meet no batch.
+        The service retries ThrottlingException, RequestTimeoutException and InternalServerException itself;
+        the plan is the outcome of all retries. Faults of calls do not affect batches.
 
         :param run_setting_ids: Of the runs; None for all.
-        :param code: What ListRunsInBatch gives as the submissionFailureReason.
-        :param operation: What fails: to start, to cancel or to delete the run.
-        :param times: How many runs; None for all.
+        :param code: The submissionFailureReason in ListRunsInBatch.
+        :param operation: The request that fails.
+        :param times: Number of runs; None for all.
         """
         if isinstance(run_setting_ids, str):
             raise TypeError("run_setting_ids must be a list of strings")
@@ -86,19 +86,19 @@ class BatchVerbs(Verbs):
         failure_code: str = TRANSIENT_CODE,
     ) -> dict[str, str]:
         """
-        Move a batch, or all batches, through the states in between to ``status``, whatever the pace.
+        Move a batch, or all batches, through all intermediate states to ``status``, ignoring the pace.
 
-        INPROGRESS submits all its runs, and PROCESSED moves them to their ends too. CANCELLED brings to its
-        end what CancelRunBatch began, RUNS_DELETED what DeleteRunBatch began. A batch that does not come by
-        ``status`` stays. A batch becomes PROCESSED or CANCELLED by itself when its last run ends.
+        INPROGRESS submits all runs, and PROCESSED also moves them to their terminal states. CANCELLED
+        completes a CancelRunBatch, RUNS_DELETED a DeleteRunBatch. A batch that cannot reach ``status`` is
+        unchanged. A batch becomes PROCESSED or CANCELLED automatically when its last run ends.
 
-        :param failure_reason: Of FAILED, which a batch can be before it is INPROGRESS, for GetBatch.
-        :param failure_code: Of FAILED, for the event.
-        :return: the status of each batch by its id. It differs from the one asked for if the run settings are
-            bad, if a run could not be deleted, or if a run group is full.
+        :param failure_reason: For GetBatch, with FAILED. A batch can fail only before INPROGRESS.
+        :param failure_code: For the event, with FAILED.
+        :return: the status of each batch by its id. It differs from ``status`` if the run settings are
+            invalid, if a run could not be deleted, or if a run group is full.
         """
         if status not in (*ORDER, "FAILED", "CANCELLED", "RUNS_DELETED"):
-            raise ValueError(f"{status} is no status that a batch can be moved to")
+            raise ValueError(f"a batch cannot be moved to the status {status}")
         with LOCAL.lock:
             chosen = _chosen_batches(batch_id)
             for backend, batch in chosen:
@@ -108,10 +108,10 @@ class BatchVerbs(Verbs):
     @verb
     def submit_runs(self, count: int, *, batch_id: str | None = None) -> dict[str, dict[str, int]]:
         """
-        Let a batch, or each batch, make its next requests, whatever the pace.
+        Make a batch, or each batch, send its next requests, ignoring the pace.
 
-        These are to start runs while it is SUBMITTING, to cancel them while it is STOPPING, and to delete
-        them while it is RUNS_DELETING.
+        A batch starts runs while it is SUBMITTING, cancels them while it is STOPPING, and deletes them while
+        it is RUNS_DELETING.
 
         :return: the submissionSummary of each batch by its id.
         """
@@ -123,7 +123,7 @@ class BatchVerbs(Verbs):
 
     @verb
     def batches(self) -> list[dict[str, Any]]:
-        """Return the batches that were started and not deleted, in the order of their start."""
+        """Return the batches that are not deleted, in the order of their start."""
         with LOCAL.lock:
             apply_due_transitions()
             return [_summary(batch) for batch in _all_batches()]
@@ -132,7 +132,7 @@ class BatchVerbs(Verbs):
     def wait_for_batch(
         self, status: str, *, batch_id: str | None = None, count: int = 1, timeout: float = 30.0
     ) -> None:
-        """Wait until a batch, or so many batches, have a status."""
+        """Wait until a batch, or ``count`` batches, have a status."""
 
         def states() -> list[str]:
             return [batch.status for batch in _all_batches() if batch_id in (None, batch.id)]

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Calls: meet them with faults, throttle them, tell and await them."""
+"""Verbs for calls: faults, throttling, recorded calls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .verbs import Verbs, verb, wait
 
 
 class CallVerbs(Verbs):
-    """The verbs of calls."""
+    """Verbs for calls."""
 
     @verb
     def inject_error(
@@ -35,13 +35,13 @@ class CallVerbs(Verbs):
         """
         Answer the next calls of an operation with an error.
 
-        The arguments that all faults have:
+        Arguments of all faults:
 
-        :param operation: Its name in the API, or ``*``.
-        :param when: ``before`` the call takes effect, or ``after`` it did.
-        :param times: How many calls; None for all.
-        :param probability: How likely each call is met.
-        :param match: Only calls whose request has these members, e.g. ``{"id": "1234567"}``.
+        :param operation: API operation, or ``*``.
+        :param when: ``before`` or ``after`` the effect of the call.
+        :param times: Number of calls; None for all.
+        :param probability: Probability of the fault for each call.
+        :param match: Members that the request must have, e.g. ``{"id": "1234567"}``.
         """
         error = error_of(code, message, status)
         self._plan(ErrorFault, operation, when, times, probability, match, error=error)
@@ -56,7 +56,7 @@ class CallVerbs(Verbs):
         probability: float = 1.0,
         match: Mapping[str, Any] | None = None,
     ) -> None:
-        """Close the connection without an answer; ``when="after"`` is a call that took effect unheard."""
+        """Close the connection without an answer. With ``when="after"``, the call has had its effect."""
         self._plan(DropFault, operation, when, times, probability, match)
 
     @verb
@@ -70,7 +70,7 @@ class CallVerbs(Verbs):
         probability: float = 1.0,
         match: Mapping[str, Any] | None = None,
     ) -> None:
-        """Answer late, by real seconds."""
+        """Delay the answer by real seconds."""
         self._plan(DelayFault, operation, when, times, probability, match, seconds=seconds)
 
     @verb
@@ -84,40 +84,44 @@ class CallVerbs(Verbs):
         probability: float = 1.0,
         match: Mapping[str, Any] | None = None,
     ) -> None:
-        """Block calls until :meth:`release` names them. Other calls go on meanwhile."""
+        """Hold calls until :meth:`release` is called with the name. Other calls are not blocked."""
         self._plan(HoldFault, operation, when, times, probability, match, name=name)
 
     @verb
     def release(self, name: str) -> int:
-        """Let go the calls held under a name, hold no more of them, and return how many there were."""
+        """Release the calls held under a name, hold no further ones, and return their number."""
         return LOCAL.faults.release(name)
 
     @verb
     def wait_until_held(self, name: str, *, count: int = 1, timeout: float = 30.0) -> None:
-        """Wait until calls are held under a name; :raises TimeoutError: if they are not in time."""
+        """
+        Wait until ``count`` calls are held under a name.
+
+        :raises TimeoutError: after ``timeout`` seconds.
+        """
         LOCAL.faults.wait_until_held(name, count, timeout)
 
     @verb
     def clear_faults(self) -> None:
-        """Forget every planned fault, and let go every call that is held or delayed."""
+        """Remove all planned faults, and release held and delayed calls."""
         LOCAL.faults.clear(LOCAL.options.seed)
 
     @verb
     def set_throttling(self, on: bool = True, *, rates: Mapping[str, float] | None = None) -> None:
-        """Throttle at the documented default rates, or at one's own: calls per second by operation."""
+        """Throttle at the documented default rates, or at ``rates`` in calls per second by operation."""
         with LOCAL.lock:
             LOCAL.throttle.clear()
             LOCAL.options = replace(LOCAL.options, throttling=on, rates=rates or LOCAL.options.rates)
 
     @verb
     def calls(self, operation: str | None = None) -> list[dict[str, Any]]:
-        """Return the calls that arrived: operation, time, HTTP status, error, ids; never parameter values."""
+        """Return the recorded calls: operation, time, HTTP status, error and ids, but no parameter values."""
         with LOCAL.lock:
             return [asdict(call) for call in LOCAL.calls if operation in (None, call.operation)]
 
     @verb
     def call_counts(self) -> dict[str, int]:
-        """Return how many calls of each operation arrived."""
+        """Return the number of recorded calls by operation."""
         with LOCAL.lock:
             return dict(Counter(call.operation for call in LOCAL.calls))
 
@@ -125,7 +129,7 @@ class CallVerbs(Verbs):
     def wait_for_call(
         self, operation: str, *, count: int = 1, answered: bool = True, timeout: float = 30.0
     ) -> None:
-        """Wait until an operation was called, and by default answered, so often since the beginning."""
+        """Wait until ``count`` calls of an operation arrived and, by default, were answered."""
 
         def seen() -> int:
             calls = [call for call in LOCAL.calls if call.operation == operation]

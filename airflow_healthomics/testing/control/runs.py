@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Runs and their workflows: plan, advance, tell and await them."""
+"""Verbs for runs and workflows."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from airflow_healthomics.testing.local import LOCAL
 from airflow_healthomics.testing.omics.models import all_backends, apply_due_transitions, omics_backends
-from airflow_healthomics.testing.omics.runs import ACTIVE, ENDED, Run
+from airflow_healthomics.testing.omics.run import ACTIVE, ENDED, Run
 from airflow_healthomics.testing.plans import RunPlan, TaskPlan
 
 from .verbs import Verbs, verb, wait
 
 
 class RunVerbs(Verbs):
-    """The verbs of runs and workflows."""
+    """Verbs for runs and workflows."""
 
     @verb
     def add_workflow(
@@ -33,7 +33,7 @@ class RunVerbs(Verbs):
         region: str = "us-east-1",
         account: str = DEFAULT_ACCOUNT_ID,
     ) -> None:
-        """Add a workflow with a chosen id, or one of AWS's (READY2RUN): CreateWorkflow makes neither."""
+        """Add a workflow with a chosen id, or a READY2RUN workflow. CreateWorkflow supports neither."""
         request = {"name": name, "engine": engine, "parameterTemplate": parameter_template}
         with LOCAL.lock:
             omics_backends[account][region].add_workflow(workflow_id, request, type)
@@ -57,25 +57,26 @@ class RunVerbs(Verbs):
         storage_average: float | None = None,
     ) -> None:
         """
-        Say how the next run will go, or the next runs of a name, a workflow or a setting of a batch.
+        Plan the next run, or the next runs with a name, a workflow or a run setting.
 
-        :param run_setting_id: Only runs that a batch starts for this setting.
-        :param times: How many runs; None for all.
-        :param status: How they end.
+        :param run_setting_id: Only runs of a batch with this run setting id.
+        :param times: Number of runs; None for all.
+        :param status: Their terminal status.
         :param failure_reason: For FAILED, e.g. ``RUN_TASK_FAILED``.
-        :param tasks: Their number, or the fields of :class:`TaskPlan` for each. A task with a
-            ``failure_reason`` ends FAILED; ``log`` is its log.
-        :param seconds: The pace of these runs: seconds by active status; None keeps them there.
+        :param tasks: Number of tasks, or a list with the fields of :class:`TaskPlan` of each task. A task
+            with a ``failure_reason`` ends as FAILED; ``log`` is its log.
+        :param seconds: Seconds by active status; None keeps the runs in that status.
         :param outputs: Texts by path below ``out/``.
-        :param storage_maximum: GiB that the run holds at most, which HealthOmics tells of a run that has
-            ended: of DYNAMIC storage as the storageCapacity, and in the manifest; but nothing of DYNAMIC
-            storage of a run under two hours.
-        :param storage_average: GiB that it holds on average, told in the manifest.
+        :param storage_maximum: Maximum storage in GiB. After the end of a run, HealthOmics reports it in the
+            manifest and, for DYNAMIC storage, as storageCapacity; but not for DYNAMIC storage of a run under
+            two hours.
+        :param storage_average: Average storage in GiB, for the manifest.
         """
         if failure_reason is not None and status != "FAILED":
-            raise ValueError("failure_reason needs status='FAILED'")
+            raise ValueError("failure_reason requires status='FAILED'")
         if unknown := set(seconds or {}) - set(ACTIVE):
-            raise ValueError(f"seconds has {', '.join(sorted(unknown))}: only {', '.join(ACTIVE)} take time")
+            names = ", ".join(sorted(unknown))
+            raise ValueError(f"seconds has {names}, but only {', '.join(ACTIVE)} have a duration")
         plan = RunPlan(
             name=name,
             workflow_id=workflow_id,
@@ -104,16 +105,16 @@ class RunVerbs(Verbs):
         status_message: str | None = None,
     ) -> dict[str, str]:
         """
-        Move a run, or all active runs, through the states in between to ``status``, whatever the pace.
+        Move a run, or all active runs, through all intermediate states to ``status``, ignoring the pace.
 
-        A run that is past ``status`` stays. An end that differs from the planned one replaces it. DELETED
-        removes the run as if AWS had. A run whose run group is full stays PENDING.
+        A run past ``status`` is unchanged. A terminal status replaces the planned one. DELETED removes the
+        run as AWS would. A run whose run group is full stays PENDING.
 
-        :return: the status of each run by its id. It differs from the one asked for if an export failed, or
-            if its run group is full.
+        :return: the status of each run by its id. It differs from ``status`` if an export failed, or if the
+            run group is full.
         """
         if status not in (*ACTIVE, *ENDED, "DELETED"):
-            raise ValueError(f"{status} is no status of a run")
+            raise ValueError(f"{status} is not a status of a run")
         with LOCAL.lock:
             apply_due_transitions()
             chosen = [
@@ -130,7 +131,7 @@ class RunVerbs(Verbs):
 
     @verb
     def runs(self) -> list[dict[str, Any]]:
-        """Return the runs that were started, deleted ones too, in the order of their start."""
+        """Return all started runs, including deleted ones, in the order of their start."""
         with LOCAL.lock:
             apply_due_transitions()
             return [_summary(run) for run in _all_runs()]
@@ -139,7 +140,7 @@ class RunVerbs(Verbs):
     def wait_for_run(
         self, status: str, *, run_id: str | None = None, count: int = 1, timeout: float = 30.0
     ) -> None:
-        """Wait until a run, or so many runs, have a status."""
+        """Wait until a run, or ``count`` runs, have a status."""
 
         def states() -> list[str]:
             return [run.status for run in _all_runs() if run_id in (None, run.id)]

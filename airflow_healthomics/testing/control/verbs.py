@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What makes a method a verb: it acts here, or there over HTTP."""
+"""The decorator of verbs: a verb acts in this process, or in another one over HTTP."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ S = TypeVar("S", bound="Verbs")
 #: The verbs by name, filled by :func:`verb`.
 VERBS: dict[str, Callable[..., Any]] = {}
 
-#: What a verb raises travels by name.
+#: Errors of verbs by name, since another process gets only the name.
 ERRORS: dict[str, type[Exception]] = {
     error.__name__: error for error in (LookupError, TimeoutError, TypeError, ValueError)
 }
@@ -33,9 +33,9 @@ ERRORS: dict[str, type[Exception]] = {
 
 class Verbs:
     """
-    Base of the verbs of one subject.
+    Base of the verbs for one subject.
 
-    :param endpoint_url: Where the server listens; None for the local HealthOmics of this process.
+    :param endpoint_url: URL of the server; None for the local HealthOmics of this process.
     """
 
     def __init__(self, endpoint_url: str | None = None) -> None:
@@ -43,7 +43,7 @@ class Verbs:
 
 
 def verb(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
-    """Let a method act here or, if its object has an endpoint, there."""
+    """Make a method act in this process or, if its object has an endpoint URL, in that of the server."""
     signature = inspect.signature(method)
     name = method.__name__
 
@@ -62,7 +62,7 @@ def verb(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], 
 
 
 def wait(reached: Callable[[], bool], timeout: float, describe: Callable[[], str]) -> None:
-    """Wait for a condition. In-process nothing ticks, so due transitions are applied here."""
+    """Wait for a condition. Apply due transitions, since nothing else does in a process without a server."""
     deadline = time.monotonic() + timeout
     with LOCAL.lock:
         while True:

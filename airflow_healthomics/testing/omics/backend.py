@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from .batches import Batch
-    from .runs import Run
+    from .batch import Batch
+    from .run import Run
     from .workflows import Definition, Workflow
 
 

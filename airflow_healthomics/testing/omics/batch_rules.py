@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The rules of run batches (user guide, page "workflows-batch"): their settings, read and merged."""
+"""The rules of run batches and their settings (user guide, page "workflows-batch")."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from .exceptions import ValidationException, error_of
 from .run_rules import MAX_TAGS, check_request
 from .s3_inputs import S3_URI, stored_object
 
-#: Runs of a batch; inline there are 100 at most, and the model says that.
+#: Maximum number of runs of a batch. The model limits inline settings to 100.
 MAX_RUNS = 100_000
 
 
 class BadSettingsError(Exception):
-    """The run settings are bad as a whole: the batch fails, with this text as its failureReason."""
+    """The run settings are invalid as a whole: the batch fails with this text as failureReason."""
 
 
 def check_batch(params: Mapping[str, Any]) -> None:
-    """Refuse a StartRunBatch request whose common fields break a rule."""
+    """Refuse a StartRunBatch request with invalid common fields."""
     defaults = params["defaultRunSetting"]
     if defaults.get("workflowType") == "READY2RUN":
         raise ValidationException("batch runs are not supported with READY2RUN workflows")
@@ -37,9 +37,9 @@ def check_batch(params: Mapping[str, Any]) -> None:
 
 def merged(defaults: Mapping[str, Any], setting: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return the StartRun request of one run: its own fields win.
+    Return the StartRun request of one run. Fields of its setting take precedence.
 
-    ``parameters`` and ``runTags`` are merged key by key at the top level. JSON null is absent.
+    ``parameters`` and ``runTags`` are merged by top-level key. JSON null counts as absent.
     """
     own = {name: value for name, value in setting.items() if name != "runSettingId" and value is not None}
     request = {**defaults, **own}
@@ -54,7 +54,7 @@ def merged(defaults: Mapping[str, Any], setting: Mapping[str, Any]) -> dict[str,
 
 
 def check_setting(setting: Mapping[str, Any]) -> None:
-    """Refuse a setting from S3 that breaks the model: inline ones were checked with their request."""
+    """Refuse an invalid setting from S3. Inline settings are validated with the request."""
     shape = get_service_model("omics").shape_for("InlineSetting")
     if broken := list(violations(shape, {k: v for k, v in setting.items() if v is not None})):
         raise ValidationException("; ".join(broken))
@@ -77,8 +77,8 @@ def etag_of(uri: str, account: str, partition: str) -> str:
     """
     Return the ETag of the object with the run settings.
 
-    "HealthOmics validates access to the file during the synchronous API call", so what cannot be read is an
-    error of StartRunBatch, of a kind that AWS does not document.
+    "HealthOmics validates access to the file during the synchronous API call", so StartRunBatch fails with an
+    unreadable file. AWS does not document the error.
     """
     if S3_URI.fullmatch(uri) is None:
         raise ValidationException("s3UriSettings must be the S3 URI of an object, s3://bucket/key")
@@ -90,10 +90,10 @@ def etag_of(uri: str, account: str, partition: str) -> str:
 
 def read_settings(uri: str, etag: str, account: str, partition: str) -> list[dict[str, Any]]:
     """
-    Read the run settings, as they were when the batch was started.
+    Read the run settings, which must be unchanged since the start of the batch.
 
-    :raises BadSettingsError: if they have changed, or are no list of settings. AWS does not document what a
-        list without entries or an entry without a runSettingId is: here it is bad JSON as well.
+    :raises BadSettingsError: if they have changed, or are not a list of settings. AWS does not document the
+        error for an empty list or an entry without a runSettingId; here it is the same.
     """
     stored = stored_object(uri, account, partition)
     present = None if stored is None else _bare(stored.etag)

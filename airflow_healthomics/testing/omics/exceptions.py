@@ -16,7 +16,7 @@ class HealthOmicsError(ServiceException):
     status = 400
 
     def response(self) -> tuple[int, dict[str, str], str]:
-        """Return the answer as moto sends it."""
+        """Return the answer in the form that moto sends."""
         headers = {"x-amzn-errortype": self.code, "content-type": "application/json"}
         return self.status, headers, json.dumps({"message": self.message})
 
@@ -59,9 +59,9 @@ class ValidationException(HealthOmicsError):
 
 class NotImplementedHereError(HealthOmicsError):
     """
-    The service has this operation and the local HealthOmics has not.
+    The local HealthOmics does not implement an operation of the service.
 
-    501 tells it from every status of the service and is not retried by botocore.
+    The service never answers 501, and botocore does not retry it.
     """
 
     code, status = "NotSupportedOperationException", 501
@@ -84,11 +84,11 @@ _BY_CODE: dict[str, type[HealthOmicsError]] = {
 
 
 def error_of(code: str, message: str, status: int | None = None) -> HealthOmicsError:
-    """Make an error by its code; a code that HealthOmics does not have needs a status."""
+    """Create an error by its code. A code unknown to HealthOmics requires a status."""
     known = _BY_CODE.get(code)
     if known is None and status is None:
         raise ValueError(
-            f"{code} is no error of HealthOmics: give its HTTP status, or one of {sorted(_BY_CODE)}"
+            f"{code} is not an error of HealthOmics: pass its HTTP status, or use one of {sorted(_BY_CODE)}"
         )
     error = (known or HealthOmicsError)(code, message)
     if status is not None:

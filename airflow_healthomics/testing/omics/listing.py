@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Pages and filters of the List operations."""
+"""Pagination and filters of the List operations."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def page(
     result_member: str = "items",
 ) -> dict[str, Any]:
     """
-    Return the page that a token asks for. It names the last thing shown, so new things shift no page.
+    Return the page of a token. A token is the key of the last item, so that new items do not shift pages.
 
-    :param things: In the order of their keys. They are read only as far as the page needs it.
+    :param things: Ordered by key. They are read lazily.
     """
     last = after(params)
     size = params.get(size_member, PAGE_SIZE)
@@ -43,15 +43,15 @@ def page(
 
 
 def after(params: Mapping[str, Any]) -> int:
-    """Return the key of the last thing that the page before has shown; keys begin with 1."""
+    """Return the key of the last item on the previous page; keys begin with 1."""
     token = params.get("startingToken", "0")
     if not (token.isascii() and token.isdecimal()):
-        raise ValidationException("startingToken is not one that this service gave out")
+        raise ValidationException("startingToken is not a token of this service")
     return int(token)
 
 
 def name_matches(wanted: str | None, name: str | None) -> bool:
-    """Say whether a name passes the filter, as the option has it."""
+    """Whether a name matches the filter, according to the option ``name_filter``."""
     if wanted is None:
         return True
     return wanted == name if LOCAL.options.name_filter == "exact" else wanted in (name or "")
@@ -61,7 +61,7 @@ def only_filter(params: Mapping[str, Any], names: Iterable[str]) -> None:
     """
     Refuse more than one filter: "only one filter per call is supported" (API reference of the batch lists).
 
-    :raises ValidationException: which names them. AWS does not document the error.
+    :raises ValidationException: with the filters. AWS does not document the error.
     """
     given = [name for name in names if name in params]
     if len(given) > 1:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The rules of HealthOmics in one account and region. Run groups and batches have theirs beside this."""
+"""HealthOmics in one account and region: runs, workflows and time. Run groups and batches are separate."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from moto.core.base_backend import BackendDict, BaseBackend
 from airflow_healthomics.testing.local import LOCAL
 
 from . import side_effects
-from .batch_models import Batches
-from .batches import Batch
+from .batch import Batch
+from .batches import Batches
 from .exceptions import ConflictException, ResourceNotFoundException, error_of
 from .listing import name_matches, page
+from .run import ENDED, ORDER, Run, Task
 from .run_groups import RunGroups
 from .run_rules import DEFAULT_STATIC_GIB, check_parameters, check_request, check_run
-from .runs import ENDED, ORDER, Run, Task
 from .s3_inputs import parameters_problem, presigned
 from .workflows import Definition, Workflow, check_active, check_source
 
 
 @dataclass(kw_only=True)
 class Token:
-    """A request id that was used: for which body, when, and what it made."""
+    """A used request id, with its request and result."""
 
     body: str
     used: float
@@ -37,7 +37,7 @@ class Token:
 
 
 class OmicsBackend(BaseBackend):
-    """HealthOmics in one account and region. Every method runs under the lock of the local HealthOmics."""
+    """HealthOmics in one account and region. The caller of any method holds the lock of ``LOCAL``."""
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
@@ -54,40 +54,40 @@ class OmicsBackend(BaseBackend):
         self._tickets = count()
 
     def arn(self, kind: str, resource_id: str) -> str:
-        """Return the ARN of something that belongs to this account."""
+        """Return the ARN of a resource of this account."""
         return f"arn:{self.partition}:omics:{self.region_name}:{self.account_id}:{kind}/{resource_id}"
 
     # --- time ---
 
     def apply_due_transitions(self) -> None:
-        """Move every run and batch whose time has come, in the order and at the time in which it came."""
+        """Apply all due transitions of runs and batches, in order and at their due times."""
         now = LOCAL.clock.now()
         while self._schedule and self._schedule[0][0] <= now:
             due, _, thing = heappop(self._schedule)
             if thing.due(LOCAL.options) != due:
-                continue  # it has moved since, and was scheduled anew
+                continue  # it has moved since then, and was scheduled again
             if isinstance(thing, Batch):
                 self.batches.step(thing, due)
             else:
                 self.step(thing, due)
 
     def schedule(self, thing: Run | Batch) -> None:
-        """Remember when something is due next."""
+        """Schedule the next transition of a run or batch."""
         due = thing.due(LOCAL.options)
         if due is not None:
             heappush(self._schedule, (due, next(self._tickets), thing))
 
     def reschedule(self) -> None:
-        """Find out anew when everything is due, because the pace has changed."""
+        """Schedule everything again after a change of the pace."""
         self._schedule.clear()
         for thing in (*self.active.values(), *self.batches):
             self.schedule(thing)
 
     def advance(self, run: Run, status: str, reason: str | None = None, message: str | None = None) -> None:
-        """Move a run through the states in between to the one asked for."""
+        """Move a run through all intermediate states to a status."""
         if status == "DELETED":
             return self._remove(run, LOCAL.clock.now())
-        # The export happens before STOPPING: what was not exported cannot complete any more.
+        # The export precedes STOPPING, so a STOPPING run without an export cannot complete.
         too_late = status == "COMPLETED" and run.status == "STOPPING"
         if status in ENDED and run.active and not too_late and (status != run.outcome or reason or message):
             if status == run.outcome:
@@ -101,7 +101,7 @@ class OmicsBackend(BaseBackend):
         return None
 
     def step(self, run: Run, at: float) -> bool:
-        """Move an active run to its next state, unless its run group has no place; say whether it moved."""
+        """Move an active run to its next state, unless its run group is full; return whether it moved."""
         if run.status == "PENDING" and not self.run_groups.admit(run):
             return False
         if run.status == "STARTING":
@@ -137,7 +137,7 @@ class OmicsBackend(BaseBackend):
     # --- runs ---
 
     def start_run(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Start a run, or return the one that the request id started."""
+        """Start a run, or return the run of a known request id."""
         options = LOCAL.options
         if (known := self.known_token("StartRun", params)) is not None:
             answer: dict[str, Any] = known.start_view()
@@ -155,7 +155,7 @@ class OmicsBackend(BaseBackend):
         batch_id: str | None = None,
         run_setting_id: str | None = None,
     ) -> Run:
-        """Start a run from a whole request, for a caller or for a batch."""
+        """Start a run from a complete request, for a caller or for a batch."""
         workflow, definition = self.check_whole(request)
         if LOCAL.options.check_parameters and "parametersUri" not in request:
             check_parameters(request.get("parameters") or {}, definition)
@@ -164,7 +164,7 @@ class OmicsBackend(BaseBackend):
         return self._create_run(request, workflow, definition, at, batch_id, run_setting_id)
 
     def check_whole(self, request: Mapping[str, Any]) -> tuple[Workflow, Definition]:
-        """Refuse what a whole run, or all runs of a batch, may not be; return what is to be run."""
+        """Validate the request of a run, or of all runs of a batch; return workflow and definition."""
         check_run(request)
         workflow = self._workflow_to_run(request)
         definition = workflow.version(request.get("workflowVersionName"))
@@ -218,7 +218,7 @@ class OmicsBackend(BaseBackend):
             self._enter(run, "STOPPING", at)
 
     def delete_run(self, params: Mapping[str, Any]) -> None:
-        """Delete an ended run's metadata; its outputs and logs stay."""
+        """Delete the record of a run in a terminal state. Outputs and logs remain."""
         self.delete(self.run(params["id"]), LOCAL.clock.now())
 
     def delete(self, run: Run, at: float) -> None:
@@ -251,7 +251,7 @@ class OmicsBackend(BaseBackend):
         return task.view(run.log_prefix)
 
     def run(self, run_id: str) -> Run:
-        """Return a run that exists."""
+        """Return an existing run."""
         run = self.runs.get(run_id)
         if run is None and LOCAL.options.show_deleted_runs:
             run = self.deleted_runs.get(run_id)
@@ -260,7 +260,7 @@ class OmicsBackend(BaseBackend):
         return run
 
     def _inherit(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the request with what a rerun takes over from its source."""
+        """Return the request, including the fields that a rerun inherits."""
         if "runId" not in params:
             return dict(params)
         source = self.run(params["runId"])
@@ -269,7 +269,7 @@ class OmicsBackend(BaseBackend):
         inherits = LOCAL.options.rerun_inherits
         inherited = {name: source.request[name] for name in inherits if name in source.request}
         if inherited.get("workflowType") == "READY2RUN":
-            inherited.pop("storageType", None)  # the service's own choice, which a request may not make
+            inherited.pop("storageType", None)  # a choice of the service; requests must not have it
             inherited.pop("storageCapacity", None)
         if "parameters" in params or "parametersUri" in params:
             for name in ("parameters", "parametersUri"):
@@ -282,7 +282,7 @@ class OmicsBackend(BaseBackend):
         return request
 
     def _with_defaults(self, request: dict[str, Any], definition: Definition) -> dict[str, Any]:
-        """Return the request as GetRun echoes it."""
+        """Return the request including defaults, as GetRun returns it."""
         defaults = {
             "workflowType": "PRIVATE",
             "retentionMode": "RETAIN",
@@ -294,7 +294,7 @@ class OmicsBackend(BaseBackend):
         }
         request = defaults | request
         if request["workflowType"] == "READY2RUN":
-            request["storageType"] = "STATIC"  # observed: they come back STATIC, whatever is sent
+            request["storageType"] = "STATIC"  # observed: GetRun always returns STATIC
         if request["storageType"] == "DYNAMIC":
             request.pop("storageCapacity", None)  # "the system ignores any value that you enter"
         else:
@@ -344,7 +344,7 @@ class OmicsBackend(BaseBackend):
         return run
 
     def _make_room(self) -> None:
-        """Remove the oldest ended REMOVE run if the account is full (user guide, page "run-retention")."""
+        """Remove the oldest inactive REMOVE run of a full account (user guide, page "run-retention")."""
         limit = LOCAL.options.max_stored_runs
         if limit is None or len(self.runs) < limit:
             return
@@ -375,7 +375,7 @@ class OmicsBackend(BaseBackend):
         return {**workflow.created_view(), "id": workflow.id}
 
     def add_workflow(self, workflow_id: str, request: Mapping[str, Any], type_: str = "PRIVATE") -> Workflow:
-        """Add a workflow as it is, also one that AWS owns."""
+        """Add a workflow, possibly a READY2RUN one."""
         # "The ARN of a Ready2Run workflow has an empty account field" (AWS's rerun tool).
         account = "" if type_ == "READY2RUN" else self.account_id
         workflow = self.workflows[workflow_id] = Workflow(
@@ -410,7 +410,7 @@ class OmicsBackend(BaseBackend):
         del self.workflows[self._workflow(params["id"], None).id]
 
     def create_workflow_version(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Add a version; it inherits nothing from its workflow."""
+        """Add a version. It inherits nothing from its workflow."""
         version = self.known_token("CreateWorkflowVersion", params)
         if version is None:
             workflow = self._workflow(params["workflowId"], None)
@@ -439,7 +439,7 @@ class OmicsBackend(BaseBackend):
         return {**view, "workflowId": workflow.id, "versionName": params["versionName"]}
 
     def _workflow(self, workflow_id: str, type_: str | None) -> Workflow:
-        """Return a workflow; one that AWS owns is found only by its type."""
+        """Return a workflow. A READY2RUN workflow is only found with its type."""
         workflow = self.workflows.get(workflow_id)
         if workflow is None or workflow.type != (type_ or "PRIVATE"):
             raise ResourceNotFoundException(f"Workflow {workflow_id} not found")
@@ -454,7 +454,7 @@ class OmicsBackend(BaseBackend):
     # --- ids and request ids ---
 
     def new_id(self) -> str:
-        """Return an id that was never given out."""
+        """Return an unused id."""
         self._last_id += 1
         return str(self._last_id)
 
@@ -466,7 +466,7 @@ class OmicsBackend(BaseBackend):
         return self.new_id()
 
     def known_token(self, operation: str, params: Mapping[str, Any]) -> Any:
-        """Return what a request id made before, or None if it is new or forgotten."""
+        """Return the result of a known request id, or None if it is unknown or expired."""
         token = self._tokens.get((operation, params["requestId"]))
         lifetime = LOCAL.options.request_id_lifetime
         if token is None or (lifetime is not None and token.used + lifetime <= LOCAL.clock.now()):
@@ -476,12 +476,12 @@ class OmicsBackend(BaseBackend):
         return token.made
 
     def remember_token(self, operation: str, params: Mapping[str, Any], made: object) -> None:
-        """Remember what a request id has made."""
+        """Store the result of a request id."""
         token = Token(body=_canonical(params), used=LOCAL.clock.now(), made=made)
         self._tokens[operation, params["requestId"]] = token
 
     def forget_token(self, operation: str, request_id: str) -> None:
-        """Let a request id be used anew."""
+        """Remove a request id, so that it can be used again."""
         self._tokens.pop((operation, request_id), None)
 
 
@@ -493,11 +493,11 @@ omics_backends = BackendDict(OmicsBackend, "omics")
 
 
 def all_backends() -> list[OmicsBackend]:
-    """Return the backends that were used."""
+    """Return all backends in use."""
     return [backend for regions in list(omics_backends.values()) for backend in list(regions.values())]
 
 
 def apply_due_transitions() -> None:
-    """Move the runs of every account and region; the caller holds the lock."""
+    """Apply the due transitions of all accounts and regions. The caller holds the lock."""
     for backend in all_backends():
         backend.apply_due_transitions()

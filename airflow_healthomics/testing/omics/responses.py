@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Take a request apart, let the backend answer it, and put the answer together."""
+"""Parse requests, call the backend, and serialize the answers."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from .models import OmicsBackend, apply_due_transitions, omics_backends
 
 
 class OmicsResponse(BaseResponse):
-    """Answers the requests of HealthOmics."""
+    """Answers requests to HealthOmics."""
 
-    #: A read set's part is no text.
+    #: Parts of read sets are binary.
     use_raw_body = True
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class OmicsResponse(BaseResponse):
         return omics_backends[self.current_account][self.region]
 
     def call_action(self) -> TYPE_RESPONSE:
-        """Answer a request: faults and throttling first, then the model's rules, then the operation's own."""
+        """Answer a request: first faults and throttling, then rules of the model, then the operation."""
         operation = self._get_action_from_method_and_request_uri(self.normalized_request)
         if not operation:
             return NotImplementedHereError(f"HealthOmics has no {self.method} {self.path}").response()
@@ -82,7 +82,7 @@ class OmicsResponse(BaseResponse):
         return answer
 
     def _fields(self, operation: str) -> dict[str, Any]:
-        """Return the members of a request as they came over the wire; null is absent."""
+        """Return the unvalidated members of a request, without null values."""
         shape = get_service_model("omics").operation_model(operation).input_shape
         fields: dict[str, Any] = {}
         query = self.normalized_request.args
@@ -119,7 +119,7 @@ class OmicsResponse(BaseResponse):
 
     @contextmanager
     def _in_flight(self, call: Call) -> Iterator[None]:
-        """Refuse to start a run or a batch while another call with its request id is being processed."""
+        """Refuse to start a run or batch while another call with the same request id is in progress."""
         starts = call.operation in ("StartRun", "StartRunBatch")
         request_id = call.ids.get("requestId") if starts else None
         if request_id is None or not LOCAL.options.conflict_in_flight:
@@ -137,13 +137,13 @@ class OmicsResponse(BaseResponse):
                 LOCAL.in_flight.discard(key)
 
     def _dropped_connection(self) -> Exception:
-        """Return what ends the connection: werkzeug closes its socket, botocore meets its own error."""
+        """Return an error that ends the connection: werkzeug closes the socket, or botocore raises it."""
         if self.normalized_request.from_wsgi_server:
             return ConnectionResetError("dropped by the local HealthOmics")
         error: Exception = ConnectionClosedError(endpoint_url=self.normalized_request.url)
         return error
 
-    # --- operations: one method for each, named after it ---
+    # --- operations: one method of the same name for each ---
 
     def start_run(self) -> ActionResult:
         return ActionResult(self.backend.start_run(self.params))
@@ -226,7 +226,7 @@ class OmicsResponse(BaseResponse):
 
 
 def _typed(values: list[str], type_name: str) -> Any:
-    """Return a query value as its type, or as it is if it does not fit: a rule of the model says so."""
+    """Convert a query value to its type, or return it unchanged, so that the validation reports it."""
     if type_name == "list":
         return values
     if type_name == "integer":

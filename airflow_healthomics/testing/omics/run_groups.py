@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Run groups. ``maxRuns`` is honoured; nothing here uses CPUs or GPUs, and ``maxDuration`` ends no run."""
+"""Run groups. Only ``maxRuns`` has an effect; the limits of CPUs, GPUs and duration are ignored."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from airflow_healthomics.testing.local import LOCAL
 from .backend import Backend
 from .exceptions import ResourceNotFoundException, error_of
 from .listing import name_matches, page
-from .runs import Run
+from .run import Run
 
-#: What Create has and Get gives back under the same name.
+#: Members of Create that Get returns under the same name.
 ECHOED = ("name", "maxCpus", "maxRuns", "maxDuration", "maxGpus")
 
 
 @dataclass(kw_only=True)
 class RunGroup:
-    """A run group: who runs in it, and who waits for a place."""
+    """A run group with its running and waiting runs."""
 
     id: str
     arn: str
@@ -34,12 +34,12 @@ class RunGroup:
 
     @property
     def full(self) -> bool:
-        """Whether no more runs may be running at the same time."""
+        """Whether ``maxRuns`` is reached."""
         most = self.request.get("maxRuns")
         return most is not None and len(self.running) >= most
 
     def item(self) -> dict[str, Any]:
-        """Return the group as ListRunGroups shows it, without its tags."""
+        """Return the group for ListRunGroups, without tags."""
         echoed = {name: self.request.get(name) for name in ECHOED}
         return {**echoed, "arn": self.arn, "id": self.id, "creationTime": to_datetime(self.created)}
 
@@ -86,15 +86,15 @@ class RunGroups:
             raise error_of(LOCAL.options.delete_error, f"Run group {group.id} has active runs")
         del self._groups[group.id]
 
-    # --- what runs need ---
+    # --- for runs ---
 
     def check(self, request: Mapping[str, Any]) -> None:
-        """Require that the run group of a request exists, unless the option accepts any."""
+        """Require that the run group of a request exists, unless ``any_run_group`` is set."""
         if "runGroupId" in request and not LOCAL.options.any_run_group:
             self._group(request["runGroupId"])
 
     def admit(self, run: Run) -> bool:
-        """Say whether a PENDING run may start; if not, it is called when another one leaves its group."""
+        """Whether a PENDING run may start. If not, queue it until another run leaves the group."""
         group = self._of(run)
         if group is None or not group.full:
             return True
@@ -105,7 +105,7 @@ class RunGroups:
         return False
 
     def entered(self, run: Run, at: float) -> None:
-        """Keep account of a run that has changed its state."""
+        """Update the group after a run changed its state."""
         group = self._of(run)
         if group is None:
             return

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The rules of StartRun that the service documents and the model cannot say."""
+"""Documented rules of StartRun that the model cannot express."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ _OUTPUT_URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?")
 
 def check_request(request: Mapping[str, Any]) -> None:
     """
-    Refuse a StartRun request that contradicts itself.
+    Refuse a StartRun request with contradictions.
 
-    :raises ValidationException: with every rule that it breaks.
+    :raises ValidationException: with all broken rules.
     """
     _refuse(_contradictions(request))
 
 
 def check_run(request: Mapping[str, Any]) -> None:
-    """Refuse what a whole run may not be, once a rerun has inherited what it inherits."""
+    """Refuse invalid combinations, after a rerun has inherited its fields."""
     _refuse(_bad_combinations(request))
 
 
 def check_parameters(parameters: Mapping[str, Any], definition: Definition) -> None:
     """
-    Refuse parameters whose names the workflow's parameter template does not allow.
+    Refuse parameters that do not match the workflow's parameter template.
 
     "needs all required parameters" and "cannot include any parameters that are not defined in the parameter
-    template" (API reference of StartRun). Names are told, values never.
+    template" (API reference of StartRun). Errors have names, but no values.
     """
     template = definition.template
     if template is None:
@@ -50,22 +50,22 @@ def check_parameters(parameters: Mapping[str, Any], definition: Definition) -> N
     _refuse(
         sentence
         for names, sentence in (
-            (missing, f"parameters lacks {', '.join(missing)}, which the workflow requires"),
-            (unknown, f"parameters has {', '.join(unknown)}, which the workflow does not define"),
+            (missing, f"parameters lacks required parameters: {', '.join(missing)}"),
+            (unknown, f"parameters has undefined parameters: {', '.join(unknown)}"),
         )
         if names
     )
 
 
 def provisioned_gib(capacity: int) -> int:
-    """Return what STATIC storage gets: "1200 or multiples of 2400" (page "workflows-run-types")."""
+    """Return the provisioned STATIC storage: "1200 or multiples of 2400" (page "workflows-run-types")."""
     return DEFAULT_STATIC_GIB if capacity <= DEFAULT_STATIC_GIB else -(-capacity // 2400) * 2400
 
 
 def _contradictions(request: Mapping[str, Any]) -> Iterator[str]:
     if ("workflowId" in request) == ("runId" in request):
         yield "exactly one of workflowId and runId is required"
-    # In the common settings of a batch it may be absent; elsewhere the model requires it.
+    # Only in the common settings of a batch it is optional.
     if "outputUri" in request and not _OUTPUT_URI.fullmatch(request["outputUri"]):
         yield "outputUri must be an S3 URI, s3://bucket/prefix"
     if "parameters" in request and "parametersUri" in request:
@@ -92,10 +92,10 @@ def _bad_combinations(request: Mapping[str, Any]) -> Iterator[str]:
         yield "networkingMode VPC and configurationName require each other"
     if request.get("workflowType") == "READY2RUN":
         if "storageCapacity" in request or request.get("storageType", "DYNAMIC") != "DYNAMIC":
-            yield "a READY2RUN workflow takes no storageCapacity and no storageType but DYNAMIC"
+            yield "a READY2RUN workflow does not allow storageCapacity, or a storageType other than DYNAMIC"
         for name in ("cacheId", "runGroupId"):
             if name in request:
-                yield f"a READY2RUN workflow takes no {name}"
+                yield f"a READY2RUN workflow does not allow {name}"
 
 
 def _refuse(sentences: Iterator[str]) -> None:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What HealthOmics reads from S3: run settings of a batch, and files of parameters."""
+"""Files that HealthOmics reads from S3: run settings of a batch, and parameters of a run."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from moto.s3.exceptions import MissingBucket
 from moto.s3.models import s3_backends
 
 from .exceptions import ValidationException
+from .run import Run
 from .run_rules import check_parameters
-from .runs import Run
 
 S3_URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.+)")
 
 
 def stored_object(uri: str, account: str, partition: str) -> Any:
-    """Return an object as moto keeps it, or None if it does not exist."""
+    """Return moto's object, or None if it does not exist."""
     location = S3_URI.fullmatch(uri)
     if location is None:
         return None
@@ -31,9 +31,9 @@ def stored_object(uri: str, account: str, partition: str) -> Any:
 
 def parameters_problem(run: Run, *, check_names: bool) -> str | None:
     """
-    Return why the file of a run's parameters cannot be used, or None. No value of it is named.
+    Return the problem with the parameters file of a run, or None. The text has no parameter value.
 
-    AWS documents the failure reason INVALID_RUN_PARAMETERS, not its messages.
+    AWS documents the failure reason INVALID_RUN_PARAMETERS, but not its messages.
     """
     uri = run.request.get("parametersUri")
     if uri is None:
@@ -56,7 +56,7 @@ def parameters_problem(run: Run, *, check_names: bool) -> str | None:
 
 
 def presigned(uri: str, region: str) -> str:
-    """Return a URL for an object that looks like one that carries credentials."""
+    """Return a URL in the form of a presigned URL, with fake credentials."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     query = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIAEXAMPLE&X-Amz-Signature=0123456789abcdef"
     return f"https://{bucket}.s3.{region}.amazonaws.com/{key}?{query}"

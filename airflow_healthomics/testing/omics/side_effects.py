@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-What runs and batches leave in other services: objects in S3, logs in CloudWatch, events in EventBridge.
+Effects of runs and batches in other services: objects in S3, logs in CloudWatch, events in EventBridge.
 
-They are written through moto's own backends, so any client of moto sees them.
+They use moto's backends, so any client of moto sees them.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from moto.s3.models import s3_backends
 from airflow_healthomics.testing.clock import to_iso
 from airflow_healthomics.testing.local import LOCAL
 
-from .batches import Batch
+from .batch import Batch
+from .run import ENDED, LOG_GROUP, Run, Task
 from .run_rules import DEFAULT_STATIC_GIB, provisioned_gib
-from .runs import ENDED, LOG_GROUP, Run, Task
 
 
 def announce(run: Run) -> None:
@@ -56,7 +56,7 @@ def announce_batch(batch: Batch) -> None:
     """
     Send the "RunBatch Status Change" event (user guide, page "workflows-batch"). All its values are strings.
 
-    RUNS_DELETE_FAILED is not in that page's list of statuses that are sent.
+    According to that page, there is no event for RUNS_DELETE_FAILED.
     """
     if batch.status == "RUNS_DELETE_FAILED":
         return
@@ -93,7 +93,7 @@ def _send(kind: str, source: Run | Batch, detail: Mapping[str, Any]) -> None:
         "DetailType": kind,
         "Detail": json.dumps({"omicsVersion": "1.0.0"} | _without_none(detail)),
         "Resources": [source.arn],
-        # moto's own form: it delivers seconds where AWS has ISO 8601, and leaves the account out.
+        # The form of moto: seconds instead of ISO 8601, and no account.
         "Time": source.entered,
     }
     events_backends[source.account][source.region].put_events([event])
@@ -101,7 +101,7 @@ def _send(kind: str, source: Run | Batch, detail: Mapping[str, Any]) -> None:
 
 def export(run: Run) -> None:
     """
-    Write the run's objects below its output URI; a run whose bucket is missing fails, as in the service.
+    Write the run's objects below its output URI. A run with a missing bucket fails, as in the service.
 
     User guide, page "workflows-run-outputs": outputs below ``out/``, logs and the summary below ``logs/``.
     """
@@ -141,15 +141,15 @@ def _log(run: Run, stream: str, lines: Iterable[str]) -> None:
     logs.ensure_log_group(LOG_GROUP)
     logs.ensure_log_stream(LOG_GROUP, stream)
     timestamp = int(run.entered * 1000)
-    # The group, and not the backend: the backend drops events that are far from the wall clock, and the local
-    # clock may have been moved.
+    # Not through the backend: it drops events far from the wall clock, but the local clock may have been
+    # moved.
     logs.groups[LOG_GROUP].put_log_events(
         stream, [{"timestamp": timestamp, "message": line} for line in lines]
     )
 
 
 def _manifest(run: Run) -> Iterable[dict[str, Any]]:
-    """Yield the run and its tasks as the manifest log has them, one event each."""
+    """Yield the objects of the manifest: the run and its tasks, one event each."""
     request = run.request
     arn = f"arn:{run.partition}:omics:{run.region}:{run.account}"
     yield _without_none(
@@ -191,9 +191,9 @@ def _manifest(run: Run) -> Iterable[dict[str, Any]]:
 
 def _task_manifest(run: Run, task: Task, arn: str) -> dict[str, Any]:
     """
-    Return a task by the user guide's page "getinfo-about-runs".
+    Return a task as in the user guide, page "getinfo-about-runs".
 
-    One from the run cache has neither times nor metrics nor an instance, as AWS's run analyzer reads it:
+    A task from the run cache has no times, metrics and instance, as AWS's run analyzer expects:
     https://github.com/awslabs/aws-healthomics-tools/blob/main/tests/cli/run_analyzer/unit/test_cache_handling.py
     """
     plan, seconds = task.plan, (task.stopped or task.started) - task.started

@@ -16,7 +16,7 @@ from .exceptions import ConflictException, ValidationException
 
 SOURCES = ("definitionZip", "definitionUri", "definitionRepository")
 
-#: What Create has and Get gives back under the same name.
+#: Members of Create that Get returns under the same name.
 ECHOED = (
     "accelerators",
     "containerRegistryMap",
@@ -33,7 +33,7 @@ ECHOED = (
 
 @dataclass(kw_only=True)
 class Definition:
-    """What a workflow and a version of it have in common."""
+    """The common attributes of a workflow and of a workflow version."""
 
     arn: str
     uuid: str
@@ -43,27 +43,27 @@ class Definition:
 
     @property
     def status(self) -> str:
-        """CREATING until its time is over; a local definition is never bad."""
+        """CREATING for the configured time, then ACTIVE. A local definition never fails."""
         ready_at = self.created + LOCAL.options.workflow_creating_seconds
         return "CREATING" if LOCAL.clock.now() < ready_at else "ACTIVE"
 
     @property
     def digest(self) -> str:
-        """The model allows 64 characters, so the SHA-256 stands without its usual prefix."""
+        """A SHA-256 without the usual prefix, since the model allows only 64 characters."""
         return hashlib.sha256(self.uuid.encode()).hexdigest()
 
     @property
     def engine(self) -> str:
-        """The engine is found out from the definition by the service, which nothing here reads."""
+        """The engine of the request, or WDL. The service would detect it from the definition."""
         return str(self.request.get("engine") or "WDL")
 
     @property
     def template(self) -> Mapping[str, Any] | None:
-        """The parameter template, if it is known."""
+        """The parameter template, if known."""
         return self.request.get("parameterTemplate")
 
     def created_view(self) -> dict[str, Any]:
-        """Return the members of a Create response that both kinds have."""
+        """Return the common members of Create responses."""
         return {
             "arn": self.arn,
             "status": "CREATING",
@@ -72,7 +72,7 @@ class Definition:
         }
 
     def view(self, export: list[str] | None = None) -> dict[str, Any]:
-        """Return the members of a Get response that both kinds have."""
+        """Return the common members of Get responses."""
         return {
             **{name: self.request[name] for name in ECHOED if self.request.get(name) is not None},
             "arn": self.arn,
@@ -89,18 +89,18 @@ class Definition:
 
 @dataclass(kw_only=True)
 class Workflow(Definition):
-    """A workflow. Its ``arn`` has no account if AWS owns it."""
+    """A workflow. The ARN of a READY2RUN workflow has no account."""
 
     id: str
     versions: dict[str, Definition] = field(default_factory=dict)
 
     @property
     def name(self) -> str | None:
-        """The name, which is optional."""
+        """The optional name."""
         return self.request.get("name")
 
     def version(self, name: str | None) -> Definition | None:
-        """Return a version, or the workflow itself if none is asked for."""
+        """Return a version by name, or the workflow itself for None."""
         return self if name is None else self.versions.get(name)
 
     def item(self) -> dict[str, Any]:
@@ -111,12 +111,12 @@ class Workflow(Definition):
 
 
 def check_source(request: Mapping[str, Any]) -> None:
-    """Require one source of the definition."""
+    """Require exactly one source of the definition."""
     if len([name for name in SOURCES if request.get(name)]) != 1:
         raise ValidationException(f"exactly one of {', '.join(SOURCES)} is required")
 
 
 def check_active(definition: Definition, what: str) -> None:
-    """Require a definition that can be run: "after the workflow is ACTIVE", says the user guide."""
+    """Require an ACTIVE definition. User guide: "after the workflow is ACTIVE"."""
     if definition.status != "ACTIVE":
         raise ConflictException(f"{what} is {definition.status}, not ACTIVE")

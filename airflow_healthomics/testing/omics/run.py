@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""A run: its states, its tasks and how the API shows them."""
+"""A run: its states, its tasks, and its views in the API."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_healthomics.testing.plans import RunPlan, TaskPlan
 
 from .workflows import Definition, Workflow
 
-#: User guide, page "monitoring-runs". STOPPING comes before every end; which end is the run's outcome.
+#: User guide, page "monitoring-runs". STOPPING precedes every terminal state; the outcome decides which one.
 FOLLOWS: Mapping[str, str] = {"PENDING": "STARTING", "STARTING": "RUNNING", "RUNNING": "STOPPING"}
 ACTIVE = (*FOLLOWS, "STOPPING")
 ENDED = ("COMPLETED", "FAILED", "CANCELLED")
@@ -25,7 +25,7 @@ LOG_GROUP = "/aws/omics/WorkflowLog"
 #: User guide, page "workflows-run-types": DYNAMIC storage may not be measured in a run under two hours.
 MEASURED_SECONDS = 7200.0
 
-#: What StartRun has and GetRun gives back under the same name.
+#: Members of StartRun that GetRun returns under the same name.
 ECHOED = (
     "cacheBehavior",
     "cacheId",
@@ -54,7 +54,7 @@ ECHOED = (
 
 @dataclass(kw_only=True)
 class Task:
-    """A task, which exists since it has started, and runs as planned or as long as the run is RUNNING."""
+    """A started task. It runs for the planned time, or until the run leaves RUNNING."""
 
     id: str
     uuid: str
@@ -72,18 +72,18 @@ class Task:
 
     @property
     def finished(self) -> str:
-        """The state after RUNNING, unless the run is cancelled."""
+        """The terminal state, unless the run is cancelled."""
         return "FAILED" if self.plan.failure_reason else "COMPLETED"
 
     def settle(self, at: float) -> None:
-        """End the task if its time is over."""
+        """End the task if its planned time is over."""
         if self.status == "RUNNING" and self.plan.seconds is not None:
             end = self.started + self.plan.seconds
             if end <= at:
                 self.enter(self.finished, end)
 
     def item(self) -> dict[str, Any]:
-        """Return the task as ListRunTasks shows it, without its reason and its log."""
+        """Return the task for ListRunTasks, without failure reason and log."""
         return {
             "taskId": self.id,
             "uuid": self.uuid,
@@ -100,7 +100,7 @@ class Task:
         }
 
     def view(self, log_prefix: str | None) -> dict[str, Any]:
-        """Return the task as GetRunTask shows it."""
+        """Return the task for GetRunTask."""
         failed = self.status == "FAILED"
         return {
             **self.item(),
@@ -150,36 +150,36 @@ class Run:
 
     @property
     def active(self) -> bool:
-        """Whether the run has not ended."""
+        """Whether the run is in an active state."""
         return self.status in ACTIVE
 
     @property
     def next_status(self) -> str:
-        """The state after this one, as long as the run is active."""
+        """The next state of an active run."""
         return FOLLOWS.get(self.status, self.outcome)
 
     @property
     def log_prefix(self) -> str | None:
-        """What an ARN of one of the run's log streams begins with, or None if it logs nothing."""
+        """The prefix of the ARNs of the run's log streams, or None if it has no logs."""
         if self.request["logLevel"] == "OFF":
             return None
         return f"arn:{self.partition}:logs:{self.region}:{self.account}:log-group:{LOG_GROUP}:log-stream:"
 
     def due(self, options: Options) -> float | None:
-        """Return when the run leaves its state, or None if nothing but a call can move it."""
+        """Return the time of the next transition, or None if only a call can move the run."""
         if not self.active:
             return None
         seconds = self.plan.seconds.get(self.status, options.seconds(self.status))
         return None if seconds is None else self.entered + seconds
 
     def end_as(self, outcome: str, reason: str | None = None, message: str | None = None) -> None:
-        """Choose how the run will end."""
+        """Set the outcome."""
         self.outcome = outcome
         self.failure_reason = (reason or "WORKFLOW_RUN_FAILED") if outcome == "FAILED" else None
         self.status_message = message
 
     def enter(self, status: str, at: float) -> None:
-        """Change the state, and the tasks' with it."""
+        """Change the state of the run and of its tasks."""
         self.status, self.entered = status, at
         if status == "RUNNING":
             self.started = at
@@ -195,7 +195,7 @@ class Run:
                 task.enter("CANCELLED", at)
 
     def start_view(self) -> dict[str, Any]:
-        """Return the run as StartRun answers."""
+        """Return the run for StartRun."""
         return {
             "arn": self.arn,
             "id": self.id,
@@ -208,7 +208,7 @@ class Run:
         }
 
     def item(self) -> dict[str, Any]:
-        """Return the run as ListRuns shows it, without its uuid."""
+        """Return the run for ListRuns, without uuid."""
         shown = ("name", "workflowId", "priority", "storageCapacity", "storageType", "workflowVersionName")
         return {
             **{name: self.request.get(name) for name in shown},
@@ -218,7 +218,7 @@ class Run:
         }
 
     def view(self, export: list[str] | None = None) -> dict[str, Any]:
-        """Return the run as GetRun shows it."""
+        """Return the run for GetRun."""
         failed = self.status == "FAILED"
         logs = self.log_prefix
         nextflow = self.definition.engine == "NEXTFLOW"
@@ -244,7 +244,7 @@ class Run:
 
     @property
     def measured_storage(self) -> dict[str, float]:
-        """GiB that the run held: "maximum" and "average", if they are told."""
+        """Storage in GiB that the service reports: "maximum" and "average"."""
         if self.started is None or self.stopped is None:
             return {}
         if self.request["storageType"] == "DYNAMIC" and self.stopped - self.started < MEASURED_SECONDS:
@@ -253,7 +253,7 @@ class Run:
         return {name: gib for name, gib in plan.items() if gib is not None}
 
     def _storage_view(self) -> dict[str, Any]:
-        """Return the storageCapacity where it is not the request's: the API reference of GetRun."""
+        """Return a storageCapacity that differs from the request (API reference of GetRun)."""
         maximum = self.measured_storage.get("maximum")
         is_measured = self.request["storageType"] == "DYNAMIC" and maximum is not None
         return {"storageCapacity": maximum} if is_measured else {}
