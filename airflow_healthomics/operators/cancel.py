@@ -69,8 +69,7 @@ class HealthOmicsCancelRunOperator(CancelOperator):
     :param wait_for_completion: whether to wait until the run has ended
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
     :param waiter_delay: seconds between two polls, 60 by default
-    :param aws_conn_id: Airflow connection for AWS; without one, boto3 looks for credentials itself
-        (templated)
+    :param aws_conn_id: Airflow connection for AWS; with None or "", boto3 finds the credentials (templated)
     :param region_name: AWS region; the connection's by default (templated)
     :param verify: whether, or by which bundle, to verify TLS certificates (templated)
     :param botocore_config: settings of the botocore client
@@ -118,8 +117,7 @@ class HealthOmicsCancelRunBatchOperator(CancelOperator):
     :param wait_for_completion: whether to wait until the batch has ended
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
     :param waiter_delay: seconds between two polls, 60 by default
-    :param aws_conn_id: Airflow connection for AWS; without one, boto3 looks for credentials itself
-        (templated)
+    :param aws_conn_id: Airflow connection for AWS; with None or "", boto3 finds the credentials (templated)
     :param region_name: AWS region; the connection's by default (templated)
     :param verify: whether, or by which bundle, to verify TLS certificates (templated)
     :param botocore_config: settings of the botocore client

@@ -66,8 +66,7 @@ class HealthOmicsDeleteRunOperator(DeleteOperator):
     :param wait_for_completion: whether to wait until the run is gone
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
     :param waiter_delay: seconds between two polls, 30 by default
-    :param aws_conn_id: Airflow connection for AWS; without one, boto3 looks for credentials itself
-        (templated)
+    :param aws_conn_id: Airflow connection for AWS; with None or "", boto3 finds the credentials (templated)
     :param region_name: AWS region; the connection's by default (templated)
     :param verify: whether, or by which bundle, to verify TLS certificates (templated)
     :param botocore_config: settings of the botocore client
@@ -111,8 +110,7 @@ class HealthOmicsDeleteRunBatchOperator(DeleteOperator):
     :param wait_for_completion: whether to wait until the runs are deleted
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
     :param waiter_delay: seconds between two polls, 30 by default
-    :param aws_conn_id: Airflow connection for AWS; without one, boto3 looks for credentials itself
-        (templated)
+    :param aws_conn_id: Airflow connection for AWS; with None or "", boto3 finds the credentials (templated)
     :param region_name: AWS region; the connection's by default (templated)
     :param verify: whether, or by which bundle, to verify TLS certificates (templated)
     :param botocore_config: settings of the botocore client

@@ -40,43 +40,43 @@ class HealthOmicsStartRunOperator(StartOperator):
     """
     Start a new HealthOmics run (``workflow_id``), or a duplicate of one (``run_id``).
 
-    The request ID begins with the DAG-run ID and is the same for every try of the task instance, so that
-    HealthOmics starts the run only once: a retry goes on with the run of the try before, and starts a new one
-    only after that has failed. A new run gets the defaults of the connection's extra and of the hook
-    (:class:`~airflow_healthomics.hooks.omics.HealthOmicsHook`); a duplicate inherits from its original all
-    that is not given here, except for ``role_arn`` and ``output_uri``, which StartRun wants again.
+    A task instance starts its run exactly once. Every attempt has the same request ID, which begins with the
+    DAG-run ID. A retry reattaches to the run of the previous attempt, and starts a new run only after that
+    one failed. A new run gets the defaults of the connection's extra and of the hook
+    (:class:`~airflow_healthomics.hooks.omics.HealthOmicsHook`). A duplicate inherits everything that is not
+    given here from its original, except for ``role_arn`` and ``output_uri``, which StartRun requires again.
 
     In ``parameters``, ``tags``, ``engine_settings``, ``session_policy``, ``priority`` and
     ``storage_capacity`` a template that is exactly one expression keeps the type of its value.
 
-    Returns the run id. XCom ``run`` has ``id``, ``arn``, ``uuid``, ``runOutputUri`` and ``requestId``; XCom
-    ``summary`` has the finished run and what it has used, if the operator waits for it. The asset events of
-    its outlets have ``runId``, ``uuid``, ``runOutputUri`` and ``workflowId`` in their extra.
+    Returns the run id. XCom ``run`` has ``id``, ``arn``, ``uuid``, ``runOutputUri`` and ``requestId``. If the
+    operator waits, XCom ``summary`` has the finished run and its usage. The asset events of its outlets have
+    ``runId``, ``uuid``, ``runOutputUri`` and ``workflowId`` in their extra.
 
     .. seealso::
         For more information on how to use this operator, take a look at
         :external+boto3:py:meth:`Omics.Client.start_run`
 
     :param workflow_id: id of the workflow to run, 1 to 18 digits (templated)
-    :param workflow_type: PRIVATE or READY2RUN; HealthOmics takes PRIVATE by default and finds a READY2RUN
-        workflow only if this says so (templated)
-    :param workflow_version_name: version of the workflow; its default version without (templated)
+    :param workflow_type: PRIVATE (the service's default) or READY2RUN, which a READY2RUN workflow requires
+        (templated)
+    :param workflow_version_name: version of the workflow; by default its default version (templated)
     :param workflow_owner_id: AWS account id of the owner of a shared workflow, 12 digits (templated)
     :param run_id: id of the HealthOmics run to duplicate, 1 to 18 digits; not the DAG-run ID (templated)
-    :param role_arn: ARN of the IAM role that the run works with (templated)
+    :param role_arn: ARN of the IAM role that the run assumes (templated)
     :param output_uri: S3 URI of the outputs, up to 750 characters; a bucket of the same region (templated)
-    :param output_uri_prefix_mode: SERVICE_DEFINED (the service's default, a prefix of its own for each run)
+    :param output_uri_prefix_mode: SERVICE_DEFINED (the service's default, a separate prefix for each run)
         or NONE_WITH_OVERWRITE (templated)
-    :param requester_pays_enabled: whether inputs may be in Requester Pays buckets, at the cost of the run's
-        account (templated)
+    :param requester_pays_enabled: whether inputs may be in Requester Pays buckets, which the run's account
+        pays for (templated)
     :param parameters: the workflow's parameters, a mapping of up to 50,000 bytes as JSON (templated)
     :param parameters_uri: instead of ``parameters``, S3 URI of a JSON file with them, which the role must be
-        able to read. HealthOmics reads it after the start; a mistake in it fails the run as
+        able to read. HealthOmics reads it after the start; a mistake in it fails the run with
         INVALID_RUN_PARAMETERS (templated)
     :param parameters_s3_uri: S3 URI under which ``parameters`` of more than 50,000 bytes are written for
         HealthOmics to read, once for each request ID. The role must be able to read them (templated)
     :param name: name of the run, up to 128 characters; the request ID by default (templated)
-    :param request_id: 1 to 128 characters, used as it is; by default derived from the DAG-run ID (templated)
+    :param request_id: 1 to 128 characters, sent unchanged; by default derived from the DAG-run ID (templated)
     :param retention_mode: RETAIN or REMOVE (templated)
     :param storage_type: STATIC or DYNAMIC (templated)
     :param storage_capacity: GiB of STATIC storage, 0 to 100,000, which HealthOmics rounds up (templated)
@@ -93,39 +93,38 @@ class HealthOmicsStartRunOperator(StartOperator):
     :param log_level: OFF, FATAL, ERROR or ALL (templated)
     :param tags: up to 50 tags of the run, a mapping of strings to strings; no place for patients' data
         (templated)
-    :param start_run_kwargs: fields of StartRun that have no argument here yet, a mapping by the API's names;
-        the installed botocore must know them (templated)
+    :param start_run_kwargs: fields of StartRun that have no argument here yet, a mapping with the API's
+        names; the installed botocore must know them (templated)
     :param allow_null_parameters: whether templates in ``parameters`` may yield None, which is sent as null.
-        Otherwise they are refused, as an XCom may be missing, unless they say None by themselves, as in
+        Otherwise they are refused, as an XCom may be missing, unless the template allows None, as in
         ``{{ x | default(none) }}``
     :param validate_parameters: whether to compare the names of ``parameters`` with the workflow's parameter
-        template first, which takes the permission omics:GetWorkflow
+        template first; requires the permission omics:GetWorkflow
     :param wait_for_completion: whether to wait for the run to end, and to fail unless it is COMPLETED
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
     :param waiter_delay: seconds between two polls, 60 by default
     :param cancel_on_kill: whether the run is cancelled when a person ends or clears the task, and when the
         task is out of time and attempts
-    :param on_clear: whether a Clear of a task whose run is active or COMPLETED starts a ``new`` one or takes
-        that one (``reattach``). The connection's extra may set it. By default new, unless the task failed
-        without knowing how its run would end
-    :param on_failure: what becomes of a run that continues when the task fails for another reason than its
-        run and no attempt is left, such as permissions that were withdrawn: ``leave`` or ``cancel``
+    :param on_clear: whether a Clear of a task whose run is active or COMPLETED starts a ``new`` run or
+        reattaches to it (``reattach``). The connection's extra may set it. The default is ``new``, unless the
+        task failed without knowing the outcome of its run
+    :param on_failure: what to do with a run that continues when the last attempt fails for another reason,
+        such as missing permissions: ``leave`` or ``cancel``
     :param on_unknown_end: whether the task fails (``fail``) or a retry starts a new run (``repeat``), if the
-        run is no longer found and nothing says how it ended
-    :param retry_user_errors: whether a run that failed for a reason which the same input meets again, such as
-        OUT_OF_MEMORY_ERROR, is retried all the same
+        run no longer exists and its outcome is unknown
+    :param retry_user_errors: whether to retry a run that failed for a permanent reason, such as
+        OUT_OF_MEMORY_ERROR
     :param log_tail_lines: last lines of the failed task's log to show when the run has failed, 0 to 50; 0
         shows none
-    :param report_usage: whether to ask what the run that is waited for has used, which takes some seconds at
-        most; see :func:`airflow_healthomics.reports.usage.usage_of_run`
-    :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
-        (templated)
+    :param report_usage: whether to report the usage of a run that the operator waits for, which costs a few
+        calls; see :func:`airflow_healthomics.reports.usage.usage_of_run`
+    :param aws_conn_id: Airflow connection for AWS; with None or "", boto3 finds the credentials (templated)
     :param region_name: AWS region; the connection's by default (templated)
     :param verify: whether, or by which bundle, to verify TLS certificates (templated)
     :param botocore_config: settings of the botocore client
     :raises HealthOmicsRequestError: before anything is sent, if arguments break the API's rules
-    :raises HealthOmicsRunFailedError: if the run that is waited for does not end as COMPLETED
-    :raises HealthOmicsApiError: if StartRun or GetRun is refused for good
+    :raises HealthOmicsRunFailedError: if the operator waits and the run does not end as COMPLETED
+    :raises HealthOmicsApiError: if StartRun or GetRun is refused permanently
     """
 
     # The mark by which Airflow's registry knows an operator that survives the crash of its worker by itself,

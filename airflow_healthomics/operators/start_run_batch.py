@@ -47,22 +47,22 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
     """
     Start a batch of HealthOmics runs of one private workflow, from a list or a sample sheet.
 
-    What all runs have in common are the arguments, by the names, defaults and rules of
-    :class:`~airflow_healthomics.operators.start_run.HealthOmicsStartRunOperator`; what is a run's own stands
-    in its run setting, where ``parameters`` and ``run_tags`` are merged with the common ones, key by key.
+    The arguments apply to all runs, with the names, defaults and rules of
+    :class:`~airflow_healthomics.operators.start_run.HealthOmicsStartRunOperator`. A run setting applies to one
+    run; its ``parameters`` and ``run_tags`` are merged with those of the arguments, key by key.
 
-    The request ID begins with the DAG-run ID, and the batch is started only once, as a run is. A retry goes
-    on with the batch of the try before. If that has ended and ``success_policy`` is not met, the retry starts
-    another batch of just the settings whose runs have not completed.
+    A task instance starts its batch exactly once. A retry reattaches to the batch of the previous attempt. If
+    that batch has ended and ``success_policy`` is not met, the retry starts another batch with the run
+    settings whose runs did not complete.
 
     Returns the batch id. XCom ``batch`` has ``id``, ``arn``, ``uuid`` and ``requestId``. If the operator
-    waits, XCom ``summary`` has the finished batch with ``batchIds`` of all tries, ``counts`` of its runs by
-    status, and ``usage``, the time and storage of all runs of all tries (see
-    :meth:`airflow_healthomics.reports.usage.BatchUsage.figures`); ``successes`` has ``runSettingId``,
+    waits, XCom ``summary`` has the finished batch with ``batchIds`` of all attempts, ``counts`` of its runs by
+    status, and ``usage``, the time and storage of all runs of all attempts (see
+    :meth:`airflow_healthomics.reports.usage.BatchUsage.figures`). XCom ``successes`` has ``runSettingId``,
     ``runId`` and ``runOutputUri`` of each completed run, up to 100 of them. With ``settings_s3_uri``, XCom
-    ``manifest`` is the S3 URI of a JSON array of all runs, and ``success_parts`` those of JSON arrays of up
-    to 1,000 completed runs each, to map a task over. The asset event of an outlet has ``batchId``, ``uuid``,
-    ``workflowId``, ``outputUri`` and ``manifest`` in its extra.
+    ``manifest`` is the S3 URI of a JSON array of all runs, and ``success_parts`` are the S3 URIs of JSON
+    arrays of up to 1,000 completed runs each, to map a task over. The asset event of an outlet has
+    ``batchId``, ``uuid``, ``workflowId``, ``outputUri`` and ``manifest`` in its extra.
 
     .. seealso::
         For more information on how to use this operator, take a look at
@@ -112,28 +112,27 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
     :param log_level: OFF, FATAL, ERROR or ALL (templated)
     :param run_tags: up to 50 tags of the runs; no place for patients' data (templated)
     :param allow_null_parameters: whether templates in ``parameters``, those of run settings too, may yield
-        None, which is sent as null. Otherwise they are refused, as an XCom may be missing, unless they say
-        None by themselves, as in ``{{ x | default(none) }}``
+        None, which is sent as null. Otherwise they are refused, as an XCom may be missing, unless the
+        template allows None, as in ``{{ x | default(none) }}``
     :param wait_for_completion: whether to wait for the batch, and to fail unless ``success_policy`` is met
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
     :param waiter_delay: seconds between two polls, 60 by default
     :param cancel_on_kill: whether the batch is cancelled when a person ends or clears the task, and when the
         task is out of time and attempts
     :param on_clear: whether a Clear of a task whose batch is active or COMPLETED starts a ``new`` one or
-        takes that one (``reattach``). The connection's extra may set it. By default new, unless the task
-        failed without knowing how its batch would end
-    :param on_failure: what becomes of a batch that continues when the task fails for another reason than its
-        batch and no attempt is left, such as permissions that were withdrawn: ``leave`` or ``cancel``
+        reattaches to it (``reattach``). The connection's extra may set it. The default is ``new``, unless the
+        task failed without knowing the outcome of its batch
+    :param on_failure: what to do with a batch that continues when the last attempt fails for another reason,
+        such as missing permissions: ``leave`` or ``cancel``
     :param on_unknown_end: whether the task fails (``fail``) or a retry starts a new batch (``repeat``), if
-        the batch is no longer found and nothing says how it ended
-    :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
-        (templated)
+        the batch no longer exists and its outcome is unknown
+    :param aws_conn_id: Airflow connection for AWS; with None or "", boto3 finds the credentials (templated)
     :param region_name: AWS region; the connection's by default (templated)
     :param verify: whether, or by which bundle, to verify TLS certificates (templated)
     :param botocore_config: settings of the botocore client
     :raises HealthOmicsRequestError: before anything is sent, if arguments, settings or sheet break a rule
     :raises HealthOmicsRunBatchFailedError: if ``success_policy`` is not met
-    :raises HealthOmicsApiError: if StartRunBatch or GetBatch is refused for good
+    :raises HealthOmicsApiError: if StartRunBatch or GetBatch is refused permanently
     """
 
     # The mark by which Airflow's registry knows an operator that survives the crash of its worker by itself,

@@ -46,9 +46,10 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
     """
     Wait until all runs of a HealthOmics run batch have ended, and enough of them have completed.
 
-    PROCESSED and CANCELLED alone only say that they have ended. A batch of which too few runs have completed
-    fails the task at once and for good: a sensor cannot repeat runs that another task started. ``soft_fail``
-    skips the task instead, in every mode alike. A poll is one GetBatch, however many runs the batch has.
+    The statuses PROCESSED and CANCELLED do not say how many runs completed, so ``success_policy`` decides. A
+    batch with too few completed runs fails the task at once and permanently, because a sensor cannot repeat
+    the runs of another task. ``soft_fail`` skips the task instead, in every mode. A poll is one GetBatch
+    call, whatever the number of runs.
 
     Returns the batch's summary: ``id``, ``arn``, ``uuid``, ``name``, ``status``, ``totalRuns``,
     ``workflowId``, ``outputUri``, ``submissionSummary``, ``runSummary`` and times (ISO 8601), by GetBatch's
@@ -66,10 +67,9 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
     :param poke_interval: seconds between two polls, in every mode
     :param timeout: seconds until the wait ends as an AirflowSensorTimeout
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
-    :param cancel_on_kill: whether the batch is cancelled when this task is killed; the task that started it
-        does so by itself
-    :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
-        (templated)
+    :param cancel_on_kill: whether the batch is cancelled when this task is killed; a kill of the task that
+        started the batch cancels it anyway
+    :param aws_conn_id: Airflow connection for AWS; with None or "", boto3 finds the credentials (templated)
     :param region_name: AWS region; the connection's by default (templated)
     :param verify: whether, or by which bundle, to verify TLS certificates (templated)
     :param botocore_config: settings of the botocore client

@@ -31,9 +31,9 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
     """
     Wait until a HealthOmics run is COMPLETED.
 
-    FAILED, CANCELLED and DELETED fail the task at once and for good: a sensor cannot repair a run that
-    another task started. ``soft_fail`` skips the task instead, in every mode alike. STOPPING is waited on, as
-    a run passes through it before COMPLETED too.
+    FAILED, CANCELLED and DELETED fail the task at once and permanently, because a sensor cannot repair the
+    run of another task. ``soft_fail`` skips the task instead, in every mode. The sensor continues to wait
+    while the run is STOPPING, a status before COMPLETED as well.
 
     Returns the run's summary: ``id``, ``arn``, ``uuid``, ``name``, ``status``, ``workflowId``,
     ``runOutputUri``, ``creationTime``, ``startTime``, ``stopTime`` (ISO 8601), ``storageType`` and more, by
@@ -48,14 +48,13 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
     :param poke_interval: seconds between two polls, in every mode
     :param timeout: seconds until the wait ends as an AirflowSensorTimeout
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
-    :param cancel_on_kill: whether the run is cancelled when this task is killed; the task that started it
-        does so by itself
+    :param cancel_on_kill: whether the run is cancelled when this task is killed; a kill of the task that
+        started the run cancels it anyway
     :param log_tail_lines: last lines of the failed task's log to show when the run has failed, 0 to 50; 0
         shows none
-    :param report_usage: whether to ask what the run has used, which takes some seconds at most; see
+    :param report_usage: whether to report the usage of the run, which costs a few calls; see
         :func:`airflow_healthomics.reports.usage.usage_of_run`
-    :param aws_conn_id: Airflow connection for AWS; None or empty takes boto3's own way to credentials
-        (templated)
+    :param aws_conn_id: Airflow connection for AWS; with None or "", boto3 finds the credentials (templated)
     :param region_name: AWS region; the connection's by default (templated)
     :param verify: whether, or by which bundle, to verify TLS certificates (templated)
     :param botocore_config: settings of the botocore client
