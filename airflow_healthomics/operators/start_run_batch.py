@@ -48,16 +48,16 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
     Start a batch of HealthOmics runs of one private workflow, from a list or a sample sheet.
 
     The arguments apply to all runs, with the names, defaults and rules of
-    :class:`~airflow_healthomics.operators.start_run.HealthOmicsStartRunOperator`. A run setting applies to one
-    run; its ``parameters`` and ``run_tags`` are merged with those of the arguments, key by key.
+    :class:`~airflow_healthomics.operators.start_run.HealthOmicsStartRunOperator`. A run setting applies
+    to one run; its ``parameters`` and ``run_tags`` are merged with those of the arguments, key by key.
 
     A task instance starts its batch exactly once. A retry reattaches to the batch of the previous attempt. If
     that batch has ended and ``success_policy`` is not met, the retry starts another batch with the run
     settings whose runs did not complete.
 
     Returns the batch id. XCom ``batch`` has ``id``, ``arn``, ``uuid`` and ``requestId``. If the operator
-    waits, XCom ``summary`` has the finished batch with ``batchIds`` of all attempts, ``counts`` of its runs by
-    status, and ``usage``, the time and storage of all runs of all attempts (see
+    waits, XCom ``summary`` has the finished batch with ``batchIds`` of all attempts, ``counts`` of its runs
+    by status, and ``usage``, the time and storage of all runs of all attempts (see
     :meth:`airflow_healthomics.reports.usage.BatchUsage.figures`). XCom ``successes`` has ``runSettingId``,
     ``runId`` and ``runOutputUri`` of each completed run, up to 100 of them. With ``settings_s3_uri``, XCom
     ``manifest`` is the S3 URI of a JSON array of all runs, and ``success_parts`` are the S3 URIs of JSON
