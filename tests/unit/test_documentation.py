@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
+import airflow_healthomics
 from airflow_healthomics import exceptions
 from benchmarks.report import markdown_table
 
-ROOT = Path(__file__).parents[2]
+# Behind links, where the installed package is tested.
+ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 INCLUDE = re.compile(r"^```\{literalinclude\} (\S+)\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
@@ -66,7 +68,7 @@ def test_the_measured_numbers_are_those_of_the_benchmark() -> None:
 def test_the_documented_arguments_exist() -> None:
     """Each argument that a page sets in running text is one of the package's or Airflow's."""
     known = {"do_xcom_push", "execution_timeout", "mode", "outlets", "schedule", "soft_fail"}
-    for path in (ROOT / "airflow_healthomics").rglob("*.py"):
+    for path in Path(airflow_healthomics.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.arg):
                 known.add(node.arg)

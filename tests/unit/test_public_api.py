@@ -28,6 +28,13 @@ IMPORTS = {
 }
 CLASS_PATHS = re.findall(r"^\| `([\w.]+)` \|$", section("Trigger class paths"), flags=re.MULTILINE)
 
+
+def require_extra(module: str) -> None:
+    """Skip a test of the local HealthOmics where moto is not installed, or too old."""
+    if module.startswith("airflow_healthomics.testing"):
+        pytest.importorskip("moto", "5.2")
+
+
 #: Arguments that name what a trigger is about.
 SUBJECTS = {"run_id": "1234567", "batch_id": "1234567"}
 
@@ -37,12 +44,14 @@ SUBJECTS = {"run_id": "1234567", "batch_id": "1234567"}
 )
 def test_a_listed_name_can_be_imported(module: str, name: str) -> None:
     """Users can import each name from the module that the page names."""
+    require_extra(module)
     assert hasattr(importlib.import_module(module), name)
 
 
 @pytest.mark.parametrize("module", IMPORTS)
 def test_a_module_exports_nothing_that_is_not_listed(module: str) -> None:
     """Each name in ``__all__`` is on the page."""
+    require_extra(module)
     assert set(getattr(importlib.import_module(module), "__all__", ())) <= IMPORTS[module]
 
 
