@@ -1,3 +1,3 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Comparisons that are run by hand."""
+"""Benchmarks, to be run by hand."""

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What benchmarks/waiting.py has in its own process: the server's answers, and the way to the probe."""
+"""Instruments of benchmarks/waiting.py in its own process: recorded answers, and the client of the probe."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from typing import Any, Final, NamedTuple
 
 from airflow_healthomics.testing.omics.responses import OmicsResponse
 
-#: Seconds; generous, since a limit is met only when something is broken.
+#: Seconds. The limits are generous, because only a defect reaches them.
 LIMIT: Final = 300.0
 
 
 class BenchmarkError(Exception):
-    """Something did not happen that was waited for."""
+    """A wait timed out."""
 
 
 class Answer(NamedTuple):
-    """An answer of the server: when, after how many seconds, to what, and the runs that it told of."""
+    """An answer of the server: time, duration, operation, and the runs in it."""
 
     time: float
     seconds: float
@@ -34,7 +34,7 @@ class Answer(NamedTuple):
 
 @dataclass
 class Answers:
-    """What the server answered."""
+    """Recorded answers of the server."""
 
     entries: list[Answer] = field(default_factory=list)
 
@@ -58,11 +58,11 @@ class Answers:
             OmicsResponse.call_action = answer  # type: ignore[method-assign]
 
     def between(self, began: float, ended: float) -> list[Answer]:
-        """Return the answers of a time."""
+        """Return the answers in a period."""
         return [entry for entry in list(self.entries) if began <= entry.time < ended]
 
     def first_after(self, started: Mapping[str, float]) -> dict[str, float]:
-        """Return when each run was first told of after its trigger started."""
+        """Return the time of the first answer with each run after the start of its trigger."""
         first: dict[str, float] = {}
         for answer in list(self.entries):
             for run_id in answer.run_ids:
@@ -82,16 +82,16 @@ def _told(operation: str, body: Any) -> tuple[str, ...]:
 
 class ProbeClient:
     """
-    The benchmark's end of the probe.
+    The client of the probe.
 
-    :param path: of its socket
+    :param path: of the probe's socket
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def ask(self, verb: str, **arguments: Any) -> Any:
-        """Have the probe do something."""
+    def call(self, verb: str, **arguments: Any) -> Any:
+        """Call a verb of the probe."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(LIMIT)
             connection.connect(str(self._path))
@@ -107,7 +107,7 @@ class ProbeClient:
 
         def answers() -> bool:
             try:
-                self.ask("arrived")
+                self.call("arrived")
             except (FileNotFoundError, ConnectionRefusedError):
                 return False
             return True
@@ -115,7 +115,7 @@ class ProbeClient:
         wait_until(answers, "the triggerer's runner has its probe")
 
     def forget(self) -> None:
-        """Remove the socket of a runner that has ended."""
+        """Remove the socket of a stopped runner."""
         self._path.unlink(missing_ok=True)
 
 

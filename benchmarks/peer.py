@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Waiting for a HealthOmics run as the amazon provider waits for the jobs of other services.
+The pattern of the amazon provider, applied to HealthOmics runs.
 
-It is written as its siblings there are, such as EmrServerlessStartApplicationTrigger: a waiter trigger with a
-custom waiter, and an operator that defers to it.
+As in EmrServerlessStartApplicationTrigger, there is a waiter trigger with a custom waiter, and an operator
+that defers to it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from airflow.sdk import BaseOperator
 
 
 class PeerHook(AwsBaseHook):
-    """The hook; the amazon provider would have its waiters in a folder of its own."""
+    """The hook. In the amazon provider, waiters are in a separate folder."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["client_type"] = "omics"
@@ -27,20 +27,20 @@ class PeerHook(AwsBaseHook):
 
     @cached_property
     def waiter_path(self) -> Path:
-        """The custom waiters, since the service's own waits for ever on a run that was cancelled."""
+        """Custom waiters, since botocore's waiter never ends for a cancelled run."""
         return Path(__file__).with_name("peer_waiters.json")
 
 
 class PeerRunTrigger(AwsBaseWaiterTrigger):
     """
-    Fire when a run has ended.
+    Fire at the end of a run.
 
     :param run_id: HealthOmics run id
     :param waiter_delay: seconds between two polls
-    :param waiter_max_attempts: polls until the trigger gives up
+    :param waiter_max_attempts: maximum number of polls
     :param aws_conn_id: Airflow connection for AWS
     :param region_name: AWS region
-    :param verify: whether, or by which bundle, to verify TLS certificates
+    :param verify: whether to verify TLS certificates, or the path of a CA bundle
     :param botocore_config: settings of the botocore client
     """
 
@@ -96,7 +96,7 @@ class PeerRunOperator(BaseOperator):
         )
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> str:
-        """Go on after a deferral."""
+        """Resume after a deferral."""
         if event["status"] != "success":
             raise RuntimeError(f"Run failed: {event}")
         return str(event["run_id"])

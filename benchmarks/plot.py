@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Draw requests and memory against the number of waiting runs.
+Plot requests and memory by number of waiting runs.
 
-``python -m benchmarks.plot waiting.json`` writes waiting.png beside it.
+``python -m benchmarks.plot waiting.json`` writes waiting.png to the same folder.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ STYLES = {
 
 
 def draw(path: Path) -> None:
-    """Draw the results of a file."""
+    """Plot the results in a file."""
     results = json.loads(path.read_text())
     figure, (requests, memory) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     for side, of_side in results["sides"].items():

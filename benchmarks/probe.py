@@ -3,9 +3,9 @@
 """
 A probe inside the triggerer's runner process.
 
-It is a task on the runner's own event loop that obeys the benchmark, over a Unix socket in AIRFLOW_HOME. It
-holds the triggers of the benchmark at a gate, where they only sleep, lets them go on, notes when they start
-and fire, puts triggers into the runner's queue, and measures what the process uses.
+It is a task on the runner's event loop, controlled by the benchmark over a Unix socket in AIRFLOW_HOME. It
+holds the triggers of the benchmark at a gate, releases them, records when they start and fire, adds triggers
+to the runner's queue, and measures the resources of the process.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ import psutil
 from airflow.executors.workloads.trigger import RunTrigger
 from airflow.models.trigger import Trigger
 
-#: Seconds between two looks at how late the event loop is.
+#: Seconds between two measurements of the event loop's delay.
 _HEARTBEAT: Final = 0.05
 
-#: An iteration of the event loop that took less, in seconds, is not kept.
+#: Minimum duration in seconds of a recorded iteration of the event loop.
 _SLOW: Final = 0.002
 
-#: Far above any id of Airflow's own.
+#: Far above any id from Airflow.
 _FIRST_ID: Final = 10**9
 
 
 class _Waiting:
-    """A trigger of the benchmark; times are of the wall clock."""
+    """A trigger of the benchmark. Times are wall-clock times."""
 
     __slots__ = ("fired", "gate", "released", "started")
 
@@ -54,10 +54,10 @@ class _Waiting:
 
 class _Timed:
     """
-    An awaitable each step of which is timed.
+    An awaitable with timed steps.
 
-    :param awaitable: what is awaited
-    :param note: is told the seconds of each step
+    :param awaitable: the original awaitable
+    :param note: called with the seconds of each step
     """
 
     def __init__(self, awaitable: Awaitable[Any], note: Callable[[float], None]) -> None:
@@ -93,7 +93,7 @@ class _Timed:
 
 class Probe:
     """
-    The probe; its public methods with a name in :attr:`VERBS` are called by name.
+    The probe. The benchmark calls the methods in :attr:`VERBS` by name.
 
     :param runner: the TriggerRunner of this process
     """
@@ -103,24 +103,24 @@ class Probe:
     def __init__(self, runner: Any) -> None:
         self._runner = runner
         self._classpath = os.environ["BENCH_TRIGGER"]
-        # Its modules are then there before the baseline is measured.
+        # So its modules are imported before the baseline is measured.
         module, _, name = self._classpath.rpartition(".")
         self._trigger_class = getattr(importlib.import_module(module), name)
         package = importlib.import_module(self._classpath.partition(".")[0])
         self._package = str(Path(package.__file__ or "").parent) + os.sep
         if package.__name__ == __package__:
-            self._package = "\0"  # the peer's package is this one; only its triggers' steps are its own
+            self._package = "\0"  # the peer is in this package, so only steps of its triggers count
         self._waiting: dict[str, _Waiting] = {}
         self._next_id = _FIRST_ID
         self._late = array("d")
         self._handles: list[tuple[asyncio.Handle, float]] = []
         self._stepped = 0.0
-        #: When, how long, the thread's CPU time of it, and how long in the side's own code.
+        #: Time, duration, CPU time of the thread, and duration within the side's own code.
         self._slow: list[tuple[float, float, float, float]] = []
         self._put_gate_before_run()
 
     async def serve(self) -> None:
-        """Obey, one request for each connection."""
+        """Serve one request per connection."""
         self._time_iterations()
         beating = asyncio.create_task(self._beat())
         try:
@@ -135,7 +135,7 @@ class Probe:
     # --- verbs ---
 
     def inject(self, kwargs: list[dict[str, Any]]) -> None:
-        """Put triggers into the runner's queue, as the supervisor does."""
+        """Add triggers to the runner's queue, like the supervisor."""
         for trigger_kwargs in kwargs:
             self._runner.to_create.append(
                 RunTrigger(
@@ -147,11 +147,11 @@ class Probe:
             self._next_id += 1
 
     def arrived(self) -> int:
-        """Return how many triggers are or were at the gate."""
+        """Return the number of triggers that have reached the gate."""
         return len(self._waiting)
 
     async def open(self) -> float:
-        """Let all triggers at the gate go on, at the pace at which the runner creates them."""
+        """Release all triggers at the gate, at the pace of the runner."""
         began = time.time()
         for waiting in list(self._waiting.values()):
             waiting.gate.set()
@@ -159,26 +159,26 @@ class Probe:
         return began
 
     def times(self) -> dict[str, tuple[float | None, float | None]]:
-        """Return when each trigger went on from the gate and when it fired, by run."""
+        """Return the times when each trigger passed the gate and fired, by run."""
         return {run_id: (waiting.started, waiting.fired) for run_id, waiting in self._waiting.items()}
 
     def release(self) -> None:
-        """Let the events of the triggers reach Airflow."""
+        """Release the events of the triggers to Airflow."""
         for waiting in self._waiting.values():
             waiting.released.set()
 
     def mark(self) -> dict[str, float]:
-        """Forget how late the event loop was, and return :meth:`read`'s clocks."""
+        """Reset the delays of the event loop, and return the clocks of :meth:`read`."""
         del self._late[:]
         self._slow.clear()
         return self._clocks()
 
     def read(self) -> dict[str, Any]:
-        """Return the clocks, and how late the event loop was since :meth:`mark`."""
+        """Return the clocks, and the delays of the event loop since :meth:`mark`."""
         return {**self._clocks(), "late": [round(late, 5) for late in self._late], "slow": self._slow}
 
     def memory(self) -> dict[str, int]:
-        """Return the bytes of the process's own pages (uss) and of all its pages (rss), after a clean-up."""
+        """Return unique (uss) and resident (rss) bytes of the process, after a clean-up."""
         gc.collect()
         with suppress(AttributeError, OSError):  # glibc only
             ctypes.CDLL(None).malloc_trim(0)
@@ -220,7 +220,7 @@ class Probe:
             events = run(trigger)
             event = await _Timed(events.__anext__(), probe._note_step)
             waiting.fired = time.time()
-            # A worker for each would take the machine from those that still wait.
+            # The workers of finished triggers would slow down the waiting ones.
             await waiting.released.wait()
             yield event
             await events.aclose()
@@ -238,7 +238,7 @@ class Probe:
             self._late.append(max(0.0, loop.time() - due))
 
     def _time_iterations(self) -> None:
-        """Time each callback of the event loop, and keep the iterations in which they took long."""
+        """Time all callbacks of the event loop, and record long iterations."""
         loop: Any = asyncio.get_running_loop()
         run_once, run_handle, handles = loop._run_once, asyncio.Handle._run, self._handles
 
@@ -262,9 +262,10 @@ class Probe:
 
     def _is_own(self, handle: asyncio.Handle) -> bool:
         """
-        Whether a callback is the side's own package's.
+        Whether a callback belongs to the side's package.
 
-        A step of a trigger's task is not, since a part of it is Airflow's: :class:`_Timed` has the rest.
+        A step of a trigger's task does not, since part of it belongs to Airflow; :class:`_Timed` measures the
+        rest.
         """
         callback: Any = handle._callback  # type: ignore[attr-defined]
         while isinstance(callback, partial):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The tables of benchmarks/waiting.py, and its targets."""
+"""Tables and targets of benchmarks/waiting.py."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any, Final
 
 from rich.table import Column, Table
 
-#: ListRuns gives at most so many runs at once.
+#: Maximum page size of ListRuns.
 PAGE: Final = 100
 ACTIVE_STATUSES: Final = 4
 
-#: Of a core: below it the server answers at once.
+#: Share of a core below which the server answers without delay.
 ENOUGH: Final = 0.5
 
-#: The size at which the ratios are judged.
+#: Number of runs for which the ratios are judged.
 JUDGED: Final = "1000"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: a number of both sides, as it is shown."""
+    """A line of the table: one measure for both sides, and its format."""
 
     key: str
     title: str
@@ -33,7 +33,7 @@ class Row:
     digits: int = 1
 
     def shown(self, entry: Mapping[str, Any] | None) -> str:
-        """Return the number of a side."""
+        """Return the value of a side."""
         return "" if entry is None else f"{entry[self.key] * self.scale:,.{self.digits}f}"
 
 
@@ -54,8 +54,8 @@ ROWS: Final = (
 )
 
 
-#: The lines that the documentation shows.
-_DOCUMENTED: Final = (
+#: The lines in the README.
+_IN_README: Final = (
     "requests_per_interval",
     "cpu_seconds_per_minute",
     "memory_bytes_per_run",
@@ -67,7 +67,7 @@ _DOCUMENTED: Final = (
 
 
 def markdown_table(results: Mapping[str, Any]) -> str:
-    """Return the table for the documentation: for each number of runs ours, the peer's and the ratio."""
+    """Return the table for the README, with both sides and their ratio for each number of runs."""
     ours, peer = results["sides"]["ours"], results["sides"]["peer"]
     sizes = sorted(ours, key=int)
     head = [f"{int(size):,} runs: ours | peer | ratio" for size in sizes]
@@ -85,7 +85,7 @@ def markdown_table(results: Mapping[str, Any]) -> str:
 
 
 def judge(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the targets that can be told from the results: size, key, what it is, whether it is met."""
+    """Return the targets in the results: size, key, description, and whether it is met."""
     sides, interval = results["sides"], results["interval"]
     ours, peer = sides.get("ours", {}), sides.get("peer", {})
     targets: list[dict[str, Any]] = []
@@ -107,7 +107,7 @@ def judge(results: Mapping[str, Any]) -> list[dict[str, Any]]:
             at_most(JUDGED, "cpu_seconds_per_minute", 30)
             at_most(JUDGED, "memory_bytes_per_run", 50)
             at_most(JUDGED, "seconds_to_poll_all", 10)
-            # The moments of polls and ends are random.
+            # The times of polls and ends are random.
             chance = 0.05 * interval
             for key in ("delay_seconds", "delay_seconds_p99"):
                 is_met = judged[key] <= peer[JUDGED][key] + chance
@@ -119,7 +119,7 @@ def judge(results: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def main_table(results: Mapping[str, Any]) -> Table:
-    """Return the numbers of both sides with their ratios and targets."""
+    """Return the values of both sides with their ratios and targets."""
     table = _table(f"Waiting for runs, poll interval {results['interval']:g} s")
     sides = results["sides"]
     sizes = sorted({size for side in sides.values() for size in side}, key=int)
@@ -141,7 +141,7 @@ def main_table(results: Mapping[str, Any]) -> Table:
 
 
 def few_table(results: Mapping[str, Any]) -> Table:
-    """Return the requests for a few runs, and what the first one costs."""
+    """Return the requests for a few runs, and the cost of the first run."""
     table = _table("Waiting for a few runs")
     ours, peer = (_few(results, side) for side in ("ours", "peer"))
     for size in ours or peer:
@@ -187,7 +187,7 @@ def _table(title: str) -> Table:
 
 
 def _ratio(ours: float, peer: float) -> str:
-    """Return a ratio; what is above a baseline may be nothing, or less by chance."""
+    """Return a ratio. A value above a baseline may be zero or, by chance, negative."""
     if peer <= 0:
         return "-"
     if ours <= 0:

@@ -17,7 +17,7 @@ from benchmarks.probe import Probe
 
 
 def install() -> None:
-    """Have each runner, which is forked from this process, start with a probe."""
+    """Start a probe in each runner. Runners are forked from this process."""
     arun = TriggerRunner.arun
 
     async def arun_with_probe(self: TriggerRunner) -> None:

@@ -1,42 +1,45 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-What waiting for many runs costs: this provider, and the pattern of the amazon provider, in one run.
+Measure the cost of waiting for many runs, for this provider and for the pattern of the amazon provider.
 
 ``make bench``, or ``make bench BENCH='--sizes 10 --interval 5'`` for a short one.
 
 *Both sides* wait for the same kind of runs (most RUNNING, a few in each other active status) with the same
 poll interval, against the same local HealthOmics, which serves them from this process, in the triggerer of a
 real Airflow (scheduler, triggerer, API server, SQLite). "ours" is HealthOmicsRunTrigger in this environment.
-"peer" is a subclass of AwsBaseWaiterTrigger with a custom waiter (``benchmarks/peer.py``), which needs
-aiobotocore and with it an older botocore, so it has an environment of its own. Each number of runs has a new
-triggerer process. Up to 100 the triggers are those of mapped tasks that deferred (HealthOmicsRunSensor; an
-operator that defers to the peer's trigger); above they are put into the triggerer's runner directly, since
-SQLite and two cores make a thousand tasks slow.
+"peer" is a subclass of AwsBaseWaiterTrigger with a custom waiter (``benchmarks/peer.py``). It requires
+aiobotocore and so an older botocore, in a separate environment. Each number of runs has a new triggerer
+process. Up to 100 runs, the triggers are those of deferred mapped tasks (HealthOmicsRunSensor, or an operator
+that defers to the peer's trigger). Above, they are added to the triggerer's runner directly, since a thousand
+tasks are slow with SQLite and two cores.
 
 A probe (``benchmarks/probe.py``) in the runner process measures, in this order:
 
-1. *Sleeping.* Each trigger is held before the first line of its ``run``, where it only sleeps, until all are
-   there. What the process uses then is the baseline: the side's modules imported and Airflow's own work for
-   so many triggers, but no client.
-2. *Start.* The triggers are let go one after another, without a pause. "Until all are polled" is the time
-   from then to the first answer of HealthOmics for the last run: to GetRun, or a page of ListRuns with the
-   run in it, after the run's own trigger went on. It leaves out the time that Airflow takes to create the
-   triggers, which is the same work on both sides (``seconds_to_create`` in the JSON).
-3. *Steady state*, over some poll intervals. Requests are those that arrive at the server. CPU time is that of
-   the runner process, all threads, user and system, above the baseline; its supervisor, which also writes the
-   logs, is counted apart. Memory is the process's unique set size after a garbage collection and malloc_trim,
-   above the baseline, divided by the number of runs, client and service model included; "each further run"
-   leaves out what the first run of a triggerer costs. The event loop's stall is how late a timer of 50 ms
-   fires. "By its own code" is the longest time in one iteration of the event loop, from the first answer to
-   the last end, that was spent in steps of the side's triggers and, for ours, in every other task and
-   callback of the package. It is wall-clock time, so other processes and threads add to it; the JSON has the
-   event loop's CPU time too.
-4. *Ends.* The runs complete in random order at random moments of two poll intervals, evenly spread. The delay
-   is from a run's end at the server to the event of its trigger. The events are held back until all have
-   come, since the workers that they start would take the machine from the triggerer.
+1. *Sleeping.* Each trigger sleeps before the first line of its ``run`` until all triggers exist. The
+resources
+   at this point are the baseline: the side's imported modules and Airflow's overhead for the triggers, but no
+   client.
+2. *Start.* The triggers are released one after another, without a pause. "Until all are polled" is the time
+   from then to the first answer of HealthOmics for the last run: an answer of GetRun, or a page of ListRuns
+   with the run, after the start of the run's trigger. It excludes the time that Airflow needs to create the
+   triggers, which is equal on both sides (``seconds_to_create`` in the JSON).
+3. *Steady state*, over some poll intervals. Requests are counted at the server. CPU time is that of the
+runner
+   process, all threads, user and system, above the baseline. Its supervisor, which also writes the logs, is
+   counted separately. Memory is the process's unique set size after a garbage collection and malloc_trim,
+   above the baseline, divided by the number of runs, including client and service model; "each further run"
+   excludes the cost of the first run of a triggerer. The event loop's stall is the delay of a timer of 50 ms.
+   "By its own code" is the longest time in one iteration of the event loop, from the first answer to the last
+   end, that was spent in steps of the side's triggers and, for ours, in all other tasks and callbacks of the
+   package. It is wall-clock time, so other processes and threads add to it; the JSON also has the event
+   loop's CPU time.
+4. *Ends.* The runs complete in random order at random times within two poll intervals, evenly spread. The
+delay
+   is the time from the end of a run at the server to the event of its trigger. The events are held until the
+   last one, since the workers that they start would slow down the triggerer.
 
-For 1 and 4 runs the requests are counted, with a shorter interval, and for 1 run the memory.
+For 1 and 4 runs, requests are counted with a shorter interval; for 1 run also the memory.
 """
 
 from __future__ import annotations
@@ -76,13 +79,13 @@ SIDES: Final[Mapping[str, str]] = {
     "peer": "benchmarks.peer.PeerRunTrigger",
 }
 
-#: Above so many runs there are no tasks.
+#: Maximum number of runs with tasks.
 MOST_TASKS: Final = 100
-#: Up to so many runs, the tasks are followed to their end.
+#: Maximum number of runs whose tasks are followed to their end.
 FOLLOWED: Final = 10
 FEW: Final = (1, 4)
 FEW_INTERVAL: Final = 5.0
-#: In poll intervals; the longer ones are for many runs, where the ratios are judged.
+#: Durations in poll intervals. The longer ones are for many runs, for which the ratios are judged.
 SLEEPING, LONG_SLEEPING = 1, 2
 STEADY, LONG_STEADY = 2, 3
 ENDS = 2
@@ -99,14 +102,14 @@ PACKAGES: Final = (
 
 class SideBenchmark:
     """
-    One side in its Airflow.
+    The benchmark of one side.
 
     :param side: ours or peer
-    :param airflow: is started
+    :param airflow: a started Airflow
     :param server: the local HealthOmics
-    :param answers: of the server
-    :param interval: the poll interval, in seconds
-    :param say: is told what is being done
+    :param answers: recorded answers of the server
+    :param interval: poll interval in seconds
+    :param say: called with a text for each step
     """
 
     def __init__(
@@ -124,19 +127,21 @@ class SideBenchmark:
         self._tell = say
 
     def count_few(self) -> dict[str, Any]:
-        """Count the requests of an interval for 1 run and for 4, and weigh the first."""
+        """Count the requests per interval for 1 and 4 runs, and measure the memory of the first."""
         runs = self._start_runs(max(FEW))
         self._renew_triggerer()
         counts: dict[str, float] = {}
         memory = []
         arrived = 0
         for number in FEW:
-            self.probe.ask("inject", kwargs=[self._kwargs(run, FEW_INTERVAL) for run in runs[arrived:number]])
+            self.probe.call(
+                "inject", kwargs=[self._kwargs(run, FEW_INTERVAL) for run in runs[arrived:number]]
+            )
             arrived = number
             self._wait_for_arrivals(number)
             time.sleep(SETTLE_SECONDS)
-            memory.append(self.probe.ask("memory")["uss"])
-            self.probe.ask("open")
+            memory.append(self.probe.call("memory")["uss"])
+            self.probe.call("open")
             self._wait_for_polls(number)
             time.sleep(FEW_INTERVAL / 2)
             began = time.time()
@@ -146,14 +151,14 @@ class SideBenchmark:
         return {"requests_per_interval": counts, "first_run_memory_bytes": memory[1] - memory[0]}
 
     def measure(self, number: int) -> dict[str, Any]:
-        """Measure all there is to measure for so many runs."""
+        """Measure everything for a number of runs."""
         self._say(f"{number} runs: preparing")
         runs = self._start_runs(number)
         self._renew_triggerer()
         began = time.time()
         dag_run_id = self._defer(runs) if number <= MOST_TASKS else None
         if dag_run_id is None:
-            self.probe.ask("inject", kwargs=[self._kwargs(run, self.interval) for run in runs])
+            self.probe.call("inject", kwargs=[self._kwargs(run, self.interval) for run in runs])
         self._wait_for_arrivals(number)
         result: dict[str, Any] = {"runs": number, "tasks": dag_run_id is not None}
         result["seconds_to_create"] = time.time() - began
@@ -162,26 +167,26 @@ class SideBenchmark:
         time.sleep(SETTLE_SECONDS)
         sleeping, steady = (LONG_SLEEPING, LONG_STEADY) if number > MOST_TASKS else (SLEEPING, STEADY)
         asleep = self._window(sleeping * self.interval)
-        memory_asleep = self.probe.ask("memory")
+        memory_asleep = self.probe.call("memory")
 
         self._say(f"{number} runs: starting")
-        self.probe.ask("mark")
-        opened = self.probe.ask("open")
+        self.probe.call("mark")
+        opened = self.probe.call("open")
         result["seconds_to_poll_all"] = self._wait_for_polls(number) - opened
-        start = self.probe.ask("read")
+        start = self.probe.call("read")
         first_answer = min(answer.time for answer in self.answers.between(opened, math.inf))
 
         self._say(f"{number} runs: steady, all polled after {result['seconds_to_poll_all']:.1f} s")
         time.sleep(self.interval / 2)
         awake = self._window(steady * self.interval)
-        memory_awake = self.probe.ask("memory")
+        memory_awake = self.probe.call("memory")
 
         self._say(f"{number} runs: ending")
-        self.probe.ask("mark")
+        self.probe.call("mark")
         delays = self._end(runs)
-        end = self.probe.ask("read")
+        end = self.probe.call("read")
 
-        # Iterations of the event loop since then: the client was there when they began.
+        # Only iterations of the event loop after the creation of the client.
         slow = [
             (own, cpu)
             for part in (start, awake, end)
@@ -228,7 +233,7 @@ class SideBenchmark:
         self._tell(f"{self.side}: {text}")
 
     def _start_runs(self, number: int) -> list[dict[str, Any]]:
-        """Start so many runs, most of which are RUNNING, and return what GetRun says of them."""
+        """Start runs, most of them RUNNING, and return the answers of GetRun."""
         control = self.server.control
         control.reset()
         del self.answers.entries[:]
@@ -256,7 +261,7 @@ class SideBenchmark:
         self.probe.wait()
 
     def _kwargs(self, run: Mapping[str, Any], interval: float) -> dict[str, Any]:
-        """Return the arguments of a trigger, as an operator gives them."""
+        """Return the arguments of a trigger, like an operator."""
         if self.side == "peer":
             return {"run_id": run["id"], "waiter_delay": round(interval), "aws_conn_id": "aws_default"}
         known = {
@@ -266,7 +271,7 @@ class SideBenchmark:
             "waiter_delay": interval,
             "aws_conn_id": "aws_default",
         }
-        # A trigger that asks for each run by itself needs no creation time.
+        # The peer's trigger polls each run separately and needs no creation time.
         accepted = inspect.signature(HealthOmicsRunTrigger.__init__).parameters
         return {name: value for name, value in known.items() if name in accepted or name == "aws_conn_id"}
 
@@ -275,25 +280,25 @@ class SideBenchmark:
 
     def _wait_for_arrivals(self, number: int) -> None:
         self.airflow.wait_until(
-            lambda: self.probe.ask("arrived") >= number, f"{number} triggers are in the triggerer"
+            lambda: self.probe.call("arrived") >= number, f"{number} triggers are in the triggerer"
         )
 
     def _wait_for_polls(self, number: int) -> float:
-        """Wait until every run was polled once, and return when the last one was."""
+        """Wait until every run was polled once, and return the time of the last one."""
 
         def first() -> dict[str, float]:
-            times = self.probe.ask("times")
+            times = self.probe.call("times")
             return self.answers.first_after({run_id: at for run_id, (at, _) in times.items() if at})
 
         wait_until(lambda: len(first()) >= number, f"{number} runs are polled", 600)
         return max(first().values())
 
     def _window(self, seconds: float) -> dict[str, Any]:
-        """Return what was used in a time, CPU as seconds per minute, and the server's answers."""
+        """Return the resources used in a period, CPU in seconds per minute, and the server's answers."""
         me = psutil.Process()
-        server_before, before = sum(me.cpu_times()[:2]), self.probe.ask("mark")
+        server_before, before = sum(me.cpu_times()[:2]), self.probe.call("mark")
         time.sleep(seconds)
-        after, server_after = self.probe.ask("read"), sum(me.cpu_times()[:2])
+        after, server_after = self.probe.call("read"), sum(me.cpu_times()[:2])
         took = after["time"] - before["time"]
         return {
             "cpu": (after["cpu"] - before["cpu"]) * 60 / took,
@@ -305,9 +310,9 @@ class SideBenchmark:
         }
 
     def _end(self, runs: Sequence[Mapping[str, Any]]) -> list[float]:
-        """Complete the runs at random moments, and return how late the events came."""
+        """Complete the runs at random times, and return the delays of the events."""
         chance = random.Random(0)
-        # One in each of equal parts of the time, so that a few runs too have all kinds of moments.
+        # One in each of equal parts of the time, so that even a few runs are evenly distributed.
         part = ENDS * self.interval / len(runs)
         moments = [(index + chance.random()) * part for index in range(len(runs))]
         began, ended = time.time(), {}
@@ -317,20 +322,20 @@ class SideBenchmark:
             self.server.control.advance("COMPLETED", run_id=run["id"])
 
         def fired() -> dict[str, float]:
-            times = self.probe.ask("times")
+            times = self.probe.call("times")
             return {run_id: at for run_id, (_, at) in times.items() if run_id in ended and at}
 
         wait_until(lambda: len(fired()) == len(ended), "every trigger has fired", 3 * self.interval + 60)
         return [at - ended[run_id] for run_id, at in fired().items()]
 
     def _clean_up(self, dag_run_id: str | None, *, follow: bool) -> None:
-        """Leave no deferred task behind, which the next triggerer would take over."""
+        """End all deferred tasks, since the next triggerer would adopt them."""
         if dag_run_id is None:
             return
         if not follow:
             self.airflow.mark_dag_run("waiting", dag_run_id, "failed")
             return
-        self.probe.ask("release")
+        self.probe.call("release")
         state = self.airflow.wait_for_dag_run("waiting", dag_run_id)
         if state != "success":
             raise BenchmarkError(f"The DAG run ended as {state}\n{self.airflow.log_tails()}")
@@ -346,7 +351,7 @@ def _milliseconds(seconds: float) -> float:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the smallest value that so many percent of the values do not exceed."""
+    """Return a percentile of the values."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)] if ordered else 0.0
 
@@ -407,7 +412,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 
 def _connection(endpoint_url: str) -> dict[str, Any]:
-    # Every HealthOmics operation has a host prefix, and "workflows-127.0.0.1" is nowhere.
+    # Every HealthOmics operation has a host prefix, but there is no host "workflows-127.0.0.1".
     config = {"inject_host_prefix": False}
     return {"conn_type": "aws", "extra": {"endpoint_url": endpoint_url, "config_kwargs": config}}
 
@@ -423,7 +428,7 @@ def _machine() -> dict[str, Any]:
 
 
 def _versions(python: str) -> dict[str, str]:
-    """Return the versions of an environment's packages, those that it has."""
+    """Return the versions of the installed packages of an environment."""
     script = (
         "import importlib.metadata as m, json, sys\n"
         "have = {d.name.lower(): d.version for d in m.distributions()}\n"
@@ -435,7 +440,7 @@ def _versions(python: str) -> dict[str, str]:
 
 
 def main() -> int:
-    """Run the benchmark, print its tables, and return the exit code: 0 if it ran, whatever it found."""
+    """Run the benchmark, print its tables, and return the exit code: 0 whatever the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.waiting", description=main.__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10, 100, 1000], help="waiting runs")
     parser.add_argument("--interval", type=float, default=20, help="poll interval in seconds, a whole number")
@@ -445,11 +450,12 @@ def main() -> int:
     )
     parser.add_argument("--output", type=Path, help="folder of waiting.json and waiting.png")
     options = parser.parse_args()
-    # Airflow's processes have another working directory; the link itself is what makes it an environment.
+    # Absolute, since Airflow's processes have another working directory; not resolved, since the link
+    # identifies the environment.
     options.peer_python = str(Path(options.peer_python).absolute())
     if not Path(options.peer_python).exists():
         parser.error(f"{options.peer_python} is missing; make bench sets it up")
-    # Only a full run replaces the results that the documentation shows.
+    # Only a full run replaces the results in the README.
     is_full = all(
         getattr(options, name) == parser.get_default(name) for name in ("sizes", "interval", "sides")
     )
@@ -460,7 +466,7 @@ def main() -> int:
         del os.environ[name]
     nothing = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     os.environ.update(nothing)
-    # Airflow has botocore tell where it found the endpoint.
+    # Airflow makes botocore log the source of the endpoint.
     logging.getLogger("botocore").setLevel(logging.WARNING)
     console = Console(soft_wrap=True)
     if not console.is_terminal:

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Write the supplement of ``airflow_healthomics.api_model`` from the installed botocore: ``make api-model``.
+Write the additions in ``airflow_healthomics.api_model`` from the installed botocore: ``make api-model``.
 
-Its facts only: shapes, operations, constraints, paginators and waiters, and no documentation.
+They include shapes, operations, constraints, paginators and waiters, but no documentation.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from botocore.loaders import Loader
 
 ROOT: Final = Path(__file__).parents[1]
 PACKAGE: Final = ROOT / "airflow_healthomics" / "api_model"
-#: Digests of the whole model, for the tests beside an older botocore.
+#: Digests of the whole model, for tests with an older botocore.
 DIGESTS: Final = ROOT / "tests" / "unit" / "api_model" / "digests.json"
 
-#: The parts of a service's model that clients are made of.
+#: The parts of a service model that clients need.
 PARTS: Final = ("service-2", "paginators-1", "waiters-2")
 
-#: Keys of texts for people.
+#: Keys of documentation.
 _PROSE: Final = frozenset({"documentation", "description", "deprecatedMessage"})
 
 
@@ -43,12 +43,14 @@ def facts(value: Any) -> Any:
 
 
 def supplement(new: Any, old: Any) -> Any:
-    """Return what has to be merged into ``old`` to make ``new`` of it."""
+    """Return the difference that turns ``old`` into ``new`` when merged."""
     if not isinstance(new, Mapping) or not isinstance(old, Mapping):
         return new
     if gone := sorted(old.keys() - new.keys()):
-        # Merging can only add and replace.
-        raise ValueError(f"the newer model has lost {', '.join(gone)}: give older releases up, or leave it")
+        # Merging cannot remove anything.
+        raise ValueError(
+            f"the newer model lacks {', '.join(gone)}: drop older releases, or keep the old model"
+        )
     return {
         key: supplement(value, old[key]) if key in old else value
         for key, value in new.items()
@@ -60,14 +62,14 @@ def digests(model: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield a digest for each operation and shape of a service model."""
     for kind in ("operations", "shapes"):
         for name, fact in model[kind].items():
-            # Some releases have the errors of an operation in another order.
+            # The order of an operation's errors differs between releases.
             known = facts(fact) | {"errors": sorted(error["shape"] for error in fact.get("errors", ()))}
             text = json.dumps(known, sort_keys=True)
             yield f"{kind}/{name}", hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def load(part: str, data_path: Path | None = None) -> dict[str, Any]:
-    """Return a part of the omics model, from the installed botocore or from another one's data folder."""
+    """Return a part of the omics model, from the installed botocore or another data folder."""
     paths = None if data_path is None else [str(data_path)]
     loader = Loader(
         extra_search_paths=paths, include_default_search_paths=paths is None, include_default_extras=False
@@ -77,7 +79,7 @@ def load(part: str, data_path: Path | None = None) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Compare the installed botocore with an old one, and write what the old one lacks."""
+    """Compare the installed botocore with an old one, and write the additions."""
     parser = argparse.ArgumentParser(prog="python -m dev.api_model", description=main.__doc__)
     parser.add_argument("base", type=Path, help="the botocore/data folder of the oldest supported release")
     base = parser.parse_args().base

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""A browser that is logged in to an Airflow: Debian's chromium, without a window."""
+"""A headless browser (Debian's chromium) that is logged in to an Airflow."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ T = TypeVar("T")
 #: Seconds; the machine may be slow.
 LIMIT = 300
 
-#: A folder for screenshots, if anybody wants them.
+#: Optional folder for screenshots.
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
 
 ARGUMENTS = (
@@ -44,13 +44,13 @@ ARGUMENTS = (
     "--no-sandbox",
     "--disable-dev-shm-usage",
     "--lang=en-US",
-    # Nothing leaves the machine.
+    # All traffic stays on this machine.
     "--no-proxy-server",
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 )
 
 
-#: What may happen to a probe while the page changes.
+#: Errors of a probe while the page changes.
 PASSING: Final = (
     IndexError,
     ElementClickInterceptedException,
@@ -65,10 +65,10 @@ PASSING: Final = (
 
 class Browser:
     """
-    A window on one Airflow.
+    A browser window of one Airflow.
 
     :param driver: of the browser
-    :param airflow: the Airflow, which is asked by paths below its address
+    :param airflow: the Airflow; paths are relative to its URL
     """
 
     def __init__(self, driver: Chrome, airflow: LocalAirflow) -> None:
@@ -76,11 +76,11 @@ class Browser:
         self.airflow = airflow
 
     def open(self, path: str) -> None:
-        """Go to a page."""
+        """Open a page."""
         self.driver.get(f"{self.airflow.url}/{path}")
 
     def open_run_page(self, dag_id: str, dag_run_id: str, task_id: str | None = None) -> None:
-        """Go to a task's tab, or to that of a DAG run, and into its frame."""
+        """Open the tab of a task or DAG run, and switch to its frame."""
         task = f"/tasks/{task_id}" if task_id else ""
         route = "healthomics" if task_id else "healthomics-runs"
         self.driver.switch_to.default_content()
@@ -93,16 +93,16 @@ class Browser:
         return bool(self.shown("main"))
 
     def find(self, css: str, text: str = "") -> WebElement:
-        """Wait for an element that is shown and whose text has a part, and return it."""
+        """Wait for a visible element that contains a text, and return it."""
         return self.until(lambda: next(iter(self.shown(css, text)), None), f"{css} with {text!r}")
 
     def shown(self, css: str, text: str = "") -> list[WebElement]:
-        """Return the elements that are shown now."""
+        """Return the visible elements."""
         found = self.driver.find_elements(By.CSS_SELECTOR, css)
         return [each for each in found if each.is_displayed() and text in each.text]
 
     def click(self, css: str, text: str = "") -> None:
-        """Click on an element as soon as it can be clicked on."""
+        """Click an element as soon as it is clickable."""
 
         def clicked() -> bool:
             for element in self.shown(css, text):
@@ -114,7 +114,7 @@ class Browser:
         self.until(clicked, f"{css} with {text!r} is clicked")
 
     def fill(self, css: str, text: str) -> None:
-        """Replace the text of a field, which may be made anew meanwhile."""
+        """Replace the text of a field. The page may recreate the field meanwhile."""
 
         def filled() -> bool:
             field = self.shown(css)[0]
@@ -126,7 +126,7 @@ class Browser:
         self.until(filled, f"{css} has its text")
 
     def fetch(self, path: str) -> int:
-        """Return the status of an answer, as the page itself would get it."""
+        """Return the HTTP status of a path, requested by the page."""
         script = "fetch(arguments[0]).then((answer) => arguments[1](answer.status), () => arguments[1](0))"
         status: int = self.driver.execute_async_script(script, f"{self.airflow.url}/{path}")
         return status
@@ -136,7 +136,7 @@ class Browser:
         return self.driver.execute_script(f"return {script}", *arguments)
 
     def until(self, probe: Callable[[], T | None], what: str) -> T:
-        """Wait until something is true; an element may be missing, or be replaced while it is looked at."""
+        """Wait until a probe returns true. Elements may be missing or replaced meanwhile."""
         waiting = WebDriverWait(self.driver, LIMIT, ignored_exceptions=PASSING)
         try:
             if found := waiting.until(lambda _: probe()):
@@ -146,7 +146,7 @@ class Browser:
         raise TimeoutError(f"{what}, at {self.driver.current_url}:\n{self._text()}")
 
     def screenshot(self, name: str) -> None:
-        """Take a picture, if anybody wants one."""
+        """Take a screenshot if a folder is set."""
         if SCREENSHOTS:
             self.driver.save_screenshot(str(Path(SCREENSHOTS) / f"{name}.png"))
 
@@ -159,9 +159,9 @@ def browser(
     airflow: LocalAirflow, username: str | None = None, *, theme: str = "light", size: str = "1400,1000"
 ) -> Iterator[Browser]:
     """
-    Open a browser, and end it.
+    Open a browser, and close it at the end.
 
-    :param username: who is logged in, if anybody
+    :param username: user to log in, if any
     :param theme: light or dark
     :param size: of the window
     """
@@ -175,7 +175,7 @@ def browser(
         driver.set_script_timeout(LIMIT)
         driver.set_page_load_timeout(LIMIT)
         window = Browser(driver, airflow)
-        # A page of that address, since cookies and storage belong to one.
+        # Open a page first, since cookies and storage belong to its origin.
         window.open("api/v2/version")
         if username:
             driver.add_cookie({"name": "_token", "value": airflow.token(username), "path": "/"})

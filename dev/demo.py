@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Run the germline example in a real Airflow, against the local HealthOmics, and show what comes of it.
+Run the germline example in a real Airflow against the local HealthOmics, and show its results.
 
 ``python -m dev.demo [--keep]``
 """
@@ -32,7 +32,7 @@ from dev.local_airflow import LocalAirflow, LocalAirflowError
 EXAMPLE_DAGS: Final = Path(__file__).parent.parent / "example_dags"
 DAG_ID: Final = "example_healthomics_germline"
 FORM_DAG_ID: Final = "example_healthomics_trigger_form"
-#: What the form opens with.
+#: The initial values of the form.
 FORM_WORKFLOW_ID: Final = "1234567"
 BUCKET: Final = "example-healthomics-outputs"
 
@@ -47,7 +47,7 @@ PARAMETER_TEMPLATE: Final[Mapping[str, Any]] = {
 
 LANES: Final = ("C0L01ACXX.1", "C0L01ACXX.2", "C0L01ACXX.3", "C0M7LACXX.7")
 
-#: Its tasks: name, begin and length in hundredths of the run, CPUs, GiB and instance type.
+#: Its tasks: name, start and duration in hundredths of the run, CPUs, GiB and instance type.
 TASKS: Final = (
     *((f"FastqToBam {lane}", 0, 14, 2, 4, "omics.c.large") for lane in LANES),
     *(
@@ -73,10 +73,10 @@ CONNECTION: Final[Mapping[str, Any]] = {
     },
 }
 
-#: Without any, webbrowser would open a browser for terminals, in this one.
+#: Otherwise webbrowser would open a text browser in this terminal.
 HAS_WINDOWS: Final = sys.platform == "darwin" or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
 
-#: A run's way, in seconds; in AWS it takes hours.
+#: Seconds of a run in each state; in AWS a run lasts hours.
 PACE: Final[Mapping[str, Any]] = {
     "pending_seconds": 3,
     "starting_seconds": 4,
@@ -86,7 +86,7 @@ PACE: Final[Mapping[str, Any]] = {
 
 
 class Reporter:
-    """Tells what happens: a line for each change, and on a terminal a clock below them."""
+    """Prints a line for each change and, on a terminal, a clock."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -109,11 +109,11 @@ class Reporter:
         self._progress.stop()
 
     def say(self, text: str) -> None:
-        """Tell of a change."""
+        """Print a change."""
         self.console.print(f"[dim]{time.monotonic() - self._started:5.1f} s[/]  {text}", highlight=False)
 
     def show(self, text: str) -> None:
-        """Show how things stand, beside the clock."""
+        """Show the current state beside the clock."""
         self._progress.update(self._clock, description=text)
 
 
@@ -132,12 +132,12 @@ def main() -> int:
         console.print(str(error), style="red", markup=False, highlight=False)
         return 1
     except KeyboardInterrupt:
-        console.print("Interrupted; everything is stopped.")
+        console.print("Interrupted. All processes are stopped.")
         return 130
 
 
 def demonstrate(server: HealthOmicsServer, console: Console, *, keep: bool) -> int:
-    """Start Airflow, trigger the example, follow it to its end and show its results."""
+    """Start Airflow, trigger the example, wait for its end and show its results."""
     with ExitStack() as stack:
         with Reporter(console) as reporter:
             reporter.say(f"AWS HealthOmics, S3 and CloudWatch Logs, locally: {server.endpoint_url}")
@@ -172,7 +172,7 @@ def demonstrate(server: HealthOmicsServer, console: Console, *, keep: bool) -> i
 def prepare_aws(server: HealthOmicsServer) -> str:
     """Create the bucket and the workflow, and return the workflow's id."""
     boto3.client("s3").create_bucket(Bucket=BUCKET)
-    # AWS chooses the ids of workflows, and the form opens with a certain one.
+    # With a fixed id, since the form has an initial value for it. AWS would choose one.
     server.control.add_workflow(FORM_WORKFLOW_ID, name=WORKFLOW_NAME, parameter_template=PARAMETER_TEMPLATE)
     workflow = boto3.client("omics").create_workflow(
         name=WORKFLOW_NAME,
@@ -192,7 +192,7 @@ def planned_tasks(seconds: float) -> list[dict[str, Any]]:
     """
     Return the tasks of the workflow, for the local HealthOmics.
 
-    :param seconds: how long the run is RUNNING
+    :param seconds: that the run stays RUNNING
     """
     return [
         {
@@ -208,7 +208,7 @@ def planned_tasks(seconds: float) -> list[dict[str, Any]]:
 
 
 def follow(airflow: LocalAirflow, server: HealthOmicsServer, run_id: str, reporter: Reporter) -> str:
-    """Report each change of state until the DAG run has ended, and return its state."""
+    """Print each change of state until the end of the DAG run, and return its state."""
     known: dict[str, str] = {}
 
     def look() -> None:
@@ -230,7 +230,7 @@ def follow(airflow: LocalAirflow, server: HealthOmicsServer, run_id: str, report
 
 
 def show_results(airflow: LocalAirflow, run_id: str, console: Console) -> int:
-    """Show what came of the run, and return the exit code."""
+    """Show the result of the run, and return the exit code."""
     summary = airflow.xcom(DAG_ID, run_id, "wait")
     show_summary(summary, console)
     outputs = show_outputs(summary["runOutputUri"], console)
@@ -239,7 +239,7 @@ def show_results(airflow: LocalAirflow, run_id: str, console: Console) -> int:
 
 
 def show_summary(summary: Mapping[str, Any], console: Console) -> None:
-    """Show what the sensor handed on to the next task."""
+    """Show the XComs of the sensor for the next task."""
     table = Table(
         "field",
         Column("value", overflow="fold"),
@@ -253,7 +253,7 @@ def show_summary(summary: Mapping[str, Any], console: Console) -> None:
 
 
 def show_outputs(output_uri: str, console: Console) -> int:
-    """Show what the run left in S3, and return how many outputs there are."""
+    """Show the objects of the run in S3, and return the number of outputs."""
     bucket, _, prefix = output_uri.removeprefix("s3://").partition("/")
     found = boto3.client("s3").list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/").get("Contents", [])
     table = Table(
@@ -266,14 +266,14 @@ def show_outputs(output_uri: str, console: Console) -> int:
 
 
 def show_links(links: Mapping[str, str | None], console: Console) -> None:
-    """Show where the task's buttons in the Airflow UI lead."""
-    console.print("\n[italic]Links of the task in the Airflow UI, which lead to the AWS console[/]")
+    """Show the links of the task in the Airflow UI."""
+    console.print("\n[italic]Links of the task in the Airflow UI to the AWS console[/]")
     for name, url in links.items():
         console.print(f"{name}: {url}", markup=False)
 
 
 def show_failure(airflow: LocalAirflow, run_id: str, console: Console) -> None:
-    """Show the logs of Airflow's processes, and of the tasks that failed."""
+    """Show the logs of Airflow's processes and of failed tasks."""
     console.print(airflow.log_tails(), markup=False, highlight=False)
     for task in airflow.task_instances(DAG_ID, run_id):
         if task["state"] == "failed":
@@ -283,19 +283,19 @@ def show_failure(airflow: LocalAirflow, run_id: str, console: Console) -> None:
 
 
 def run_page(airflow: LocalAirflow, run_id: str) -> str:
-    """Return the address of the page of the run that the DAG run waits for."""
+    """Return the URL of the run page."""
     return f"{airflow.url}/dags/{DAG_ID}/runs/{quote(run_id)}/tasks/wait/plugin/healthomics"
 
 
 def wait_for_ctrl_c(airflow: LocalAirflow, server: HealthOmicsServer, run_id: str, console: Console) -> None:
-    """Say how to look around, and wait."""
+    """Print how to explore the demo, and wait."""
     exports = " ".join(f"{name}={value}" for name, value in server.environ.items())
     console.print(
         f"\nAirflow is at {airflow.url}, user {airflow.username}, password {airflow.password}\n"
         f"The page of the run: {run_page(airflow, run_id)}\n"
         f"A form for people who have samples: {airflow.url}/dags/{FORM_DAG_ID}, then Trigger\n"
         f"Any AWS client: {exports} aws omics list-runs\n"
-        "Ctrl-C stops all of it.",
+        "Press Ctrl-C to stop everything.",
         markup=False,
         highlight=False,
     )
@@ -304,7 +304,7 @@ def wait_for_ctrl_c(airflow: LocalAirflow, server: HealthOmicsServer, run_id: st
 
 
 def _use_only(environ: Mapping[str, str]) -> None:
-    """Let this process's AWS clients see the local AWS and nothing of the machine's settings."""
+    """Point this process's AWS clients at the local AWS, without any settings of the machine."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     nothing = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}

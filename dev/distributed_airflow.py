@@ -11,7 +11,7 @@ from typing import Any, Final
 from dev.local_airflow import PROCESSES, LocalAirflow
 from dev.services import PostgreSQL, Redis
 
-#: In the log of a Celery worker once it takes messages.
+#: Log line of a Celery worker that is ready for messages.
 _WORKER_IS_READY: Final = " ready."
 
 
@@ -20,7 +20,7 @@ class DistributedAirflow(LocalAirflow):
     A real Airflow as in production: CeleryExecutor with Redis, PostgreSQL, FAB auth manager, and several
     schedulers, triggerers and workers.
 
-    Its environment needs apache-airflow[celery,fab,postgres] and celery[redis]. A start takes about a minute.
+    It requires apache-airflow[celery,fab,postgres] and celery[redis], and starts in about a minute.
 
     :param dags_folder: folder of the DAGs; they are unpaused
     :param postgresql: Airflow's database and Celery's result backend
@@ -28,8 +28,8 @@ class DistributedAirflow(LocalAirflow):
     :param schedulers: number of schedulers
     :param triggerers: number of triggerers
     :param workers: number of Celery workers
-    :param worker_concurrency: tasks that a worker runs at once
-    :param more: as for :class:`LocalAirflow`
+    :param worker_concurrency: concurrent tasks of a worker
+    :param more: further arguments of :class:`LocalAirflow`
     """
 
     def __init__(
@@ -44,8 +44,8 @@ class DistributedAirflow(LocalAirflow):
         worker_concurrency: int = 4,
         **more: Any,
     ) -> None:
-        # Of each scheduler. More than the workers run at once, since a task counts until its message is done,
-        # which takes a while when its worker is killed.
+        # Per scheduler. More than the workers' concurrency, since a task counts until its message is done,
+        # and that is late after its worker was killed.
         super().__init__(dags_folder, parallelism=2 * workers * worker_concurrency, **more)
         self.postgresql = postgresql
         self.redis = redis
@@ -61,7 +61,7 @@ class DistributedAirflow(LocalAirflow):
         }
 
     def restart_process(self, name: str) -> None:
-        """Kill a process and all that it started, as a lost machine does, and start it again."""
+        """Kill a process and its children, like a machine failure, and start it again."""
         self.stop_process(name, gracefully=False)
         self.start_process(name)
 

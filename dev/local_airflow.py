@@ -35,8 +35,8 @@ from dev.sessions import Guard, kill
 
 T = TypeVar("T")
 
-#: The arguments of ``airflow`` by the name of the process. The log servers would listen on every address, and
-#: the API server reads the same files.
+#: The arguments of ``airflow`` by process name. Without log servers, since these would listen on every
+#: address, and the API server can read the files.
 PROCESSES: Final[Mapping[str, Sequence[str]]] = {
     "api-server": ("api-server",),
     "scheduler": ("scheduler", "--skip-serve-logs"),
@@ -47,19 +47,19 @@ PROCESSES: Final[Mapping[str, Sequence[str]]] = {
 ENDED_DAG_RUN: Final = frozenset({"success", "failed"})
 ENDED_TASK: Final = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
-#: Seconds; generous, since a limit is met only when something is broken.
+#: Seconds. The limits are generous, because only a defect reaches them.
 START_LIMIT: Final = 180
 WAIT_LIMIT: Final = 300
-#: A scheduler waits for its running tasks before it ends.
+#: A scheduler waits for its running tasks before it stops.
 STOP_LIMIT: Final = 8
 
 _NOBODYS_PORT: Final = 1
 
-#: What Airflow may know of the machine; no proxies, no Python path, nothing of AWS or another Airflow.
+#: Variables that Airflow inherits. No proxies, no Python path, and nothing of AWS or another Airflow.
 _INHERITED: Final = ("PATH", "LANG", "LC_ALL", "TMPDIR", "TZ", "USER", "LOGNAME")
 
 _LOCAL_SETTINGS: Final = '''\
-"""Let the tasks of this provider poll often, keep host names out of it, and be patient."""
+"""Shorten the poll intervals of this provider's tasks, hide host names, and extend timeouts."""
 
 
 def task_policy(task):
@@ -77,39 +77,39 @@ def hostname():
     return "127.0.0.1"
 
 
-# SQLite's own is 5 seconds, after which the scheduler ends with "database is locked".
+# With SQLite's default of 5 seconds, the scheduler may exit with "database is locked".
 CONNECT_ARGS = {{"timeout": 60}}
 '''
 
 
 class LocalAirflowError(Exception):
-    """Airflow did not do what was waited for; the message ends with the tails of its logs."""
+    """A wait for Airflow failed; the message ends with the last lines of its logs."""
 
 
 class LocalAirflow:
     """
-    A real Airflow in processes of its own: API server, scheduler, DAG processor and triggerer.
+    A real Airflow in separate processes: API server, scheduler, DAG processor and triggerer.
 
-    All it writes is in a temporary directory, it listens on a free port of the loopback address, and it
-    inherits nothing of AWS or of another Airflow. A start takes about half a minute.
+    It writes only to a temporary directory, listens on a free port of the loopback address, and inherits no
+    settings of AWS or another Airflow. It starts in about half a minute.
 
     :param dags_folder: folder of the DAGs; they are unpaused
     :param environment: variables of all processes, such as ``HealthOmicsServer.environ`` or
         ``AIRFLOW__SECTION__KEY``
     :param connections: connections by id, in Airflow's JSON form
-    :param poll_seconds: ``waiter_delay`` and ``poke_interval`` of every task of this provider, without a
-        change of the DAGs
-    :param parallelism: how many tasks the LocalExecutor runs at once
-    :param separate_execution_api: whether the tasks have an API server of their own. With one for all, a
-        change by REST waits for SQLite's lock on the event loop (Airflow's action_logging), and so do the
-        tasks' requests, one of which has the lock: both give up in the end.
-    :param other_users: roles of users beside the admin, by their names; "" may do nothing
-    :param python: the interpreter of an environment with Airflow; by default this one
-    :param modules: what is run with ``python -m`` in place of ``airflow``, by the component's name
-    :param say: is told what is being done
-    :ivar processes: arguments of ``airflow`` by process name; all are started by :meth:`start`
-    :ivar home: AIRFLOW_HOME; gone after :meth:`stop`
-    :ivar passwords: by the users' names
+    :param poll_seconds: ``waiter_delay`` and ``poke_interval`` of all tasks of this provider, overriding the
+        DAGs
+    :param parallelism: concurrent tasks of the LocalExecutor
+    :param separate_execution_api: whether tasks use a separate API server. With a shared one, a change by
+        REST waits on the event loop for SQLite's lock (Airflow's action_logging). A task may hold this lock
+        while its request waits for the same event loop, until both fail.
+    :param other_users: roles of further users by name; "" for a user without permissions
+    :param python: interpreter of an environment with Airflow; by default this one
+    :param modules: modules to run with ``python -m`` instead of ``airflow``, by component
+    :param say: called with a text for each step
+    :ivar processes: arguments of ``airflow`` by process name; :meth:`start` starts all of them
+    :ivar home: AIRFLOW_HOME; removed by :meth:`stop`
+    :ivar passwords: by user name
     """
 
     username: Final = "admin"
@@ -135,7 +135,7 @@ class LocalAirflow:
         self.python = str(python)
         self.modules = dict(modules or {})
         self._roles = {self.username: "admin", **(other_users or {})}
-        # Airflow's masker hides a password wherever it occurs in a log, so it is no common word.
+        # Airflow masks the password everywhere in its logs, so it must not be a common word.
         self.passwords = {username: secrets.token_urlsafe(9) for username in self._roles}
         self.password = self.passwords[self.username]
         self._secret = secrets.token_hex(32)
@@ -150,13 +150,13 @@ class LocalAirflow:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._sending = threading.Lock()
         self._http = requests.Session()
-        # A proxy of the machine has no business here.
+        # Ignore proxies of the machine.
         self._http.trust_env = False
 
     # --- processes ---
 
     def start(self) -> Self:
-        """Migrate the database, start the processes and wait until all are healthy."""
+        """Migrate the database, start the processes, and wait until all are healthy."""
         self.home = Path(tempfile.mkdtemp(prefix="airflow-"))
         self.url = f"http://127.0.0.1:{free_port()}"
         if self.separate_execution_api:
@@ -181,7 +181,7 @@ class LocalAirflow:
         return self
 
     def stop(self) -> None:
-        """End every process, and remove all that Airflow wrote."""
+        """Stop all processes, and remove all files of Airflow."""
         try:
             for process in self._processes.values():
                 process.terminate()
@@ -190,7 +190,7 @@ class LocalAirflow:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(max(0, deadline - time.monotonic()))
         finally:
-            # After an interrupt, too, nothing may be left.
+            # Also after an interrupt.
             if self._guard is not None:
                 self._guard.close()
                 self._guard = None
@@ -211,7 +211,7 @@ class LocalAirflow:
         """
         Start a process.
 
-        :param name: a name of its own, such as ``triggerer`` or ``triggerer-2``
+        :param name: unique name, such as ``triggerer`` or ``triggerer-2``
         :param component: one of :attr:`processes`; the name by default
         """
         with self._log_path(name).open("ab") as log:
@@ -219,10 +219,10 @@ class LocalAirflow:
 
     def stop_process(self, name: str, *, gracefully: bool = True) -> None:
         """
-        End a process and all that it started.
+        Stop a process and its children.
 
         :param name: its name
-        :param gracefully: whether to ask first (SIGTERM) and to wait a little; else it is killed at once
+        :param gracefully: whether to send SIGTERM and wait first; otherwise it is killed immediately
         """
         process = self._processes[name]
         if gracefully:
@@ -233,14 +233,14 @@ class LocalAirflow:
         del self._processes[name]
 
     def process_id(self, name: str) -> int:
-        """Return the id of a process, which leads a session of its own."""
+        """Return the id of a process. It is the leader of its session."""
         return self._processes[name].pid
 
     def run_cli(self, *arguments: str) -> str:
         """
         Run a command of ``airflow`` and return its standard output.
 
-        :raises LocalAirflowError: if it fails, or does not end
+        :raises LocalAirflowError: if it fails or hangs
         """
         with tempfile.TemporaryFile() as output, self._log_path("cli").open("ab") as log:
             process = self._spawn(arguments, output, log)
@@ -271,11 +271,11 @@ class LocalAirflow:
     def trigger_dag(
         self, dag_id: str, conf: Mapping[str, Any] | None = None, *, run_id: str | None = None
     ) -> str:
-        """Trigger a DAG, once it is there, and return the id of the DAG run."""
+        """Wait for a DAG, trigger it, and return the id of the DAG run."""
         self._until(lambda: self._has_dag(dag_id), f"DAG {dag_id} is parsed", WAIT_LIMIT)
         run_id = run_id or f"manual__{datetime.now(UTC).isoformat()}"
         body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf or {})}
-        # With an id of ours a request that is repeated after an error of SQLite's starts no second run.
+        # With a fixed id, a repeated request after an error of SQLite does not start a second run.
         with self._sending:
             response = self._request("POST", f"dags/{dag_id}/dagRuns", json=body)
         if response.status_code != requests.codes.conflict:
@@ -293,15 +293,15 @@ class LocalAirflow:
         return found
 
     def mark_dag_run(self, dag_id: str, run_id: str, state: str) -> None:
-        """Set a DAG run to success or failed, as a person does."""
+        """Set a DAG run to success or failed, like a user."""
         self.send("PATCH", _run_path(dag_id, run_id), {"state": state})
 
     def delete_dag_run(self, dag_id: str, run_id: str) -> None:
-        """Delete a DAG run, which Airflow allows once it has ended."""
+        """Delete a finished DAG run."""
         self.send("DELETE", _run_path(dag_id, run_id))
 
     def mark_task(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
-        """Set a task instance to success, failed or skipped, as a person does."""
+        """Set a task instance to success, failed or skipped, like a user."""
         self.send("PATCH", _run_path(dag_id, run_id, "taskInstances", task_id), {"new_state": state})
 
     def clear_task(self, dag_id: str, run_id: str, task_id: str) -> None:
@@ -326,9 +326,9 @@ class LocalAirflow:
         limit: float = WAIT_LIMIT,
     ) -> str:
         """
-        Wait until a DAG run has ended, and return its state.
+        Wait for the end of a DAG run, and return its state.
 
-        :param look: is called at every poll
+        :param look: called at every poll
         """
 
         def ended() -> str | None:
@@ -350,7 +350,7 @@ class LocalAirflow:
         """
         Wait until a task instance has one of the states, and return it.
 
-        :raises LocalAirflowError: if it is not in time, or if the task instance ends in another state
+        :raises LocalAirflowError: after the limit, or if the task instance ends in another state
         """
 
         def reached() -> str | None:
@@ -365,12 +365,12 @@ class LocalAirflow:
     def xcom(
         self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", *, map_index: int = -1
     ) -> Any:
-        """Return an XCom's value, as it is stored: deserialized by the API, a text of digits is a number."""
+        """Return the stored value of an XCom. The API would deserialize a text of digits to a number."""
         path = _run_path(dag_id, run_id, "taskInstances", task_id, "xcomEntries", key)
         return self.get(path, map_index=map_index)["value"]
 
     def links(self, dag_id: str, run_id: str, task_id: str, *, map_index: int = -1) -> dict[str, str | None]:
-        """Return the extra links of a task instance: URLs by name, None where there is none yet."""
+        """Return the extra links of a task instance: URLs by name, or None for missing ones."""
         path = _run_path(dag_id, run_id, "taskInstances", task_id, "links")
         links: dict[str, str | None] = self.get(path, map_index=map_index)["extra_links"]
         return links
@@ -378,7 +378,7 @@ class LocalAirflow:
     def wait_for_links(
         self, dag_id: str, run_id: str, task_id: str, *, map_index: int = -1, limit: float = WAIT_LIMIT
     ) -> dict[str, str]:
-        """Wait until all extra links of a task instance are there, and return them."""
+        """Wait for all extra links of a task instance, and return them."""
 
         def complete() -> dict[str, str] | None:
             links = self.links(dag_id, run_id, task_id, map_index=map_index)
@@ -390,7 +390,7 @@ class LocalAirflow:
     def task_log(
         self, dag_id: str, run_id: str, task_id: str, *, try_number: int | None = None, map_index: int = -1
     ) -> str:
-        """Return the log of a task instance, one event a line, with the errors' own texts."""
+        """Return the log of a task instance, one event per line, including error messages."""
         if try_number is None:
             try_number = self.task_instance(dag_id, run_id, task_id, map_index)["try_number"]
         path = _run_path(dag_id, run_id, "taskInstances", task_id, "logs", str(try_number))
@@ -420,17 +420,17 @@ class LocalAirflow:
         :param path: below ``/api/v2/``
         :param body: sent as JSON
         """
-        # Several at a time wait for each other's lock on SQLite, and everybody else for them.
+        # One at a time: concurrent changes wait for SQLite's lock, and block all other requests.
         with self._sending:
             self._checked(self._request(method, path, json=body))
 
     def wait_until(self, probe: Callable[[], T | None], what: str, limit: float = WAIT_LIMIT) -> T:
         """
-        Wait until an answer is true, and return it.
+        Wait until a probe returns a true value, and return it.
 
-        :param probe: gives the answer
-        :param what: what the answer means, for the error
-        :raises LocalAirflowError: if it is not in time, or if a process of Airflow has died
+        :param probe: called at every poll
+        :param what: condition, to name in the error
+        :raises LocalAirflowError: after the limit, or if a process of Airflow died
         """
         return self._until(probe, what, limit)
 
@@ -446,7 +446,7 @@ class LocalAirflow:
             for section, values in self._sections().items()
             for key, value in values.items()
         }
-        # HOME too, so that nobody's ~/.aws is read.
+        # HOME, too, so that no ~/.aws is read.
         home = {"HOME": str(self.home), "AIRFLOW_HOME": str(self.home)}
         return {**inherited, **home, **settings, **connections, **self._environment}
 
@@ -476,10 +476,10 @@ class LocalAirflow:
             "logging": {
                 "base_log_folder": self.home / "logs",
                 "colored_console_log": False,
-                # A line for each request would bury the rest.
+                # Log lines of requests would bury the rest.
                 "namespace_levels": "http.access=WARNING",
-                # The API server asks there for the log of an unfinished task, besides reading the file.
-                # Nobody may listen, least of all another Airflow at the default port.
+                # Besides reading the file, the API server requests the log of an unfinished task from this
+                # port. Nothing may listen there, such as another Airflow on the default port.
                 "trigger_log_server_port": _NOBODYS_PORT,
                 "worker_log_server_port": _NOBODYS_PORT,
             },
@@ -546,7 +546,7 @@ class LocalAirflow:
         return False
 
     def _request(self, method: str, path: str, **more: Any) -> requests.Response:
-        # SQLite lets one process write at a time, and Airflow answers 500 to whoever comes second.
+        # SQLite allows one writer at a time, and Airflow answers 500 to the second.
         retrying = Retrying(
             retry=retry_if_exception_type((requests.ConnectionError, requests.Timeout))
             | retry_if_result(lambda response: response.status_code >= requests.codes.server_error),
@@ -571,7 +571,7 @@ class LocalAirflow:
         def attempt() -> T | None:
             dead = [name for name, process in self._processes.items() if process.poll() is not None]
             if dead:
-                raise LocalAirflowError(f"{', '.join(dead)} ended unasked\n{self.log_tails()}")
+                raise LocalAirflowError(f"{', '.join(dead)} ended unexpectedly\n{self.log_tails()}")
             return probe()
 
         retrying = Retrying(

@@ -3,8 +3,8 @@
 """
 Test the built wheel under the pins of each supported Airflow: ``python -m dev.matrix [row ...]``.
 
-A row is a file of ``constraints/``. Its environment has the wheel, Airflow and the pinned packages, as a user
-of that Airflow has, besides pytest and the like. It is kept as long as its constraints stay the same.
+A row is a file in ``constraints/``. Its environment has the wheel, Airflow and the pinned packages, like that
+of a user, and additionally pytest and the like. It is reused until its constraints change.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from rich.table import Table
 ROOT: Final = Path(__file__).parents[1]
 DISTRIBUTIONS: Final = ROOT / "build" / "dist"
 
-#: The unit tests of what differs from row to row: Airflow, the amazon provider, common-compat and botocore.
+#: Unit tests that depend on the row's versions of Airflow, amazon provider, common-compat or botocore.
 DIFFERING: Final = (
     "api_model",
     "hooks",
@@ -44,16 +44,16 @@ DIFFERING: Final = (
     "triggers/test_run.py",
 )
 
-#: The oldest moto that the local HealthOmics works with; see airflow_healthomics.testing.requirement.
+#: The oldest supported moto; see airflow_healthomics.testing.requirement.
 OLDEST_MOTO: Final = (5, 2)
 
-#: Characters of a failed check's output to show; all of it is in build/matrix.
+#: Characters of a failed check's output to print. The whole output is in build/matrix.
 MAX_OUTPUT: Final = 10_000
 
-#: How pytest runs: with the failures at the end.
+#: Arguments of pytest: failures at the end.
 PYTEST: Final = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "--disable-warnings", "-r", "fE")
 
-#: Rows whose Airflow is tested at the same time: it waits more than it works.
+#: Concurrent rows. An Airflow under test mostly waits.
 AT_ONCE: Final = 2
 
 
@@ -63,9 +63,9 @@ class Row:
     One environment.
 
     :param pins: name of the constraints file, such as ``mwaa-3.0.6``
-    :param python: minor version of Python; the one that runs this where it cannot be had
-    :param all_units: whether all unit tests run, or those only of what differs
-    :ivar outcomes: what came of each check, in seconds; a negative number is a failure
+    :param python: minor version of Python; if it is not installed, the current Python is used
+    :param all_units: whether to run all unit tests, or only version-dependent ones
+    :ivar outcomes: seconds of each check; negative for a failure
     """
 
     pins: str
@@ -85,17 +85,17 @@ class Row:
 
     @property
     def environment(self) -> Path:
-        """Where the environment is."""
+        """Folder of the environment."""
         return ROOT / f".venv-{self.pins}"
 
     @property
     def interpreter(self) -> Path:
-        """Python of the environment."""
+        """Python interpreter of the environment."""
         return self.environment / "bin" / "python"
 
     @property
     def has_local_healthomics(self) -> bool:
-        """Whether its moto is new enough; an unpinned one is."""
+        """Whether its moto is new enough. An unpinned moto is."""
         pinned = pins_of(self.constraints).get("moto")
         return pinned is None or tuple(map(int, pinned.split(".")[:2])) >= OLDEST_MOTO
 
@@ -117,19 +117,19 @@ CHECKS: Final = ("install", "units", "installed", "example", "scheduler")
 
 
 def pins_of(constraints: Path) -> dict[str, str]:
-    """Return the version of each package that a constraints file pins, by its normalized name."""
+    """Return the pinned versions of a constraints file, by normalized package name."""
     lines = (line.partition("==") for line in constraints.read_text().splitlines() if "==" in line)
     return {normalized(name): version for name, _, version in lines}
 
 
 def normalized(name: str) -> str:
-    """Return the name of a package as PEP 503 normalizes it."""
+    """Normalize the name of a package (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def find_python(minor: str) -> Path:
-    """Return a Python of a minor version, or this one where it cannot be had."""
-    # pyenv's commands fail unless they are told the version.
+    """Return a Python of a minor version or, if none is installed, the current one."""
+    # pyenv's commands require the version in a variable.
     for variables in ({}, {"PYENV_VERSION": minor}):
         command = [shutil.which(f"python{minor}") or "false", "-c", "import sys; print(sys.executable)"]
         found = subprocess.run(
@@ -137,7 +137,7 @@ def find_python(minor: str) -> Path:
         )
         if found.returncode == 0:
             return Path(found.stdout.strip())
-    print(f"Python {minor} cannot be had here; using {sys.version_info[0]}.{sys.version_info[1]} instead")
+    print(f"Python {minor} is not installed; using {sys.version_info[0]}.{sys.version_info[1]} instead")
     return Path(sys.executable)
 
 
@@ -160,7 +160,7 @@ def install(row: Row, wheel: Path) -> None:
     """
     Install the wheel beside the pinned packages.
 
-    :raises RuntimeError: if a pinned package has another version than its pin
+    :raises RuntimeError: if the version of a package differs from its pin
     """
     python = find_python(row.python)
     recipe = [row.constraints.read_text(), (ROOT / "pyproject.toml").read_text(), str(python)]
@@ -193,7 +193,7 @@ def _unlike_pins(row: Row) -> Iterator[str]:
 
 
 def checkout_without_package(row: Row) -> Path:
-    """Return a folder with all of this checkout but the package, so that tests import the installed one."""
+    """Return a folder with this checkout except the package, so that tests import the installed one."""
     folder = ROOT / "build" / "matrix" / row.pins
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -206,7 +206,7 @@ def checkout_without_package(row: Row) -> Path:
 def run(
     row: Row, check: str, command: Sequence[object], folder: Path = ROOT, variables: Mapping[str, str] = {}
 ) -> None:
-    """Run a check, keep its output, and record what came of it."""
+    """Run a check, and record its output and outcome."""
     log = ROOT / "build" / "matrix" / f"{row.pins}-{check}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
@@ -221,28 +221,28 @@ def run(
 
 
 def record(row: Row, check: str, began: float, is_success: bool) -> None:
-    """Record what came of a check."""
+    """Record and print the outcome of a check."""
     seconds = time.monotonic() - began
     row.outcomes[check] = seconds if is_success else -seconds
     print(f"{row.pins}: {check} {'passed' if is_success else 'FAILED'} in {seconds:.0f} s", flush=True)
 
 
 def run_units(row: Row) -> None:
-    """Run unit tests in the row's environment; an old moto's local HealthOmics is served from this one."""
+    """Run unit tests in the row's environment. With an old moto, the current one serves HealthOmics."""
     tests = ["tests/unit"] if row.all_units else [f"tests/unit/{path}" for path in DIFFERING]
     command = [row.interpreter, *PYTEST, "-n", "auto", *tests]
     folder = checkout_without_package(row)
     variables = {
         "HEALTHOMICS_PYTHON": sys.executable,
         "PYTHONPATH": str(folder),
-        # Nothing else of the checkout is imported.
+        # Import nothing else of the checkout.
         "PYTHONSAFEPATH": "1",
     }
     run(row, "units", command, folder, variables)
 
 
 def run_airflow(row: Row) -> None:
-    """Run the row's Airflow: what it finds of the package, an example, and a scheduler with a triggerer."""
+    """Test the row's Airflow: discovery of the package, an example, and a scheduler with a triggerer."""
     compat = "tests/compat/test_"
     checks = {
         "installed": f"{compat}installed.py",

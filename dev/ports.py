@@ -8,7 +8,7 @@ import socket
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback address that nothing listens on."""
+    """Return a free TCP port of the loopback address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

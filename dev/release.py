@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Check what would be uploaded: ``python -m dev.release``.
+Check the distributions before a release: ``python -m dev.release``.
 
-Builds the wheel and the source distribution, has twine check them, compares their contents with what belongs
-in, and installs the wheel into an empty environment, where each module must import with nothing but the
-package's own requirements.
+Builds wheel and source distribution, checks them with twine, compares their contents with the expected files,
+and installs the wheel into an empty environment. There, each module must import with only the requirements of
+the package.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ DISTRIBUTIONS: Final = ROOT / "build" / "release"
 BARE: Final = ROOT / "build" / "bare"
 CONSTRAINTS: Final = ROOT / "constraints" / "airflow-3.3.2.txt"
 
-#: What the package needs beside its modules.
+#: Required files besides modules.
 DATA: Final = ("py.typed", "lineage/facets.json", "run_page/static/index.html", "run_page/static/page.js")
 
-#: What no distribution may have.
+#: Forbidden files.
 UNWANTED: Final = re.compile(r"(^|/)(tests|benchmarks|\.ci|__pycache__|\.venv[^/]*)(/|$)|\.pyc$")
 
-#: Modules that need an extra, by the extra.
+#: Modules that require an extra, by extra.
 OPTIONAL: Final = {
     f"{PACKAGE}.testing": "testing",
     f"{PACKAGE}.lineage.facets": "openlineage",
 }
 
-#: Imports each module, and prints those that could not be imported, with the reason.
+#: Imports each module, and prints the failed ones with their errors.
 IMPORT_ALL: Final = """
 import importlib, pkgutil, sys
 import airflow_healthomics as package
@@ -70,10 +70,10 @@ def build() -> tuple[Path, Path]:
 
 def problems_of_contents(names: Iterable[str], package: str) -> Iterator[str]:
     """
-    Yield what is missing in a distribution or does not belong in.
+    Yield missing and unexpected files of a distribution.
 
     :param names: its files
-    :param package: folder of the package in it, with a slash at its end
+    :param package: its folder with the package, with a trailing slash
     """
     names = set(names)
     tracked = run("git", "ls-files", PACKAGE).split()
@@ -91,7 +91,7 @@ def problems_of_contents(names: Iterable[str], package: str) -> Iterator[str]:
 
 
 def problems_of_bare_environment(wheel: Path) -> Iterator[str]:
-    """Yield which modules fail to import where only the wheel and its requirements are installed."""
+    """Yield modules that fail to import with only the wheel and its requirements installed."""
     uv = Path(sys.executable).parent / "uv"
     run(uv, "venv", "--quiet", "--clear", BARE)
     python = BARE / "bin" / "python"
@@ -119,7 +119,7 @@ def problems_of_bare_environment(wheel: Path) -> Iterator[str]:
 
 
 def main() -> int:
-    """Check the distributions, and return 1 if anything is wrong with them."""
+    """Check the distributions, and return 1 if there is a problem."""
     wheel, source = build()
     with zipfile.ZipFile(wheel) as archive:
         problems = [

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""PostgreSQL and Redis for a local Airflow: Debian's programs, with temporary data and free ports."""
+"""PostgreSQL and Redis for a local Airflow: Debian's packages, with temporary data and free ports."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Service(ABC):
         """The URL for clients, with the password."""
 
     def start(self) -> Self:
-        """Start the server and wait until it answers."""
+        """Start the server, and wait until it answers."""
         self.directory = Path(tempfile.mkdtemp(prefix=f"{self.package}-"))
         self.port = free_port()
         self._guard = Guard()
@@ -75,7 +75,7 @@ class Service(ABC):
         return self
 
     def stop(self) -> None:
-        """End the server and remove its data."""
+        """Stop the server, and remove its data."""
         try:
             if self._process is not None:
                 # PostgreSQL's "fast" shutdown: disconnects its clients instead of waiting for them.
@@ -111,7 +111,7 @@ class Service(ABC):
         return {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
 
     def _owner(self) -> Mapping[str, Any]:
-        """Return the arguments of Popen that choose the process's user."""
+        """Return arguments of Popen for the user of the process."""
         return {}
 
     def _popen(
@@ -169,7 +169,7 @@ class PostgreSQL(Service):
 
     def query(self, statement: str) -> list[list[str]]:
         """
-        Return the rows that a statement selects, each value as text.
+        Return the rows of a query, with all values as text.
 
         :raises ServiceError: if PostgreSQL rejects it
         """
@@ -214,7 +214,7 @@ class PostgreSQL(Service):
             "unix_socket_directories": "",
             # Each process of Airflow has a pool of connections.
             "max_connections": "300",
-            # Safe unless the machine crashes, and several times faster.
+            # Several times faster, and safe unless the machine crashes.
             "fsync": "off",
             "full_page_writes": "off",
         }
@@ -224,7 +224,7 @@ class PostgreSQL(Service):
         return self._psql("SELECT 1").returncode == 0
 
     def _owner(self) -> Mapping[str, Any]:
-        # PostgreSQL refuses to run as root. Debian's package has created its user.
+        # PostgreSQL refuses to run as root. Debian's package creates a user.
         return {"user": "postgres", "group": "postgres", "extra_groups": ()} if os.geteuid() == 0 else {}
 
 
@@ -263,6 +263,6 @@ class Redis(Service):
 
 
 def _find(program: str) -> str | None:
-    # Debian keeps the programs of PostgreSQL's server off PATH.
+    # Debian does not put PostgreSQL's server programs on PATH.
     folders = [os.environ["PATH"], *sorted(glob("/usr/lib/postgresql/*/bin"), reverse=True)]
     return shutil.which(program, path=os.pathsep.join(folders))

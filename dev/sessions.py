@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-End processes together with everything that they started.
+End processes together with all their children.
 
-Airflow's tasks have process groups of their own, so a whole session is ended, not a group. Run as a script,
-this is the guard of :class:`Guard`.
+Airflow's tasks have separate process groups, so the unit is a session instead of a group. As a script, this
+module is the guard process of :class:`Guard`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LIMIT_SECONDS: Final = 10
 
 
 def members(session: int) -> list[int]:
-    """Return the processes of a session, by its leader's id; zombies are none."""
+    """Return the processes of a session, given the id of its leader, without zombies."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, ProcessLookupError, PermissionError):
@@ -33,7 +33,7 @@ def members(session: int) -> list[int]:
 
 
 def kill(session: int) -> None:
-    """Send SIGKILL to a session until nothing is left of it, since its processes may fork meanwhile."""
+    """Send SIGKILL to a session until it is empty, since its processes may fork meanwhile."""
 
     def attempt() -> list[int]:
         left = members(session)
@@ -52,9 +52,9 @@ def kill(session: int) -> None:
 
 class Guard:
     """
-    A process that kills sessions when this one has died, however it died.
+    A process that kills sessions after the current process has died for any reason.
 
-    It waits at a pipe for more session ids, and ends with the pipe.
+    It reads session ids from a pipe, and acts when the pipe is closed.
     """
 
     def __init__(self) -> None:
@@ -67,11 +67,11 @@ class Guard:
         self._tell(session)
 
     def forget(self, session: int) -> None:
-        """Leave out a session that has ended, as its id may be given to another one."""
+        """Remove a finished session, since its id may be reused."""
         self._tell(-session)
 
     def close(self) -> None:
-        """Kill what is left of every session, and end."""
+        """Kill the remaining processes of all sessions, and stop."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process.wait()

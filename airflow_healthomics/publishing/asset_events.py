@@ -28,7 +28,7 @@ def emit_run_event(task: Any, context: Context, run: Mapping[str, Any]) -> None:
     :param context: the task's context
     :param run: answer of StartRun or GetRun, or a summary of it
     """
-    _tell(task, context, _extra(run, _OF_A_RUN), run.get("runOutputUri"))
+    _emit(task, context, _extra(run, _OF_A_RUN), run.get("runOutputUri"))
 
 
 def emit_batch_event(
@@ -47,26 +47,28 @@ def emit_batch_event(
     extra = _extra(batch, _OF_A_BATCH)
     if manifest:
         extra["manifest"] = manifest
-    _tell(task, context, extra, manifest or batch.get("outputUri"))
+    _emit(task, context, extra, manifest or batch.get("outputUri"))
 
 
 def _extra(source: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     return {name: source[field] for field, name in names.items() if source.get(field) is not None}
 
 
-def _tell(task: Any, context: Context, extra: Mapping[str, Any], uri: str | None) -> None:
+def _emit(task: Any, context: Context, extra: Mapping[str, Any], uri: str | None) -> None:
     for outlet in task.outlets:
         if isinstance(outlet, AssetAlias):
             if uri:
-                _tell_alias(task, context, outlet, uri, extra)
+                _emit_for_alias(task, context, outlet, uri, extra)
         elif isinstance(outlet, Asset):
             # A custom pre_execute may have added extras.
             context["outlet_events"][outlet].extra.update(extra)
         elif _is_reference(outlet):
-            _tell_reference(task, context, outlet, extra)
+            _emit_for_reference(task, context, outlet, extra)
 
 
-def _tell_alias(task: Any, context: Context, alias: AssetAlias, uri: str, extra: Mapping[str, Any]) -> None:
+def _emit_for_alias(
+    task: Any, context: Context, alias: AssetAlias, uri: str, extra: Mapping[str, Any]
+) -> None:
     try:
         context["outlet_events"][alias].add(Asset(uri), extra=dict(extra))
     except ValueError:
@@ -74,7 +76,7 @@ def _tell_alias(task: Any, context: Context, alias: AssetAlias, uri: str, extra:
         task.log.warning("Asset alias %s gets no event: Airflow refuses the URI", alias.name)
 
 
-def _tell_reference(task: Any, context: Context, reference: Any, extra: Mapping[str, Any]) -> None:
+def _emit_for_reference(task: Any, context: Context, reference: Any, extra: Mapping[str, Any]) -> None:
     from airflow.sdk.exceptions import AirflowRuntimeError
 
     try:

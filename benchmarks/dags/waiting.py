@@ -19,7 +19,7 @@ def _run_ids(**context: Any) -> list[str]:
 
 with DAG("waiting", schedule=None):
     run_ids = PythonOperator(task_id="run_ids", python_callable=_run_ids)
-    # Each side has an environment of its own.
+    # Each side has a separate environment.
     if os.environ["BENCH_SIDE"] == "ours":
         from airflow_healthomics.sensors import HealthOmicsRunSensor
 

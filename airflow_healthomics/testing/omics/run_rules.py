@@ -50,8 +50,8 @@ def check_parameters(parameters: Mapping[str, Any], definition: Definition) -> N
     _refuse(
         sentence
         for names, sentence in (
-            (missing, f"parameters lacks required parameters: {', '.join(missing)}"),
-            (unknown, f"parameters has undefined parameters: {', '.join(unknown)}"),
+            (missing, f"parameters lacks {', '.join(missing)}: required by the workflow"),
+            (unknown, f"parameters has {', '.join(unknown)}: not defined by the workflow"),
         )
         if names
     )
