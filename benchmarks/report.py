@@ -54,8 +54,8 @@ ROWS: Final = (
 )
 
 
-#: The lines in the README.
-_IN_README: Final = (
+#: The lines that the documentation shows.
+_DOCUMENTED: Final = (
     "requests_per_interval",
     "cpu_seconds_per_minute",
     "memory_bytes_per_run",
@@ -67,7 +67,7 @@ _IN_README: Final = (
 
 
 def markdown_table(results: Mapping[str, Any]) -> str:
-    """Return the table for the README, with both sides and their ratio for each number of runs."""
+    """Return the table for the documentation, with both sides and their ratio for each number of runs."""
     ours, peer = results["sides"]["ours"], results["sides"]["peer"]
     sizes = sorted(ours, key=int)
     head = [f"{int(size):,} runs: ours | peer | ratio" for size in sizes]

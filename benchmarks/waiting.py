@@ -455,7 +455,7 @@ def main() -> int:
     options.peer_python = str(Path(options.peer_python).absolute())
     if not Path(options.peer_python).exists():
         parser.error(f"{options.peer_python} is missing; make bench sets it up")
-    # Only a full run replaces the results in the README.
+    # Only a full run replaces the results that the documentation shows.
     is_full = all(
         getattr(options, name) == parser.get_default(name) for name in ("sizes", "interval", "sides")
     )
