@@ -89,7 +89,7 @@ class WaitingOperator(HealthOmicsTask, AwsBaseOperator[HealthOmicsHook]):
         if not self.cancel_on_kill:
             return
         if has_tries_left(context):
-            self.log.info("The %s continues; the next attempt waits for it", target.kind)
+            self.log.info("The task timed out. Its %s continues and the next attempt reattaches", target.kind)
             return
-        self.log.info("The task has timed out, and no attempt is left")
+        self.log.info("The task timed out and has no attempt left; cancelling its %s", target.kind)
         cancel_persistently(target, self.hook, self.log)

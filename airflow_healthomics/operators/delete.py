@@ -151,7 +151,7 @@ class HealthOmicsDeleteRunBatchOperator(DeleteOperator):
         """Delete the batch itself if ``delete_batch`` is set, and return its id."""
         batch_id = str(summary["id"])
         if summary["status"] == "RUNS_DELETE_FAILED":
-            self.log.warning("Not all runs of batch %s could be deleted", batch_id)
+            self.log.warning("Some runs of batch %s could not be deleted", batch_id)
         if self.delete_batch and summary["status"] != "DELETED":
             BatchResource(self.hook, self.log).delete_record(batch_id)
         return batch_id

@@ -184,11 +184,11 @@ class StartOperator(WaitingOperator):
         if delays.failures:
             self._check_patience(delay, now - delays.since)
         else:
-            self.log.info("The start is delayed (%s) and waits for its turn in the triggerer", delay.code)
+            self.log.info("The start is delayed (%s). The task defers and repeats it later", delay.code)
         if delays.failures > 1:
             self.log.warning(
-                "The start has not reached HealthOmics for %d seconds (%s; region %s, endpoint %s) and "
-                "is repeated later. Check the connection, and the way to it from the workers",
+                "The start has not reached HealthOmics for %d seconds (%s; region %s, endpoint %s). The task "
+                "repeats it later. Check the connection and the workers' access to the endpoint",
                 now - delays.since,
                 delay.code,
                 meta.region_name,
@@ -204,7 +204,7 @@ class StartOperator(WaitingOperator):
             context, since=delays.since, reason=delay.code, until=now + trigger.delay, region=meta.region_name
         )
         self.defer(trigger=trigger, method_name="resume_start", timeout=time_left(self, context))
-        raise HealthOmicsError("Airflow has not deferred the task")  # never reached
+        raise HealthOmicsError("Airflow did not defer the task")  # never reached
 
     def _check_patience(self, delay: StartDelay, seconds: float) -> None:
         patience = conf.getfloat("healthomics", "start_patience", fallback=DEFAULT_START_PATIENCE)
@@ -295,11 +295,13 @@ class StartOperator(WaitingOperator):
         if self.on_failure == "cancel":
             target = Target(kind=record.kind, id=run_id, uuid=record.uuid)
             is_cancelled = cancel_persistently(target, self.hook, self.log)
-            fate = "is cancelled" if is_cancelled else f"could not be cancelled; this does it: {command}"
+            fate = (
+                "is being cancelled" if is_cancelled else f"could not be cancelled. To cancel it: {command}"
+            )
         else:
-            fate = f"continues, as on_failure is leave; this cancels it: {command}"
+            fate = f"continues because on_failure is 'leave'. To cancel it: {command}"
         return (
-            f"The task fails without knowing how its {resource.noun} ends: {error}\n"
+            f"The task fails before the outcome of its {resource.noun} is known: {error}\n"
             f"The {resource.noun} {run_id} {fate}\n"
             f"See {resource.console_url(run_id)}\n"
             "Clear the task to reattach to it."
@@ -320,7 +322,7 @@ class StartOperator(WaitingOperator):
             record = replace(record, settled=settled, is_outcome_unknown=is_outcome_unknown)
             store.save(record)
         except Exception as error:  # noqa: BLE001 - Airflow in trouble must not change the outcome
-            self.log.info("The end of the attempt is not recorded: %s", error_code(error))
+            self.log.info("The end of this attempt could not be recorded: %s", error_code(error))
             return None
         return record
 

@@ -310,7 +310,7 @@ class HealthOmicsStartRunOperator(StartOperator):
     ) -> None:
         """Compare with the parameter template of the workflow, which for a duplicate is its original's."""
         if "parametersUri" in request and not is_readable:
-            self.log.info("The parameters are not compared with the workflow's template: they are in a file")
+            self.log.info("The names of the parameters are not checked because they are in a file")
             return
         source: Mapping[str, Any] = request
         try:
@@ -324,9 +324,9 @@ class HealthOmicsStartRunOperator(StartOperator):
             )
         except (ClientError, BotoCoreError) as error:
             self.log.warning(
-                "The parameters are not compared with the workflow's parameter template, as AWS answered %s. "
-                "validate_parameters needs the permissions omics:GetWorkflow and omics:GetWorkflowVersion "
-                "(for a duplicate run omics:GetRun too).",
+                "The names of the parameters are not checked because AWS returned %s. validate_parameters "
+                "requires the permissions omics:GetWorkflow and omics:GetWorkflowVersion (for a duplicate "
+                "also omics:GetRun).",
                 error_code(error),
             )
             return

@@ -286,7 +286,7 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
         if (required := self._verdict.policy.required(len(settings))) > len(settings):
             raise HealthOmicsRequestError(
                 "StartRunBatch",
-                [f"success_policy requires {required:,} runs, and the batch has {len(settings):,}"],
+                [f"success_policy requires {required:,} runs, but the batch has only {len(settings):,}"],
             )
         if earlier:
             settings = self._without_done(settings, earlier)
@@ -335,7 +335,7 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
                 summary["id"],
                 summary["status"],
                 result.counts,
-                f"{text}\nNext step: a retry of the task repeats the runs that have not completed.",
+                f"{text}\nNext step: retry the task to repeat the runs that did not complete.",
             )
         emit_batch_event(self, context, summary, manifest_uri)
         return str(summary["id"])
@@ -390,14 +390,20 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
         active = {each.run_setting_id for each in wanted if each.is_active}
         left = [each for each in settings if each["runSettingId"] not in done | active]
         self.log.info(
-            "%d of the runs have completed, %d continue; repeating %d", len(done), len(active), len(left)
+            "Of the runs so far, %d completed and %d are active; starting %d",
+            len(done),
+            len(active),
+            len(left),
         )
         if not left and active:
             raise HealthOmicsError(
-                f"{len(active)} runs of the previous batch continue; none is to be repeated"
+                f"{len(active)} runs of earlier batches are active, and all others completed. "
+                "Retry the task when they have ended"
             )
         if not left:
-            raise HealthOmicsRequestError("StartRunBatch", ["every run of run_settings has completed"])
+            raise HealthOmicsRequestError(
+                "StartRunBatch", ["every run of run_settings has already completed"]
+            )
         return left
 
     def _collect_lineage(

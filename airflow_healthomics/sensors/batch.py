@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 
 _NEXT_STEP: Final = (
-    "Check the batch id, and where the connection leads. A sensor starts nothing: to run the batch again, "
-    "clear the task that starts it."
+    "Check the batch id and the account and region of the connection. A sensor starts nothing: to run the "
+    "batch again, clear the task that started it."
 )
 
 
@@ -135,7 +135,7 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
             if not is_final:
                 raise
             # Raised by a signal. A timeout may be retried, whereas this failure is permanent.
-            self.log.warning("The runs of the batch are not looked into further: the task has timed out")
+            self.log.warning("The runs of the batch are not described because the task timed out")
             text, counts = describe_shortfall(client, summary, (), policy, self.log, total=total)
         raise HealthOmicsRunBatchFailedPermanentlyError(summary["id"], summary["status"], counts, text)
 
@@ -149,5 +149,5 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
         try:
             return list(collect_outcomes(client, [batch_id]).values())
         except (HealthOmicsError, ClientError, BotoCoreError) as error:
-            self.log.warning("The runs of the batch could not be looked into: %s", error)
+            self.log.warning("The runs of the batch could not be listed: %s", error)
             return []
