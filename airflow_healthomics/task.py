@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What operators and sensors share: the methods that Airflow calls, each left to a collaborator."""
+"""Base of operators and sensors: the methods that Airflow calls, each delegated to a collaborator."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class HealthOmicsTask(_Base):
     """
     Base of operators and sensors.
 
-    :cvar resource_type: the kind of resource that the task is about
+    :cvar resource_type: the task's kind of resource, run or batch
     :cvar typed_template_fields: template fields whose values keep their type
-    :cvar checked_template_fields: template fields that Airflow renders, but that must not yield None
+    :cvar checked_template_fields: template fields that must not render to None
     """
 
     aws_hook_class = HealthOmicsHook
@@ -50,7 +50,7 @@ class HealthOmicsTask(_Base):
 
     #: Whether templates in ``parameters`` may yield None.
     allow_null_parameters: bool = False
-    #: Whether a kill of the task cancels the run or batch.
+    #: Whether killing the task cancels its run or batch.
     cancel_on_kill: bool = False
 
     _template_sources: Mapping[str, str] = MappingProxyType({})
@@ -70,7 +70,7 @@ class HealthOmicsTask(_Base):
 
     @cached_property
     def lineage(self) -> LineageCollector:
-        """Collects what OpenLineage receives."""
+        """Collects the lineage for OpenLineage."""
         return LineageCollector(self)
 
     def trigger(self, watch: Watch, delay: float) -> HealthOmicsWaitTrigger:
@@ -85,7 +85,7 @@ class HealthOmicsTask(_Base):
     # --- called by Airflow ---
 
     def on_kill(self) -> None:
-        """Cancel the run or batch, if a person has ended the task."""
+        """Cancel the run or batch if a person has ended the task."""
         self.kill_guard.fire()
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage | None:
@@ -93,7 +93,7 @@ class HealthOmicsTask(_Base):
         return self.lineage.facets()
 
     def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage | None:
-        """Return the same; a failed run has no outputs."""
+        """Return the lineage of a failed run or batch, which has no outputs."""
         return self.lineage.facets()
 
     def render_template(
@@ -103,9 +103,9 @@ class HealthOmicsTask(_Base):
         jinja_env: jinja2.Environment | None = None,
         seen_oids: set[int] | None = None,
     ) -> Any:
-        """Render ``content``; ``parameters`` become private while OpenLineage is on."""
+        """Render ``content``. If OpenLineage is enabled, ``parameters`` are made private."""
         if seen_oids and id(content) in seen_oids:
-            # An XCom that a mapped task is expanded over, which is no template.
+            # An XCom that a mapped task is expanded over, not a template.
             return content
         field = None if self._is_rendering else self._field_of(content)
         was_rendering, self._is_rendering = self._is_rendering, True
@@ -127,16 +127,16 @@ class HealthOmicsTask(_Base):
 
     def source_of(self, field: str) -> str:
         """
-        Return where the value of one of ``checked_template_fields`` comes from, as far as that is known.
+        Return the source of the value of one of ``checked_template_fields``, as far as it is known.
 
         :param field: name of the field
         """
         return self._template_sources.get(field, f"the argument {field}")
 
     def _field_of(self, content: Any) -> str | None:
-        # By identity: Airflow passes no name to render_template, the one public method that both plain and
-        # mapped tasks go through. Airflow renders the fields in their order and replaces each one, so the
-        # first field that still has this very object is the one being rendered.
+        # By identity, because Airflow does not pass the name of the field to render_template, the only public
+        # method that it calls for both plain and mapped tasks. Airflow renders the fields in order and
+        # replaces each value, so the first field that still holds this object is the one being rendered.
         field = next((name for name in self.template_fields if getattr(self, name, None) is content), None)
         is_ours = field in self.typed_template_fields or field in self.checked_template_fields
         return field if is_ours else None

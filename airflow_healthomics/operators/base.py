@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""How an operator waits for its run or batch: on the worker or in the triggerer, with the same result."""
+"""Base of the operators that wait, on the worker or in the triggerer."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from airflow_healthomics.waiting.kill_guard import Target, cancel_persistently
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
 
-#: Default seconds between two polls of a wait for a run or batch to end.
+#: Default poll interval in seconds for a run or batch.
 WAITER_DELAY: Final = 60.0
 
-#: Default seconds between two polls of a wait for a deletion.
+#: Default poll interval in seconds for a deletion.
 DELETION_WAITER_DELAY: Final = 30.0
 
 
@@ -34,8 +34,8 @@ class WaitingOperator(HealthOmicsTask, AwsBaseOperator[HealthOmicsHook]):
     """
     Base of the operators that can wait for a run or batch, with ``deferrable`` and ``waiter_delay``.
 
-    The status is polled once before the task defers. ``execution_timeout`` limits the wait in both places,
-    and all waits of an attempt together.
+    The status is polled once before the task defers. ``execution_timeout`` limits the total waiting time of
+    an attempt, on the worker and in the triggerer.
     """
 
     deferrable: bool
@@ -47,16 +47,16 @@ class WaitingOperator(HealthOmicsTask, AwsBaseOperator[HealthOmicsHook]):
         Return the result of the task, or raise.
 
         :param context: the task's context
-        :param summary: of the run or batch, in a terminal state
+        :param summary: summary of the run or batch, in a terminal state
         """
 
     def wait(self, context: Context, watch: Watch, *, then: str = "execute_complete") -> Any:
         """
-        Wait, then call a method with the event, and return its result.
+        Wait, then call a method with the event and return its result.
 
         :param context: the task's context
         :param watch: state of the wait
-        :param then: name of the method, called in this process or in the one that resumes the task
+        :param then: name of the method; after a deferral it is called in the process that resumes the task
         """
         timeout = time_left(self, context)
         deadline = None if timeout is None else time.monotonic() + timeout.total_seconds()
@@ -65,8 +65,8 @@ class WaitingOperator(HealthOmicsTask, AwsBaseOperator[HealthOmicsHook]):
                 if self.deferrable:
                     trigger = self.trigger(watch, self.waiter_delay)
                     self.defer(trigger=trigger, method_name=then, timeout=timeout)
-                # Airflow raises by a signal, and an exception out of a signal handler can get lost in what it
-                # interrupts, such as a finalizer of the connection.
+                # Airflow raises the timeout from a signal handler. Such an exception is lost if it interrupts
+                # a finalizer, for instance that of the HTTP connection.
                 if deadline is not None and time.monotonic() > deadline:
                     raise AirflowTaskTimeout(f"The {watch} did not end within {self.execution_timeout}")
                 time.sleep(watch.pause(self.waiter_delay))
@@ -81,7 +81,7 @@ class WaitingOperator(HealthOmicsTask, AwsBaseOperator[HealthOmicsHook]):
 
     def handle_timeout(self, context: Context, target: Target) -> None:
         """
-        Cancel the run or batch if no attempt is left after a timeout; otherwise the next one reattaches.
+        Cancel the run or batch if no attempt is left after a timeout; otherwise the next attempt reattaches.
 
         :param context: the task's context
         :param target: the run or batch
@@ -89,7 +89,7 @@ class WaitingOperator(HealthOmicsTask, AwsBaseOperator[HealthOmicsHook]):
         if not self.cancel_on_kill:
             return
         if has_tries_left(context):
-            self.log.info("The %s continues; the next attempt waits for it", target.kind)
+            self.log.info("The task timed out. Its %s continues and the next attempt reattaches", target.kind)
             return
-        self.log.info("The task has timed out, and no attempt is left")
+        self.log.info("The task timed out and has no attempt left; cancelling its %s", target.kind)
         cancel_persistently(target, self.hook, self.log)

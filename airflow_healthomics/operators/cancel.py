@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class CancelOperator(WaitingOperator):
-    """Base of the operators that cancel a run or batch. If it has ended already, the task succeeds."""
+    """Base of the operators that cancel a run or batch. The task also succeeds if it has already ended."""
 
     ui_color = "#f6e2c8"
     id_argument: ClassVar[str]
@@ -30,7 +30,7 @@ class CancelOperator(WaitingOperator):
     wait_for_completion: bool
 
     def execute(self, context: Context) -> str:
-        """Cancel the run or batch, and wait for its end if ``wait_for_completion`` is set."""
+        """Cancel the run or batch, and wait for it to end if ``wait_for_completion`` is set."""
         resource = self.resource
         resource_id = resource.checked_id(resource.cancel_operation, getattr(self, self.id_argument))
         self.publish(context, {"id": resource_id})
@@ -44,20 +44,20 @@ class CancelOperator(WaitingOperator):
     @abstractmethod
     def publish(self, context: Context, described: Mapping[str, Any]) -> None:
         """
-        Make the links and the page of the run or batch work.
+        Publish the data that the links and the page of the run or batch need.
 
         :param context: the task's context
-        :param described: its ``id``
+        :param described: mapping with its ``id``
         """
 
     def finish(self, context: Context, summary: dict[str, Any]) -> str:
-        """Return the id, whatever the final status is."""
+        """Return the id, regardless of the final status."""
         return str(summary["id"])
 
 
 class HealthOmicsCancelRunOperator(CancelOperator):
     """
-    Cancel a HealthOmics run. A run that has already ended is no error.
+    Cancel a HealthOmics run. The task also succeeds if the run has already ended.
 
     A cancelled run exports no outputs. Returns the run id.
 
@@ -69,12 +69,13 @@ class HealthOmicsCancelRunOperator(CancelOperator):
     :param wait_for_completion: whether to wait until the run has ended
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
     :param waiter_delay: seconds between two polls, 60 by default
-    :param aws_conn_id: Airflow connection for AWS; with None or "", boto3 finds the credentials (templated)
+    :param aws_conn_id: Airflow connection for AWS. If it is None or empty, boto3's default credential chain
+        is used (templated)
     :param region_name: AWS region; the connection's by default (templated)
-    :param verify: whether, or by which bundle, to verify TLS certificates (templated)
-    :param botocore_config: settings of the botocore client
-    :raises HealthOmicsRequestError: if ``run_id`` is no HealthOmics run id
-    :raises HealthOmicsApiError: if HealthOmics refuses, for instance because there is no such run
+    :param verify: whether to verify TLS certificates, or the path of a CA bundle (templated)
+    :param botocore_config: configuration of the botocore client
+    :raises HealthOmicsRequestError: if ``run_id`` is not a HealthOmics run id
+    :raises HealthOmicsApiError: if CancelRun is refused, for instance because the run does not exist
     """
 
     resource_type = RunResource
@@ -99,15 +100,16 @@ class HealthOmicsCancelRunOperator(CancelOperator):
         self.waiter_delay = waiter_delay
 
     def publish(self, context: Context, described: Mapping[str, Any]) -> None:
-        """Make the links and the page of the run work."""
+        """Publish the data that the links and the page of the run need."""
         persist_links(context, self.hook, described)
 
 
 class HealthOmicsCancelRunBatchOperator(CancelOperator):
     """
-    Cancel a HealthOmics run batch. A batch that has already ended is no error. Returns the batch id.
+    Cancel a HealthOmics run batch. The task also succeeds if the batch has already ended.
 
-    HealthOmics cannot cancel a batch that is being created, so the call is repeated for up to a minute.
+    HealthOmics cannot cancel a batch in CREATING, so the call is repeated for up to a minute. Returns the
+    batch id.
 
     .. seealso::
         For more information on how to use this operator, take a look at
@@ -117,12 +119,13 @@ class HealthOmicsCancelRunBatchOperator(CancelOperator):
     :param wait_for_completion: whether to wait until the batch has ended
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
     :param waiter_delay: seconds between two polls, 60 by default
-    :param aws_conn_id: Airflow connection for AWS; with None or "", boto3 finds the credentials (templated)
+    :param aws_conn_id: Airflow connection for AWS. If it is None or empty, boto3's default credential chain
+        is used (templated)
     :param region_name: AWS region; the connection's by default (templated)
-    :param verify: whether, or by which bundle, to verify TLS certificates (templated)
-    :param botocore_config: settings of the botocore client
-    :raises HealthOmicsRequestError: if ``batch_id`` is no HealthOmics batch id
-    :raises HealthOmicsApiError: if HealthOmics refuses unless the batch has ended
+    :param verify: whether to verify TLS certificates, or the path of a CA bundle (templated)
+    :param botocore_config: configuration of the botocore client
+    :raises HealthOmicsRequestError: if ``batch_id`` is not a HealthOmics batch id
+    :raises HealthOmicsApiError: if CancelRunBatch is refused, for instance because the batch does not exist
     """
 
     resource_type = BatchResource
@@ -147,5 +150,5 @@ class HealthOmicsCancelRunBatchOperator(CancelOperator):
         self.waiter_delay = waiter_delay
 
     def publish(self, context: Context, described: Mapping[str, Any]) -> None:
-        """Make the page of the batch work."""
+        """Publish the data that the page of the batch needs."""
         push_resource(context, self.hook, "batch", described)

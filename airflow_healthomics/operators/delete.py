@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class DeleteOperator(WaitingOperator):
-    """Base of the operators that delete records. If there are none any longer, the task succeeds."""
+    """Base of the operators that delete records. The task also succeeds if the record no longer exists."""
 
     ui_color = "#f3d5d5"
     id_argument: ClassVar[str]
@@ -32,12 +32,12 @@ class DeleteOperator(WaitingOperator):
         return self.wait_for_completion
 
     def execute(self, context: Context) -> str:
-        """Delete, and wait for the deletion if ``wait_for_completion`` is set."""
+        """Delete the record, and wait for the deletion if ``wait_for_completion`` is set."""
         resource = self.resource
         resource_id = resource.checked_id(resource.delete_operation, getattr(self, self.id_argument))
         watch = resource.watch(resource_id, is_deletion=True)
         if self.has_to_wait:
-            # The uuid identifies it from now on, as its id may be given to another one.
+            # Learn the uuid first: HealthOmics may give the id to another run or batch.
             watch.poll(self.hook.conn)
         if not resource.request_delete(resource_id):
             self.log.info("HealthOmics %s %s no longer exists", resource.noun, resource_id)
@@ -54,24 +54,25 @@ class DeleteOperator(WaitingOperator):
 
 class HealthOmicsDeleteRunOperator(DeleteOperator):
     """
-    Delete the record of a HealthOmics run that has ended. Its outputs and logs stay. Returns the run id.
+    Delete the record of an ended HealthOmics run; its outputs and logs are kept. Returns the run id.
 
-    HealthOmics may give the id of a deleted run to a new one.
+    The task also succeeds if the record no longer exists. HealthOmics may reuse the id of a deleted run.
 
     .. seealso::
         For more information on how to use this operator, take a look at
         :external+boto3:py:meth:`Omics.Client.delete_run`
 
     :param run_id: HealthOmics run id, 1 to 18 digits (templated)
-    :param wait_for_completion: whether to wait until the run is gone
+    :param wait_for_completion: whether to wait until the run is deleted
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
     :param waiter_delay: seconds between two polls, 30 by default
-    :param aws_conn_id: Airflow connection for AWS; with None or "", boto3 finds the credentials (templated)
+    :param aws_conn_id: Airflow connection for AWS. If it is None or empty, boto3's default credential chain
+        is used (templated)
     :param region_name: AWS region; the connection's by default (templated)
-    :param verify: whether, or by which bundle, to verify TLS certificates (templated)
-    :param botocore_config: settings of the botocore client
-    :raises HealthOmicsRequestError: if ``run_id`` is no HealthOmics run id
-    :raises HealthOmicsApiError: if HealthOmics refuses, for instance because the run has not ended
+    :param verify: whether to verify TLS certificates, or the path of a CA bundle (templated)
+    :param botocore_config: configuration of the botocore client
+    :raises HealthOmicsRequestError: if ``run_id`` is not a HealthOmics run id
+    :raises HealthOmicsApiError: if DeleteRun is refused, for instance because the run is active
     """
 
     resource_type = RunResource
@@ -97,25 +98,28 @@ class HealthOmicsDeleteRunOperator(DeleteOperator):
 
 class HealthOmicsDeleteRunBatchOperator(DeleteOperator):
     """
-    Delete the records of a batch's runs and, optionally, of the batch. Outputs and logs stay.
+    Delete the records of a batch's runs and, optionally, of the batch; outputs and logs are kept.
 
-    The batch must be PROCESSED or CANCELLED. Returns the batch id.
+    The batch must be PROCESSED or CANCELLED. The task also succeeds if the batch no longer exists. Returns
+    the batch id.
 
     .. seealso::
         For more information on how to use this operator, take a look at
         :external+boto3:py:meth:`Omics.Client.delete_run_batch`
 
     :param batch_id: HealthOmics batch id, 1 to 18 digits (templated)
-    :param delete_batch: whether to delete the batch itself too; the operator then waits for the runs
+    :param delete_batch: whether to delete the batch too; if so, the operator waits until its runs are deleted
     :param wait_for_completion: whether to wait until the runs are deleted
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
     :param waiter_delay: seconds between two polls, 30 by default
-    :param aws_conn_id: Airflow connection for AWS; with None or "", boto3 finds the credentials (templated)
+    :param aws_conn_id: Airflow connection for AWS. If it is None or empty, boto3's default credential chain
+        is used (templated)
     :param region_name: AWS region; the connection's by default (templated)
-    :param verify: whether, or by which bundle, to verify TLS certificates (templated)
-    :param botocore_config: settings of the botocore client
-    :raises HealthOmicsRequestError: if ``batch_id`` is no HealthOmics batch id
-    :raises HealthOmicsApiError: if HealthOmics refuses, for instance because the batch has not ended
+    :param verify: whether to verify TLS certificates, or the path of a CA bundle (templated)
+    :param botocore_config: configuration of the botocore client
+    :raises HealthOmicsRequestError: if ``batch_id`` is not a HealthOmics batch id
+    :raises HealthOmicsApiError: if DeleteRunBatch or DeleteBatch is refused, for instance because the batch
+        is active
     """
 
     resource_type = BatchResource
@@ -142,14 +146,14 @@ class HealthOmicsDeleteRunBatchOperator(DeleteOperator):
 
     @property
     def has_to_wait(self) -> bool:
-        """Whether to wait for the deletion of the runs, before which the batch cannot be deleted."""
+        """Whether to wait for the deletion of the runs, which must precede that of the batch."""
         return self.wait_for_completion or self.delete_batch
 
     def finish(self, context: Context, summary: dict[str, Any]) -> str:
         """Delete the batch itself if ``delete_batch`` is set, and return its id."""
         batch_id = str(summary["id"])
         if summary["status"] == "RUNS_DELETE_FAILED":
-            self.log.warning("Not all runs of batch %s could be deleted", batch_id)
+            self.log.warning("Some runs of batch %s could not be deleted", batch_id)
         if self.delete_batch and summary["status"] != "DELETED":
             BatchResource(self.hook, self.log).delete_record(batch_id)
         return batch_id

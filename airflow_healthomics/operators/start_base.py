@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""How a task starts a run or a run batch exactly once, from its first attempt to its last."""
+"""Base of the operators that start a run or run batch exactly once across all attempts."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ from airflow_healthomics.waiting.kill_guard import Target, cancel_persistently
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
 
-#: Seconds for which an attempt repeats a start that does not reach HealthOmics; ``[healthomics]
-#: start_patience``.
+#: Default of ``[healthomics] start_patience``: seconds for which an attempt repeats a start that does not
+#: reach HealthOmics.
 DEFAULT_START_PATIENCE: Final = 6 * 3600.0
 
 #: Values of ``on_clear``, ``on_failure`` and ``on_unknown_end``, by argument.
@@ -58,7 +58,7 @@ class StartOperator(WaitingOperator):
     """
     Base of the operators that start a run or run batch exactly once, and can wait for it.
 
-    :cvar name_argument: argument for the name, which is the request ID by default
+    :cvar name_argument: the argument with the name of the run or batch; the request ID by default
     """
 
     name_argument: ClassVar[str]
@@ -69,7 +69,7 @@ class StartOperator(WaitingOperator):
     on_failure: Literal["leave", "cancel"]
     on_unknown_end: Literal["fail", "repeat"]
 
-    #: Whether the run or batch is not known to have ended.
+    #: False once the run or batch is known to have ended.
     _is_open = False
     _has_timed_out = False
 
@@ -88,7 +88,7 @@ class StartOperator(WaitingOperator):
 
     @abstractmethod
     def finish_without_waiting(self, context: Context, started: Mapping[str, Any]) -> None:
-        """Publish what is known of a run or batch that continues."""
+        """Emit the asset events and the lineage of an active run or batch."""
 
     def execute(self, context: Context) -> Any:
         """Start the run or batch exactly once, then wait for it if ``wait_for_completion`` is set."""
@@ -97,10 +97,10 @@ class StartOperator(WaitingOperator):
 
     def start(self, context: Context, delays: Delays) -> Any:
         """
-        Start the run or batch, or find the one that an earlier attempt started.
+        Start the run or batch, or reattach to the one that an earlier attempt started.
 
         :param context: the task's context
-        :param delays: of the start so far
+        :param delays: delays of this start so far
         """
         self._check_choices()
         self.kill_guard.context = context
@@ -118,11 +118,11 @@ class StartOperator(WaitingOperator):
         return str(started["id"])
 
     def resume_start(self, context: Context, event: dict[str, Any]) -> Any:
-        """Repeat a start that was throttled or unavailable."""
+        """Repeat a start that was throttled or did not reach HealthOmics."""
         return self.start(context, Delays(**event))
 
     def resume_after_stop(self, context: Context, event: dict[str, Any] | None = None) -> Any:
-        """Decide again, after the run or batch of an earlier attempt has stopped."""
+        """Decide again after the run or batch of an earlier attempt has left STOPPING."""
         summary_from_event(event)
         self._is_open = False
         return self.start(context, Delays())
@@ -136,8 +136,8 @@ class StartOperator(WaitingOperator):
         return self.finish(context, summary)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume; a deferral that has timed out comes back here without its event."""
-        # Unless the event says otherwise, or nothing was started yet.
+        """Resume after a deferral, including one that timed out and so has no event."""
+        # Assume that it is active: only an event can show its end. Before resume_start nothing was started.
         self._is_open = next_method != "resume_start"
         with self._recording_end(context):
             if is_trigger_timeout(next_method, next_kwargs):
@@ -145,7 +145,7 @@ class StartOperator(WaitingOperator):
             return super().resume_execution(next_method, next_kwargs, context)
 
     def recorded(self, context: Context) -> StartRecord | None:
-        """Return the record of this attempt and those before."""
+        """Return the record of this attempt and of earlier ones."""
         return self._store(context, starts=context["ti"].try_number).load()
 
     # --- the start ---
@@ -185,11 +185,11 @@ class StartOperator(WaitingOperator):
         if delays.failures:
             self._check_patience(delay, now - delays.since)
         else:
-            self.log.info("The start is delayed (%s) and waits for its turn in the triggerer", delay.code)
+            self.log.info("The start is delayed (%s). The task defers and repeats it later", delay.code)
         if delays.failures > 1:
             self.log.warning(
-                "The start has not reached HealthOmics for %d seconds (%s; region %s, endpoint %s) and "
-                "is repeated later. Check the connection, and the way to it from the workers",
+                "The start has not reached HealthOmics for %d seconds (%s; region %s, endpoint %s). The task "
+                "repeats it later. Check the connection and the workers' access to the endpoint",
                 now - delays.since,
                 delay.code,
                 meta.region_name,
@@ -205,7 +205,7 @@ class StartOperator(WaitingOperator):
             context, since=delays.since, reason=delay.code, until=now + trigger.delay, region=meta.region_name
         )
         self.defer(trigger=trigger, method_name="resume_start", timeout=time_left(self, context))
-        raise HealthOmicsError("Airflow has not deferred the task")  # never reached
+        raise HealthOmicsError("Airflow did not defer the task")  # never reached
 
     def _check_patience(self, delay: StartDelay, seconds: float) -> None:
         patience = conf.getfloat("healthomics", "start_patience", fallback=DEFAULT_START_PATIENCE)
@@ -234,7 +234,7 @@ class StartOperator(WaitingOperator):
     # --- the end ---
 
     def _known_end(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
-        """Return how a run ended that is no longer found, as far as anything says so."""
+        """Return the summary of a run or batch that no longer exists, as far as its outcome is known."""
         record = self.recorded(context)
         if record is not None and record.resource_id != summary["id"]:
             record = None
@@ -251,7 +251,7 @@ class StartOperator(WaitingOperator):
 
     @contextmanager
     def _recording_end(self, context: Context) -> Iterator[None]:
-        """Record how the attempt comes to its end, and see to a run that continues after a failure."""
+        """Record the end of the attempt; after a failure, also decide about an active run."""
         try:
             with self.kill_guard.until_end():
                 yield
@@ -262,12 +262,12 @@ class StartOperator(WaitingOperator):
 
     def _see_to_failure(self, context: Context, error: BaseException) -> None:
         """
-        Record a failure; if no attempt is left, cancel or leave a run that continues.
+        Record a failure. If no attempt is left, cancel or leave an active run, depending on ``on_failure``.
 
-        :raises HealthOmicsUnwatchedError: in place of the error, to say what becomes of the run
+        :raises HealthOmicsUnwatchedError: instead of the error, to report what happens to the run
         """
         if self.kill_guard.is_fired:
-            # It has not come to its end by itself.
+            # The attempt was killed, so its end must not be recorded.
             return
         is_final = isinstance(error, AirflowFailException) or not has_tries_left(context)
         if not self._is_open:
@@ -290,17 +290,19 @@ class StartOperator(WaitingOperator):
             raise HealthOmicsUnwatchedError(self.resource.noun, record.resource_id, text) from error
 
     def _end_watch(self, record: StartRecord, error: BaseException) -> str:
-        """Cancel or leave a run that nobody watches from now on, and return what to say about it."""
+        """Cancel or leave a run that no attempt watches any longer, and return the text of the error."""
         resource, run_id = self.resource, str(record.resource_id)
         command = resource.cancel_command(run_id)
         if self.on_failure == "cancel":
             target = Target(kind=record.kind, id=run_id, uuid=record.uuid)
             is_cancelled = cancel_persistently(target, self.hook, self.log)
-            fate = "is cancelled" if is_cancelled else f"could not be cancelled; this does it: {command}"
+            fate = (
+                "is being cancelled" if is_cancelled else f"could not be cancelled. To cancel it: {command}"
+            )
         else:
-            fate = f"continues, as on_failure is leave; this cancels it: {command}"
+            fate = f"continues because on_failure is 'leave'. To cancel it: {command}"
         return (
-            f"The task fails without knowing how its {resource.noun} ends: {error}\n"
+            f"The task fails before the outcome of its {resource.noun} is known: {error}\n"
             f"The {resource.noun} {run_id} {fate}\n"
             f"See {resource.console_url(run_id)}\n"
             "Clear the task to reattach to it."
@@ -309,7 +311,7 @@ class StartOperator(WaitingOperator):
     def _settle(
         self, context: Context, *, is_settled: bool = True, is_outcome_unknown: bool = False
     ) -> StartRecord | None:
-        """Record that the attempt has come to its end by itself, as far as that can be recorded."""
+        """Record that the attempt ended by itself, not by a kill; return None if that is impossible."""
         store = self._store(context, starts=context["ti"].try_number)
         if not store.counts_clears:
             return None
@@ -320,8 +322,8 @@ class StartOperator(WaitingOperator):
             settled = time.time() if is_settled else None
             record = replace(record, settled=settled, is_outcome_unknown=is_outcome_unknown)
             store.save(record)
-        except Exception as error:  # noqa: BLE001 - Airflow in trouble must not change the outcome
-            self.log.info("The end of the attempt is not recorded: %s", error_code(error))
+        except Exception as error:  # noqa: BLE001 - an error of Airflow's store must not change the outcome
+            self.log.info("The end of this attempt could not be recorded: %s", error_code(error))
             return None
         return record
 
@@ -351,5 +353,5 @@ def _attempt(context: Context) -> Attempt:
 
 
 def _connection(task: Any) -> dict[str, Any]:
-    """Return the connection arguments that are kept in the record."""
+    """Return the connection arguments for the record."""
     return {"aws_conn_id": task.aws_conn_id, "region_name": task.region_name, "verify": task.verify}

@@ -38,97 +38,104 @@ if TYPE_CHECKING:
 
 class HealthOmicsStartRunOperator(StartOperator):
     """
-    Start a new HealthOmics run (``workflow_id``), or a duplicate of one (``run_id``).
+    Start a new HealthOmics run (``workflow_id``) or a duplicate of an existing run (``run_id``).
 
-    A task instance starts its run exactly once. Every attempt has the same request ID, which begins with the
-    DAG-run ID. A retry reattaches to the run of the previous attempt, and starts a new run only after that
-    one failed. A new run gets the defaults of the connection's extra and of the hook
-    (:class:`~airflow_healthomics.hooks.omics.HealthOmicsHook`). A duplicate inherits everything that is not
-    given here from its original, except for ``role_arn`` and ``output_uri``, which StartRun requires again.
+    The run is started only once, because every attempt of the task instance sends the same request ID, which
+    begins with the DAG-run ID. A retry reattaches to the run of the previous attempt. It starts a new run
+    only if that run has failed.
+
+    A new run uses the defaults of the connection's extra and of the hook
+    (:class:`~airflow_healthomics.hooks.omics.HealthOmicsHook`). A duplicate inherits all settings that are
+    not given here, except ``role_arn`` and ``output_uri``, which StartRun requires again.
 
     In ``parameters``, ``tags``, ``engine_settings``, ``session_policy``, ``priority`` and
-    ``storage_capacity`` a template that is exactly one expression keeps the type of its value.
+    ``storage_capacity``, a template that is exactly one expression keeps the type of its value.
 
-    Returns the run id. XCom ``run`` has ``id``, ``arn``, ``uuid``, ``runOutputUri`` and ``requestId``. If the
-    operator waits, XCom ``summary`` has the finished run and its usage. The asset events of its outlets have
-    ``runId``, ``uuid``, ``runOutputUri`` and ``workflowId`` in their extra.
+    Returns the run id. XCom ``run`` contains ``id``, ``arn``, ``uuid``, ``runOutputUri`` and ``requestId``.
+    If the operator waits, XCom ``summary`` contains the finished run and its usage. The asset events of the
+    outlets have ``runId``, ``uuid``, ``runOutputUri`` and ``workflowId`` in their extra.
 
     .. seealso::
         For more information on how to use this operator, take a look at
         :external+boto3:py:meth:`Omics.Client.start_run`
 
     :param workflow_id: id of the workflow to run, 1 to 18 digits (templated)
-    :param workflow_type: PRIVATE (the service's default) or READY2RUN, which a READY2RUN workflow requires
+    :param workflow_type: PRIVATE (the service's default) or READY2RUN; required for a READY2RUN workflow
         (templated)
-    :param workflow_version_name: version of the workflow; by default its default version (templated)
+    :param workflow_version_name: version of the workflow; the workflow's default version by default
+        (templated)
     :param workflow_owner_id: AWS account id of the owner of a shared workflow, 12 digits (templated)
     :param run_id: id of the HealthOmics run to duplicate, 1 to 18 digits; not the DAG-run ID (templated)
     :param role_arn: ARN of the IAM role that the run assumes (templated)
-    :param output_uri: S3 URI of the outputs, up to 750 characters; a bucket of the same region (templated)
-    :param output_uri_prefix_mode: SERVICE_DEFINED (the service's default, a separate prefix for each run)
-        or NONE_WITH_OVERWRITE (templated)
-    :param requester_pays_enabled: whether inputs may be in Requester Pays buckets, which the run's account
-        pays for (templated)
-    :param parameters: the workflow's parameters, a mapping of up to 50,000 bytes as JSON (templated)
-    :param parameters_uri: instead of ``parameters``, S3 URI of a JSON file with them, which the role must be
-        able to read. HealthOmics reads it after the start; a mistake in it fails the run with
+    :param output_uri: S3 URI of the outputs, up to 750 characters. The bucket must be in the run's region
+        (templated)
+    :param output_uri_prefix_mode: SERVICE_DEFINED (the service's default: a separate prefix for each run) or
+        NONE_WITH_OVERWRITE (templated)
+    :param requester_pays_enabled: whether inputs may be in Requester Pays buckets. The run's account is
+        charged (templated)
+    :param parameters: parameters of the workflow, a mapping of up to 50,000 bytes as JSON (templated)
+    :param parameters_uri: S3 URI of a JSON file with the parameters, instead of ``parameters``. The role must
+        be able to read it. HealthOmics reads it after the start, so an error in it fails the run with
         INVALID_RUN_PARAMETERS (templated)
-    :param parameters_s3_uri: S3 URI under which ``parameters`` of more than 50,000 bytes are written for
-        HealthOmics to read, once for each request ID. The role must be able to read them (templated)
+    :param parameters_s3_uri: S3 URI of a prefix for ``parameters`` larger than 50,000 bytes. They are written
+        there once per request ID, and HealthOmics reads them from there. The role must be able to read them
+        (templated)
     :param name: name of the run, up to 128 characters; the request ID by default (templated)
-    :param request_id: 1 to 128 characters, sent unchanged; by default derived from the DAG-run ID (templated)
+    :param request_id: request ID, 1 to 128 characters, sent unchanged; derived from the DAG-run ID by default
+        (templated)
     :param retention_mode: RETAIN or REMOVE (templated)
     :param storage_type: STATIC or DYNAMIC (templated)
-    :param storage_capacity: GiB of STATIC storage, 0 to 100,000, which HealthOmics rounds up (templated)
+    :param storage_capacity: GiB of STATIC storage, 0 to 100,000; HealthOmics rounds it up (templated)
     :param scratch_storage_mode: SHARED (the service's default) or LOCAL (templated)
     :param run_group_id: id of the run group that limits the run (templated)
-    :param priority: 0 to 100,000 (templated)
+    :param priority: priority of the run, 0 to 100,000 (templated)
     :param cache_id: id of the run cache (templated)
-    :param cache_behavior: CACHE_ON_FAILURE or CACHE_ALWAYS; needs ``cache_id`` (templated)
+    :param cache_behavior: CACHE_ON_FAILURE or CACHE_ALWAYS; requires ``cache_id`` (templated)
     :param networking_mode: RESTRICTED (the service's default) or VPC (templated)
-    :param configuration_name: configuration of the VPC; with ``networking_mode="VPC"`` only (templated)
-    :param engine_settings: settings of the engine, for Nextflow only, a mapping (templated)
-    :param session_policy: IAM policy that narrows the role's, JSON text of up to 2,048 characters or a
-        mapping (templated)
+    :param configuration_name: name of the VPC configuration; only with ``networking_mode="VPC"`` (templated)
+    :param engine_settings: settings of the workflow engine, a mapping; Nextflow only (templated)
+    :param session_policy: IAM policy that restricts the role's permissions, a mapping or JSON text of up to
+        2,048 characters (templated)
     :param log_level: OFF, FATAL, ERROR or ALL (templated)
-    :param tags: up to 50 tags of the run, a mapping of strings to strings; no place for patients' data
-        (templated)
-    :param start_run_kwargs: fields of StartRun that have no argument here yet, a mapping with the API's
-        names; the installed botocore must know them (templated)
+    :param tags: up to 50 tags of the run, a mapping of strings to strings. Tags must not contain patients'
+        data (templated)
+    :param start_run_kwargs: fields of StartRun for which this operator has no argument, a mapping by the
+        API's names. The installed botocore must support them (templated)
     :param allow_null_parameters: whether templates in ``parameters`` may yield None, which is sent as null.
-        Otherwise they are refused, as an XCom may be missing, unless the template allows None, as in
-        ``{{ x | default(none) }}``
+        By default None is rejected because it may be a missing XCom, unless the template yields it
+        explicitly, as in ``{{ x | default(none) }}``
     :param validate_parameters: whether to compare the names of ``parameters`` with the workflow's parameter
-        template first; requires the permission omics:GetWorkflow
-    :param wait_for_completion: whether to wait for the run to end, and to fail unless it is COMPLETED
+        template before the start; requires the permission omics:GetWorkflow
+    :param wait_for_completion: whether to wait for the run to end and fail unless it is COMPLETED
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
     :param waiter_delay: seconds between two polls, 60 by default
-    :param cancel_on_kill: whether the run is cancelled when a person ends or clears the task, and when the
-        task is out of time and attempts
-    :param on_clear: whether a Clear of a task whose run is active or COMPLETED starts a ``new`` run or
-        reattaches to it (``reattach``). The connection's extra may set it. The default is ``new``, unless the
-        task failed without knowing the outcome of its run
-    :param on_failure: what to do with a run that continues when the last attempt fails for another reason,
-        such as missing permissions: ``leave`` or ``cancel``
-    :param on_unknown_end: whether the task fails (``fail``) or a retry starts a new run (``repeat``), if the
-        run no longer exists and its outcome is unknown
-    :param retry_user_errors: whether to retry a run that failed for a permanent reason, such as
-        OUT_OF_MEMORY_ERROR
-    :param log_tail_lines: last lines of the failed task's log to show when the run has failed, 0 to 50; 0
-        shows none
+    :param cancel_on_kill: whether to cancel the run when a person ends or clears the task, and when the last
+        attempt times out
+    :param on_clear: what the task does after a Clear if its run is active or COMPLETED: start a new run
+        (``new``) or reattach (``reattach``). The connection's extra may set it. The default is ``new``, but
+        ``reattach`` if the task failed before the outcome of its run was known
+    :param on_failure: whether to ``leave`` or ``cancel`` an active run when the last attempt fails for a
+        reason other than the run, such as revoked permissions
+    :param on_unknown_end: what the task does if the run no longer exists and its outcome is unknown: fail
+        (``fail``) or start a new run in a retry (``repeat``)
+    :param retry_user_errors: whether Airflow retries the task after a failure that is expected to recur with
+        the same input, such as OUT_OF_MEMORY_ERROR
+    :param log_tail_lines: number of lines to show from the end of the failed task's log if the run fails, 0
+        to 50
     :param report_usage: whether to report the usage of a run that the operator waits for, which costs a few
-        calls; see :func:`airflow_healthomics.reports.usage.usage_of_run`
-    :param aws_conn_id: Airflow connection for AWS; with None or "", boto3 finds the credentials (templated)
+        seconds at most; see :func:`airflow_healthomics.reports.usage.usage_of_run`
+    :param aws_conn_id: Airflow connection for AWS. If it is None or empty, boto3's default credential chain
+        is used (templated)
     :param region_name: AWS region; the connection's by default (templated)
-    :param verify: whether, or by which bundle, to verify TLS certificates (templated)
-    :param botocore_config: settings of the botocore client
-    :raises HealthOmicsRequestError: before anything is sent, if arguments break the API's rules
+    :param verify: whether to verify TLS certificates, or the path of a CA bundle (templated)
+    :param botocore_config: configuration of the botocore client
+    :raises HealthOmicsRequestError: if the arguments break the API's rules; nothing is sent
     :raises HealthOmicsRunFailedError: if the operator waits and the run does not end as COMPLETED
-    :raises HealthOmicsApiError: if StartRun or GetRun is refused permanently
+    :raises HealthOmicsApiError: if StartRun or GetRun fails with a non-retryable error
     """
 
-    # The mark by which Airflow's registry knows an operator that survives the crash of its worker by itself,
-    # without ResumableJobMixin (apache/airflow#70291).
+    # Airflow's registry reads this from operators that survive a crash of their worker without
+    # ResumableJobMixin (apache/airflow#70291).
     __supports_durable_execution: ClassVar[bool] = True
 
     resource_type = RunResource
@@ -263,8 +270,8 @@ class HealthOmicsStartRunOperator(StartOperator):
         return str(summary["id"])
 
     def finish_without_waiting(self, context: Context, started: Mapping[str, Any]) -> None:
-        """Emit asset events and lineage of a run that continues."""
-        # A duplicate has that of its original, which StartRun does not return.
+        """Emit the asset events and the lineage of an active run."""
+        # A duplicate has the workflow of its original, which StartRun does not return.
         is_known = self.workflow_id and not isinstance(self.workflow_id, BrokenTemplate)
         run = {**({"workflowId": self.workflow_id} if is_known else {}), **started}
         self.lineage.collect_run(context, run)
@@ -283,7 +290,7 @@ class HealthOmicsStartRunOperator(StartOperator):
         refuse_broken_templates("StartRun", {"parameters_s3_uri": self.parameters_s3_uri})
         arguments = {name: unwrap(getattr(self, name)) for name in ARGUMENTS}
         arguments["request_id"] = request_id
-        # The same by default, so that ListRuns can find the run of a request.
+        # By default the name is the request ID, so that ListRuns can find the run of a request.
         arguments["name"] = request_id if self.name is None else self.name
         parameters = arguments["parameters"]
         file = self._parameters_file(request_id, parameters)
@@ -295,7 +302,7 @@ class HealthOmicsStartRunOperator(StartOperator):
         return StartRequest(request, upload=file)
 
     def _parameters_file(self, request_id: str, parameters: Any) -> InputFile | None:
-        """Return the file for parameters too large for a request; mistakes in them are found later."""
+        """Return a file if the parameters are too large for the request; they are validated later."""
         if self.parameters_s3_uri is None or self.parameters_uri is not None:
             return None
         document, problems = as_json(parameters, "parameters")
@@ -307,9 +314,9 @@ class HealthOmicsStartRunOperator(StartOperator):
     def _check_parameter_names(
         self, request: Mapping[str, Any], parameters: Any, *, is_readable: bool
     ) -> None:
-        """Compare with the parameter template of the workflow, which for a duplicate is its original's."""
+        """Compare the names with the parameter template of the workflow, for a duplicate its original's."""
         if "parametersUri" in request and not is_readable:
-            self.log.info("The parameters are not compared with the workflow's template: they are in a file")
+            self.log.info("The names of the parameters are not checked because they are in a file")
             return
         source: Mapping[str, Any] = request
         try:
@@ -323,9 +330,9 @@ class HealthOmicsStartRunOperator(StartOperator):
             )
         except (ClientError, BotoCoreError) as error:
             self.log.warning(
-                "The parameters are not compared with the workflow's parameter template, as AWS answered %s. "
-                "validate_parameters needs the permissions omics:GetWorkflow and omics:GetWorkflowVersion "
-                "(for a duplicate run omics:GetRun too).",
+                "The names of the parameters are not checked because AWS returned %s. validate_parameters "
+                "requires the permissions omics:GetWorkflow and omics:GetWorkflowVersion (for a duplicate "
+                "also omics:GetRun).",
                 error_code(error),
             )
             return

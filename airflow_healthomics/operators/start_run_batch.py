@@ -47,54 +47,60 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
     """
     Start a batch of HealthOmics runs of one private workflow, from a list or a sample sheet.
 
-    The arguments apply to all runs, with the names, defaults and rules of
-    :class:`~airflow_healthomics.operators.start_run.HealthOmicsStartRunOperator`. A run setting applies
-    to one run; its ``parameters`` and ``run_tags`` are merged with those of the arguments, key by key.
+    The operator's arguments apply to all runs. They have the names, defaults and rules of
+    :class:`~airflow_healthomics.operators.start_run.HealthOmicsStartRunOperator`. A run setting overrides
+    them for one run; its ``parameters`` and ``run_tags`` are merged with the common ones, key by key.
 
-    A task instance starts its batch exactly once. A retry reattaches to the batch of the previous attempt. If
-    that batch has ended and ``success_policy`` is not met, the retry starts another batch with the run
-    settings whose runs did not complete.
+    The batch is started only once, like a run, with a request ID that begins with the DAG-run ID. A retry
+    reattaches to the batch of the previous attempt. If that batch has ended and ``success_policy`` is not
+    met, the retry starts another batch with only the settings whose runs did not complete.
 
-    Returns the batch id. XCom ``batch`` has ``id``, ``arn``, ``uuid`` and ``requestId``. If the operator
-    waits, XCom ``summary`` has the finished batch with ``batchIds`` of all attempts, ``counts`` of its runs
-    by status, and ``usage``, the time and storage of all runs of all attempts (see
-    :meth:`airflow_healthomics.reports.usage.BatchUsage.figures`). XCom ``successes`` has ``runSettingId``,
-    ``runId`` and ``runOutputUri`` of each completed run, up to 100 of them. With ``settings_s3_uri``, XCom
-    ``manifest`` is the S3 URI of a JSON array of all runs, and ``success_parts`` are the S3 URIs of JSON
-    arrays of up to 1,000 completed runs each, to map a task over. The asset event of an outlet has
-    ``batchId``, ``uuid``, ``workflowId``, ``outputUri`` and ``manifest`` in its extra.
+    Returns the batch id. XCom ``batch`` contains ``id``, ``arn``, ``uuid`` and ``requestId``. If the operator
+    waits, it pushes more XComs:
+
+    - ``summary``: the finished batch, with ``batchIds`` of all attempts, ``counts`` of its runs by status,
+      and ``usage``, the time and storage of all runs of all attempts (see
+      :meth:`airflow_healthomics.reports.usage.BatchUsage.figures`)
+    - ``successes``: ``runSettingId``, ``runId`` and ``runOutputUri`` of each completed run, up to 100
+    - ``manifest``, with ``settings_s3_uri``: the S3 URI of a JSON array of all runs
+    - ``success_parts``, with ``settings_s3_uri``: the S3 URIs of JSON arrays of up to 1,000 completed runs
+      each, for mapping a task
+
+    The asset events of the outlets have ``batchId``, ``uuid``, ``workflowId``, ``outputUri`` and ``manifest``
+    in their extra.
 
     .. seealso::
         For more information on how to use this operator, take a look at
         :external+boto3:py:meth:`Omics.Client.start_run_batch`
 
-    :param run_settings: a mapping for each run, 1 to 100,000 of them, with ``run_setting_id`` (unique, 1 to
-        128 characters) and ``name``, ``output_uri``, ``output_bucket_owner_id``, ``parameters``,
+    :param run_settings: 1 to 100,000 mappings, one for each run, with ``run_setting_id`` (unique, 1 to 128
+        characters) and optionally ``name``, ``output_uri``, ``output_bucket_owner_id``, ``parameters``,
         ``priority``, ``engine_settings`` or ``run_tags`` (templated)
-    :param sample_sheet: instead of ``run_settings``, path or URI of a CSV, TSV or JSON file with a row for
-        each run (templated); see :mod:`airflow_healthomics.batches.sample_sheet`
+    :param sample_sheet: path or URI of a CSV, TSV or JSON file with a row for each run, instead of
+        ``run_settings`` (templated); see :mod:`airflow_healthomics.batches.sample_sheet`
     :param columns: the sheet's column for each field of a run setting, such as ``{"run_setting_id": "sample",
         "parameters.reads": "fastq"}`` (templated)
     :param types: types of fields that are not text, such as ``{"parameters.depth": "integer"}`` (templated)
-    :param settings_s3_uri: S3 URI under which the run settings are written if they are more than 100, and the
-        manifest (templated). The role must be able to read it.
-    :param success_policy: ``all``, ``any``, a least number of runs (950) or share of them (``95%``) that must
-        complete (templated)
-    :param output_uris: whether to ask for each completed run's ``runOutputUri``, which takes a GetRun for
-        each
+    :param settings_s3_uri: S3 URI of a prefix for the manifest, and for the run settings if there are more
+        than 100. The role must be able to read it (templated)
+    :param success_policy: how many runs must complete: ``all``, ``any``, a number (950) or a share (``95%``)
+        (templated)
+    :param output_uris: whether to publish the ``runOutputUri`` of each completed run, which costs one GetRun
+        call per run
     :param batch_name: name of the batch, up to 64 characters; the request ID by default (templated)
-    :param request_id: 1 to 128 characters, used as it is; by default derived from the DAG-run ID, up to
-        64 characters (templated)
+    :param request_id: request ID, 1 to 128 characters, sent unchanged; by default derived from the DAG-run
+        ID, up to 64 characters (templated)
     :param tags: up to 50 tags of the batch (templated)
     :param workflow_id: id of the workflow to run, 1 to 18 digits (templated)
-    :param workflow_type: PRIVATE, as batches are of private workflows only (templated)
-    :param workflow_version_name: version of the workflow; its default version without (templated)
+    :param workflow_type: PRIVATE, the only type that batches support (templated)
+    :param workflow_version_name: version of the workflow; the workflow's default version by default
+        (templated)
     :param workflow_owner_id: AWS account id of the owner of a shared workflow, 12 digits (templated)
-    :param role_arn: ARN of the IAM role that the runs work with (templated)
+    :param role_arn: ARN of the IAM role that the runs assume (templated)
     :param output_uri: S3 URI of the outputs, up to 750 characters (templated)
     :param output_bucket_owner_id: AWS account id of the owner of the output bucket, 12 digits (templated)
-    :param requester_pays_enabled: whether inputs may be in Requester Pays buckets, at the cost of the runs'
-        account (templated)
+    :param requester_pays_enabled: whether inputs may be in Requester Pays buckets. The runs' account is
+        charged (templated)
     :param parameters: parameters of all runs, a mapping (templated)
     :param name: name of the runs (templated)
     :param retention_mode: RETAIN or REMOVE (templated)
@@ -102,41 +108,43 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
     :param storage_capacity: GiB of STATIC storage, 0 to 100,000 (templated)
     :param scratch_storage_mode: SHARED (the service's default) or LOCAL (templated)
     :param run_group_id: id of the run group that limits the runs (templated)
-    :param priority: 0 to 100,000 (templated)
+    :param priority: priority of the runs, 0 to 100,000 (templated)
     :param cache_id: id of the run cache (templated)
-    :param cache_behavior: CACHE_ON_FAILURE or CACHE_ALWAYS; needs ``cache_id`` (templated)
+    :param cache_behavior: CACHE_ON_FAILURE or CACHE_ALWAYS; requires ``cache_id`` (templated)
     :param networking_mode: RESTRICTED (the service's default) or VPC (templated)
-    :param configuration_name: configuration of the VPC; with ``networking_mode="VPC"`` only (templated)
-    :param engine_settings: settings of the engine, for Nextflow only, a mapping (templated)
-    :param session_policy: IAM policy that narrows the role's, JSON text or a mapping (templated)
+    :param configuration_name: name of the VPC configuration; only with ``networking_mode="VPC"`` (templated)
+    :param engine_settings: settings of the workflow engine, a mapping; Nextflow only (templated)
+    :param session_policy: IAM policy that restricts the role's permissions, a mapping or JSON text
+        (templated)
     :param log_level: OFF, FATAL, ERROR or ALL (templated)
-    :param run_tags: up to 50 tags of the runs; no place for patients' data (templated)
-    :param allow_null_parameters: whether templates in ``parameters``, those of run settings too, may yield
-        None, which is sent as null. Otherwise they are refused, as an XCom may be missing, unless the
-        template allows None, as in ``{{ x | default(none) }}``
-    :param wait_for_completion: whether to wait for the batch, and to fail unless ``success_policy`` is met
+    :param run_tags: up to 50 tags of the runs. Tags must not contain patients' data (templated)
+    :param allow_null_parameters: whether templates in ``parameters``, including those of run settings, may
+        yield None, which is sent as null. By default None is rejected because it may be a missing XCom,
+        unless the template yields it explicitly, as in ``{{ x | default(none) }}``
+    :param wait_for_completion: whether to wait for the batch to end and fail unless ``success_policy`` is met
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
     :param waiter_delay: seconds between two polls, 60 by default
-    :param cancel_on_kill: whether the batch is cancelled when a person ends or clears the task, and when the
-        task is out of time and attempts
-    :param on_clear: whether a Clear of a task whose batch is active or COMPLETED starts a ``new`` one or
-        reattaches to it (``reattach``). The connection's extra may set it. The default is ``new``, unless the
-        task failed without knowing the outcome of its batch
-    :param on_failure: what to do with a batch that continues when the last attempt fails for another reason,
-        such as missing permissions: ``leave`` or ``cancel``
-    :param on_unknown_end: whether the task fails (``fail``) or a retry starts a new batch (``repeat``), if
-        the batch no longer exists and its outcome is unknown
-    :param aws_conn_id: Airflow connection for AWS; with None or "", boto3 finds the credentials (templated)
+    :param cancel_on_kill: whether to cancel the batch when a person ends or clears the task, and when the
+        last attempt times out
+    :param on_clear: what the task does after a Clear if its batch is active or has met ``success_policy``:
+        start a new batch (``new``) or reattach (``reattach``). The connection's extra may set it. The default
+        is ``new``, but ``reattach`` if the task failed before the outcome of its batch was known
+    :param on_failure: whether to ``leave`` or ``cancel`` an active batch when the last attempt fails for a
+        reason other than the batch, such as revoked permissions
+    :param on_unknown_end: what the task does if the batch no longer exists and its outcome is unknown: fail
+        (``fail``) or start a new batch in a retry (``repeat``)
+    :param aws_conn_id: Airflow connection for AWS. If it is None or empty, boto3's default credential chain
+        is used (templated)
     :param region_name: AWS region; the connection's by default (templated)
-    :param verify: whether, or by which bundle, to verify TLS certificates (templated)
-    :param botocore_config: settings of the botocore client
-    :raises HealthOmicsRequestError: before anything is sent, if arguments, settings or sheet break a rule
-    :raises HealthOmicsRunBatchFailedError: if ``success_policy`` is not met
-    :raises HealthOmicsApiError: if StartRunBatch or GetBatch is refused permanently
+    :param verify: whether to verify TLS certificates, or the path of a CA bundle (templated)
+    :param botocore_config: configuration of the botocore client
+    :raises HealthOmicsRequestError: if an argument, run setting or sheet breaks a rule; nothing is sent
+    :raises HealthOmicsRunBatchFailedError: if the operator waits and ``success_policy`` is not met
+    :raises HealthOmicsApiError: if StartRunBatch or GetBatch fails with a non-retryable error
     """
 
-    # The mark by which Airflow's registry knows an operator that survives the crash of its worker by itself,
-    # without ResumableJobMixin (apache/airflow#70291).
+    # Airflow's registry reads this from operators that survive a crash of their worker without
+    # ResumableJobMixin (apache/airflow#70291).
     __supports_durable_execution: ClassVar[bool] = True
 
     resource_type = BatchResource
@@ -268,24 +276,24 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
 
     @property
     def resource(self) -> BatchResource:
-        """The batches of this task's connection; too few completed runs make a failed batch."""
+        """The batches of this task's connection. A batch with too few completed runs counts as failed."""
         return BatchResource(self.hook, self.log, self._verdict)
 
     def build_request(self, request_id: str, earlier: Sequence[str]) -> StartRequest:
-        """Return the StartRunBatch request; after a failed batch, for the runs that did not complete."""
+        """Return the StartRunBatch request; after a failed batch, only for the runs that did not complete."""
         places = {"settings_s3_uri": self.settings_s3_uri, "sample_sheet": self.sample_sheet}
         refuse_broken_templates("StartRunBatch", places)
-        # Before a sheet is read, perhaps with other credentials.
+        # Before the sheet is read, which may use other credentials.
         check_connection(self.hook)
-        # The same by default, so that ListBatch can find the batch of a request.
+        # By default the name is the request ID, so that ListBatch can find the batch of a request.
         name = request_id[: BatchResource.name_length] if self.batch_name is None else self.batch_name
         request, settings = self._settings.build(request_id=request_id, batch_name=name)
-        # The manifest will be there, wherever the run settings are.
+        # Required for the manifest, even if the run settings fit into the request.
         folder = self._folder(request_id)
         if (required := self._verdict.policy.required(len(settings))) > len(settings):
             raise HealthOmicsRequestError(
                 "StartRunBatch",
-                [f"success_policy requires {required:,} runs, and the batch has {len(settings):,}"],
+                [f"success_policy requires {required:,} runs, but the batch has only {len(settings):,}"],
             )
         if earlier:
             settings = self._without_done(settings, earlier)
@@ -317,9 +325,10 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
             batch_ids = [*earlier, summary["id"]]
             value = {**summary, "batchIds": batch_ids, "counts": result.counts}
             context["ti"].xcom_push(key="summary", value={**value, **({"usage": usage} if usage else {})})
-            # Not by its name: a custom name may be that of other batches.
+            # Not the batch's name: other batches may have the same custom name.
             request_id = record.request_id if record else str(summary["id"])
-            # The next attempt reads them for all runs, which may take a quarter of an hour at ten a second.
+            # Output URIs may need a quarter of an hour at ten GetRun calls a second, and the next attempt
+            # reads them for all runs anyway.
             with_outputs = self.output_uris and (is_success or not has_tries_left(context))
             manifest = list(
                 manifest_entries(review.client, result.outcomes, self.log, with_outputs=with_outputs)
@@ -334,16 +343,16 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
                 summary["id"],
                 summary["status"],
                 result.counts,
-                f"{text}\nNext step: a retry of the task repeats the runs that have not completed.",
+                f"{text}\nNext step: retry the task to repeat the runs that did not complete.",
             )
         emit_batch_event(self, context, summary, manifest_uri)
         return str(summary["id"])
 
     def finish_without_waiting(self, context: Context, started: Mapping[str, Any]) -> None:
-        """Emit asset events and lineage of a batch that continues."""
+        """Emit the asset events and the lineage of an active batch."""
         is_known = not isinstance(self.workflow_id, BrokenTemplate)
         batch = {**({"workflowId": self.workflow_id} if is_known else {}), **started}
-        # The status of a batch that was found is in terms of a run; GetBatch returns the batch's own.
+        # The status of an existing batch was translated to that of a run, which must not be published.
         batch.pop("status", None)
         self._collect_lineage(context, batch)
         emit_batch_event(self, context, batch)
@@ -378,25 +387,31 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
     def _without_done(
         self, settings: Sequence[dict[str, Any]], earlier: Sequence[str]
     ) -> list[dict[str, Any]]:
-        """Return the settings whose runs have neither completed nor continue, as far as that is known."""
+        """Return the settings whose runs are neither completed nor active, as far as is known."""
         outcomes = self._review.outcomes(earlier)
         wanted = [outcomes[each["runSettingId"]] for each in settings if each["runSettingId"] in outcomes]
         lost = sum(each.is_lost for each in wanted)
         if lost and self.on_unknown_end == "fail":
             raise HealthOmicsOutcomeLostError("batch", earlier[-1], lost_runs=lost)
         done = {each.run_setting_id for each in wanted if each.is_success}
-        # A batch may fail while runs of it continue.
+        # Runs of a failed batch may be active.
         active = {each.run_setting_id for each in wanted if each.is_active}
         left = [each for each in settings if each["runSettingId"] not in done | active]
         self.log.info(
-            "%d of the runs have completed, %d continue; repeating %d", len(done), len(active), len(left)
+            "Of the runs so far, %d completed and %d are active; starting %d",
+            len(done),
+            len(active),
+            len(left),
         )
         if not left and active:
             raise HealthOmicsError(
-                f"{len(active)} runs of the previous batch continue; none is to be repeated"
+                f"{len(active)} runs of earlier batches are active, and all others completed. "
+                "Retry the task when they have ended"
             )
         if not left:
-            raise HealthOmicsRequestError("StartRunBatch", ["every run of run_settings has completed"])
+            raise HealthOmicsRequestError(
+                "StartRunBatch", ["every run of run_settings has already completed"]
+            )
         return left
 
     def _collect_lineage(

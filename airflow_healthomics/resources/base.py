@@ -172,7 +172,8 @@ class Resource(ABC):
             caller = str(self.hook.account_id)
         except (ClientError, BotoCoreError) as error:
             self.log.info(
-                "The account of the connection is unknown: GetCallerIdentity, %s", error_code(error)
+                "The account of the connection is unknown: GetCallerIdentity failed with %s",
+                error_code(error),
             )
             return
         if account and account != caller:

@@ -188,7 +188,7 @@ class BatchResource(Resource):
             except ClientError as error:
                 if is_transient(error):
                     raise
-                self.log.info("The runs of batch %s are not cancelled: %s", batch_id, error_code(error))
+                self.log.info("The runs of batch %s could not be cancelled: %s", batch_id, error_code(error))
 
     def console_url(self, resource_id: str) -> str:
         """Return the list of runs in the console, which has no documented page for a batch."""

@@ -135,8 +135,8 @@ class BatchWatch(Watch):
         batch = answer or {
             "id": self.resource_id,
             "status": "DELETED",
-            "failureReason": "GetBatch does not find the batch: it was deleted, or the batch id, the account "
-            "or the region is not the batch's.",
+            "failureReason": "GetBatch does not find the batch. Either it was deleted, or the batch id, the "
+            "account or the region is wrong.",
         }
         uuid = batch.get("uuid")
         if self.uuid and uuid and uuid != self.uuid:
@@ -159,7 +159,7 @@ class BatchWatch(Watch):
             self.log.info("HealthOmics batch %s is %s", self.resource_id, news)
         else:
             self.log.warning(
-                "HealthOmics batch %s is %s, a status that this version does not know; waiting on",
+                "HealthOmics batch %s is %s. This version does not know the status; the wait continues",
                 self.resource_id,
                 news,
             )

@@ -66,7 +66,7 @@ def recorded_end(hook: HealthOmicsHook, run_id: str, uuid: str | None, log: Log)
     run, _ = read_manifest(event["message"] for event in page.get("events", ()))
     if run is None or run.get("uuid") != uuid or run.get("status") not in run_states.TERMINAL:
         return None
-    log.info("HealthOmics run %s is no longer found; its manifest says %s", run_id, run["status"])
+    log.info("HealthOmics run %s no longer exists; its manifest reports %s", run_id, run["status"])
     return {"id": run_id, **_summary(run)}
 
 

@@ -135,8 +135,8 @@ class RunWatch(Watch):
             "id": self.resource_id,
             **({"uuid": self.uuid} if self.uuid else {}),
             "status": "DELETED",
-            "statusMessage": "GetRun does not find the run: it was deleted, by a person or by retention mode "
-            "REMOVE, or the run id, the account or the region is not the run's.",
+            "statusMessage": "GetRun does not find the run. Either it was deleted, by a person or by "
+            "retention mode REMOVE, or the run id, the account or the region is wrong.",
         }
 
     def _note(self, status: str) -> None:
@@ -147,7 +147,7 @@ class RunWatch(Watch):
             self.log.info("HealthOmics run %s is %s", self.resource_id, status)
         else:
             self.log.warning(
-                "HealthOmics run %s is %s, a status that this version does not know; waiting on",
+                "HealthOmics run %s is %s. This version does not know the status; the wait continues",
                 self.resource_id,
                 status,
             )

@@ -177,8 +177,8 @@ class Watch(ABC):
             raise self._unknown_outcome(error, operation, seconds) from error
         if is_warning_due:
             self.log.warning(
-                "%s for %s %s with %s. The %s continues, and the wait for it up to %d seconds from the first "
-                "refusal. Check the connection's credentials, permissions and endpoint",
+                "%s for %s %s with %s. The %s continues, and the task polls it for up to %d seconds after "
+                "the first refusal. Check the connection's credentials, permissions and endpoint",
                 operation,
                 self,
                 f"has been refused for {seconds:.0f} seconds" if seconds else "was refused",

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the sensors share: how they wait, time out and fail."""
+"""Base of the sensors: how they wait, time out and fail."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
 
 
-#: Key in the task state store of what a rescheduled sensor remembers from one poke to the next.
+#: Key in the task state store for the state that a rescheduled sensor keeps between pokes.
 KEY: Final = "healthomics_sensor"
 
 
@@ -41,14 +41,15 @@ class HealthOmicsSensor(HealthOmicsTask, AwsBaseSensor[HealthOmicsHook]):
     """
     Base of the sensors, which wait for a run or batch with ``deferrable`` and ``cancel_on_kill``.
 
-    Its failures are permanent, as it cannot repair what another task started. ``soft_fail`` skips the task
-    instead, in every mode alike. Only a wait that was refused for ``[healthomics] refusal_patience`` seconds
-    may be retried, and is not skipped by ``soft_fail``.
+    A failure is permanent, because a sensor cannot restart the run or batch of another task. With
+    ``soft_fail`` the task is skipped instead, in every mode. The exception is a sensor whose polls were
+    refused for ``[healthomics] refusal_patience`` seconds: it may be retried, and ``soft_fail`` does not skip
+    it.
 
-    With ``mode="reschedule"`` each poke is a new process. From Airflow 3.3 on it remembers the uuid and the
-    refusals of the pokes before in the task state store. Airflow before 3.3 keeps nothing between two pokes,
-    as it clears the XComs of the task: there refusals last until ``timeout``, and a run that was deleted and
-    whose id was given to another run meanwhile is not noticed.
+    With ``mode="reschedule"`` each poke is a new process. On Airflow 3.3 and later the sensor keeps the uuid
+    and the refusals between pokes in the task state store. Before 3.3 nothing survives between pokes, because
+    Airflow clears the XComs of the task. There the sensor tolerates refusals until ``timeout``, and does not
+    notice if HealthOmics gives the id of a deleted run to another run.
     """
 
     ui_color = "#d9e4f2"
@@ -66,10 +67,10 @@ class HealthOmicsSensor(HealthOmicsTask, AwsBaseSensor[HealthOmicsHook]):
 
     def begin(self, context: Context, latest: Mapping[str, Any]) -> None:
         """
-        Publish the run or batch; called with the first response.
+        Publish the run or batch after the first successful poll.
 
         :param context: the task's context
-        :param latest: the response
+        :param latest: the response of that poll
         """
 
     def execute(self, context: Context) -> Any:
@@ -111,18 +112,18 @@ class HealthOmicsSensor(HealthOmicsTask, AwsBaseSensor[HealthOmicsHook]):
         return self.finish(context, summary_from_event(event))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume; a timeout is that of a sensor, also for ``soft_fail``, on each version of Airflow."""
+        """Resume. On every version of Airflow, a timeout is an AirflowSensorTimeout, which may be skipped."""
         with self._soft_failing():
             if is_trigger_timeout(next_method, next_kwargs):
                 raise AirflowSensorTimeout(f"The {self.watch} did not end within {self.timeout} seconds")
             if next_method == "execute_complete":
-                # Core would skip the task for any error from here on, if soft_fail is set.
+                # With soft_fail set, Airflow skips the task after any error in execute_complete.
                 summary_from_event((next_kwargs or {}).get("event"))
             return super().resume_execution(next_method, next_kwargs, context)
 
     @contextmanager
     def _soft_failing(self) -> Iterator[None]:
-        # What BaseSensorOperator.execute does for a poke.
+        # BaseSensorOperator.execute does the same for a poke.
         try:
             yield
         except (AirflowFailException, AirflowSensorTimeout) as error:
@@ -135,12 +136,12 @@ class HealthOmicsSensor(HealthOmicsTask, AwsBaseSensor[HealthOmicsHook]):
             raise
 
     def _recall(self, context: Context) -> None:
-        """Restore what the pokes before have seen."""
+        """Restore the state of earlier pokes."""
         store: Any = context.get("task_state_store")
         if not self.reschedule or store is None or self.watch.latest is not None:
             return
         memory = store.get(KEY)
-        # A Clear or a retry begins anew.
+        # Ignore the state from before a Clear or a retry.
         if isinstance(memory, Mapping) and memory.get("attempt") == self._attempt(context):
             self.watch.uuid = self.watch.uuid or memory.get("uuid")
             now = time.monotonic() - max(time.time() - memory["time"], 0.0)

@@ -37,24 +37,24 @@ if TYPE_CHECKING:
 
 
 _NEXT_STEP: Final = (
-    "Check the batch id, and where the connection leads. A sensor starts nothing: to run the batch again, "
-    "clear the task that starts it."
+    "Check the batch id and the account and region of the connection. A sensor starts nothing: to run the "
+    "batch again, clear the task that started it."
 )
 
 
 class HealthOmicsRunBatchSensor(HealthOmicsSensor):
     """
-    Wait until all runs of a HealthOmics run batch have ended, and enough of them have completed.
+    Wait until all runs of a HealthOmics run batch have ended, and fail unless enough of them completed.
 
-    The statuses PROCESSED and CANCELLED do not say how many runs completed, so ``success_policy`` decides. A
-    batch with too few completed runs fails the task at once and permanently, because a sensor cannot repeat
-    the runs of another task. ``soft_fail`` skips the task instead, in every mode. A poll is one GetBatch
-    call, whatever the number of runs.
+    A batch that is PROCESSED or CANCELLED may contain failed runs, so ``success_policy`` decides. If too few
+    runs completed, the task fails without retries, because a sensor cannot repeat the runs of another task.
+    With ``soft_fail`` the task is skipped instead, in every mode. A poll costs one GetBatch call, regardless
+    of the number of runs.
 
     Returns the batch's summary: ``id``, ``arn``, ``uuid``, ``name``, ``status``, ``totalRuns``,
     ``workflowId``, ``outputUri``, ``submissionSummary``, ``runSummary`` and times (ISO 8601), by GetBatch's
-    names. The asset event of an outlet has ``batchId``, ``uuid``, ``workflowId`` and ``outputUri`` in its
-    extra.
+    names. The asset events of the outlets have ``batchId``, ``uuid``, ``workflowId`` and ``outputUri`` in
+    their extra.
 
     .. seealso::
         For more information on how to use this sensor, take a look at
@@ -62,20 +62,21 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
 
     :param batch_id: HealthOmics batch id, 1 to 18 digits, as HealthOmicsStartRunBatchOperator returns it
         (templated)
-    :param success_policy: ``all``, ``any``, a least number of runs (950) or share of them (``95%``) that must
-        complete (templated)
+    :param success_policy: how many runs must complete: ``all``, ``any``, a number (950) or a share (``95%``)
+        (templated)
     :param poke_interval: seconds between two polls, in every mode
-    :param timeout: seconds until the wait ends as an AirflowSensorTimeout
+    :param timeout: seconds after which the task fails with AirflowSensorTimeout
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
-    :param cancel_on_kill: whether the batch is cancelled when this task is killed; a kill of the task that
-        started the batch cancels it anyway
-    :param aws_conn_id: Airflow connection for AWS; with None or "", boto3 finds the credentials (templated)
+    :param cancel_on_kill: whether to cancel the batch when this task is killed; the task that started the
+        batch has a separate ``cancel_on_kill``
+    :param aws_conn_id: Airflow connection for AWS. If it is None or empty, boto3's default credential chain
+        is used (templated)
     :param region_name: AWS region; the connection's by default (templated)
-    :param verify: whether, or by which bundle, to verify TLS certificates (templated)
-    :param botocore_config: settings of the botocore client
+    :param verify: whether to verify TLS certificates, or the path of a CA bundle (templated)
+    :param botocore_config: configuration of the botocore client
     :raises HealthOmicsRunBatchFailedPermanentlyError: if ``success_policy`` is not met
     :raises HealthOmicsOutcomeUnknownError: if polls are refused for ``[healthomics] refusal_patience``
-        seconds, for instance for want of omics:GetBatch; may be retried
+        seconds, for instance because omics:GetBatch is not allowed; may be retried
     """
 
     resource_type = BatchResource
@@ -104,11 +105,11 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
         return BatchWatch(checked_batch_id("GetBatch", self.batch_id), log=self.log)
 
     def begin(self, context: Context, latest: Mapping[str, Any]) -> None:
-        """Make the page of the batch work."""
+        """Publish the data that the page of the batch needs."""
         push_resource(context, self.hook, "batch", latest)
 
     def finish(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
-        """Return the summary, or raise if too few runs have completed."""
+        """Return the summary, or raise if too few runs completed."""
         if is_missing(summary):
             self._refuse_missing(context, summary)
         self.lineage.collect_batch(context, summary)
@@ -120,7 +121,7 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
             emit_batch_event(self, context, summary)
             return summary
         client = patient_client(self.hook)
-        # The counts of GetBatch are final for a batch that is PROCESSED only.
+        # GetBatch's counts are final only if the batch is PROCESSED.
         is_final = summary["status"] == "PROCESSED"
         has_time = BestEffortClient.seconds_within(MAX_SECONDS, time_left(self, context)) > 0
         outcomes: list[RunOutcome] = []
@@ -134,8 +135,8 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
         except AirflowTaskTimeout:
             if not is_final:
                 raise
-            # Raised by a signal. A timeout may be retried, whereas this failure is permanent.
-            self.log.warning("The runs of the batch are not looked into further: the task has timed out")
+            # A timeout would be retried, but the failure of the batch is permanent.
+            self.log.warning("The runs of the batch are not described because the task timed out")
             text, counts = describe_shortfall(client, summary, (), policy, self.log, total=total)
         raise HealthOmicsRunBatchFailedPermanentlyError(summary["id"], summary["status"], counts, text)
 
@@ -149,5 +150,5 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
         try:
             return list(collect_outcomes(client, [batch_id]).values())
         except (HealthOmicsError, ClientError, BotoCoreError) as error:
-            self.log.warning("The runs of the batch could not be looked into: %s", error)
+            self.log.warning("The runs of the batch could not be listed: %s", error)
             return []

@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 class HealthOmicsRunSensor(HealthOmicsSensor):
     """
-    Wait until a HealthOmics run is COMPLETED.
+    Wait for a HealthOmics run to end, and fail unless it is COMPLETED.
 
-    FAILED, CANCELLED and DELETED fail the task at once and permanently, because a sensor cannot repair the
-    run of another task. ``soft_fail`` skips the task instead, in every mode. The sensor continues to wait
-    while the run is STOPPING, a status before COMPLETED as well.
+    If the run is FAILED, CANCELLED or DELETED, the task fails without retries, because a sensor cannot
+    restart the run of another task. With ``soft_fail`` the task is skipped instead, in every mode. The sensor
+    continues to wait in STOPPING, because a run may be COMPLETED afterwards.
 
     Returns the run's summary: ``id``, ``arn``, ``uuid``, ``name``, ``status``, ``workflowId``,
     ``runOutputUri``, ``creationTime``, ``startTime``, ``stopTime`` (ISO 8601), ``storageType`` and more, by
-    GetRun's names, and its usage as ``usage``. The asset events of its outlets have ``runId``,
-    ``uuid``, ``runOutputUri`` and ``workflowId`` in their extra.
+    GetRun's names, and its usage as ``usage``. The asset events of the outlets have ``runId``, ``uuid``,
+    ``runOutputUri`` and ``workflowId`` in their extra.
 
     .. seealso::
         For more information on how to use this sensor, take a look at
@@ -46,22 +46,23 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
 
     :param run_id: HealthOmics run id, 1 to 18 digits, as HealthOmicsStartRunOperator returns it (templated)
     :param poke_interval: seconds between two polls, in every mode
-    :param timeout: seconds until the wait ends as an AirflowSensorTimeout
+    :param timeout: seconds after which the task fails with AirflowSensorTimeout
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
-    :param cancel_on_kill: whether the run is cancelled when this task is killed; a kill of the task that
-        started the run cancels it anyway
-    :param log_tail_lines: last lines of the failed task's log to show when the run has failed, 0 to 50; 0
-        shows none
-    :param report_usage: whether to report the usage of the run, which costs a few calls; see
+    :param cancel_on_kill: whether to cancel the run when this task is killed; the task that started the run
+        has a separate ``cancel_on_kill``
+    :param log_tail_lines: number of lines to show from the end of the failed task's log if the run fails, 0
+        to 50
+    :param report_usage: whether to report the usage of the run, which costs a few seconds at most; see
         :func:`airflow_healthomics.reports.usage.usage_of_run`
-    :param aws_conn_id: Airflow connection for AWS; with None or "", boto3 finds the credentials (templated)
+    :param aws_conn_id: Airflow connection for AWS. If it is None or empty, boto3's default credential chain
+        is used (templated)
     :param region_name: AWS region; the connection's by default (templated)
-    :param verify: whether, or by which bundle, to verify TLS certificates (templated)
-    :param botocore_config: settings of the botocore client
+    :param verify: whether to verify TLS certificates, or the path of a CA bundle (templated)
+    :param botocore_config: configuration of the botocore client
     :raises HealthOmicsRunFailedPermanentlyError: if the run does not end as COMPLETED
     :raises HealthOmicsOutcomeUnknownError: if polls are refused for ``[healthomics] refusal_patience``
-        seconds, for instance for want of omics:GetRun; may be retried
-    :raises HealthOmicsRunReplacedError: if the id belongs to another run now
+        seconds, for instance because omics:GetRun is not allowed; may be retried
+    :raises HealthOmicsRunReplacedError: if the id now belongs to another run
     """
 
     resource_type = RunResource
@@ -92,13 +93,13 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
         return RunWatch(checked_run_id("GetRun", self.run_id), log=self.log)
 
     def begin(self, context: Context, latest: Mapping[str, Any]) -> None:
-        """Make the links of the run and its page work."""
+        """Publish the data that the links and the page of the run need."""
         persist_links(context, self.hook, latest, log_tail_lines=self.log_tail_lines)
 
     def finish(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
-        """Tell what the run has used, and return the summary, or raise unless the run is COMPLETED."""
+        """Report usage and lineage, and return the summary; raise unless the run is COMPLETED."""
         if summary["status"] == "DELETED":
-            # Retention mode REMOVE may remove a run between its end and the next poll.
+            # Retention mode REMOVE may delete a run between its end and the next poll.
             summary = recorded_end(self.hook, summary["id"], summary.get("uuid"), self.log) or summary
         if self.report_usage:
             left = time_left(self, context)

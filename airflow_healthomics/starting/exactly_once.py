@@ -130,7 +130,7 @@ class ExactlyOnceStart:
                 return StartOutcome(plan.decision, answer)
             plan = decide(record, run["status"])
         self.log.info(
-            "The %s %s of request ID %s is %s",
+            "The %s %s with request ID %s is %s",
             self.resource.noun,
             run["id"],
             record.request_id,
@@ -155,7 +155,7 @@ class ExactlyOnceStart:
         """Leave or cancel what the task has started before the DAG was edited to start something else."""
         other = KINDS[record.kind](self.resource.hook, self.log)
         self.log.warning(
-            "An earlier attempt of this task has started the %s %s; the DAG starts a %s now",
+            "An earlier attempt of this task started the %s %s, but the DAG now starts a %s",
             record.kind,
             record.resource_id or record.request_id,
             self.resource.noun,
@@ -200,7 +200,11 @@ class ExactlyOnceStart:
         if run is not None and run["status"] != "DELETED":
             return run
         if run is None and self._may_be_invisible(record):
-            self.log.info("%s does not find %s yet", self.resource.get_operation, record.resource_id)
+            self.log.info(
+                "%s does not find %s yet; it counts as PENDING",
+                self.resource.get_operation,
+                record.resource_id,
+            )
             return {"id": record.resource_id, "uuid": record.uuid, "arn": record.arn, "status": "PENDING"}
         self.resource.check_place(record.arn)
         end = self.resource.find_end(record.resource_id, record.uuid)
@@ -225,7 +229,10 @@ class ExactlyOnceStart:
         if record.uuid and run["uuid"] != record.uuid:
             self.resource.check_place(record.arn)
             self.log.warning(
-                "The %s id %s is that of another one now: this task's was deleted", self.resource.noun, run_id
+                "The %s id %s now belongs to another %s: this task's was deleted",
+                self.resource.noun,
+                run_id,
+                self.resource.noun,
             )
             return {"status": "DELETED"}
         return run
@@ -255,7 +262,8 @@ class ExactlyOnceStart:
                 self.resource.noun, str(record.resource_id), record.output_uri, place
             )
         self.log.warning(
-            "The %s %s is no longer found, and nothing says how it ended; on_unknown_end is repeat",
+            "The %s %s no longer exists and its outcome is unknown; starting a new one because "
+            "on_unknown_end is 'repeat'",
             self.resource.noun,
             record.resource_id,
         )
@@ -266,23 +274,29 @@ class ExactlyOnceStart:
         """Whether a person has cleared the task, and so wants another run than that of the record."""
         if not record.is_from_before_a_clear(self.attempt, self.retries):
             return False
-        noun, run_id = self.resource.noun, record.resource_id or f"of request ID {record.request_id}"
-        status = run["status"] if run else "not known to be started"
+        noun, run_id = self.resource.noun, record.resource_id or f"with request ID {record.request_id}"
+        status = run["status"] if run else "start not confirmed"
         if self.request_ids.is_fixed and self.request_ids.of(record.epoch + 1) == record.request_id:
             self.log.info(
-                "The task was cleared. Its request_id is fixed, so it takes the %s %s again", noun, run_id
+                "The task was cleared. It reattaches to the %s %s because its request_id is fixed",
+                noun,
+                run_id,
             )
             return False
         reattaches = self.on_clear == "reattach" or (self.on_clear is None and record.is_outcome_unknown)
         if reattaches and status != UNKNOWN:
-            why = "on_clear is reattach" if self.on_clear else "how it would end was not known"
+            why = (
+                "on_clear is 'reattach'"
+                if self.on_clear
+                else "the last attempt failed before the outcome was known"
+            )
             self.log.info(
-                "The task was cleared. It takes the %s %s again (%s): %s", noun, run_id, status, why
+                "The task was cleared. It reattaches to the %s %s (%s) because %s", noun, run_id, status, why
             )
             return False
         self.log.warning(
-            "The task was cleared. The %s %s (%s) is discarded and a new one starts; with "
-            "on_clear='reattach' a Clear takes it",
+            "The task was cleared. It discards the %s %s (%s) and starts a new one. Set "
+            "on_clear='reattach' to reattach after a Clear",
             noun,
             run_id,
             status,
@@ -301,7 +315,7 @@ class ExactlyOnceStart:
         if not self.cancel_on_kill:
             self._watch_for_kill(None)
             self.log.warning(
-                "The %s %s from before the Clear is left alone: %s",
+                "The %s %s (%s) from before the Clear continues because cancel_on_kill is False",
                 self.resource.noun,
                 run["id"],
                 run["status"],
@@ -320,11 +334,11 @@ class ExactlyOnceStart:
         if self.request_ids.of(record.epoch, record.generation + 1) == record.request_id:
             raise HealthOmicsApiError(
                 f"The {self.resource.noun} {record.resource_id} of an earlier attempt is {status}. "
-                "The task's request_id is fixed, and HealthOmics starts one only. Leave request_id out "
-                "to let a retry start a new one."
+                "A retry cannot start a new one because the task's request_id is fixed. Remove request_id "
+                "from the task to let retries start new ones."
             )
         self.log.info(
-            "The %s %s of an earlier attempt is %s; starting anew",
+            "The %s %s of an earlier attempt is %s; starting a new one",
             self.resource.noun,
             record.resource_id,
             status,
@@ -412,8 +426,10 @@ class ExactlyOnceStart:
                 self.resource.noun,
             ) from error
         self.log.warning(
-            "%s conflicts; %s is what an earlier attempt has started",
+            "%s was refused with %s; reattaching to the %s %s of an earlier attempt",
             self.resource.start_operation,
+            _CONFLICT,
+            self.resource.noun,
             run["id"],
         )
         return run

@@ -91,7 +91,7 @@ class Kill:
                 self.look()
             except Exception as error:  # noqa: BLE001 - the thread has no caller, and the next look repeats it
                 log.warning(
-                    "The runs of killed tasks of %s, %s could not be looked up: %s",
+                    "The runs of the killed tasks of DAG %s, DAG run %s could not be looked up: %s",
                     self.dag_id,
                     self.run_id,
                     error_code(error),
@@ -107,7 +107,7 @@ class Kill:
             if _cancel(target, record):
                 self._cancelled.add(target)
                 log.info(
-                    "The task %s.%s (%s, map index %d) was ended: its %s %s is cancelled or has ended",
+                    "The task %s.%s (%s, map index %d) was killed. Its %s %s is being cancelled or has ended",
                     self.dag_id,
                     task.task_id,
                     self.run_id,

@@ -29,8 +29,8 @@ class HealthOmicsTrigger(BaseTrigger):
 
     :param aws_conn_id: Airflow connection for AWS
     :param region_name: AWS region
-    :param verify: whether, or by which bundle, to verify TLS certificates
-    :param botocore_config: settings of the botocore client
+    :param verify: whether to verify TLS certificates, or the path of a CA bundle
+    :param botocore_config: configuration of the botocore client
     """
 
     def __init__(

@@ -108,4 +108,4 @@ class CancelOnKillTrigger(HealthOmicsTrigger):
     def _report(self, task: asyncio.Task[None]) -> None:
         _running.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            self.log.warning("What the killed task had started could not be cancelled: %s", error_code(error))
+            self.log.warning("The run of the killed task could not be cancelled: %s", error_code(error))

@@ -112,5 +112,5 @@ def summary_from_event(event: Mapping[str, Any] | None) -> dict[str, Any]:
         }:
             raise HealthOmicsOutcomeUnknownError(subject, reason, code, seconds)
     raise HealthOmicsOutcomeUnknownError(
-        "the run or batch", "the trigger resumed the task without an event that it knows"
+        "the run or batch", "the trigger resumed the task without a valid event"
     )

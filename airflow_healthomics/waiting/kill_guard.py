@@ -185,14 +185,14 @@ class KillGuard:
             state = state_of(self.context["ti"])
         except Exception as error:  # noqa: BLE001 - Airflow in trouble; nobody has ended the task as far as is known
             log.warning(
-                "The task is killed and its state is unknown (%s): its run continues, and the next attempt "
-                "reattaches",
+                "The task was killed and its state could not be read (%s). Its run continues and the next "
+                "attempt reattaches",
                 error_code(error),
             )
             return
         has_record = self.context.get("task_state_store") is not None
         if state not in FINISHED and (has_record or state != _CLEARED):
-            log.info("The task is killed while it is %s: its run continues for the next attempt", state)
+            log.info("The task was killed while %s. Its run continues and the next attempt reattaches", state)
             return
         retrying = Retrying(
             stop=stop_after_attempt(_ATTEMPTS),

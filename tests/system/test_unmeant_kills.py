@@ -73,7 +73,7 @@ def end_supervisor(case: Killed) -> None:
     os.kill(supervisor, signal.SIGTERM)
     log = case.airflow.task_log
     case.until(
-        lambda: "The task is killed while it is running" in log(case.dag_id, case.dag_run_id, "task"),
+        lambda: "The task was killed while running" in log(case.dag_id, case.dag_run_id, "task"),
         "has looked at why it is killed",
     )
     for pid in reversed(pids):

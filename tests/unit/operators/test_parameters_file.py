@@ -146,7 +146,7 @@ def test_their_names_are_checked_before_the_start(
         start_of(parameters=LARGE, parameters_s3_uri=PLACE, **fields).execute(context)
     assert files(bucket) == {}
     start_of(parameters_uri=f"{PLACE}/x.json", **fields).execute(context)
-    assert "not compared with the workflow's template" in logged()
+    assert "not checked because they are in a file" in logged()
 
 
 @pytest.mark.parametrize("deferrable", [False, True])

@@ -38,7 +38,7 @@ def test_the_log_says_what_a_clear_discards(omics: Control, logged: Callable[[],
     first, second = cleared(omics, status)
     assert second != first
     text = logged()
-    assert f"The run {first} ({status}) is discarded" in text
+    assert f"discards the run {first} ({status})" in text
     assert "on_clear='reattach'" in text
 
 
@@ -100,7 +100,7 @@ def test_a_task_that_never_knew_how_its_run_ended_reattaches(
     ti.try_number, ti.max_tries = 2, 1
     waiting(store, ti)
     (run,) = omics.runs()
-    assert f"takes the run {run['id']} again" in logged()
+    assert f"reattaches to the run {run['id']}" in logged()
     assert not store.get(KEY)["is_outcome_unknown"]
 
 
@@ -142,7 +142,7 @@ def test_the_last_failure_says_what_becomes_of_the_run(omics: Control, on_failur
         assert f"aws omics cancel-run --id {run['id']} --region us-east-1" in str(error)
         assert run["status"] == "PENDING"
     else:
-        assert "is cancelled" in str(error)
+        assert "is being cancelled" in str(error)
         assert run["status"] in ("STOPPING", "CANCELLED")
 
 

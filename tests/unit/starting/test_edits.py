@@ -59,7 +59,7 @@ def test_a_run_operator_that_becomes_a_batch_operator(
     operator: HealthOmicsStartRunBatchOperator = batch_of(cancel_on_kill=cancel_on_kill)
     operator.execute(try_of(history.ti, history.store))
     assert omics.runs()[0]["status"] == status
-    assert f"has started the run {run_id}; the DAG starts a batch now" in logged()
+    assert f"started the run {run_id}, but the DAG now starts a batch" in logged()
     assert len(omics.batches()) == 1
 
 
