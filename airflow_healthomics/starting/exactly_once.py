@@ -428,7 +428,7 @@ class ExactlyOnceStart:
         self.log.warning(
             "%s was refused with %s; reattaching to the %s %s of an earlier attempt",
             self.resource.start_operation,
-            _CONFLICT,
+            CONFLICT,
             self.resource.noun,
             run["id"],
         )
