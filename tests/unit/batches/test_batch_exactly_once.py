@@ -679,7 +679,7 @@ def test_an_endless_conflict_without_a_batch_says_so(omics: Control, tasks: Task
     with pytest.raises(HealthOmicsRequestChangedError, match="Clear the task") as caught:
         tasks.run(batch_of, try_of(FakeTaskInstance()))
     assert isinstance(caught.value, AirflowFailException)
-    assert "StartRunBatch always" in str(caught.value)
+    assert "StartRunBatch keeps failing" in str(caught.value)
     assert "no batch" in str(caught.value)
 
 

@@ -377,7 +377,7 @@ BATCH_REFUSED = [
         )
         for name in ("tags", "run_tags")
     ),
-    pytest.param({"run_tags": {"\ud800": "x"}}, ["run_tags", "not text"], id="tag-key-surrogate"),
+    pytest.param({"run_tags": {"\ud800": "x"}}, ["run_tags", "not valid text"], id="tag-key-surrogate"),
     pytest.param({"parameters": BrokenTemplate("fails")}, ["parameters", "fails"], id="template"),
 ]
 
