@@ -1,3 +1,3 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The only place that knows a run from a batch."""
+"""Runs and run batches: the only place that distinguishes them."""

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What runs and run batches have in common."""
+"""Common interface of runs and run batches."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Run batches: their calls, their states and what an answer means."""
+"""Run batches: their API calls, states and responses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from airflow_healthomics.service.errors import (
 )
 from airflow_healthomics.service.log import Log
 
-#: Seconds for which a batch is given the time to leave CREATING, in which it cannot be cancelled.
+#: Seconds to wait until a batch leaves CREATING, in which it cannot be cancelled.
 _CREATION_PATIENCE: Final = 60
 
 
@@ -40,7 +40,7 @@ class Verdict(Protocol):
         Whether a batch that has ended counts as completed.
 
         :param batch: GetBatch's response
-        :param earlier: ids of the batches before it, a part of which it repeats
+        :param earlier: ids of the previous batches, of which it repeats a part
         """
 
 
@@ -50,7 +50,7 @@ class BatchResource(Resource):
 
     :param hook: hook of the task's connection
     :param log: the task's log
-    :param verdict: decides whether a batch that has ended counts as completed; without it, each does
+    :param verdict: decides whether an ended batch counts as completed; without it, every batch does
     """
 
     noun = "batch"
@@ -84,7 +84,7 @@ class BatchResource(Resource):
         return {**batch, "status": status}
 
     def find(self, name: str) -> dict[str, Any] | None:
-        """Return the batch of that very name, the latest if there are several."""
+        """Return the batch with exactly this name, the latest if there are several."""
         try:
             batches = [batch for batch in self.hook.list_batches(name=name) if batch.get("name") == name]
         except ClientError as error:
@@ -110,10 +110,10 @@ class BatchResource(Resource):
 
     def cancel(self, resource_id: str, uuid: str | None) -> bool:
         """
-        Cancel the batch unless it has ended, or its id belongs to another batch now.
+        Cancel the batch unless it has ended or its id now belongs to another batch.
 
-        A batch in CREATING is cancelled as soon as HealthOmics accepts that. If the batch has failed, its
-        runs that continue are cancelled.
+        For a batch in CREATING, the call is repeated until HealthOmics accepts it. If the batch has failed,
+        its active runs are cancelled.
         """
         try:
             batch = checked_answer("GetBatch", self.hook.get_batch(resource_id), *(["uuid"] if uuid else []))
@@ -177,9 +177,9 @@ class BatchResource(Resource):
 
     def cancel_rest(self, resource_ids: Sequence[str]) -> None:
         """
-        Cancel the runs that continue though their batch has failed.
+        Cancel the active runs of failed batches.
 
-        An id may belong to another batch by now, so a batch in any other state is left alone.
+        A batch in any other state is skipped, because its id may by now belong to another batch.
         """
         for batch_id in resource_ids:
             try:
@@ -191,7 +191,7 @@ class BatchResource(Resource):
                 self.log.info("The runs of batch %s could not be cancelled: %s", batch_id, error_code(error))
 
     def console_url(self, resource_id: str) -> str:
-        """Return the list of runs in the console, which has no documented page for a batch."""
+        """Return the list of runs in the console; no page for a batch is documented."""
         return batch_urls({}, self.hook.conn_region_name, self.hook.conn_partition)[HealthOmicsRunLink.key]
 
     def cancel_command(self, resource_id: str) -> str:
@@ -199,7 +199,7 @@ class BatchResource(Resource):
         return f"aws omics cancel-run-batch --batch-id {resource_id} --region {self.hook.conn_region_name}"
 
     def _cancel_runs(self, batch_id: str) -> bool:
-        """Cancel the runs of a batch one by one, for a batch that CancelRunBatch no longer accepts."""
+        """Cancel the runs of a batch individually, if CancelRunBatch no longer accepts the batch."""
         runs = RunResource(self.hook, self.log)
         is_cancelled = True
         for status in sorted(run_states.ACTIVE - {run_states.STOPPING}):
@@ -218,5 +218,5 @@ class BatchResource(Resource):
         retrying(self.hook.cancel_run_batch, batch_id)
 
     def _status_behind(self, error: BaseException, batch_id: str) -> str | None:
-        """Return the status that a call may have been refused for; None if the reason is another one."""
+        """Return the status that may be the reason for a refusal; None if there is another reason."""
         return str(self.hook.get_batch(batch_id)["status"]) if may_be_wrong_state(error) else None

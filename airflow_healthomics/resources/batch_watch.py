@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of a run batch that is waited for, and what an answer of HealthOmics means for it."""
+"""State of a run batch being polled, updated from responses of GetBatch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from airflow_healthomics.service import batch_states
 from airflow_healthomics.service.errors import checked_answer, is_not_found
 from airflow_healthomics.service.log import Log
 
-#: What a summary says of a batch, by GetBatch's names. Left out is what holds values of the user's.
+#: Fields of a summary, by GetBatch's names. Fields with the user's values are omitted.
 SUMMARY_FIELDS: Final = (
     "id",
     "arn",
@@ -34,12 +34,12 @@ SUMMARY_FIELDS: Final = (
     "failureReason",
 )
 
-#: The same of what its runs have in common.
+#: Fields of a summary from the batch's default run setting.
 _SETTING_FIELDS: Final = ("workflowId", "outputUri")
 
 _TIMES: Final = ("creationTime", "submittedTime", "processedTime", "failedTime")
 
-#: What a line of the log counts, in this order.
+#: Counts in a log line, in this order.
 _COUNTS: Final = (
     ("completedRunCount", "completed"),
     ("failedRunCount", "failed"),
@@ -53,9 +53,9 @@ _COUNTS: Final = (
 
 def summarize_batch(batch: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return what the next task may want to know of a batch, as JSON values; absent fields stay absent.
+    Return the summary of a batch for the next task, as JSON values; absent fields stay absent.
 
-    :param batch: what GetBatch answered; times become ISO 8601 text
+    :param batch: response of GetBatch; times become ISO 8601 text
     """
     setting = batch.get("defaultRunSetting", {})
     summary = {field: setting[field] for field in _SETTING_FIELDS if field in setting}
@@ -67,9 +67,9 @@ def summarize_batch(batch: Mapping[str, Any]) -> dict[str, Any]:
 
 def describe_progress(batch: Mapping[str, Any]) -> str:
     """
-    Return how far the runs of a batch are, such as ``7 of 96 runs completed, 2 failed, 87 running``.
+    Return the progress of a batch, such as ``7 of 96 runs completed, 2 failed, 87 running``.
 
-    :param batch: what GetBatch answered
+    :param batch: response of GetBatch
     """
     runs, submission = batch.get("runSummary", {}), batch.get("submissionSummary", {})
     total = batch.get("totalRuns")
@@ -85,13 +85,13 @@ def describe_progress(batch: Mapping[str, Any]) -> str:
 
 class BatchWatch(Watch):
     """
-    One run batch that is waited for. Logs its status and the counts of its runs when they change.
+    State of a run batch being polled. Logs its status and the counts of its runs when they change.
 
     :param resource_id: HealthOmics batch id
-    :param uuid: uuid of the batch, if known; else the first answer's
-    :param grace: seconds from now in which a not-found response is ignored, as GetBatch may lag behind
+    :param uuid: uuid of the batch, if known; else it is read from the first response
+    :param grace: seconds from now in which a not-found response is ignored, because GetBatch may lag behind
         StartRunBatch
-    :param is_deletion: whether it is the deletion of its runs that is waited for
+    :param is_deletion: whether the wait is for the deletion of its runs
     :param log: the task's log
     """
 
@@ -128,7 +128,7 @@ class BatchWatch(Watch):
         }
 
     def answer(self, answer: Mapping[str, Any] | None) -> dict[str, Any] | None:
-        """Take an answer of GetBatch; a status that this version does not know is waited on."""
+        """Process a response of GetBatch. The wait continues if the status is unknown to this version."""
         self._succeed()
         if answer is None and self.may_be_invisible:
             return None

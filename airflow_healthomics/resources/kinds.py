@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a task can start, by the name of its kind."""
+"""The kinds of resources that a task can start, by noun."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from airflow_healthomics.resources.batch import BatchResource
 from airflow_healthomics.resources.run import RunResource
 from airflow_healthomics.service.log import Log
 
-#: By noun.
 KINDS: Final[Mapping[str, Callable[[HealthOmicsHook, Log], Resource]]] = {
     RunResource.noun: RunResource,
     BatchResource.noun: BatchResource,

@@ -1,16 +1,16 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""How long a wait has been refused, when to poll again, and when to log it."""
+"""Refused polls of a wait: their duration, the next poll and the warnings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-#: Seconds for which a wait is continued although polls are refused; ``[healthomics] refusal_patience``.
+#: Default of ``[healthomics] refusal_patience``: seconds for which a wait continues while polls are refused.
 DEFAULT_PATIENCE: Final = 3600.0
 
-#: Seconds between two polls while they are refused, at first and at most.
+#: First and longest pause in seconds between two polls while they are refused.
 _FIRST_PAUSE: Final = 5.0
 _LONGEST_PAUSE: Final = 60.0
 
@@ -23,9 +23,9 @@ class Refusals:
     The refusals of a wait since its last successful poll.
 
     A refusal is an error that a person may correct while the run continues: credentials, a permission, the
-    Airflow connection, the way to AWS. Each time is passed in, in seconds of any clock that never goes back.
+    Airflow connection, or network access to AWS. All times are arguments, in seconds of a monotonic clock.
 
-    :ivar since: time of the first refusal in a row; None if the last poll succeeded
+    :ivar since: time of the first refusal; None if the last poll succeeded
     """
 
     __slots__ = ("_count", "_warned_at", "since")
@@ -52,11 +52,11 @@ class Refusals:
         return True
 
     def seconds(self, now: float) -> float:
-        """Return for how many seconds polls have been refused."""
+        """Return the number of seconds since the first refusal."""
         return 0.0 if self.since is None else now - self.since
 
     def end(self, now: float) -> float | None:
-        """Forget the refusals, and return how many seconds they lasted; None if there were none."""
+        """Reset, and return the duration of the refusals in seconds; None if there were none."""
         if self.since is None:
             return None
         seconds = self.seconds(now)
@@ -65,17 +65,17 @@ class Refusals:
         return seconds
 
     def as_json(self, now: float) -> dict[str, float] | None:
-        """Return what :meth:`restore` needs, relative to the present; None if there are no refusals."""
+        """Return the state for :meth:`restore`, relative to ``now``; None if there are no refusals."""
         if self.since is None:
             return None
         return {"since": now - self.since, "warned": now - self._warned_at, "count": self._count}
 
     def restore(self, state: Any, now: float) -> None:
         """
-        Continue the count of another process.
+        Restore the state from another process.
 
-        :param state: what :meth:`as_json` returned
-        :param now: the time at which it did
+        :param state: return value of :meth:`as_json`
+        :param now: time at which it was returned, by this process's clock
         """
         if isinstance(state, Mapping):
             self.since, self._warned_at = now - state["since"], now - state["warned"]

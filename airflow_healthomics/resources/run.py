@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Runs: their calls, their states and what an answer means."""
+"""Runs: their API calls, states and responses."""
 
 from __future__ import annotations
 
@@ -51,11 +51,12 @@ class RunResource(Resource):
 
     def find(self, name: str) -> dict[str, Any] | None:
         """
-        Return the run with exactly this name, by GetRun: an active one before an ended one, then the latest.
+        Return GetRun's response for the run with exactly this name. Prefer active runs, then the latest.
 
-        A denied ListRuns finds nothing, and a line in the log says so.
+        If ListRuns is denied, log a warning and return None.
 
-        :param name: compared here too, since AWS does not document how ListRuns compares it
+        :param name: name of the run, compared again here because AWS does not document how ListRuns compares
+            it
         """
         try:
             runs = [run for run in self.hook.list_runs(name=name) if run.get("name") == name]
@@ -81,7 +82,7 @@ class RunResource(Resource):
         return RunWatch(resource_id, uuid=uuid, grace=grace, is_deletion=is_deletion, log=self.log)
 
     def cancel(self, resource_id: str, uuid: str | None) -> bool:
-        """Cancel the run unless it has ended, or its id belongs to another run now."""
+        """Cancel the run unless it has ended or its id now belongs to another run."""
         try:
             run = checked_answer("GetRun", self.hook.get_run(resource_id), *(["uuid"] if uuid else []))
             if run["status"] in run_states.TERMINAL or (uuid and run.get("uuid") != uuid):
@@ -102,7 +103,7 @@ class RunResource(Resource):
         except (ClientError, BotoCoreError) as error:
             if is_transient(error):
                 raise
-            # AWS does not document the error of CancelRun for a run that has ended, so GetRun decides.
+            # AWS does not document the error of CancelRun for an ended run, so GetRun decides.
             if may_be_wrong_state(error) and self.watch(resource_id).poll(self.hook.conn) is not None:
                 return False
             raise refusal(self.hook, "CancelRun", f"run {resource_id}", error, self.log) from error
@@ -121,7 +122,7 @@ class RunResource(Resource):
         return True
 
     def console_url(self, resource_id: str) -> str:
-        """Return the run in the HealthOmics console."""
+        """Return the page of the run in the HealthOmics console."""
         return console_url(resource_id, self.hook)
 
     def cancel_command(self, resource_id: str) -> str:

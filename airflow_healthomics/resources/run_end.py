@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""How a run ended that GetRun no longer finds: retention mode REMOVE or a person has removed its record."""
+"""The outcome of a run whose record was deleted, by a person or by retention mode REMOVE."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from airflow_healthomics.service import run_states
 from airflow_healthomics.service.log import Log
 from airflow_healthomics.service.manifest import read_manifest
 
-#: No call begins later than this many seconds after the first.
+#: Seconds after the first call in which further calls may begin.
 MAX_SECONDS: Final = 10.0
 
-#: Fields that the manifest has by GetRun's names.
+#: Fields with the same name in the manifest and in GetRun's response.
 _SAME_FIELDS: Final = (
     "arn",
     "uuid",
@@ -43,13 +43,13 @@ def recorded_end(hook: HealthOmicsHook, run_id: str, uuid: str | None, log: Log)
     """
     Return the summary of an ended run from its manifest in CloudWatch, which outlives the run's record.
 
-    Needs the permission logs:GetLogEvents. A refusal costs a line in the log.
+    Requires the permission logs:GetLogEvents. If it is denied, log a warning and return None.
 
     :param hook: hook of the run's connection
     :param run_id: HealthOmics run id
-    :param uuid: uuid of the run, which the manifest's log stream is named by; without it nothing is found
+    :param uuid: uuid of the run, part of the name of the manifest's log stream. If it is None, return None.
     :param log: the task's log
-    :return: by GetRun's names, or None if there is no manifest
+    :return: summary by GetRun's names, or None if there is no manifest
     """
     if uuid is None:
         return None

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of a run that is waited for, and what an answer of HealthOmics means for it."""
+"""State of a run being polled, updated from responses of GetRun and ListRuns."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TIMES: Final = ("creationTime", "startTime", "stopTime")
 
 def _parse_time(text: str) -> datetime:
     try:
-        # Takes a hundredth of the time that botocore takes, which counts for 10,000 runs.
+        # A hundred times faster than botocore, which matters for 10,000 runs.
         return datetime.fromisoformat(text)
     except ValueError:
         parsed: datetime = parse_timestamp(text)
@@ -32,15 +32,17 @@ def _parse_time(text: str) -> datetime:
 
 class RunWatch(Watch):
     """
-    One run that is waited for.
+    State of a run being polled. Logs its status when it changes.
 
-    Logs a status when it changes. A run is its id and its uuid, since AWS may give the id of a deleted run to
-    another one. ListRuns tells no uuid, so there a run is its id and its creation time.
+    A run is identified by id and uuid, because AWS may give the id of a deleted run to another run. ListRuns
+    does not return the uuid, so in lists a run is identified by id and creation time.
 
     :param resource_id: HealthOmics run id
-    :param uuid: uuid of the run, if known; else the first answer's
-    :param creation_time: creation time of the run as ISO 8601 text, if known; else the first answer's
-    :param grace: seconds from now in which a not-found response is ignored, as GetRun may lag behind StartRun
+    :param uuid: uuid of the run, if known; else it is read from the first response
+    :param creation_time: creation time of the run as ISO 8601 text, if known; else it is read from the first
+        response
+    :param grace: seconds from now in which a not-found response is ignored, because GetRun may lag behind
+        StartRun
     :param is_deletion: whether the wait is for the deletion of the run
     :param log: the task's log
     """
@@ -73,7 +75,7 @@ class RunWatch(Watch):
 
     @property
     def listed_under(self) -> str | None:
-        """The status that was seen last; a deleted run is in no list."""
+        """The last known status. A wait for a deletion uses no list, because a deleted run is in none."""
         return super().listed_under if self.is_deletion else self.status
 
     def ask(self, client: Any) -> dict[str, Any] | None:
@@ -89,7 +91,7 @@ class RunWatch(Watch):
         return run | {name: _parse_time(run[name]) for name in _TIMES if isinstance(run.get(name), str)}
 
     def answer(self, answer: Mapping[str, Any] | None) -> dict[str, Any] | None:
-        """Take an answer of GetRun; a status that this version does not know is waited on."""
+        """Process a response of GetRun. The wait continues if the status is unknown to this version."""
         self._succeed()
         run = answer
         if run is None:
@@ -104,7 +106,7 @@ class RunWatch(Watch):
             self.creation_time = run.get("creationTime")
             self.grace = 0.0
             self._visible_at = 0.0
-            # Nobody documents that ListRuns gives a time as exactly as GetRun does.
+            # AWS does not document that ListRuns returns times as precisely as GetRun.
             self._listed_as, self._unlike = self._unlike or self._listed_as, None
         self._note(run["status"])
         ends = {"DELETED"} if self.is_deletion else run_states.TERMINAL
@@ -112,9 +114,9 @@ class RunWatch(Watch):
 
     def recognize(self, item: Mapping[str, Any]) -> bool:
         """
-        Take an item of ListRuns with the id of the run, and say whether it is this run and is active.
+        Process an item of ListRuns with this run's id. Return whether it is this run and active.
 
-        If not, only GetRun can tell what has become of the run.
+        If not, GetRun must confirm the status of the run.
         """
         listed_as = item.get("creationTime")
         if listed_as != self._listed_as:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is waited for, wherever the waiting happens."""
+"""State of a resource being polled, on the worker or in the triggerer."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ from airflow_healthomics.service.errors import (
 )
 from airflow_healthomics.service.log import Log
 
-#: Seconds from its start in which a run or batch may not be visible to GetRun or GetBatch yet. AWS documents
-#: no such delay, so this is caution: a run is money, and "not found" would end the wait for it.
+#: Grace period in seconds in which a new run or batch may not be visible to GetRun or GetBatch yet. AWS
+#: documents no such delay. It is a precaution, because "not found" ends the wait for a run that costs money.
 NEW_GRACE: Final = 60
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether an error passes by itself: of the service, of the way to it, or of Airflow's own database."""
+    """Whether an error is temporary: of the service, the network or Airflow's database."""
     is_airflows = isinstance(error, AIRFLOW_API_ERRORS) and not isinstance(error, PermissionError)
     return is_airflows or is_transient(error)
 
 
 class Watch(ABC):
     """
-    State of a run or batch that is polled, updated from the answers of HealthOmics.
+    State of a run or batch being polled, updated from API responses.
 
-    Logs a change when it happens, and a failing poll once until polls succeed again. A refusal is logged
-    when it begins, every ten minutes, and when it is over.
+    Logs each change. Logs a failing poll once until polls succeed again. Logs refusals when they begin, every
+    ten minutes, and when they end.
 
-    :param resource_id: its id
-    :param uuid: its uuid, if known; else the first answer's
-    :param grace: seconds from now in which it may not be found, since it was started just now
+    :param resource_id: id of the run or batch
+    :param uuid: its uuid, if known; else it is read from the first response
+    :param grace: seconds from now in which a not-found response is ignored
     :param log: the task's log
-    :cvar noun: what it is
-    :cvar operation: the call that describes it
-    :ivar status: status that was seen last; None before the first answer
-    :ivar latest: what :meth:`poll` was answered last
-    :ivar refusals: of the polls since the last successful one
+    :cvar noun: run or batch
+    :cvar operation: API operation that describes it
+    :ivar status: last known status; None before the first response
+    :ivar latest: last response to :meth:`poll`
+    :ivar refusals: refusals since the last successful poll
     """
 
     __slots__ = (
@@ -77,16 +77,16 @@ class Watch(ABC):
         self.latest: Mapping[str, Any] | None = None
         self.refusals = Refusals()
         self._is_failing = False
-        # By this machine's own clock: that of the machine which started it may differ by minutes.
+        # By the clock of this machine: that of the machine that started the run may differ by minutes.
         self._visible_at = time.monotonic() + grace
 
     def poll(self, client: Any) -> dict[str, Any] | None:
         """
-        Poll once, and return the summary if it has ended.
+        Poll once, and return the summary if the run or batch has ended.
 
-        :param client: a botocore client, or a function that makes it
+        :param client: a botocore client, or a function that returns one
         :raises HealthOmicsOutcomeUnknownError: if polls are refused for too long
-        :raises HealthOmicsApiError: if the request is not valid, or the id belongs to another one now
+        :raises HealthOmicsApiError: if the request is not valid, or the id now belongs to another resource
         """
         operation = "The connection"
         try:
@@ -104,16 +104,16 @@ class Watch(ABC):
         """
         Return the seconds until the next poll.
 
-        :param delay: seconds between two polls that are not refused
+        :param delay: poll interval in seconds while polls are not refused
         """
         return delay if self.refusals.since is None else self.refusals.pause
 
     @abstractmethod
     def ask(self, client: Any) -> dict[str, Any] | None:
         """
-        Make the call, and return its answer: None if it is not found.
+        Make the call and return its response; None if the run or batch is not found.
 
-        Touches nothing of the watch, so it may run in another thread.
+        Does not change the watch, so it may run in another thread.
 
         :param client: a botocore client
         """
@@ -121,40 +121,40 @@ class Watch(ABC):
     @abstractmethod
     def answer(self, answer: Mapping[str, Any] | None) -> dict[str, Any] | None:
         """
-        Take an answer, and return the summary if it has ended.
+        Process a response, and return the summary if the run or batch has ended.
 
-        :param answer: what :meth:`ask` returned
-        :raises HealthOmicsApiError: if the id belongs to another one now
+        :param answer: return value of :meth:`ask`
+        :raises HealthOmicsApiError: if the id now belongs to another resource
         """
 
     @property
     def may_be_invisible(self) -> bool:
-        """Whether it was started so recently that it may not be found yet."""
+        """Whether the grace period lasts, in which it may not be visible yet."""
         return time.monotonic() < self._visible_at
 
     def recognize(self, item: Mapping[str, Any]) -> bool:
         """
-        Take an item of ListRuns with the id of this, and say whether it is this and is active.
+        Process an item of ListRuns with this id. Return whether it is the same run and active.
 
-        :param item: as ListRuns answers it; its times may be text
+        :param item: item of ListRuns; its times may be text
         """
         return False
 
     @property
     def listed_under(self) -> str | None:
-        """The status in whose list it should be; None if that is not known, and no status if in none."""
+        """The status whose list should contain it; None if unknown, or "none" if no list contains it."""
         return "none"
 
     @property
     def key(self) -> str:
-        """The same for those who wait for the same; for a run its id, as ListRuns tells it."""
+        """Key shared by waits for the same resource; for a run its id, to look up items of ListRuns."""
         return str(self)
 
     def fail(self, error: Exception, operation: str) -> None:
         """
-        Process an error in place of an answer.
+        Process an error instead of a response.
 
-        :param error: what a call, or the look-up of the connection, has raised
+        :param error: error of the call or of the connection look-up
         :param operation: name of the call
         :raises HealthOmicsOutcomeUnknownError: if polls are refused for longer than ``[healthomics]
             refusal_patience``
@@ -205,5 +205,5 @@ class Watch(ABC):
             self.log.info("Polls of %s succeed again after %d seconds of refusals", self, seconds)
 
     def __str__(self) -> str:
-        """Return what to call it."""
+        """Return its noun and id, for log lines and errors."""
         return f"{self.noun} {self.resource_id}"

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What an attempt does about the run or batch of its task instance."""
+"""Decision of an attempt about the run or batch of earlier attempts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Final
 from airflow_healthomics.service import run_states
 from airflow_healthomics.starting.record import StartRecord
 
-#: The status of a run that is no longer found, if nothing says how it ended.
+#: Status of a run that no longer exists and whose outcome is unknown.
 UNKNOWN: Final = "UNKNOWN"
 
 
 class Decision(StrEnum):
-    """What to do about the recorded run or batch."""
+    """Decision about the recorded run or batch."""
 
     START = "start"
     REPEAT = "repeat"
@@ -28,11 +28,11 @@ class Decision(StrEnum):
 @dataclass(frozen=True)
 class Plan:
     """
-    A decision, and for START what it starts.
+    A decision with its details.
 
-    :param decision: what to do
-    :param generation: of the run to start
-    :param supersedes: whether the recorded run is discarded by a Clear
+    :param decision: the decision
+    :param generation: generation of the run
+    :param supersedes: whether the run replaces the recorded one after a Clear
     """
 
     decision: Decision
@@ -44,9 +44,9 @@ def decide(record: StartRecord | None, status: str | None, *, is_discarded: bool
     """
     Decide from the record of earlier attempts and the state of its run.
 
-    :param record: of the earlier attempts, if there is one
-    :param status: of the recorded run; None if StartRun was never seen to answer
-    :param is_discarded: whether a person has cleared the task, which means "run it again". A retry means
+    :param record: record of the earlier attempts, if any
+    :param status: status of the recorded run; None if no response of StartRun is recorded
+    :param is_discarded: whether a person cleared the task. A Clear means "run it again", a retry means
         "continue".
     """
     if record is None:
@@ -59,5 +59,5 @@ def decide(record: StartRecord | None, status: str | None, *, is_discarded: bool
         return Plan(Decision.START, record.generation + 1)
     if status in run_states.SUCCEEDED:
         return Plan(Decision.DONE, record.generation)
-    # STOPPING comes before COMPLETED as well as before FAILED and CANCELLED.
+    # A STOPPING run may become COMPLETED, FAILED or CANCELLED.
     return Plan(Decision.WAIT_OUT if status == run_states.STOPPING else Decision.REATTACH, record.generation)

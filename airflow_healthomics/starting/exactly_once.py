@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Exactly one run for a task instance, whatever crashes."""
+"""Exactly one run or batch per task instance, even if a worker, a call or Airflow fails."""
 
 from __future__ import annotations
 
@@ -35,40 +35,40 @@ from airflow_healthomics.starting.outcome import CONFLICT, StartDelay, StartOutc
 from airflow_healthomics.starting.record import Attempt, StartRecord, StartStore, fingerprint, has_changed
 from airflow_healthomics.waiting.kill_guard import KillGuard, Target
 
-#: Attempts of StartRun on the worker, 1 to 2 s apart with jitter, before the task waits its turn in the
-#: triggerer. botocore makes up to two more of each.
+#: StartRun attempts on the worker, 1 to 2 s apart with jitter, before the task defers. botocore retries each
+#: up to two more times.
 _ATTEMPTS: Final = 2
 
-#: Turns at the turnstile after which a ConflictException counts as one that never ends.
+#: Turns after which a ConflictException counts as permanent.
 MAX_CONFLICT_TURNS: Final = 3
 
-#: Seconds after its start in which a run may not be found yet. AWS documents no delay. No run is removed so
-#: early, and the clocks of two workers differ by less.
+#: Seconds after a start in which the run may not be visible yet. AWS documents no delay. The value is below
+#: the age at which a run can be removed, and above the clock difference of two workers.
 VISIBILITY_GRACE: Final = 300
 
 
-#: Fields of a start that refer to something by its id.
+#: Fields of a start that contain an id, for error messages.
 _ID_FIELDS: Final = ("workflowId", "workflowOwnerId", "runId", "runGroupId", "cacheId", "configurationName")
 
 
 @dataclass
 class ExactlyOnceStart:
     """
-    The one run or batch of a task instance: start it, or find the one that an earlier attempt started.
+    The start of a task instance's run or batch, or the search for the one that an earlier attempt started.
 
     :param resource: the task's runs or batches
-    :param store: where the record is kept
-    :param attempt: the present attempt
-    :param retries: retries of the task, as the DAG has it now
+    :param store: store of the record
+    :param attempt: the current attempt
+    :param retries: ``retries`` in the current version of the DAG
     :param request_ids: request IDs of the task
-    :param build_request: builds the request for a request ID and the ids of the generations before
-    :param has_custom_name: whether the DAG author has chosen the name
-    :param cancel_on_kill: whether the run or batch that a Clear discards is cancelled
-    :param on_clear: whether a Clear starts a new run or takes the recorded one; None takes it only if its
-        end is not known
-    :param on_unknown_end: whether an attempt fails or starts a new run, if the recorded one is gone and
-        nothing says how it ended
-    :param connection: of the task, for the record
+    :param build_request: builds the request from a request ID and the ids of earlier generations
+    :param has_custom_name: whether the DAG author set the name
+    :param cancel_on_kill: whether to cancel a run or batch that a Clear discards
+    :param on_clear: whether to start a new run or reattach after a Clear; None reattaches only if the last
+        attempt failed before the outcome was known
+    :param on_unknown_end: whether to fail or start a new run if the recorded one no longer exists and its
+        outcome is unknown
+    :param connection: connection arguments of the task, for the record
     :param guard: cancels the run or batch if a person ends the task
     :param log: the task's log
     """
@@ -93,12 +93,12 @@ class ExactlyOnceStart:
         """
         Start the run or batch, or find it.
 
-        :param turns: turns that this attempt has waited for to repeat the start
-        :param conflict_turns: how many of them followed a ConflictException
-        :return: a delay if AWS is busy and the start should be repeated later
+        :param turns: number of turns that the start has waited for in this attempt
+        :param conflict_turns: number of those turns that followed a ConflictException
+        :return: a delay if the start should be repeated later
         :raises HealthOmicsApiError: if a call is refused
-        :raises HealthOmicsConnectionChangedError: if the connection leads to another account or region now
-        :raises HealthOmicsOutcomeLostError: if nothing says how the recorded run ended
+        :raises HealthOmicsConnectionChangedError: if the connection now leads to another account or region
+        :raises HealthOmicsOutcomeLostError: if the outcome of the recorded run is unknown
         """
         try:
             return self._run(turns, conflict_turns)
@@ -124,7 +124,7 @@ class ExactlyOnceStart:
             record, answer = self._start(plan, record, epoch, conflict_turns)
             if plan.decision is Decision.START and self.store.is_complete:
                 return StartOutcome(plan.decision, answer)
-            # The request ID may be that of an earlier attempt's run, whatever has become of it.
+            # HealthOmics may have answered with the run of an earlier attempt, in any status.
             run = self._answered_run(record)
             if run is None:
                 return StartOutcome(plan.decision, answer)
@@ -142,7 +142,7 @@ class ExactlyOnceStart:
     # --- the record ---
 
     def _load(self) -> tuple[StartRecord | None, int]:
-        """Return the record, and the epoch to start in."""
+        """Return the record and the current epoch."""
         record = self.store.load()
         if record is None:
             return None, 0 if self.store.counts_clears else self.attempt.max_tries
@@ -152,7 +152,7 @@ class ExactlyOnceStart:
         return record, record.epoch
 
     def _discard_other_kind(self, record: StartRecord) -> None:
-        """Leave or cancel what the task has started before the DAG was edited to start something else."""
+        """Cancel or leave the recorded run or batch after an edit of the DAG changed the task's kind."""
         other = KINDS[record.kind](self.resource.hook, self.log)
         self.log.warning(
             "An earlier attempt of this task started the %s %s, but the DAG now starts a %s",
@@ -164,7 +164,7 @@ class ExactlyOnceStart:
             other.cancel(record.resource_id, record.uuid)
 
     def _hold(self, record: StartRecord, run: Mapping[str, Any]) -> StartRecord:
-        """Let the record say that this attempt has the run now."""
+        """Record that this attempt has started or reattached to the run, and return the record."""
         held = replace(
             record,
             resource_id=run["id"],
@@ -190,10 +190,10 @@ class ExactlyOnceStart:
             )
         self.guard.arm(targets)
 
-    # --- what has become of the recorded run ---
+    # --- the recorded run ---
 
     def _recorded_run(self, record: StartRecord | None) -> dict[str, Any] | None:
-        """Return the run of the record: one that is gone with the end that is known of it, or UNKNOWN."""
+        """Return the recorded run. If it no longer exists, return its last summary, or status UNKNOWN."""
         if record is None or record.resource_id is None:
             return None
         run = self._described(record)
@@ -213,7 +213,7 @@ class ExactlyOnceStart:
         return {"runOutputUri": record.output_uri, **end} if record.output_uri else end
 
     def _described(self, record: StartRecord) -> dict[str, Any] | None:
-        """Return what GetRun answers, or None if it does not find the run of the record."""
+        """Return the response of GetRun or GetBatch, or None if the recorded run is not found."""
         run_id = str(record.resource_id)
         try:
             run = self.resource.get(run_id, record.earlier)
@@ -241,11 +241,11 @@ class ExactlyOnceStart:
         return record.started is not None and time.time() - record.started < VISIBILITY_GRACE
 
     def _answered_run(self, record: StartRecord) -> dict[str, Any] | None:
-        """Return the run that a repeated start has answered with; None if it cannot be seen yet."""
+        """Return the run in the response of a start; None if it is not visible yet."""
         run = self._described(record)
         if run is not None and run["status"] != "DELETED":
             return run
-        # The request ID may be that of a run which was removed long ago.
+        # The request ID may belong to a run that was removed long ago.
         end = self.resource.find_end(str(record.resource_id), record.uuid)
         if end is not None or run is not None:
             return end or {"id": record.resource_id, "status": "DELETED"}
@@ -271,7 +271,7 @@ class ExactlyOnceStart:
     # --- Clear ---
 
     def _is_discarded(self, record: StartRecord, run: Mapping[str, Any] | None) -> bool:
-        """Whether a person has cleared the task, and so wants another run than that of the record."""
+        """Whether a person cleared the task and the recorded run must be replaced."""
         if not record.is_from_before_a_clear(self.attempt, self.retries):
             return False
         noun, run_id = self.resource.noun, record.resource_id or f"with request ID {record.request_id}"
@@ -304,7 +304,7 @@ class ExactlyOnceStart:
         return True
 
     def _supersede(self, record: StartRecord, run: Mapping[str, Any] | None) -> None:
-        """Cancel the run from before a Clear, if it still lives."""
+        """Cancel the run from before a Clear if it is active."""
         if run is None and record.name is not None:
             run = self.resource.find(record.name)
         if run is None or run["status"] in (*run_states.TERMINAL, UNKNOWN):
@@ -348,8 +348,8 @@ class ExactlyOnceStart:
         self, plan: Plan, record: StartRecord | None, epoch: int, conflict_turns: int
     ) -> tuple[StartRecord, dict[str, Any]]:
         if plan.decision is Decision.REPEAT and record:
-            # Since the attempt that crashed, HealthOmics may have forgotten the request ID. Nor may the
-            # request be built any more, as a template or a sample sheet may have gone.
+            # Search first: since the crashed attempt, HealthOmics may have forgotten the request ID, or a
+            # template or sample sheet that the request requires may have disappeared.
             run = self._find(record)
             if run is None:
                 request = self.build_request(record.request_id, record.earlier)
@@ -357,7 +357,7 @@ class ExactlyOnceStart:
                 record = replace(record, started=time.time())
         else:
             record, request = self._new_record(plan, record, epoch)
-            # Before the call: an attempt that crashes from here on repeats this request ID.
+            # Save before the call, so that the next attempt repeats this request ID after a crash.
             self.store.save(record)
             self._request_id = record.request_id
             self._watch_for_kill(record)
@@ -416,7 +416,7 @@ class ExactlyOnceStart:
         return self.resource.start(request)
 
     def _adopt(self, record: StartRecord, request: Mapping[str, Any], error: Exception) -> dict[str, Any]:
-        """Take the run that the request ID has started, since repeating the request conflicts for ever."""
+        """Return the run that the request ID started, because repeating the request always conflicts."""
         run = self._find(record)
         if run is None:
             raise HealthOmicsRequestChangedError(
@@ -440,18 +440,18 @@ class ExactlyOnceStart:
         return refusal(self.resource.hook, operation, subject, error, self.log)
 
     def _find(self, record: StartRecord) -> dict[str, Any] | None:
-        # A name of the DAG author's may be that of another task's run.
+        # Another task's run may have the same custom name.
         return self.resource.find(record.name) if record.name is not None else None
 
 
 def _named_ids(request: Mapping[str, Any]) -> str:
-    """Return the ids that a request refers to, one of which may not exist."""
+    """Return the ids in a request, one of which may not exist, as text for an error."""
     fields = {**request.get("defaultRunSetting", {}), **request}
     named = [f"{name} {fields[name]}" for name in _ID_FIELDS if name in fields]
     return f" ({', '.join(named)})" if named else ""
 
 
 def _may_pass(error: BaseException) -> bool:
-    # A ConflictException is a duplicate of the request in flight, which "typically resolves on its own":
+    # A ConflictException means that a duplicate request is in flight, which "typically resolves on its own":
     # https://docs.aws.amazon.com/omics/latest/dev/workflows-batch.html
     return is_transient(error) or is_unreachable(error) or error_code(error) == CONFLICT

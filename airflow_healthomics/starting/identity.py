@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The identity of a start: the request ID that makes HealthOmics start a task's run only once."""
+"""The request ID of a task instance, which makes HealthOmics start its run only once."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ _DIGEST_LENGTH: Final = 16
 @dataclass(frozen=True, kw_only=True)
 class TaskIdentity:
     """
-    What makes a task instance itself, apart from its tries.
+    Identity of a task instance, the same in all its attempts.
 
     :param dag_id: DAG of the task
     :param dag_run_id: DAG-run ID, such as ``scheduled__2026-11-22T00:00:00+00:00``
     :param task_id: id of the task
     :param map_index: index of a mapped task, -1 for others
-    :param start_date: when the DAG run started. Two deployments on one AWS account often have equal DAG and
-        run IDs, this tells them apart; it changes only when a finished DAG run is cleared. May be None.
-    :param epoch: the task instance's ``max_tries``, which a Clear raises and a retry does not
+    :param start_date: start of the DAG run, if known. It distinguishes two deployments on one AWS account,
+        which often have equal DAG and run IDs. It changes only if a finished DAG run is cleared.
+    :param epoch: number of Clears, or the task instance's ``max_tries``, which a Clear raises and a retry
+        does not
     """
 
     dag_id: str
@@ -47,14 +48,14 @@ class TaskIdentity:
 
 def derive_request_id(identity: TaskIdentity, generation: int = 0, max_length: int = MAX_LENGTH) -> str:
     """
-    Return ``{dag_run_id}.{16 hex digits}``, the same for every try of a task instance.
+    Return ``{dag_run_id}.{16 hex digits}``, the same for every attempt of a task instance.
 
-    The digest goes over all of the identity. The DAG-run ID in front is for people, shortened and cleaned of
-    characters that the API does not allow.
+    The digest covers the whole identity. The DAG-run ID is a prefix for readability. It is truncated, and
+    characters that the API rejects are replaced.
 
-    :param identity: the task instance
-    :param generation: number of runs of this task that were seen to have failed
-    :param max_length: in characters
+    :param identity: identity of the task instance
+    :param generation: number of failed runs of this task so far
+    :param max_length: maximum length in characters
     """
     start = identity.start_date.astimezone(UTC).isoformat() if identity.start_date else None
     parts = [
@@ -72,7 +73,7 @@ def derive_request_id(identity: TaskIdentity, generation: int = 0, max_length: i
 
 
 def _allowed(character: str) -> str:
-    # The API's pattern is letters, marks, separators, symbols, numbers and punctuation: all but category C.
+    # The API accepts letters, marks, separators, symbols, numbers and punctuation: all but category C.
     return "-" if unicodedata.category(character).startswith("C") else character
 
 
@@ -93,8 +94,8 @@ class RequestIds:
     The request IDs of a task instance.
 
     :param context: the task's context
-    :param fixed: request ID that the DAG author has chosen, the same for every epoch and generation
-    :param resource_type: the kind of resource that is started
+    :param fixed: request ID from the DAG, used for every epoch and generation; None to derive it
+    :param resource_type: kind of resource that the task starts
     """
 
     def __init__(self, context: Context, fixed: Any, resource_type: type[Resource]) -> None:
@@ -104,16 +105,16 @@ class RequestIds:
 
     @property
     def is_fixed(self) -> bool:
-        """Whether the DAG author has chosen the request ID."""
+        """Whether the DAG sets the request ID."""
         return self._fixed is not None
 
     def of(self, epoch: int, generation: int = 0) -> str:
         """
         Return the request ID of a start.
 
-        :param epoch: number of Clears before; without a task state store, ``max_tries``
-        :param generation: number of failed runs of this epoch before
-        :raises HealthOmicsRequestError: if the template of the chosen one could not be rendered
+        :param epoch: number of Clears so far; without a task state store, ``max_tries``
+        :param generation: number of failed runs in this epoch so far
+        :raises HealthOmicsRequestError: if the template of the fixed request ID could not be rendered
         """
         if self._fixed is None:
             identity = task_identity(self._context, epoch)

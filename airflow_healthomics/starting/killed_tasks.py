@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Cancelling what a killed task has started, by its record in the metadata database."""
+"""Cancel the runs and batches of killed tasks, found by their records in the metadata database."""
 
 from __future__ import annotations
 
@@ -25,17 +25,18 @@ from airflow_healthomics.starting.record import KEY, StartRecord, parse_record
 from airflow_healthomics.waiting.kill_guard import Target, cancel_persistently
 from airflow_healthomics.waiting.task_states import FINISHED
 
-#: Seconds after a kill at which its records are read. At the first time the state may not be committed yet;
-#: by the last a StartRun that was in flight has been answered, or its run can be found by its name.
+#: Seconds after a kill at which its records are read. At the first read, the state may not be committed yet.
+#: By the last, a StartRun in flight has completed, or its run can be found by name.
 LOOKS: Final = (2.0, 15.0, 30.0, 60.0, 100.0)
 
-#: Kills of a DAG run within so many seconds are looked at together.
+#: Kills in a DAG run within this many seconds are handled together.
 _TOGETHER_SECONDS: Final = 1.0
 
-#: A record belongs to the kill of a whole DAG run if the task instance has changed since, give or take this.
+#: A record belongs to the kill of a whole DAG run if the task instance changed after the kill, with this
+#: tolerance.
 _TOLERANCE: Final = timedelta(seconds=60)
 
-#: Seconds for which a throttled cancellation is repeated, before the next look repeats it.
+#: Seconds for which a throttled cancellation is retried; the next read of the records retries it again.
 _PATIENCE: Final = 10
 
 log = logging.getLogger(__name__)
@@ -43,11 +44,11 @@ log = logging.getLogger(__name__)
 
 class KilledTask(NamedTuple):
     """
-    A task instance that has ended, and the record of what it has started.
+    An ended task instance and its record.
 
-    :param task_id: its task
-    :param map_index: its index if it is mapped, else -1
-    :param record: the record
+    :param task_id: id of the task
+    :param map_index: index of a mapped task, -1 for others
+    :param record: record of its run or batch
     """
 
     task_id: str
@@ -58,12 +59,12 @@ class KilledTask(NamedTuple):
 @dataclass
 class Kill:
     """
-    The end that a person has put to tasks of a DAG run.
+    A kill of tasks in a DAG run.
 
-    :param dag_id: the DAG
-    :param run_id: the DAG run
-    :param since: Unix time
-    :param tasks: task id and map index of each task; None for all that have ended since
+    :param dag_id: id of the DAG
+    :param run_id: id of the DAG run
+    :param since: Unix time of the kill
+    :param tasks: task id and map index of each killed task; None for all that have ended since
     """
 
     dag_id: str
@@ -84,12 +85,12 @@ class Kill:
             self.tasks.add(task)
 
     def run(self) -> None:
-        """Look again and again."""
+        """Read the records and cancel, at each of :data:`LOOKS`."""
         for seconds in LOOKS:
             time.sleep(max(0.0, self.since + seconds - time.time()))
             try:
                 self.look()
-            except Exception as error:  # noqa: BLE001 - the thread has no caller, and the next look repeats it
+            except Exception as error:  # noqa: BLE001 - the thread has no caller, and the next read retries
                 log.warning(
                     "The runs of the killed tasks of DAG %s, DAG run %s could not be looked up: %s",
                     self.dag_id,
@@ -98,7 +99,7 @@ class Kill:
                 )
 
     def look(self) -> None:
-        """Cancel what the killed tasks have started, except for tasks that had come to an end themselves."""
+        """Cancel the runs and batches of the killed tasks, except those of attempts that ended themselves."""
         for task in self._find():
             record = task.record
             target = Target(kind=record.kind, id=record.resource_id, uuid=record.uuid, name=record.name)
@@ -157,21 +158,21 @@ class Kill:
 
     def _is_over(self) -> ColumnElement[bool]:
         """
-        Whether a task instance is over.
+        Whether a task instance has ended.
 
-        One that defers at the very moment may overwrite the state that a person has set. If the whole DAG run
-        was ended, it is over nevertheless, as nothing resumes it.
+        A task that defers at the same moment may overwrite the state that a person set. If the whole DAG run
+        was ended, such a task has ended too, because nothing resumes it.
         """
         is_finished = TaskInstance.state.in_(FINISHED)
         return is_finished if self.tasks is not None else or_(is_finished, DagRun.state.in_(FINISHED))
 
 
 def _cancel(target: Target, record: StartRecord) -> bool:
-    """Cancel it, and return whether it needs no further look."""
+    """Cancel the target, and return whether that is settled."""
     try:
         hook = HealthOmicsHook(**record.connection)
         return cancel_persistently(target, hook, log, patience=_PATIENCE)
-    except Exception as error:  # noqa: BLE001 - such as an unknown connection, which must not hide the others
+    except Exception as error:  # noqa: BLE001 - for instance an unknown connection, which must not stop the other cancellations
         name = record.resource_id or record.name
         log.warning("The %s %s could not be cancelled: %s", record.kind, name, error_code(error))
         return False
@@ -183,11 +184,11 @@ _lock = Lock()
 
 def look_after(dag_id: str, run_id: str, task: tuple[str, int] | None) -> None:
     """
-    Cancel in the background what killed tasks have started.
+    Cancel the runs and batches of killed tasks in the background.
 
-    :param dag_id: the DAG
-    :param run_id: the DAG run
-    :param task: task id and map index; None for all of the DAG run
+    :param dag_id: id of the DAG
+    :param run_id: id of the DAG run
+    :param task: task id and map index; None for all tasks of the DAG run
     """
     with _lock:
         now = time.time()

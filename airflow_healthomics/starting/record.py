@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a task remembers of its run, from one attempt to the next."""
+"""The record of a task's run or batch, which later attempts read."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ KEY: Final = "healthomics_start"
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
     """
-    An attempt at a task instance, as Airflow counts.
+    An attempt of a task instance, by Airflow's numbers.
 
-    :param number: ``try_number``, from 1
-    :param max_tries: of the task instance; a Clear sets it to the attempts so far plus ``retries``
-    :param clear_number: how many times a task of the DAG run was cleared, this or another one
+    :param number: ``try_number``, starting at 1
+    :param max_tries: ``max_tries`` of the task instance; a Clear sets it to the attempts so far plus
+        ``retries``
+    :param clear_number: number of Clears in the DAG run, of this or another task
     """
 
     number: int
@@ -44,24 +45,24 @@ class StartRecord:
 
     :param request_id: request ID of the start
     :param kind: run or batch
-    :param name: name that was sent, if it is unique to this start and so finds it; None otherwise
-    :param epoch: number of Clears before; without a task state store, ``max_tries``
-    :param generation: number of those of this epoch that were seen to have failed before
-    :param resource_id: its id; None until the start has been answered
+    :param name: name in the request if it is unique to this start and so can be searched for, else None
+    :param epoch: number of Clears before the start; without a task state store, ``max_tries``
+    :param generation: number of failed runs or batches in this epoch before the start
+    :param resource_id: id of the run or batch; None until the start has succeeded
     :param uuid: its uuid
-    :param arn: its ARN, which has its account and region
-    :param started: Unix time of the first StartRun
-    :param output_uri: where its outputs are
-    :param fingerprint: keyed digest of the request, ``{key}:{digest}``, which tells whether it has changed
-        and nothing else of it
-    :param earlier: ids of the generations before, as far as they were started
-    :param attempt: number of the attempt that started or last reattached to it
-    :param max_tries: ``max_tries`` of the task instance then
-    :param clear_number: ``clear_number`` of the DAG run then
-    :param settled: Unix time at which that attempt came to an end by itself, and not by a kill or a crash
-    :param is_outcome_unknown: whether it failed without knowing how the run ends
+    :param arn: its ARN, which contains account and region
+    :param started: Unix time of the first StartRun call
+    :param output_uri: S3 URI of its outputs
+    :param fingerprint: keyed digest of the request, ``{key}:{digest}``. It shows whether the request has
+        changed, and reveals nothing else about it
+    :param earlier: ids of the earlier generations that were started
+    :param attempt: number of the attempt that started it or last reattached to it
+    :param max_tries: ``max_tries`` of the task instance in that attempt
+    :param clear_number: ``clear_number`` of the DAG run in that attempt
+    :param settled: Unix time at which that attempt ended by itself; None after a kill or crash
+    :param is_outcome_unknown: whether that attempt failed before the outcome was known
     :param connection: ``aws_conn_id``, ``region_name`` and ``verify`` of the task
-    :param cancel_on_kill: whether it is cancelled if a person ends the task
+    :param cancel_on_kill: whether to cancel it if a person ends the task
     """
 
     request_id: str
@@ -88,13 +89,13 @@ class StartRecord:
         """
         Whether a person has cleared the task since.
 
-        A Clear changes ``max_tries``, unless ``retries`` was edited so that it comes to the same number.
-        Then the number is that of a Clear, and some task of the DAG run was cleared. For a running task the
-        scheduler can lose the change, if it meets several at once; where no retry is left, the attempt shows
-        the Clear.
+        A Clear changes ``max_tries``, with two exceptions. If ``retries`` was edited, the new value may equal
+        the old one. Then a Clear is detected if ``max_tries`` is the value that a Clear would set, and
+        ``clear_number`` of the DAG run has changed. For a running task, the scheduler can lose the change if
+        there are several at once. Then an attempt beyond ``max_tries`` shows the Clear.
 
-        :param attempt: the present one
-        :param retries: of the task, as the DAG has it now
+        :param attempt: the current attempt
+        :param retries: ``retries`` in the current version of the DAG
         """
         if attempt.max_tries != self.max_tries:
             return True
@@ -107,26 +108,26 @@ class StartRecord:
 
 
 class StartStore(Protocol):
-    """Where the record of a task instance is kept."""
+    """Store of the record of a task instance."""
 
     @property
     def counts_clears(self) -> bool:
-        """Whether the record outlives a Clear, and so counts them; else ``max_tries`` is the epoch."""
+        """Whether the record survives a Clear, so that it can count them; else ``max_tries`` is the epoch."""
 
     @property
     def is_complete(self) -> bool:
-        """Whether :meth:`load` finds every start that an earlier attempt can have made."""
+        """Whether :meth:`load` finds every start of an earlier attempt."""
 
     def load(self) -> StartRecord | None:
         """Return the record of the earlier attempts."""
 
     def save(self, record: StartRecord) -> None:
-        """Keep the record; when this returns, no crash loses it."""
+        """Store the record; after this returns, no crash loses it."""
 
 
 class TaskStateStore:
     """
-    The record in Airflow's task state store (3.3 and later), which survives retries and clears.
+    Airflow's task state store (3.3 and later), which survives retries and Clears.
 
     :param store: ``context["task_state_store"]``
     """
@@ -152,17 +153,16 @@ class TaskStateStore:
         """Store the record for as long as the DAG run exists."""
         from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]  # a lazy import of 3.3
 
-        # A tuple is no JSON to the store.
+        # The store rejects tuples as not JSON.
         value = {**asdict(record), "earlier": list(record.earlier)}
         self._store.set(KEY, value, retention=NEVER_EXPIRE)
 
 
 def parse_record(value: Any) -> StartRecord | None:
     """
-    Return a record as the store has it, or None if there is none.
+    Return the record from the store's JSON value, or None if there is none.
 
-    :param value: JSON value; fields of a later version of this package are left out, for the day of a
-        downgrade
+    :param value: JSON value. Fields of a later version of this package are ignored, so that a downgrade works
     """
     if not isinstance(value, Mapping) or not _is_record(value):
         return None
@@ -177,14 +177,14 @@ def _is_record(value: Mapping[str, Any]) -> bool:
 
 class NameLookupStore:
     """
-    The record read off the runs themselves, for Airflow before 3.3, which keeps nothing between attempts.
+    Record derived from a search for the runs by name, for Airflow before 3.3 without a task state store.
 
-    A run's name is its request ID, which can be derived again.
+    The name of a run is its request ID, which can be derived again.
 
     :param resource: the task's runs or batches
     :param request_ids: request IDs of the task
-    :param attempt: the present attempt
-    :param starts: number of attempts that can have started a run or batch
+    :param attempt: the current attempt
+    :param starts: number of attempts that may have started a run or batch
     """
 
     def __init__(self, resource: Resource, request_ids: RequestIds, attempt: Attempt, *, starts: int) -> None:
@@ -200,11 +200,11 @@ class NameLookupStore:
 
     @property
     def is_complete(self) -> bool:
-        """Not after a first attempt: a run may have a custom name, or have been removed."""
+        """Only in the first attempt. Later, a run may have a custom name or may have been removed."""
         return self._starts == 0
 
     def load(self) -> StartRecord | None:
-        """Return the record of the newest generation that has a run; an older one may have been removed."""
+        """Return the record of the newest generation with a run; older runs may have been removed."""
         newest = None
         earlier: list[str] = []
         request_ids = dict.fromkeys(
@@ -232,7 +232,7 @@ class NameLookupStore:
         return newest
 
     def save(self, record: StartRecord) -> None:
-        """Keep nothing: the run's name says it all."""
+        """Do nothing: the run's name is enough."""
 
 
 def open_start_store(
@@ -244,13 +244,13 @@ def open_start_store(
     starts: int,
 ) -> StartStore:
     """
-    Return where the record of this task instance is kept.
+    Return the store for the record of this task instance.
 
     :param context: the task's context
     :param resource: the task's runs or batches
-    :param request_ids: request IDs of the task, used where there is no task state store
-    :param attempt: the present attempt
-    :param starts: number of attempts that can have started a run or batch
+    :param request_ids: request IDs of the task, used if there is no task state store
+    :param attempt: the current attempt
+    :param starts: number of attempts that may have started a run or batch
     """
     store = context.get("task_state_store")
     if store is not None:
@@ -260,9 +260,9 @@ def open_start_store(
 
 def fingerprint(request: Mapping[str, Any], key: str | None = None) -> str:
     """
-    Return ``{key}:{digest}`` of a request, with a fresh key unless one is given.
+    Return ``{key}:{digest}`` of a request, with a random key by default.
 
-    :param request: a StartRun request
+    :param request: a StartRun or StartRunBatch request
     :param key: key of the fingerprint to compare with
     """
     key = key or secrets.token_hex(16)
@@ -272,10 +272,10 @@ def fingerprint(request: Mapping[str, Any], key: str | None = None) -> str:
 
 def has_changed(record: StartRecord, request: Mapping[str, Any]) -> bool:
     """
-    Whether a request is another one than that of the record.
+    Whether a request differs from the recorded one.
 
     :param record: record of the start
-    :param request: a StartRun request
+    :param request: a StartRun or StartRunBatch request
     """
     if record.fingerprint is None:
         return False

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The folder in S3 that belongs to one request ID."""
+"""The S3 folder of a request ID."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _PREFIX: Final = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(
 
 class RequestFolder:
     """
-    The folder of one request ID, below a prefix that the task was given.
+    The S3 folder of a request ID, under a prefix from the task's arguments.
 
     :param uri: S3 URI of the prefix
     :param request_id: request ID of the start
     :param hook: S3 hook of the task's connection
-    :raises HealthOmicsRequestError: if the URI is none
-    :cvar operation: API operation that the folder is for
-    :cvar argument: the argument that has the prefix
+    :raises HealthOmicsRequestError: if ``uri`` is not an S3 URI
+    :cvar operation: API operation that uses the folder
+    :cvar argument: the argument with the prefix
     """
 
     operation: ClassVar[str]
@@ -45,7 +45,7 @@ class RequestFolder:
         self._bucket = match["bucket"]
         folder = re.sub(r"[^\w.-]", "-", request_id, flags=re.ASCII)
         if folder != request_id:
-            # Request IDs that look alike now must not share their folder.
+            # Request IDs that differ only in replaced characters must not share a folder.
             folder += f".{hashlib.sha256(request_id.encode()).hexdigest()[:_DIGEST_LENGTH]}"
         self._prefix = f"{(match['prefix'] or '').strip('/')}/{folder}".lstrip("/")
 
@@ -55,9 +55,9 @@ class RequestFolder:
 
     def input_file(self, stem: str, content: bytes) -> InputFile:
         """
-        Return an input of the start. Different content, as from a corrected sheet, has another name.
+        Return an input file of the start. Its name depends on its content, which may change between attempts.
 
-        :param stem: beginning of the file's name
+        :param stem: prefix of the file's name
         :param content: JSON
         """
         digest = hashlib.sha256(content).hexdigest()[:_DIGEST_LENGTH]
@@ -67,20 +67,20 @@ class RequestFolder:
         """
         Write an object.
 
-        :param name: of the object
+        :param name: name of the object
         :param content: JSON
-        :raises HealthOmicsApiError: if S3 refuses
+        :raises HealthOmicsApiError: if S3 refuses the call
         """
         self.put(name, content)
 
     def put(self, name: str, content: bytes, **conditions: str) -> None:
         """
-        Write an object, if its conditions are met.
+        Write an object if its conditions are met.
 
-        :param name: of the object
+        :param name: name of the object
         :param content: JSON
         :param conditions: conditions of PutObject, such as ``IfNoneMatch``
-        :raises HealthOmicsApiError: if S3 refuses
+        :raises HealthOmicsApiError: if S3 refuses the call
         """
         client: Any = self._hook.conn
         try:
@@ -115,10 +115,10 @@ class RunFolder(RequestFolder):
 @dataclass(frozen=True)
 class InputFile:
     """
-    A file that the start refers to.
+    An S3 object that the start refers to.
 
-    :param folder: where it is
-    :param name: of the object
+    :param folder: folder of the object
+    :param name: name of the object
     :param content: JSON
     """
 
@@ -133,11 +133,11 @@ class InputFile:
 
     def write(self) -> None:
         """
-        Write it, unless an earlier attempt has written it.
+        Write the object unless an earlier attempt has written it.
 
-        That attempt may have started a run that reads it, so it is never written again. HealthOmics fails a
+        That attempt may have started a run that reads it, so it is never overwritten. HealthOmics fails a
         batch whose settings change after StartRunBatch.
 
-        :raises HealthOmicsApiError: if S3 refuses
+        :raises HealthOmicsApiError: if S3 refuses the call
         """
         self.folder.put(self.name, self.content, IfNoneMatch="*")

@@ -1,15 +1,15 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""One start at a time, at a steady rate."""
+"""Rate limit for starts."""
 
 from __future__ import annotations
 
 
 class Turnstile:
     """
-    Let one through at a time, at a steady rate.
+    Spread starts evenly in time.
 
-    :param rate: turns a second
+    :param rate: turns per second
     """
 
     def __init__(self, rate: float) -> None:
@@ -20,7 +20,7 @@ class Turnstile:
 
     def reserve(self, not_before: float) -> float:
         """
-        Return the time of the next free turn, which is then taken.
+        Reserve the next free turn and return its time.
 
         :param not_before: earliest time, in seconds of the event loop's clock
         """

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Triggers of HealthOmics. Their class paths are stored in users' databases: they never move."""
+"""Triggers of HealthOmics. Users' databases store their class paths, so the classes must never move."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the triggers share: a connection, and the earliest moment to fire."""
+"""Base of the triggers: the shared connection and poller."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_healthomics.hooks.connection import SharedConnection
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.waiting.poller import Poller
 
-#: Seconds between the start of a trigger and its event, at least. Airflow up to 3.3.2 fails a task whose
+#: Minimum seconds between the start of a trigger and its event. Airflow up to 3.3.2 fails a task whose
 #: trigger fires before the scheduler has seen the deferral (apache/airflow#67287, #71580).
 EARLIEST_EVENT: Final = 10.0
 
@@ -25,7 +25,7 @@ _pollers: dict[asyncio.AbstractEventLoop, dict[str, Poller]] = {}
 
 class HealthOmicsTrigger(BaseTrigger):
     """
-    Base of the triggers: no AWS call and no look-up of a connection happens on the event loop.
+    Base of the triggers. AWS calls and connection look-ups never block the event loop.
 
     :param aws_conn_id: Airflow connection for AWS
     :param region_name: AWS region
@@ -40,7 +40,7 @@ class HealthOmicsTrigger(BaseTrigger):
         verify: bool | str | None = None,
         botocore_config: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Airflow has left it unannotated
+        super().__init__()  # type: ignore[no-untyped-call]  # unannotated in Airflow
         self.aws_conn_id = aws_conn_id
         self.region_name = region_name
         self.verify = verify
@@ -48,7 +48,7 @@ class HealthOmicsTrigger(BaseTrigger):
 
     @property
     def connection(self) -> dict[str, Any]:
-        """The arguments that say which connection and client settings to use."""
+        """The connection arguments."""
         return {
             "aws_conn_id": self.aws_conn_id,
             "region_name": self.region_name,
@@ -58,7 +58,7 @@ class HealthOmicsTrigger(BaseTrigger):
 
     @property
     def connection_key(self) -> str:
-        """Equal for triggers that may share a client."""
+        """Key of the client, equal for triggers that may share it."""
         return json.dumps(self.connection, sort_keys=True)
 
     async def connect(self) -> HealthOmicsHook:

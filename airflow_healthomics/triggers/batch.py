@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Waiting for a run batch in the triggerer."""
+"""Trigger that waits for a run batch."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class HealthOmicsRunBatchTrigger(HealthOmicsWaitTrigger):
     """
     Fire when a run batch has ended.
 
-    A poll is one GetBatch, however many runs the batch has.
+    A poll costs one GetBatch call, regardless of the number of runs.
 
     :param batch_id: HealthOmics batch id
     :param uuid: uuid of the batch, if known
-    :param grace: seconds in which a not-found response is ignored, as GetBatch may lag behind the start
-    :param is_deletion: whether it is the deletion of its runs that is waited for
+    :param grace: seconds in which a not-found response is ignored, because GetBatch may lag behind the start
+    :param is_deletion: whether to fire when the runs of the batch are deleted instead
     :param waiter_delay: seconds between two polls
-    :param cancel_on_kill: whether the batch is cancelled when the task is killed (Airflow 3.3 and later)
+    :param cancel_on_kill: whether to cancel the batch when the task is killed (Airflow 3.3 and later)
     :param connection: aws_conn_id, region_name, verify and botocore_config
     """
 
@@ -60,7 +60,7 @@ class HealthOmicsRunBatchTrigger(HealthOmicsWaitTrigger):
         )
 
     def watch(self) -> BatchWatch:
-        """Return the batch to wait for."""
+        """Return the state of the wait for the batch."""
         return BatchWatch(
             self.batch_id,
             uuid=self.uuid,

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Cancelling what a deferred task has started when the task is killed."""
+"""Base of the triggers that cancel the run or batch of a deferred task when the task is killed."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ from airflow_healthomics.waiting.task_states import FINISHED, state_of
 #: CancelRun is limited to 10 calls a second: https://docs.aws.amazon.com/omics/latest/dev/api-quotas.html
 _AT_ONCE: Final = 8
 
-#: How often to ask for the state of a task instance, when Airflow has trouble itself.
+#: Attempts to read the state of the task instance if the Airflow API fails.
 _STATE_TRIES: Final = 5
 
-#: Not the event loop's own threads: Airflow needs one of them for each line of log, before it calls on_kill.
+#: Separate from the event loop's threads, which Airflow needs for log lines before it calls on_kill.
 _threads: Final = ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="healthomics-cancel")
 
-#: With which Airflow 3.3 cancels the trigger of a task that a person has ended or cleared, or that has timed
-#: out, but not one that the triggerer gives up. Should the word change, only on_kill tells of a kill.
+#: Message with which Airflow 3.3 cancels the trigger of a task that a person ended or cleared, or that timed
+#: out. A trigger that moves to another triggerer is cancelled without it. If Airflow changes the message,
+#: kills are still noticed by on_kill.
 _USER_ACTION: Final = "__airflow_user_action__"
 
 _running: set[asyncio.Task[None]] = set()
@@ -43,11 +44,11 @@ _running: set[asyncio.Task[None]] = set()
 
 class CancelOnKillTrigger(HealthOmicsTrigger):
     """
-    Base of the triggers that cancel when the task is killed (Airflow 3.3 and later).
+    Base of the triggers that cancel the run or batch when the task is killed (Airflow 3.3 and later).
 
-    Airflow cancels the trigger of a killed task, writes a line of log and calls ``on_kill``. It cancels again
-    each second, which ends whatever is under way: ``on_kill``, or the line before it, and then ``on_kill`` is
-    never called. So the cancellation is taken for the kill already, and all else happens in the background.
+    Airflow cancels the trigger of a killed task, writes a log line and calls ``on_kill``. It re-cancels every
+    second and so can interrupt ``on_kill``, or prevent it from being called. Therefore the first cancellation
+    already counts as the kill, and the work happens in a background task.
     """
 
     cancel_on_kill: bool
@@ -56,11 +57,11 @@ class CancelOnKillTrigger(HealthOmicsTrigger):
 
     @abstractmethod
     async def event(self) -> dict[str, Any]:
-        """Return the payload of the event, as soon as there is one."""
+        """Wait for the event and return its payload."""
 
     @abstractmethod
     def cancel(self, hook: HealthOmicsHook) -> None:
-        """Cancel what was started, if it has not ended; makes AWS calls."""
+        """Cancel the run or batch unless it has ended; blocks on AWS calls."""
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Fire the event."""
@@ -73,12 +74,12 @@ class CancelOnKillTrigger(HealthOmicsTrigger):
         yield TriggerEvent(payload)
 
     async def on_kill(self) -> None:
-        """Cancel in the background, if the task is really over."""
+        """Cancel in the background if the task has really ended."""
         self._kill()
 
     def _has_timed_out(self) -> bool:
-        """Whether the task has timed out, which is no kill: it resumes, and sees to it by itself."""
-        # Set by the triggerer.
+        """Whether the task timed out. That is not a kill: the task resumes and handles it."""
+        # The triggerer sets this attribute.
         end: datetime | None = getattr(self, "timeout_after", None)
         return end is not None and (end if end.tzinfo else end.replace(tzinfo=UTC)) < datetime.now(UTC)
 
@@ -99,7 +100,7 @@ class CancelOnKillTrigger(HealthOmicsTrigger):
         )
         state: str = await asking(sync_to_async(state_of), self.task_instance)
         if state not in FINISHED:
-            # Another triggerer has taken it over, or a Clear has queued it: then its next attempt decides.
+            # It moved to another triggerer, or a Clear queued it and the next attempt decides.
             self.log.info("The task is %s, so its run is not cancelled", state)
             return
         hook = await self.connect()

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Waiting for a run in the triggerer."""
+"""Trigger that waits for a run."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class HealthOmicsRunTrigger(HealthOmicsWaitTrigger):
     """
     Fire when a run has ended.
 
-    A thousand of these triggers cost about a dozen calls for each poll.
+    A thousand of these triggers cost about a dozen calls per poll interval.
 
     :param run_id: HealthOmics run id
     :param uuid: uuid of the run, if known
     :param creation_time: creation time of the run as ISO 8601 text, if known
-    :param grace: seconds in which a not-found response is ignored, as GetRun may lag behind the start
+    :param grace: seconds in which a not-found response is ignored, because GetRun may lag behind the start
     :param is_deletion: whether to fire when the run is deleted instead
     :param waiter_delay: seconds between two polls
-    :param cancel_on_kill: whether the run is cancelled when the task is killed (Airflow 3.3 and later)
+    :param cancel_on_kill: whether to cancel the run when the task is killed (Airflow 3.3 and later)
     :param connection: aws_conn_id, region_name, verify and botocore_config
     """
 
@@ -64,7 +64,7 @@ class HealthOmicsRunTrigger(HealthOmicsWaitTrigger):
         )
 
     def watch(self) -> RunWatch:
-        """Return the run to wait for."""
+        """Return the state of the wait for the run."""
         return RunWatch(
             self.run_id,
             uuid=self.uuid,

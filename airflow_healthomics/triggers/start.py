@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Waiting for a turn to start a run or batch."""
+"""Trigger that waits until a delayed start may be repeated."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from airflow_healthomics.triggers import base
 from airflow_healthomics.triggers.kill import CancelOnKillTrigger
 from airflow_healthomics.waiting.kill_guard import Target
 
-#: Seconds until a start that has not reached HealthOmics is repeated, at first and at most, and how much
-#: longer it takes at random.
+#: Seconds until a start that did not reach HealthOmics is repeated: the first and the longest delay, and the
+#: range of the random factor.
 _FIRST_DELAY: Final = 120.0
 _LONGEST_DELAY: Final = 300.0
 _JITTER: Final = (1.1, 1.3)
@@ -29,18 +29,19 @@ _turnstiles: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Turnstile]] 
 
 class HealthOmicsStartTrigger(CancelOnKillTrigger):
     """
-    Fire when it is this task's turn to repeat a start that was throttled or unavailable.
+    Fire when the task may repeat a start that was throttled or did not reach HealthOmics.
 
-    The turns of a connection come at ``[healthomics] start_rate`` a second, one by default, as StartRun is
-    limited to by default. So no worker slot is held by waiting, and no worker is started in vain. A start
-    that did not reach HealthOmics at all waits longer from time to time, up to some five minutes.
+    The triggers of a connection fire at most ``[healthomics] start_rate`` times a second. The default is 1,
+    the default quota of StartRun. Waiting holds no worker slot, and workers do not resume only to be
+    throttled again. After a start that did not reach HealthOmics, the delay grows to about five minutes.
 
-    :param targets: what to cancel if the task is killed, each by ``kind``, ``id``, ``uuid`` and ``name``
-    :param turns: how many turns this start has waited for, this one included
-    :param conflict_turns: how many of them on a ConflictException
-    :param failures: how many starts in a row have not reached HealthOmics
-    :param since: Unix time of the first start that was delayed
-    :param cancel_on_kill: whether they are cancelled when the task is killed (Airflow 3.3 and later)
+    :param targets: runs and batches to cancel if the task is killed, with ``kind``, ``id``, ``uuid`` and
+        ``name``
+    :param turns: number of turns that this start has waited for, including this one
+    :param conflict_turns: number of those turns that followed a ConflictException
+    :param failures: number of consecutive starts that did not reach HealthOmics
+    :param since: Unix time of the first delayed start
+    :param cancel_on_kill: whether to cancel the targets when the task is killed (Airflow 3.3 and later)
     :param connection: aws_conn_id, region_name, verify and botocore_config
     """
 
@@ -79,12 +80,11 @@ class HealthOmicsStartTrigger(CancelOnKillTrigger):
 
     @property
     def delay(self) -> float:
-        """Seconds until the turn, at least."""
+        """Minimum seconds until the turn."""
         if not self.failures:
             return base.EARLIEST_EVENT
         nominal = min(_FIRST_DELAY * 2 ** (min(self.failures, 10) - 1), _LONGEST_DELAY)
-        # From its own moment, so that tasks that failed together do not return together, and the same each
-        # time.
+        # Seeded, so that the delay is the same at each call but differs between tasks that failed together.
         spread = random.Random(f"{self.since}.{self.failures}").uniform(*_JITTER)  # noqa: S311 - guards no secret
         return float(nominal * spread)
 
@@ -101,9 +101,9 @@ class HealthOmicsStartTrigger(CancelOnKillTrigger):
         }
 
     def cancel(self, hook: HealthOmicsHook) -> None:
-        """Cancel what a lost answer may have started, and what a Clear has discarded."""
+        """Cancel the run of a start whose response was lost, and the run that a Clear discarded."""
         for target in self.targets:
-            Target(**target).cancel(hook, self.log)  # type: ignore[arg-type]  # as they were serialized
+            Target(**target).cancel(hook, self.log)  # type: ignore[arg-type]  # the keys are those of Target.as_json
 
     def _turnstile(self, loop: asyncio.AbstractEventLoop) -> Turnstile:
         of_loop = _turnstiles.setdefault(loop, {})

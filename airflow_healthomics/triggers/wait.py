@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Waiting in the triggerer for a run or batch."""
+"""Base of the triggers that wait for a run or batch, and their events."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class HealthOmicsWaitTrigger(CancelOnKillTrigger):
     """
     Fire when the run or batch has ended.
 
-    The event carries everything that the resumed task needs. The triggers of a connection share a poller
+    The event contains everything that the resumed task needs. The triggers of a connection share a poller
     (:class:`airflow_healthomics.waiting.poller.Poller`).
 
     :param waiter_delay: seconds between two polls
-    :param cancel_on_kill: whether to cancel when the task is killed (Airflow 3.3 and later)
+    :param cancel_on_kill: whether to cancel the run or batch when the task is killed (Airflow 3.3 and later)
     :param connection: aws_conn_id, region_name, verify and botocore_config
     """
 
@@ -58,7 +58,7 @@ class HealthOmicsWaitTrigger(CancelOnKillTrigger):
         """
 
     async def event(self) -> dict[str, Any]:
-        """Wait until the run or batch has ended, or until its outcome cannot be found out."""
+        """Wait until the run or batch has ended, or its outcome cannot be determined."""
         loop = asyncio.get_running_loop()
         earliest = loop.time() + base.EARLIEST_EVENT
         try:
@@ -85,7 +85,7 @@ def to_event(summary: dict[str, Any]) -> dict[str, Any]:
     """
     Return the payload of the event for a run or batch that has ended.
 
-    :param summary: of the run or batch
+    :param summary: summary of the run or batch
     """
     return {"event": WaitEvent.ENDED.value, "summary": summary}
 

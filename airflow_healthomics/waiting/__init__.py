@@ -1,3 +1,3 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Waiting for many runs and batches with few calls."""
+"""Polling of many runs and batches with few calls, and cancellation when their tasks are killed."""

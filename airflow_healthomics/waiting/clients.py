@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The client of a task that waits."""
+"""The botocore client of a waiting task."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from airflow_healthomics.service.errors import AIRFLOW_API_ERRORS
 
 def client_of(task: Any, watch: Watch) -> Any:
     """
-    Return the client of an operator or sensor, made anew while its polls are refused.
+    Return the client of an operator or sensor, or a new one while its polls are refused.
 
     :param task: operator or sensor
-    :param watch: of the run or batch
+    :param watch: state of its wait
     """
     if watch.refusals.since is None:
         return task.hook.conn
-    # Credentials are part of the hook, and so of the client.
+    # A new hook reads the credentials again.
     known = task.__dict__.pop("hook", None)
     try:
         return task.hook.conn
     except (AirflowException, *AIRFLOW_API_ERRORS):
-        # A connection that was found before is a client that may work again.
+        # Keep the known client: it may work again.
         if known is None:
             raise
         task.hook = known

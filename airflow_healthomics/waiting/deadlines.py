@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""How long a task may wait: what is left of its timeout and of its attempts."""
+"""The time and the attempts that a task has left."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
 
 
-#: Airflow's words, those of 2.11 last.
+#: Airflow's messages for a deferral that timed out; that of 2.11 is last.
 _TRIGGER_TIMEOUTS: Final = frozenset({"Trigger timeout", "Trigger/execution timeout"})
 
 
 def time_left(task: Any, context: Context) -> timedelta | None:
     """
-    Return what is left of ``execution_timeout``, a second at least; None if there is none.
+    Return the time left of ``execution_timeout``, at least one second; None without a timeout.
 
-    Counts from the beginning of the try, whatever has been waited for meanwhile, as Airflow 2 does. Airflow 3
-    by itself counts anew for each deferral, and 3.0 tells the time of the resumption as the beginning.
+    The timeout starts with the attempt and includes deferrals, as in Airflow 2. Airflow 3 restarts it after
+    each deferral, and in 3.0 ``start_date`` is the time of the resumption.
 
     :param task: operator
     :param context: the task's context
@@ -36,17 +36,17 @@ def time_left(task: Any, context: Context) -> timedelta | None:
 
 def is_trigger_timeout(next_method: str, next_kwargs: Mapping[str, Any] | None) -> bool:
     """
-    Whether a deferral has timed out, for which Airflow resumes a task as for a triggerer's fault.
+    Whether a deferral timed out. Airflow resumes the task as if the trigger had failed.
 
-    :param next_method: as for ``resume_execution``
-    :param next_kwargs: as for ``resume_execution``
+    :param next_method: argument of ``resume_execution``
+    :param next_kwargs: argument of ``resume_execution``
     """
     return next_method == "__fail__" and (next_kwargs or {}).get("error") in _TRIGGER_TIMEOUTS
 
 
 def has_tries_left(context: Context) -> bool:
     """
-    Whether Airflow would try the task again.
+    Whether Airflow would retry the task.
 
     :param context: the task's context
     """

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Cancelling what a task has started when a person ends the task on a worker."""
+"""Cancel the run or batch of a task when a person ends the task on a worker."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ from airflow_healthomics.waiting.task_states import FINISHED, state_of
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
 
-#: Seconds for which a throttled or failing cancellation is repeated, where there is time.
+#: Seconds for which a throttled or failing cancellation is retried, if there is time.
 CANCEL_PATIENCE: Final = 120
 
 #: Airflow sends SIGKILL 5 seconds after on_kill was called.
 _CLIENT_CONFIG: Final = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
 _SECONDS: Final = 4.5
 
-#: More than there is time for: the process ends before.
+#: A limit that is never reached: the process ends before.
 _ATTEMPTS: Final = 30
 
 #: Airflow 2 ends the process when on_kill returns.
 _IS_AIRFLOW_2: Final = airflow_version.startswith("2.")
 
-#: A Clear of a running task. The next attempt cancels the run that its record names; before Airflow 3.3
+#: State of a running task that was cleared. The next attempt cancels the recorded run; before Airflow 3.3
 #: there is no record.
 _CLEARED: Final = "restarting"
 
@@ -55,12 +55,12 @@ _CLEARED: Final = "restarting"
 @dataclass(frozen=True, kw_only=True)
 class Target:
     """
-    A run or batch that has no use once its task is over.
+    A run or batch to cancel when its task is killed.
 
     :param kind: run or batch
     :param id: its id, if known
     :param uuid: its uuid, if known
-    :param name: its unique name, for a start that was never seen to answer
+    :param name: its unique name, for a start without a recorded response
     """
 
     kind: str
@@ -69,14 +69,14 @@ class Target:
     name: str | None = None
 
     def as_json(self) -> dict[str, str | None]:
-        """Return it as a trigger takes it."""
+        """Return it as JSON values for a trigger."""
         return asdict(self)
 
     def cancel(self, hook: HealthOmicsHook, log: Any) -> bool:
         """
-        Cancel it, if it has not ended.
+        Cancel the run or batch unless it has ended.
 
-        Returns False if there is no such run or batch yet, and if its cancellation is refused.
+        Returns False if it does not exist yet, or if the cancellation is refused.
 
         :param hook: hook of the task's connection
         :param log: the task's log
@@ -93,15 +93,16 @@ class Target:
 
 class KillGuard:
     """
-    Cancels what a task has started, once a person has ended the task.
+    Cancels a task's run or batch when a person ends the task.
 
-    Airflow calls ``on_kill`` for a person's kill, a pod that stops, a worker that is scaled in and
-    heartbeats that fail, and does not say which. So the state of the task instance decides: it is failed, or
-    another finished state, only where a person has set it. In each other case the run continues, and the
-    next attempt reattaches.
+    Airflow calls ``on_kill`` if a person ends the task, but also if a pod stops, a worker is scaled in or
+    heartbeats fail, and does not report the reason. The state of the task instance decides: only a person
+    sets it to failed or another finished state while the task runs. In all other cases the run continues and
+    the next attempt reattaches.
 
-    Airflow calls it inside a signal handler, where a request to the supervisor can deadlock, and so can a
-    client that the interrupted code is using. So everything happens in a thread with a client of its own.
+    Airflow calls ``on_kill`` in a signal handler. There, a request to the supervisor can deadlock, and so can
+    a client that the interrupted code is using. Therefore the work is done in a thread with a separate
+    client.
 
     :param task: operator or sensor with ``cancel_on_kill``
     :ivar context: the task's context
@@ -121,9 +122,9 @@ class KillGuard:
 
     def arm(self, targets: Sequence[Target]) -> None:
         """
-        Cancel these if the task is killed from now on, or was killed while they were being started.
+        Cancel these targets if the task is killed later, or was killed while they were being started.
 
-        :param targets: replace the previous ones
+        :param targets: the new targets, which replace the previous ones
         """
         has_changed = tuple(targets) != self.targets
         self.targets = tuple(targets)
@@ -139,12 +140,12 @@ class KillGuard:
     @contextmanager
     def until_end(self) -> Iterator[None]:
         """
-        Cancel on a kill until the task returns or raises; a kill after that does not concern the run.
+        Cancel on a kill until the task returns or raises; later kills do not affect the run.
 
         Airflow kills the process of a finished task if callbacks and listeners exceed ``[core]
-        task_success_overtime``, and at its next heartbeat if the API server has stored the task's end but
-        its answer was lost. A deferral is no end: Airflow may refuse it, since a person has ended the task
-        meanwhile.
+        task_success_overtime``. It also does so at the next heartbeat if the API server stored the task's end
+        but its response was lost. A deferral does not count as an end: Airflow may refuse it because a person
+        has ended the task meanwhile.
         """
         try:
             yield
@@ -154,7 +155,7 @@ class KillGuard:
         self.targets = ()
 
     def fire(self) -> None:
-        """Look at why the task is killed, and cancel if a person has ended it. Safe in a signal handler."""
+        """Cancel the targets if a person has ended the task. Safe in a signal handler."""
         self.is_fired = True
         if self._hook is None:
             return
@@ -164,7 +165,7 @@ class KillGuard:
             self.wait()
 
     def wait(self, seconds: float = _SECONDS) -> None:
-        """Wait until the thread has done its work, but no longer than until SIGKILL."""
+        """Wait until the thread has done its work, but at most until SIGKILL."""
         self._is_idle.wait(seconds)
 
     def _run(self) -> None:
@@ -183,7 +184,7 @@ class KillGuard:
         log, targets = self._task.log, self.targets
         try:
             state = state_of(self.context["ti"])
-        except Exception as error:  # noqa: BLE001 - Airflow in trouble; nobody has ended the task as far as is known
+        except Exception as error:  # noqa: BLE001 - an error of Airflow; no person is known to have ended the task
             log.warning(
                 "The task was killed and its state could not be read (%s). Its run continues and the next "
                 "attempt reattaches",
@@ -206,9 +207,9 @@ class KillGuard:
 
 def cancel_retrying(patience: float = CANCEL_PATIENCE) -> Retrying:
     """
-    Return how a cancellation is repeated.
+    Return the retry rule of a cancellation.
 
-    :param patience: seconds for which a throttled or failing cancellation is repeated
+    :param patience: seconds for which a throttled or failing cancellation is retried
     """
     return Retrying(
         stop=stop_after_delay(patience),
@@ -222,12 +223,12 @@ def cancel_persistently(
     target: Target, hook: HealthOmicsHook, log: Any, *, patience: float = CANCEL_PATIENCE
 ) -> bool:
     """
-    Cancel a run or batch, with patience for throttling, and return whether that was possible.
+    Cancel a run or batch, with retries for throttling, and return whether that succeeded.
 
-    :param target: what to cancel
+    :param target: the run or batch
     :param hook: hook of its connection
     :param log: the task's log
-    :param patience: seconds for which a throttled or failing cancellation is repeated
+    :param patience: seconds for which a throttled or failing cancellation is retried
     """
     try:
         return cancel_retrying(patience)(target.cancel, hook, log)
@@ -237,7 +238,7 @@ def cancel_persistently(
 
 
 def _impatient(hook: HealthOmicsHook) -> HealthOmicsHook:
-    """Return a hook with a client of its own, so that a kill needs no look-up and no busy client."""
+    """Return a hook with a separate client, so that a kill needs no connection look-up and no busy client."""
     client = hook.get_client_type(region_name=hook.region_name, config=hook.config.merge(_CLIENT_CONFIG))
     impatient = copy.copy(hook)
     impatient.__dict__["conn"] = client

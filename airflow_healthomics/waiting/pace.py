@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The pace at which one API operation is called, so that several callers share its quota fairly."""
+"""Adaptive call rate of an API operation, so that several callers share its quota fairly."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import random
 from collections.abc import Callable
 from typing import Final
 
-#: Calls a second from which a pace starts to slow down, the documented quota of ListRuns and GetRun:
+#: Calls per second at which slowing down starts, the documented quota of ListRuns and GetRun:
 #: https://docs.aws.amazon.com/omics/latest/dev/api-quotas.html
 _FIRST_RATE: Final = 10.0
 
-#: Calls a second, at least and at most. Beyond the highest rate there is no gap at all: the quota of an
+#: Minimum and maximum calls per second. Above the maximum the rate is unlimited, because the quota of an
 #: account may have been raised.
 _LOWEST_RATE: Final = 0.5
 _HIGHEST_RATE: Final = 20.0
 
-#: What is left of the rate after a throttled call.
+#: Factor by which a throttled call reduces the rate.
 _DECREASE: Final = 0.5
 
-#: Calls a second that are added to the rate each second, and the seconds of a rest that count.
+#: Calls per second that are added to the rate each second, and the longest idle time that counts.
 _INCREASE: Final = 0.2
 _LONGEST_REST: Final = 10.0
 
-#: Throttled calls in a row that the rate alone makes up for. From then on the gap doubles.
+#: Consecutive throttled calls that only reduce the rate. After that, each one doubles the gap.
 _PATIENCE: Final = 2
 
-#: Seconds between two calls, at most.
+#: Maximum seconds between two calls.
 LONGEST_GAP: Final = 60.0
 
 #: Seconds without a throttled call after which an episode of throttling is over.
@@ -39,14 +39,14 @@ class Pace:
     """
     The pace of one operation: additive increase, multiplicative decrease, with jitter.
 
-    Callers that know nothing of each other converge to equal shares of a quota this way, as TCP connections
-    do (https://www.rfc-editor.org/rfc/rfc5681). A single success does not restore the pace.
+    Like TCP connections, independent callers converge to equal shares of a quota
+    (https://www.rfc-editor.org/rfc/rfc5681). A single success does not restore the pace.
 
-    Each time is passed in, in seconds of any clock that never goes back.
+    All times are arguments, in seconds of a monotonic clock.
 
     :param jitter: returns a random number from 0 to 1
-    :ivar ready_at: when the next call may begin
-    :ivar streak: number of throttled calls in a row; a success halves it
+    :ivar ready_at: time at which the next call may begin
+    :ivar streak: number of consecutive throttled calls; a success halves it
     """
 
     def __init__(self, jitter: Callable[[], float] = random.random) -> None:
@@ -58,7 +58,7 @@ class Pace:
         self._raised_at = -math.inf
 
     def is_throttled(self, now: float) -> bool:
-        """Whether an episode of throttling lasts."""
+        """Whether an episode of throttling is in progress."""
         return now - self._throttled_at < QUIET
 
     def begin(self, now: float) -> None:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Waiting for many runs with few calls."""
+"""Poller that waits for many runs and batches with few calls."""
 
 from __future__ import annotations
 
@@ -33,71 +33,73 @@ from airflow_healthomics.waiting.timetable import Subscription, Timetable
 
 _LIST_RUNS: Final = "ListRuns"
 
-#: What is left of the interval if runs are listed. A look at many takes a while, as each end is confirmed by
-#: a call of its own; if half of them end in one interval, this makes up for it.
+#: Factor for the poll interval if runs are listed. A pass takes time, because each end is confirmed by a
+#: separate call. This factor compensates for it even if half of the runs end in one interval.
 _HASTE: Final = 0.78
 
-#: Seconds from the beginning of a pass over the lists to that of the next while ListRuns is throttled, at
-#: least, and for each page of a pass: other pollers and people need the quota, too.
+#: Minimum seconds between the beginnings of two passes over the lists while ListRuns is throttled, in total
+#: and per page of a pass. Other pollers and people need the quota, too.
 _CALM_PERIOD: Final = 22.0
 _CALM_PERIOD_OF_A_PAGE: Final = 0.75
 
-#: By what share such a period varies, so that pollers do not meet again and again.
+#: Relative jitter of this period, so that pollers do not collide repeatedly.
 _CALM_JITTER: Final = 0.1
 
-#: Items of a page that are processed before other callbacks of the event loop have their turn.
+#: Items of a page that are processed before other callbacks of the event loop can run.
 _ITEMS_AT_ONCE: Final = 10
 
-#: Seconds without lists after they were refused, and after as many failures in a row.
+#: Seconds without lists after a refusal, and after _LIST_TRIES consecutive failures.
 _REFUSAL_MEMORY: Final = 3600.0
 _FAILURE_MEMORY: Final = 60.0
 _LIST_TRIES: Final = 3
 
-#: As many runs are polled one by one while ListRuns is throttled, rather than wait for a list.
+#: Up to this number of due runs, runs are polled individually while ListRuns is throttled.
 _SOME: Final = 50
 
-#: Seconds between two looks at whether the connection has been changed.
+#: Seconds between two checks whether the connection has changed.
 _CONNECTION_LIFE: Final = 300.0
 
-#: Seconds for which the poller waits after a failing call, at first and at most, before jitter.
+#: First and longest pause in seconds after a failed call, before jitter.
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
 
-#: Seconds between two polls of a run, at least.
+#: Minimum poll interval in seconds.
 _SHORTEST_INTERVAL: Final = 1.0
 
-#: Seconds from one new client to the next while credentials are refused, before the waits are informed.
+#: While credentials are refused, the poller silently makes a new client at most once in this many seconds.
+#: Otherwise it reports the refusal to the waits.
 _RENEWAL_PAUSE: Final = 60.0
 
-#: Seconds between two searches for polls that throttling has delayed, and the delay that is worth a warning.
+#: Seconds between two searches for polls that throttling has delayed, and the delay that causes a warning.
 _WARNING_PAUSE: Final = 10.0
 _LONG_DELAY: Final = 60.0
 
-#: Seconds for which the poller sleeps at most. Whatever changes meanwhile wakes it.
+#: Maximum seconds that the poller sleeps. Any change wakes it.
 _LONGEST_SLEEP: Final = 3600.0
 
-#: What looking a connection up and making its client may raise.
+#: Errors of the connection look-up and of the creation of a client.
 _CONNECTION_ERRORS: Final = (*AIRFLOW_API_ERRORS, AirflowException, BotoCoreError, ClientError)
 
 
 class Poller:
     """
-    Waits for many runs with few calls, one at a time, in a thread of its own.
+    Waits for many runs and batches with few calls, made one at a time in a separate thread.
 
-    Belongs to one event loop and one connection. Starts with the first wait and stops with the last.
+    A poller belongs to one event loop and one connection. It starts with the first wait and stops with the
+    last.
 
-    The runs that are due are polled by whichever costs less: GetRun for each, or ListRuns for all of them
-    that are in the same state. GetRun alone decides how a run has ended: as soon as a list shows that a run
-    is not where it was, it is confirmed between two pages, the longest due first.
+    Due runs are polled by the cheaper method: one GetRun call each, or ListRuns calls for runs in the same
+    state. Only GetRun decides how a run ended. If a run is missing in its list, it is confirmed by GetRun
+    between two pages; the run that has been due longest comes first.
 
-    Each operation has its own pace (:class:`~airflow_healthomics.waiting.pace.Pace`), which throttled calls
-    slow down. A throttled page is repeated, and the pages before it are not.
+    Each operation has a separate pace (:class:`~airflow_healthomics.waiting.pace.Pace`), which throttled
+    calls slow down. After a throttled page, only that page is repeated.
 
-    More than a few runs of the same interval are due together. With lists, the interval is somewhat shorter,
-    and longer while ListRuns is throttled.
+    More than a few runs with the same poll interval are due together. With lists, the interval is slightly
+    shorter than requested. While ListRuns is throttled, it is longer.
 
-    :param connect: makes a client; awaited again when credentials or the connection have changed
-    :param is_current: whether the client is still that of the connection
+    :param connect: makes a client; awaited again after the credentials or the connection have changed
+    :param is_current: whether the client still matches the connection
     """
 
     def __init__(
@@ -137,13 +139,14 @@ class Poller:
 
     async def wait(self, watch: Watch, interval: float) -> dict[str, Any]:
         """
-        Wait until a run has ended, and return its summary.
+        Wait until a run or batch has ended, and return its summary.
 
-        :param watch: of the run
-        :param interval: seconds between two polls, at least 1; the first one is at once
-        :raises HealthOmicsOutcomeUnknownError: if polls, or the connection, are refused for too long
-        :raises HealthOmicsApiError: if the request of a poll is not valid
-        :raises HealthOmicsRunReplacedError: if the id belongs to another run now
+        :param watch: state of the wait
+        :param interval: poll interval in seconds, at least 1; the first poll is immediate
+        :raises HealthOmicsOutcomeUnknownError: if polls or the connection are refused for too long
+        :raises HealthOmicsApiError: if the request is not valid
+        :raises HealthOmicsRunReplacedError: if the id now belongs to another run
+        :raises HealthOmicsBatchReplacedError: if the id now belongs to another batch
         """
         loop = asyncio.get_running_loop()
         subscription = Subscription(
@@ -158,7 +161,7 @@ class Poller:
         self._table.later.add(subscription)
         self._wake.set()
         if self._task is None or self._task.done():
-            # In a context of its own, or its lines would go to the log of the task that came first.
+            # An empty context: otherwise all log lines would go to the log of the first task.
             self._task = loop.create_task(self._run(), context=contextvars.Context())
             self._task.add_done_callback(self._give_up)
         try:
@@ -181,14 +184,14 @@ class Poller:
                         async with asyncio.timeout(delay):
                             await self._wake.wait()
                 else:
-                    # Waits that were answered or cancelled leave first.
+                    # Let waits that have ended or were cancelled leave first.
                     await asyncio.sleep(0)
                     await self._step()
         finally:
             self._executor.shutdown(wait=False)
 
     def _give_up(self, task: asyncio.Task[None]) -> None:
-        """Pass an error that nobody has expected on to all who wait, rather than let them wait for ever."""
+        """Pass an unexpected error to all waits, which would otherwise never end."""
         if not task.cancelled() and (error := task.exception()):
             for same_run in self._subscriptions.values():
                 for subscription in same_run:
@@ -197,7 +200,7 @@ class Poller:
     # --- what to do next ---
 
     def _delay(self) -> float:
-        """Return the seconds until there is a call to make."""
+        """Return the seconds until the next call."""
         now = asyncio.get_running_loop().time()
         self._table.collect(now)
         times = [now + _LONGEST_SLEEP]
@@ -209,18 +212,18 @@ class Poller:
         return max(min(times), self._paused_until) - now
 
     def _operations(self, now: float) -> Iterator[str]:
-        """Return the operations that there are calls of to make."""
+        """Return the operations with pending calls."""
         if self._sweep is not None:
             yield _LIST_RUNS
         yield from (operation for operation, queue in self._table.unsure.items() if queue.first())
-        # While ListRuns may not go on, those are confirmed that a further list might still show.
+        # While ListRuns has to pause, use the time to confirm runs that a later list might still show.
         if self._table.missing and self._paces[_LIST_RUNS].ready_at > now:
             first = next(iter(self._table.missing))
             if not self._table.unsure[first.watch.operation].first():
                 yield first.watch.operation
 
     async def _step(self) -> None:
-        """Make the next call, if there is one to make now."""
+        """Make the next call if one is ready."""
         self._plan()
         if not (
             self._sweep or self._table.missing or any(queue.first() for queue in self._table.unsure.values())
@@ -233,7 +236,7 @@ class Poller:
         ready = [each for each in self._operations(now) if self._paces[each].ready_at <= now]
         if not ready:
             return
-        # In turn: a long list must not hold up the ends, nor many ends the lists.
+        # Alternate, so that a long list does not delay confirmations or the other way round.
         operation = next((each for each in ready if each != self._last_operation), ready[0])
         self._last_operation = operation
         self._paces[operation].begin(now)
@@ -244,10 +247,10 @@ class Poller:
             await self._get(first)
 
     def _plan(self) -> None:
-        """Assign each due wait to a list or to a call of its own."""
+        """Assign each due wait to a list or to an individual call."""
         now = asyncio.get_running_loop().time()
         if now >= self._lists_again:
-            # It may have taken long to poll one by one; now there is a better way again.
+            # Lists are allowed again, so stop polling runs individually.
             self._lists_again = math.inf
             for queue in self._table.unsure.values():
                 self._table.due |= queue.members
@@ -263,17 +266,17 @@ class Poller:
         calm_until = self._sweep_began + self._calm_period
         is_calm = self._is_listing and self._paces[_LIST_RUNS].is_throttled(now)
         if is_calm and now < calm_until and len(self._table.due) > FEW:
-            # Scheduled before ListRuns was throttled.
+            # These were scheduled before ListRuns was throttled.
             for each in [each for each in self._table.due if each.watch.status is not None]:
                 self._table.schedule(each, calm_until)
-        # Two may wait for one run, which costs one GetRun.
+        # Several waits for the same run cost one GetRun call.
         due = Counter({each.watch.key: each.watch.listed_under for each in self._table.due}.values())
         sweep = Sweep(due, self._costs, now)
         self._is_listing = sweep.open_next(0)
         if self._is_listing:
             self._sweep = sweep
             self._table.sought, self._table.due = self._table.due, {}
-            # One period for all of a pass, so that they are due together.
+            # The same period for all runs of a pass, so that they are due together.
             jitter = random.uniform(1 - _CALM_JITTER, 1 + _CALM_JITTER)  # noqa: S311 - as for _phase
             period = max(_CALM_PERIOD, _CALM_PERIOD_OF_A_PAGE * self._pages_of_sweep)
             self._sweep_began, self._calm_period = now, period * jitter
@@ -290,7 +293,7 @@ class Poller:
             if self._paces[_LIST_RUNS].is_throttled(now) and self._calm_period > period:
                 due = self._sweep_began + self._calm_period
                 return due if due > now else now + self._calm_period
-        # A poll that comes a thousandth of the interval too early counts as that of its time.
+        # A poll that is up to a thousandth of the interval early counts as on time.
         return ((now / period - self._phase + 0.001) // 1 + 1 + self._phase) * period
 
     # --- the client ---
@@ -301,7 +304,7 @@ class Poller:
             if self._is_current is None or now < self._client_expires:
                 return
             self._client_expires = now + _CONNECTION_LIFE
-            # A client that works is kept while there is no other.
+            # Keep a working client if a new one cannot be made.
             with suppress(*_CONNECTION_ERRORS):
                 if not await self._is_current():
                     self._client = await self._connect()
@@ -313,24 +316,24 @@ class Poller:
             self._client_expires = now + _CONNECTION_LIFE
 
     def _lose_client(self, operation: str, error: Exception) -> None:
-        """Have a new client made, and inform all who are due, unless the new client comes at once."""
+        """Drop the client, and report the error to all due waits unless a new client is made first."""
         now = asyncio.get_running_loop().time()
         self._client = None
         if may_pass(error):
             self._pause()
         elif self._has_worked and now >= self._renewed_at + _RENEWAL_PAUSE:
-            # Credentials have expired, perhaps: with a new client the same call is made again.
+            # The credentials may have expired: repeat the call with a new client.
             self._renewed_at = now
             self._has_worked = False
             return
-        # Those too that are due in a moment: each would have another client made.
+        # Include waits that are due soon, because each would make another client.
         self._table.collect(now + _SHORTEST_INTERVAL)
         self._fail(operation, error, list(self._table.all_due()))
 
     # --- the lists ---
 
     async def _list_page(self) -> None:
-        """Read a page, and reschedule the runs that it shows to be active."""
+        """Read a page, and reschedule the runs that it lists as active."""
         loop = asyncio.get_running_loop()
         sweep = self._sweep
         if sweep is None:
@@ -345,7 +348,7 @@ class Poller:
         self._paces[_LIST_RUNS].succeed(loop.time())
         for index, item in enumerate(items, 1):
             if index % _ITEMS_AT_ONCE == 0:
-                # Each may cost a line in a task's log, and other triggers want to go on.
+                # Each item may write a log line, and other triggers need the event loop.
                 await asyncio.sleep(0)
             for each in self._subscriptions.get(item["id"], ()):
                 if each.context.run(each.watch.recognize, item):
@@ -370,12 +373,12 @@ class Poller:
         self._table.doubt([*self._table.missing, *self._table.sought])
 
     def _fail_list(self, sweep: Sweep, error: ClientError | BotoCoreError) -> None:
-        """Decide whether the same page is read again, or the runs are polled one by one for a while."""
+        """Decide whether to repeat the page or to poll the runs individually for a while."""
         concerned = [*self._table.missing, *self._table.sought]
         if is_throttling(error):
             pace = self._paces[_LIST_RUNS]
             self._throttle(_LIST_RUNS, error)
-            # Where lists are throttled, one call for each of many runs would be no better.
+            # For more runs, individual calls would cost more than waiting for the lists.
             if pace.streak >= _LIST_TRIES and sweep.total <= _SOME:
                 self._forgo_lists(_FAILURE_MEMORY)
         elif is_transient(error):
@@ -407,7 +410,7 @@ class Poller:
     # --- one by one ---
 
     async def _get(self, first: Subscription) -> None:
-        """Poll a run or batch by the call of its kind."""
+        """Poll a run or batch by an individual call."""
         same_run = self._subscriptions[first.watch.key]
         operation = first.watch.operation
         try:
@@ -427,7 +430,7 @@ class Poller:
             try:
                 summary = each.context.run(each.watch.answer, answer)
             except (AirflowException, LookupError, TypeError, ValueError) as error:
-                # An answer that cannot be understood concerns its own run only.
+                # A malformed response must not affect other runs.
                 self._table.withdraw(each)
                 each.end(error)
                 continue
@@ -447,22 +450,22 @@ class Poller:
         return answer
 
     def _pause(self) -> None:
-        """Make no call for a while."""
+        """Stop all calls for a while."""
         pause = min(_FIRST_PAUSE * 2 ** min(self._failures, 10), _LONGEST_PAUSE)
         self._failures += 1
         jitter = random.uniform(0.5, 1)  # noqa: S311 - spreads the load, guards no secret
         self._paused_until = asyncio.get_running_loop().time() + pause * jitter
 
     def _fail(self, operation: str, error: Exception, concerned: list[Subscription]) -> None:
-        """Report an error, and schedule the next poll of those that it concerns."""
+        """Report an error to the waits, and schedule their next polls."""
         now = asyncio.get_running_loop().time()
         for each in self._report(operation, error, concerned):
-            # After a pause those come first who have been due for longer.
+            # After a pause, those that have been due longest come first.
             due = self._paused_until if self._paused_until > now else now + each.watch.refusals.pause
             self._table.schedule(each, due)
 
     def _report(self, operation: str, error: Exception, concerned: list[Subscription]) -> list[Subscription]:
-        """Report an error to the watches, and return those whose wait continues."""
+        """Report an error to the waits, and return those that continue."""
         waiting = []
         for each in concerned:
             try:
@@ -475,7 +478,7 @@ class Poller:
         return waiting
 
     def _throttle(self, operation: str, error: ClientError | BotoCoreError) -> None:
-        """Slow down, and log once for each episode and wait that it delays."""
+        """Slow down, and warn each delayed wait once per episode of throttling."""
         now = asyncio.get_running_loop().time()
         self._paces[operation].throttle(now)
         if now - self._throttled_at >= QUIET:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The waits of a poller, and when each is polled next."""
+"""The waits of a poller and their next polls."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from airflow_healthomics.resources.watch import Watch
 @dataclass(eq=False, slots=True)
 class Subscription:
     """
-    A wait.
+    A wait of one task for a run or batch.
 
-    :param watch: of the run or batch
-    :param interval: seconds between two polls
-    :param due: when to poll next, by the event loop's clock
-    :param ended: receives the summary
-    :param context: in which the watch logs, so that the lines go to the task's own log
-    :param warned: episode of throttling that was logged last
+    :param watch: state of the wait
+    :param interval: poll interval in seconds
+    :param due: time of the next poll, by the event loop's clock
+    :param ended: future of the summary
+    :param context: context in which the watch logs, so that the lines go to the log of its task
+    :param warned: number of the last throttling episode that was logged
     """
 
     watch: Watch
@@ -46,12 +46,12 @@ class Subscription:
             self.ended.set_result(result)
 
 
-#: A set that keeps its order.
+#: An ordered set.
 Subscriptions: TypeAlias = dict[Subscription, None]
 
 
 class Queue:
-    """Waits in the order in which they are due. One that is withdrawn is skipped."""
+    """Waits in order of their due time, without those that were withdrawn."""
 
     def __init__(self) -> None:
         self.members: Subscriptions = {}
@@ -59,12 +59,12 @@ class Queue:
         self._numbers = count()
 
     def add(self, subscription: Subscription) -> None:
-        """Add a wait, by the time at which it is due."""
+        """Add a wait at its due time."""
         self.members[subscription] = None
         heapq.heappush(self._heap, (subscription.due, next(self._numbers), subscription))
 
     def first(self) -> Subscription | None:
-        """Return the wait that has been due for longest."""
+        """Return the wait with the earliest due time."""
         while self._heap:
             due, _, subscription = self._heap[0]
             if subscription in self.members and due == subscription.due:
@@ -75,13 +75,13 @@ class Queue:
 
 class Timetable:
     """
-    Where each wait is.
+    All waits by their current step.
 
-    :ivar later: not due yet
-    :ivar due: due, and not assigned to a call yet
-    :ivar sought: to be found in the lists that are being read
-    :ivar missing: not in the list where it was expected, and perhaps in a later one
-    :ivar unsure: to be confirmed by the call of its kind, by operation
+    :ivar later: waits that are not due yet
+    :ivar due: waits that are due and not yet assigned to a call
+    :ivar sought: waits that are expected in one of the lists being read
+    :ivar missing: waits that were not in the expected list but may be in a later one
+    :ivar unsure: waits to confirm by an individual call, by operation
     """
 
     def __init__(self) -> None:
@@ -92,19 +92,19 @@ class Timetable:
         self.unsure: defaultdict[str, Queue] = defaultdict(Queue)
 
     def collect(self, until: float) -> None:
-        """Move those that are due by a time to :attr:`due`."""
+        """Move the waits that are due until a time to :attr:`due`."""
         while (first := self.later.first()) and first.due <= until:
             del self.later.members[first]
             self.due[first] = None
 
     def doubt(self, subscriptions: Iterable[Subscription]) -> None:
-        """Have runs confirmed by the call of their kind."""
+        """Queue waits for an individual call."""
         for each in subscriptions:
             self.withdraw(each)
             self.unsure[each.watch.operation].add(each)
 
     def withdraw(self, subscription: Subscription) -> None:
-        """Take a wait out of wherever it is."""
+        """Remove a wait from its step."""
         for members in (
             self.later.members,
             self.due,
@@ -115,7 +115,7 @@ class Timetable:
             members.pop(subscription, None)
 
     def schedule(self, subscription: Subscription, due: float) -> None:
-        """Move a wait to a time."""
+        """Set the next poll of a wait."""
         self.withdraw(subscription)
         subscription.due = due
         self.later.add(subscription)
