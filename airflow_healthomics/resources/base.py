@@ -148,7 +148,7 @@ class Resource(ABC):
         return
 
     def find_end(self, resource_id: str, uuid: str | None) -> dict[str, Any] | None:
-        """Return the summary of a run that is no longer found, or None if nothing says how it ended."""
+        """Return the summary of a run that no longer exists, or None if its outcome is unknown."""
         return None
 
     def unique_name(self, request_id: str) -> str:

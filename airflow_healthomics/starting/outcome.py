@@ -9,18 +9,18 @@ from typing import Any, Final
 
 from airflow_healthomics.starting.decision import Decision
 
-#: A duplicate of the request is in flight, or a request that differs has its ID.
+#: A duplicate of the request is in flight, or a different request used the same ID.
 CONFLICT: Final = "ConflictException"
 
 
 @dataclass(frozen=True)
 class StartDelay:
     """
-    The start is throttled or unavailable for now; the same request may be repeated at any time.
+    A start that was throttled or did not reach HealthOmics; the same request may be repeated at any time.
 
     :param request_id: request ID of the start
-    :param code: the AWS error code, or the class of the connection's error
-    :param is_unreachable: whether HealthOmics was never reached
+    :param code: AWS error code, or class name of the connection error
+    :param is_unreachable: whether HealthOmics was not reached
     """
 
     request_id: str
@@ -29,19 +29,19 @@ class StartDelay:
 
     @property
     def is_conflict(self) -> bool:
-        """Whether a duplicate of the request is in flight, or a request that differs has its ID."""
+        """Whether a duplicate of the request is in flight, or a different request used the same ID."""
         return self.code == CONFLICT
 
 
 @dataclass(frozen=True)
 class Delays:
     """
-    How often and for how long the start of an attempt was delayed.
+    Delays of the start of an attempt so far.
 
-    :param turns: turns that it has waited for
-    :param conflict_turns: how many of them followed a ConflictException
-    :param failures: starts in a row that have not reached HealthOmics
-    :param since: Unix time of the first start that was delayed
+    :param turns: number of turns that the start has waited for
+    :param conflict_turns: number of those turns that followed a ConflictException
+    :param failures: number of consecutive starts that did not reach HealthOmics
+    :param since: Unix time of the first delayed start
     """
 
     turns: int = 0
@@ -51,10 +51,10 @@ class Delays:
 
     def after(self, delay: StartDelay, now: float) -> Delays:
         """
-        Return the delays with one more.
+        Return the delays including another one.
 
-        :param delay: the new one
-        :param now: Unix time
+        :param delay: the new delay
+        :param now: current Unix time
         """
         return Delays(
             turns=self.turns + 1,
@@ -69,8 +69,8 @@ class StartOutcome:
     """
     The run or batch of a task instance.
 
-    :param decision: STARTed or REPEATed now, REATTACHed, to be WAITed OUT, or DONE already
-    :param response: what the start or GetRun or GetBatch answered, with ``requestId``
+    :param decision: the decision that led to it
+    :param response: response of the start, GetRun or GetBatch, with ``requestId``
     """
 
     decision: Decision

@@ -407,7 +407,7 @@ class Poller:
         self._is_listing = False
         self._end_sweep()
 
-    # --- one by one ---
+    # --- individual polls ---
 
     async def _get(self, first: Subscription) -> None:
         """Poll a run or batch by an individual call."""

@@ -53,7 +53,7 @@ def knowledge_of(module: str, name: str, expression: str) -> Any:
     ("module", "name"),
     [
         ("airflow_healthomics.hooks.omics", "HealthOmicsHook"),
-        ("airflow_healthomics.waiting.poller", "PollingHook"),
+        ("airflow_healthomics.hooks.polling", "PollingHook"),
     ],
 )
 def test_a_client_of_ours_knows_the_whole_api(module: str, name: str) -> None:

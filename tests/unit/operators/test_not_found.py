@@ -199,11 +199,11 @@ def test_aws_is_not_asked_about_a_local_healthomics(
     connection(omics={"endpoint_url": "http://localhost:1"})
     asked: list[str] = []
 
-    def ask(self: BestEffortClient, permission: str, **_: Any) -> dict[str, Any]:
+    def call(self: BestEffortClient, permission: str, **_: Any) -> dict[str, Any]:
         asked.append(permission)
         return {}
 
-    monkeypatch.setattr(BestEffortClient, "ask", ask)
+    monkeypatch.setattr(BestEffortClient, "call", call)
     assert describe_place(HealthOmicsHook(), Lines()).startswith("region us-east-1 (")
     assert asked == []
 
