@@ -381,8 +381,8 @@ class HealthOmicsBatchReplacedError(HealthOmicsApiError):
         self.uuid = uuid
         self.found = found
         super().__init__(
-            f"Batch {batch_id} is another batch now: its uuid is {found}, not {uuid}. The original batch was "
-            "deleted, and HealthOmics gave its id to a new one."
+            f"The id {batch_id} belongs to a different batch now: its uuid is {found}, not {uuid}. The batch "
+            "of this task was deleted, and HealthOmics reused its id. Clear the task that starts it."
         )
 
     def __reduce__(self) -> tuple[Any, ...]:

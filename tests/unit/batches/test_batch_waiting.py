@@ -460,7 +460,7 @@ def test_a_batch_whose_id_was_given_to_another_is_an_error(omics: Control, clien
         operator.execute(try_of(FakeTaskInstance()))
     watch = caught.value.trigger.watch()
     watch.uuid = "another"
-    with pytest.raises(HealthOmicsApiError, match="another batch"):
+    with pytest.raises(HealthOmicsApiError, match="belongs to a different batch now"):
         watch.poll(client)
 
 

@@ -419,7 +419,7 @@ def test_an_error_stays_short_however_much_is_wrong() -> None:
         (["id"], None, ["columns must be a mapping, not list"]),
         (None, None, ["columns must be a mapping, not NoneType"]),
         (ID, "integer", ["types must be a mapping, not str"]),
-        ({**ID, 1: "x"}, None, ["columns has a key that is not text"]),
+        ({**ID, 1: "x"}, None, ["columns has a key of type int instead of text"]),
         (
             {**ID, "workflow_id": "x"},
             None,

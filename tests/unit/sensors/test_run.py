@@ -65,7 +65,7 @@ def test_a_run_id_that_was_given_away_is_no_success(
         omics.advance("COMPLETED", run_id=run_id)
 
     clock.at(1000, replace)
-    with pytest.raises(HealthOmicsApiError, match="is another run now"):
+    with pytest.raises(HealthOmicsApiError, match="belongs to a different run now"):
         sensing.run(RUN, mode, run_id)
 
 

@@ -322,7 +322,7 @@ def test_a_retry_does_not_take_a_stranger_for_its_run(omics: Control, logged: Ca
     omics.advance("DELETED", run_id=first)
     start_of(request_id="stranger").execute(try_of(FakeTaskInstance(max_tries=2)))
     assert history.try_again() != first
-    assert "another one" in logged()
+    assert "now belongs to another run" in logged()
 
 
 @needs_store
