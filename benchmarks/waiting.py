@@ -85,7 +85,7 @@ MOST_TASKS: Final = 100
 FOLLOWED: Final = 10
 FEW: Final = (1, 4)
 FEW_INTERVAL: Final = 5.0
-#: Durations in poll intervals. The longer ones are for many runs, for which the ratios are judged.
+#: Durations in poll intervals. The longer ones belong to many runs, whose ratios have targets.
 SLEEPING, LONG_SLEEPING = 1, 2
 STEADY, LONG_STEADY = 2, 3
 ENDS = 2

@@ -51,10 +51,10 @@ def is_openlineage_on(task: Any) -> bool:
 
 class LineageCollector:
     """
-    Collects what OpenLineage receives about the run or batch of a task.
+    Collects the lineage of a task's run or batch for OpenLineage.
 
     :param task: operator or sensor
-    :ivar collected: what is known so far
+    :ivar collected: the lineage, once it has been collected
     """
 
     def __init__(self, task: Any) -> None:
@@ -67,7 +67,7 @@ class LineageCollector:
         return is_openlineage_on(self._task)
 
     def facets(self) -> OperatorLineage | None:
-        """Return what was collected; None if nothing was."""
+        """Return the collected lineage as facets, or None."""
         if self.collected is None:
             return None
         from airflow_healthomics.lineage.facets import operator_lineage

@@ -14,9 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from airflow_healthomics.exceptions import HealthOmicsConnectionChangedError
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.resources.watch import Watch
-from airflow_healthomics.service.errors import (
-    error_code,
-)
+from airflow_healthomics.service.errors import error_code
 from airflow_healthomics.service.log import Log
 
 Kind: TypeAlias = Literal["run", "batch"]
@@ -93,7 +91,7 @@ class Resource(ABC):
         Describe the run or batch; its status is one of the states of a run.
 
         :param resource_id: its id
-        :param earlier: ids of the batches before it, a part of which it repeats
+        :param earlier: ids of the previous batches, parts of which it repeats
         """
 
     @abstractmethod
@@ -157,10 +155,10 @@ class Resource(ABC):
 
     def check_place(self, arn: str | None) -> None:
         """
-        Check that the connection leads to the account and region of an ARN; for one that is not found.
+        Check that a run or batch that is not found belongs to the connection's account and region.
 
-        :param arn: of what was started
-        :raises HealthOmicsConnectionChangedError: if it leads elsewhere, where nothing of it can be known
+        :param arn: ARN of the run or batch
+        :raises HealthOmicsConnectionChangedError: if it belongs to another account or region
         """
         if arn is None:
             return

@@ -28,7 +28,7 @@ from airflow_healthomics.service.errors import (
 )
 from airflow_healthomics.service.log import Log
 
-#: Seconds to wait until a batch leaves CREATING, in which it cannot be cancelled.
+#: Seconds to wait until a batch leaves CREATING. HealthOmics cannot cancel it before.
 _CREATION_PATIENCE: Final = 60
 
 
@@ -40,7 +40,7 @@ class Verdict(Protocol):
         Whether a batch that has ended counts as completed.
 
         :param batch: GetBatch's response
-        :param earlier: ids of the previous batches, of which it repeats a part
+        :param earlier: ids of the previous batches, parts of which it repeats
         """
 
 

@@ -129,7 +129,7 @@ class Watch(ABC):
 
     @property
     def may_be_invisible(self) -> bool:
-        """Whether the grace period lasts, in which it may not be visible yet."""
+        """Whether it may not be visible yet, because its grace period has not ended."""
         return time.monotonic() < self._visible_at
 
     def recognize(self, item: Mapping[str, Any]) -> bool:

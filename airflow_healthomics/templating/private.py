@@ -1,33 +1,21 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Rendered values that only HealthOmics gets to know."""
+"""Rendered values that must not reach OpenLineage."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any
-
-from airflow_healthomics.hooks.omics import HealthOmicsHook
-
-if TYPE_CHECKING:
-    from airflow.providers.amazon.aws.utils.mixins import AwsBaseHookMixin
-
-    from airflow_healthomics.compat import BaseOperator
-
-    class _Base(BaseOperator, AwsBaseHookMixin[HealthOmicsHook]):
-        """What the mixin is mixed into."""
-else:
-    _Base = object
+from typing import Any
 
 
 class Private:
     """
-    Rendered parameters that only HealthOmics gets to know.
+    Rendered parameters that must not reach OpenLineage.
 
-    The OpenLineage provider puts the ``parameters`` of any operator into a facet of its own in each event, as
-    it expects those of SQL there. JSON cannot hold this. The Rendered Template view gets the value by
-    :meth:`serialize`; that of Airflow 2, which does not ask for it, shows no value.
+    The OpenLineage provider copies the ``parameters`` of every operator to a facet, expecting SQL parameters.
+    This wrapper has no JSON representation, so it cannot be copied. The Rendered Template view calls
+    :meth:`serialize` to get the value. Airflow 2 does not, so there the view shows no value.
 
     :param value: anything
     """
@@ -36,7 +24,7 @@ class Private:
         self.value = value
 
     def serialize(self) -> Any:
-        """Return the value for the Rendered Template view, of which Airflow 3.0 wants JSON with a length."""
+        """Return the value for the Rendered Template view. Airflow 3.0 requires JSON with a length."""
         try:
             plain = json.loads(json.dumps(self.value))
         except (TypeError, ValueError, OverflowError, RecursionError):
@@ -44,12 +32,12 @@ class Private:
         return plain if isinstance(plain, (dict, list, str)) else str(self.value)
 
     def __repr__(self) -> str:
-        """Tell nothing."""
+        """Hide the value."""
         return "<private>"
 
 
 class _PrivateMapping(Private, MutableMapping[str, Any]):
-    """The same for a mapping, which reads and changes as a ``dict`` does, for a ``pre_execute``."""
+    """A private mapping. A ``pre_execute`` can use it like a ``dict``."""
 
     def __init__(self, value: Mapping[str, Any]) -> None:
         super().__init__(dict(value))
@@ -76,12 +64,12 @@ class _PrivateMapping(Private, MutableMapping[str, Any]):
         return _PrivateMapping({**other, **self})
 
     def copy(self) -> _PrivateMapping:
-        """Return a shallow copy, as private."""
+        """Return a private shallow copy."""
         return _PrivateMapping(self)
 
 
 def unwrap(value: Any) -> Any:
-    """Return the value itself, if it is :class:`Private`."""
+    """Return the value inside :class:`Private`, and any other value unchanged."""
     return value.value if isinstance(value, Private) else value
 
 
