@@ -58,7 +58,7 @@ class HealthOmicsTask(_Base):
 
     # --- collaborators ---
 
-    @property
+    @cached_property
     def resource(self) -> Resource:
         """The runs or batches of this task's connection."""
         return self.resource_type(self.hook, self.log)

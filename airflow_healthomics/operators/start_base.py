@@ -102,9 +102,9 @@ class StartOperator(WaitingOperator):
         :param context: the task's context
         :param delays: delays of this start so far
         """
-        self._check_choices()
+        on_clear = self._checked_on_clear()
         self.kill_guard.context = context
-        outcome = self._exactly_once(context).run(delays.turns, delays.conflict_turns)
+        outcome = self._exactly_once(context, on_clear).run(delays.turns, delays.conflict_turns)
         if isinstance(outcome, StartDelay):
             self._defer_until_turn(context, outcome, delays)
         started = outcome.response
@@ -146,31 +146,35 @@ class StartOperator(WaitingOperator):
 
     def recorded(self, context: Context) -> StartRecord | None:
         """Return the record of this attempt and of earlier ones."""
-        return self._store(context, starts=context["ti"].try_number).load()
+        return self._store(context).load()
 
     # --- the start ---
 
-    def _exactly_once(self, context: Context) -> ExactlyOnceStart:
+    def _exactly_once(
+        self, context: Context, on_clear: Literal["new", "reattach"] | None
+    ) -> ExactlyOnceStart:
+        attempt, request_ids = Attempt.of(context), self._request_ids(context)
+        starts = attempt.number - 1
         return ExactlyOnceStart(
             resource=self.resource,
-            store=self._store(context, starts=context["ti"].try_number - 1),
-            attempt=_attempt(context),
+            store=open_start_store(context, self.resource, request_ids, attempt, starts=starts),
+            attempt=attempt,
             retries=int(self.retries or 0),
-            request_ids=self._request_ids(context),
+            request_ids=request_ids,
             build_request=self.build_request,
             has_custom_name=getattr(self, self.name_argument) is not None,
             cancel_on_kill=self.cancel_on_kill,
-            on_clear=self._on_clear,
+            on_clear=on_clear,
             on_unknown_end=self.on_unknown_end,
             connection=_connection(self),
             guard=self.kill_guard,
             log=self.log,
         )
 
-    def _store(self, context: Context, *, starts: int) -> StartStore:
-        return open_start_store(
-            context, self.resource, self._request_ids(context), _attempt(context), starts=starts
-        )
+    def _store(self, context: Context) -> StartStore:
+        """Return the store after a start of this attempt."""
+        attempt, request_ids = Attempt.of(context), self._request_ids(context)
+        return open_start_store(context, self.resource, request_ids, attempt, starts=attempt.number)
 
     def _request_ids(self, context: Context) -> RequestIds:
         return RequestIds(context, self.request_id, self.resource_type)
@@ -213,13 +217,11 @@ class StartOperator(WaitingOperator):
             meta = self.hook.conn.meta
             raise HealthOmicsUnreachableError(delay.code, meta.region_name, meta.endpoint_url, seconds)
 
-    @property
-    def _on_clear(self) -> Literal["new", "reattach"] | None:
-        return self.on_clear or self.hook.connection_policies.get("on_clear")
-
-    def _check_choices(self) -> None:
+    def _checked_on_clear(self) -> Literal["new", "reattach"] | None:
+        """Return ``on_clear`` or the connection's default, and check the other policies, too."""
+        on_clear = self.on_clear or self.hook.connection_policies.get("on_clear")
         values = {
-            "on_clear": self._on_clear,
+            "on_clear": on_clear,
             "on_failure": self.on_failure,
             "on_unknown_end": self.on_unknown_end,
         }
@@ -230,6 +232,7 @@ class StartOperator(WaitingOperator):
         ]
         if problems:
             raise HealthOmicsRequestError(self.resource.start_operation, problems)
+        return on_clear
 
     # --- the end ---
 
@@ -312,7 +315,7 @@ class StartOperator(WaitingOperator):
         self, context: Context, *, is_settled: bool = True, is_outcome_unknown: bool = False
     ) -> StartRecord | None:
         """Record that the attempt ended by itself, not by a kill; return None if that is impossible."""
-        store = self._store(context, starts=context["ti"].try_number)
+        store = self._store(context)
         if not store.counts_clears:
             return None
         try:
@@ -341,15 +344,6 @@ class StartOperator(WaitingOperator):
         if record is not None:
             target = Target(kind=record.kind, id=record.resource_id, uuid=record.uuid, name=record.name)
             self.handle_timeout(context, target)
-
-
-def _attempt(context: Context) -> Attempt:
-    ti = context["ti"]
-    return Attempt(
-        number=ti.try_number,
-        max_tries=int(ti.max_tries),
-        clear_number=getattr(context["dag_run"], "clear_number", None) or 0,
-    )
 
 
 def _connection(task: Any) -> dict[str, Any]:

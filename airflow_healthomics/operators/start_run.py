@@ -288,11 +288,11 @@ class HealthOmicsStartRunOperator(StartOperator):
     def build_request(self, request_id: str, earlier: Sequence[str]) -> StartRequest:
         """Return the StartRun request."""
         refuse_broken_templates("StartRun", {"parameters_s3_uri": self.parameters_s3_uri})
-        arguments = {name: unwrap(getattr(self, name)) for name in ARGUMENTS}
+        arguments = {name: getattr(self, name) for name in ARGUMENTS}
         arguments["request_id"] = request_id
         # By default the name is the request ID, so that ListRuns can find the run of a request.
         arguments["name"] = request_id if self.name is None else self.name
-        parameters = arguments["parameters"]
+        parameters = arguments["parameters"] = unwrap(self.parameters)
         file = self._parameters_file(request_id, parameters)
         if file is not None:
             arguments |= {"parameters": None, "parameters_uri": file.uri}

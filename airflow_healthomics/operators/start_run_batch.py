@@ -274,7 +274,7 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
         self.on_failure = on_failure
         self.on_unknown_end = on_unknown_end
 
-    @property
+    @cached_property
     def resource(self) -> BatchResource:
         """The batches of this task's connection. A batch with too few completed runs counts as failed."""
         return BatchResource(self.hook, self.log, self._verdict)
@@ -366,7 +366,8 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
             sample_sheet=self.sample_sheet,
             columns=self.columns,
             types=self.types,
-            arguments={name: unwrap(getattr(self, name)) for name in BATCH_ARGUMENTS},
+            arguments={name: getattr(self, name) for name in BATCH_ARGUMENTS}
+            | {"parameters": unwrap(self.parameters)},
             log=self.log,
         )
 

@@ -37,6 +37,16 @@ class Attempt:
     max_tries: int
     clear_number: int = 0
 
+    @classmethod
+    def of(cls, context: Context) -> Attempt:
+        """Return the current attempt of a task."""
+        ti = context["ti"]
+        return cls(
+            number=ti.try_number,
+            max_tries=int(ti.max_tries),
+            clear_number=getattr(context["dag_run"], "clear_number", None) or 0,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class StartRecord:
