@@ -259,11 +259,11 @@ class StartOperator(WaitingOperator):
             with self.kill_guard.until_end():
                 yield
         except (Exception, AirflowTaskTimeout) as error:
-            self._see_to_failure(context, error)
+            self._record_failure(context, error)
             raise
         self._settle(context)
 
-    def _see_to_failure(self, context: Context, error: BaseException) -> None:
+    def _record_failure(self, context: Context, error: BaseException) -> None:
         """
         Record a failure. If no attempt is left, cancel or leave an active run, depending on ``on_failure``.
 

@@ -95,7 +95,7 @@ class BatchWatch(Watch):
     :param log: the task's log
     """
 
-    __slots__ = ("_told", "is_deletion")
+    __slots__ = ("_logged", "is_deletion")
 
     noun = "batch"
     operation = "GetBatch"
@@ -111,9 +111,9 @@ class BatchWatch(Watch):
     ) -> None:
         super().__init__(resource_id, uuid=uuid, grace=grace, log=log)
         self.is_deletion = is_deletion
-        self._told = ""
+        self._logged = ""
 
-    def ask(self, client: Any) -> dict[str, Any] | None:
+    def fetch(self, client: Any) -> dict[str, Any] | None:
         """Call GetBatch."""
         try:
             batch: dict[str, Any] = client.get_batch(batchId=self.resource_id)
@@ -127,7 +127,7 @@ class BatchWatch(Watch):
             name: parse_timestamp(batch[name]) for name in _TIMES if isinstance(batch.get(name), str)
         }
 
-    def answer(self, answer: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    def update(self, answer: Mapping[str, Any] | None) -> dict[str, Any] | None:
         """Process a response of GetBatch. The wait continues if the status is unknown to this version."""
         self._succeed()
         if answer is None and self.may_be_invisible:
@@ -146,15 +146,15 @@ class BatchWatch(Watch):
             self.grace = 0.0
             self._visible_at = 0.0
         self.status = batch["status"]
-        self._tell(batch)
+        self._log_progress(batch)
         ends = batch_states.DELETION_ENDS if self.is_deletion else batch_states.TERMINAL
         return summarize_batch(batch) if self.status in ends else None
 
-    def _tell(self, batch: Mapping[str, Any]) -> None:
+    def _log_progress(self, batch: Mapping[str, Any]) -> None:
         news = f"{batch['status']}: {describe_progress(batch)}"
-        if news == self._told:
+        if news == self._logged:
             return
-        self._told = news
+        self._logged = news
         if batch["status"] in batch_states.ACTIVE | batch_states.TERMINAL:
             self.log.info("HealthOmics batch %s is %s", self.resource_id, news)
         else:

@@ -74,11 +74,11 @@ class RunWatch(Watch):
         return self.resource_id
 
     @property
-    def listed_under(self) -> str | None:
+    def list_status(self) -> str | None:
         """The last known status. A wait for a deletion uses no list, because a deleted run is in none."""
-        return super().listed_under if self.is_deletion else self.status
+        return super().list_status if self.is_deletion else self.status
 
-    def ask(self, client: Any) -> dict[str, Any] | None:
+    def fetch(self, client: Any) -> dict[str, Any] | None:
         """Call GetRun."""
         try:
             run: dict[str, Any] = client.get_run(id=self.resource_id)
@@ -90,7 +90,7 @@ class RunWatch(Watch):
         # The poller's client leaves times as text.
         return run | {name: _parse_time(run[name]) for name in _TIMES if isinstance(run.get(name), str)}
 
-    def answer(self, answer: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    def update(self, answer: Mapping[str, Any] | None) -> dict[str, Any] | None:
         """Process a response of GetRun. The wait continues if the status is unknown to this version."""
         self._succeed()
         run = answer
@@ -108,11 +108,11 @@ class RunWatch(Watch):
             self._visible_at = 0.0
             # AWS does not document that ListRuns returns times as precisely as GetRun.
             self._listed_as, self._unlike = self._unlike or self._listed_as, None
-        self._note(run["status"])
+        self._set_status(run["status"])
         ends = {"DELETED"} if self.is_deletion else run_states.TERMINAL
         return summarize_run(run) if run["status"] in ends else None
 
-    def recognize(self, item: Mapping[str, Any]) -> bool:
+    def update_from_list(self, item: Mapping[str, Any]) -> bool:
         """
         Process an item of ListRuns with this run's id. Return whether it is this run and active.
 
@@ -127,7 +127,7 @@ class RunWatch(Watch):
         if item["status"] not in run_states.ACTIVE:
             return False
         self._succeed()
-        self._note(item["status"])
+        self._set_status(item["status"])
         return True
 
     def _missing_run(self) -> dict[str, Any]:
@@ -141,7 +141,7 @@ class RunWatch(Watch):
             "retention mode REMOVE, or the run id, the account or the region is wrong.",
         }
 
-    def _note(self, status: str) -> None:
+    def _set_status(self, status: str) -> None:
         if status == self.status:
             return
         self.status = status

@@ -92,11 +92,11 @@ class Watch(ABC):
         try:
             made = client() if callable(client) else client
             operation = self.operation
-            answer = self.ask(made)
+            answer = self.fetch(made)
         except (ClientError, BotoCoreError) as error:
-            self.fail(error, operation)
+            self.record_error(error, operation)
             return None
-        summary = self.answer(answer)
+        summary = self.update(answer)
         self.latest = answer or {"id": self.resource_id, "status": self.status}
         return summary
 
@@ -109,7 +109,7 @@ class Watch(ABC):
         return delay if self.refusals.since is None else self.refusals.pause
 
     @abstractmethod
-    def ask(self, client: Any) -> dict[str, Any] | None:
+    def fetch(self, client: Any) -> dict[str, Any] | None:
         """
         Make the call and return its response; None if the run or batch is not found.
 
@@ -119,11 +119,11 @@ class Watch(ABC):
         """
 
     @abstractmethod
-    def answer(self, answer: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    def update(self, answer: Mapping[str, Any] | None) -> dict[str, Any] | None:
         """
         Process a response, and return the summary if the run or batch has ended.
 
-        :param answer: return value of :meth:`ask`
+        :param answer: return value of :meth:`fetch`
         :raises HealthOmicsApiError: if the id now belongs to another resource
         """
 
@@ -132,7 +132,7 @@ class Watch(ABC):
         """Whether it may not be visible yet, because its grace period has not ended."""
         return time.monotonic() < self._visible_at
 
-    def recognize(self, item: Mapping[str, Any]) -> bool:
+    def update_from_list(self, item: Mapping[str, Any]) -> bool:
         """
         Process an item of ListRuns with this id. Return whether it is the same run and active.
 
@@ -141,7 +141,7 @@ class Watch(ABC):
         return False
 
     @property
-    def listed_under(self) -> str | None:
+    def list_status(self) -> str | None:
         """The status whose list should contain it; None if unknown, or "none" if no list contains it."""
         return "none"
 
@@ -150,7 +150,7 @@ class Watch(ABC):
         """Key shared by waits for the same resource; for a run its id, to look up items of ListRuns."""
         return str(self)
 
-    def fail(self, error: Exception, operation: str) -> None:
+    def record_error(self, error: Exception, operation: str) -> None:
         """
         Process an error instead of a response.
 

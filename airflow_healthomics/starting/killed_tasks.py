@@ -23,7 +23,7 @@ from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.service.errors import error_code
 from airflow_healthomics.starting.record import KEY, StartRecord, parse_record
 from airflow_healthomics.waiting.kill_guard import Target, cancel_persistently
-from airflow_healthomics.waiting.task_states import FINISHED
+from airflow_healthomics.waiting.task_states import FINISHED_TASK_STATES
 
 #: Seconds after a kill at which its records are read. At the first read, the state may not be committed yet.
 #: By the last, a StartRun in flight has completed, or its run can be found by name.
@@ -163,8 +163,12 @@ class Kill:
         A task that defers at the same moment may overwrite the state that a person set. If the whole DAG run
         was ended, such a task has ended too, because nothing resumes it.
         """
-        is_finished = TaskInstance.state.in_(FINISHED)
-        return is_finished if self.tasks is not None else or_(is_finished, DagRun.state.in_(FINISHED))
+        is_finished = TaskInstance.state.in_(FINISHED_TASK_STATES)
+        return (
+            is_finished
+            if self.tasks is not None
+            else or_(is_finished, DagRun.state.in_(FINISHED_TASK_STATES))
+        )
 
 
 def _cancel(target: Target, record: StartRecord) -> bool:

@@ -23,7 +23,7 @@ from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.service.errors import error_code
 from airflow_healthomics.triggers.base import HealthOmicsTrigger
 from airflow_healthomics.waiting.kill_guard import cancel_retrying
-from airflow_healthomics.waiting.task_states import FINISHED, state_of
+from airflow_healthomics.waiting.task_states import FINISHED_TASK_STATES, state_of
 
 #: CancelRun is limited to 10 calls a second: https://docs.aws.amazon.com/omics/latest/dev/api-quotas.html
 _AT_ONCE: Final = 8
@@ -99,7 +99,7 @@ class CancelOnKillTrigger(HealthOmicsTrigger):
             reraise=True,
         )
         state: str = await asking(sync_to_async(state_of), self.task_instance)
-        if state not in FINISHED:
+        if state not in FINISHED_TASK_STATES:
             # It moved to another triggerer, or a Clear queued it and the next attempt decides.
             self.log.info("The task is %s, so its run is not cancelled", state)
             return

@@ -29,7 +29,7 @@ from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.resources.base import Resource
 from airflow_healthomics.resources.kinds import KINDS
 from airflow_healthomics.service.errors import error_code, is_transient
-from airflow_healthomics.waiting.task_states import FINISHED, state_of
+from airflow_healthomics.waiting.task_states import FINISHED_TASK_STATES, state_of
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
@@ -192,7 +192,7 @@ class KillGuard:
             )
             return
         has_record = self.context.get("task_state_store") is not None
-        if state not in FINISHED and (has_record or state != _CLEARED):
+        if state not in FINISHED_TASK_STATES and (has_record or state != _CLEARED):
             log.info("The task was killed while %s. Its run continues and the next attempt reattaches", state)
             return
         retrying = Retrying(

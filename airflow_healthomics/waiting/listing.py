@@ -15,17 +15,17 @@ from airflow_healthomics.service.errors import IncompleteAnswerError
 
 #: The order in which a run passes through its active states. Lists are read in this order, so that a run
 #: whose state changes between two lists is in at least one of them.
-LIFE: Final = ("PENDING", "STARTING", "RUNNING", run_states.STOPPING)
+ACTIVE_STATUSES_IN_ORDER: Final = ("PENDING", "STARTING", "RUNNING", run_states.STOPPING)
 
 #: Maximum of ListRuns: https://docs.aws.amazon.com/omics/latest/api/API_ListRuns.html
 PAGE_SIZE: Final = 100
 
 #: Up to this number of waits, runs are polled individually and never by a list.
-FEW: Final = 4
+MAX_DIRECT_POLLS: Final = 4
 
 #: The list of STOPPING runs is read only if more than this number of runs are missing in the other lists. A
 #: run is STOPPING for seconds only, so fewer missing runs have probably ended.
-_MANY: Final = 16
+_MAX_MISSING_WITHOUT_LIST: Final = 16
 
 #: Seconds for which the cost of a list is remembered.
 _COST_MEMORY: Final = 600.0
@@ -41,16 +41,20 @@ def choose_lists(due: Mapping[str | None, int], pages: Mapping[str, int]) -> fro
     :param pages: last cost of the list of each status, in pages; 1 if unknown
     :return: the active statuses to list; empty if a GetRun call per run costs no more
     """
-    if sum(due.values()) <= FEW:
+    if sum(due.values()) <= MAX_DIRECT_POLLS:
         return frozenset()
 
     def cost(lists: frozenset[str]) -> int:
         # A run with an unknown status may be in any list.
-        found = {*lists, None} if len(lists) == len(LIFE) else lists
+        found = {*lists, None} if len(lists) == len(ACTIVE_STATUSES_IN_ORDER) else lists
         asked = sum(number for status, number in due.items() if status not in found)
         return asked + sum(pages.get(status, 1) for status in lists)
 
-    choices = (frozenset(lists) for length in range(len(LIFE) + 1) for lists in combinations(LIFE, length))
+    choices = (
+        frozenset(lists)
+        for length in range(len(ACTIVE_STATUSES_IN_ORDER) + 1)
+        for lists in combinations(ACTIVE_STATUSES_IN_ORDER, length)
+    )
     return min(choices, key=cost)
 
 
@@ -70,7 +74,7 @@ class ListCosts:
 
     def forgo(self, until: float) -> None:
         """Treat every list as too expensive until a time."""
-        self._pages = dict.fromkeys(LIFE, (sys.maxsize, until))
+        self._pages = dict.fromkeys(ACTIVE_STATUSES_IN_ORDER, (sys.maxsize, until))
 
 
 class Sweep:
@@ -95,7 +99,7 @@ class Sweep:
         self._chosen = choose_lists(due, self._known)
         self.total = due.total()
         self._budget = self.total
-        self._ahead: list[str] = list(LIFE) if self._chosen else []
+        self._ahead: list[str] = list(ACTIVE_STATUSES_IN_ORDER) if self._chosen else []
         if 2 * due[None] > self._budget:
             # Most runs with an unknown status are RUNNING, so this list often suffices.
             self._ahead.sort(key=lambda status: status != "RUNNING")
@@ -118,7 +122,7 @@ class Sweep:
         while self._ahead and self._budget > 0:
             status = self._ahead.pop(0)
             # Many runs may have changed their status together, for instance when a queue starts to drain.
-            enough = _MANY if status == run_states.STOPPING else FEW
+            enough = _MAX_MISSING_WITHOUT_LIST if status == run_states.STOPPING else MAX_DIRECT_POLLS
             if status in self._chosen or missing > max(self._known.get(status, 1), enough):
                 self.status = status
                 return True

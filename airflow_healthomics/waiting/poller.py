@@ -27,7 +27,7 @@ from airflow_healthomics.service.errors import (
     is_throttling,
     is_transient,
 )
-from airflow_healthomics.waiting.listing import FEW, ListCosts, Sweep, items_of
+from airflow_healthomics.waiting.listing import MAX_DIRECT_POLLS, ListCosts, Sweep, items_of
 from airflow_healthomics.waiting.pace import QUIET, Pace
 from airflow_healthomics.waiting.timetable import Subscription, Timetable
 
@@ -35,7 +35,7 @@ _LIST_RUNS: Final = "ListRuns"
 
 #: Factor for the poll interval if runs are listed. A pass takes time, because each end is confirmed by a
 #: separate call. This factor compensates for it even if half of the runs end in one interval.
-_HASTE: Final = 0.78
+_LISTING_INTERVAL_FACTOR: Final = 0.78
 
 #: Minimum seconds between the beginnings of two passes over the lists while ListRuns is throttled, in total
 #: and per page of a pass. Other pollers and people need the quota, too.
@@ -54,7 +54,7 @@ _FAILURE_MEMORY: Final = 60.0
 _LIST_TRIES: Final = 3
 
 #: Up to this number of due runs, runs are polled individually while ListRuns is throttled.
-_SOME: Final = 50
+_MAX_DIRECT_POLLS_WHEN_THROTTLED: Final = 50
 
 #: Seconds between two checks whether the connection has changed.
 _CONNECTION_LIFE: Final = 300.0
@@ -206,7 +206,7 @@ class Poller:
         times = [now + _LONGEST_SLEEP]
         if first := self._table.later.first():
             times.append(first.due)
-        if self._table.due and (self._sweep is None or len(self._table.due) <= FEW):
+        if self._table.due and (self._sweep is None or len(self._table.due) <= MAX_DIRECT_POLLS):
             times.append(now)
         times += [self._paces[operation].ready_at for operation in self._operations(now)]
         return max(min(times), self._paused_until) - now
@@ -260,17 +260,17 @@ class Poller:
         if not self._table.due:
             return
         if self._sweep is not None:
-            if len(self._table.due) <= FEW:
+            if len(self._table.due) <= MAX_DIRECT_POLLS:
                 self._table.doubt(list(self._table.due))
             return
         calm_until = self._sweep_began + self._calm_period
         is_calm = self._is_listing and self._paces[_LIST_RUNS].is_throttled(now)
-        if is_calm and now < calm_until and len(self._table.due) > FEW:
+        if is_calm and now < calm_until and len(self._table.due) > MAX_DIRECT_POLLS:
             # These were scheduled before ListRuns was throttled.
             for each in [each for each in self._table.due if each.watch.status is not None]:
                 self._table.schedule(each, calm_until)
         # Several waits for the same run cost one GetRun call.
-        due = Counter({each.watch.key: each.watch.listed_under for each in self._table.due}.values())
+        due = Counter({each.watch.key: each.watch.list_status for each in self._table.due}.values())
         sweep = Sweep(due, self._costs, now)
         self._is_listing = sweep.open_next(0)
         if self._is_listing:
@@ -286,10 +286,10 @@ class Poller:
     def _next_poll(self, subscription: Subscription) -> float:
         now = asyncio.get_running_loop().time()
         period = subscription.interval
-        if len(self._subscriptions) <= FEW:
+        if len(self._subscriptions) <= MAX_DIRECT_POLLS:
             return now + period
         if self._is_listing:
-            period *= _HASTE
+            period *= _LISTING_INTERVAL_FACTOR
             if self._paces[_LIST_RUNS].is_throttled(now) and self._calm_period > period:
                 due = self._sweep_began + self._calm_period
                 return due if due > now else now + self._calm_period
@@ -351,7 +351,7 @@ class Poller:
                 # Each item may write a log line, and other triggers need the event loop.
                 await asyncio.sleep(0)
             for each in self._subscriptions.get(item["id"], ()):
-                if each.context.run(each.watch.recognize, item):
+                if each.context.run(each.watch.update_from_list, item):
                     self._table.schedule(each, self._next_poll(each))
                 elif each in self._table.sought or each in self._table.missing:
                     self._table.doubt([each])
@@ -360,7 +360,7 @@ class Poller:
             self._open_next_list(sweep)
 
     def _open_next_list(self, sweep: Sweep) -> None:
-        for each in [each for each in self._table.sought if each.watch.listed_under in sweep.listed]:
+        for each in [each for each in self._table.sought if each.watch.list_status in sweep.listed]:
             del self._table.sought[each]
             self._table.missing[each] = None
         is_enough = not self._table.sought and not self._table.missing
@@ -379,7 +379,7 @@ class Poller:
             pace = self._paces[_LIST_RUNS]
             self._throttle(_LIST_RUNS, error)
             # For more runs, individual calls would cost more than waiting for the lists.
-            if pace.streak >= _LIST_TRIES and sweep.total <= _SOME:
+            if pace.streak >= _LIST_TRIES and sweep.total <= _MAX_DIRECT_POLLS_WHEN_THROTTLED:
                 self._forgo_lists(_FAILURE_MEMORY)
         elif is_transient(error):
             self._list_failures += 1
@@ -414,7 +414,7 @@ class Poller:
         same_run = self._subscriptions[first.watch.key]
         operation = first.watch.operation
         try:
-            answer = await self._call(first.watch.ask, self._client)
+            answer = await self._call(first.watch.fetch, self._client)
         except (ClientError, BotoCoreError) as error:
             if is_throttling(error):
                 self._throttle(operation, error)
@@ -428,7 +428,7 @@ class Poller:
         self._paces[operation].succeed(asyncio.get_running_loop().time())
         for each in same_run:
             try:
-                summary = each.context.run(each.watch.answer, answer)
+                summary = each.context.run(each.watch.update, answer)
             except (AirflowException, LookupError, TypeError, ValueError) as error:
                 # A malformed response must not affect other runs.
                 self._table.withdraw(each)
@@ -469,7 +469,7 @@ class Poller:
         waiting = []
         for each in concerned:
             try:
-                each.context.run(each.watch.fail, error, operation)
+                each.context.run(each.watch.record_error, error, operation)
             except AirflowException as refusal:
                 self._table.withdraw(each)
                 each.end(refusal)

@@ -10,7 +10,7 @@ from airflow import __version__ as airflow_version
 
 #: States in which no task waits for the run. In any other state the task continues elsewhere or later: in
 #: another process or triggerer, in a retry, or after a Clear.
-FINISHED: Final = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+FINISHED_TASK_STATES: Final = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 _IS_AIRFLOW_2: Final = airflow_version.startswith("2.")
 

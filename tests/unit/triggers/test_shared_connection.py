@@ -65,7 +65,7 @@ def runs(omics: Control, started: Callable[..., Any], client: Any) -> list[dict[
 def trigger_of(run: dict[str, Any], **arguments: Any) -> HealthOmicsRunTrigger:
     """Return the trigger of an operator that has looked at the run."""
     watch = RunWatch(run["id"], uuid=run["uuid"], log=Records())
-    watch.answer(run)
+    watch.update(run)
     assert watch.creation_time is not None
     return HealthOmicsRunTrigger(
         run_id=run["id"], uuid=watch.uuid, creation_time=watch.creation_time.isoformat(), **arguments
