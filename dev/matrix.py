@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -53,7 +54,7 @@ MAX_OUTPUT: Final = 10_000
 #: Arguments of pytest: failures at the end.
 PYTEST: Final = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "--disable-warnings", "-r", "fE")
 
-#: Concurrent rows. An Airflow under test mostly waits.
+#: Concurrent rows. An Airflow under test mostly waits, so another row's unit tests can run beside it.
 AT_ONCE: Final = 2
 
 
@@ -253,6 +254,20 @@ def run_airflow(row: Row) -> None:
         run(row, check, [sys.executable, *PYTEST, test, f"--airflow-python={row.interpreter}"])
 
 
+def test(wheel: Path, row: Row) -> None:
+    """Install the wheel in the row's environment, and run all checks there."""
+    began = time.monotonic()
+    try:
+        install(row, wheel)
+    except (subprocess.CalledProcessError, RuntimeError) as error:
+        print(error)
+        record(row, "install", began, is_success=False)
+        return
+    record(row, "install", began, is_success=True)
+    run_units(row)
+    run_airflow(row)
+
+
 def report(rows: Sequence[Row]) -> None:
     """Print a table of the outcomes, in seconds."""
     table = Table("constraints", "Python", *CHECKS)
@@ -272,18 +287,8 @@ def main() -> int:
     chosen = parser.parse_args().rows
     rows = [row for row in ROWS if not chosen or row.pins in chosen]
     wheel = build_wheel()
-    for row in rows:
-        began = time.monotonic()
-        try:
-            install(row, wheel)
-        except (subprocess.CalledProcessError, RuntimeError) as error:
-            print(error)
-            record(row, "install", began, is_success=False)
-            continue
-        record(row, "install", began, is_success=True)
-        run_units(row)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(run_airflow, (row for row in rows if row.outcomes["install"] > 0)))
+        list(pool.map(partial(test, wheel), rows))
     report(rows)
     return any(row.outcomes.get(check, -1.0) < 0 for row in rows for check in CHECKS)
 
