@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Base of operators and sensors: the methods that Airflow calls, each delegated to a collaborator."""
+"""Base of all operators and sensors: the methods that Airflow calls, each delegated to a collaborator."""
 
 from __future__ import annotations
 

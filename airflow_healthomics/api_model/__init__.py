@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The current HealthOmics API for sessions of an older botocore.
+The current HealthOmics service model, for use with an older botocore.
 
 Amazon MWAA pins botocore, from 1.37.3 on. Old releases lack run batches and half of the fields of StartRun.
 The folder ``botocore-<version>`` has the additions of that release since 1.37.3, without documentation, in

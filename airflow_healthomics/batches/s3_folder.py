@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The S3 folder of a batch: its run settings, and the outcomes of its runs."""
+"""The S3 folder of a batch, a request folder: its run settings, and the outcomes of its runs."""
 
 from __future__ import annotations
 

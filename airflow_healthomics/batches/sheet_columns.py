@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The targets of the columns of a sample sheet, and their types."""
+"""The columns of a sample sheet: the field or parameter that each fills, and its type."""
 
 from __future__ import annotations
 

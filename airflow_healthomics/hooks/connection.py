@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Connection arguments of tasks, and the hook that all triggers of one connection share."""
+"""Connection arguments of tasks, and the hook shared by all triggers of the same connection."""
 
 from __future__ import annotations
 

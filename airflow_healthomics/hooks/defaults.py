@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Settings in ``service_config.omics`` of a connection: defaults for new runs, and policies of tasks."""
+"""Settings in ``service_config.omics`` of a connection: defaults for new runs, and ``on_clear``."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The hook of the poller."""
+"""The hook of the poller: fewer retries and shorter timeouts, because the poller repeats its calls itself."""
 
 from __future__ import annotations
 

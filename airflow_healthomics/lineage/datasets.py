@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The lineage of a run or batch: data sets in its parameters, its outputs, and facts.
+The lineage of a run or batch: data sets in its parameters, its outputs, and metadata.
 
 Parameter values other than URIs are never included. Data sets follow the naming rules of OpenLineage,
 https://github.com/OpenLineage/OpenLineage/blob/main/spec/Naming.md: the namespace is the scheme and authority

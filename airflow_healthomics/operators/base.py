@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Base of the operators that wait, on the worker or in the triggerer."""
+"""Base of the operators that can wait, on the worker or in the triggerer."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Why a run failed, whether to try it again, and what to do next."""
+"""Build the report on a failed run from its tasks, their logs and the table of failure reasons."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a retry can help after a failed run, and the next step for a person."""
+"""Table of failure reasons: whether a retry can help, and the next step for a person."""
 
 from __future__ import annotations
 

@@ -1,3 +1,3 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Runs and run batches: the only place that distinguishes them."""
+"""Common interface of runs and batches, so that starting and waiting need not distinguish them."""

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The kinds of resources that a task can start, by noun."""
+"""Look up the resource class of "run" or "batch"."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Runs: their API calls, states and responses."""
+"""Runs: their API calls, and what the responses mean."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Answers and errors of the page's API, and their lifetimes."""
+"""Responses and errors of the page's API, and how long they are cached."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Meaning of AWS errors and incomplete answers: transient, not found, or refused."""
+"""Meaning of AWS errors and incomplete responses: transient, not found, or refused."""
 
 from __future__ import annotations
 

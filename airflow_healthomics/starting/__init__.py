@@ -1,3 +1,3 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Exactly one run or batch per task instance."""
+"""Exactly one run or batch per task instance; ``exactly_once`` is the entry."""

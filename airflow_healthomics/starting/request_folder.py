@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The S3 folder of a request ID."""
+"""The S3 folder of a request ID, for inputs that are too large for the request."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Rate limit for starts."""
+"""Rate limit for delayed starts, so that a triggerer does not resume all of them at once."""
 
 from __future__ import annotations
 

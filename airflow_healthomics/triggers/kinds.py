@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The trigger that waits for each kind of resource."""
+"""Look up the trigger class of a resource class."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Trigger that waits until a delayed start may be repeated."""
+"""Trigger that waits until a delayed start can be retried."""
 
 from __future__ import annotations
 

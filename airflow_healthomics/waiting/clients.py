@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The botocore client of a waiting task."""
+"""The botocore client of a task that polls on its worker."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Adaptive call rate of an API operation, so that several callers share its quota fairly."""
+"""Poll interval under throttling: an adaptive call rate, so that several callers share a quota fairly."""
 
 from __future__ import annotations
 

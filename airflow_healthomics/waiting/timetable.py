@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The waits of a poller and their next polls."""
+"""The waits of a poller, and when each is due."""
 
 from __future__ import annotations
 
