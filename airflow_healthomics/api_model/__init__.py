@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import botocore
-from botocore.loaders import ExtrasProcessor
+from botocore.loaders import ExtrasProcessor, Loader
 
 #: Search path for botocore's loader.
 DATA: Final = next(Path(__file__).parent.glob("botocore-*"))
@@ -29,6 +29,9 @@ _SERVICE_MODEL: Final = DATA / "omics" / "2022-11-28" / "service-2.sdk-extras.js
 
 #: AWS regions with a HealthOmics endpoint, according to :data:`SOURCE`.
 REGIONS: Final = frozenset(json.loads((DATA / "regions.json").read_text()))
+
+
+_loaders: dict[tuple[str, ...], Loader] = {}
 
 
 def _release(version: str) -> tuple[int, ...]:
@@ -44,11 +47,17 @@ def extend_session(session: Any) -> None:
     """
     Add the current API to the clients of a session. Other sessions stay unchanged.
 
+    The sessions share botocore's loader, so that a process reads the model and the endpoints once, not once
+    per connection and region.
+
     :param session: a ``boto3.session.Session`` without a HealthOmics client yet
     """
-    search_paths: list[str] = session._session.get_component("data_loader").search_paths
-    if is_needed() and str(DATA) not in search_paths:
-        search_paths.append(str(DATA))
+    loader = session._session.get_component("data_loader")
+    if is_needed() and str(DATA) not in loader.search_paths:
+        loader.search_paths.append(str(DATA))
+    # The search paths depend on the user's AWS configuration.
+    shared = _loaders.setdefault(tuple(loader.search_paths), loader)
+    session._session.register_component("data_loader", shared)
 
 
 def regions_of(session: Any) -> frozenset[str]:
