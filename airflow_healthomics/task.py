@@ -15,7 +15,6 @@ from airflow_healthomics.resources.base import Resource
 from airflow_healthomics.templating.private import private
 from airflow_healthomics.templating.sources import describe_source
 from airflow_healthomics.templating.typed import FieldRendering
-from airflow_healthomics.triggers.kinds import WAIT_TRIGGERS
 from airflow_healthomics.waiting.kill_guard import KillGuard
 
 if TYPE_CHECKING:
@@ -80,7 +79,9 @@ class HealthOmicsTask(_Base):
         :param watch: state of the wait
         :param delay: seconds between two polls
         """
-        return WAIT_TRIGGERS[self.resource_type].of(self, watch, delay)
+        from airflow_healthomics.triggers.kinds import wait_trigger_of_kind
+
+        return wait_trigger_of_kind(self.resource_type.noun).of(self, watch, delay)
 
     # --- called by Airflow ---
 

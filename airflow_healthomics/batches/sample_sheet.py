@@ -53,7 +53,7 @@ from airflow_healthomics.batches.sheet_columns import ID_TARGET, OPERATION, Targ
 from airflow_healthomics.batches.sheet_rows import EMPTY, REFUSED, Place, name_of_item, name_of_row, read_rows
 from airflow_healthomics.compat import ObjectStoragePath
 from airflow_healthomics.exceptions import HealthOmicsRequestError
-from airflow_healthomics.hooks.omics import check_connection
+from airflow_healthomics.hooks.base import check_connection
 from airflow_healthomics.requests.fields import Problems
 from airflow_healthomics.requests.json_values import json_problems
 from airflow_healthomics.service.errors import error_code, is_transient

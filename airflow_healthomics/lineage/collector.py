@@ -10,12 +10,9 @@ Airflow or AWS. So the task collects the lineage beforehand. An error in here ne
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_healthomics.compat import AirflowTaskTimeout, conf
-from airflow_healthomics.hooks.best_effort import BestEffortClient
-from airflow_healthomics.lineage.datasets import Lineage, batch_lineage, common_prefixes, run_lineage
+from airflow_healthomics.compat import AirflowTaskTimeout
 from airflow_healthomics.service.errors import error_code
 from airflow_healthomics.waiting.deadlines import time_left
 
@@ -23,6 +20,8 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_healthomics.compat import Context
+    from airflow_healthomics.hooks.best_effort import BestEffortClient
+    from airflow_healthomics.lineage.datasets import Lineage
 
 #: No call starts later than this many seconds after the first; it may last LONGEST_CALL_SECONDS.
 MAX_SECONDS: Final = 10.0
@@ -81,7 +80,11 @@ class LineageCollector:
         :param context: the task's context
         :param run: answer of StartRun or GetRun, or a summary of it
         """
-        self._collect(context, f"run {run['id']}", lambda aws: _run_lineage(aws, run))
+        if not self.is_on:
+            return
+        from airflow_healthomics.lineage.reading import read_run_lineage
+
+        self._collect(context, f"run {run['id']}", lambda aws: read_run_lineage(aws, run))
 
     def collect_batch(
         self,
@@ -103,9 +106,12 @@ class LineageCollector:
         :param sheet: S3 URI of the sample sheet
         :param manifest: S3 URI of the manifest
         """
+        if not self.is_on:
+            return
+        from airflow_healthomics.lineage.reading import inputs_enabled, read_batch_lineage
 
         def settings_if_needed(is_any_complete: bool) -> Iterable[Mapping[str, Any]]:
-            if not _inputs_enabled() and not (is_any_complete and has_own_outputs):
+            if not inputs_enabled() and not (is_any_complete and has_own_outputs):
                 return ()
             try:
                 return settings()
@@ -120,12 +126,12 @@ class LineageCollector:
         self._collect(
             context,
             f"batch {batch['id']}",
-            lambda aws: _batch_lineage(aws, batch, settings_if_needed, sheet, manifest),
+            lambda aws: read_batch_lineage(aws, batch, settings_if_needed, sheet, manifest),
         )
 
     def _collect(self, context: Context, subject: str, read: Callable[[BestEffortClient], Lineage]) -> None:
-        if not self.is_on:
-            return
+        from airflow_healthomics.hooks.best_effort import BestEffortClient
+
         subject = f"The lineage of {subject}"
         try:
             # Lineage must not delay the task beyond its timeout.
@@ -138,54 +144,3 @@ class LineageCollector:
             self._task.log.info("%s is skipped: the task timed out", subject)
         except Exception as error:  # noqa: BLE001 - lineage must not fail a task whose run is known
             self._task.log.info("%s is skipped: %s", subject, error_code(error))
-
-
-def _run_lineage(aws: BestEffortClient, run: Mapping[str, Any]) -> Lineage:
-    answer = aws.call("omics:GetRun", id=run["id"])
-    if answer.get("uuid") != run.get("uuid"):
-        # No answer, or a different run that got the same id.
-        answer = {}
-    whole = {**answer, **run}
-    parameters = None
-    if _inputs_enabled():
-        parameters = answer.get("parameters")
-        if parameters is None and "runId" in answer:
-            # AWS does not document whether GetRun returns the inherited parameters of a duplicate.
-            parameters = aws.call("omics:GetRun", id=answer["runId"]).get("parameters")
-    return run_lineage(whole, parameters, engine=_engine(aws, whole))
-
-
-def _batch_lineage(
-    aws: BestEffortClient,
-    batch: Mapping[str, Any],
-    settings: Callable[[bool], Iterable[Mapping[str, Any]]],
-    sheet: str | None,
-    manifest: str | None,
-) -> Lineage:
-    answer = aws.call("omics:GetBatch", batchId=batch["id"])
-    if answer.get("uuid") != batch.get("uuid"):
-        answer = {}
-    common = answer.get("defaultRunSetting", {})
-    engine = _engine(aws, common)
-    is_any_complete = bool(batch.get("runSummary", {}).get("completedRunCount"))
-    own = settings(is_any_complete)
-    inputs: Iterable[Any] = ()
-    if _inputs_enabled():
-        inputs = chain([sheet, common.get("parameters")], (each.get("parameters") for each in own))
-    outputs: list[Any] = []
-    if is_any_complete:
-        places = (each.get("outputUri", each.get("output_uri")) for each in own)
-        outputs = [common.get("outputUri"), *common_prefixes(places)]
-    return batch_lineage({**answer, **batch}, inputs, engine=engine, outputs=[*outputs, manifest])
-
-
-def _engine(aws: BestEffortClient, run: Mapping[str, Any]) -> str | None:
-    if "workflowId" not in run:
-        return None
-    scope = {"type": run.get("workflowType"), "workflowOwnerId": run.get("workflowOwnerId")}
-    given = {name: value for name, value in scope.items() if value}
-    return aws.call("omics:GetWorkflow", id=run["workflowId"], **given).get("engine")
-
-
-def _inputs_enabled() -> bool:
-    return bool(conf.getboolean("healthomics", "lineage_inputs", fallback=True))

@@ -4,16 +4,20 @@
 
 from __future__ import annotations
 
-from airflow_healthomics.operators.cancel import (
-    HealthOmicsCancelRunBatchOperator,
-    HealthOmicsCancelRunOperator,
-)
-from airflow_healthomics.operators.delete import (
-    HealthOmicsDeleteRunBatchOperator,
-    HealthOmicsDeleteRunOperator,
-)
-from airflow_healthomics.operators.start_run import HealthOmicsStartRunOperator
-from airflow_healthomics.operators.start_run_batch import HealthOmicsStartRunBatchOperator
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from airflow_healthomics.operators.cancel import (
+        HealthOmicsCancelRunBatchOperator,
+        HealthOmicsCancelRunOperator,
+    )
+    from airflow_healthomics.operators.delete import (
+        HealthOmicsDeleteRunBatchOperator,
+        HealthOmicsDeleteRunOperator,
+    )
+    from airflow_healthomics.operators.start_run import HealthOmicsStartRunOperator
+    from airflow_healthomics.operators.start_run_batch import HealthOmicsStartRunBatchOperator
 
 __all__ = [
     "HealthOmicsCancelRunBatchOperator",
@@ -23,3 +27,19 @@ __all__ = [
     "HealthOmicsStartRunBatchOperator",
     "HealthOmicsStartRunOperator",
 ]
+
+#: Modules by class. Some executors start an interpreter per task, which needs only one of them.
+_MODULES: Final = {
+    "HealthOmicsCancelRunBatchOperator": "cancel",
+    "HealthOmicsCancelRunOperator": "cancel",
+    "HealthOmicsDeleteRunBatchOperator": "delete",
+    "HealthOmicsDeleteRunOperator": "delete",
+    "HealthOmicsStartRunOperator": "start_run",
+    "HealthOmicsStartRunBatchOperator": "start_run_batch",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -15,9 +15,9 @@ from airflow_healthomics.compat import AirflowTaskTimeout
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.resources.watch import Watch
 from airflow_healthomics.task import HealthOmicsTask
-from airflow_healthomics.triggers.wait import summary_from_event, to_event
 from airflow_healthomics.waiting.clients import client_of
 from airflow_healthomics.waiting.deadlines import has_tries_left, time_left
+from airflow_healthomics.waiting.events import summary_from_event, to_event
 from airflow_healthomics.waiting.kill_guard import Target, cancel_persistently
 
 if TYPE_CHECKING:

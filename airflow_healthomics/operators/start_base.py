@@ -34,9 +34,8 @@ from airflow_healthomics.starting.exactly_once import ExactlyOnceStart
 from airflow_healthomics.starting.identity import RequestIds
 from airflow_healthomics.starting.outcome import Delays, StartDelay
 from airflow_healthomics.starting.record import Attempt, StartRecord, StartStore, open_start_store
-from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
-from airflow_healthomics.triggers.wait import summary_from_event
 from airflow_healthomics.waiting.deadlines import has_tries_left, is_trigger_timeout, time_left
+from airflow_healthomics.waiting.events import summary_from_event
 from airflow_healthomics.waiting.kill_guard import Target, cancel_persistently
 
 if TYPE_CHECKING:
@@ -184,6 +183,8 @@ class StartOperator(WaitingOperator):
 
     def _defer_until_turn(self, context: Context, delay: StartDelay, delays: Delays) -> NoReturn:
         """Wait in the triggerer until the start may be repeated."""
+        from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
+
         now, meta = time.time(), self.hook.conn.meta
         delays = delays.after(delay, now)
         if delays.failures:

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -17,23 +16,20 @@ from airflow_healthomics.hooks.connection import hook_arguments
 from airflow_healthomics.links import RUN_LINKS
 from airflow_healthomics.operators.base import WAITER_DELAY
 from airflow_healthomics.operators.start_base import StartOperator
-from airflow_healthomics.params.template import workflow_parameter_problems
 from airflow_healthomics.publishing.asset_events import emit_run_event
 from airflow_healthomics.publishing.resource_xcom import persist_links
-from airflow_healthomics.reports.diagnosis import raise_for_status
-from airflow_healthomics.reports.usage_report import add_usage
 from airflow_healthomics.requests.fields import MAX_PARAMETERS_BYTES, refuse_broken_templates
 from airflow_healthomics.requests.json_values import BrokenTemplate, as_json, json_bytes, json_size
 from airflow_healthomics.requests.run import ARGUMENTS
 from airflow_healthomics.resources.base import StartRequest
 from airflow_healthomics.resources.run import RunResource
 from airflow_healthomics.service.errors import error_code
-from airflow_healthomics.starting.request_folder import InputFile, RunFolder
 from airflow_healthomics.templating.private import unwrap
 from airflow_healthomics.waiting.deadlines import time_left
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
+    from airflow_healthomics.starting.request_folder import InputFile
 
 
 class HealthOmicsStartRunOperator(StartOperator):
@@ -252,6 +248,9 @@ class HealthOmicsStartRunOperator(StartOperator):
 
     def finish(self, context: Context, summary: dict[str, Any]) -> str:
         """Report usage and lineage, and return the run id; raise unless the run is COMPLETED."""
+        from airflow_healthomics.reports.diagnosis import raise_for_status
+        from airflow_healthomics.reports.usage_report import add_usage
+
         if self.report_usage:
             left = time_left(self, context)
             summary = add_usage(summary, hook=self.hook, log=self.log, time_left=left)
@@ -308,6 +307,10 @@ class HealthOmicsStartRunOperator(StartOperator):
         document, problems = as_json(parameters, "parameters")
         if problems or not isinstance(document, Mapping) or json_size(document) <= MAX_PARAMETERS_BYTES:
             return None
+        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+        from airflow_healthomics.starting.request_folder import RunFolder
+
         folder = RunFolder(str(self.parameters_s3_uri), request_id, S3Hook(**hook_arguments(self)))
         return folder.input_file("parameters", json_bytes(document))
 
@@ -336,6 +339,8 @@ class HealthOmicsStartRunOperator(StartOperator):
                 error_code(error),
             )
             return
+        from airflow_healthomics.params.template import workflow_parameter_problems
+
         problems = workflow_parameter_problems(
             parameters or {},
             workflow.get("parameterTemplate", {}),

@@ -23,8 +23,8 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRequestError,
     HealthOmicsRunBatchFailedError,
 )
+from airflow_healthomics.hooks.base import check_connection
 from airflow_healthomics.hooks.connection import connection_of, hook_arguments
-from airflow_healthomics.hooks.omics import check_connection
 from airflow_healthomics.operators.base import WAITER_DELAY
 from airflow_healthomics.operators.start_base import StartOperator
 from airflow_healthomics.publishing.asset_events import emit_batch_event

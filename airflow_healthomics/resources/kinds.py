@@ -4,16 +4,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Final
-
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.resources.base import Resource
-from airflow_healthomics.resources.batch import BatchResource
-from airflow_healthomics.resources.run import RunResource
 from airflow_healthomics.service.log import Log
 
-KINDS: Final[Mapping[str, Callable[[HealthOmicsHook, Log], Resource]]] = {
-    RunResource.noun: RunResource,
-    BatchResource.noun: BatchResource,
-}
+
+def resource_of_kind(kind: str, hook: HealthOmicsHook, log: Log) -> Resource:
+    """
+    Return the runs or the batches of a connection.
+
+    :param kind: run or batch
+    :param hook: hook of the connection
+    :param log: the task's log
+    """
+    if kind == "batch":
+        from airflow_healthomics.resources.batch import BatchResource
+
+        return BatchResource(hook, log)
+    from airflow_healthomics.resources.run import RunResource
+
+    return RunResource(hook, log)

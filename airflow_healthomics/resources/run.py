@@ -13,7 +13,6 @@ from airflow_healthomics.hooks.place import refusal
 from airflow_healthomics.links import console_url
 from airflow_healthomics.requests.run import checked_run_id
 from airflow_healthomics.resources.base import Resource, StartRequest
-from airflow_healthomics.resources.run_end import recorded_end
 from airflow_healthomics.resources.run_watch import RunWatch
 from airflow_healthomics.resources.watch import NEW_GRACE
 from airflow_healthomics.service import run_states
@@ -131,4 +130,6 @@ class RunResource(Resource):
 
     def find_end(self, resource_id: str, uuid: str | None) -> dict[str, Any] | None:
         """Return the run's summary from its manifest."""
+        from airflow_healthomics.resources.run_end import recorded_end
+
         return recorded_end(self.hook, resource_id, uuid, self.log)

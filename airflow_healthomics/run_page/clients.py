@@ -14,7 +14,7 @@ from typing import Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.compat import AirflowException, AirflowNotFoundException
-from airflow_healthomics.hooks.omics import CONNECTION_MISTAKES
+from airflow_healthomics.hooks.base import CONNECTION_MISTAKES
 from airflow_healthomics.hooks.polling import PollingHook
 from airflow_healthomics.run_page.answers import PageError
 from airflow_healthomics.run_page.lookup import DEFAULT_CONNECTION, TaskConnection

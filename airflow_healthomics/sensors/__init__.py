@@ -4,7 +4,26 @@
 
 from __future__ import annotations
 
-from airflow_healthomics.sensors.batch import HealthOmicsRunBatchSensor
-from airflow_healthomics.sensors.run import HealthOmicsRunSensor
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ["HealthOmicsRunBatchSensor", "HealthOmicsRunSensor"]
+if TYPE_CHECKING:
+    from airflow_healthomics.sensors.batch import HealthOmicsRunBatchSensor
+    from airflow_healthomics.sensors.run import HealthOmicsRunSensor
+
+__all__ = [
+    "HealthOmicsRunBatchSensor",
+    "HealthOmicsRunSensor",
+]
+
+#: Modules by class. Some executors start an interpreter per task, which needs only one of them.
+_MODULES: Final = {
+    "HealthOmicsRunBatchSensor": "batch",
+    "HealthOmicsRunSensor": "run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

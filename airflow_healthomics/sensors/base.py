@@ -24,9 +24,9 @@ from airflow_healthomics.exceptions import HealthOmicsOutcomeUnknownError
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.resources.watch import Watch
 from airflow_healthomics.task import HealthOmicsTask
-from airflow_healthomics.triggers.wait import summary_from_event
 from airflow_healthomics.waiting.clients import client_of
 from airflow_healthomics.waiting.deadlines import is_trigger_timeout
+from airflow_healthomics.waiting.events import summary_from_event
 from airflow_healthomics.waiting.kill_guard import Target
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from airflow_healthomics.exceptions import (
 )
 from airflow_healthomics.hooks.place import describe_place, refusal
 from airflow_healthomics.resources.base import Resource, StartRequest
-from airflow_healthomics.resources.kinds import KINDS
+from airflow_healthomics.resources.kinds import resource_of_kind
 from airflow_healthomics.service import run_states
 from airflow_healthomics.service.errors import (
     checked_answer,
@@ -153,7 +153,7 @@ class ExactlyOnceStart:
 
     def _discard_other_kind(self, record: StartRecord) -> None:
         """Cancel or leave the recorded run or batch after an edit of the DAG changed the task's kind."""
-        other = KINDS[record.kind](self.resource.hook, self.log)
+        other = resource_of_kind(record.kind, self.resource.hook, self.log)
         self.log.warning(
             "An earlier attempt of this task started the %s %s, but the DAG now starts a %s",
             record.kind,

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from airflow.triggers.base import BaseTrigger
 
-from airflow_healthomics.hooks.connection import SharedConnection
 from airflow_healthomics.hooks.omics import HealthOmicsHook
+from airflow_healthomics.hooks.shared_connection import SharedConnection
 from airflow_healthomics.waiting.poller import Poller
 
 #: Minimum seconds between the start of a trigger and its event. Airflow up to 3.3.2 fails a task whose

@@ -1,20 +1,19 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Look up the trigger class of a resource class."""
+"""Look up the trigger class of "run" or "batch"."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Final
-
-from airflow_healthomics.resources.base import Resource
-from airflow_healthomics.resources.batch import BatchResource
-from airflow_healthomics.resources.run import RunResource
-from airflow_healthomics.triggers.batch import HealthOmicsRunBatchTrigger
-from airflow_healthomics.triggers.run import HealthOmicsRunTrigger
+from airflow_healthomics.resources.base import Kind
 from airflow_healthomics.triggers.wait import HealthOmicsWaitTrigger
 
-WAIT_TRIGGERS: Final[Mapping[type[Resource], type[HealthOmicsWaitTrigger]]] = MappingProxyType(
-    {RunResource: HealthOmicsRunTrigger, BatchResource: HealthOmicsRunBatchTrigger}
-)
+
+def wait_trigger_of_kind(kind: Kind) -> type[HealthOmicsWaitTrigger]:
+    """Return the class of the triggers that wait for a run or batch."""
+    if kind == "batch":
+        from airflow_healthomics.triggers.batch import HealthOmicsRunBatchTrigger
+
+        return HealthOmicsRunBatchTrigger
+    from airflow_healthomics.triggers.run import HealthOmicsRunTrigger
+
+    return HealthOmicsRunTrigger

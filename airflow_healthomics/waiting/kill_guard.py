@@ -26,8 +26,7 @@ from tenacity import (
 
 from airflow_healthomics.compat import AirflowTaskTimeout
 from airflow_healthomics.hooks.omics import HealthOmicsHook
-from airflow_healthomics.resources.base import Resource
-from airflow_healthomics.resources.kinds import KINDS
+from airflow_healthomics.resources.kinds import resource_of_kind
 from airflow_healthomics.service.errors import error_code, is_transient
 from airflow_healthomics.waiting.task_states import FINISHED_TASK_STATES, state_of
 
@@ -81,7 +80,7 @@ class Target:
         :param hook: hook of the task's connection
         :param log: the task's log
         """
-        resource: Resource = KINDS[self.kind](hook, log)
+        resource = resource_of_kind(self.kind, hook, log)
         resource_id, uuid = self.id, self.uuid
         if resource_id is None:
             found = resource.find(self.name) if self.name is not None else None

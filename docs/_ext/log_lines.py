@@ -36,7 +36,7 @@ class LogLine:
     """
     A line that the package may log.
 
-    :param where: module and function, such as ``hooks.omics.connection_defaults``
+    :param where: module and function, such as ``hooks.base.connection_defaults``
     :param text: with ``...`` for each value
     """
 

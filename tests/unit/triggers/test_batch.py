@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_healthomics.triggers import HealthOmicsRunBatchTrigger
-from airflow_healthomics.triggers.wait import summary_from_event
+from airflow_healthomics.waiting.events import summary_from_event
 from tests.healthomics import Control
 from tests.unit.batch_attempts import CANARY, batch_of, hold_runs, some_settings
 from tests.unit.conftest import Clock, FakeTaskInstance, Tasks, calls_of, try_of

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_healthomics.triggers import HealthOmicsRunTrigger, base
-from airflow_healthomics.triggers.wait import summary_from_event
+from airflow_healthomics.waiting.events import summary_from_event
 from tests.healthomics import Control
 from tests.unit import virtual_time
 from tests.unit.conftest import Clock, Tasks, calls_of

@@ -21,7 +21,7 @@ from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.resources.run_watch import RunWatch
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from airflow_healthomics.triggers import HealthOmicsRunTrigger, base
-from airflow_healthomics.triggers.wait import summary_from_event
+from airflow_healthomics.waiting.events import summary_from_event
 from tests.healthomics import Control
 from tests.unit import virtual_time
 from tests.unit.conftest import (

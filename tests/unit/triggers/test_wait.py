@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_healthomics.exceptions import HealthOmicsOutcomeUnknownError
-from airflow_healthomics.triggers.wait import summary_from_event
+from airflow_healthomics.waiting.events import summary_from_event
 from tests.healthomics import Control
 from tests.unit import virtual_time
 from tests.unit.conftest import ONE_ATTEMPT, Clock, Tasks, calls_of
