@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus
 
 from airflow.providers.amazon.aws.links.base_aws import BASE_AWS_CONSOLE_LINK, BaseAwsLink
 
-from airflow_healthomics.compat import XCom
+from airflow_healthomics.compat import IS_AIRFLOW_2, XCom
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import BaseOperator, TaskInstanceKey
@@ -31,9 +31,8 @@ class HealthOmicsLink(BaseAwsLink):
     """
     Base of the links. The XCom under ``xcom_key`` is the URL.
 
-    Airflow 3 renders a link from this XCom alone. It writes the XCom only when the task ends or defers, with
-    the result of :meth:`get_link`. Therefore ``persist_links`` writes it right after the start, so that the
-    link also works while a task waits on a worker, and :meth:`get_link` reads it back.
+    Airflow 3 renders a link from this XCom alone. It writes the XCom when the task ends or defers, with the
+    result of :meth:`get_link`. Airflow 2 calls :meth:`get_link` in its webserver.
     """
 
     @property
@@ -43,7 +42,10 @@ class HealthOmicsLink(BaseAwsLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the URL, or an empty string for a task without a run."""
-        return XCom.get_value(key=self.key, ti_key=ti_key) or ""
+        if IS_AIRFLOW_2:
+            return XCom.get_value(key=self.key, ti_key=ti_key) or ""
+        urls: Mapping[str, str] = getattr(operator, "link_urls", {})
+        return urls.get(self.key, "")
 
 
 class HealthOmicsRunLink(HealthOmicsLink):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
@@ -51,9 +52,16 @@ class HealthOmicsTask(_Base):
     allow_null_parameters: bool = False
     #: Whether killing the task cancels its run or batch.
     cancel_on_kill: bool = False
+    #: URLs of the task's links by XCom key, once its run is known.
+    link_urls: Mapping[str, str] = MappingProxyType({})
 
     _template_sources: Mapping[str, str] = MappingProxyType({})
     _is_rendering = False
+
+    @property
+    @abstractmethod
+    def waits_on_worker(self) -> bool:
+        """Whether the task occupies a worker while it waits."""
 
     # --- collaborators ---
 
@@ -84,6 +92,12 @@ class HealthOmicsTask(_Base):
         return wait_trigger_of_kind(self.resource_type.noun).of(self, watch, delay)
 
     # --- called by Airflow ---
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after a deferral."""
+        # Airflow wrote the links when the task deferred, and would write them again.
+        self.operator_extra_links = ()
+        return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
         """Cancel the run or batch if a person has ended the task."""

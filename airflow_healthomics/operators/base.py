@@ -38,8 +38,14 @@ class WaitingOperator(HealthOmicsTask, AwsBaseOperator[HealthOmicsHook]):
     an attempt, on the worker and in the triggerer.
     """
 
+    wait_for_completion: bool = True
     deferrable: bool
     waiter_delay: float
+
+    @property
+    def waits_on_worker(self) -> bool:
+        """Whether the task occupies a worker while it waits."""
+        return self.wait_for_completion and not self.deferrable
 
     @abstractmethod
     def finish(self, context: Context, summary: dict[str, Any]) -> Any:

@@ -63,7 +63,6 @@ class StartOperator(WaitingOperator):
     name_argument: ClassVar[str]
 
     request_id: str | None
-    wait_for_completion: bool
     on_clear: Literal["new", "reattach"] | None
     on_failure: Literal["leave", "cancel"]
     on_unknown_end: Literal["fail", "repeat"]
@@ -165,6 +164,7 @@ class StartOperator(WaitingOperator):
             cancel_on_kill=self.cancel_on_kill,
             on_clear=on_clear,
             on_unknown_end=self.on_unknown_end,
+            ends_attempt=not self.wait_for_completion,
             connection=_connection(self),
             guard=self.kill_guard,
             log=self.log,
@@ -262,7 +262,9 @@ class StartOperator(WaitingOperator):
         except (Exception, AirflowTaskTimeout) as error:
             self._record_failure(context, error)
             raise
-        self._settle(context)
+        if self.wait_for_completion:
+            # Without a wait, the start has recorded the end.
+            self._settle(context)
 
     def _record_failure(self, context: Context, error: BaseException) -> None:
         """

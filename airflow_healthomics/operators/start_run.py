@@ -17,7 +17,7 @@ from airflow_healthomics.links import RUN_LINKS
 from airflow_healthomics.operators.base import WAITER_DELAY
 from airflow_healthomics.operators.start_base import StartOperator
 from airflow_healthomics.publishing.asset_events import emit_run_event
-from airflow_healthomics.publishing.resource_xcom import persist_links
+from airflow_healthomics.publishing.resource_xcom import publish_run
 from airflow_healthomics.requests.fields import MAX_PARAMETERS_BYTES, refuse_broken_templates
 from airflow_healthomics.requests.json_values import BrokenTemplate, as_json, json_bytes, json_size
 from airflow_healthomics.requests.run import ARGUMENTS
@@ -279,7 +279,7 @@ class HealthOmicsStartRunOperator(StartOperator):
     def publish(self, context: Context, started: Mapping[str, Any]) -> None:
         """Log the run, make its links work and push XCom ``run``."""
         self.log.info("HealthOmics run %s, request ID %s", started["id"], started["requestId"])
-        persist_links(context, self.hook, started, log_tail_lines=self.log_tail_lines)
+        publish_run(context, self, started, log_tail_lines=self.log_tail_lines)
         if self.do_xcom_push:
             fields = ("id", "arn", "uuid", "runOutputUri", "requestId")
             context["ti"].xcom_push(key="run", value={key: started[key] for key in fields if key in started})

@@ -16,11 +16,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from airflow_healthomics.links import run_urls
+from airflow_healthomics.compat import IS_AIRFLOW_2
+from airflow_healthomics.links import RUN_LINKS, run_urls
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
     from airflow_healthomics.hooks.omics import HealthOmicsHook
+    from airflow_healthomics.task import HealthOmicsTask
 
 Kind = Literal["run", "batch"]
 
@@ -144,17 +146,22 @@ def is_resource_id(text: str) -> bool:
     return bool(_ID.fullmatch(text))
 
 
-def persist_links(
-    context: Context, hook: HealthOmicsHook, run: Mapping[str, Any], *, log_tail_lines: int = 0
+def publish_run(
+    context: Context, task: HealthOmicsTask, run: Mapping[str, Any], *, log_tail_lines: int = 0
 ) -> None:
     """
     Publish the links of a run and the XCom of its page, even with ``do_xcom_push=False``.
 
     :param context: the task's context
-    :param hook: hook of the task's connection
+    :param task: operator or sensor
     :param run: answer of StartRun or GetRun, or just ``id``
     :param log_tail_lines: maximum number of log lines that the page shows of a failed task
     """
+    hook = task.hook
     push_resource(context, hook, "run", run, log_tail_lines=log_tail_lines)
-    for key, url in run_urls(run, hook.conn_region_name, hook.conn_partition).items():
-        context["ti"].xcom_push(key=key, value=url)
+    task.link_urls = run_urls(run, hook.conn_region_name, hook.conn_partition)
+    task.operator_extra_links = RUN_LINKS
+    if IS_AIRFLOW_2 or task.waits_on_worker:
+        # Airflow 3 writes them as soon as the task ends or defers.
+        for key, url in task.link_urls.items():
+            context["ti"].xcom_push(key=key, value=url)

@@ -61,6 +61,11 @@ class HealthOmicsSensor(HealthOmicsTask, AwsBaseSensor[HealthOmicsHook]):
     def watch(self) -> Watch:
         """State of the wait."""
 
+    @property
+    def waits_on_worker(self) -> bool:
+        """Whether the sensor occupies a worker while it waits."""
+        return not self.deferrable and not self.reschedule
+
     @abstractmethod
     def finish(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         """Return the result of the task, or raise an AirflowFailException."""

@@ -13,7 +13,7 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow_healthomics.compat import conf
 from airflow_healthomics.links import RUN_LINKS
 from airflow_healthomics.publishing.asset_events import emit_run_event
-from airflow_healthomics.publishing.resource_xcom import persist_links
+from airflow_healthomics.publishing.resource_xcom import publish_run
 from airflow_healthomics.reports.diagnosis import raise_for_status
 from airflow_healthomics.reports.usage_report import add_usage
 from airflow_healthomics.requests.run import checked_run_id
@@ -94,7 +94,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
 
     def begin(self, context: Context, latest: Mapping[str, Any]) -> None:
         """Publish the data that the links and the page of the run need."""
-        persist_links(context, self.hook, latest, log_tail_lines=self.log_tail_lines)
+        publish_run(context, self, latest, log_tail_lines=self.log_tail_lines)
 
     def finish(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         """Report usage and lineage, and return the summary; raise unless the run is COMPLETED."""

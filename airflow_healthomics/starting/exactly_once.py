@@ -68,6 +68,7 @@ class ExactlyOnceStart:
         attempt failed before the outcome was known
     :param on_unknown_end: whether to fail or start a new run if the recorded one no longer exists and its
         outcome is unknown
+    :param ends_attempt: whether the attempt ends after the start, without a wait
     :param connection: connection arguments of the task, for the record
     :param guard: cancels the run or batch if a person ends the task
     :param log: the task's log
@@ -83,6 +84,7 @@ class ExactlyOnceStart:
     cancel_on_kill: bool
     on_clear: Literal["new", "reattach"] | None
     on_unknown_end: Literal["fail", "repeat"]
+    ends_attempt: bool
     connection: Mapping[str, Any]
     guard: KillGuard
     log: Any
@@ -174,7 +176,7 @@ class ExactlyOnceStart:
             attempt=self.attempt.number,
             max_tries=self.attempt.max_tries,
             clear_number=self.attempt.clear_number,
-            settled=None,
+            settled=time.time() if self.ends_attempt else None,
             is_outcome_unknown=False,
             cancel_on_kill=self.cancel_on_kill,
         )

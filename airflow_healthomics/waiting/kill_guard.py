@@ -12,7 +12,6 @@ from queue import SimpleQueue
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow import __version__ as airflow_version
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from tenacity import (
@@ -24,7 +23,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from airflow_healthomics.compat import AirflowTaskTimeout
+from airflow_healthomics.compat import IS_AIRFLOW_2, AirflowTaskTimeout
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.resources.kinds import resource_of_kind
 from airflow_healthomics.service.errors import error_code, is_transient
@@ -44,7 +43,6 @@ _SECONDS: Final = 4.5
 _ATTEMPTS: Final = 30
 
 #: Airflow 2 ends the process when on_kill returns.
-_IS_AIRFLOW_2: Final = airflow_version.startswith("2.")
 
 #: State of a running task that was cleared. The next attempt cancels the recorded run; before Airflow 3.3
 #: there is no record.
@@ -160,7 +158,7 @@ class KillGuard:
             return
         self._is_idle.clear()
         self._work.put(None)
-        if _IS_AIRFLOW_2:
+        if IS_AIRFLOW_2:
             self.wait()
 
     def wait(self, seconds: float = _SECONDS) -> None:

@@ -6,13 +6,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from airflow import __version__ as airflow_version
+from airflow_healthomics.compat import IS_AIRFLOW_2
 
 #: States in which no task waits for the run. In any other state the task continues elsewhere or later: in
 #: another process or triggerer, in a retry, or after a Clear.
 FINISHED_TASK_STATES: Final = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
-
-_IS_AIRFLOW_2: Final = airflow_version.startswith("2.")
 
 
 def state_of(task_instance: Any) -> str:
@@ -23,7 +21,7 @@ def state_of(task_instance: Any) -> str:
 
     :param task_instance: task instance from the task's context or from a trigger
     """
-    if _IS_AIRFLOW_2:
+    if IS_AIRFLOW_2:
         return str(task_instance.current_state() or "removed")
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 

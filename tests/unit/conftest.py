@@ -308,6 +308,13 @@ def answering(client: Any, operation: str, *answers: dict[str, Any]) -> None:
     client.meta.events.register_first(f"before-send.omics.{operation}", answer)
 
 
+def write_links(task: Any, context: Context) -> None:
+    """Write the links of a task, as Airflow 3 does whenever its process ends."""
+    if not IS_AIRFLOW_2:
+        for link in task.operator_extra_links:
+            context["ti"].xcom_push(link.xcom_key, link.get_link(task, ti_key=cast("Any", context["ti"])))
+
+
 class Tasks:
     """Runs a task the way Airflow does, with a stand-in for the triggerer."""
 
@@ -325,10 +332,14 @@ class Tasks:
         method = "execute"
         kwargs: dict[str, Any] = {}
         for _ in range(40):
+            task = make()
             try:
-                if method == "execute":
-                    return make().execute(context)
-                return make().resume_execution(method, kwargs, context)
+                try:
+                    if method == "execute":
+                        return task.execute(context)
+                    return task.resume_execution(method, kwargs, context)
+                finally:
+                    write_links(task, context)
             except TaskDeferred as deferral:
                 self.deferrals.append(deferral)
                 method, kwargs = deferral.method_name, dict(deferral.kwargs or {})

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -16,10 +17,19 @@ from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.links import RUN_LINKS, batch_urls, console_url, run_urls
 from airflow_healthomics.operators import HealthOmicsCancelRunOperator, HealthOmicsStartRunOperator
 from airflow_healthomics.provider_info import get_provider_info
-from airflow_healthomics.publishing.resource_xcom import XCOM_KEY, TaskResource, parse_resource, persist_links
+from airflow_healthomics.publishing.resource_xcom import XCOM_KEY, TaskResource, parse_resource, publish_run
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from tests.healthomics import Control
-from tests.unit.conftest import FakeTaskInstance
+from tests.unit.conftest import (
+    IS_AIRFLOW_2,
+    ONE_ATTEMPT,
+    OUTPUT,
+    ROLE,
+    WORKFLOW,
+    FakeTaskInstance,
+    Tasks,
+    write_links,
+)
 
 RUN = {"id": "1234567", "runOutputUri": "s3://outputs/results/a b/1234567"}
 CONSOLE = "https://console.aws.amazon.com"
@@ -68,9 +78,17 @@ def test_no_link_to_outputs_that_are_nowhere() -> None:
     }
 
 
-def test_persisting_pushes_each_url(omics: Control, ti: FakeTaskInstance, context: Context) -> None:
-    """Under the key that Airflow reads."""
-    persist_links(context, HealthOmicsHook(region_name="eu-west-1"), RUN)
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_waiting_task_has_each_url(
+    omics: Control, ti: FakeTaskInstance, context: Context, deferrable: bool
+) -> None:
+    """Under the key that Airflow reads: at once on a worker, and when Airflow ends the process otherwise."""
+    sensor = HealthOmicsRunSensor(
+        task_id="a_task", run_id="7", region_name="eu-west-1", deferrable=deferrable
+    )
+    publish_run(context, sensor, RUN)
+    if deferrable:
+        write_links(sensor, context)
     told = ti.xcoms.pop(XCOM_KEY)
     assert ti.xcoms == run_urls(RUN, "eu-west-1", "aws")
     assert set(ti.xcoms) == {link.xcom_key for link in RUN_LINKS}
@@ -110,7 +128,8 @@ def test_the_console_url_is_the_first_link(omics: Control) -> None:
 
 @pytest.mark.parametrize("link", RUN_LINKS, ids=lambda link: link.name)
 @pytest.mark.parametrize("stored", ["https://console/x", None])
-def test_a_link_reads_back_what_was_pushed(
+@pytest.mark.skipif(not IS_AIRFLOW_2, reason="Airflow 3 reads the XCom itself")
+def test_the_webserver_of_airflow_2_reads_the_url(
     link: Any, stored: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A task without a run has no link, and no error."""
@@ -147,3 +166,27 @@ def test_the_link_to_outputs_at_the_root_of_a_bucket(uri: str) -> None:
     url = urlsplit(run_urls({"id": "1", "runOutputUri": uri}, "us-east-1", "aws")["healthomics_outputs_link"])
     assert parse_qs(url.query).get("prefix", [""]) == [""]
     assert url.path == "/s3/buckets/outputs"
+
+
+@pytest.mark.skipif(IS_AIRFLOW_2, reason="Airflow 2 keeps the XComs of the start")
+def test_a_resumed_task_writes_no_link_again(omics: Control, context: Context, tasks: Tasks) -> None:
+    """The process that deferred has written them."""
+    start = HealthOmicsStartRunOperator(
+        task_id="a_task",
+        workflow_id=WORKFLOW,
+        role_arn=ROLE,
+        output_uri=OUTPUT,
+        wait_for_completion=True,
+        deferrable=True,
+        botocore_config=ONE_ATTEMPT,
+    )
+    made = []
+
+    def make() -> HealthOmicsStartRunOperator:
+        made.append(copy(start))
+        return made[-1]
+
+    tasks.run(make, context)
+    first, *_, last = made
+    assert len(first.operator_extra_links) == len(RUN_LINKS)
+    assert not last.operator_extra_links

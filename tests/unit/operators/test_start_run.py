@@ -48,6 +48,7 @@ from tests.unit.conftest import (
     Tasks,
     calls_of,
     context_of,
+    write_links,
 )
 
 CANARY = "canary-patient-7"
@@ -289,13 +290,16 @@ def test_links_are_pushed_right_after_the_start(
     operator = start_of(do_xcom_push=do_xcom_push, wait_for_completion=True, deferrable=True)
     with pytest.raises(TaskDeferred):
         operator.execute(context)
+    write_links(operator, context)
     assert ti.xcoms[link].startswith("https://")
-    assert link in {extra.xcom_key for extra in operator.operator_extra_links}
+    assert link in {extra.xcom_key for extra in HealthOmicsStartRunOperator.operator_extra_links}
 
 
 def test_nothing_else_is_pushed_without_xcom(omics: Control, context: Context, ti: FakeTaskInstance) -> None:
     """``do_xcom_push=False`` is the user's word."""
-    start_of(do_xcom_push=False).execute(context)
+    operator = start_of(do_xcom_push=False)
+    operator.execute(context)
+    write_links(operator, context)
     assert set(ti.xcoms) == {*LINKS, XCOM_KEY}
 
 

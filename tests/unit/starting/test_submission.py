@@ -26,7 +26,7 @@ from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.service import run_states
 from airflow_healthomics.starting.decision import Decision, Plan, decide
 from airflow_healthomics.starting.exactly_once import VISIBILITY_GRACE
-from airflow_healthomics.starting.record import Attempt, StartRecord
+from airflow_healthomics.starting.record import KEY, Attempt, StartRecord
 from tests.healthomics import Control
 from tests.sdk import TaskDeferred
 from tests.unit.conftest import (
@@ -346,14 +346,24 @@ def test_a_stopping_run_is_waited_out(
 
 
 @needs_store
-def test_the_intention_is_stored_before_the_call(omics: Control) -> None:
+@pytest.mark.parametrize(
+    ("waits", "calls"),
+    [
+        pytest.param(False, [0, 1], id="start"),
+        # Written once more when the attempt comes to its end.
+        pytest.param(True, [0, 1, 1], id="start and wait"),
+    ],
+)
+def test_the_intention_is_stored_before_the_call(
+    omics: Control, clock: Clock, waits: bool, calls: list[int]
+) -> None:
     """So that there is no window in which a crash forgets it."""
     store = Store()
     seen: list[int] = []
     store.after_set = lambda value: seen.append(calls_of(omics, "StartRun"))
-    start_of().execute(try_of(FakeTaskInstance(max_tries=2), store))
-    # Written once more when the attempt comes to its end.
-    assert seen == [0, 1, 1]
+    start_of(wait_for_completion=waits).execute(try_of(FakeTaskInstance(max_tries=2), store))
+    assert seen == calls
+    assert store.get(KEY)["settled"]
 
 
 # --- an explicit request ID ---
