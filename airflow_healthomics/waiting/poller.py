@@ -29,7 +29,7 @@ from airflow_healthomics.service.errors import (
 )
 from airflow_healthomics.waiting.listing import MAX_DIRECT_POLLS, ListCosts, Sweep, items_of
 from airflow_healthomics.waiting.pace import QUIET, Pace
-from airflow_healthomics.waiting.timetable import Subscription, Timetable
+from airflow_healthomics.waiting.timetable import Subscription, Timetable, shared_interval
 
 _LIST_RUNS: Final = "ListRuns"
 
@@ -289,7 +289,7 @@ class Poller:
         if len(self._subscriptions) <= MAX_DIRECT_POLLS:
             return now + period
         if self._is_listing:
-            period *= _LISTING_INTERVAL_FACTOR
+            period = shared_interval(period) * _LISTING_INTERVAL_FACTOR
             if self._paces[_LIST_RUNS].is_throttled(now) and self._calm_period > period:
                 due = self._sweep_began + self._calm_period
                 return due if due > now else now + self._calm_period

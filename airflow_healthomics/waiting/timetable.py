@@ -7,13 +7,28 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import heapq
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from airflow_healthomics.resources.watch import Watch
+
+#: The default poll intervals of 60 and 30 seconds stay as they are.
+_ORIGIN: Final = 60.0
+_STEPS_PER_DOUBLING: Final = 4
+
+
+def shared_interval(interval: float) -> float:
+    """
+    Round a poll interval down to one that similar intervals share, so that their runs are listed together.
+
+    :param interval: seconds
+    """
+    steps = math.floor(math.log2(interval / _ORIGIN) * _STEPS_PER_DOUBLING + 1e-9)
+    return _ORIGIN * 2 ** (steps / _STEPS_PER_DOUBLING)
 
 
 @dataclass(eq=False, slots=True)

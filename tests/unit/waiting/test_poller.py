@@ -274,6 +274,19 @@ def test_many_runs_cost_a_few_pages(make: Make, foreign: int) -> None:
     assert total <= (math.ceil((250 + foreign) / 100) + 4) * (HOUR - 180) / 60
 
 
+def test_runs_with_similar_poll_intervals_share_their_lists(make: Make) -> None:
+    """Ten intervals do not cost ten times the pages of one."""
+    scene = make([running(number) for number in range(1000)])
+
+    async def main() -> None:
+        waits = (scene.wait(life, 60 + number % 10) for number, life in enumerate(scene.lives))
+        await asyncio.gather(*waits, return_exceptions=True)
+
+    scene.run(main())
+    calls = scene.omics.count(since=600, until=HOUR - 60) / (HOUR - 660) * 60
+    assert calls < 16
+
+
 def test_a_drowned_list_is_not_read(make: Make) -> None:
     """Where other people's runs fill more pages than we have runs, each of ours is asked for."""
     scene = make([running(number) for number in range(10)], page_size=2, latency=(0.001, 0.002))
