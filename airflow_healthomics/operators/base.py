@@ -34,8 +34,8 @@ class WaitingOperator(HealthOmicsTask, AwsBaseOperator[HealthOmicsHook]):
     """
     Base of the operators that can wait for a run or batch, with ``deferrable`` and ``waiter_delay``.
 
-    The status is polled once before the task defers. ``execution_timeout`` limits the total waiting time of
-    an attempt, on the worker and in the triggerer.
+    The status is polled once before the task defers, unless the run or batch was started just now.
+    ``execution_timeout`` limits the total waiting time of an attempt, on the worker and in the triggerer.
     """
 
     wait_for_completion: bool = True
@@ -56,18 +56,22 @@ class WaitingOperator(HealthOmicsTask, AwsBaseOperator[HealthOmicsHook]):
         :param summary: summary of the run or batch, in a terminal state
         """
 
-    def wait(self, context: Context, watch: Watch, *, then: str = "execute_complete") -> Any:
+    def wait(
+        self, context: Context, watch: Watch, *, is_new: bool = False, then: str = "execute_complete"
+    ) -> Any:
         """
         Wait, then call a method with the event and return its result.
 
         :param context: the task's context
         :param watch: state of the wait
+        :param is_new: whether the run or batch was started just now
         :param then: name of the method; after a deferral it is called in the process that resumes the task
         """
         timeout = time_left(self, context)
         deadline = None if timeout is None else time.monotonic() + timeout.total_seconds()
         try:
-            while (summary := watch.poll(partial(client_of, self, watch))) is None:
+            summary = None if is_new and self.deferrable else self._poll(watch)
+            while summary is None:
                 if self.deferrable:
                     trigger = self.trigger(watch, self.waiter_delay)
                     self.defer(trigger=trigger, method_name=then, timeout=timeout)
@@ -76,10 +80,14 @@ class WaitingOperator(HealthOmicsTask, AwsBaseOperator[HealthOmicsHook]):
                 if deadline is not None and time.monotonic() > deadline:
                     raise AirflowTaskTimeout(f"The {watch} did not end within {self.execution_timeout}")
                 time.sleep(watch.pause(self.waiter_delay))
+                summary = self._poll(watch)
         except AirflowTaskTimeout:
             self.handle_timeout(context, Target(kind=watch.noun, id=watch.resource_id, uuid=watch.uuid))
             raise
         return getattr(self, then)(context, to_event(summary))
+
+    def _poll(self, watch: Watch) -> dict[str, Any] | None:
+        return watch.poll(partial(client_of, self, watch))
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         """Finish with the summary of the run or batch."""
