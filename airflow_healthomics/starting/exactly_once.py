@@ -139,7 +139,8 @@ class ExactlyOnceStart:
             run["status"],
         )
         record = self._hold(record, run)
-        return StartOutcome(plan.decision, {**run, "requestId": record.request_id})
+        response = {**run, "requestId": record.request_id}
+        return StartOutcome(plan.decision, response, self._may_be_invisible(record))
 
     # --- the record ---
 

@@ -71,10 +71,12 @@ class StartOutcome:
 
     :param decision: the decision that led to it
     :param response: response of the start, GetRun or GetBatch, with ``requestId``
+    :param may_be_invisible: whether it was started so recently that GetRun or GetBatch may not find it yet
     """
 
     decision: Decision
     response: dict[str, Any]
+    may_be_invisible: bool = False
 
     @property
     def is_new(self) -> bool:

@@ -29,7 +29,7 @@ from tests.unit.conftest import (
     needs_store,
     try_of,
 )
-from tests.unit.histories import STORES, History, start_of
+from tests.unit.histories import STORES, WAYS, History, start_of
 from tests.unit.waiting.test_kill_guard import (
     Killed,
     end_by_a_person,
@@ -276,3 +276,20 @@ def test_the_limit_of_stored_runs_says_what_to_do(omics: Control) -> None:
     start_of(retention_mode="RETAIN").execute(context_of(FakeTaskInstance(task_id="another_task")))
     with pytest.raises(HealthOmicsApiError, match="retention_mode REMOVE"):
         start_of(retention_mode="RETAIN").execute(context_of(FakeTaskInstance(max_tries=2)))
+
+
+@needs_store
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_a_retry_waits_for_a_run_that_is_not_visible_yet(
+    omics: Control, tasks: Tasks, deferrable: bool
+) -> None:
+    """The attempt that started it did, and not found is no end within the grace period."""
+    history = History(omics, with_store=True)
+    assert history.store is not None
+    omics.set_options(manual=False)
+    assert history.try_again("after-run-id") is None
+    history.store.after_set = lambda value: None
+    omics.inject_error("GetRun", "ResourceNotFoundException", times=3)
+    history.ti.try_number += 1
+    fields = {"wait_for_completion": True, "deferrable": deferrable, "waiter_delay": 10}
+    assert tasks.run(lambda: start_of(**fields), try_of(history.ti, history.store)) == omics.runs()[0]["id"]
