@@ -197,39 +197,23 @@ def count_outcomes(outcomes: Iterable[RunOutcome], total: int) -> dict[str, int]
 
 
 def manifest_entries(
-    client: Any, outcomes: Iterable[RunOutcome], log: Log, *, with_outputs: bool = True
-) -> Iterator[dict[str, Any]]:
+    outcomes: Iterable[RunOutcome], uris: Mapping[str, str | None] | None = None
+) -> list[dict[str, Any]]:
     """
-    Yield an entry for each run for downstream tasks: ids, status and the URI of its outputs, if completed.
+    Return an entry for each run for downstream tasks: ids, status and the URI of its outputs, if completed.
 
-    If a run was deleted meanwhile, or GetRun is denied, only the URI is missing.
-
-    :param client: a botocore client
     :param outcomes: of the runs
-    :param log: the task's log
-    :param with_outputs: whether to fetch ``runOutputUri``, with a GetRun call for each completed run
+    :param uris: output URIs by run id; None leaves them out
     """
-    may_call = True
-    for outcome in outcomes:
-        entry = {
-            "runSettingId": outcome.run_setting_id,
-            "runId": outcome.run_id,
-            "status": outcome.status,
+    return [
+        {
+            "runSettingId": each.run_setting_id,
+            "runId": each.run_id,
+            "status": each.status,
+            **({"runOutputUri": uris.get(str(each.run_id))} if uris is not None and each.is_success else {}),
         }
-        if with_outputs and outcome.is_success:
-            entry["runOutputUri"] = None
-        if with_outputs and outcome.is_success and may_call:
-            try:
-                entry["runOutputUri"] = client.get_run(id=outcome.run_id).get("runOutputUri")
-            except ClientError as error:
-                if is_transient(error):
-                    raise
-                may_call = is_not_found(error)
-                code = error_code(error)
-                log.warning(
-                    "The output URI of run %s is missing: GetRun failed with %s", outcome.run_id, code
-                )
-        yield entry
+        for each in outcomes
+    ]
 
 
 def describe_shortfall(

@@ -12,6 +12,7 @@ from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_healthomics.batches.outcomes import describe_shortfall, manifest_entries
+from airflow_healthomics.batches.output_uris import read_output_uris
 from airflow_healthomics.batches.publication import publish_outcomes
 from airflow_healthomics.batches.result import BatchReview, BatchVerdict
 from airflow_healthomics.batches.s3_folder import BatchFolder
@@ -85,8 +86,9 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
         than 100. The role must be able to read it (templated)
     :param success_policy: how many runs must complete: ``all``, ``any``, a number (950) or a share (``95%``)
         (templated)
-    :param output_uris: whether to publish the ``runOutputUri`` of each completed run, which costs one GetRun
-        call per run
+    :param output_uris: whether to publish the ``runOutputUri`` of each completed run. If those of a few runs
+        differ only in their ids, the others are derived from them; otherwise each costs a GetRun call. XCom
+        ``summary`` has ``outputUris``: ``derived`` or ``read``
     :param batch_name: name of the batch, up to 64 characters; the request ID by default (templated)
     :param request_id: request ID, 1 to 128 characters, sent unchanged; by default derived from the DAG-run
         ID, up to 64 characters (templated)
@@ -324,15 +326,15 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
         if self.do_xcom_push:
             batch_ids = [*earlier, summary["id"]]
             value = {**summary, "batchIds": batch_ids, "counts": result.counts}
-            context["ti"].xcom_push(key="summary", value={**value, **({"usage": usage} if usage else {})})
             # Not the batch's name: other batches may have the same custom name.
             request_id = record.request_id if record else str(summary["id"])
-            # Output URIs may need a quarter of an hour at ten GetRun calls a second, and the next attempt
-            # reads them for all runs anyway.
-            with_outputs = self.output_uris and (is_success or not has_tries_left(context))
-            manifest = list(
-                manifest_entries(review.client, result.outcomes, self.log, with_outputs=with_outputs)
-            )
+            # The next attempt reads the output URIs of all runs anyway.
+            uris = None
+            if self.output_uris and (is_success or not has_tries_left(context)):
+                found = read_output_uris(review.client, result.outcomes, self.log)
+                uris, value["outputUris"] = found.by_run, found.source
+            context["ti"].xcom_push(key="summary", value={**value, **({"usage": usage} if usage else {})})
+            manifest = manifest_entries(result.outcomes, uris)
             manifest_uri = publish_outcomes(context, manifest, self._folder(request_id), self.log)
         self._collect_lineage(context, summary, manifest_uri)
         if not is_success:
