@@ -111,8 +111,8 @@ class StartOperator(WaitingOperator):
         if outcome.decision is Decision.WAIT_OUT:
             return self.wait(context, self._watch(started), then="resume_after_stop")
         if self.wait_for_completion:
-            is_new = outcome.is_new or outcome.may_be_invisible
-            return self.wait(context, self._watch(started, is_new=is_new), is_new=is_new)
+            watch = self._watch(started, is_new=outcome.is_new or outcome.may_be_invisible)
+            return self.wait(context, watch, is_new=outcome.is_new)
         self.finish_without_waiting(context, started)
         return str(started["id"])
 

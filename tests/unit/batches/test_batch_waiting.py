@@ -441,7 +441,7 @@ def test_the_connections_settings_survive_the_deferral(omics: Control) -> None:
     assert caught.value.trigger.serialize()[1] == {
         "batch_id": batch["id"],
         "uuid": batch["uuid"],
-        "grace": 0.0,
+        "grace": 60.0,
         "is_deletion": False,
         "waiter_delay": 7,
         "cancel_on_kill": True,
