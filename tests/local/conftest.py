@@ -19,6 +19,7 @@ from airflow_healthomics.testing.fixtures import (  # noqa: F401 - fixtures are 
     healthomics_options,
     healthomics_server,
 )
+from tests.speed import _work_once_per_process  # noqa: F401 - a fixture is found by its name
 
 ROLE = "arn:aws:iam::123456789012:role/omics"
 BUCKET = "outputs"

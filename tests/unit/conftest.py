@@ -9,7 +9,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from types import SimpleNamespace
 from typing import Any, Final, cast
 
@@ -19,12 +18,12 @@ import pytest
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
-from botocore.loaders import JSONFileLoader, Loader
 
 from airflow_healthomics.compat import Context
 from airflow_healthomics.triggers import base as triggers_base
 from tests.healthomics import Control, mock_healthomics, omics_client
 from tests.sdk import TaskDeferred
+from tests.speed import _work_once_per_process  # noqa: F401 - a fixture is found by its name
 from tests.unit import virtual_time
 
 ROLE = "arn:aws:iam::123456789012:role/omics"
@@ -185,18 +184,9 @@ def with_defaults(connection: Callable[..., None]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _make_clients_quickly() -> Iterator[None]:
-    """
-    Save most of the time that the tests would take.
-
-    Botocore parses the AWS models, and lists the folders of all services, anew for each session, and so for
-    each hook. The amazon provider looks through the whole stack for the caller of each hook, which is deep in
-    pytest.
-    """
-    services = cache(Loader().list_available_services)
+def _quick_hooks() -> Iterator[None]:
+    """Spare each hook the search for its caller through the whole stack, which is deep in pytest."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Loader, "list_available_services", lambda _, type_name: services(type_name))
-        patch.setattr(JSONFileLoader, "load_file", staticmethod(cache(JSONFileLoader().load_file)))
         patch.setattr(AwsGenericHook, "_get_caller", lambda *_, **__: "Unknown", raising=False)
         yield
 
