@@ -10,6 +10,7 @@ mock. The results are always the same.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -38,7 +39,11 @@ def _work_once_per_process() -> Iterator[None]:
             from moto.core.custom_responses_mock import CallbackResponse
 
             patch.setattr(models, "CallbackResponse", cache(CallbackResponse))
+        # Each collection walks through all that Airflow has imported.
+        thresholds = gc.get_threshold()
+        gc.set_threshold(20_000, 20, 50)
         yield
+        gc.set_threshold(*thresholds)
 
 
 def _cache_sessions(patch: pytest.MonkeyPatch) -> None:
