@@ -8,6 +8,7 @@ import importlib
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, Final, cast
@@ -17,6 +18,7 @@ import boto3
 import pytest
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from botocore.awsrequest import AWSResponse
+from botocore.client import BaseClient
 from botocore.compat import HTTPHeaders
 
 from airflow_healthomics.compat import Context
@@ -296,6 +298,23 @@ def answering(client: Any, operation: str, *answers: dict[str, Any]) -> None:
         return response
 
     client.meta.events.register_first(f"before-send.omics.{operation}", answer)
+
+
+@contextmanager
+def intercepting(respond: Callable[[str, Callable[[], Any]], Any]) -> Iterator[None]:
+    """
+    Let a function stand in for each call of AWS, whichever the client.
+
+    :param respond: receives the operation and a function that makes the call, and returns the response
+    """
+    real = BaseClient._make_api_call  # type: ignore[attr-defined] # private
+
+    def call(client: Any, operation: str, request: Any) -> Any:
+        return respond(operation, lambda: real(client, operation, request))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseClient, "_make_api_call", call)
+        yield
 
 
 class Tasks:

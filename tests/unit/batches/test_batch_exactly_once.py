@@ -25,8 +25,6 @@ from tests.healthomics import Control
 from tests.sdk import TaskDeferred
 from tests.unit.batch_attempts import (
     PLACE,
-    STORES,
-    WAYS,
     Attempts,
     batch_of,
     crashing,
@@ -37,6 +35,7 @@ from tests.unit.batch_attempts import (
     some_settings,
 )
 from tests.unit.conftest import Clock, Crash, FakeTaskInstance, Store, Tasks, calls_of, needs_store, try_of
+from tests.unit.histories import STORES, WAYS
 
 # --- crashes of the submission ---
 

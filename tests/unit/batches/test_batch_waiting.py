@@ -26,16 +26,7 @@ from airflow_healthomics.operators import (
 )
 from tests.healthomics import Control
 from tests.sdk import TaskDeferred
-from tests.unit.batch_attempts import (
-    CANARY,
-    STORES,
-    WAYS,
-    Attempts,
-    batch_of,
-    fail_runs,
-    hold_runs,
-    some_settings,
-)
+from tests.unit.batch_attempts import CANARY, Attempts, batch_of, fail_runs, hold_runs, some_settings
 from tests.unit.conftest import (
     HAS_STORE,
     ONE_ATTEMPT,
@@ -46,6 +37,7 @@ from tests.unit.conftest import (
     calls_of,
     try_of,
 )
+from tests.unit.histories import STORES, WAYS
 
 # --- how it ends ---
 
