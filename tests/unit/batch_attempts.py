@@ -38,7 +38,7 @@ CANARY = "canary-patient-7"
 
 
 def some_settings(count: int, **fields: Any) -> list[dict[str, Any]]:
-    """Return so many run settings."""
+    """Return N run settings."""
     return [{"run_setting_id": f"sample-{number}", **fields} for number in range(count)]
 
 
@@ -146,5 +146,5 @@ def fail_runs(omics: Control, *run_setting_ids: str, reason: str = "RUN_TASK_FAI
 
 
 def hold_runs(omics: Control) -> None:
-    """Let runs stay RUNNING until they are told."""
+    """Let runs stay RUNNING until a test moves them."""
     omics.plan_run(times=None, seconds={"RUNNING": None})

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the unit tests share: a local HealthOmics, a clock moved by hand, a stand-in for the triggerer."""
+"""Fixtures: a local HealthOmics, a clock moved by hand, a stand-in for the triggerer."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ONE_ATTEMPT = {"retries": {"total_max_attempts": 1}}
 
 IS_AIRFLOW_2: Final = airflow.__version__.startswith("2.")
 
-#: What the scheduler tells a task whose deferral has timed out.
+#: The scheduler's message to a task whose deferral has timed out.
 TRIGGER_TIMEOUT = "Trigger/execution timeout" if airflow.__version__.startswith("2.") else "Trigger timeout"
 
 
@@ -75,7 +75,7 @@ class Clock:
         return self._wall_start + self.elapsed
 
     def at(self, seconds: float, action: Callable[[], Any]) -> None:
-        """Do something as soon as so many seconds have passed."""
+        """Do something as soon as N seconds have passed."""
         self._plans.append((seconds, action))
 
     def sleep(self, seconds: float) -> None:
@@ -239,7 +239,7 @@ def logged(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) 
 
 @pytest.fixture
 def client(omics: Control) -> Any:
-    """A client of the test's own."""
+    """A client for the test."""
     return omics_client()
 
 
@@ -373,12 +373,12 @@ def tasks(clock: Clock) -> Tasks:
 
 
 def calls_of(control: Control, operation: str) -> int:
-    """Return how often an operation was called."""
+    """Return the number of calls of an operation."""
     return control.call_counts().get(operation, 0)
 
 
 class Crash(BaseException):
-    """A try ends here without a word."""
+    """The process dies here, without a log line."""
 
 
 def die(*_: Any, **__: Any) -> None:
