@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of the local HealthOmics share."""
+"""A local HealthOmics in both of its modes, and requests with the least that they need."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Throttled, lost and conflicting starts of runs and batches start one, and hold a worker for seconds only."""
+"""Throttled, lost and conflicting starts of runs and batches start one, and hold a worker for seconds."""
 
 from __future__ import annotations
 
