@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of the local HealthOmics share."""
+"""A local HealthOmics in both of its modes, and requests with the least that they need."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from airflow_healthomics.testing.fixtures import (  # noqa: F401 - fixtures are 
     healthomics_options,
     healthomics_server,
 )
+from tests.speed import _work_once_per_process  # noqa: F401 - a fixture is found by its name
 
 ROLE = "arn:aws:iam::123456789012:role/omics"
 BUCKET = "outputs"

@@ -1,18 +1,17 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of run batches share: a batch of some runs, the tries of its task, and where they crash."""
+"""Tasks that start a batch, the attempts of a task instance, and where they crash."""
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import boto3
 import pytest
-from botocore.client import BaseClient
 
 from airflow_healthomics.compat import Context
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator
@@ -26,7 +25,7 @@ from tests.unit.conftest import (
     FakeTaskInstance,
     Store,
     Tasks,
-    needs_store,
+    intercepting,
     try_of,
 )
 
@@ -34,15 +33,12 @@ from tests.unit.conftest import (
 BUCKET = "settings-bucket"
 PLACE = f"s3://{BUCKET}/batches"
 
-WAYS = [pytest.param(False, id="sync"), pytest.param(True, id="deferred")]
-STORES = [pytest.param(True, id="store", marks=needs_store), pytest.param(False, id="names")]
-
 #: A patient's, as it were: in parameters and as the id of a run setting.
 CANARY = "canary-patient-7"
 
 
 def some_settings(count: int, **fields: Any) -> list[dict[str, Any]]:
-    """Return so many run settings."""
+    """Return N run settings."""
     return [{"run_setting_id": f"sample-{number}", **fields} for number in range(count)]
 
 
@@ -72,20 +68,18 @@ def crashing(
     :param survives: how many calls it makes before that
     :param error: what it dies of
     """
-    call = BaseClient._make_api_call  # type: ignore[attr-defined] # private
     number = itertools.count(1)
 
-    def dying_call(self: Any, operation_name: str, request: Any) -> Any:
-        dies = operation_name == operation and next(number) > survives
+    def respond(called: str, call: Callable[[], Any]) -> Any:
+        dies = called == operation and next(number) > survives
         if dies and when == "before":
             raise error
-        answer = call(self, operation_name, request)
+        response = call()
         if dies:
             raise error
-        return answer
+        return response
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BaseClient, "_make_api_call", dying_call)
+    with intercepting(respond):
         yield
 
 
@@ -152,5 +146,5 @@ def fail_runs(omics: Control, *run_setting_ids: str, reason: str = "RUN_TASK_FAI
 
 
 def hold_runs(omics: Control) -> None:
-    """Let runs stay RUNNING until they are told."""
+    """Let runs stay RUNNING until a test moves them."""
     omics.plan_run(times=None, seconds={"RUNNING": None})

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the unit tests share: a local HealthOmics, a clock moved by hand, a stand-in for the triggerer."""
+"""Fixtures: a local HealthOmics, a clock moved by hand, a stand-in for the triggerer."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import importlib
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from types import SimpleNamespace
 from typing import Any, Final, cast
 
@@ -18,13 +18,14 @@ import boto3
 import pytest
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from botocore.awsrequest import AWSResponse
+from botocore.client import BaseClient
 from botocore.compat import HTTPHeaders
-from botocore.loaders import JSONFileLoader, Loader
 
 from airflow_healthomics.compat import Context
 from airflow_healthomics.triggers import base as triggers_base
 from tests.healthomics import Control, mock_healthomics, omics_client
 from tests.sdk import TaskDeferred
+from tests.speed import _work_once_per_process  # noqa: F401 - a fixture is found by its name
 from tests.unit import virtual_time
 
 ROLE = "arn:aws:iam::123456789012:role/omics"
@@ -39,7 +40,7 @@ ONE_ATTEMPT = {"retries": {"total_max_attempts": 1}}
 
 IS_AIRFLOW_2: Final = airflow.__version__.startswith("2.")
 
-#: What the scheduler tells a task whose deferral has timed out.
+#: The scheduler's message to a task whose deferral has timed out.
 TRIGGER_TIMEOUT = "Trigger/execution timeout" if airflow.__version__.startswith("2.") else "Trigger timeout"
 
 
@@ -74,7 +75,7 @@ class Clock:
         return self._wall_start + self.elapsed
 
     def at(self, seconds: float, action: Callable[[], Any]) -> None:
-        """Do something as soon as so many seconds have passed."""
+        """Do something as soon as N seconds have passed."""
         self._plans.append((seconds, action))
 
     def sleep(self, seconds: float) -> None:
@@ -185,18 +186,9 @@ def with_defaults(connection: Callable[..., None]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _make_clients_quickly() -> Iterator[None]:
-    """
-    Save most of the time that the tests would take.
-
-    Botocore parses the AWS models, and lists the folders of all services, anew for each session, and so for
-    each hook. The amazon provider looks through the whole stack for the caller of each hook, which is deep in
-    pytest.
-    """
-    services = cache(Loader().list_available_services)
+def _quick_hooks() -> Iterator[None]:
+    """Spare each hook the search for its caller through the whole stack, which is deep in pytest."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Loader, "list_available_services", lambda _, type_name: services(type_name))
-        patch.setattr(JSONFileLoader, "load_file", staticmethod(cache(JSONFileLoader().load_file)))
         patch.setattr(AwsGenericHook, "_get_caller", lambda *_, **__: "Unknown", raising=False)
         yield
 
@@ -247,7 +239,7 @@ def logged(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) 
 
 @pytest.fixture
 def client(omics: Control) -> Any:
-    """A client of the test's own."""
+    """A client for the test."""
     return omics_client()
 
 
@@ -315,6 +307,23 @@ def write_links(task: Any, context: Context) -> None:
             context["ti"].xcom_push(link.xcom_key, link.get_link(task, ti_key=cast("Any", context["ti"])))
 
 
+@contextmanager
+def intercepting(respond: Callable[[str, Callable[[], Any]], Any]) -> Iterator[None]:
+    """
+    Let a function stand in for each call of AWS, whichever the client.
+
+    :param respond: receives the operation and a function that makes the call, and returns the response
+    """
+    real = BaseClient._make_api_call  # type: ignore[attr-defined] # private
+
+    def call(client: Any, operation: str, request: Any) -> Any:
+        return respond(operation, lambda: real(client, operation, request))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseClient, "_make_api_call", call)
+        yield
+
+
 class Tasks:
     """Runs a task the way Airflow does, with a stand-in for the triggerer."""
 
@@ -375,12 +384,12 @@ def tasks(clock: Clock) -> Tasks:
 
 
 def calls_of(control: Control, operation: str) -> int:
-    """Return how often an operation was called."""
+    """Return the number of calls of an operation."""
     return control.call_counts().get(operation, 0)
 
 
 class Crash(BaseException):
-    """A try ends here without a word."""
+    """The process dies here, without a log line."""
 
 
 def die(*_: Any, **__: Any) -> None:

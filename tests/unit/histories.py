@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of exactly-once starts share: the attempts of a task instance, and where they crash."""
+"""Tasks that start a run, the attempts of a task instance, and where they crash."""
 
 from __future__ import annotations
 
@@ -29,8 +29,17 @@ WAYS = [pytest.param(False, id="sync"), pytest.param(True, id="deferred")]
 
 
 def start_of(**fields: Any) -> HealthOmicsStartRunOperator:
+    """Return a task that starts a run, of a workflow unless it duplicates another run."""
     defaults: dict[str, Any] = {"role_arn": ROLE, "output_uri": OUTPUT, "botocore_config": ONE_ATTEMPT}
-    return HealthOmicsStartRunOperator(task_id="a_task", workflow_id=WORKFLOW, **{**defaults, **fields})
+    if "run_id" not in fields:
+        defaults["workflow_id"] = WORKFLOW
+    return HealthOmicsStartRunOperator(**{"task_id": "a_task", **defaults, **fields})
+
+
+def waiting(deferrable: bool, **fields: Any) -> Callable[[], HealthOmicsStartRunOperator]:
+    """Return a function that makes a task that starts a run and waits for it."""
+    arguments = {"wait_for_completion": True, "deferrable": deferrable, "waiter_delay": 60, **fields}
+    return lambda: start_of(**arguments)
 
 
 #: Where the process dies: at which store write, or around which call.

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
@@ -20,7 +21,8 @@ from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRu
 from airflow_healthomics.triggers import HealthOmicsRunBatchTrigger, HealthOmicsRunTrigger
 from tests.healthomics import Control, omics_client
 from tests.unit.batch_attempts import batch_of, hold_runs
-from tests.unit.conftest import OUTPUT, ROLE, WORKFLOW, FakeTaskInstance, try_of
+from tests.unit.conftest import ONE_ATTEMPT, OUTPUT, ROLE, WORKFLOW, FakeTaskInstance, try_of
+from tests.unit.histories import start_of
 
 
 class Kind(ABC):
@@ -33,6 +35,7 @@ class Kind(ABC):
     :ivar get: the operation that returns its status
     :ivar succeeded: its status after a success
     :ivar failures: the statuses that fail a task
+    :ivar task: returns an operator that starts one
     """
 
     name: str
@@ -46,6 +49,7 @@ class Kind(ABC):
     delete: Any
     sensor: Any
     trigger: Any
+    task: Callable[..., Any]
 
     def __str__(self) -> str:
         return self.name
@@ -63,12 +67,34 @@ class Kind(ABC):
         """Start one that stays active, and return its id. ``omics.advance("COMPLETED")`` lets it succeed."""
 
     @abstractmethod
+    def start_beside(self, client: Any, name: str | None = None) -> dict[str, Any]:
+        """Start one beside the code under test, and return the response."""
+
+    def trigger_of(self, resource: dict[str, Any], **fields: Any) -> Any:
+        """Return a trigger that waits for one, and cancels it on a kill."""
+        arguments = {"uuid": resource["uuid"], "cancel_on_kill": True, "botocore_config": ONE_ATTEMPT}
+        return self.trigger(**{**self.by_id(resource["id"]), **arguments, **fields})
+
+    @abstractmethod
+    def all(self, omics: Control) -> list[dict[str, Any]]:
+        """Return all of the kind."""
+
+    def cancelled(self, omics: Control) -> list[str]:
+        """Return the ids of those that were cancelled."""
+        return [each["id"] for each in self.all(omics) if each["status"] in ("STOPPING", "CANCELLED")]
+
+    def is_cancelled(self, omics: Control) -> bool:
+        """Whether the only one was cancelled."""
+        return self.status(omics) in ("STOPPING", "CANCELLED")
+
+    @abstractmethod
     def end(self, omics: Control, status: str) -> None:
         """Bring the only one to a final status, without an operation of Airflow."""
 
-    @abstractmethod
     def status(self, omics: Control) -> str:
         """Return the status of the only one."""
+        (only,) = self.all(omics)
+        return str(only["status"])
 
 
 class _Run(Kind):
@@ -83,17 +109,22 @@ class _Run(Kind):
     delete = HealthOmicsDeleteRunOperator
     sensor = HealthOmicsRunSensor
     trigger = HealthOmicsRunTrigger
+    task = staticmethod(start_of)
 
     def start(self, omics: Control) -> str:
         omics.plan_run(seconds={"RUNNING": None})
-        return str(omics_client().start_run(roleArn=ROLE, outputUri=OUTPUT, workflowId=WORKFLOW)["id"])
+        return str(self.start_beside(omics_client())["id"])
+
+    def start_beside(self, client: Any, name: str | None = None) -> dict[str, Any]:
+        fields = {"name": name, "requestId": name} if name else {}
+        run: dict[str, Any] = client.start_run(roleArn=ROLE, outputUri=OUTPUT, workflowId=WORKFLOW, **fields)
+        return run
 
     def end(self, omics: Control, status: Any) -> None:
         omics.advance(status)
 
-    def status(self, omics: Control) -> str:
-        (run,) = omics.runs()
-        return str(run["status"])
+    def all(self, omics: Control) -> list[dict[str, Any]]:
+        return omics.runs()
 
 
 class _Batch(Kind):
@@ -108,10 +139,20 @@ class _Batch(Kind):
     delete = HealthOmicsDeleteRunBatchOperator
     sensor = HealthOmicsRunBatchSensor
     trigger = HealthOmicsRunBatchTrigger
+    task = staticmethod(batch_of)
 
     def start(self, omics: Control) -> str:
         hold_runs(omics)
         return str(batch_of().execute(try_of(FakeTaskInstance())))
+
+    def start_beside(self, client: Any, name: str | None = None) -> dict[str, Any]:
+        fields = {"batchName": name, "requestId": name} if name else {}
+        batch: dict[str, Any] = client.start_run_batch(
+            defaultRunSetting={"roleArn": ROLE, "outputUri": OUTPUT, "workflowId": WORKFLOW},
+            batchRunSettings={"inlineSettings": [{"runSettingId": "a"}, {"runSettingId": "b"}]},
+            **fields,
+        )
+        return batch
 
     def end(self, omics: Control, status: Any) -> None:
         (batch,) = omics.batches()
@@ -128,9 +169,8 @@ class _Batch(Kind):
                 omics_client().delete_run_batch(batchId=batch["id"])
         omics.advance_batch(status)
 
-    def status(self, omics: Control) -> str:
-        (batch,) = omics.batches()
-        return str(batch["status"])
+    def all(self, omics: Control) -> list[dict[str, Any]]:
+        return omics.batches()
 
 
 RUN: Final[Kind] = _Run()

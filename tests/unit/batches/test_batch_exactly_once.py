@@ -14,19 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
-    HealthOmicsRequestChangedError,
     HealthOmicsRunBatchFailedError,
 )
 from airflow_healthomics.service import batch_states
 from tests.healthomics import Control
-from tests.sdk import TaskDeferred
 from tests.unit.batch_attempts import (
     PLACE,
-    STORES,
-    WAYS,
     Attempts,
     batch_of,
     crashing,
@@ -37,6 +32,7 @@ from tests.unit.batch_attempts import (
     some_settings,
 )
 from tests.unit.conftest import Clock, Crash, FakeTaskInstance, Store, Tasks, calls_of, needs_store, try_of
+from tests.unit.histories import STORES, WAYS
 
 # --- crashes of the submission ---
 
@@ -579,63 +575,7 @@ def test_a_clear_leaves_the_old_batch_if_told_to(
     assert re.search(rf"batch {first} \(\w+\) from before the Clear continues", logged())
 
 
-@needs_store
-@pytest.mark.parametrize("code", ["ConflictException", "ValidationException", "AccessDeniedException"])
-def test_an_old_batch_that_cannot_be_cancelled_holds_nothing_up(
-    omics: Control, tasks: Tasks, clock: Clock, logged: Callable[[], str], code: str
-) -> None:
-    """It may have ended meanwhile; the log says it."""
-    attempts = Attempts(tasks, with_store=True, wait_for_completion=False)
-    first = attempts.again()
-    clock.advance(1.5)
-    attempts.clear()
-    omics.inject_error("CancelRunBatch", code)
-    assert attempts.again() != first
-    assert code in logged()
-
-
 # --- throttled ---
-
-DELAYS: dict[str, Callable[[Control], None]] = {
-    "throttled": lambda omics: omics.inject_error("StartRunBatch", "ThrottlingException", times=2),
-    "500-after": lambda omics: omics.inject_error(
-        "StartRunBatch", "InternalServerException", times=2, when="after"
-    ),
-    "dropped": lambda omics: omics.drop_connection("StartRunBatch", times=2),
-    "dropped-after": lambda omics: omics.drop_connection("StartRunBatch", times=2, when="after"),
-    "conflict": lambda omics: omics.inject_error("StartRunBatch", "ConflictException", times=2),
-}
-
-
-@pytest.mark.parametrize("with_store", STORES)
-@pytest.mark.parametrize("delay", DELAYS.values(), ids=DELAYS)
-def test_a_delayed_start_waits_its_turn_in_the_triggerer(
-    omics: Control, tasks: Tasks, bucket: Any, with_store: bool, delay: Callable[[Control], None]
-) -> None:
-    """And goes on with the same request ID and the same settings, so that there is one batch."""
-    delay(omics)
-    attempts = Attempts(
-        tasks,
-        with_store=with_store,
-        run_settings=some_settings(101),
-        settings_s3_uri=PLACE,
-        output_uris=False,
-    )
-    batch_id = attempts.again()
-    (deferral,) = tasks.deferrals
-    assert type(deferral.trigger).__name__ == "HealthOmicsStartTrigger"
-    assert deferral.method_name == "resume_start"
-    (target,) = deferral.trigger.targets
-    assert [batch["id"] for batch in omics.batches()] == [batch_id]
-    assert (target["kind"], target["name"]) == ("batch", omics.batches()[0]["requestId"])
-
-
-def test_a_delayed_start_is_not_waited_for_on_the_worker(omics: Control, clock: Clock) -> None:
-    """A slot is held for seconds only."""
-    omics.inject_error("StartRunBatch", "ThrottlingException", times=None)
-    with pytest.raises(TaskDeferred):
-        batch_of().execute(try_of(FakeTaskInstance()))
-    assert clock.elapsed <= 10
 
 
 @pytest.mark.parametrize("with_store", STORES)
@@ -671,25 +611,6 @@ def test_a_throttled_look_at_the_failed_part_is_no_failure(
     omics.inject_error(operation, "ThrottlingException", times=20)
     attempts.again()
     assert [len(setting_ids(client, batch["id"])) for batch in omics.batches()] == [3, 1]
-
-
-def test_an_endless_conflict_without_a_batch_says_so(omics: Control, tasks: Tasks) -> None:
-    """Bounded, for good, and in words of batches."""
-    omics.inject_error("StartRunBatch", "ConflictException", times=None)
-    with pytest.raises(HealthOmicsRequestChangedError, match="Clear the task") as caught:
-        tasks.run(batch_of, try_of(FakeTaskInstance()))
-    assert isinstance(caught.value, AirflowFailException)
-    assert "StartRunBatch keeps failing" in str(caught.value)
-    assert "no batch" in str(caught.value)
-
-
-@pytest.mark.parametrize("with_store", STORES)
-def test_an_endless_conflict_adopts_the_batch(omics: Control, tasks: Tasks, with_store: bool) -> None:
-    """A request that was edited after a crash conflicts for ever; its batch is found by name."""
-    attempts = Attempts(tasks, with_store=with_store, parameters={"a": 1})
-    attempts.crash("StartRunBatch", "after")
-    batch_id = attempts.again(parameters={"a": 2})
-    assert [batch["id"] for batch in omics.batches()] == [batch_id]
 
 
 @needs_store

@@ -26,16 +26,7 @@ from airflow_healthomics.operators import (
 )
 from tests.healthomics import Control
 from tests.sdk import TaskDeferred
-from tests.unit.batch_attempts import (
-    CANARY,
-    STORES,
-    WAYS,
-    Attempts,
-    batch_of,
-    fail_runs,
-    hold_runs,
-    some_settings,
-)
+from tests.unit.batch_attempts import CANARY, Attempts, batch_of, fail_runs, hold_runs, some_settings
 from tests.unit.conftest import (
     HAS_STORE,
     ONE_ATTEMPT,
@@ -46,6 +37,7 @@ from tests.unit.conftest import (
     calls_of,
     try_of,
 )
+from tests.unit.histories import STORES, WAYS
 
 # --- how it ends ---
 
@@ -417,7 +409,7 @@ def test_a_batch_that_ended_before_the_first_look_is_not_waited_for(
 ) -> None:
     """A retry that finds it so does not defer."""
     attempts = Attempts(tasks, deferrable=True)
-    attempts.crash("GetBatch")
+    attempts.crash("StartRunBatch", "after")
     clock.advance(3600)
     before = clock.elapsed
     assert attempts.again()

@@ -11,7 +11,6 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.client import BaseClient
 
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
@@ -23,8 +22,9 @@ from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.resources.batch import BatchResource
 from airflow_healthomics.waiting.kill_guard import Target
 from tests.healthomics import Control
-from tests.unit.batch_attempts import PLACE, WAYS, Attempts, batch_of, fail_runs, setting_ids, some_settings
-from tests.unit.conftest import Clock, FakeTaskInstance, Tasks, calls_of, needs_store, try_of
+from tests.unit.batch_attempts import PLACE, Attempts, batch_of, fail_runs, setting_ids, some_settings
+from tests.unit.conftest import Clock, FakeTaskInstance, Tasks, calls_of, intercepting, needs_store, try_of
+from tests.unit.histories import WAYS
 
 pytestmark = needs_store
 
@@ -46,20 +46,18 @@ def settings_of(*ids: str) -> list[dict[str, Any]]:
 @contextmanager
 def lagging_lists(calls: float) -> Iterator[None]:
     """Let the first calls of ListRuns show every run as RUNNING."""
-    call = BaseClient._make_api_call  # type: ignore[attr-defined]
     left = calls
 
-    def lagging_call(self: Any, operation_name: str, request: Any) -> Any:
+    def respond(operation: str, call: Callable[[], Any]) -> Any:
         nonlocal left
-        answer = call(self, operation_name, request)
-        if operation_name == "ListRuns" and left > 0:
+        response = call()
+        if operation == "ListRuns" and left > 0:
             left -= 1
-            for item in answer["items"]:
+            for item in response["items"]:
                 item["status"] = "RUNNING"
-        return answer
+        return response
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BaseClient, "_make_api_call", lagging_call)
+    with intercepting(respond):
         yield
 
 

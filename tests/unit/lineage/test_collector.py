@@ -45,6 +45,7 @@ from tests.unit.conftest import (
     Tasks,
     calls_of,
 )
+from tests.unit.histories import WAYS
 
 HAS_OPENLINEAGE = (
     find_spec("openlineage") is not None and find_spec("airflow.providers.openlineage") is not None
@@ -58,7 +59,6 @@ needs_openlineage = pytest.mark.skipif(
 )
 
 CANARY = "canary-patient-7"
-WAYS = [pytest.param(False, id="sync"), pytest.param(True, id="deferred")]
 
 READ_SET = "omics://123456789012.storage.us-east-1.amazonaws.com/1234567890/readSet/5678901234/source1"
 PARAMETERS = {"sample": CANARY, "reads": ["s3://reads/a_1.fastq.gz", READ_SET], "depth": 30}

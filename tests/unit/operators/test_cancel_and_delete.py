@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from airflow_healthomics.compat import AirflowException, AirflowFailException, AirflowTaskTimeout, Context
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsRequestError
 from tests.healthomics import Control
-from tests.unit.batch_attempts import WAYS, batch_of, crashing
+from tests.unit.batch_attempts import batch_of, crashing
 from tests.unit.conftest import (
     DAG_RUN_ID,
     ONE_ATTEMPT,
@@ -24,6 +24,7 @@ from tests.unit.conftest import (
     Tasks,
     calls_of,
 )
+from tests.unit.histories import WAYS
 from tests.unit.kinds import BATCH, KINDS, RUN, Kind
 
 #: What HealthOmics may answer where the status of a resource does not fit.

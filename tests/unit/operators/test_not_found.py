@@ -36,10 +36,10 @@ from airflow_healthomics.operators import (
 )
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
 from tests.healthomics import Control
-from tests.unit.batch_attempts import batch_of
+from tests.unit.batch_attempts import batch_of, crashing
 from tests.unit.conftest import Clock, FakeTaskInstance, Store, context_of, needs_store, try_of
-from tests.unit.operators.test_start_run import start_of
-from tests.unit.reports.test_diagnosis import Lines
+from tests.unit.histories import start_of
+from tests.unit.reports.conftest import Lines
 from tests.unit.templating.test_typed import dag_of
 
 #: moto's account.
@@ -161,17 +161,15 @@ def test_a_run_whose_end_is_not_known_was_looked_for_somewhere(
 # --- the account ---
 
 
-def test_an_account_that_is_not_told_costs_a_line(omics: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_account_that_cannot_be_looked_up_costs_a_line(omics: Control) -> None:
     """Region and id are named all the same."""
     log = Lines()
     hook = HealthOmicsHook()
     _ = hook.conn
-
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise ClientError({"Error": {"Code": "AccessDenied"}}, "GetCallerIdentity")
-
-    monkeypatch.setattr("botocore.client.BaseClient._make_api_call", refuse)
-    assert describe_place(hook, log) == "region us-east-1 (the account could not be looked up)"
+    error = ClientError({"Error": {"Code": "AccessDenied"}}, "GetCallerIdentity")
+    with crashing("GetCallerIdentity", error=error):
+        place = describe_place(hook, log)
+    assert place == "region us-east-1 (the account could not be looked up)"
     assert "sts:GetCallerIdentity" in log.lines[0]
 
 

@@ -17,14 +17,9 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRequestError,
     HealthOmicsRunFailedPermanentlyError,
 )
-from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.requests.fields import MAX_PARAMETERS_BYTES
 from tests.healthomics import Control
 from tests.unit.conftest import (
-    ONE_ATTEMPT,
-    OUTPUT,
-    ROLE,
-    WORKFLOW,
     Crash,
     FakeTaskInstance,
     Store,
@@ -33,21 +28,12 @@ from tests.unit.conftest import (
     needs_store,
     try_of,
 )
+from tests.unit.histories import start_of
 
 BUCKET = "settings-bucket"
 PLACE = f"s3://{BUCKET}/parameters"
 CANARY = "canary-patient-7"
 LARGE: dict[str, Any] = {"samples": [CANARY] * (MAX_PARAMETERS_BYTES // len(CANARY))}
-
-
-def start_of(**fields: Any) -> HealthOmicsStartRunOperator:
-    defaults = {
-        "role_arn": ROLE,
-        "output_uri": OUTPUT,
-        "workflow_id": WORKFLOW,
-        "botocore_config": ONE_ATTEMPT,
-    }
-    return HealthOmicsStartRunOperator(task_id="a_task", **{**defaults, **fields})
 
 
 def files(bucket: Any) -> dict[str, Any]:

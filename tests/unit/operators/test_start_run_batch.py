@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from airflow_healthomics.compat import AirflowException, AirflowFailException, Context
@@ -30,8 +29,6 @@ from tests.unit.batch_attempts import (
     BUCKET,
     CANARY,
     PLACE,
-    STORES,
-    WAYS,
     Attempts,
     batch_of,
     crashing,
@@ -50,8 +47,10 @@ from tests.unit.conftest import (
     Store,
     Tasks,
     calls_of,
+    intercepting,
     try_of,
 )
+from tests.unit.histories import STORES, WAYS
 from tests.unit.operators.test_start_run import camel
 from tests.unit.requests.test_batch import BATCH_SHAPE, DEFAULT_SHAPE, EVERY_ARGUMENT, EVERY_SETTING_FIELD
 
@@ -230,18 +229,11 @@ def test_request_ids_that_look_alike_have_two_places(
     ("code", "word"), [("AccessDenied", "s3:PutObject"), ("NoSuchBucket", "settings-bucket")]
 )
 def test_settings_that_cannot_be_written_are_said_to_be(
-    omics: Control, context: Context, code: str, word: str, monkeypatch: pytest.MonkeyPatch
+    omics: Control, context: Context, code: str, word: str
 ) -> None:
     """It is S3 that refuses, not StartRunBatch, and the advice is for S3."""
-    call = BaseClient._make_api_call  # type: ignore[attr-defined]
-
-    def refuse(self: Any, operation_name: str, request: Any) -> Any:
-        if operation_name == "PutObject":
-            raise ClientError({"Error": {"Code": code, "Message": "no"}}, operation_name)
-        return call(self, operation_name, request)
-
-    monkeypatch.setattr(BaseClient, "_make_api_call", refuse)
-    with pytest.raises(HealthOmicsApiError, match=code) as caught:
+    error = ClientError({"Error": {"Code": code, "Message": "no"}}, "PutObject")
+    with crashing("PutObject", error=error), pytest.raises(HealthOmicsApiError, match=code) as caught:
         batch_of(run_settings=some_settings(101), settings_s3_uri=PLACE).execute(context)
     assert word in str(caught.value)
     assert "omics:StartRunBatch" not in str(caught.value)
@@ -251,20 +243,19 @@ def test_settings_that_cannot_be_written_are_said_to_be(
 
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_conflicting_write_of_the_settings_is_repeated(
-    omics: Control, tasks: Tasks, bucket: Any, times: int, monkeypatch: pytest.MonkeyPatch
+    omics: Control, tasks: Tasks, bucket: Any, times: int
 ) -> None:
     """S3 has written nothing then; on the worker at first, and in turn if it goes on."""
-    call = BaseClient._make_api_call  # type: ignore[attr-defined]
     conflicts = iter(range(times))
 
-    def refuse(self: Any, operation_name: str, request: Any) -> Any:
-        if operation_name == "PutObject" and next(conflicts, None) is not None:
-            raise ClientError({"Error": {"Code": "ConditionalRequestConflict"}}, operation_name)
-        return call(self, operation_name, request)
+    def respond(operation: str, call: Callable[[], Any]) -> Any:
+        if operation == "PutObject" and next(conflicts, None) is not None:
+            raise ClientError({"Error": {"Code": "ConditionalRequestConflict"}}, operation)
+        return call()
 
-    monkeypatch.setattr(BaseClient, "_make_api_call", refuse)
     attempts = Attempts(tasks, run_settings=some_settings(101), settings_s3_uri=PLACE, output_uris=False)
-    attempts.again()
+    with intercepting(respond):
+        attempts.again()
     assert [batch["status"] for batch in omics.batches()] == ["PROCESSED"]
 
 

@@ -36,7 +36,7 @@ from airflow_healthomics.params.form import (
 from tests.healthomics import Control
 from tests.sdk import DAG
 from tests.unit.conftest import WORKFLOW, FakeTaskInstance, context_of
-from tests.unit.operators.test_start_run import start_of
+from tests.unit.histories import start_of
 
 TEMPLATE: dict[str, Any] = {
     "threads": {"description": "Number of threads", "optional": True},

@@ -16,13 +16,13 @@ from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRu
 from tests.healthomics import Control
 from tests.unit.batch_attempts import PLACE, batch_of, fail_runs, some_settings
 from tests.unit.conftest import ONE_ATTEMPT, OUTPUT, ROLE, WORKFLOW, FakeTaskInstance, Tasks
+from tests.unit.histories import WAYS
 
 try:
     from airflow.sdk.execution_time.context import OutletEventAccessors
 except ImportError:  # Airflow 2
     from airflow.utils.context import OutletEventAccessors
 
-WAYS = [pytest.param(False, id="sync"), pytest.param(True, id="deferred")]
 ASSET = Asset("s3://variants/all")
 ALIAS = AssetAlias("variants")
 

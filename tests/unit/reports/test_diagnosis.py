@@ -8,7 +8,7 @@ import itertools
 import json
 import pickle
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
@@ -27,6 +27,7 @@ from airflow_healthomics.reports.remedies import REMEDIES, remedy_for
 from airflow_healthomics.service.summaries import summarize_run
 from tests.healthomics import Control, HealthOmicsServer, JsonRESTError, LogsBackend, OmicsBackend
 from tests.unit.conftest import OUTPUT, ROLE, WORKFLOW
+from tests.unit.reports.conftest import Lines
 
 GROUP = "/aws/omics/WorkflowLog"
 SECRET = "canary-patient-7"
@@ -61,25 +62,6 @@ DOCUMENTED = {
 }
 
 
-class Lines:
-    """A log that keeps its lines."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def info(self, message: str, /, *args: Any) -> None:
-        """Keep a message."""
-        self.lines.append(message % args)
-
-    warning = info
-
-
-@pytest.fixture
-def log() -> Lines:
-    """The task's log."""
-    return Lines()
-
-
 @pytest.fixture
 def failed(omics: Control, client: Any, started: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
     """Return the summary of a run that failed as planned."""
@@ -91,20 +73,6 @@ def failed(omics: Control, client: Any, started: Callable[..., Any]) -> Callable
         return summarize_run(client.get_run(id=run["id"]))
 
     return fail
-
-
-@pytest.fixture
-def log_calls(omics: Control, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The streams that GetLogEvents was asked for."""
-    streams: list[str] = []
-    answer = LogsBackend.get_log_events
-
-    def get_log_events(self: Any, **request: Any) -> Any:
-        streams.append(request["log_stream_name"])
-        return answer(self, **request)
-
-    monkeypatch.setattr(LogsBackend, "get_log_events", get_log_events)
-    return streams
 
 
 def task(name: str, reason: str | None = "OUT_OF_MEMORY_ERROR", **more: Any) -> dict[str, Any]:
@@ -457,13 +425,6 @@ def test_an_identity_provider_that_is_down_is_no_failure(
     monkeypatch.setattr(SessionFactory, "create_session", refuse)
     assert diagnose(hook, summary, log_tail_lines=5, log=log) == Diagnosis(*REMEDIES["IMPORT_FAILED"])
     assert ["omics:ListRunTasks" in line for line in log.lines] == [True, False]
-
-
-@pytest.fixture
-def server() -> Iterator[HealthOmicsServer]:
-    """A server whose calls take real time."""
-    with HealthOmicsServer(manual=True, any_workflow=True, create_buckets=True) as local:
-        yield local
 
 
 def test_the_connection_carries_over_and_its_patience_does_not(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,16 +16,16 @@ import pytest
 from airflow_healthomics.compat import AirflowTaskTimeout, Context
 from airflow_healthomics.exceptions import HealthOmicsRunFailedError
 from airflow_healthomics.hooks import HealthOmicsHook, best_effort
-from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.reports import usage_report as use_report
 from airflow_healthomics.reports.usage_report import add_usage
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from airflow_healthomics.service.summaries import summarize_run
 from tests.healthomics import Control, HealthOmicsServer, JsonRESTError, LogsBackend, LogStream, OmicsBackend
 from tests.unit.conftest import ONE_ATTEMPT, OUTPUT, ROLE, WORKFLOW, Clock, FakeTaskInstance, Tasks, calls_of
+from tests.unit.histories import WAYS, waiting
+from tests.unit.reports.conftest import Lines
 
 GROUP = "/aws/omics/WorkflowLog"
-WAYS = [pytest.param(False, id="sync"), pytest.param(True, id="deferred")]
 
 TASKS: list[dict[str, Any]] = [
     {"name": "align", "cpus": 16, "memory": 64, "seconds": 3600, "instance_type": "omics.m.4xlarge"},
@@ -70,25 +70,6 @@ PLAN: dict[str, Any] = {
 }
 
 
-class Lines:
-    """A log that keeps its lines."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def info(self, message: str, /, *args: Any) -> None:
-        """Keep a message."""
-        self.lines.append(message % args)
-
-    warning = info
-
-
-@pytest.fixture
-def log() -> Lines:
-    """The task's log."""
-    return Lines()
-
-
 @pytest.fixture
 def ended(omics: Control, client: Any, started: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
     """Return the summary of a run that has ended as planned."""
@@ -100,20 +81,6 @@ def ended(omics: Control, client: Any, started: Callable[..., Any]) -> Callable[
         return summarize_run(client.get_run(id=run["id"]))
 
     return end
-
-
-@pytest.fixture
-def log_calls(omics: Control, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The streams that GetLogEvents was asked for."""
-    streams: list[str] = []
-    answer = LogsBackend.get_log_events
-
-    def get_log_events(self: Any, **request: Any) -> Any:
-        streams.append(request["log_stream_name"])
-        return answer(self, **request)
-
-    monkeypatch.setattr(LogsBackend, "get_log_events", get_log_events)
-    return streams
 
 
 @pytest.fixture
@@ -413,13 +380,6 @@ def test_a_timeout_while_the_use_is_read_changes_nothing(
     assert log.lines == [f"The usage report of run {summary['id']} is skipped: the task timed out"]
 
 
-@pytest.fixture
-def server() -> Iterator[HealthOmicsServer]:
-    """A server whose calls take real time."""
-    with HealthOmicsServer(manual=True, any_workflow=True, create_buckets=True) as local:
-        yield local
-
-
 def test_a_call_that_hangs_is_given_up(
     server: HealthOmicsServer, connection: Callable[..., None], log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -442,18 +402,6 @@ def test_a_call_that_hangs_is_given_up(
 # --- in a task ---
 
 
-def waiting_start(deferrable: bool, **fields: Any) -> Callable[[], HealthOmicsStartRunOperator]:
-    return lambda: HealthOmicsStartRunOperator(
-        task_id="a_task",
-        workflow_id=WORKFLOW,
-        role_arn=ROLE,
-        output_uri=OUTPUT,
-        wait_for_completion=True,
-        deferrable=deferrable,
-        **{"botocore_config": ONE_ATTEMPT, **fields},
-    )
-
-
 def sensor(run_id: str, deferrable: bool, **fields: Any) -> Callable[[], HealthOmicsRunSensor]:
     return lambda: HealthOmicsRunSensor(
         task_id="a_task", run_id=run_id, deferrable=deferrable, botocore_config=ONE_ATTEMPT, **fields
@@ -471,7 +419,7 @@ def test_the_operator_tells_it(
 ) -> None:
     """In XCom ``summary`` and in the log, wherever it has waited."""
     omics.plan_run(**PLAN)
-    tasks.run(waiting_start(deferrable), context)
+    tasks.run(waiting(deferrable), context)
     assert {key: ti.xcoms["summary"]["usage"][key] for key in FIGURES} == FIGURES
     assert "Used 22.7 CPU hours" in logged()
 
@@ -483,7 +431,7 @@ def test_the_operator_tells_it_of_a_failed_run(
     """What failed has cost something, too; the error is what it would be."""
     omics.plan_run(**PLAN, status="FAILED", failure_reason="RUN_TASK_FAILED")
     with pytest.raises(HealthOmicsRunFailedError) as caught:
-        tasks.run(waiting_start(deferrable), context)
+        tasks.run(waiting(deferrable), context)
     assert caught.value.failure_reason == "RUN_TASK_FAILED"
     assert ti.xcoms["summary"]["usage"]["cpuHours"] == FIGURES["cpuHours"]
 
@@ -509,7 +457,7 @@ def test_it_can_be_turned_off(
     omics: Control, context: Context, ti: FakeTaskInstance, tasks: Tasks, deferrable: bool
 ) -> None:
     """``report_usage=False`` asks nothing."""
-    tasks.run(waiting_start(deferrable, report_usage=False), context)
+    tasks.run(waiting(deferrable, report_usage=False), context)
     assert "usage" not in ti.xcoms["summary"]
     run_id = ti.xcoms["run"]["id"]
     assert "usage" not in tasks.run(sensor(run_id, deferrable, report_usage=False), context)
@@ -536,7 +484,7 @@ def test_no_fault_of_it_changes_the_outcome(
         case code:
             omics.inject_error("ListRunTasks", code, times=None)
             refuse_logs(monkeypatch)
-    run_id = tasks.run(waiting_start(deferrable), context)
+    run_id = tasks.run(waiting(deferrable), context)
     assert tasks.run(sensor(run_id, deferrable), context)["status"] == "COMPLETED"
     assert clock.elapsed < 120
 
@@ -548,7 +496,7 @@ def test_a_try_without_time_left_ends_in_time(
     omics.plan_run(seconds={"PENDING": 0, "STARTING": 0, "RUNNING": 50, "STOPPING": 0})
     ti.start_date = datetime.fromtimestamp(clock.time(), UTC)
     timeout = timedelta(seconds=70)
-    tasks.run(waiting_start(False, execution_timeout=timeout), context)
+    tasks.run(waiting(False, execution_timeout=timeout), context)
     assert ti.xcoms["summary"]["status"] == "COMPLETED"
     assert "usage" not in ti.xcoms["summary"]
     assert calls_of(omics, "ListRunTasks") == 0

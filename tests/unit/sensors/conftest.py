@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of the sensors share: a sensor in each of its modes."""
+"""A sensor in each of its modes."""
 
 from __future__ import annotations
 

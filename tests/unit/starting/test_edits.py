@@ -4,12 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.client import BaseClient
 
 from airflow_healthomics.exceptions import HealthOmicsConnectionChangedError
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator
@@ -18,7 +16,7 @@ from airflow_healthomics.starting.record import KEY
 from tests.healthomics import Control
 from tests.sdk import TaskDeferred
 from tests.unit.batch_attempts import batch_of
-from tests.unit.conftest import Clock, calls_of, needs_store, try_of
+from tests.unit.conftest import Clock, calls_of, intercepting, needs_store, try_of
 from tests.unit.histories import History
 
 pytestmark = needs_store
@@ -100,19 +98,6 @@ def test_another_account_is_an_error_and_no_deletion(omics: Control, clock: Cloc
 # --- answers ---
 
 
-@contextmanager
-def answering(operation: str, answer: dict[str, Any]) -> Iterator[None]:
-    """Answer a call as a proxy on the way might."""
-    call = BaseClient._make_api_call  # type: ignore[attr-defined]
-
-    def proxied_call(self: Any, operation_name: str, request: Any) -> Any:
-        return dict(answer) if operation_name == operation else call(self, operation_name, request)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BaseClient, "_make_api_call", proxied_call)
-        yield
-
-
 @pytest.mark.parametrize("operation", ["GetRun", "StartRun"])
 @pytest.mark.parametrize("answer", [{}, {"status": "RUNNING"}], ids=["empty", "without ids"])
 def test_an_answer_without_what_the_api_requires_is_repeated(
@@ -122,7 +107,11 @@ def test_an_answer_without_what_the_api_requires_is_repeated(
     history = History(omics, with_store=True)
     if operation == "GetRun":
         history.try_again()
-    with answering(operation, answer), pytest.raises(TaskDeferred):
+
+    def respond(called: str, call: Callable[[], Any]) -> Any:
+        return dict(answer) if called == operation else call()
+
+    with intercepting(respond), pytest.raises(TaskDeferred):
         history.try_again()
     run_id = history.try_again()
     assert [run["id"] for run in omics.runs()] == [run_id]

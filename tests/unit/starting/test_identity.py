@@ -17,15 +17,11 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRunFailedError,
     HealthOmicsRunFailedPermanentlyError,
 )
-from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.resources.watch import NEW_GRACE
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from tests.healthomics import Control
 from tests.unit.conftest import (
-    ONE_ATTEMPT,
     OUTPUT,
-    ROLE,
-    WORKFLOW,
     Clock,
     FakeTaskInstance,
     Store,
@@ -33,22 +29,7 @@ from tests.unit.conftest import (
     needs_store,
     try_of,
 )
-from tests.unit.histories import start_of
-
-WAYS = [pytest.param(False, id="sync"), pytest.param(True, id="deferred")]
-
-
-def waiting(deferrable: bool) -> Callable[[], HealthOmicsStartRunOperator]:
-    return lambda: HealthOmicsStartRunOperator(
-        task_id="a_task",
-        workflow_id=WORKFLOW,
-        role_arn=ROLE,
-        output_uri=OUTPUT,
-        wait_for_completion=True,
-        deferrable=deferrable,
-        waiter_delay=10,
-        botocore_config=ONE_ATTEMPT,
-    )
+from tests.unit.histories import WAYS, start_of, waiting
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
@@ -58,7 +39,7 @@ def test_a_new_run_may_not_be_found_yet(
 ) -> None:
     """Not found right after StartRun is no end."""
     omics.inject_error("GetRun", "ResourceNotFoundException", times=times)
-    assert tasks.run(waiting(deferrable), context) == omics.runs()[0]["id"]
+    assert tasks.run(waiting(deferrable, waiter_delay=10), context) == omics.runs()[0]["id"]
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
@@ -69,7 +50,7 @@ def test_a_new_run_that_is_never_found_is_a_clear_end(
     omics.plan_run(seconds={"RUNNING": None})
     omics.inject_error("GetRun", "ResourceNotFoundException", times=None)
     with pytest.raises(HealthOmicsOutcomeLostError):
-        tasks.run(waiting(deferrable), context)
+        tasks.run(waiting(deferrable, waiter_delay=10), context)
     assert NEW_GRACE <= clock.elapsed <= 2 * NEW_GRACE
 
 
@@ -81,7 +62,7 @@ def test_a_run_that_was_found_once_has_no_grace(
     omics.plan_run(seconds={"RUNNING": None})
     clock.at(25, lambda: omics.advance("DELETED"))
     with pytest.raises(HealthOmicsOutcomeLostError, match="retention"):
-        tasks.run(waiting(deferrable), context)
+        tasks.run(waiting(deferrable, waiter_delay=10), context)
     assert clock.elapsed <= 50
 
 
@@ -124,7 +105,7 @@ def test_an_id_that_was_given_to_another_run_is_an_error(
 
     def task() -> Any:
         if run_id is None:
-            return waiting(deferrable)()
+            return waiting(deferrable, waiter_delay=10)()
         return HealthOmicsRunSensor(task_id="a_task", run_id=run_id, deferrable=deferrable, poke_interval=30)
 
     with pytest.raises(HealthOmicsApiError, match="belongs to a different run now") as caught:
@@ -149,7 +130,7 @@ def test_a_deleted_run_ends_the_wait_whether_it_is_shown_or_not(
     omics.plan_run(seconds={"RUNNING": None})
     clock.at(100, lambda: omics.advance("DELETED"))
     with pytest.raises(HealthOmicsOutcomeLostError, match="no longer exists"):
-        tasks.run(waiting(deferrable), context)
+        tasks.run(waiting(deferrable, waiter_delay=10), context)
     assert not ti.xcoms.get("summary")
 
 
@@ -171,12 +152,12 @@ def test_a_run_that_is_removed_before_the_next_poll_has_ended_as_its_manifest_sa
     ti = FakeTaskInstance(max_tries=2)
     context = try_of(ti, Store())
     if end == "COMPLETED":
-        assert tasks.run(waiting(deferrable), context) == omics.runs()[0]["id"]
+        assert tasks.run(waiting(deferrable, waiter_delay=10), context) == omics.runs()[0]["id"]
         assert ti.xcoms["summary"]["runOutputUri"] == f"{OUTPUT}/{omics.runs()[0]['id']}"
     else:
         error = HealthOmicsRunFailedError if end else HealthOmicsOutcomeLostError
         with pytest.raises(error):
-            tasks.run(waiting(deferrable), context)
+            tasks.run(waiting(deferrable, waiter_delay=10), context)
 
 
 @pytest.mark.parametrize("deferrable", WAYS)

@@ -30,26 +30,8 @@ from tests.unit.conftest import (
     try_of,
 )
 from tests.unit.histories import STORES, WAYS, History, start_of
-from tests.unit.waiting.test_kill_guard import (
-    Killed,
-    end_by_a_person,
-    kill_trigger,
-    killed_while_waiting,
-    run_trigger_of,
-)
-
-
-@pytest.mark.parametrize("with_store", STORES)
-def test_a_kill_of_a_retry_cancels_the_run_it_reattached_to(
-    omics: Control, clock: Clock, with_store: bool
-) -> None:
-    """The run is this task's, whichever try has started it."""
-    omics.plan_run(times=None, seconds={"PENDING": None})
-    ti, store = FakeTaskInstance(max_tries=2), Store() if with_store else None
-    start_of().execute(try_of(ti, store))
-    ti.try_number = 2
-    killed_while_waiting(start_of(wait_for_completion=True, deferrable=False), clock, try_of(ti, store))
-    assert [run["status"] for run in omics.runs()] == ["STOPPING"]
+from tests.unit.kinds import RUN
+from tests.unit.waiting.kills import Killed, end_by_a_person, kill_trigger
 
 
 def test_a_kill_cancels_an_adopted_run(omics: Control, clock: Clock, tasks: Tasks) -> None:
@@ -206,12 +188,11 @@ def test_a_denied_cancellation_in_the_triggerer_is_logged(
     omics: Control,
     clock: Clock,
     started: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
     logged: Callable[[], str],
 ) -> None:
-    """Nobody waits for the detached task, so the log has to tell."""
+    """Nobody waits for the detached task."""
     omics.inject_error("CancelRun", "AccessDeniedException", times=None)
-    kill_trigger(run_trigger_of(started()), "failed", clock, monkeypatch)
+    kill_trigger(RUN.trigger_of(started()), "failed", clock)
     assert "AccessDenied" in logged()
 
 

@@ -4,14 +4,12 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.exceptions import ReadTimeoutError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,13 +20,11 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRequestChangedError,
     HealthOmicsRunFailedError,
 )
-from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.service import run_states
 from airflow_healthomics.starting.decision import Decision, Plan, decide
 from airflow_healthomics.starting.exactly_once import VISIBILITY_GRACE
 from airflow_healthomics.starting.record import KEY, Attempt, StartRecord
 from tests.healthomics import Control
-from tests.sdk import TaskDeferred
 from tests.unit.conftest import (
     Clock,
     Crash,
@@ -284,20 +280,6 @@ def test_the_old_run_is_cancelled_before_the_new_one_starts(omics: Control) -> N
 
 
 @needs_store
-@pytest.mark.parametrize("code", ["ConflictException", "ValidationException", "AccessDeniedException"])
-def test_an_old_run_that_cannot_be_cancelled_holds_nothing_up(
-    omics: Control, logged: Callable[[], str], code: str
-) -> None:
-    """It may have ended meanwhile; the log says it."""
-    history = History(omics, with_store=True)
-    first = history.try_again()
-    history.clear()
-    omics.inject_error("CancelRun", code)
-    assert history.try_again() not in (None, first)
-    assert code in logged()
-
-
-@needs_store
 def test_a_run_id_that_belongs_to_another_run_is_not_touched(omics: Control) -> None:
     """The task's run is gone, and a Clear does not cancel the one that has its id now."""
     history = History(omics, with_store=True)
@@ -409,30 +391,6 @@ def test_a_duplicate_in_flight_resolves(omics: Control, tasks: Tasks, clock: Clo
     assert [deferral.method_name for deferral in tasks.deferrals] == ["resume_start"]
 
 
-def test_an_endless_conflict_adopts_the_run(omics: Control, tasks: Tasks) -> None:
-    """A request that was edited after a crash conflicts for ever; its run is found by name."""
-    ti = FakeTaskInstance(max_tries=2)
-    operator = start_of(parameters={"a": 1})
-    operator.hook.conn.meta.events.register("after-call.omics.StartRun", die)
-    with pytest.raises(Crash):
-        operator.execute(try_of(ti))
-    answer = tasks.run(lambda: start_of(parameters={"a": 2}), try_of(ti))
-    assert [run["id"] for run in omics.runs()] == [answer]
-    assert len(tasks.deferrals) <= 5
-
-
-@pytest.mark.parametrize("with_store", STORES)
-def test_an_endless_conflict_without_a_run_says_so(omics: Control, tasks: Tasks, with_store: bool) -> None:
-    """Bounded, for good, and with what to do."""
-    omics.inject_error("StartRun", "ConflictException", times=None)
-    store = Store() if with_store else None
-    with pytest.raises(HealthOmicsRequestChangedError, match="Clear the task") as caught:
-        tasks.run(start_of, try_of(FakeTaskInstance(max_tries=2), store))
-    assert caught.value.has_changed is False
-    assert isinstance(caught.value, AirflowFailException)
-    assert len(tasks.deferrals) <= 5
-
-
 @needs_store
 def test_a_request_that_has_changed_is_said_to_have(omics: Control, tasks: Tasks) -> None:
     """The record knows, without holding the request."""
@@ -445,72 +403,6 @@ def test_a_request_that_has_changed_is_said_to_have(omics: Control, tasks: Tasks
         tasks.run(lambda: start_of(parameters={"a": 2}, name="mine"), try_of(ti, store))
     assert caught.value.has_changed is True
     assert pickle.loads(pickle.dumps(caught.value)).has_changed is True
-
-
-# --- delayed ---
-
-
-def lose_connection(**_: Any) -> None:
-    raise ReadTimeoutError(endpoint_url="https://omics")
-
-
-DELAYS: dict[str, Callable[[Control], None]] = {
-    "throttled": lambda omics: omics.inject_error("StartRun", "ThrottlingException", times=2),
-    "500": lambda omics: omics.inject_error("StartRun", "InternalServerException", times=2),
-    "408": lambda omics: omics.inject_error("StartRun", "RequestTimeoutException", times=2),
-    "500-after": lambda omics: omics.inject_error(
-        "StartRun", "InternalServerException", times=2, when="after"
-    ),
-    "503": lambda omics: omics.inject_error("StartRun", "AnyCode", status=503, times=2),
-    "429": lambda omics: omics.inject_error("StartRun", "AnyCode", status=429, times=2),
-    "dropped": lambda omics: omics.drop_connection("StartRun", times=2),
-    "dropped-after": lambda omics: omics.drop_connection("StartRun", times=2, when="after"),
-}
-
-
-@pytest.mark.parametrize("with_store", STORES)
-@pytest.mark.parametrize("delay", DELAYS.values(), ids=DELAYS)
-def test_a_delayed_start_waits_its_turn_in_the_triggerer(
-    omics: Control, tasks: Tasks, with_store: bool, delay: Callable[[Control], None]
-) -> None:
-    """And goes on with the same request ID, so that there is one run."""
-    delay(omics)
-    store = Store() if with_store else None
-    bodies: list[str] = []
-
-    def make() -> HealthOmicsStartRunOperator:
-        operator = start_of(deferrable=False)
-        operator.hook.conn.meta.events.register(
-            "before-send.omics.StartRun",
-            lambda request, **_: bodies.append(json.loads(request.body)["requestId"]),
-        )
-        return operator
-
-    answer = tasks.run(make, try_of(FakeTaskInstance(max_tries=2), store))
-    (deferral,) = tasks.deferrals
-    assert type(deferral.trigger).__name__ == "HealthOmicsStartTrigger"
-    assert deferral.method_name == "resume_start"
-    assert 2 <= len(bodies) <= 3  # a run that a lost answer has started may be found by its name
-    assert set(bodies) == {omics.runs()[0]["requestId"]}
-    assert [run["id"] for run in omics.runs()] == [answer]
-
-
-def test_a_delayed_start_is_not_waited_for_on_the_worker(omics: Control, clock: Clock) -> None:
-    """A slot is held for seconds only."""
-    omics.inject_error("StartRun", "ThrottlingException", times=None)
-    with pytest.raises(TaskDeferred):
-        start_of().execute(try_of(FakeTaskInstance(max_tries=2)))
-    assert clock.elapsed <= 10
-
-
-def test_others_that_are_faster_are_no_failure(omics: Control, tasks: Tasks) -> None:
-    """A start that is throttled each time goes on waiting for its turns."""
-    omics.inject_error("StartRun", "ThrottlingException", times=10)
-    tasks.run(start_of, try_of(FakeTaskInstance(max_tries=2)))
-    assert len(omics.runs()) == 1
-    assert [deferral.trigger.turns for deferral in tasks.deferrals] == list(
-        range(1, len(tasks.deferrals) + 1)
-    )
 
 
 # --- refused ---

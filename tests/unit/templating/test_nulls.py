@@ -20,7 +20,7 @@ from airflow_healthomics.requests.json_values import BrokenTemplate
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from tests.healthomics import Control
 from tests.unit.conftest import OUTPUT, ROLE, WORKFLOW, FakeTaskInstance, context_of
-from tests.unit.operators.test_start_run import start_of
+from tests.unit.histories import start_of
 from tests.unit.templating.test_typed import NATIVE, dag_of
 
 MISSING = "{{ ti.xcom_pull('list_files') }}"

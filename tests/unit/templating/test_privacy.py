@@ -27,9 +27,9 @@ from tests.unit.conftest import (
     Tasks,
     try_of,
 )
+from tests.unit.histories import WAYS
 
 CANARY = "canary-patient-7"
-WAYS = [pytest.param(False, id="sync"), pytest.param(True, id="deferred")]
 SECRET: dict[str, Any] = {
     "parameters": {"sample": CANARY, "list": [{"deep": CANARY}]},
     "engine_settings": {"engineVersion": CANARY},

@@ -27,7 +27,7 @@ from airflow_healthomics.sensors import HealthOmicsRunSensor
 from tests.healthomics import Control
 from tests.sdk import DAG
 from tests.unit.conftest import FakeTaskInstance, context_of
-from tests.unit.operators.test_start_run import start_of
+from tests.unit.histories import start_of
 
 NATIVE = [pytest.param(False, id="plain"), pytest.param(True, id="native")]
 

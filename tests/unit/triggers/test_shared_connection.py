@@ -26,15 +26,13 @@ from tests.healthomics import Control
 from tests.unit import virtual_time
 from tests.unit.conftest import (
     ONE_ATTEMPT,
-    OUTPUT,
-    ROLE,
-    WORKFLOW,
     Clock,
     FakeTaskInstance,
     Tasks,
     calls_of,
     context_of,
 )
+from tests.unit.histories import start_of
 from tests.unit.resources.test_run_watch import Records
 
 
@@ -72,17 +70,10 @@ def trigger_of(run: dict[str, Any], **arguments: Any) -> HealthOmicsRunTrigger:
     )
 
 
-def start_of(**fields: Any) -> HealthOmicsStartRunOperator:
+def waiting_start(**fields: Any) -> HealthOmicsStartRunOperator:
     """Return a task that starts a run and waits for it in the triggerer."""
-    return HealthOmicsStartRunOperator(
-        task_id="start",
-        workflow_id=WORKFLOW,
-        role_arn=ROLE,
-        output_uri=OUTPUT,
-        wait_for_completion=True,
-        deferrable=True,
-        **fields,
-    )
+    defaults = {"task_id": "start", "wait_for_completion": True, "deferrable": True, "botocore_config": None}
+    return start_of(**{**defaults, **fields})
 
 
 def test_a_poll_of_many_runs_costs_a_call_for_each_page(
@@ -104,7 +95,7 @@ def test_the_sensor_and_the_operator_tell_the_trigger_how_a_list_shows_the_run(
     omics.plan_run(times=None, seconds={"RUNNING": 3600})
     run_id = started()["id"]
     tasks.run(lambda: HealthOmicsRunSensor(task_id="wait", run_id=run_id, deferrable=True), context)
-    tasks.run(start_of, context)
+    tasks.run(waiting_start, context)
     assert len(tasks.deferrals) == 2
     for deferral in tasks.deferrals:
         arguments = deferral.trigger.serialize()[1]
@@ -286,7 +277,7 @@ def test_an_execution_timeout_counts_from_the_start_of_the_try(
     omics.plan_run(seconds={"RUNNING": 3600})
     with pytest.raises(Exception, match=r"[Tt]imeout"):
         tasks.run(
-            lambda: start_of(execution_timeout=timedelta(seconds=1800), botocore_config=ONE_ATTEMPT),
+            lambda: waiting_start(execution_timeout=timedelta(seconds=1800), botocore_config=ONE_ATTEMPT),
             context_of(ti),
         )
     assert tasks.deferrals[0].timeout == timedelta(seconds=1800 - waits)

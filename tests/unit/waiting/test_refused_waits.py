@@ -9,51 +9,32 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.client import BaseClient
 
 from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.exceptions import HealthOmicsOutcomeUnknownError, HealthOmicsUnwatchedError
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.resources.run import RunResource
 from airflow_healthomics.service.errors import IncompleteAnswerError, is_transient
 from airflow_healthomics.starting.record import KEY
 from tests.healthomics import Control
 from tests.unit.conftest import (
     ONE_ATTEMPT,
-    OUTPUT,
-    ROLE,
     SHOWN,
-    WORKFLOW,
     Clock,
     FakeTaskInstance,
     Store,
     Tasks,
     answering,
     calls_of,
+    intercepting,
     needs_store,
     try_of,
 )
+from tests.unit.histories import WAYS, waiting
 from tests.unit.resources.test_run_watch import Records
 
-WAYS = [pytest.param(False, id="sync"), pytest.param(True, id="deferred")]
 CODES = ["ExpiredTokenException", "AccessDeniedException"]
 HOUR = 3600
-
-
-def waiting(deferrable: bool) -> Callable[[], HealthOmicsStartRunOperator]:
-    """Make an operator that waits for its run."""
-    return lambda: HealthOmicsStartRunOperator(
-        task_id="a_task",
-        workflow_id=WORKFLOW,
-        role_arn=ROLE,
-        output_uri=OUTPUT,
-        wait_for_completion=True,
-        deferrable=deferrable,
-        waiter_delay=60,
-        retries=2,
-        botocore_config=ONE_ATTEMPT,
-    )
 
 
 @needs_store
@@ -66,7 +47,7 @@ def test_a_refusal_of_half_an_hour_fails_nothing(
     omics.plan_run(seconds={"RUNNING": 2 * HOUR})
     clock.at(600, lambda: omics.inject_error("GetRun", code, status=403, times=None))
     clock.at(2300, omics.clear_faults)
-    assert tasks.run(waiting(deferrable), try_of(FakeTaskInstance(max_tries=2), Store()))
+    assert tasks.run(waiting(deferrable, retries=2), try_of(FakeTaskInstance(max_tries=2), Store()))
     text = logged()
     assert text.count(f"with {code}") == 3 * SHOWN
     assert text.count("succeed again") == SHOWN
@@ -88,13 +69,13 @@ def test_after_an_hour_the_attempt_fails_retryably_and_the_next_reattaches(
     else:
         omics.inject_error("GetRun", code, status=403, times=None)
     with pytest.raises(HealthOmicsOutcomeUnknownError, match=code) as caught:
-        tasks.run(waiting(deferrable), try_of(FakeTaskInstance(max_tries=2), store))
+        tasks.run(waiting(deferrable, retries=2), try_of(FakeTaskInstance(max_tries=2), store))
     assert not isinstance(caught.value, AirflowFailException)
     assert since + HOUR <= clock.elapsed <= since + HOUR + 200
     assert store.get(KEY)["is_outcome_unknown"]
     omics.clear_faults()
     again = try_of(FakeTaskInstance(max_tries=2, try_number=2), store)
-    assert tasks.run(waiting(deferrable), again) == omics.runs()[0]["id"]
+    assert tasks.run(waiting(deferrable, retries=2), again) == omics.runs()[0]["id"]
     assert calls_of(omics, "StartRun") == 1
     assert calls_of(omics, "CancelRun") == 0
 
@@ -109,11 +90,11 @@ def test_a_clear_after_a_refusal_reattaches(
     store = Store()
     clock.at(600, lambda: omics.inject_error("GetRun", "ExpiredTokenException", status=403, times=None))
     with pytest.raises(HealthOmicsUnwatchedError, match="Clear the task to reattach"):
-        tasks.run(waiting(deferrable), try_of(FakeTaskInstance(max_tries=0), store))
+        tasks.run(waiting(deferrable, retries=2), try_of(FakeTaskInstance(max_tries=0), store))
     omics.clear_faults()
     clock.advance(3 * HOUR)
     cleared = try_of(FakeTaskInstance(max_tries=3, try_number=2), store)
-    assert tasks.run(waiting(deferrable), cleared) == omics.runs()[0]["id"]
+    assert tasks.run(waiting(deferrable, retries=2), cleared) == omics.runs()[0]["id"]
     assert calls_of(omics, "StartRun") == 1
 
 
@@ -127,7 +108,7 @@ def test_the_patience_is_a_setting(
     omics.plan_run(seconds={"RUNNING": HOUR})
     omics.inject_error("GetRun", "AccessDeniedException", times=None)
     with pytest.raises(HealthOmicsOutcomeUnknownError):
-        tasks.run(waiting(deferrable), try_of(FakeTaskInstance(max_tries=2), Store()))
+        tasks.run(waiting(deferrable, retries=2), try_of(FakeTaskInstance(max_tries=2), Store()))
     assert 120 <= clock.elapsed <= 300
 
 
@@ -161,19 +142,17 @@ def test_an_answer_of_a_proxy_starts_no_second_run(
     """Neither does it look like another run."""
     omics.plan_run(seconds={"RUNNING": HOUR})
     broken: list[int] = []
-    real = BaseClient._make_api_call  # type: ignore[attr-defined] # private
 
-    def call(self: Any, operation: str, arguments: Any) -> Any:
-        reply = real(self, operation, arguments)
+    def respond(operation: str, call: Callable[[], Any]) -> Any:
+        reply = call()
         if operation == "GetRun" and 3 <= clock.elapsed / 60 <= 6:
             broken.append(1)
             return {"ResponseMetadata": reply["ResponseMetadata"], **answer}
         return reply
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BaseClient, "_make_api_call", call)
+    with intercepting(respond):
         assert (
-            tasks.run(waiting(deferrable), try_of(FakeTaskInstance(max_tries=2), Store()))
+            tasks.run(waiting(deferrable, retries=2), try_of(FakeTaskInstance(max_tries=2), Store()))
             == omics.runs()[0]["id"]
         )
     assert broken

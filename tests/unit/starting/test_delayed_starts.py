@@ -1,0 +1,131 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Throttled, lost and conflicting starts of runs and batches start one, and hold a worker for seconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_healthomics.compat import AirflowFailException
+from airflow_healthomics.exceptions import HealthOmicsRequestChangedError
+from tests.healthomics import Control
+from tests.sdk import TaskDeferred
+from tests.unit.batch_attempts import PLACE, crashing, some_settings
+from tests.unit.conftest import Clock, Crash, FakeTaskInstance, Store, Tasks, needs_store, try_of
+from tests.unit.histories import STORES
+from tests.unit.kinds import BATCH, KINDS, Kind
+
+DELAYS: dict[str, Callable[[Control, str], Any]] = {
+    "throttled": lambda omics, start: omics.inject_error(start, "ThrottlingException", times=2),
+    "500": lambda omics, start: omics.inject_error(start, "InternalServerException", times=2),
+    "408": lambda omics, start: omics.inject_error(start, "RequestTimeoutException", times=2),
+    "500-after": lambda omics, start: omics.inject_error(
+        start, "InternalServerException", times=2, when="after"
+    ),
+    "503": lambda omics, start: omics.inject_error(start, "AnyCode", status=503, times=2),
+    "429": lambda omics, start: omics.inject_error(start, "AnyCode", status=429, times=2),
+    "conflict": lambda omics, start: omics.inject_error(start, "ConflictException", times=2),
+    "dropped": lambda omics, start: omics.drop_connection(start, times=2),
+    "dropped-after": lambda omics, start: omics.drop_connection(start, times=2, when="after"),
+}
+
+
+@KINDS
+@pytest.mark.parametrize("with_store", STORES)
+@pytest.mark.parametrize("delay", DELAYS.values(), ids=DELAYS)
+def test_a_delayed_start_waits_its_turn_in_the_triggerer(
+    omics: Control, tasks: Tasks, bucket: Any, kind: Kind, with_store: bool, delay: Callable[..., Any]
+) -> None:
+    """It keeps its request ID, and a batch its settings in S3, so that only one is started."""
+    start = kind.operation("Start")
+    delay(omics, start)
+    large = {"run_settings": some_settings(101), "settings_s3_uri": PLACE, "output_uris": False}
+    bodies: list[str] = []
+
+    def make() -> Any:
+        operator = kind.task(deferrable=False, **(large if kind is BATCH else {}))
+        operator.hook.conn.meta.events.register(
+            f"before-send.omics.{start}",
+            lambda request, **_: bodies.append(json.loads(request.body)["requestId"]),
+        )
+        return operator
+
+    context = try_of(FakeTaskInstance(max_tries=2), Store() if with_store else None)
+    resource_id = tasks.run(make, context)
+    (deferral,) = tasks.deferrals
+    assert type(deferral.trigger).__name__ == "HealthOmicsStartTrigger"
+    assert deferral.method_name == "resume_start"
+    assert 2 <= len(bodies) <= 3  # one that a lost response has started may be found by its name
+    (only,) = kind.all(omics)
+    assert (only["id"], {only["requestId"]}) == (resource_id, set(bodies))
+    (target,) = deferral.trigger.targets
+    assert (target["kind"], target["name"]) == (kind.name, only["requestId"])
+
+
+@KINDS
+def test_a_delayed_start_is_not_waited_for_on_the_worker(omics: Control, clock: Clock, kind: Kind) -> None:
+    """A slot is held for seconds only."""
+    omics.inject_error(kind.operation("Start"), "ThrottlingException", times=None)
+    with pytest.raises(TaskDeferred):
+        kind.task().execute(try_of(FakeTaskInstance(max_tries=2)))
+    assert clock.elapsed <= 10
+
+
+@KINDS
+def test_others_that_are_faster_are_no_failure(omics: Control, tasks: Tasks, kind: Kind) -> None:
+    """A start that is throttled each time keeps waiting for its turns."""
+    omics.inject_error(kind.operation("Start"), "ThrottlingException", times=10)
+    tasks.run(kind.task, try_of(FakeTaskInstance(max_tries=2)))
+    assert len(kind.all(omics)) == 1
+
+
+@KINDS
+@pytest.mark.parametrize("with_store", STORES)
+def test_an_endless_conflict_adopts_what_was_started(
+    omics: Control, tasks: Tasks, kind: Kind, with_store: bool
+) -> None:
+    """A request that was edited after a crash conflicts each time; what it started is found by name."""
+    context = try_of(FakeTaskInstance(max_tries=2), Store() if with_store else None)
+    with crashing(kind.operation("Start"), "after"), pytest.raises(Crash):
+        kind.task(parameters={"a": 1}).execute(context)
+    adopted = tasks.run(lambda: kind.task(parameters={"a": 2}), context)
+    assert [each["id"] for each in kind.all(omics)] == [adopted]
+    assert len(tasks.deferrals) <= 5
+
+
+@KINDS
+@pytest.mark.parametrize("with_store", STORES)
+def test_an_endless_conflict_over_nothing_fails_the_task(
+    omics: Control, tasks: Tasks, kind: Kind, with_store: bool
+) -> None:
+    """After a bounded time, permanently, and with the next step."""
+    start = kind.operation("Start")
+    omics.inject_error(start, "ConflictException", times=None)
+    store = Store() if with_store else None
+    with pytest.raises(HealthOmicsRequestChangedError, match="Clear the task") as caught:
+        tasks.run(kind.task, try_of(FakeTaskInstance(max_tries=2), store))
+    assert caught.value.has_changed is False
+    assert isinstance(caught.value, AirflowFailException)
+    assert f"{start} keeps failing" in str(caught.value)
+    assert f"no {kind.name}" in str(caught.value)
+    assert len(tasks.deferrals) <= 5
+
+
+@needs_store
+@KINDS
+@pytest.mark.parametrize("code", ["ConflictException", "ValidationException", "AccessDeniedException"])
+def test_an_old_one_that_cannot_be_cancelled_delays_no_start(
+    omics: Control, clock: Clock, logged: Callable[[], str], kind: Kind, code: str
+) -> None:
+    """It may have ended meanwhile, and the log says so."""
+    ti, store = FakeTaskInstance(max_tries=5), Store()
+    first = kind.task().execute(try_of(ti, store))
+    clock.advance(1.5)
+    ti.try_number, ti.max_tries = 2, 6  # a Clear
+    omics.inject_error(kind.operation("Cancel"), code)
+    assert kind.task().execute(try_of(ti, store)) != first
+    assert code in logged()
