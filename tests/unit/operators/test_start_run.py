@@ -589,7 +589,7 @@ def test_waiting_survives_a_service_that_refuses_for_a_while(
 ) -> None:
     """Throttling is no failure of the run; it is logged, and not at each poll."""
     omics.plan_run(seconds={"RUNNING": 600})
-    omics.inject_error("GetRun", code, times=7)
+    omics.inject_error("GetRun", code, times=12)
     assert tasks.run(waiting(deferrable), context) == the_run(omics)
     # Once where it waits and once before it, and Airflow 2 logs to two places.
     assert 1 <= logged().count(code) <= 4
