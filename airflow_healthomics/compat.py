@@ -13,9 +13,8 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow import __version__ as airflow_version
-
 if TYPE_CHECKING:
+    IS_AIRFLOW_2: bool
     from airflow.providers.common.compat.sdk import AirflowException as AirflowException
     from airflow.providers.common.compat.sdk import AirflowFailException as AirflowFailException
     from airflow.providers.common.compat.sdk import AirflowNotFoundException as AirflowNotFoundException
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import TaskInstanceKey as TaskInstanceKey
     from airflow.providers.common.compat.sdk import XCom as XCom
     from airflow.providers.common.compat.sdk import conf as conf
-
-IS_AIRFLOW_2: Final = airflow_version.startswith("2.")
 
 #: Modules of a name on Airflow 3.0 and Airflow 2; the first that exists is used. Until common-compat 1.13.0.
 _HOMES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -60,6 +57,8 @@ _HOMES: Final[Mapping[str, tuple[str, ...]]] = {
 
 def __getattr__(name: str) -> Any:
     """Import an Airflow name lazily, since every Airflow process imports this module."""
+    if name == "IS_AIRFLOW_2":
+        return bool(import_module("airflow").__version__.startswith("2."))
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = _find(name)

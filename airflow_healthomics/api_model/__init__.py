@@ -12,6 +12,7 @@ endpoint. ``make api-model`` writes it.
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,8 +29,6 @@ _SERVICE_MODEL: Final = DATA / "omics" / "2022-11-28" / "service-2.sdk-extras.js
 
 
 #: AWS regions with a HealthOmics endpoint, according to :data:`SOURCE`.
-REGIONS: Final = frozenset(json.loads((DATA / "regions.json").read_text()))
-
 
 _loaders: dict[tuple[str, ...], Loader] = {}
 
@@ -60,6 +59,12 @@ def extend_session(session: Any) -> None:
     session._session.register_component("data_loader", shared)
 
 
+@cache
+def listed_regions() -> frozenset[str]:
+    """Return the AWS regions with a HealthOmics endpoint, according to :data:`SOURCE`."""
+    return frozenset(json.loads((DATA / "regions.json").read_text()))
+
+
 def regions_of(session: Any) -> frozenset[str]:
     """
     Return the AWS regions with a HealthOmics endpoint, according to the installed botocore or :data:`SOURCE`.
@@ -67,7 +72,7 @@ def regions_of(session: Any) -> frozenset[str]:
     :param session: a ``boto3.session.Session``
     """
     known = (session.get_available_regions("omics", each) for each in session.get_available_partitions())
-    return REGIONS.union(*known)
+    return listed_regions().union(*known)
 
 
 def extend_model(model: dict[str, Any]) -> None:

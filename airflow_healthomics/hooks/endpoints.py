@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import botocore
 
-from airflow_healthomics.api_model import REGIONS, regions_of
+from airflow_healthomics.api_model import listed_regions, regions_of
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 
 #: Endpoints of AWS, including FIPS and dual-stack ones. Only these have host prefixes.
@@ -41,7 +41,7 @@ def is_region_in_doubt(meta: Any) -> bool:
     :param meta: of a client
     """
     region, host = meta.region_name, urlsplit(meta.endpoint_url).hostname or ""
-    return region not in REGIONS and host.startswith((f"omics.{region}.", f"omics-fips.{region}."))
+    return region not in listed_regions() and host.startswith((f"omics.{region}.", f"omics-fips.{region}."))
 
 
 def check_region(region: str, session: Any) -> None:

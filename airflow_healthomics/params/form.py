@@ -37,7 +37,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from airflow import __version__ as airflow_version
 from jsonschema import Draft202012Validator
@@ -53,22 +53,13 @@ from airflow_healthomics.params.template import (
     template_problems,
     unknown_names,
 )
-from airflow_healthomics.requests.json_values import BrokenTemplate, json_problems
-
-if TYPE_CHECKING:
-    from airflow_healthomics.compat import Context
+from airflow_healthomics.params.values import FORM_KEY, PARAMETER_NAME, is_nullable, items_schema
+from airflow_healthomics.requests.json_values import json_problems
 
 #: URIs that a run accepts as inputs: S3 objects and prefixes, and read sets and references of HealthOmics
 #: stores. The pattern is lenient, because the form must accept everything that HealthOmics accepts.
 #: https://docs.aws.amazon.com/omics/latest/dev/workflows-run-inputs.html
 INPUT_URI_PATTERN: Final = r"^(s3|omics)://[^/\s]+(/(.*\S)?)?$(?!\n)"
-
-#: The key of :func:`run_parameters`. :mod:`~airflow_healthomics.templating.typed` replaces it by the values
-#: of the form.
-FORM_KEY: Final = "**workflow_params"
-
-#: The key in a Param's schema for the name of the workflow parameter. JSON Schema ignores unknown keys.
-_PARAMETER_NAME: Final = "x-healthomics-parameter"
 
 #: The section of optional parameters. Airflow collapses it.
 _OPTIONAL_SECTION: Final = "Optional"
@@ -159,7 +150,7 @@ def workflow_params(
             schema.setdefault("section", place)
         if prefix:
             schema.setdefault("title", name)
-        schema[_PARAMETER_NAME] = name
+        schema[PARAMETER_NAME] = name
         if not required:
             _make_nullable(schema, has_default=name in defaults)
         params[prefix + name] = Param(
@@ -181,51 +172,6 @@ def run_parameters(*, prefix: str = "") -> dict[str, Any]:
     :param prefix: as for :func:`workflow_params`
     """
     return {FORM_KEY: prefix}
-
-
-def form_values(context: Context, prefix: str) -> dict[str, Any] | BrokenTemplate:
-    """
-    Return the values of a form, by parameter name of the workflow.
-
-    :param context: of the task
-    :param prefix: as for :func:`workflow_params`
-    """
-    given: Mapping[str, Any] = context["params"]
-    values: dict[str, Any] = {}
-    found = False
-    for key, param in context["dag"].params.items():
-        name = param.schema.get(_PARAMETER_NAME)
-        if name is None or key != prefix + name:
-            continue
-        found = True
-        value = _without_empty_lines(given.get(key), param.schema)
-        if not _is_left_empty(value, param.schema):
-            values[name] = value
-    if not found:
-        kind = f" with the prefix {prefix!r}" if prefix else ""
-        return BrokenTemplate(f"needs params of workflow_params(){kind}, but the DAG has none")
-    return values
-
-
-def _without_empty_lines(value: Any, schema: Mapping[str, Any]) -> Any:
-    # In Airflow 3, the form converts an empty line to an item.
-    if not isinstance(value, list) or _items(schema).get("type") != "string":
-        return value
-    lines = [item for item in value if item.strip()]
-    return None if value and not lines and _is_nullable(schema) else lines
-
-
-def _items(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    items = schema.get("items")
-    return items if isinstance(items, Mapping) else {}  # JSON Schema also allows booleans as schemas
-
-
-def _is_left_empty(value: Any, schema: Mapping[str, Any]) -> bool:
-    return value is None or (value == "" and _is_nullable(schema))
-
-
-def _is_nullable(schema: Mapping[str, Any]) -> bool:
-    return "null" in schema["type"]
 
 
 def _argument_problems(types: Any, defaults: Any, without: Any, prefix: Any, section: Any) -> Iterator[str]:
@@ -295,7 +241,7 @@ def _schema_problems(name: str, schema: Mapping[str, Any], defaults: Mapping[str
 def _default_of(name: str, schema: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     if name in defaults:
         return {"default": defaults[name]}
-    if _is_nullable(schema):
+    if is_nullable(schema):
         return {"default": None}
     # An untouched switch is off. Without a default, the form would report it as missing.
     return {"default": False} if schema["type"] == "boolean" else {}
@@ -303,7 +249,7 @@ def _default_of(name: str, schema: Mapping[str, Any], defaults: Mapping[str, Any
 
 def _with_hint(description: str, schema: Mapping[str, Any]) -> str:
     """Add the form of a URI to a description without it."""
-    item = schema if schema["type"] == "string" else _items(schema)
+    item = schema if schema["type"] == "string" else items_schema(schema)
     if not item.get("pattern", "").endswith(INPUT_URI_PATTERN) or "s3" in description.lower():
         return description
     return f"{description} (s3://... or omics://...)".lstrip()

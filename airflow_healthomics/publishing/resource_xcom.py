@@ -22,7 +22,6 @@ from airflow_healthomics.links import RUN_LINKS, run_urls
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
     from airflow_healthomics.hooks.omics import HealthOmicsHook
-    from airflow_healthomics.task import HealthOmicsTask
 
 Kind = Literal["run", "batch"]
 
@@ -146,9 +145,7 @@ def is_resource_id(text: str) -> bool:
     return bool(_ID.fullmatch(text))
 
 
-def publish_run(
-    context: Context, task: HealthOmicsTask, run: Mapping[str, Any], *, log_tail_lines: int = 0
-) -> None:
+def publish_run(context: Context, task: Any, run: Mapping[str, Any], *, log_tail_lines: int = 0) -> None:
     """
     Publish the links of a run and the XCom of its page, even with ``do_xcom_push=False``.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import jinja2
 from jinja2 import nativetypes, nodes
 
-from airflow_healthomics.params.form import FORM_KEY, form_values
+from airflow_healthomics.params.values import FORM_KEY, form_values
 from airflow_healthomics.requests.json_values import BrokenTemplate
 from airflow_healthomics.templating.sources import describe_source, describe_xcoms, is_reference, says_none
 

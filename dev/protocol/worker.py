@@ -283,7 +283,7 @@ def poll(world: World, worker: Worker, rules: Rules) -> Steps:
     Wait for the run.
 
     :meth:`airflow_healthomics.operators.base.WaitingOperator.wait`,
-    :meth:`airflow_healthomics.resources.run_watch.RunWatch.answer`,
+    :meth:`airflow_healthomics.resources.run_watch.RunWatch.update`,
     :meth:`airflow_healthomics.operators.start_base.StartOperator.execute_complete`,
     :meth:`airflow_healthomics.operators.start_base.StartOperator.resume_after_stop`
     """
@@ -354,7 +354,7 @@ def fail(
     """
     End an attempt with an error.
 
-    :meth:`airflow_healthomics.operators.start_base.StartOperator._see_to_failure`,
+    :meth:`airflow_healthomics.operators.start_base.StartOperator._record_failure`,
     :meth:`airflow_healthomics.operators.start_base.StartOperator._end_watch`
 
     :param is_final: whether Airflow must not retry

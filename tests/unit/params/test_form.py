@@ -27,12 +27,12 @@ from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
 from airflow_healthomics.params.__main__ import main
 from airflow_healthomics.params.form import (
-    FORM_KEY,
     INPUT_URI_PATTERN,
     TYPES,
     run_parameters,
     workflow_params,
 )
+from airflow_healthomics.params.values import FORM_KEY
 from tests.healthomics import Control
 from tests.sdk import DAG
 from tests.unit.conftest import WORKFLOW, FakeTaskInstance, context_of
