@@ -315,7 +315,7 @@ class HealthOmicsApiError(HealthOmicsError, AirflowFailException):
 
 class HealthOmicsRequestChangedError(HealthOmicsApiError):
     """
-    A crashed attempt used the request ID for a different request, and no run or batch with its name exists.
+    A crashed attempt used the request ID for a different request, and its run or batch was not found by name.
 
     :param request_id: the request ID
     :param has_changed: whether the request certainly differs from that of the crashed attempt
@@ -331,11 +331,12 @@ class HealthOmicsRequestChangedError(HealthOmicsApiError):
         self.operation = operation
         self.noun = noun
         super().__init__(
-            f"{operation} keeps failing with ConflictException for request ID {request_id}, and no {noun} "
-            "has this name. The request "
+            f"{operation} keeps failing with ConflictException for request ID {request_id}, and the {noun} of "
+            "that ID was not found by its name. The request "
             + ("has changed" if has_changed else "may have changed")
             + " since an attempt that crashed, for example by an edit of the DAG or by {{ ti.try_number }} "
-            f"in a parameter. Clear the task to start a {noun} with a new request ID.",
+            f"in a parameter. The {noun} may be active if lists are denied or the task sets a name: look for it "
+            f"in HealthOmics and cancel it. Then clear the task to start a {noun} with a new request ID.",
             "ConflictException",
         )
 
