@@ -331,12 +331,12 @@ class HealthOmicsRequestChangedError(HealthOmicsApiError):
         self.operation = operation
         self.noun = noun
         super().__init__(
-            f"{operation} keeps failing with ConflictException for request ID {request_id}, and the {noun} of "
-            "that ID was not found by its name. The request "
+            f"{operation} keeps failing with ConflictException for request ID {request_id}, and the {noun} "
+            "of that ID was not found by its name. The request "
             + ("has changed" if has_changed else "may have changed")
             + " since an attempt that crashed, for example by an edit of the DAG or by {{ ti.try_number }} "
-            f"in a parameter. The {noun} may be active if lists are denied or the task sets a name: look for it "
-            f"in HealthOmics and cancel it. Then clear the task to start a {noun} with a new request ID.",
+            f"in a parameter. The {noun} may be active if lists are denied or the task sets a name: look for "
+            f"it in HealthOmics and cancel it. Then clear the task to start a {noun} with a new request ID.",
             "ConflictException",
         )
 

@@ -106,7 +106,7 @@ def test_an_endless_conflict_over_nothing_fails_the_task(
     start = kind.operation("Start")
     omics.inject_error(start, "ConflictException", times=None)
     store = Store() if with_store else None
-    with pytest.raises(HealthOmicsRequestChangedError, match="Clear the task") as caught:
+    with pytest.raises(HealthOmicsRequestChangedError, match="clear the task") as caught:
         tasks.run(kind.task, try_of(FakeTaskInstance(max_tries=2), store))
     assert caught.value.has_changed is False
     assert isinstance(caught.value, AirflowFailException)
