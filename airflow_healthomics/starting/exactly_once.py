@@ -88,6 +88,7 @@ class ExactlyOnceStart:
     log: Any
     _discarded: tuple[Target, ...] = field(default=(), init=False)
     _request_id: str = field(default="", init=False)
+    _is_invisible: bool = field(default=False, init=False)
 
     def run(self, turns: int = 0, conflict_turns: int = 0) -> StartOutcome | StartDelay:
         """
@@ -137,7 +138,9 @@ class ExactlyOnceStart:
             run["status"],
         )
         record = self._hold(record, run)
-        return StartOutcome(plan.decision, {**run, "requestId": record.request_id})
+        return StartOutcome(
+            plan.decision, {**run, "requestId": record.request_id}, is_invisible=self._is_invisible
+        )
 
     # --- the record ---
 
@@ -205,6 +208,7 @@ class ExactlyOnceStart:
                 self.resource.get_operation,
                 record.resource_id,
             )
+            self._is_invisible = True
             return {"id": record.resource_id, "uuid": record.uuid, "arn": record.arn, "status": "PENDING"}
         self.resource.check_place(record.arn)
         end = self.resource.find_end(record.resource_id, record.uuid)

@@ -71,12 +71,14 @@ class StartOutcome:
 
     :param decision: the decision that led to it
     :param response: response of the start, GetRun or GetBatch, with ``requestId``
+    :param is_invisible: whether an earlier attempt started it so recently that it is not found yet
     """
 
     decision: Decision
     response: dict[str, Any]
+    is_invisible: bool = False
 
     @property
     def is_new(self) -> bool:
-        """Whether it was started just now."""
-        return self.decision in (Decision.START, Decision.REPEAT)
+        """Whether it may not be found yet."""
+        return self.is_invisible or self.decision in (Decision.START, Decision.REPEAT)
