@@ -31,7 +31,7 @@ from airflow_healthomics.service.errors import (
 )
 from airflow_healthomics.starting.decision import UNKNOWN, Decision, Plan, decide
 from airflow_healthomics.starting.identity import RequestIds
-from airflow_healthomics.starting.outcome import CONFLICT, StartDelay, StartOutcome
+from airflow_healthomics.starting.outcome import CONFLICT, NOT_VISIBLE, StartDelay, StartOutcome
 from airflow_healthomics.starting.record import Attempt, StartRecord, StartStore, fingerprint, has_changed
 from airflow_healthomics.waiting.kill_guard import KillGuard, Target
 
@@ -108,7 +108,7 @@ class ExactlyOnceStart:
                 raise
             return StartDelay(self._request_id, error_code(error), is_unreachable=is_unreachable(error))
 
-    def _run(self, turns: int, conflict_turns: int) -> StartOutcome:
+    def _run(self, turns: int, conflict_turns: int) -> StartOutcome | StartDelay:
         record, first_epoch = self._load()
         self._request_id = record.request_id if record else self.request_ids.of(first_epoch)
         self._watch_for_kill(record)
@@ -116,8 +116,9 @@ class ExactlyOnceStart:
         is_discarded = record is not None and self._is_discarded(record, run)
         self._refuse_unknown_end(record, run, is_discarded)
         plan = decide(record, run["status"] if run else None, is_discarded=is_discarded)
-        if record and plan.supersedes:
-            self._supersede(record, run)
+        if record and plan.supersedes and not self._supersede(record, run):
+            # The start is repeated later, and then discards it again.
+            return StartDelay(self._request_id, NOT_VISIBLE)
         epoch = record.epoch + 1 if record and plan.supersedes else first_epoch
         while record is None or run is None or plan.decision in (Decision.START, Decision.REPEAT):
             if record and plan.decision is Decision.START and not plan.supersedes:
@@ -307,15 +308,15 @@ class ExactlyOnceStart:
         )
         return True
 
-    def _supersede(self, record: StartRecord, run: Mapping[str, Any] | None) -> None:
-        """Cancel the run from before a Clear if it is active."""
+    def _supersede(self, record: StartRecord, run: Mapping[str, Any] | None) -> bool:
+        """Cancel the run from before a Clear if it is active; return False if it is not visible yet."""
         if run is None and record.name is not None:
             run = self.resource.find(record.name)
         if run is None or run["status"] in (*run_states.TERMINAL, UNKNOWN):
             self._watch_for_kill(None)
             if run is not None and self.cancel_on_kill:
                 self.resource.cancel_rest([*record.earlier, run["id"]])
-            return
+            return True
         if not self.cancel_on_kill:
             self._watch_for_kill(None)
             self.log.warning(
@@ -324,12 +325,15 @@ class ExactlyOnceStart:
                 run["id"],
                 run["status"],
             )
-            return
+            return True
         self._discarded = (Target(kind=self.resource.noun, id=run["id"], uuid=run.get("uuid")),)
         self._watch_for_kill(None)
         self.log.info("Cancelling %s %s from before the Clear", self.resource.noun, run["id"])
-        self.resource.cancel(run["id"], run.get("uuid"))
+        is_cancelled = self.resource.cancel(run["id"], run.get("uuid"))
+        if not is_cancelled and self._is_invisible:
+            return False
         self._discarded = ()
+        return True
 
     # --- the start ---
 

@@ -12,6 +12,9 @@ from airflow_healthomics.starting.decision import Decision
 #: A duplicate of the request is in flight, or a different request used the same ID.
 CONFLICT: Final = "ConflictException"
 
+#: A run from before a Clear has to be cancelled first, and GetRun does not find it yet.
+NOT_VISIBLE: Final = "ResourceNotFoundException"
+
 
 @dataclass(frozen=True)
 class StartDelay:
@@ -19,7 +22,7 @@ class StartDelay:
     A start that was throttled or did not reach HealthOmics; the same request may be repeated at any time.
 
     :param request_id: request ID of the start
-    :param code: AWS error code, or class name of the connection error
+    :param code: reason: an AWS error code, or class name of the connection error
     :param is_unreachable: whether HealthOmics was not reached
     """
 
