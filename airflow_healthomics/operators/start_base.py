@@ -17,6 +17,7 @@ from airflow_healthomics.compat import AirflowFailException, AirflowTaskTimeout,
 from airflow_healthomics.exceptions import (
     HealthOmicsError,
     HealthOmicsOutcomeLostError,
+    HealthOmicsOutcomeUnknownError,
     HealthOmicsRequestError,
     HealthOmicsResultUnavailableError,
     HealthOmicsUnreachableError,
@@ -270,7 +271,7 @@ class StartOperator(WaitingOperator):
             # The attempt was killed, so its end must not be recorded.
             return
         is_final = isinstance(error, AirflowFailException) or not has_tries_left(context)
-        if not self._is_open:
+        if not self._is_open and not isinstance(error, HealthOmicsOutcomeUnknownError):
             is_unavailable = isinstance(error, HealthOmicsResultUnavailableError)
             if is_final or is_unavailable:
                 self._settle(context, is_settled=is_final, is_outcome_unknown=is_unavailable)
@@ -320,6 +321,9 @@ class StartOperator(WaitingOperator):
             if record is None:
                 return None
             settled = time.time() if is_settled else None
+            if record.is_from_before_a_clear(_attempt(context), int(self.retries or 0)):
+                # The next attempt must still discard the run.
+                is_outcome_unknown = False
             record = replace(record, settled=settled, is_outcome_unknown=is_outcome_unknown)
             store.save(record)
         except Exception as error:  # noqa: BLE001 - an error of Airflow's store must not change the outcome

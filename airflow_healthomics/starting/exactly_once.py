@@ -16,6 +16,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsError,
     HealthOmicsOutcomeLostError,
+    HealthOmicsOutcomeUnknownError,
     HealthOmicsRequestChangedError,
 )
 from airflow_healthomics.hooks.place import describe_place, refusal
@@ -25,6 +26,8 @@ from airflow_healthomics.service import run_states
 from airflow_healthomics.service.errors import (
     checked_answer,
     error_code,
+    is_access_denied,
+    is_credentials_error,
     is_not_found,
     is_transient,
     is_unreachable,
@@ -89,6 +92,8 @@ class ExactlyOnceStart:
     _discarded: tuple[Target, ...] = field(default=(), init=False)
     _request_id: str = field(default="", init=False)
     _is_invisible: bool = field(default=False, init=False)
+    #: Whether a run may exist of which no id is known.
+    _may_exist: bool = field(default=False, init=False)
 
     def run(self, turns: int = 0, conflict_turns: int = 0) -> StartOutcome | StartDelay:
         """
@@ -98,20 +103,28 @@ class ExactlyOnceStart:
         :param conflict_turns: number of those turns that followed a ConflictException
         :return: a delay if the start should be repeated later
         :raises HealthOmicsApiError: if a call is refused
+        :raises HealthOmicsOutcomeUnknownError: if a call is refused for lack of credentials or permissions,
+            and an earlier call may have started a run
         :raises HealthOmicsConnectionChangedError: if the connection now leads to another account or region
         :raises HealthOmicsOutcomeLostError: if the outcome of the recorded run is unknown
         """
         try:
             return self._run(turns, conflict_turns)
         except (ClientError, BotoCoreError) as error:
+            if is_credentials_error(error):
+                operation = getattr(error, "operation_name", "The connection")
+                raise self._refusal(operation, f"request {self._request_id}", error) from error
             if not _may_pass(error):
                 raise
             return StartDelay(self._request_id, error_code(error), is_unreachable=is_unreachable(error))
 
     def _run(self, turns: int, conflict_turns: int) -> StartOutcome | StartDelay:
+        self._may_exist = not self.store.is_complete
         record, first_epoch = self._load()
         self._request_id = record.request_id if record else self.request_ids.of(first_epoch)
         self._watch_for_kill(record)
+        # Until GetRun has shown otherwise.
+        self._may_exist = self._may_exist or record is not None
         run = self._recorded_run(record)
         is_discarded = record is not None and self._is_discarded(record, run)
         self._refuse_unknown_end(record, run, is_discarded)
@@ -225,7 +238,7 @@ class ExactlyOnceStart:
         except ClientError as error:
             if is_not_found(error):
                 return None
-            if is_transient(error):
+            if is_transient(error) or is_credentials_error(error):
                 raise
             raise self._refusal(
                 self.resource.get_operation, f"{self.resource.noun} {run_id}", error
@@ -368,8 +381,10 @@ class ExactlyOnceStart:
             # Save before the call, so that the next attempt repeats this request ID after a crash.
             self.store.save(record)
             self._request_id = record.request_id
+            self._may_exist = False
             self._watch_for_kill(record)
             run = self._call(record, request, conflict_turns)
+        self._may_exist = True
         record = self._hold(record, run)
         self._watch_for_kill(record)
         return record, {**run, "requestId": record.request_id}
@@ -421,7 +436,11 @@ class ExactlyOnceStart:
     def _send(self, request: StartRequest) -> dict[str, Any]:
         if self.guard.is_fired:
             raise HealthOmicsError(f"The task was killed before its {self.resource.noun} was started")
-        return self.resource.start(request)
+        try:
+            return self.resource.start(request)
+        except (ClientError, BotoCoreError) as error:
+            self._may_exist = self._may_exist or is_transient(error)
+            raise
 
     def _adopt(self, record: StartRecord, request: Mapping[str, Any], error: Exception) -> dict[str, Any]:
         """Return the run that the request ID started, because repeating the request always conflicts."""
@@ -444,8 +463,13 @@ class ExactlyOnceStart:
 
     def _refusal(
         self, operation: str, subject: str, error: ClientError | BotoCoreError
-    ) -> HealthOmicsApiError:
-        return refusal(self.resource.hook, operation, subject, error, self.log)
+    ) -> HealthOmicsApiError | HealthOmicsOutcomeUnknownError:
+        """Return the error for a refused call, retryable if the run of an earlier call may be active."""
+        refused = refusal(self.resource.hook, operation, subject, error, self.log)
+        if self._may_exist and (is_credentials_error(error) or is_access_denied(error)):
+            unknown = f"the {self.resource.noun} with request ID {self._request_id}"
+            return HealthOmicsOutcomeUnknownError(unknown, str(refused), refused.code)
+        return refused
 
     def _find(self, record: StartRecord) -> dict[str, Any] | None:
         # Another task's run may have the same custom name.

@@ -28,7 +28,7 @@ from airflow_healthomics.compat import AirflowTaskTimeout
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.resources.base import Resource
 from airflow_healthomics.resources.kinds import KINDS
-from airflow_healthomics.service.errors import error_code, is_transient
+from airflow_healthomics.service.errors import error_code, is_credentials_error, is_transient
 from airflow_healthomics.waiting.task_states import FINISHED, state_of
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def cancel_retrying(patience: float = CANCEL_PATIENCE) -> Retrying:
     return Retrying(
         stop=stop_after_delay(patience),
         wait=wait_random_exponential(multiplier=0.5, max=10),
-        retry=retry_if_exception(is_transient),
+        retry=retry_if_exception(lambda error: is_transient(error) or is_credentials_error(error)),
         reraise=True,
     )
 
