@@ -318,12 +318,16 @@ class StartOperator(WaitingOperator):
             return None
         try:
             record = store.load()
-            if record is None:
+            # If Airflow lost this attempt, the record may belong to a later one, whose run is not settled.
+            if record is None or record.attempt > context["ti"].try_number:
                 return None
             settled = time.time() if is_settled else None
             if record.is_from_before_a_clear(_attempt(context), int(self.retries or 0)):
                 # The next attempt must still discard the run.
                 is_outcome_unknown = False
+            # The end of a killed attempt is not recorded: the API server cancels what its worker does not.
+            if self.kill_guard.is_fired:
+                return None
             record = replace(record, settled=settled, is_outcome_unknown=is_outcome_unknown)
             store.save(record)
         except Exception as error:  # noqa: BLE001 - an error of Airflow's store must not change the outcome
