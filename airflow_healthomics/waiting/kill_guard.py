@@ -68,6 +68,10 @@ class Target:
     uuid: str | None = None
     name: str | None = None
 
+    def __str__(self) -> str:
+        """Return kind and id, or name, for log lines."""
+        return f"{self.kind} {self.id or self.name}"
+
     def as_json(self) -> dict[str, str | None]:
         """Return it as JSON values for a trigger."""
         return asdict(self)
@@ -146,13 +150,22 @@ class KillGuard:
         task_success_overtime``. It also does so at the next heartbeat if the API server stored the task's end
         but its response was lost. A deferral does not count as an end: Airflow may refuse it because a person
         has ended the task meanwhile.
+
+        After a kill, wait for the cancellation first, because the end of the process ends its threads.
         """
+        is_deferred = False
         try:
             yield
         except (Exception, AirflowTaskTimeout):
-            self.targets = ()
             raise
-        self.targets = ()
+        except BaseException:
+            is_deferred = True
+            raise
+        finally:
+            if self.is_fired:
+                self.wait()
+            if not is_deferred:
+                self.targets = ()
 
     def fire(self) -> None:
         """Cancel the targets if a person has ended the task. Safe in a signal handler."""
