@@ -21,7 +21,7 @@ NEWEST_OF_EVERYTHING := 2.11.2 3.1.8 3.2.2 3.3.2
 HOLD_3.2.2 := 'fastapi<0.137' 'svcs<26'
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint test test-all test-slow docs matrix browser services screenshots bench \
+.PHONY: help install demo lint test test-all test-slow soak docs matrix browser services screenshots bench \
 	release-check api-model clean constraints
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo 'make test           unit tests, the local HealthOmics, a smoke test in a real Airflow, and the docs'
 	@echo 'make test-all       adds the slow tests, the matrix and the release check;'
 	@echo '                    for root, installs chromium, PostgreSQL and Redis by apt if they are missing'
+	@echo 'make soak           100,000 random histories of a task, and each fault at each point; an hour'
 	@echo 'make docs           the documentation site, into build/docs; a warning is an error'
 	@echo 'make matrix         the built wheel under the pins of each supported Airflow; ROWS="mwaa-3.0.6 ..."'
 	@echo 'make release-check  what would be uploaded: contents, metadata, imports in a bare environment'
@@ -83,9 +84,16 @@ lint: install
 	$(BIN)/mypy
 
 test: install
-	$(BIN)/pytest -n auto --cov --cov-report=term:skip-covered tests/unit tests/local
+	$(BIN)/pytest -n auto --cov --cov-report=term:skip-covered tests/unit tests/local tests/simulation
 	$(BIN)/pytest -m 'not slow' tests/system
 	$(if $(filter $(NEWEST),$(PINS)),$(MAKE) docs)
+
+# HISTORIES, and FIRST for other seeds than the last time.
+HISTORIES ?= 100000
+FIRST ?= 0
+soak: install
+	$(BIN)/python -m tests.simulation --soak $(HISTORIES) --first $(FIRST)
+	$(BIN)/python -m tests.simulation --exhaustive
 
 # A warning is an error, and so is a reference that leads nowhere. It makes no call.
 docs: $(VENV)-docs/.installed

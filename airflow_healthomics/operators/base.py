@@ -100,10 +100,15 @@ class WaitingOperator(HealthOmicsTask, AwsBaseOperator[HealthOmicsHook]):
         :param context: the task's context
         :param target: the run or batch
         """
-        if not self.cancel_on_kill:
-            return
         if has_tries_left(context):
             self.log.info("The task timed out. Its %s continues and the next attempt reattaches", target.kind)
+            return
+        if not self.cancel_on_kill:
+            self.log.info(
+                "The task timed out and has no attempt left. The %s continues because cancel_on_kill is "
+                "False",
+                target,
+            )
             return
         self.log.info("The task timed out and has no attempt left; cancelling its %s", target.kind)
         cancel_persistently(target, self.hook, self.log)

@@ -17,6 +17,7 @@ from airflow_healthomics.compat import AirflowFailException, AirflowTaskTimeout,
 from airflow_healthomics.exceptions import (
     HealthOmicsError,
     HealthOmicsOutcomeLostError,
+    HealthOmicsOutcomeUnknownError,
     HealthOmicsRequestError,
     HealthOmicsResultUnavailableError,
     HealthOmicsUnreachableError,
@@ -111,7 +112,7 @@ class StartOperator(WaitingOperator):
         if outcome.decision is Decision.WAIT_OUT:
             return self.wait(context, self._watch(started), then="resume_after_stop")
         if self.wait_for_completion:
-            watch = self._watch(started, is_new=outcome.is_new or outcome.may_be_invisible)
+            watch = self._watch(started, is_new=outcome.is_new)
             return self.wait(context, watch, is_new=outcome.is_new)
         self.finish_without_waiting(context, started)
         return str(started["id"])
@@ -277,7 +278,7 @@ class StartOperator(WaitingOperator):
             # The attempt was killed, so its end must not be recorded.
             return
         is_final = isinstance(error, AirflowFailException) or not has_tries_left(context)
-        if not self._is_open:
+        if not self._is_open and not isinstance(error, HealthOmicsOutcomeUnknownError):
             is_unavailable = isinstance(error, HealthOmicsResultUnavailableError)
             if is_final or is_unavailable:
                 self._settle(context, is_settled=is_final, is_outcome_unknown=is_unavailable)
@@ -324,9 +325,16 @@ class StartOperator(WaitingOperator):
             return None
         try:
             record = store.load()
-            if record is None:
+            # If Airflow lost this attempt, the record may belong to a later one, whose run is not settled.
+            if record is None or record.attempt > context["ti"].try_number:
                 return None
             settled = time.time() if is_settled else None
+            if record.is_from_before_a_clear(Attempt.of(context), int(self.retries or 0)):
+                # The next attempt must still discard the run.
+                is_outcome_unknown = False
+            # The end of a killed attempt is not recorded: the API server cancels what its worker does not.
+            if self.kill_guard.is_fired:
+                return None
             record = replace(record, settled=settled, is_outcome_unknown=is_outcome_unknown)
             store.save(record)
         except Exception as error:  # noqa: BLE001 - an error of Airflow's store must not change the outcome

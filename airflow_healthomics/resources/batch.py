@@ -22,6 +22,7 @@ from airflow_healthomics.service import batch_states, run_states
 from airflow_healthomics.service.errors import (
     checked_answer,
     error_code,
+    is_credentials_error,
     is_not_found,
     is_transient,
     may_be_wrong_state,
@@ -88,7 +89,7 @@ class BatchResource(Resource):
         try:
             batches = [batch for batch in self.hook.list_batches(name=name) if batch.get("name") == name]
         except ClientError as error:
-            if is_transient(error):
+            if is_transient(error) or is_credentials_error(error):
                 raise
             self.log.warning(
                 "ListBatch was refused with %s, so a batch of an earlier attempt is found only if "
@@ -124,7 +125,7 @@ class BatchResource(Resource):
                 return True
             self._cancel_when_created(resource_id)
         except (ClientError, BotoCoreError) as error:
-            if is_transient(error):
+            if is_transient(error) or is_credentials_error(error):
                 raise
             self.log.warning("Batch %s could not be cancelled: %s", resource_id, error_code(error))
             return False

@@ -19,6 +19,7 @@ from airflow_healthomics.service import run_states
 from airflow_healthomics.service.errors import (
     checked_answer,
     error_code,
+    is_credentials_error,
     is_not_found,
     is_transient,
     may_be_wrong_state,
@@ -62,7 +63,7 @@ class RunResource(Resource):
             runs.sort(key=lambda run: (run["status"] in run_states.ACTIVE, run["creationTime"]))
             return self.hook.get_run(runs[-1]["id"]) if runs else None
         except ClientError as error:
-            if is_transient(error):
+            if is_transient(error) or is_credentials_error(error):
                 raise
             if not is_not_found(error):
                 self.log.warning(
@@ -88,7 +89,7 @@ class RunResource(Resource):
                 return True
             self.hook.cancel_run(resource_id)
         except (ClientError, BotoCoreError) as error:
-            if is_transient(error):
+            if is_transient(error) or is_credentials_error(error):
                 raise
             self.log.warning("Run %s could not be cancelled: %s", resource_id, error_code(error))
             return False

@@ -16,6 +16,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsError,
     HealthOmicsOutcomeLostError,
+    HealthOmicsOutcomeUnknownError,
     HealthOmicsRequestChangedError,
 )
 from airflow_healthomics.hooks.place import describe_place, refusal
@@ -25,13 +26,15 @@ from airflow_healthomics.service import run_states
 from airflow_healthomics.service.errors import (
     checked_answer,
     error_code,
+    is_access_denied,
+    is_credentials_error,
     is_not_found,
     is_transient,
     is_unreachable,
 )
 from airflow_healthomics.starting.decision import UNKNOWN, Decision, Plan, decide
 from airflow_healthomics.starting.identity import RequestIds
-from airflow_healthomics.starting.outcome import CONFLICT, StartDelay, StartOutcome
+from airflow_healthomics.starting.outcome import CONFLICT, NOT_VISIBLE, StartDelay, StartOutcome
 from airflow_healthomics.starting.record import Attempt, StartRecord, StartStore, fingerprint, has_changed
 from airflow_healthomics.waiting.kill_guard import KillGuard, Target
 
@@ -90,6 +93,9 @@ class ExactlyOnceStart:
     log: Any
     _discarded: tuple[Target, ...] = field(default=(), init=False)
     _request_id: str = field(default="", init=False)
+    _is_invisible: bool = field(default=False, init=False)
+    #: Whether a run may exist of which no id is known.
+    _may_exist: bool = field(default=False, init=False)
 
     def run(self, turns: int = 0, conflict_turns: int = 0) -> StartOutcome | StartDelay:
         """
@@ -99,26 +105,35 @@ class ExactlyOnceStart:
         :param conflict_turns: number of those turns that followed a ConflictException
         :return: a delay if the start should be repeated later
         :raises HealthOmicsApiError: if a call is refused
+        :raises HealthOmicsOutcomeUnknownError: if a call is refused for lack of credentials or permissions,
+            and an earlier call may have started a run
         :raises HealthOmicsConnectionChangedError: if the connection now leads to another account or region
         :raises HealthOmicsOutcomeLostError: if the outcome of the recorded run is unknown
         """
         try:
             return self._run(turns, conflict_turns)
         except (ClientError, BotoCoreError) as error:
+            if is_credentials_error(error):
+                operation = getattr(error, "operation_name", "The connection")
+                raise self._refusal(operation, f"request {self._request_id}", error) from error
             if not _may_pass(error):
                 raise
             return StartDelay(self._request_id, error_code(error), is_unreachable=is_unreachable(error))
 
-    def _run(self, turns: int, conflict_turns: int) -> StartOutcome:
+    def _run(self, turns: int, conflict_turns: int) -> StartOutcome | StartDelay:
+        self._may_exist = not self.store.is_complete
         record, first_epoch = self._load()
         self._request_id = record.request_id if record else self.request_ids.of(first_epoch)
         self._watch_for_kill(record)
+        # Until GetRun has shown otherwise.
+        self._may_exist = self._may_exist or record is not None
         run = self._recorded_run(record)
         is_discarded = record is not None and self._is_discarded(record, run)
         self._refuse_unknown_end(record, run, is_discarded)
         plan = decide(record, run["status"] if run else None, is_discarded=is_discarded)
-        if record and plan.supersedes:
-            self._supersede(record, run)
+        if record and plan.supersedes and not self._supersede(record, run):
+            # The start is repeated later, and then discards it again.
+            return StartDelay(self._request_id, NOT_VISIBLE)
         epoch = record.epoch + 1 if record and plan.supersedes else first_epoch
         while record is None or run is None or plan.decision in (Decision.START, Decision.REPEAT):
             if record and plan.decision is Decision.START and not plan.supersedes:
@@ -139,8 +154,9 @@ class ExactlyOnceStart:
             run["status"],
         )
         record = self._hold(record, run)
-        response = {**run, "requestId": record.request_id}
-        return StartOutcome(plan.decision, response, self._may_be_invisible(record))
+        return StartOutcome(
+            plan.decision, {**run, "requestId": record.request_id}, is_invisible=self._is_invisible
+        )
 
     # --- the record ---
 
@@ -177,7 +193,7 @@ class ExactlyOnceStart:
             attempt=self.attempt.number,
             max_tries=self.attempt.max_tries,
             clear_number=self.attempt.clear_number,
-            settled=time.time() if self.ends_attempt else None,
+            settled=time.time() if self.ends_attempt and not self.guard.is_fired else None,
             is_outcome_unknown=False,
             cancel_on_kill=self.cancel_on_kill,
         )
@@ -208,6 +224,7 @@ class ExactlyOnceStart:
                 self.resource.get_operation,
                 record.resource_id,
             )
+            self._is_invisible = True
             return {"id": record.resource_id, "uuid": record.uuid, "arn": record.arn, "status": "PENDING"}
         self.resource.check_place(record.arn)
         end = self.resource.find_end(record.resource_id, record.uuid)
@@ -223,7 +240,7 @@ class ExactlyOnceStart:
         except ClientError as error:
             if is_not_found(error):
                 return None
-            if is_transient(error):
+            if is_transient(error) or is_credentials_error(error):
                 raise
             raise self._refusal(
                 self.resource.get_operation, f"{self.resource.noun} {run_id}", error
@@ -306,15 +323,15 @@ class ExactlyOnceStart:
         )
         return True
 
-    def _supersede(self, record: StartRecord, run: Mapping[str, Any] | None) -> None:
-        """Cancel the run from before a Clear if it is active."""
+    def _supersede(self, record: StartRecord, run: Mapping[str, Any] | None) -> bool:
+        """Cancel the run from before a Clear if it is active; return False if it is not visible yet."""
         if run is None and record.name is not None:
             run = self.resource.find(record.name)
         if run is None or run["status"] in (*run_states.TERMINAL, UNKNOWN):
             self._watch_for_kill(None)
             if run is not None and self.cancel_on_kill:
                 self.resource.cancel_rest([*record.earlier, run["id"]])
-            return
+            return True
         if not self.cancel_on_kill:
             self._watch_for_kill(None)
             self.log.warning(
@@ -323,12 +340,15 @@ class ExactlyOnceStart:
                 run["id"],
                 run["status"],
             )
-            return
+            return True
         self._discarded = (Target(kind=self.resource.noun, id=run["id"], uuid=run.get("uuid")),)
         self._watch_for_kill(None)
         self.log.info("Cancelling %s %s from before the Clear", self.resource.noun, run["id"])
-        self.resource.cancel(run["id"], run.get("uuid"))
+        is_cancelled = self.resource.cancel(run["id"], run.get("uuid"))
+        if not is_cancelled and self._is_invisible:
+            return False
         self._discarded = ()
+        return True
 
     # --- the start ---
 
@@ -363,8 +383,10 @@ class ExactlyOnceStart:
             # Save before the call, so that the next attempt repeats this request ID after a crash.
             self.store.save(record)
             self._request_id = record.request_id
+            self._may_exist = False
             self._watch_for_kill(record)
             run = self._call(record, request, conflict_turns)
+        self._may_exist = True
         record = self._hold(record, run)
         self._watch_for_kill(record)
         return record, {**run, "requestId": record.request_id}
@@ -416,7 +438,11 @@ class ExactlyOnceStart:
     def _send(self, request: StartRequest) -> dict[str, Any]:
         if self.guard.is_fired:
             raise HealthOmicsError(f"The task was killed before its {self.resource.noun} was started")
-        return self.resource.start(request)
+        try:
+            return self.resource.start(request)
+        except (ClientError, BotoCoreError) as error:
+            self._may_exist = self._may_exist or is_transient(error)
+            raise
 
     def _adopt(self, record: StartRecord, request: Mapping[str, Any], error: Exception) -> dict[str, Any]:
         """Return the run that the request ID started, because repeating the request always conflicts."""
@@ -439,8 +465,13 @@ class ExactlyOnceStart:
 
     def _refusal(
         self, operation: str, subject: str, error: ClientError | BotoCoreError
-    ) -> HealthOmicsApiError:
-        return refusal(self.resource.hook, operation, subject, error, self.log)
+    ) -> HealthOmicsApiError | HealthOmicsOutcomeUnknownError:
+        """Return the error for a refused call, retryable if the run of an earlier call may be active."""
+        refused = refusal(self.resource.hook, operation, subject, error, self.log)
+        if self._may_exist and (is_credentials_error(error) or is_access_denied(error)):
+            unknown = f"the {self.resource.noun} with request ID {self._request_id}"
+            return HealthOmicsOutcomeUnknownError(unknown, str(refused), refused.code)
+        return refused
 
     def _find(self, record: StartRecord) -> dict[str, Any] | None:
         # Another task's run may have the same custom name.

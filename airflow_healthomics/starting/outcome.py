@@ -12,6 +12,9 @@ from airflow_healthomics.starting.decision import Decision
 #: A duplicate of the request is in flight, or a different request used the same ID.
 CONFLICT: Final = "ConflictException"
 
+#: A run from before a Clear has to be cancelled first, and GetRun does not find it yet.
+NOT_VISIBLE: Final = "ResourceNotFoundException"
+
 
 @dataclass(frozen=True)
 class StartDelay:
@@ -19,7 +22,7 @@ class StartDelay:
     A start that was throttled or did not reach HealthOmics; the same request may be repeated at any time.
 
     :param request_id: request ID of the start
-    :param code: AWS error code, or class name of the connection error
+    :param code: reason: an AWS error code, or class name of the connection error
     :param is_unreachable: whether HealthOmics was not reached
     """
 
@@ -71,14 +74,14 @@ class StartOutcome:
 
     :param decision: the decision that led to it
     :param response: response of the start, GetRun or GetBatch, with ``requestId``
-    :param may_be_invisible: whether it was started so recently that GetRun or GetBatch may not find it yet
+    :param is_invisible: whether an earlier attempt started it so recently that it is not found yet
     """
 
     decision: Decision
     response: dict[str, Any]
-    may_be_invisible: bool = False
+    is_invisible: bool = False
 
     @property
     def is_new(self) -> bool:
-        """Whether it was started just now."""
-        return self.decision in (Decision.START, Decision.REPEAT)
+        """Whether it may not be found yet."""
+        return self.is_invisible or self.decision in (Decision.START, Decision.REPEAT)

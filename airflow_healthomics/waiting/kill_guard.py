@@ -26,7 +26,7 @@ from tenacity import (
 from airflow_healthomics.compat import IS_AIRFLOW_2, AirflowTaskTimeout
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.resources.kinds import resource_of_kind
-from airflow_healthomics.service.errors import error_code, is_transient
+from airflow_healthomics.service.errors import error_code, is_credentials_error, is_transient
 from airflow_healthomics.waiting.task_states import FINISHED_TASK_STATES, state_of
 
 if TYPE_CHECKING:
@@ -64,6 +64,10 @@ class Target:
     id: str | None = None
     uuid: str | None = None
     name: str | None = None
+
+    def __str__(self) -> str:
+        """Return kind and id, or name, for log lines."""
+        return f"{self.kind} {self.id or self.name}"
 
     def as_json(self) -> dict[str, str | None]:
         """Return it as JSON values for a trigger."""
@@ -143,13 +147,22 @@ class KillGuard:
         task_success_overtime``. It also does so at the next heartbeat if the API server stored the task's end
         but its response was lost. A deferral does not count as an end: Airflow may refuse it because a person
         has ended the task meanwhile.
+
+        After a kill, wait for the cancellation first, because the end of the process ends its threads.
         """
+        is_deferred = False
         try:
             yield
         except (Exception, AirflowTaskTimeout):
-            self.targets = ()
             raise
-        self.targets = ()
+        except BaseException:
+            is_deferred = True
+            raise
+        finally:
+            if self.is_fired:
+                self.wait()
+            if not is_deferred:
+                self.targets = ()
 
     def fire(self) -> None:
         """Cancel the targets if a person has ended the task. Safe in a signal handler."""
@@ -211,7 +224,7 @@ def cancel_retrying(patience: float = CANCEL_PATIENCE) -> Retrying:
     return Retrying(
         stop=stop_after_delay(patience),
         wait=wait_random_exponential(multiplier=0.5, max=10),
-        retry=retry_if_exception(is_transient),
+        retry=retry_if_exception(lambda error: is_transient(error) or is_credentials_error(error)),
         reraise=True,
     )
 

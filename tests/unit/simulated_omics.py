@@ -42,6 +42,7 @@ class Life:
     :ivar changes: when it gets which status, in order; the first is its creation
     :ivar deleted: when it is gone
     :ivar visible: when GetRun and ListRuns begin to know it
+    :ivar listed: when ListRuns does, if it lags further behind
     """
 
     id: str
@@ -49,6 +50,7 @@ class Life:
     changes: tuple[tuple[float, str], ...]
     deleted: float | None = None
     visible: float = 0.0
+    listed: float = 0.0
 
     @property
     def created(self) -> float:
@@ -66,10 +68,14 @@ class Life:
             return None
         return [status for when, status in self.changes if when <= now][-1]
 
+    def listed_status(self, now: float) -> str | None:
+        """Return its status in lists, or None if they do not have it."""
+        return None if now < self.listed else self.status(now)
+
     def moments(self) -> Iterator[float]:
         """All moments at which an answer may change."""
         yield from (when for when, _ in self.changes)
-        yield self.visible
+        yield from (self.visible, self.listed)
         if self.deleted is not None:
             yield self.deleted
 
@@ -214,7 +220,7 @@ class SimulatedOmics:
         assert arguments["status"] in ACTIVE, "only active runs are of interest"
         with self._call("ListRuns", arguments["status"]) as call:
             offset = int(arguments.get("startingToken", 0))
-            found = [life for life in self._order if life.status(call.looked) == arguments["status"]]
+            found = [life for life in self._order if life.listed_status(call.looked) == arguments["status"]]
             page = found[offset : offset + min(self.page_size, arguments["maxResults"])]
             call.answer = {"items": [item_of(life, arguments["status"]) for life in page]}
             if offset + len(page) < len(found):

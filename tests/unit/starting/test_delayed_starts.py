@@ -111,7 +111,7 @@ def test_an_endless_conflict_over_nothing_fails_the_task(
     assert caught.value.has_changed is False
     assert isinstance(caught.value, AirflowFailException)
     assert f"{start} keeps failing" in str(caught.value)
-    assert f"no {kind.name}" in str(caught.value)
+    assert f"the {kind.name} of that ID was not found" in str(caught.value)
     assert len(tasks.deferrals) <= 5
 
 

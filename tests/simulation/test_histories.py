@@ -1,0 +1,111 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Exactly one run per task instance in every history that the simulation plays."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation.__main__ import findings
+from tests.simulation.history import CANARY, play
+from tests.simulation.plan import Plan, Setting, parse
+from tests.simulation.plans import FAMILIES, random_plan
+from tests.unit.conftest import needs_store
+
+pytestmark = needs_store
+
+#: Random histories of ``make test``, and how many are one test.
+RANDOM = 1000
+AT_ONCE = 50
+
+#: Histories that once broke a promise, by what was wrong with the package.
+REGRESSIONS = {
+    "reattached to a run that GetRun did not find yet, and took it for deleted": (
+        "fates=FL,get_lag=20,list_lag=20 0 7:losing 15:overlap:40 36:overlap:26"
+    ),
+    "failed permanently for expired credentials while its batch was active": (
+        "kind=batch,deferred=False,fates=FL,on_failure=cancel,on_clear=new,timeout=90 0 54:crash "
+        "99:outage:expired"
+    ),
+    "gave up the cancellation after a Clear, since GetRun did not find the run yet": (
+        "waits=False,fates=L,get_lag=20,on_failure=cancel,timeout=90 0 5:clear 38:overlap:6"
+    ),
+    "left a run after the last timeout without a word": (
+        "kind=batch,store=False,fates=FL,cancels=False,timeout=90 310768 27:overlap:152 149:timeout"
+    ),
+    "recorded the end of a killed attempt, so that nobody cancelled its batch": (
+        "kind=batch,waits=False,fates=L 0 9:losing 10:kill:first 17:clear 29:overlap:14"
+    ),
+    "let a lost attempt settle the record of the attempt after it": (
+        "deferred=False,waits=False,fates=L,on_failure=cancel 0 14:crash 22:overlap:19 31:kill"
+    ),
+    "reattached after a Clear, because the attempt that discarded the run had failed": (
+        "kind=batch,deferred=False,waits=False,fates=L,list_lag=20,on_failure=cancel 0 14:clear:first "
+        "19:outage:throttled 29:outage:expired"
+    ),
+    "ended the process before the run of a killed task was cancelled": "store=False,fates=L 0 9:kill",
+    "left a run after the last timeout, because the credentials had just expired": (
+        "fates=L,on_failure=cancel,timeout=90 0 209:outage:expired 227:overlap:61 397:clear:first"
+    ),
+}
+
+
+@pytest.mark.parametrize("first", range(0, RANDOM, AT_ONCE))
+def test_random_histories(first: int) -> None:
+    """Random faults at random points; each failure comes with its seed and the command that replays it."""
+    found = [
+        f"seed {seed}: {text}"
+        for seed in range(first, first + AT_ONCE)
+        for text in findings(random_plan(seed))
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("family", "setting"),
+    [
+        pytest.param(name, setting, id=f"{name} {setting}")
+        for name, (_, settings, _) in FAMILIES.items()
+        for setting in settings
+    ],
+)
+def test_exhaustive_histories(family: str, setting: Setting) -> None:
+    """Each fault at each I/O point that the fault-free history has shown."""
+    play_all, *_ = FAMILIES[family]
+    found = [text for plan in play_all(setting) for text in findings(plan)]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("plan", REGRESSIONS.values(), ids=REGRESSIONS)
+def test_a_mended_defect_stays_mended(plan: str) -> None:
+    """Each history has found one."""
+    assert findings(parse(plan)) == []
+
+
+def test_a_history_is_repeatable() -> None:
+    """The same plan gives the same points at the same times, and the same log."""
+    plan = random_plan(7)
+    first, second = play(plan), play(parse(str(plan)))
+    assert first.scheduler.trace == second.scheduler.trace
+    assert first.logs.lines == second.logs.lines
+
+
+def test_instrumentation_finds_the_points() -> None:
+    """Of each kind: calls, the record, XComs, the deferral, the trigger and the end."""
+    labels = {point.label for point in play(Plan(Setting())).scheduler.trace}
+    assert labels >= {
+        "StartRun",
+        "GetRun",
+        "store get",
+        "store set",
+        "XCom",
+        "defer",
+        "event",
+        "report success",
+    }
+
+
+def test_the_parameters_reach_the_service() -> None:
+    """Otherwise their absence from logs and XComs would prove nothing."""
+    (run,) = play(Plan(Setting())).service.resources
+    assert CANARY in str(run.request["parameters"])
