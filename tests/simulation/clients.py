@@ -46,7 +46,9 @@ class Session:
         parsers = SimpleNamespace(set_parser_defaults=self._set_parser_defaults)
         loader = SimpleNamespace(search_paths=[])
         components = {"response_parser_factory": parsers, "data_loader": loader}
-        self._session = SimpleNamespace(get_component=components.__getitem__)
+        self._session = SimpleNamespace(
+            get_component=components.__getitem__, register_component=components.__setitem__
+        )
 
     def _set_parser_defaults(self, *, timestamp_parser: Any) -> None:
         self.has_text_times = timestamp_parser is str
