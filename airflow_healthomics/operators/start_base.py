@@ -141,7 +141,7 @@ class StartOperator(WaitingOperator):
         self._is_open = next_method != "resume_start"
         with self._recording_end(context):
             if is_trigger_timeout(next_method, next_kwargs):
-                self._handle_deferral_timeout(context)
+                self._handle_recorded_timeout(context)
             return super().resume_execution(next_method, next_kwargs, context)
 
     def recorded(self, context: Context) -> StartRecord | None:
@@ -278,15 +278,19 @@ class StartOperator(WaitingOperator):
             # The attempt was killed, so its end must not be recorded.
             return
         is_final = isinstance(error, AirflowFailException) or not has_tries_left(context)
+        if isinstance(error, AirflowTaskTimeout) and not self._has_timed_out:
+            # It was not waiting yet, but may have a run, of this or an earlier attempt.
+            self._has_timed_out = True
+            if is_final:
+                self._handle_recorded_timeout(context)
         if not self._is_open and not isinstance(error, HealthOmicsOutcomeUnknownError):
             is_unavailable = isinstance(error, HealthOmicsResultUnavailableError)
             if is_final or is_unavailable:
                 self._settle(context, is_settled=is_final, is_outcome_unknown=is_unavailable)
             return
-        has_timed_out = self._has_timed_out or isinstance(error, AirflowTaskTimeout)
-        is_cancelled = has_timed_out and is_final and self.cancel_on_kill
+        is_cancelled = self._has_timed_out and is_final and self.cancel_on_kill
         record = self._settle(context, is_settled=is_final, is_outcome_unknown=not is_cancelled)
-        if not is_final or has_timed_out or not self.wait_for_completion:
+        if not is_final or self._has_timed_out or not self.wait_for_completion:
             return
         record = record or self.recorded(context)
         if record is None or record.resource_id is None:
@@ -324,12 +328,11 @@ class StartOperator(WaitingOperator):
         if not store.counts_clears:
             return None
         try:
-            record = store.load()
-            # If Airflow lost this attempt, the record may belong to a later one, whose run is not settled.
-            if record is None or record.attempt > context["ti"].try_number:
+            record, attempt = store.load(), Attempt.of(context)
+            if record is None or record.is_of_later_attempt(attempt):
                 return None
             settled = time.time() if is_settled else None
-            if record.is_from_before_a_clear(Attempt.of(context), int(self.retries or 0)):
+            if record.is_from_before_a_clear(attempt, int(self.retries or 0)):
                 # The next attempt must still discard the run.
                 is_outcome_unknown = False
             # The end of a killed attempt is not recorded: the API server cancels what its worker does not.
@@ -344,7 +347,13 @@ class StartOperator(WaitingOperator):
 
     # --- timeouts ---
 
-    def _handle_deferral_timeout(self, context: Context) -> None:
+    def handle_timeout(self, context: Context, target: Target) -> None:
+        """Cancel the run or batch if no attempt is left."""
+        self._has_timed_out = True
+        super().handle_timeout(context, target)
+
+    def _handle_recorded_timeout(self, context: Context) -> None:
+        """Cancel the recorded run or batch if no attempt is left."""
         self._has_timed_out = True
         try:
             record = self.recorded(context)

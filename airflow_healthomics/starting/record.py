@@ -116,6 +116,14 @@ class StartRecord:
         is_cleared = attempt.clear_number != self.clear_number
         return is_beyond_retries or (is_number_of_a_clear and is_cleared)
 
+    def is_of_later_attempt(self, attempt: Attempt) -> bool:
+        """
+        Whether a later attempt has written it since: Airflow has lost this one, which must not change it.
+
+        :param attempt: the current attempt
+        """
+        return self.attempt > attempt.number
+
 
 class StartStore(Protocol):
     """Store of the record of a task instance."""

@@ -136,7 +136,8 @@ def supersede(world: World, worker: Worker, rules: Rules) -> Steps:
     if run is None:
         text = f"Attempt {worker.attempt} finds no run from before the Clear"
         yield Step(text, world.put(worker, at="save"))
-    else:
+    elif world.runs[run].seen != UNSEEN:
+        # Until GetRun sees the run, the start is delayed.
         text = f"Attempt {worker.attempt} cancels run {run + 1} if it can"
         yield Step(text, cancel(world, rules, run).put(worker, at="save"))
 

@@ -6,11 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
-from airflow_healthomics.operators.start_base import StartOperator
 from airflow_healthomics.resources.batch import BatchResource
 from airflow_healthomics.resources.run import RunResource
 from airflow_healthomics.starting import exactly_once
@@ -55,21 +54,6 @@ def without_guard_after_start(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ExactlyOnceStart, "_watch_for_kill", before_start_only)
 
 
-def without_owner(patch: pytest.MonkeyPatch) -> None:
-    """Let an attempt that Airflow has lost record its end over a later attempt's record."""
-    settle = StartOperator._settle
-
-    def settle_any(task: Any, context: Any, **fields: Any) -> Any:
-        number = context["ti"].try_number
-        context["ti"].try_number = 10**6
-        try:
-            return settle(task, context, **fields)
-        finally:
-            context["ti"].try_number = number
-
-    patch.setattr(StartOperator, "_settle", settle_any)
-
-
 def without_grace(patch: pytest.MonkeyPatch) -> None:
     """Take a run that GetRun does not find yet for a deleted one."""
     patch.setattr(exactly_once, "VISIBILITY_GRACE", 0)
@@ -86,7 +70,6 @@ SABOTAGES: Final[Mapping[str, Callable[[pytest.MonkeyPatch], None]]] = {
     "write-ahead": without_write_ahead,
     "uuid": without_uuid,
     "guard after StartRun": without_guard_after_start,
-    "owner": without_owner,
     "grace": without_grace,
     "epoch": without_epoch,
 }

@@ -43,6 +43,9 @@ REGRESSIONS = {
         "kind=batch,deferred=False,waits=False,fates=L,list_lag=20,on_failure=cancel 0 14:clear:first "
         "19:outage:throttled 29:outage:expired"
     ),
+    "left a run when the last attempt timed out before it waited": (
+        "fates=L,list_lag=50,on_failure=cancel,timeout=90 0 164:timeout"
+    ),
     "ended the process before the run of a killed task was cancelled": "store=False,fates=L 0 9:kill",
     "left a run after the last timeout, because the credentials had just expired": (
         "fates=L,on_failure=cancel,timeout=90 0 209:outage:expired 227:overlap:61 397:clear:first"

@@ -17,9 +17,8 @@ pytestmark = needs_store
 #: For each protection, a history that needs it: one of the exhaustive plans, or the seed of a random one.
 NEEDED: dict[str, str | int] = {
     "write-ahead": "fates=L 0 3:crash 4:kill:first",
-    "uuid": 257,
+    "uuid": "- 0 8:crash 10:give_away",
     "guard after StartRun": "store=False,fates=L 0 0:kill:first",
-    "owner": "waits=False,fates=L 0 7:overlap:6 32:crash 33:kill",
     "grace": 1,
     "epoch": "fates=L 0 34:clear",
 }

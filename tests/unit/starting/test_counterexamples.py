@@ -59,14 +59,6 @@ def clear_during_start(history: History) -> None:
     history.try_again()
 
 
-def clear_unseen_run(history: History) -> None:
-    """Events: Clear, lagging reads."""
-    history.try_again()
-    history.clear()
-    history.omics.inject_error("GetRun", "ResourceNotFoundException", times=2)
-    history.try_again()
-
-
 def crash_and_clear(history: History) -> None:
     """Events: Clear, crash."""
     history.try_again("after-call")
@@ -86,7 +78,6 @@ def crash_and_clear(history: History) -> None:
         (crash_and_forget, (Event.CRASH, Event.FORGET), False, True, 1),
         (clear_during_start, (Event.CLEAR,), True, False, 2),
         (clear_during_start, (Event.CLEAR,), True, True, 1),
-        (clear_unseen_run, (Event.CLEAR, Event.LAG), True, True, 2),
         (crash_and_clear, (Event.CLEAR, Event.CRASH), True, True, 1),
         (crash_and_clear, (Event.CLEAR, Event.CRASH), False, True, 2),
     ],

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from airflow_healthomics.compat import AirflowException, AirflowTaskTimeout
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsError
 from airflow_healthomics.service import run_states
+from airflow_healthomics.starting.record import KEY
 from tests.healthomics import Control
 from tests.sdk import TaskDeferred
 from tests.unit.conftest import (
@@ -274,3 +275,19 @@ def test_a_retry_waits_for_a_run_that_is_not_visible_yet(
     history.ti.try_number += 1
     fields = {"wait_for_completion": True, "deferrable": deferrable, "waiter_delay": 10}
     assert tasks.run(lambda: start_of(**fields), try_of(history.ti, history.store)) == omics.runs()[0]["id"]
+
+
+@needs_store
+def test_a_lost_attempt_does_not_record_its_end(omics: Control, clock: Clock) -> None:
+    """Airflow gave it up and started the next attempt, to which the record belongs now."""
+    ti, store = FakeTaskInstance(max_tries=2), Store()
+    lost = start_of(wait_for_completion=True, deferrable=False, waiter_delay=60)
+    context = try_of(ti, store)
+
+    def take_over() -> None:
+        store.set(KEY, store.get(KEY) | {"attempt": 2})
+
+    omics.plan_run(seconds={"RUNNING": 600})
+    clock.at(100, take_over)
+    lost.execute(context)
+    assert store.get(KEY)["settled"] is None
