@@ -89,29 +89,26 @@ class ExactlyOnceStart:
     guard: KillGuard
     log: Any
     _discarded: tuple[Target, ...] = field(default=(), init=False)
-    _request_id: str = field(default="", init=False)
 
-    def run(self, turns: int = 0, conflict_turns: int = 0) -> StartOutcome | StartDelay:
+    def run(self, conflict_turns: int = 0) -> StartOutcome | StartDelay:
         """
         Start the run or batch, or find it.
 
-        :param turns: number of turns that the start has waited for in this attempt
-        :param conflict_turns: number of those turns that followed a ConflictException
+        :param conflict_turns: number of turns in this attempt that followed a ConflictException
         :return: a delay if the start should be repeated later
         :raises HealthOmicsApiError: if a call is refused
         :raises HealthOmicsConnectionChangedError: if the connection now leads to another account or region
         :raises HealthOmicsOutcomeLostError: if the outcome of the recorded run is unknown
         """
         try:
-            return self._run(turns, conflict_turns)
+            return self._run(conflict_turns)
         except (ClientError, BotoCoreError) as error:
             if not _may_pass(error):
                 raise
-            return StartDelay(self._request_id, error_code(error), is_unreachable=is_unreachable(error))
+            return StartDelay(error_code(error), is_unreachable=is_unreachable(error))
 
-    def _run(self, turns: int, conflict_turns: int) -> StartOutcome:
+    def _run(self, conflict_turns: int) -> StartOutcome:
         record, first_epoch = self._load()
-        self._request_id = record.request_id if record else self.request_ids.of(first_epoch)
         self._watch_for_kill(record)
         run = self._recorded_run(record)
         is_discarded = record is not None and self._is_discarded(record, run)
@@ -362,7 +359,6 @@ class ExactlyOnceStart:
             record, request = self._new_record(plan, record, epoch)
             # Save before the call, so that the next attempt repeats this request ID after a crash.
             self.store.save(record)
-            self._request_id = record.request_id
             self._watch_for_kill(record)
             run = self._call(record, request, conflict_turns)
         record = self._hold(record, run)

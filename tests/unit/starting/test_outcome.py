@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from airflow_healthomics.starting.outcome import Delays, StartDelay
 
-UNREACHABLE = StartDelay("r", "EndpointConnectionError", is_unreachable=True)
-CONFLICT = StartDelay("r", "ConflictException")
-THROTTLED = StartDelay("r", "ThrottlingException")
+UNREACHABLE = StartDelay("EndpointConnectionError", is_unreachable=True)
+CONFLICT = StartDelay("ConflictException")
+THROTTLED = StartDelay("ThrottlingException")
 
 
 def test_only_consecutive_failures_to_reach_healthomics_count() -> None:
