@@ -15,7 +15,7 @@ from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.exceptions import HealthOmicsRequestChangedError
 from tests.healthomics import Control
 from tests.sdk import TaskDeferred
-from tests.unit.batch_attempts import PLACE, crashing, some_settings
+from tests.unit.batch_attempts import PLACE, crashing, hold_runs, some_settings
 from tests.unit.conftest import Clock, Crash, FakeTaskInstance, Store, Tasks, needs_store, try_of
 from tests.unit.histories import STORES
 from tests.unit.kinds import BATCH, KINDS, Kind
@@ -177,3 +177,20 @@ def test_a_delayed_start_keeps_the_timeout_of_its_attempt(
     else:
         assert left is not None
         assert timedelta(minutes=19) < left <= timedelta(minutes=20)
+
+
+@needs_store
+@KINDS
+def test_a_clear_whose_cancellation_is_throttled_watches_what_it_discards(
+    omics: Control, clock: Clock, kind: Kind
+) -> None:
+    """A kill before the next attempt to cancel still cancels it."""
+    hold_runs(omics)
+    ti, store = FakeTaskInstance(max_tries=5), Store()
+    old = kind.task().execute(try_of(ti, store))
+    clock.advance(30)
+    ti.try_number, ti.max_tries = 2, 6  # a Clear
+    omics.inject_error(kind.operation("Cancel"), "ThrottlingException", times=None)
+    with pytest.raises(TaskDeferred) as caught:
+        kind.task().execute(try_of(ti, store))
+    assert [target["id"] for target in caught.value.trigger.targets] == [old]

@@ -58,6 +58,18 @@ def test_a_single_success_does_not_restore_the_pace() -> None:
     assert gaps[-1] < gaps[1] / 2
 
 
+def test_successes_forgive_throttled_calls() -> None:
+    """Later throttled calls only reduce the rate again before they double the gap."""
+    pace = pace_of()
+    for _ in range(7):
+        pace.throttle(0)
+    streaks = []
+    for _ in range(4):
+        pace.succeed(0)
+        streaks.append(pace.streak)
+    assert streaks == [3, 1, 0, 0]
+
+
 def test_an_episode_ends_when_it_has_been_quiet_for_long() -> None:
     """Then there is no gap."""
     pace = pace_of()
