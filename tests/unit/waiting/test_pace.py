@@ -36,7 +36,7 @@ def test_the_gap_grows_with_each_throttled_call() -> None:
         gaps.append(pace.ready_at - now)
         now = pace.ready_at
     assert all(later >= earlier - 1e-9 for earlier, later in pairwise(gaps))
-    # The rate halves from 10 calls a second to one in two seconds; from the third call on, the gap doubles too.
+    # The rate halves from 10 calls a second to 0.5. From the third call on, the gap doubles, too.
     assert gaps[:6] == pytest.approx([0.2, 0.4, 1.6, 6.4, 16, 32])
     assert gaps[6:] == pytest.approx([LONGEST_GAP] * 6)
 
