@@ -22,7 +22,7 @@ HOLD_3.2.2 := 'fastapi<0.137' 'svcs<26'
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo lint test test-all test-slow soak docs matrix browser services screenshots bench \
-	release-check api-model clean constraints
+	release-check mutation api-model clean constraints
 
 help:
 	@echo 'make install        set up $(VENV) (does nothing when it is up to date)'
@@ -36,6 +36,7 @@ help:
 	@echo 'make release-check  what would be uploaded: contents, metadata, imports in a bare environment'
 	@echo 'make bench          what waiting costs, beside the pattern of the amazon provider; half an hour'
 	@echo 'make screenshots    take docs/images anew'
+	@echo 'make mutation       change the code of starts and waits, and see that a test fails; hours'
 	@echo 'make lint           ruff (format and lint) and mypy'
 	@echo 'make constraints    resolve constraints/ anew'
 	@echo 'make api-model      take what older botocore releases lack from the installed one'
@@ -129,6 +130,11 @@ services:
 		|| { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy postgresql redis-server; } \
 		|| echo 'postgresql and redis-server could not be installed'
 
+# By hand only: it takes hours. An interrupted run continues; MUTANTS='airflow_healthomics.starting.*' tests a part.
+mutation: install
+	$(BIN)/uv pip install --system-certs --quiet --python $(BIN)/python --constraint constraints/$(PINS).txt --group mutation
+	$(BIN)/python -m dev.mutation $(foreach pattern,$(MUTANTS),'$(pattern)')
+
 screenshots: install browser
 	SCREENSHOTS=docs/images $(BIN)/pytest -m slow tests/system/test_run_page.py
 
@@ -157,5 +163,5 @@ api-model: install
 	$(BIN)/python -m dev.api_model build/oldest-botocore/botocore/data
 
 clean:
-	rm -rf .venv .venv-* .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .venv-* .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist mutants
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

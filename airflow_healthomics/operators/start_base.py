@@ -103,7 +103,7 @@ class StartOperator(WaitingOperator):
         """
         on_clear = self._checked_on_clear()
         self.kill_guard.context = context
-        outcome = self._exactly_once(context, on_clear).run(delays.turns, delays.conflict_turns)
+        outcome = self._exactly_once(context, on_clear).run(delays.conflict_turns)
         if isinstance(outcome, StartDelay):
             self._defer_until_turn(context, outcome, delays)
         started = outcome.response

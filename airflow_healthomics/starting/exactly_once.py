@@ -97,12 +97,11 @@ class ExactlyOnceStart:
     #: Whether a run may exist of which no id is known.
     _may_exist: bool = field(default=False, init=False)
 
-    def run(self, turns: int = 0, conflict_turns: int = 0) -> StartOutcome | StartDelay:
+    def run(self, conflict_turns: int = 0) -> StartOutcome | StartDelay:
         """
         Start the run or batch, or find it.
 
-        :param turns: number of turns that the start has waited for in this attempt
-        :param conflict_turns: number of those turns that followed a ConflictException
+        :param conflict_turns: number of turns in this attempt that followed a ConflictException
         :return: a delay if the start should be repeated later
         :raises HealthOmicsApiError: if a call is refused
         :raises HealthOmicsOutcomeUnknownError: if a call is refused for lack of credentials or permissions,
@@ -111,16 +110,16 @@ class ExactlyOnceStart:
         :raises HealthOmicsOutcomeLostError: if the outcome of the recorded run is unknown
         """
         try:
-            return self._run(turns, conflict_turns)
+            return self._run(conflict_turns)
         except (ClientError, BotoCoreError) as error:
             if is_credentials_error(error):
                 operation = getattr(error, "operation_name", "The connection")
                 raise self._refusal(operation, f"request {self._request_id}", error) from error
             if not _may_pass(error):
                 raise
-            return StartDelay(self._request_id, error_code(error), is_unreachable=is_unreachable(error))
+            return StartDelay(error_code(error), is_unreachable=is_unreachable(error))
 
-    def _run(self, turns: int, conflict_turns: int) -> StartOutcome | StartDelay:
+    def _run(self, conflict_turns: int) -> StartOutcome | StartDelay:
         self._may_exist = not self.store.is_complete
         record, first_epoch = self._load()
         self._request_id = record.request_id if record else self.request_ids.of(first_epoch)
@@ -133,7 +132,7 @@ class ExactlyOnceStart:
         plan = decide(record, run["status"] if run else None, is_discarded=is_discarded)
         if record and plan.supersedes and not self._supersede(record, run):
             # The start is repeated later, and then discards it again.
-            return StartDelay(self._request_id, NOT_VISIBLE)
+            return StartDelay(NOT_VISIBLE)
         epoch = record.epoch + 1 if record and plan.supersedes else first_epoch
         while record is None or run is None or plan.decision in (Decision.START, Decision.REPEAT):
             if record and plan.decision is Decision.START and not plan.supersedes:

@@ -21,12 +21,10 @@ class StartDelay:
     """
     A start that was throttled or did not reach HealthOmics; the same request may be repeated at any time.
 
-    :param request_id: request ID of the start
     :param code: reason: an AWS error code, or class name of the connection error
     :param is_unreachable: whether HealthOmics was not reached
     """
 
-    request_id: str
     code: str
     is_unreachable: bool = False
 

@@ -95,6 +95,19 @@ def test_a_failed_batch(omics: Control, tasks: Tasks, deferrable: bool, after: i
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
+def test_a_failed_batch_is_no_success_if_enough_runs_complete(
+    omics: Control, tasks: Tasks, clock: Clock, deferrable: bool
+) -> None:
+    """HealthOmics did not create all runs, so neither the wait nor a retry counts those that completed."""
+    omics.fail_batch(after=2, failure_reason="The dog ate it.")
+    attempts = Attempts(tasks, deferrable=deferrable, success_policy="any", waiter_delay=24 * 3600)
+    assert failure(attempts).status == "FAILED"
+    clock.advance(24 * 3600)
+    attempts.again()
+    assert len(omics.batches()) == 2
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
 def test_a_failed_batch_of_unread_settings(
     omics: Control, tasks: Tasks, bucket: Any, deferrable: bool
 ) -> None:

@@ -99,3 +99,17 @@ def test_deleted_runs_are_no_sample() -> None:
     assert found.source == "read"
     assert [uri for uri in found.by_run.values() if uri] == [of_run(runs[0])]
     assert len(service.calls) == len(set(service.calls)) == 50
+
+
+def test_a_throttled_read_costs_no_uri() -> None:
+    """It fails the attempt, and the next one reads all of them; a missing URI would be permanent."""
+    throttled = ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "GetRun")
+
+    class Throttled(Service):
+        def get_run(self, *, id: str) -> dict[str, Any]:
+            raise throttled
+
+    runs = outcomes(2)
+    with pytest.raises(ClientError) as caught:
+        read_output_uris(Throttled(runs, of_run), runs, LOG)
+    assert caught.value is throttled

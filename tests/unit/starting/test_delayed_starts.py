@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.exceptions import HealthOmicsRequestChangedError
 from tests.healthomics import Control
 from tests.sdk import TaskDeferred
-from tests.unit.batch_attempts import PLACE, crashing, some_settings
+from tests.unit.batch_attempts import PLACE, crashing, hold_runs, some_settings
 from tests.unit.conftest import Clock, Crash, FakeTaskInstance, Store, Tasks, needs_store, try_of
 from tests.unit.histories import STORES
 from tests.unit.kinds import BATCH, KINDS, Kind
@@ -129,3 +130,67 @@ def test_an_old_one_that_cannot_be_cancelled_delays_no_start(
     omics.inject_error(kind.operation("Cancel"), code)
     assert kind.task().execute(try_of(ti, store)) != first
     assert code in logged()
+
+
+@KINDS
+@pytest.mark.parametrize("with_store", STORES)
+def test_a_delayed_start_after_a_failure_is_found_by_its_own_name(
+    omics: Control, kind: Kind, with_store: bool
+) -> None:
+    """A kill at the turnstile cancels what the lost response started, and not what has failed before."""
+    ti, store = FakeTaskInstance(max_tries=5), Store() if with_store else None
+    kind.task().execute(try_of(ti, store))
+    kind.end(omics, "FAILED")
+    ti.try_number = 2
+    omics.drop_connection(kind.operation("Start"), when="after", times=None)
+    with pytest.raises(TaskDeferred) as caught:
+        kind.task().execute(try_of(ti, store))
+    (target,) = caught.value.trigger.targets
+    assert len(kind.all(omics)) == 2
+    assert target["name"] == kind.all(omics)[-1]["requestId"]
+
+
+@KINDS
+def test_a_delayed_start_with_a_custom_name_is_not_searched_for(omics: Control, kind: Kind) -> None:
+    """Runs of other tasks may have the name, too."""
+    omics.inject_error(kind.operation("Start"), "ThrottlingException", times=None)
+    name = {kind.task().name_argument: "mine"}
+    with pytest.raises(TaskDeferred) as caught:
+        kind.task(**name).execute(try_of(FakeTaskInstance(max_tries=5)))
+    assert caught.value.trigger.targets == []
+
+
+@KINDS
+@pytest.mark.parametrize("timeout", [None, timedelta(minutes=30)])
+def test_a_delayed_start_keeps_the_timeout_of_its_attempt(
+    omics: Control, clock: Clock, kind: Kind, timeout: timedelta | None
+) -> None:
+    """The time in the triggerer is part of ``execution_timeout``."""
+    omics.inject_error(kind.operation("Start"), "ThrottlingException", times=None)
+    context = try_of(FakeTaskInstance(max_tries=5))
+    clock.advance(600)
+    with pytest.raises(TaskDeferred) as caught:
+        kind.task(execution_timeout=timeout).execute(context)
+    left = caught.value.timeout
+    if timeout is None:
+        assert left is None
+    else:
+        assert left is not None
+        assert timedelta(minutes=19) < left <= timedelta(minutes=20)
+
+
+@needs_store
+@KINDS
+def test_a_clear_whose_cancellation_is_throttled_watches_what_it_discards(
+    omics: Control, clock: Clock, kind: Kind
+) -> None:
+    """A kill before the next attempt to cancel still cancels it."""
+    hold_runs(omics)
+    ti, store = FakeTaskInstance(max_tries=5), Store()
+    old = kind.task().execute(try_of(ti, store))
+    clock.advance(30)
+    ti.try_number, ti.max_tries = 2, 6  # a Clear
+    omics.inject_error(kind.operation("Cancel"), "ThrottlingException", times=None)
+    with pytest.raises(TaskDeferred) as caught:
+        kind.task().execute(try_of(ti, store))
+    assert [target["id"] for target in caught.value.trigger.targets] == [old]

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.resources.batch import BatchResource
 from airflow_healthomics.resources.run import RunResource
 from airflow_healthomics.starting.identity import RequestIds
 from airflow_healthomics.starting.record import (
@@ -27,7 +28,8 @@ from airflow_healthomics.starting.record import (
     open_start_store,
 )
 from tests.healthomics import Control
-from tests.unit.conftest import ONE_ATTEMPT, Store, calls_of, needs_store
+from tests.unit.batch_attempts import batch_of
+from tests.unit.conftest import ONE_ATTEMPT, FakeTaskInstance, Store, calls_of, needs_store, try_of
 
 CANARY = "canary-patient-7"
 LOG = logging.getLogger("tests.run_record")
@@ -299,3 +301,14 @@ def test_a_fixed_request_id_has_one_generation(
     assert record is not None
     assert (record.resource_id, record.generation) == (run["id"], 0)
     assert calls_of(omics, "ListRuns") == 1
+
+
+def test_a_later_batch_goes_before_an_earlier_one(omics: Control, hook: HealthOmicsHook) -> None:
+    """Names of batches are not unique either."""
+    context = try_of(FakeTaskInstance())
+    ids = []
+    for request_id in ("a", "b"):
+        ids.append(batch_of(batch_name="g0", request_id=request_id).execute(context))
+        omics.advance_clock(1)
+    assert len(set(ids)) == 2
+    assert BatchResource(hook, LOG).find("g0")["id"] == ids[1]  # type: ignore[index]

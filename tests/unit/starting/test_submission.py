@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
+    HealthOmicsError,
     HealthOmicsOutcomeLostError,
     HealthOmicsRequestChangedError,
     HealthOmicsRunFailedError,
@@ -37,6 +38,7 @@ from tests.unit.conftest import (
     try_of,
 )
 from tests.unit.histories import CRASHES, STORES, WAYS, History, start_of
+from tests.unit.kinds import KINDS, Kind
 
 STATES = ["PENDING", "STARTING", "RUNNING", "STOPPING", "COMPLETED", "FAILED", "CANCELLED", "DELETED"]
 
@@ -455,6 +457,33 @@ def test_a_failed_run_is_repaired_by_the_retry(
     answer = tasks.run(lambda: start_of(**fields), try_of(ti, store))
     assert [run["status"] for run in omics.runs()] == ["FAILED", "COMPLETED"]
     assert answer == omics.runs()[1]["id"]
+
+
+@KINDS
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"event": "error", "message": "GetRun was refused", "code": "AccessDeniedException"},
+        {
+            "event": "refused",
+            "subject": "run 1",
+            "reason": "GetRun was refused",
+            "code": "AccessDeniedException",
+            "seconds": 3600.0,
+        },
+        None,
+    ],
+    ids=["error", "refused", "none"],
+)
+def test_a_wait_for_the_end_of_a_stopping_run_that_fails_starts_nothing(
+    omics: Control, kind: Kind, event: dict[str, Any] | None
+) -> None:
+    """The run may still be active, so the attempt fails and the next one looks again."""
+    with pytest.raises(HealthOmicsError):
+        kind.task(wait_for_completion=True).resume_execution(
+            "resume_after_stop", {"event": event}, try_of(FakeTaskInstance(max_tries=2), Store())
+        )
+    assert kind.all(omics) == []
 
 
 def test_the_stand_in_of_the_store_forgets_nothing() -> None:

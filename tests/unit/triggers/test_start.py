@@ -59,6 +59,13 @@ def fire_all(clock: Clock, triggers: list[HealthOmicsStartTrigger]) -> list[floa
     return fired
 
 
+@pytest.mark.parametrize("rate", [0.0, -1.0])
+def test_a_rate_that_lets_nobody_pass_is_refused(rate: float) -> None:
+    """The error names the setting."""
+    with pytest.raises(ValueError, match="start_rate must be above 0"):
+        Turnstile(rate)
+
+
 def test_one_a_second_fires(clock: Clock) -> None:
     """As StartRun is limited to by default, and none before the scheduler has seen the deferral."""
     times = fire_all(clock, [HealthOmicsStartTrigger() for _ in range(5)])

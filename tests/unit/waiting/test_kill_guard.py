@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from airflow_healthomics.compat import AirflowException, AirflowTaskTimeout, Context
+from airflow_healthomics.waiting.kill_guard import Target
 from tests.healthomics import Control, omics_client
 from tests.sdk import TaskDeferred
 from tests.unit.conftest import (
@@ -463,3 +464,27 @@ def test_a_timeout_that_airflows_signal_lost_ends_the_wait(omics: Control, clock
         task.execute(try_of(FakeTaskInstance()))
     assert 600 <= clock.elapsed <= 630
     assert [run["status"] for run in omics.runs()] == ["STOPPING"]
+
+
+@KINDS
+def test_a_kill_cancels_one_with_a_custom_name(
+    omics: Control, clock: Clock, context: Context, kind: Kind
+) -> None:
+    """It cannot be found by its name, but the response of the start had its id."""
+    name = {kind.task().name_argument: "mine"}
+    killed_while_waiting(kind.task(**ON_A_WORKER, **name), clock, context)
+    assert kind.is_cancelled(omics)
+
+
+@KINDS
+def test_a_kill_cancels_all_that_the_guard_watches(
+    omics: Control, clock: Clock, context: Context, kind: Kind
+) -> None:
+    """One that a Clear discards may be active while the next one is being started."""
+    ids = [kind.start_beside(omics_client())["id"] for _ in range(2)]
+    clock.advance(10)
+    task = kind.task()
+    task.kill_guard.context = context
+    task.kill_guard.arm([Target(kind=kind.name, id=each) for each in ids])
+    end_by_a_person(task, context)
+    assert kind.cancelled(omics) == ids

@@ -306,3 +306,15 @@ def test_many_killed_at_once_are_all_cancelled(
 
     virtual_time.run(clock, main())
     assert {run["status"] for run in omics.runs()} <= {"STOPPING", "CANCELLED"}
+
+
+@KINDS
+def test_a_killed_start_cancels_all_of_its_targets(
+    omics: Control, clock: Clock, client: Any, kind: Kind
+) -> None:
+    """One that a Clear discarded, and one that a lost response started."""
+    ids = [kind.start_beside(client, name)["id"] for name in ("a", "b")]
+    clock.advance(30)
+    targets = [{"kind": kind.name, "name": name} for name in ("a", "b")]
+    kill_trigger(HealthOmicsStartTrigger(targets, botocore_config=ONE_ATTEMPT), "failed", clock)
+    assert kind.cancelled(omics) == ids

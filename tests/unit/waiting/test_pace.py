@@ -36,8 +36,9 @@ def test_the_gap_grows_with_each_throttled_call() -> None:
         gaps.append(pace.ready_at - now)
         now = pace.ready_at
     assert all(later >= earlier - 1e-9 for earlier, later in pairwise(gaps))
-    assert gaps[0] < 0.5
-    assert max(gaps) == pytest.approx(LONGEST_GAP)
+    # The rate halves from 10 calls a second to 0.5. From the third call on, the gap doubles, too.
+    assert gaps[:6] == pytest.approx([0.2, 0.4, 1.6, 6.4, 16, 32])
+    assert gaps[6:] == pytest.approx([LONGEST_GAP] * 6)
 
 
 def test_a_single_success_does_not_restore_the_pace() -> None:
@@ -56,6 +57,18 @@ def test_a_single_success_does_not_restore_the_pace() -> None:
     assert gaps[1] > 0.3
     assert all(later <= earlier for earlier, later in pairwise(gaps))
     assert gaps[-1] < gaps[1] / 2
+
+
+def test_successes_forgive_throttled_calls() -> None:
+    """Later throttled calls only reduce the rate again before they double the gap."""
+    pace = pace_of()
+    for _ in range(7):
+        pace.throttle(0)
+    streaks = []
+    for _ in range(4):
+        pace.succeed(0)
+        streaks.append(pace.streak)
+    assert streaks == [3, 1, 0, 0]
 
 
 def test_an_episode_ends_when_it_has_been_quiet_for_long() -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 from collections.abc import Callable, Coroutine
 from itertools import pairwise
@@ -316,6 +317,21 @@ def test_lists_that_fail_otherwise_are_made_up_for(make: Make) -> None:
     assert scene.omics.count("GetRun", since=1700, until=HOUR - 100) <= 20
 
 
+def test_lists_that_fail_now_and_then_are_still_read(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only consecutive failures make individual polls cheaper."""
+    scene = make([running(number) for number in range(60)])
+    read, numbers = scene.omics.list_runs, itertools.count(1)
+
+    def list_runs(**arguments: Any) -> dict[str, Any]:
+        if next(numbers) % 5 == 0:
+            raise BROKEN("ListRuns")
+        return read(**arguments)
+
+    monkeypatch.setattr(scene.omics, "list_runs", list_runs)
+    scene.run(scene.wait_for_all())
+    assert scene.omics.count("GetRun", since=100, until=HOUR - 100) <= 20
+
+
 def test_a_page_that_is_refused_once_costs_a_minute(make: Make) -> None:
     """A token of a page may have expired: that is no lack of a permission."""
     lives = [running(number) for number in range(60)]
@@ -440,6 +456,15 @@ def test_it_does_not_storm_a_service_that_throttles(make: Make) -> None:
     scene.run(scene.wait_for_all())
     assert scene.omics.count(since=400, until=2000) <= 1600 / 60 * 50
     assert all(end <= HOUR + 60 + 10 for end in scene.ends.values())
+
+
+def test_the_pauses_of_a_second_outage_begin_short_again(make: Make) -> None:
+    """The polls that succeed in between reset them."""
+    scene = make([running(0)], faults=[Fault(100, 400, BROKEN), Fault(2000, 2061, BROKEN)])
+    scene.run(scene.wait_for_all())
+    first, second = [call for call in scene.omics.calls if call.began >= 2000][:2]
+    assert first.code == "InternalServerException"
+    assert second.began - first.ended <= 1
 
 
 def test_a_run_that_may_not_be_read_fails_alone(make: Make) -> None:
