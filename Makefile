@@ -85,7 +85,8 @@ lint: install
 	$(BIN)/mypy
 
 test: install
-	$(BIN)/pytest -n auto --cov --cov-report=term:skip-covered tests/unit tests/local tests/simulation
+	$(BIN)/pytest -n auto --cov --cov-report=term:skip-covered tests/unit tests/local
+	$(BIN)/pytest -n auto tests/simulation
 	$(BIN)/pytest -m 'not slow' tests/system
 	$(if $(filter $(NEWEST),$(PINS)),$(MAKE) docs)
 

@@ -150,18 +150,17 @@ class KillGuard:
 
         After a kill, wait for the cancellation first, because the end of the process ends its threads.
         """
-        is_deferred = False
+        has_ended = False
         try:
             yield
+            has_ended = True
         except (Exception, AirflowTaskTimeout):
-            raise
-        except BaseException:
-            is_deferred = True
+            has_ended = True
             raise
         finally:
             if self.is_fired:
                 self.wait()
-            if not is_deferred:
+            if has_ended:
                 self.targets = ()
 
     def fire(self) -> None:

@@ -4,7 +4,8 @@
 A HealthOmics of which every past and future moment is known, as a botocore client would show it.
 
 It exists beside the local HealthOmics because the properties of the poller need thousands of runs over hours
-of virtual time, whose true status at each moment the test can look up, without HTTP.
+of virtual time, whose true status at each moment the test can look up, without HTTP. The simulated histories
+of starts need thousands of attempts in seconds.
 """
 
 from __future__ import annotations

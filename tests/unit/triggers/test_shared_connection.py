@@ -88,19 +88,18 @@ def test_a_poll_of_many_runs_costs_a_call_for_each_page(
     assert asked["ListRuns"] <= (intervals + 1) * (2 + 4)
 
 
-def test_the_sensor_and_the_operator_tell_the_trigger_how_a_list_shows_the_run(
+def test_the_sensor_and_the_operator_pass_on_what_they_know_of_the_run(
     omics: Control, context: Context, tasks: Tasks, started: Callable[..., Any]
 ) -> None:
-    """So that the trigger's first look can be a list already."""
+    """After the sensor's poll, the trigger's first poll can be a list already."""
     omics.plan_run(times=None, seconds={"RUNNING": 3600})
     run_id = started()["id"]
     tasks.run(lambda: HealthOmicsRunSensor(task_id="wait", run_id=run_id, deferrable=True), context)
     tasks.run(waiting_start, context)
-    assert len(tasks.deferrals) == 2
-    for deferral in tasks.deferrals:
-        arguments = deferral.trigger.serialize()[1]
-        assert arguments["uuid"]
-        assert arguments["creation_time"]
+    sensing, starting = (deferral.trigger.serialize()[1] for deferral in tasks.deferrals)
+    assert sensing["uuid"]
+    assert sensing["creation_time"]
+    assert starting["uuid"]
 
 
 def test_the_summary_is_the_same_in_both_places(
