@@ -304,12 +304,8 @@ def before_batch_id(case: Case) -> Iterator[None]:
 
 def before_deferral(case: Case) -> Iterator[None]:
     """The batch's id is on record, and the task is about to defer."""
-    started = f"{case.dag_id} started"
-    case.hold("ListBatch", {"name": started}, started)
+    case.hold("ListBatch", {"name": f"{case.dag_id} published"})
     yield
-    case.server.control.wait_until_held(started, timeout=LIMIT)
-    case.hold("GetBatch", {"batchId": case.batches[0]["id"]})
-    case.server.control.release(started)
     case.kill_when_held()
     case.release()
 

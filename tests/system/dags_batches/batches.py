@@ -94,12 +94,17 @@ class Batches(BatchResource):
 
 
 class CrashingTask(HealthOmicsStartRunBatchOperator):
-    """Makes three more calls, which the test can hold."""
+    """Makes more calls, which the test can hold."""
 
     @property
     def resource(self) -> BatchResource:
         """Batches whose start is between two calls."""
         return Batches(self.hook, self.log, self._verdict, self.dag_id)
+
+    def publish(self, context: Any, started: Any) -> None:
+        """Publish, then call."""
+        super().publish(context, started)
+        self._call("published")
 
     def finish(self, context: Any, summary: dict[str, Any]) -> str:
         """Call, then finish."""

@@ -50,12 +50,17 @@ class Runs(RunResource):
 
 
 class Task(HealthOmicsStartRunOperator):
-    """Makes two more calls, which the test can hold: after StartRun has answered, and after the resume."""
+    """Makes more calls, which the test can hold: when the run's id is on record, and after the resume."""
 
     @property
     def resource(self) -> RunResource:
         """Runs whose start is followed by a call."""
         return Runs(self.hook, self.log, self.dag_id)
+
+    def publish(self, context: Any, started: Any) -> None:
+        """Publish, then call."""
+        super().publish(context, started)
+        self._call("published")
 
     def finish(self, context: Any, summary: dict[str, Any]) -> str:
         """Call, then finish."""
