@@ -18,7 +18,6 @@ import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from botocore.model import StructureShape
-from botocore.session import Session
 from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,7 +27,7 @@ from airflow_healthomics.batches.sample_sheet import read_sample_sheet, settings
 from airflow_healthomics.exceptions import HealthOmicsRequestError, HealthOmicsTemplateError
 from airflow_healthomics.requests.fields import api_field
 from airflow_healthomics.requests.json_values import BrokenTemplate
-from tests.healthomics import mock_healthomics
+from tests.healthomics import mock_healthomics, service_model
 from tests.unit.conftest import ONE_ATTEMPT
 
 ID: dict[Any, str] = {"run_setting_id": "id"}
@@ -100,9 +99,9 @@ def test_a_sheet_becomes_settings_by_argument_name() -> None:
     ]
 
 
-def test_the_targets_are_the_fields_of_the_installed_botocore() -> None:
+def test_the_targets_are_the_fields_of_the_api() -> None:
     """A field that AWS adds to the settings of a run is noticed here."""
-    shape = Session().get_service_model("omics").shape_for("InlineSetting")
+    shape = service_model().shape_for("InlineSetting")
     assert isinstance(shape, StructureShape)
     members = shape.members
     values = {api_field(name) for name in sheet_columns.VALUE_TARGETS}
