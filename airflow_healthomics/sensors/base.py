@@ -103,10 +103,10 @@ class HealthOmicsSensor(HealthOmicsTask, AwsBaseSensor[HealthOmicsHook]):
         self._recall(context)
         summary = self.watch.poll(partial(client_of, self, self.watch))
         if is_first and self.watch.latest is not None:
-            self.begin(context, self.watch.latest)
             target = Target(kind=self.watch.noun, id=self.watch.resource_id, uuid=self.watch.uuid)
             self.kill_guard.context = context
             self.kill_guard.arm([target])
+            self.begin(context, self.watch.latest)
         if summary is None:
             self._remember(context)
             return False
