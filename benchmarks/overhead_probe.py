@@ -3,7 +3,7 @@
 """
 Measure the cost of a task beside its wait, and print it as JSON: ``python overhead_probe.py <measurement>``.
 
-It runs as a script of its own, so that ``PYTHONPATH`` chooses the version of the package.
+Run it as a script: ``PYTHONPATH`` then selects the version of the package.
 """
 
 from __future__ import annotations

@@ -31,6 +31,10 @@ _RANDOM_SAMPLES: Final = 5
 #: Runs of the sample that GetRun must find; others may have been deleted meanwhile.
 _MIN_SAMPLES: Final = 3
 
+#: Placeholders for the ids. No segment of a URI contains a slash.
+_RUN_ID: Final = "/run id"
+_UUID: Final = "/uuid"
+
 
 @dataclass(frozen=True)
 class OutputUris:
@@ -108,11 +112,6 @@ def _common_template(sample: Sequence[tuple[RunOutcome, str]]) -> tuple[str, ...
     (template,) = templates
     # Without the run id, all runs would have the same URI.
     return template if _RUN_ID in template else None
-
-
-#: Placeholders. No segment of a URI contains a slash.
-_RUN_ID: Final = "/run id"
-_UUID: Final = "/uuid"
 
 
 def _template(outcome: RunOutcome, uri: str) -> tuple[str, ...]:

@@ -39,11 +39,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from airflow import __version__ as airflow_version
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
-from airflow_healthomics.compat import Param
+from airflow_healthomics.compat import IS_AIRFLOW_2, Param
 from airflow_healthomics.params.template import (
     ParameterTemplate,
     description_of,
@@ -68,7 +67,7 @@ _OPTIONAL_SECTION: Final = "Optional"
 #: any type. Otherwise Airflow shows text with one item per line.
 _ANY_ITEM: Final[Mapping[str, Any]] = (
     {"description": "any JSON"}
-    if airflow_version.startswith("2.")
+    if IS_AIRFLOW_2
     else {"type": ["object", "array", "string", "number", "boolean", "null"]}
 )
 

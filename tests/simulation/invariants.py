@@ -95,7 +95,7 @@ def _outcome(history: History) -> Iterator[Finding]:
         return
     resource = {each.id: each for each in own(history)}.get(airflow.outcome)
     if resource is None:
-        yield f"the task returned {airflow.outcome}, which is none of its own", None
+        yield f"the task returned {airflow.outcome}, which is not one of its runs", None
         return
     if history.plan.setting.waits and resource.status(now) not in DONE:
         yield f"the task succeeded, but {resource.kind} {resource.id} is {resource.status(now)}", resource
