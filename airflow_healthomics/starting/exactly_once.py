@@ -259,6 +259,11 @@ class ExactlyOnceStart:
     def _may_be_invisible(self, record: StartRecord) -> bool:
         return record.started is not None and time.time() - record.started < VISIBILITY_GRACE
 
+    def _may_start_invisibly(self, record: StartRecord) -> bool:
+        """Whether an attempt was lost or killed in its start, whose run ListRuns may not show yet."""
+        has_unknown_end = record.settled is None or record.is_outcome_unknown
+        return has_unknown_end and self._may_be_invisible(record)
+
     def _answered_run(self, record: StartRecord) -> dict[str, Any] | None:
         """Return the run in the response of a start; None if it is not visible yet."""
         run = self._described(record)
@@ -326,6 +331,8 @@ class ExactlyOnceStart:
         """Cancel the run from before a Clear if it is active; return False if it is not visible yet."""
         if run is None and record.name is not None:
             run = self.resource.find(record.name)
+            if run is None and self.cancel_on_kill and self._may_start_invisibly(record):
+                return False
         if run is None or run["status"] in (*run_states.TERMINAL, UNKNOWN):
             self._watch_for_kill(None)
             if run is not None and self.cancel_on_kill:
@@ -382,7 +389,7 @@ class ExactlyOnceStart:
             # Save before the call, so that the next attempt repeats this request ID after a crash.
             self.store.save(record)
             self._request_id = record.request_id
-            self._may_exist = False
+            self._may_exist = not self.store.is_complete
             self._watch_for_kill(record)
             run = self._call(record, request, conflict_turns)
         self._may_exist = True

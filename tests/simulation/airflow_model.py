@@ -347,6 +347,9 @@ class Airflow:
     def clear(self) -> None:
         """Clear the task, as a person does in the UI."""
         process, self.active = self.active, None
+        if self.state == "restarting":
+            # The ending worker now sees "queued", as after a stop of its pod.
+            self.unnoticed.add(self.epoch - 1)
         self.epoch += 1
         self.clear_number += 1
         self.max_tries = self.try_number + self.retries

@@ -151,6 +151,14 @@ def _has_trouble(history: History) -> bool:
     return has_lag or _has(history, "outage", "losing")
 
 
+def _was_ended(history: History, resource: Resource | None) -> bool:
+    """Whether a person or a timeout ended an attempt that may have started the run."""
+    airflow = history.airflow
+    is_cleared = resource is not None and resource.epoch < airflow.epoch
+    has_timed_out = bool(history.plan.setting.timeout) or _has(history, "timeout")
+    return airflow.was_killed or is_cleared or has_timed_out
+
+
 def _has(history: History, *names: str) -> bool:
     return any(action.name in names for action in history.happened)
 
@@ -181,13 +189,17 @@ EXEMPTIONS: Final = (
         lambda history, _: (
             _has(history, "outage")
             and getattr(history.airflow.outcome, "code", "") == "ExpiredTokenException"
-            and not any(each.is_live(history.scheduler.elapsed) for each in own(history))
+            and not any(
+                each.is_live(history.scheduler.elapsed) and each.epoch == history.airflow.epoch
+                for each in own(history)
+            )
         ),
     ),
     Exemption(
         "unnoticed end",
-        "before Airflow 3.3, nothing notices that a person ends a task without a process on a worker, and a "
-        "Clear leaves no record of the run before it (README, limits)",
+        "before Airflow 3.3, nothing notices that a person ends a task without a process on a worker, a second "
+        "Clear hides the first from the ending worker, and a Clear leaves no record of the run before it "
+        "(README, limits)",
         "none left",
         lambda history, resource: (
             not history.plan.setting.store
@@ -197,10 +209,14 @@ EXEMPTIONS: Final = (
     ),
     Exemption(
         "no second chance",
-        "before Airflow 3.3, a killed or timed-out worker must find and cancel its run at once, so an "
+        "before Airflow 3.3, a killed or timed-out worker must find and cancel its run at once, so its crash, an "
         "outage, a lag or a denied list leaves it",
         "none left",
-        lambda history, _: not history.plan.setting.store and _has_trouble(history),
+        lambda history, resource: (
+            not history.plan.setting.store
+            and (_has_trouble(history) or bool(history.crashed))
+            and _was_ended(history, resource)
+        ),
     ),
     Exemption(
         "no record of what was left",
@@ -219,6 +235,18 @@ EXEMPTIONS: Final = (
         "before Airflow knows of that end, and until the next attempt holds the run",
         "none left",
         lambda history, _: not history.plan.setting.waits and _ended_before_kill(history),
+    ),
+    Exemption(
+        "killed before the id was recorded",
+        "a run whose id is not recorded can only be found by ListRuns, or by a repeat of its request, which would "
+        "start it if it had not started before",
+        "none left",
+        lambda history, resource: (
+            history.plan.setting.denied
+            and history.airflow.was_killed
+            and resource is not None
+            and history.airflow.record.get("resource_id") != resource.id
+        ),
     ),
     Exemption(
         "last attempt lost",

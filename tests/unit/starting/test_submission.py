@@ -441,6 +441,21 @@ def test_a_clear_after_a_refusal_starts_the_run(omics: Control, with_store: bool
     assert history.try_again() == omics.runs()[0]["id"]
 
 
+@needs_store
+@pytest.mark.parametrize("crash", ["after-call", "before-run-id"])
+def test_a_clear_looks_again_for_a_lost_start(omics: Control, clock: Clock, crash: str) -> None:
+    """The run of the lost attempt is cancelled, although ListRuns did not show it at first."""
+    history = History(omics, with_store=True)
+    history.try_again(crash)
+    history.clear()
+    omics.inject_error("ListRuns", "AccessDeniedException")
+    second = history.try_again()
+    assert clock.elapsed == VISIBILITY_GRACE
+    status = {run["id"]: run["status"] for run in omics.runs()}
+    assert status.pop(second) == "PENDING"
+    assert list(status.values()) in (["CANCELLED"], ["STOPPING"])
+
+
 @pytest.mark.parametrize("with_store", STORES)
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_a_failed_run_is_repaired_by_the_retry(
