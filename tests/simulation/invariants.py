@@ -197,9 +197,9 @@ EXEMPTIONS: Final = (
     ),
     Exemption(
         "unnoticed end",
-        "before Airflow 3.3, nothing notices that a person ends a task without a process on a worker, a second "
-        "Clear hides the first from the ending worker, and a Clear leaves no record of the run before it "
-        "(README, limits)",
+        "before Airflow 3.3, nothing notices that a person ends a task without a process on a worker, a "
+        "second Clear hides the first from the ending worker, and a Clear leaves no record of the run before "
+        "it (README, limits)",
         "none left",
         lambda history, resource: (
             not history.plan.setting.store
@@ -209,8 +209,8 @@ EXEMPTIONS: Final = (
     ),
     Exemption(
         "no second chance",
-        "before Airflow 3.3, a killed or timed-out worker must find and cancel its run at once, so its crash, an "
-        "outage, a lag or a denied list leaves it",
+        "before Airflow 3.3, a killed or timed-out worker must find and cancel its run at once, so its crash, "
+        "an outage, a lag or a denied list leaves it",
         "none left",
         lambda history, resource: (
             not history.plan.setting.store
@@ -238,8 +238,8 @@ EXEMPTIONS: Final = (
     ),
     Exemption(
         "killed before the id was recorded",
-        "a run whose id is not recorded can only be found by ListRuns, or by a repeat of its request, which would "
-        "start it if it had not started before",
+        "a run whose id is not recorded can only be found by ListRuns, or by a repeat of its request, which "
+        "would start it if it had not started before",
         "none left",
         lambda history, resource: (
             history.plan.setting.denied
