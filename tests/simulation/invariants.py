@@ -209,7 +209,7 @@ EXEMPTIONS: Final = (
     ),
     Exemption(
         "no second chance",
-        "before Airflow 3.3, a killed or timed-out worker must find and cancel its run at once, so its crash, "
+        "before Airflow 3.3, a killed or timed-out worker must find and cancel its run at once, so a crash, "
         "an outage, a lag or a denied list leaves it",
         "none left",
         lambda history, resource: (
