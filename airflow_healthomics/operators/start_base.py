@@ -280,9 +280,9 @@ class StartOperator(WaitingOperator):
         is_final = isinstance(error, AirflowFailException) or not has_tries_left(context)
         if isinstance(error, AirflowTaskTimeout) and not self._has_timed_out:
             # It was not waiting yet, but may have a run, of this or an earlier attempt.
-            self._has_timed_out = True
             if is_final:
                 self._handle_recorded_timeout(context)
+            self._has_timed_out = True
         if not self._is_open and not isinstance(error, HealthOmicsOutcomeUnknownError):
             is_unavailable = isinstance(error, HealthOmicsResultUnavailableError)
             if is_final or is_unavailable:
@@ -349,22 +349,23 @@ class StartOperator(WaitingOperator):
 
     def handle_timeout(self, context: Context, target: Target) -> None:
         """Cancel the run or batch if no attempt is left."""
-        self._has_timed_out = True
         super().handle_timeout(context, target)
+        # Not before: a second timeout may interrupt the cancellation, which is then repeated.
+        self._has_timed_out = True
 
     def _handle_recorded_timeout(self, context: Context) -> None:
         """Cancel the recorded run or batch if no attempt is left."""
-        self._has_timed_out = True
         try:
             record = self.recorded(context)
         except (ClientError, BotoCoreError) as error:
             self.log.warning(
                 "The %s of this task could not be looked up: %s", self.resource.noun, error_code(error)
             )
-            return
+            record = None
         if record is not None:
             target = Target(kind=record.kind, id=record.resource_id, uuid=record.uuid, name=record.name)
             self.handle_timeout(context, target)
+        self._has_timed_out = True
 
 
 def _connection(task: Any) -> dict[str, Any]:

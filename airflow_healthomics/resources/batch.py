@@ -209,9 +209,22 @@ class BatchResource(Resource):
         return is_cancelled
 
     def _cancel_when_created(self, batch_id: str) -> None:
-        """Call CancelRunBatch, and repeat the call for up to a minute while the batch is CREATING."""
+        """
+        Call CancelRunBatch, and repeat the call for up to a minute while the batch is CREATING.
+
+        A batch that has left CREATING between the refusal and GetBatch is cancelled once more.
+        """
+        has_left_creation = False
+
+        def may_accept(error: BaseException) -> bool:
+            nonlocal has_left_creation
+            status = self._status_behind(error, batch_id)
+            is_first = status in batch_states.CANCELLABLE and not has_left_creation
+            has_left_creation = has_left_creation or is_first
+            return status == "CREATING" or is_first
+
         retrying = Retrying(
-            retry=retry_if_exception(lambda error: self._status_behind(error, batch_id) == "CREATING"),
+            retry=retry_if_exception(may_accept),
             stop=stop_after_delay(_CREATION_PATIENCE),
             wait=wait_fixed(1),
             reraise=True,

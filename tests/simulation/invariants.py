@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from airflow_healthomics.exceptions import HealthOmicsOutcomeLostError
 from tests.simulation.history import CANARY, History
 from tests.simulation.service import Resource
 
@@ -181,6 +182,17 @@ EXEMPTIONS: Final = (
         "the outcomes of a batch require the permission omics:ListRuns",
         "outcome",
         lambda history, _: history.plan.setting.denied and history.plan.setting.kind == "batch",
+    ),
+    Exemption(
+        "outcome not listed yet",
+        "a Clear with on_clear='reattach' within the lag of lists does not find the runs of a batch that ended "
+        "within it; the next Clear finds them",
+        "outcome",
+        lambda history, _: (
+            history.plan.setting.kind == "batch"
+            and bool(history.plan.setting.list_lag)
+            and isinstance(history.airflow.outcome, HealthOmicsOutcomeLostError)
+        ),
     ),
     Exemption(
         "refused before anything was started",

@@ -50,6 +50,20 @@ REGRESSIONS = {
     "left a run after the last timeout, because the credentials had just expired": (
         "fates=L,on_failure=cancel,timeout=90 0 209:outage:expired 227:overlap:61 397:clear:first"
     ),
+    "started a new run after a Clear before ListRuns showed the lost one": (
+        "waits=False,fates=L,get_lag=20,list_lag=50,on_failure=cancel,on_clear=new 832073 1:overlap:10 "
+        "13:crash 14:clear"
+    ),
+    "failed permanently for expired credentials beside a run that ListRuns may not show": (
+        "store=False,deferred=False,waits=False,fates=L,list_lag=50,denied=True,on_clear=new 0 1:overlap:3 "
+        "3:outage:expired"
+    ),
+    "gave up the cancellation of a batch that left CREATING meanwhile": (
+        "kind=batch,store=False,waits=False,fates=L,on_failure=cancel 0 5:kill:first"
+    ),
+    "left a run because a second timeout interrupted the first one's cancellation": (
+        "fates=FL,list_lag=20,timeout=90 321114 44:clear 45:losing 175:overlap:85 234:timeout"
+    ),
 }
 
 
