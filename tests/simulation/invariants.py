@@ -140,7 +140,9 @@ def _ended_before_kill(history: History) -> bool:
     if airflow.store is None or not airflow.store.settled_by:
         return False
     has_ended = airflow.store.settled_by in {airflow.killed_process, *history.crashed}
-    return has_ended or airflow.record["attempt"] < airflow.try_number
+    # A Clear had ended the last attempt, and the kill came before the next one.
+    is_between = not airflow.killed_process
+    return has_ended or is_between or airflow.record["attempt"] < airflow.try_number
 
 
 def _cannot_list(history: History) -> bool:
@@ -185,7 +187,7 @@ EXEMPTIONS: Final = (
     ),
     Exemption(
         "outcome not listed yet",
-        "a Clear with on_clear='reattach' within the lag of lists does not find the runs of a batch that ended "
+        "a Clear with on_clear='reattach' within the lag of lists does not find the runs of a batch ended "
         "within it; the next Clear finds them",
         "outcome",
         lambda history, _: (
