@@ -9,6 +9,7 @@ The variables stand before any import of Airflow, which reads them once.
 from __future__ import annotations
 
 import atexit
+import base64
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ _HOME = tempfile.mkdtemp(prefix="airflow-healthomics-tests-")
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 os.environ |= {
     "AIRFLOW_HOME": _HOME,
+    "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(b"a key for nothing but the tests.").decode(),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
     "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",

@@ -65,6 +65,14 @@ class ConnectedHook(AwsGenericHook["OmicsClient"]):
             )
         return defaults_in(self.service_config)
 
+    @cached_property
+    def conn_without_retries(self) -> Any:
+        """The client for starts, which repeats a call only if the user configures retries."""
+        if getattr(self.config, "retries", None):
+            return self.conn
+        config = Config(retries={"total_max_attempts": 1}).merge(self.config)
+        return self.get_client_type(region_name=self.region_name, config=config)
+
     @property
     def connection_policies(self) -> Mapping[str, Any]:
         """Policies of the connection's tasks, by argument name: ``on_clear``."""

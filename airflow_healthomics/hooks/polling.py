@@ -30,6 +30,11 @@ class PollingHook(HealthOmicsHook):
         factory.set_parser_defaults(timestamp_parser=str)
         return session
 
+    @property
+    def conn_without_retries(self) -> Any:
+        """The client, which has no retries."""
+        return self.conn
+
     def get_client_type(
         self, region_name: str | None = None, config: Config | None = None, deferrable: bool = False
     ) -> Any:

@@ -111,4 +111,4 @@ class WaitingOperator(HealthOmicsTask, AwsBaseOperator[HealthOmicsHook]):
             )
             return
         self.log.info("The task timed out and has no attempt left; cancelling its %s", target.kind)
-        cancel_persistently(target, self.hook, self.log)
+        cancel_persistently(target, self.hook, self.log, is_on_its_way=target.id is None)

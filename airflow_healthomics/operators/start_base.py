@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NoReturn
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_healthomics.compat import AirflowFailException, AirflowTaskTimeout, conf
+from airflow_healthomics.compat import AirflowFailException, AirflowTaskTimeout
 from airflow_healthomics.exceptions import (
     HealthOmicsError,
     HealthOmicsOutcomeLostError,
@@ -33,7 +33,7 @@ from airflow_healthomics.service.errors import error_code
 from airflow_healthomics.starting.decision import Decision
 from airflow_healthomics.starting.exactly_once import ExactlyOnceStart
 from airflow_healthomics.starting.identity import RequestIds
-from airflow_healthomics.starting.outcome import Delays, StartDelay
+from airflow_healthomics.starting.outcome import Delays, StartDelay, start_patience
 from airflow_healthomics.starting.record import Attempt, StartRecord, StartStore, open_start_store
 from airflow_healthomics.waiting.deadlines import has_tries_left, is_trigger_timeout, time_left
 from airflow_healthomics.waiting.events import summary_from_event
@@ -41,10 +41,6 @@ from airflow_healthomics.waiting.kill_guard import Target, cancel_persistently
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
-
-#: Default of ``[healthomics] start_patience``: seconds for which an attempt repeats a start that does not
-#: reach HealthOmics.
-DEFAULT_START_PATIENCE: Final = 6 * 3600.0
 
 #: Values of ``on_clear``, ``on_failure`` and ``on_unknown_end``, by argument.
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -94,16 +90,17 @@ class StartOperator(WaitingOperator):
         with self._recording_end(context):
             return self.start(context, Delays())
 
-    def start(self, context: Context, delays: Delays) -> Any:
+    def start(self, context: Context, delays: Delays, answer: Mapping[str, Any] | None = None) -> Any:
         """
         Start the run or batch, or reattach to the one that an earlier attempt started.
 
         :param context: the task's context
         :param delays: delays of this start so far
+        :param answer: answer of the start that the triggerer has made
         """
         on_clear = self._checked_on_clear()
         self.kill_guard.context = context
-        outcome = self._exactly_once(context, on_clear).run(delays.conflict_turns)
+        outcome = self._exactly_once(context, on_clear, answer).run(delays)
         if isinstance(outcome, StartDelay):
             self._defer_until_turn(context, outcome, delays)
         started = outcome.response
@@ -118,8 +115,10 @@ class StartOperator(WaitingOperator):
         return str(started["id"])
 
     def resume_start(self, context: Context, event: dict[str, Any]) -> Any:
-        """Repeat a start that was throttled or did not reach HealthOmics."""
-        return self.start(context, Delays(**event))
+        """Continue with the start that the triggerer has made, or repeat it."""
+        counts = dict(event)
+        answer = counts.pop("started", None)
+        return self.start(context, Delays(**counts), answer)
 
     def resume_after_stop(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         """Decide again after the run or batch of an earlier attempt has left STOPPING."""
@@ -151,7 +150,10 @@ class StartOperator(WaitingOperator):
     # --- the start ---
 
     def _exactly_once(
-        self, context: Context, on_clear: Literal["new", "reattach"] | None
+        self,
+        context: Context,
+        on_clear: Literal["new", "reattach"] | None,
+        answer: Mapping[str, Any] | None,
     ) -> ExactlyOnceStart:
         attempt, request_ids = Attempt.of(context), self._request_ids(context)
         starts = attempt.number - 1
@@ -170,6 +172,7 @@ class StartOperator(WaitingOperator):
             connection=_connection(self),
             guard=self.kill_guard,
             log=self.log,
+            started=answer,
         )
 
     def _store(self, context: Context) -> StartStore:
@@ -184,7 +187,8 @@ class StartOperator(WaitingOperator):
         return self.resource.watch(started["id"], uuid=started.get("uuid"), is_new=is_new)
 
     def _defer_until_turn(self, context: Context, delay: StartDelay, delays: Delays) -> NoReturn:
-        """Wait in the triggerer until the start may be repeated."""
+        """Let the triggerer make the start, or wait there until it may be repeated."""
+        from airflow_healthomics.starting.sealed_request import seal
         from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
 
         now, meta = time.time(), self.hook.conn.meta
@@ -192,7 +196,9 @@ class StartOperator(WaitingOperator):
         if delays.failures:
             self._check_patience(delay, now - delays.since)
         else:
-            self.log.info("The start is delayed (%s). The task defers and repeats it later", delay.code)
+            self.log.info(
+                "The start is delayed (%s). The task defers, and the start is repeated later", delay.code
+            )
         if delays.failures > 1:
             self.log.warning(
                 "The start has not reached HealthOmics for %d seconds (%s; region %s, endpoint %s). The task "
@@ -204,6 +210,8 @@ class StartOperator(WaitingOperator):
             )
         trigger = HealthOmicsStartTrigger(
             targets=[target.as_json() for target in self.kill_guard.targets],
+            request=seal(delay.request) if delay.request else None,
+            kind=self.resource.noun,
             **asdict(delays),
             cancel_on_kill=self.cancel_on_kill,
             **connection_of(self),
@@ -215,8 +223,7 @@ class StartOperator(WaitingOperator):
         raise HealthOmicsError("Airflow did not defer the task")  # never reached
 
     def _check_patience(self, delay: StartDelay, seconds: float) -> None:
-        patience = conf.getfloat("healthomics", "start_patience", fallback=DEFAULT_START_PATIENCE)
-        if seconds >= patience:
+        if seconds >= start_patience():
             meta = self.hook.conn.meta
             raise HealthOmicsUnreachableError(delay.code, meta.region_name, meta.endpoint_url, seconds)
 

@@ -72,7 +72,7 @@ class BatchResource(Resource):
         """Write the run settings to S3, if they are too large for the request, and call StartRunBatch."""
         if request.upload is not None:
             request.upload.write()
-        return dict(self.hook.conn.start_run_batch(**request.fields))
+        return dict(self.hook.conn_without_retries.start_run_batch(**request.fields))
 
     def get(self, resource_id: str, earlier: Sequence[str] = ()) -> dict[str, Any]:
         """Call GetBatch."""

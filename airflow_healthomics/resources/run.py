@@ -43,7 +43,7 @@ class RunResource(Resource):
         """Write a parameters file, if there is one, and call StartRun."""
         if request.upload is not None:
             request.upload.write()
-        return dict(self.hook.conn.start_run(**request.fields))
+        return dict(self.hook.conn_without_retries.start_run(**request.fields))
 
     def get(self, resource_id: str, earlier: Sequence[str] = ()) -> dict[str, Any]:
         """Call GetRun."""
@@ -61,7 +61,11 @@ class RunResource(Resource):
         try:
             runs = [run for run in self.hook.list_runs(name=name) if run.get("name") == name]
             runs.sort(key=lambda run: (run["status"] in run_states.ACTIVE, run["creationTime"]))
-            return self.hook.get_run(runs[-1]["id"]) if runs else None
+            if not runs:
+                return None
+            run = self.hook.get_run(runs[-1]["id"])
+            # The id of a run that was deleted meanwhile may belong to another one.
+            return run if run.get("name") == name else None
         except ClientError as error:
             if is_transient(error) or is_credentials_error(error):
                 raise

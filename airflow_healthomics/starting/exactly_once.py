@@ -29,18 +29,19 @@ from airflow_healthomics.service.errors import (
     is_access_denied,
     is_credentials_error,
     is_not_found,
+    is_throttling,
     is_transient,
     is_unreachable,
 )
 from airflow_healthomics.starting.decision import UNKNOWN, Decision, Plan, decide
 from airflow_healthomics.starting.identity import RequestIds
-from airflow_healthomics.starting.outcome import CONFLICT, NOT_VISIBLE, StartDelay, StartOutcome
+from airflow_healthomics.starting.outcome import CONFLICT, NOT_VISIBLE, Delays, StartDelay, StartOutcome
 from airflow_healthomics.starting.record import Attempt, StartRecord, StartStore, fingerprint, has_changed
 from airflow_healthomics.waiting.kill_guard import KillGuard, Target
 
-#: StartRun attempts on the worker, 1 to 2 s apart with jitter, before the task defers. botocore retries each
-#: up to two more times.
-_ATTEMPTS: Final = 2
+#: StartRun calls on the worker, 1 to 2 s apart with jitter, before the task defers. A throttled call is not
+#: repeated there.
+_CALLS: Final = 2
 
 #: Turns after which a ConflictException counts as permanent.
 MAX_CONFLICT_TURNS: Final = 3
@@ -49,6 +50,9 @@ MAX_CONFLICT_TURNS: Final = 3
 #: the age at which a run can be removed, and above the clock difference of two workers.
 VISIBILITY_GRACE: Final = 300
 
+#: Seconds after a Clear in which lists may not show the run of a start that was on its way. AWS documents no
+#: delay.
+LISTING_GRACE: Final = 60
 
 #: Fields of a start that contain an id, for error messages.
 _ID_FIELDS: Final = ("workflowId", "workflowOwnerId", "runId", "runGroupId", "cacheId", "configurationName")
@@ -72,6 +76,7 @@ class ExactlyOnceStart:
     :param on_unknown_end: whether to fail or start a new run if the recorded one no longer exists and its
         outcome is unknown
     :param ends_attempt: whether the attempt ends after the start, without a wait
+    :param started: answer of the start that the triggerer has made for this attempt, with ``requestId``
     :param connection: connection arguments of the task, for the record
     :param guard: cancels the run or batch if a person ends the task
     :param log: the task's log
@@ -91,17 +96,20 @@ class ExactlyOnceStart:
     connection: Mapping[str, Any]
     guard: KillGuard
     log: Any
+    started: Mapping[str, Any] | None = None
     _discarded: tuple[Target, ...] = field(default=(), init=False)
     _request_id: str = field(default="", init=False)
     _is_invisible: bool = field(default=False, init=False)
     #: Whether a run may exist of which no id is known.
     _may_exist: bool = field(default=False, init=False)
+    #: Fields of the start whose call failed.
+    _failed: Mapping[str, Any] | None = field(default=None, init=False, repr=False)
 
-    def run(self, conflict_turns: int = 0) -> StartOutcome | StartDelay:
+    def run(self, delays: Delays) -> StartOutcome | StartDelay:
         """
         Start the run or batch, or find it.
 
-        :param conflict_turns: number of turns in this attempt that followed a ConflictException
+        :param delays: delays of this start so far
         :return: a delay if the start should be repeated later
         :raises HealthOmicsApiError: if a call is refused
         :raises HealthOmicsOutcomeUnknownError: if a call is refused for lack of credentials or permissions,
@@ -110,16 +118,16 @@ class ExactlyOnceStart:
         :raises HealthOmicsOutcomeLostError: if the outcome of the recorded run is unknown
         """
         try:
-            return self._run(conflict_turns)
+            return self._run(delays)
         except (ClientError, BotoCoreError) as error:
             if is_credentials_error(error):
                 operation = getattr(error, "operation_name", "The connection")
                 raise self._refusal(operation, f"request {self._request_id}", error) from error
             if not _may_pass(error):
                 raise
-            return StartDelay(error_code(error), is_unreachable=is_unreachable(error))
+            return StartDelay(error_code(error), is_unreachable=is_unreachable(error), request=self._failed)
 
-    def _run(self, conflict_turns: int) -> StartOutcome | StartDelay:
+    def _run(self, delays: Delays) -> StartOutcome | StartDelay:
         self._may_exist = not self.store.is_complete
         record, first_epoch = self._load()
         self._request_id = record.request_id if record else self.request_ids.of(first_epoch)
@@ -130,14 +138,14 @@ class ExactlyOnceStart:
         is_discarded = record is not None and self._is_discarded(record, run)
         self._refuse_unknown_end(record, run, is_discarded)
         plan = decide(record, run["status"] if run else None, is_discarded=is_discarded)
-        if record and plan.supersedes and not self._supersede(record, run):
+        if record and plan.supersedes and not self._supersede(record, run, delays):
             # The start is repeated later, and then discards it again.
             return StartDelay(NOT_VISIBLE)
         epoch = record.epoch + 1 if record and plan.supersedes else first_epoch
         while record is None or run is None or plan.decision in (Decision.START, Decision.REPEAT):
             if record and plan.decision is Decision.START and not plan.supersedes:
                 self._check_next_generation(record, run)
-            record, answer = self._start(plan, record, epoch, conflict_turns)
+            record, answer = self._start(plan, record, epoch, delays.conflict_turns)
             if plan.decision is Decision.START and self.store.is_complete:
                 return StartOutcome(plan.decision, answer)
             # HealthOmics may have answered with the run of an earlier attempt, in any status.
@@ -259,10 +267,10 @@ class ExactlyOnceStart:
     def _may_be_invisible(self, record: StartRecord) -> bool:
         return record.started is not None and time.time() - record.started < VISIBILITY_GRACE
 
-    def _may_start_invisibly(self, record: StartRecord) -> bool:
-        """Whether an attempt was lost or killed in its start, whose run ListRuns may not show yet."""
+    def _may_be_unlisted(self, record: StartRecord, delays: Delays) -> bool:
+        """Whether a start was on its way at the Clear, whose run lists may not show yet."""
         has_unknown_end = record.settled is None or record.is_outcome_unknown
-        return has_unknown_end and self._may_be_invisible(record)
+        return has_unknown_end and time.time() - (delays.since or time.time()) < LISTING_GRACE
 
     def _answered_run(self, record: StartRecord) -> dict[str, Any] | None:
         """Return the run in the response of a start; None if it is not visible yet."""
@@ -327,11 +335,11 @@ class ExactlyOnceStart:
         )
         return True
 
-    def _supersede(self, record: StartRecord, run: Mapping[str, Any] | None) -> bool:
+    def _supersede(self, record: StartRecord, run: Mapping[str, Any] | None, delays: Delays) -> bool:
         """Cancel the run from before a Clear if it is active; return False if it is not visible yet."""
         if run is None and record.name is not None:
             run = self.resource.find(record.name)
-            if run is None and self.cancel_on_kill and self._may_start_invisibly(record):
+            if run is None and self.cancel_on_kill and self._may_be_unlisted(record, delays):
                 return False
         if run is None or run["status"] in (*run_states.TERMINAL, UNKNOWN):
             self._watch_for_kill(None)
@@ -379,11 +387,11 @@ class ExactlyOnceStart:
         if plan.decision is Decision.REPEAT and record:
             # Search first: since the crashed attempt, HealthOmics may have forgotten the request ID, or a
             # template or sample sheet that the request requires may have disappeared.
-            run = self._find(record)
+            run = self._answer_for(record) or self._find(record)
             if run is None:
                 request = self.build_request(record.request_id, record.earlier)
                 run = self._call(record, request, conflict_turns)
-                record = replace(record, started=time.time())
+            record = replace(record, started=time.time())
         else:
             record, request = self._new_record(plan, record, epoch)
             # Save before the call, so that the next attempt repeats this request ID after a crash.
@@ -391,7 +399,7 @@ class ExactlyOnceStart:
             self._request_id = record.request_id
             self._may_exist = not self.store.is_complete
             self._watch_for_kill(record)
-            run = self._call(record, request, conflict_turns)
+            run = self._answer_for(record) or self._call(record, request, conflict_turns)
         self._may_exist = True
         record = self._hold(record, run)
         self._watch_for_kill(record)
@@ -424,9 +432,9 @@ class ExactlyOnceStart:
 
     def _call(self, record: StartRecord, request: StartRequest, conflict_turns: int) -> dict[str, Any]:
         retrying = Retrying(
-            stop=stop_after_attempt(_ATTEMPTS),
+            stop=stop_after_attempt(_CALLS),
             wait=wait_random_exponential(multiplier=1, max=2),
-            retry=retry_if_exception(_may_pass),
+            retry=retry_if_exception(lambda error: _may_pass(error) and not is_throttling(error)),
             reraise=True,
         )
         try:
@@ -436,6 +444,11 @@ class ExactlyOnceStart:
             if code == CONFLICT and conflict_turns >= MAX_CONFLICT_TURNS:
                 return self._adopt(record, request.fields, error)
             if _may_pass(error):
+                # An upload may not have been written, and only an answer of HealthOmics shows that it was.
+                is_answer = getattr(error, "operation_name", "") == self.resource.start_operation
+                is_complete = request.upload is None or is_answer
+                if code != CONFLICT and is_complete and not self.guard.is_fired:
+                    self._failed = request.fields
                 raise
             subject = f"request {record.request_id}{_named_ids(request.fields)}"
             raise self._refusal(self.resource.start_operation, subject, error) from error
@@ -449,6 +462,11 @@ class ExactlyOnceStart:
         except (ClientError, BotoCoreError) as error:
             self._may_exist = self._may_exist or is_transient(error)
             raise
+
+    def _answer_for(self, record: StartRecord) -> dict[str, Any] | None:
+        """Return the answer to this request that the triggerer has received."""
+        started = self.started
+        return dict(started) if started and started["requestId"] == record.request_id else None
 
     def _adopt(self, record: StartRecord, request: Mapping[str, Any], error: Exception) -> dict[str, Any]:
         """Return the run that the request ID started, because repeating the request always conflicts."""

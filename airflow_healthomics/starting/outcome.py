@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from airflow_healthomics.compat import conf
 from airflow_healthomics.starting.decision import Decision
 
 #: A duplicate of the request is in flight, or a different request used the same ID.
@@ -16,6 +18,16 @@ CONFLICT: Final = "ConflictException"
 NOT_VISIBLE: Final = "ResourceNotFoundException"
 
 
+#: Default of ``[healthomics] start_patience``: seconds for which an attempt repeats a start that does not
+#: reach HealthOmics.
+_START_PATIENCE: Final = 6 * 3600.0
+
+
+def start_patience() -> float:
+    """Return the seconds for which an attempt repeats a start that does not reach HealthOmics."""
+    return float(conf.getfloat("healthomics", "start_patience", fallback=_START_PATIENCE))
+
+
 @dataclass(frozen=True)
 class StartDelay:
     """
@@ -23,10 +35,12 @@ class StartDelay:
 
     :param code: reason: an AWS error code, or class name of the connection error
     :param is_unreachable: whether HealthOmics was not reached
+    :param request: fields of the start, if nothing but its call is left to do
     """
 
     code: str
     is_unreachable: bool = False
+    request: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @property
     def is_conflict(self) -> bool:

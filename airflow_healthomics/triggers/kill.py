@@ -59,6 +59,10 @@ class CancelOnKillTrigger(HealthOmicsTrigger):
     async def event(self) -> dict[str, Any]:
         """Wait for the event and return its payload."""
 
+    async def before_cancel(self) -> None:
+        """Wait for a call that decides what there is to cancel; none by default."""
+        return
+
     @abstractmethod
     def cancel(self, hook: HealthOmicsHook) -> None:
         """Cancel the run or batch unless it has ended; blocks on AWS calls."""
@@ -103,6 +107,7 @@ class CancelOnKillTrigger(HealthOmicsTrigger):
             # It moved to another triggerer, or a Clear queued it and the next attempt decides.
             self.log.info("The task is %s, so its run is not cancelled", state)
             return
+        await self.before_cancel()
         hook = await self.connect()
         await asyncio.get_running_loop().run_in_executor(_threads, cancel_retrying(), self.cancel, hook)
 

@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tenacity import (
     Retrying,
     retry_if_exception,
+    retry_if_result,
     stop_after_attempt,
     stop_after_delay,
     wait_random,
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 #: Seconds for which a throttled or failing cancellation is retried, if there is time.
 CANCEL_PATIENCE: Final = 120
+
+#: Seconds for which a start that may be on its way is searched for.
+_SEARCH_PATIENCE: Final = 60
 
 #: Airflow sends SIGKILL 5 seconds after on_kill was called.
 _CLIENT_CONFIG: Final = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
@@ -228,8 +232,24 @@ def cancel_retrying(patience: float = CANCEL_PATIENCE) -> Retrying:
     )
 
 
+def _search_retrying() -> Retrying:
+    """Return the rule by which a start that is on its way is looked for; False if it does not show up."""
+    return Retrying(
+        stop=stop_after_delay(_SEARCH_PATIENCE),
+        wait=wait_random_exponential(multiplier=0.5, max=10),
+        retry=retry_if_result(lambda is_cancelled: not is_cancelled),
+        retry_error_callback=lambda _: False,
+        reraise=True,
+    )
+
+
 def cancel_persistently(
-    target: Target, hook: HealthOmicsHook, log: Any, *, patience: float = CANCEL_PATIENCE
+    target: Target,
+    hook: HealthOmicsHook,
+    log: Any,
+    *,
+    patience: float = CANCEL_PATIENCE,
+    is_on_its_way: bool = False,
 ) -> bool:
     """
     Cancel a run or batch, with retries for throttling, and return whether that succeeded.
@@ -238,9 +258,14 @@ def cancel_persistently(
     :param hook: hook of its connection
     :param log: the task's log
     :param patience: seconds for which a throttled or failing cancellation is retried
+    :param is_on_its_way: whether its start may be on its way, so that it is searched for up to a minute
     """
-    try:
+
+    def cancel() -> bool:
         return cancel_retrying(patience)(target.cancel, hook, log)
+
+    try:
+        return _search_retrying()(cancel) if is_on_its_way else cancel()
     except (ClientError, BotoCoreError) as error:
         log.warning("The %s could not be cancelled: %s", target.kind, error_code(error))
         return False

@@ -262,11 +262,14 @@ EXEMPTIONS: Final = (
             and history.airflow.record.get("resource_id") != resource.id
         ),
     ),
-    Exemption(
-        "last attempt lost",
-        "nobody is left to cancel the run, or wait for it, if the worker of the last attempt is lost",
-        "none left",
-        lambda history, _: history.airflow.is_last_lost,
+    *(
+        Exemption(
+            "last attempt lost",
+            "nobody is left to cancel the run, or wait for it, if the worker of the last attempt is lost",
+            promise,
+            lambda history, _: history.airflow.is_last_lost,
+        )
+        for promise in ("none left", "outcome")
     ),
     Exemption(
         "API server lost",

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
-from airflow_healthomics.starting.exactly_once import VISIBILITY_GRACE
+from airflow_healthomics.starting.exactly_once import LISTING_GRACE
 from tests.healthomics import Control
 from tests.sdk import TaskDeferred
 from tests.unit.conftest import (
@@ -110,8 +110,9 @@ class History:
             return operator.execute(context)
         except TaskDeferred as delay:
             # After a Clear, until lists must show what a lost attempt has started.
-            time.sleep(VISIBILITY_GRACE)
-            return operator.resume_execution(delay.method_name, {"event": {}}, context)
+            time.sleep(LISTING_GRACE)
+            event = {"turns": 1, "since": delay.trigger.since}
+            return operator.resume_execution(delay.method_name, {"event": event}, context)
 
     def clear(self) -> None:
         """Clear the task: Airflow allows it as many tries again as it had."""

@@ -21,9 +21,9 @@ import pytest
 import airflow_healthomics
 from airflow_healthomics import operators, sensors
 from airflow_healthomics.compat import BaseOperator
-from airflow_healthomics.operators.start_base import DEFAULT_START_PATIENCE
 from airflow_healthomics.provider_info import get_provider_info
 from airflow_healthomics.resources.refusals import DEFAULT_PATIENCE
+from airflow_healthomics.starting.outcome import start_patience
 
 PACKAGE = Path(airflow_healthomics.__file__).parent
 #: The package without its test double.
@@ -40,7 +40,7 @@ def test_it_passes_airflows_schema() -> None:
 def test_the_documented_patience_is_that_of_the_code() -> None:
     """A default has one meaning, and provider info can import nothing."""
     options = INFO["config"]["healthomics"]["options"]
-    assert float(options["start_patience"]["default"]) == DEFAULT_START_PATIENCE
+    assert float(options["start_patience"]["default"]) == start_patience()
     assert float(options["refusal_patience"]["default"]) == DEFAULT_PATIENCE
 
 

@@ -176,8 +176,8 @@ def test_reused_id_not_cancelled_by_timeout(omics: Control) -> None:
 
 
 def test_a_kill_before_start_run_starts_nothing_later(omics: Control, clock: Clock) -> None:
-    """Killed between two tries of a throttled StartRun, the task makes no third."""
-    omics.inject_error("StartRun", "ThrottlingException", times=1)
+    """Killed between two calls of StartRun, the task makes no second."""
+    omics.inject_error("StartRun", "InternalServerException", times=1)
     task = start_of()
     clock.at(0.0, task.on_kill)
     with contextlib.suppress(HealthOmicsError):

@@ -23,7 +23,7 @@ from airflow_healthomics.exceptions import (
 )
 from airflow_healthomics.service import run_states
 from airflow_healthomics.starting.decision import Decision, Plan, decide
-from airflow_healthomics.starting.exactly_once import VISIBILITY_GRACE
+from airflow_healthomics.starting.exactly_once import LISTING_GRACE, VISIBILITY_GRACE
 from airflow_healthomics.starting.record import KEY, Attempt, StartRecord
 from tests.healthomics import Control
 from tests.unit.conftest import (
@@ -450,7 +450,7 @@ def test_a_clear_looks_again_for_a_lost_start(omics: Control, clock: Clock, cras
     history.clear()
     omics.inject_error("ListRuns", "AccessDeniedException")
     second = history.try_again()
-    assert clock.elapsed == VISIBILITY_GRACE
+    assert clock.elapsed == LISTING_GRACE
     status = {run["id"]: run["status"] for run in omics.runs()}
     assert status.pop(second) == "PENDING"
     assert list(status.values()) in (["CANCELLED"], ["STOPPING"])

@@ -45,6 +45,8 @@ TRIGGERS: dict[Any, tuple[str, dict[str, Any], dict[str, Any]]] = {
         "airflow_healthomics.triggers.start.HealthOmicsStartTrigger",
         {
             "targets": [{"kind": "run", "id": None, "uuid": None, "name": "a-run"}],
+            "request": "sealed",
+            "kind": "batch",
             "turns": 3,
             "conflict_turns": 2,
             "failures": 0,

@@ -1,0 +1,106 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""The delayed starts of a connection in a triggerer, one after the other at the rate of the quota."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from airflow_healthomics.service.errors import is_transient, is_unreachable
+
+_Answer = TypeVar("_Answer")
+
+#: Failed calls of a start until others come first.
+_CALLS_AT_ONCE: Final = 5
+
+#: Intervals until the call after a failed one is repeated: the first pause, which doubles, and the longest.
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 1.0
+
+#: Seconds until a start that did not reach HealthOmics is repeated: the first and the longest delay, and the
+#: range of the random factor.
+_FIRST_DELAY: Final = 120.0
+_LONGEST_DELAY: Final = 300.0
+_JITTER: Final = (1.1, 1.3)
+
+
+def delay_of_unreachable(failures: int, since: float) -> float:
+    """
+    Return the seconds until a start that did not reach HealthOmics is repeated.
+
+    :param failures: number of consecutive starts that did not reach it, at least 1
+    :param since: Unix time of the first of them
+    """
+    nominal = min(_FIRST_DELAY * 2 ** (min(failures, 10) - 1), _LONGEST_DELAY)
+    # Seeded, so that the delay is the same at each call but differs between tasks that failed together.
+    spread = random.Random(f"{since}.{failures}").uniform(*_JITTER)  # noqa: S311 - guards no secret
+    return float(nominal * spread)
+
+
+class Dispatcher:
+    """
+    Starts of one connection, in the order of their arrival.
+
+    A call follows the last success by the interval of the quota: HealthOmics has granted that call, and
+    grants another one an interval later. A failed call may not have counted, so the next one follows sooner.
+
+    :param rate: starts per second
+    """
+
+    def __init__(self, rate: float) -> None:
+        if rate <= 0:
+            raise ValueError(f"[healthomics] start_rate must be above 0, not {rate}")
+        self._interval = 1 / rate
+        # A call takes a part of a second, so a higher rate requires several at the same time.
+        self._turns = asyncio.Semaphore(max(1, math.ceil(rate)))
+        self._next = 0.0
+        self._failures = 0
+        self._unreachable = 0
+
+    async def dispatch(self, call: Callable[[], Awaitable[_Answer]]) -> _Answer:
+        """
+        Call, again after each transient error, and return the answer.
+
+        :param call: makes a call
+        :raises ClientError: if the call is refused
+        :raises BotoCoreError: if it cannot be made
+        """
+        while True:
+            async with self._turns:
+                for _ in range(_CALLS_AT_ONCE):
+                    began = await self._turn()
+                    try:
+                        answer = await call()
+                    except (ClientError, BotoCoreError) as error:
+                        if not is_transient(error) and not is_unreachable(error):
+                            raise
+                        self._pause(error, began)
+                    else:
+                        self._failures = self._unreachable = 0
+                        return answer
+
+    async def _turn(self) -> float:
+        """Wait until the next call may be made, reserve it, and return its time."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        turn = max(self._next, now)
+        self._next = turn + self._interval
+        await asyncio.sleep(turn - now)
+        return turn
+
+    def _pause(self, error: Exception, began: float) -> None:
+        """Let the next call follow as soon as it may succeed."""
+        now = asyncio.get_running_loop().time()
+        if is_unreachable(error):
+            self._unreachable += 1
+            self._next = now + delay_of_unreachable(self._unreachable, began)
+            return
+        intervals = min(_FIRST_PAUSE * 2 ** min(self._failures, 10), _LONGEST_PAUSE)
+        self._failures += 1
+        self._next = now + intervals * self._interval
