@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +33,9 @@ class ConnectedHook(AwsGenericHook["OmicsClient"]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["client_type"] = "omics"
+        if isinstance(config := kwargs.get("config"), Mapping):
+            # botocore writes into the retries of its configuration.
+            kwargs["config"] = copy.deepcopy(config)
         super().__init__(*args, **kwargs)
         refuse_broken_templates(
             "The request",

@@ -1,22 +1,35 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Throttled starts wait their turn, at a steady rate for each connection."""
+"""Delayed starts are made in the triggerer, or wait their turn there, at a steady rate per connection."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import random
+import threading
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
 import pytest
+from airflow.models import crypto
+from cryptography.fernet import Fernet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_healthomics.starting.outcome import start_patience
+from airflow_healthomics.starting.sealed_request import seal, unseal
 from airflow_healthomics.starting.turnstile import Turnstile
+from airflow_healthomics.triggers import kill
 from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
 from tests.healthomics import Control
+from tests.sdk import TaskDeferred
 from tests.unit import virtual_time
-from tests.unit.conftest import Clock
+from tests.unit.batch_attempts import hold_runs
+from tests.unit.conftest import Clock, FakeTaskInstance, Tasks, calls_of, try_of
+from tests.unit.kinds import KINDS, RUN, Kind
+from tests.unit.waiting.kills import STATE_OF, USER_ACTION, of_a_task
 
 
 @given(rate=st.floats(0.1, 50), times=st.lists(st.floats(0, 1000), min_size=1, max_size=20).map(sorted))
@@ -112,3 +125,220 @@ def test_a_start_that_cannot_reach_aws_waits_longer_each_time(clock: Clock) -> N
     assert len(others) == 20
     assert sum(sum(delays[:count]) <= 3600 for count in range(len(delays))) <= 12
     assert fire_all(clock, [HealthOmicsStartTrigger(failures=1, since=1.0)]) == pytest.approx([delays[0]])
+
+
+# --- starts that the triggerer makes ---
+
+
+@pytest.fixture
+def delayed(omics: Control) -> Callable[..., HealthOmicsStartTrigger]:
+    """Return the trigger of a task whose start was throttled."""
+
+    def defer(kind: Kind, **fields: Any) -> HealthOmicsStartTrigger:
+        omics.inject_error(kind.operation("Start"), "ThrottlingException")
+        with pytest.raises(TaskDeferred) as caught:
+            kind.task(**fields).execute(try_of(FakeTaskInstance(max_tries=2)))
+        trigger = caught.value.trigger
+        assert isinstance(trigger, HealthOmicsStartTrigger)
+        return trigger
+
+    return defer
+
+
+def answers_of(tasks: Tasks, trigger: HealthOmicsStartTrigger) -> Any:
+    """Return the answer of a start in the event of its trigger; None if there is none."""
+    return tasks.fire(trigger).get("started")
+
+
+@KINDS
+def test_the_triggerer_makes_a_throttled_start(
+    omics: Control, tasks: Tasks, delayed: Callable[..., HealthOmicsStartTrigger], kind: Kind
+) -> None:
+    """Its event has what the task records, after as many more throttled calls as there are."""
+    trigger = delayed(kind)
+    omics.inject_error(kind.operation("Start"), "ThrottlingException", times=7)
+    answer = answers_of(tasks, trigger)
+    (only,) = kind.all(omics)
+    assert (answer["id"], answer["requestId"]) == (only["id"], only["requestId"])
+    assert {"arn", "uuid"} <= answer.keys()
+    assert calls_of(omics, kind.operation("Start")) == 9
+
+
+@KINDS
+def test_the_resumed_task_does_not_start_again(omics: Control, tasks: Tasks, kind: Kind) -> None:
+    """Two processes of a worker and one start, whose run the record has."""
+    omics.inject_error(kind.operation("Start"), "ThrottlingException", times=3)
+    resource_id = tasks.run(kind.task, try_of(FakeTaskInstance(max_tries=2)))
+    assert [each["id"] for each in kind.all(omics)] == [resource_id]
+    assert (len(tasks.deferrals), calls_of(omics, kind.operation("Start"))) == (1, 4)
+
+
+@KINDS
+def test_the_parameters_are_encrypted(delayed: Callable[..., HealthOmicsStartTrigger], kind: Kind) -> None:
+    """Airflow's API shows the arguments of a trigger, and its database holds them."""
+    trigger = delayed(kind, parameters={"patient": "canary"})
+    assert trigger.request is not None
+    assert "canary" not in json.dumps(trigger.serialize()[1])
+    assert "canary" in json.dumps(unseal(trigger.request))
+
+
+@KINDS
+def test_without_a_key_the_task_makes_the_start(
+    omics: Control, tasks: Tasks, monkeypatch: pytest.MonkeyPatch, kind: Kind
+) -> None:
+    """Parameters never rest in the clear."""
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "")
+    crypto.get_fernet.cache_clear()
+    omics.inject_error(kind.operation("Start"), "ThrottlingException")
+    tasks.run(kind.task, try_of(FakeTaskInstance(max_tries=2)))
+    (deferral,) = tasks.deferrals
+    assert deferral.trigger.request is None
+    assert len(kind.all(omics)) == 1
+
+
+def test_a_request_that_a_trigger_cannot_hold_is_not_sealed() -> None:
+    """MySQL cuts off after 65,535 bytes."""
+    noise = random.Random(0).randbytes(40_000).hex()
+    assert seal({"parameters": noise}) is None
+    assert seal({"parameters": "a" * 80_000}) is not None
+
+
+def test_a_request_under_another_key_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker makes the start then."""
+    sealed = seal({"a": 1})
+    assert sealed is not None
+    assert unseal(sealed) == {"a": 1}
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", Fernet.generate_key().decode())
+    crypto.get_fernet.cache_clear()
+    assert unseal(sealed) is None
+
+
+@pytest.fixture(autouse=True)
+def _cipher() -> Iterator[None]:
+    """Let Airflow read its key again after each test."""
+    yield
+    crypto.get_fernet.cache_clear()
+
+
+@KINDS
+@pytest.mark.parametrize("code", ["ValidationException", "AccessDeniedException", "ConflictException"])
+def test_a_refusal_is_left_to_the_task(
+    omics: Control, tasks: Tasks, delayed: Callable[..., HealthOmicsStartTrigger], kind: Kind, code: str
+) -> None:
+    """It repeats the request and reports the refusal as ever."""
+    trigger = delayed(kind)
+    omics.inject_error(kind.operation("Start"), code)
+    assert answers_of(tasks, trigger) is None
+    assert kind.all(omics) == []
+
+
+@KINDS
+def test_a_lost_answer_is_looked_up(
+    omics: Control, tasks: Tasks, delayed: Callable[..., HealthOmicsStartTrigger], kind: Kind
+) -> None:
+    """By the name, and StartRun is not called again."""
+    trigger = delayed(kind)
+    omics.drop_connection(kind.operation("Start"), when="after")
+    assert answers_of(tasks, trigger)["id"] == kind.all(omics)[0]["id"]
+    assert calls_of(omics, kind.operation("Start")) == 2
+
+
+@KINDS
+def test_a_second_triggerer_finds_the_start_of_the_first(
+    omics: Control, tasks: Tasks, delayed: Callable[..., HealthOmicsStartTrigger], kind: Kind
+) -> None:
+    """The first was killed between StartRun and its event."""
+    trigger = delayed(kind)
+    first, second = answers_of(tasks, trigger), answers_of(tasks, trigger)
+    assert first["id"] == second["id"]
+    assert calls_of(omics, kind.operation("Start")) == 2
+
+
+@KINDS
+def test_the_patience_with_an_unreachable_service_ends(
+    omics: Control, clock: Clock, tasks: Tasks, delayed: Callable[..., HealthOmicsStartTrigger], kind: Kind
+) -> None:
+    """The task decides then, and fails."""
+    trigger = delayed(kind)
+    clock.advance(start_patience())
+    assert answers_of(tasks, trigger) is None
+    assert kind.all(omics) == []
+
+
+def kill_in_its_call(trigger: HealthOmicsStartTrigger, kind: Kind, clock: Clock, state: str) -> None:
+    """Cancel a trigger while its start is on its way."""
+    of_a_task(trigger)
+
+    async def main() -> None:
+        hook = await trigger.connect()
+        loop, is_cancelled = asyncio.get_running_loop(), threading.Event()
+
+        def cancel(**_: Any) -> None:
+            loop.call_soon_threadsafe(waiting.cancel, USER_ACTION)
+            is_cancelled.wait(virtual_time.PATIENCE)
+
+        hook.conn.meta.events.register_first(f"before-send.omics.{kind.operation('Start')}", cancel)
+        waiting = asyncio.ensure_future(anext(trigger.run()))
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        is_cancelled.set()
+        assert trigger._call is not None
+        await asyncio.wait([trigger._call])
+        await asyncio.gather(*kill._running, return_exceptions=True)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(STATE_OF, lambda _: state)
+        virtual_time.run(clock, main())
+
+
+@KINDS
+@pytest.mark.parametrize(("state", "is_cancelled"), [("failed", True), ("deferred", False)])
+def test_a_kill_waits_for_the_start_that_is_on_its_way(
+    omics: Control,
+    clock: Clock,
+    delayed: Callable[..., HealthOmicsStartTrigger],
+    kind: Kind,
+    state: str,
+    is_cancelled: bool,
+) -> None:
+    """And cancels what it has started, but not if another triggerer took over."""
+    hold_runs(omics)
+    kill_in_its_call(delayed(kind), kind, clock, state)
+    assert kind.is_cancelled(omics) == is_cancelled
+
+
+@KINDS
+def test_a_cancelled_trigger_starts_nothing(
+    omics: Control, clock: Clock, delayed: Callable[..., HealthOmicsStartTrigger], kind: Kind
+) -> None:
+    """Its call had not begun when the task was cleared."""
+    trigger = delayed(kind)
+    of_a_task(trigger)
+
+    async def main() -> None:
+        hook, loop = await trigger.connect(), asyncio.get_running_loop()
+        waiting = asyncio.ensure_future(anext(trigger.run()))
+
+        def cancel(**_: Any) -> None:
+            loop.call_soon_threadsafe(waiting.cancel, USER_ACTION)
+
+        # Of the look-up, before the start.
+        hook.conn.meta.events.register_first("before-send.omics", cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await asyncio.gather(*kill._running, return_exceptions=True)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(STATE_OF, lambda _: "queued")
+        virtual_time.run(clock, main())
+    assert kind.all(omics) == []
+
+
+def test_the_triggers_of_a_connection_share_a_client(
+    clock: Clock, delayed: Callable[..., HealthOmicsStartTrigger]
+) -> None:
+    """Botocore writes into the configuration of a client, which is part of its key."""
+    trigger = delayed(RUN, botocore_config={"retries": {"total_max_attempts": 1}})
+    before = trigger.connection_key
+    virtual_time.run(clock, trigger.connect())
+    assert trigger.connection_key == before

@@ -1,0 +1,138 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Delayed starts follow each other at the rate of the quota, and failed calls as soon as they may succeed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from airflow_healthomics.starting.dispatcher import Dispatcher
+from tests.unit import virtual_time
+from tests.unit.conftest import Clock
+
+THROTTLED = ClientError({"Error": {"Code": "ThrottlingException"}}, "StartRun")
+BROKEN = ClientError({"Error": {"Code": "InternalServerException"}}, "StartRun")
+REFUSED = ClientError({"Error": {"Code": "ValidationException"}}, "StartRun")
+UNREACHABLE = EndpointConnectionError(endpoint_url="https://workflows-omics")
+
+
+class Calls:
+    """The calls of starts, with their times."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.made: list[tuple[str, float]] = []
+
+    def of(self, name: str, *errors: Exception, seconds: float = 0.0) -> Callable[[], Any]:
+        """Return a call that fails with these errors, and then answers with its name."""
+        left = list(errors)
+
+        async def call() -> str:
+            self.made.append((name, round(self.clock.elapsed, 3)))
+            await asyncio.sleep(seconds)
+            if left:
+                raise left.pop(0)
+            return name
+
+        return call
+
+    def dispatch(self, *calls: Callable[[], Any], rate: float = 1.0) -> list[Any]:
+        """Return the answer or error of each call."""
+
+        async def main() -> list[Any]:
+            dispatcher = Dispatcher(rate)
+            return await asyncio.gather(*map(dispatcher.dispatch, calls), return_exceptions=True)
+
+        answers: list[Any] = virtual_time.run(self.clock, main())
+        return answers
+
+
+@pytest.fixture
+def calls(clock: Clock) -> Calls:
+    """The calls of a test."""
+    return Calls(clock)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0])
+def test_a_rate_that_starts_nothing_is_refused(rate: float) -> None:
+    """The error names the setting."""
+    with pytest.raises(ValueError, match="start_rate must be above 0"):
+        Dispatcher(rate)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3])
+def test_starts_follow_each_other_at_the_rate(calls: Calls, seconds: float) -> None:
+    """In their order, from the beginning of a call to that of the next one."""
+    names = ["a", "b", "c"]
+    assert calls.dispatch(*(calls.of(name, seconds=seconds) for name in names), rate=2) == names
+    assert calls.made == [("a", 0.0), ("b", 0.5), ("c", 1.0)]
+
+
+def test_slow_calls_overlap_at_a_higher_rate(calls: Calls) -> None:
+    """A latency of a second does not turn four starts a second into one."""
+    calls.dispatch(*(calls.of(str(number), seconds=1.0) for number in range(5)), rate=4)
+    assert [time for _, time in calls.made] == [0.0, 0.25, 0.5, 0.75, 1.0]
+
+
+@pytest.mark.parametrize("error", [THROTTLED, BROKEN])
+def test_a_failed_call_is_repeated_soon(calls: Calls, error: Exception) -> None:
+    """It has not counted, so the pause is a part of the interval, which grows."""
+    assert calls.dispatch(calls.of("a", error, error, error), calls.of("b")) == ["a", "b"]
+    assert calls.made == [("a", 0.0), ("a", 0.1), ("a", 0.3), ("a", 0.7), ("b", 1.7)]
+
+
+def test_pauses_do_not_outgrow_the_interval(calls: Calls) -> None:
+    """A start that is throttled for long is repeated once per interval."""
+    calls.dispatch(calls.of("a", *[THROTTLED] * 8))
+    times = [time for _, time in calls.made]
+    assert [round(b - a, 3) for a, b in pairwise(times)] == [0.1, 0.2, 0.4, 0.8, 1, 1, 1, 1]
+
+
+def test_a_success_shortens_the_pauses_again(calls: Calls) -> None:
+    """The quota has room again."""
+    calls.dispatch(calls.of("a", THROTTLED, THROTTLED), calls.of("b", THROTTLED))
+    assert calls.made[-2:] == [("b", 1.3), ("b", 1.4)]
+
+
+def test_a_refusal_is_raised_and_delays_no_other_start(calls: Calls) -> None:
+    """Its call may not have counted, but the interval is kept."""
+    refused, answer = calls.dispatch(calls.of("a", REFUSED), calls.of("b"))
+    assert (refused, answer) == (REFUSED, "b")
+    assert calls.made == [("a", 0.0), ("b", 1.0)]
+
+
+def test_a_start_that_keeps_failing_lets_others_go_first(calls: Calls) -> None:
+    """After five calls, however many it needs."""
+    calls.dispatch(calls.of("a", *[BROKEN] * 7), calls.of("b"))
+    names = [name for name, _ in calls.made]
+    assert names == ["a"] * 5 + ["b"] + ["a"] * 3
+
+
+def test_a_connection_that_does_not_reach_healthomics_pauses(calls: Calls) -> None:
+    """All of its starts wait some minutes for one call."""
+    calls.dispatch(calls.of("a", UNREACHABLE, UNREACHABLE), calls.of("b"))
+    times = [time for _, time in calls.made]
+    assert 132 <= times[1] <= 156
+    assert 264 <= times[2] - times[1] <= 312
+    assert times[3] - times[2] == 1.0
+
+
+def test_a_cancelled_start_makes_room(calls: Calls, clock: Clock) -> None:
+    """For the next one, at once."""
+
+    async def main() -> Any:
+        dispatcher = Dispatcher(1.0)
+        first = asyncio.create_task(dispatcher.dispatch(calls.of("a", seconds=100.0)))
+        second = asyncio.create_task(dispatcher.dispatch(calls.of("b")))
+        await asyncio.sleep(5)
+        first.cancel()
+        return await second
+
+    assert virtual_time.run(clock, main()) == "b"
+    assert calls.made == [("a", 0.0), ("b", 5.0)]
