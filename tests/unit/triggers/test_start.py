@@ -265,8 +265,8 @@ def test_the_patience_with_an_unreachable_service_ends(
     assert kind.all(omics) == []
 
 
-def kill_in_its_call(trigger: HealthOmicsStartTrigger, kind: Kind, clock: Clock, state: str) -> None:
-    """Cancel a trigger while its start is on its way."""
+def kill_in_its_call(trigger: HealthOmicsStartTrigger, operation: str, clock: Clock, state: str) -> None:
+    """Cancel a trigger while its first call of an operation is on its way."""
     of_a_task(trigger)
 
     async def main() -> None:
@@ -277,7 +277,7 @@ def kill_in_its_call(trigger: HealthOmicsStartTrigger, kind: Kind, clock: Clock,
             loop.call_soon_threadsafe(waiting.cancel, USER_ACTION)
             is_cancelled.wait(virtual_time.PATIENCE)
 
-        hook.conn.meta.events.register_first(f"before-send.omics.{kind.operation('Start')}", cancel)
+        hook.conn.meta.events.register_first(f"before-send.omics.{operation}", cancel)
         waiting = asyncio.ensure_future(anext(trigger.run()))
         with pytest.raises(asyncio.CancelledError):
             await waiting
@@ -303,7 +303,7 @@ def test_a_kill_waits_for_the_start_that_is_on_its_way(
 ) -> None:
     """And cancels what it has started, but not if another triggerer took over."""
     hold_runs(omics)
-    kill_in_its_call(delayed(kind), kind, clock, state)
+    kill_in_its_call(delayed(kind), kind.operation("Start"), clock, state)
     assert kind.is_cancelled(omics) == is_cancelled
 
 
@@ -311,26 +311,9 @@ def test_a_kill_waits_for_the_start_that_is_on_its_way(
 def test_a_cancelled_trigger_starts_nothing(
     omics: Control, clock: Clock, delayed: Callable[..., HealthOmicsStartTrigger], kind: Kind
 ) -> None:
-    """Its call had not begun when the task was cleared."""
-    trigger = delayed(kind)
-    of_a_task(trigger)
-
-    async def main() -> None:
-        hook, loop = await trigger.connect(), asyncio.get_running_loop()
-        waiting = asyncio.ensure_future(anext(trigger.run()))
-
-        def cancel(**_: Any) -> None:
-            loop.call_soon_threadsafe(waiting.cancel, USER_ACTION)
-
-        # Of the look-up, before the start.
-        hook.conn.meta.events.register_first("before-send.omics", cancel)
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-        await asyncio.gather(*kill._running, return_exceptions=True)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(STATE_OF, lambda _: "queued")
-        virtual_time.run(clock, main())
+    """Its call had not begun when the task was cleared, since it looked for the start of an earlier one."""
+    operation = {"run": "ListRuns", "batch": "ListBatch"}[kind.name]
+    kill_in_its_call(delayed(kind), operation, clock, "queued")
     assert kind.all(omics) == []
 
 
