@@ -54,8 +54,8 @@ def get_provider_info() -> dict[str, Any]:
                 "description": "Settings of the AWS HealthOmics provider.",
                 "options": {
                     "start_rate": {
-                        "description": "Maximum rate, per second, of repeating throttled starts, for each "
-                        "connection and triggerer. AWS's default limit per account and region is 1.",
+                        "description": "Maximum rate, per second, of delayed starts, for each connection and "
+                        "triggerer. AWS's default limit per account and region is 1.",
                         "version_added": "0.1.0",
                         "type": "float",
                         "example": None,
