@@ -45,7 +45,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
         :external+boto3:py:meth:`Omics.Client.get_run`
 
     :param run_id: HealthOmics run id, 1 to 18 digits, as HealthOmicsStartRunOperator returns it (templated)
-    :param poke_interval: seconds between two polls, in every mode
+    :param poke_interval: seconds between two polls, in every mode; at least 10 with ``mode="reschedule"``
     :param timeout: seconds after which the task fails with AirflowSensorTimeout
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
     :param cancel_on_kill: whether to cancel the run when this task is killed; the task that started the run

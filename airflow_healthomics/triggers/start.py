@@ -13,8 +13,8 @@ from weakref import WeakKeyDictionary
 from airflow_healthomics.compat import conf
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.starting.turnstile import Turnstile
-from airflow_healthomics.triggers import base
 from airflow_healthomics.triggers.kill import CancelOnKillTrigger
+from airflow_healthomics.waiting import deadlines
 from airflow_healthomics.waiting.kill_guard import Target
 
 #: Seconds until a start that did not reach HealthOmics is repeated: the first and the longest delay, and the
@@ -82,7 +82,7 @@ class HealthOmicsStartTrigger(CancelOnKillTrigger):
     def delay(self) -> float:
         """Minimum seconds until the turn."""
         if not self.failures:
-            return base.EARLIEST_EVENT
+            return deadlines.SHORTEST_PAUSE
         nominal = min(_FIRST_DELAY * 2 ** (min(self.failures, 10) - 1), _LONGEST_DELAY)
         # Seeded, so that the delay is the same at each call but differs between tasks that failed together.
         spread = random.Random(f"{self.since}.{self.failures}").uniform(*_JITTER)  # noqa: S311 - guards no secret
