@@ -101,9 +101,10 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
         if summary["status"] == "DELETED":
             # Retention mode REMOVE may delete a run between its end and the next poll.
             summary = recorded_end(self.hook, summary["id"], summary.get("uuid"), self.log) or summary
+        tasks = None
         if self.report_usage:
             left = time_left(self, context)
-            summary = add_usage(summary, hook=self.hook, log=self.log, time_left=left)
+            summary, tasks = add_usage(summary, hook=self.hook, log=self.log, time_left=left)
         self.lineage.collect_run(context, summary)
         raise_for_status(
             summary,
@@ -113,6 +114,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
             retryable=False,
             time_left=time_left(self, context),
             source=self.source_of("run_id"),
+            tasks=tasks,
         )
         emit_run_event(self, context, summary)
         return summary

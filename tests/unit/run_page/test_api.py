@@ -397,6 +397,7 @@ def test_failed_tasks(page: TestClient, omics: Control, start: Any) -> None:
     assert failed["worse"]["logLines"][-1] == "four"
     assert f"run%2F{run_id}%2Ftask%2F{failed['bad']['taskId']}" in failed["bad"]["logUrl"]
     assert answer["failedTotal"] == 2
+    assert calls_of(omics, "ListRunTasks") == 1
 
 
 def plan_failure(omics: Control) -> None:
