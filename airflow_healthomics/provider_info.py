@@ -79,6 +79,15 @@ def get_provider_info() -> dict[str, Any]:
                         "example": None,
                         "default": "3600.0",
                     },
+                    "page_rate": {
+                        "description": "Maximum rate, per second, of AWS calls for all run pages of a "
+                        "connection and region. Above it, pages keep their previous answer for longer. Each "
+                        "API server has this rate, in equal parts for its processes ([api] workers).",
+                        "version_added": "0.1.0",
+                        "type": "float",
+                        "example": None,
+                        "default": "2.0",
+                    },
                     "lineage_inputs": {
                         "description": "Whether to report the inputs of runs to OpenLineage: S3 URIs, read "
                         "sets and references in their parameters. Their names may identify patients.",

@@ -251,9 +251,10 @@ class HealthOmicsStartRunOperator(StartOperator):
         from airflow_healthomics.reports.diagnosis import raise_for_status
         from airflow_healthomics.reports.usage_report import add_usage
 
+        tasks = None
         if self.report_usage:
             left = time_left(self, context)
-            summary = add_usage(summary, hook=self.hook, log=self.log, time_left=left)
+            summary, tasks = add_usage(summary, hook=self.hook, log=self.log, time_left=left)
         if self.do_xcom_push:
             context["ti"].xcom_push(key="summary", value=summary)
         self.lineage.collect_run(context, summary)
@@ -264,6 +265,7 @@ class HealthOmicsStartRunOperator(StartOperator):
             log=self.log,
             retryable=True if self.retry_user_errors else None,
             time_left=time_left(self, context),
+            tasks=tasks,
         )
         emit_run_event(self, context, summary)
         return str(summary["id"])

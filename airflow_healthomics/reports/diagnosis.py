@@ -46,6 +46,7 @@ def diagnose(
     log: Log,
     each_log: bool = False,
     time_left: timedelta | None = None,
+    tasks: Sequence[Mapping[str, Any]] | None = None,
 ) -> Diagnosis:
     """
     Find out why a run did not succeed, within seconds and without raising AWS errors.
@@ -60,6 +61,7 @@ def diagnose(
     :param each_log: whether to fetch the log of each described task instead of only the last one
     :param time_left: until the task times out, if it does. The diagnosis ends before that, and makes no call
         without enough time for it
+    :param tasks: all tasks of the run, from ListRunTasks. Without them, the failed ones are requested
     """
     run_id: str = summary["id"]
     subject = f"The diagnosis of run {run_id}"
@@ -69,9 +71,9 @@ def diagnose(
     if seconds <= 0 or summary["status"] in NOT_FAILED:
         return _diagnosis_without_calls(summary)
     aws = BestEffortClient(hook, subject, seconds=seconds, on_error=log.warning, on_missing=log.info)
-    items = _list_failed_tasks(aws, run_id)
+    items = _latest_first(_list_failed_tasks(aws, run_id) if tasks is None else _failed(tasks))
     details = [aws.call("omics:GetRunTask", id=run_id, taskId=item["taskId"]) for item in items[:MAX_TASKS]]
-    tasks = tuple(
+    failed_tasks = tuple(
         FailedTask(
             task_id=item["taskId"],
             name=item.get("name", ""),
@@ -82,21 +84,21 @@ def diagnose(
     )
     streams = [
         detail.get("logStream", f"run/{run_id}/task/{task.task_id}")
-        for task, detail in zip(tasks, details, strict=True)
+        for task, detail in zip(failed_tasks, details, strict=True)
     ]
     engine_stream = summary.get("logLocation", {}).get("engineLogStream", f"run/{run_id}/engine")
     created, count = summary.get("creationTime"), min(log_tail_lines, MAX_LOG_LINES)
     log_stream, log_lines = _tail(aws, [*streams[:1], engine_stream], created, count)
-    if each_log and tasks:
+    if each_log and failed_tasks:
         first = log_lines if log_stream != _stream_name(engine_stream) else ()
         others = [_tail(aws, [stream], created, count)[1] for stream in streams[1:]]
-        tasks = tuple(
-            replace(task, log_lines=lines) for task, lines in zip(tasks, [first, *others], strict=True)
+        failed_tasks = tuple(
+            replace(task, log_lines=lines) for task, lines in zip(failed_tasks, [first, *others], strict=True)
         )
-    remedy = remedy_for(summary.get("failureReason"), [task.failure_reason for task in tasks])
+    remedy = remedy_for(summary.get("failureReason"), [task.failure_reason for task in failed_tasks])
     return Diagnosis(
         *remedy,
-        failed_tasks=tasks,
+        failed_tasks=failed_tasks,
         failed_task_count=len(items),
         log_stream=log_stream,
         log_lines=log_lines,
@@ -147,6 +149,7 @@ def raise_for_status(
     retryable: bool | None = None,
     time_left: timedelta | None = None,
     source: str | None = None,
+    tasks: Sequence[Mapping[str, Any]] | None = None,
 ) -> None:
     """
     Raise an error with a diagnosis unless the run succeeded.
@@ -159,6 +162,7 @@ def raise_for_status(
     :param time_left: until the task times out, if it does. A timeout during the diagnosis ends the diagnosis;
         the error of the run is raised nevertheless
     :param source: for a sensor, where the run id comes from; a sensor cannot start the run again
+    :param tasks: all tasks of the run, from ListRunTasks, if they are known
     :raises HealthOmicsRunFailedError: with the failure reason of HealthOmics
     """
     if summary["status"] in run_states.SUCCEEDED:
@@ -167,7 +171,9 @@ def raise_for_status(
     try:
         if is_missing(summary):
             place = describe_place(hook, log, time_left=time_left)
-        diagnosis = diagnose(hook, summary, log_tail_lines=log_tail_lines, log=log, time_left=time_left)
+        diagnosis = diagnose(
+            hook, summary, log_tail_lines=log_tail_lines, log=log, time_left=time_left, tasks=tasks
+        )
     except AirflowTaskTimeout:
         # Airflow would retry a timeout, but the failure of the run may be permanent.
         log.warning("The diagnosis of run %s is incomplete: the task timed out", summary["id"])
@@ -221,16 +227,25 @@ def describe_missing(
 
 
 def _list_failed_tasks(aws: BestEffortClient, run_id: str) -> list[Mapping[str, Any]]:
-    """Return a page of failed tasks, latest stop first, since the engine may have repeated earlier ones."""
+    """Return a page of failed tasks."""
     request: dict[str, Any] = {"id": run_id, "status": "FAILED", "maxResults": PAGE_SIZE}
     for _ in range(MAX_PAGES):
         page = aws.call("omics:ListRunTasks", **request)
         if page.get("items"):
-            return sorted(page["items"], key=lambda item: str(item.get("stopTime", "")), reverse=True)
+            return list(page["items"])
         if not page.get("nextToken"):
             break
         request["startingToken"] = page["nextToken"]
     return []
+
+
+def _failed(tasks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [task for task in tasks if task.get("status") == "FAILED"]
+
+
+def _latest_first(tasks: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Sort tasks by their stop, the latest first, since the engine may have repeated earlier ones."""
+    return sorted(tasks, key=lambda task: str(task.get("stopTime", "")), reverse=True)
 
 
 def _tail(

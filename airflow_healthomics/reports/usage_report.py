@@ -38,7 +38,7 @@ def add_usage(
     hook: HealthOmicsHook,
     log: Log,
     time_left: timedelta | None = None,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], list[dict[str, Any]] | None]:
     """
     Add the usage of a run to its summary, and log it in two lines.
 
@@ -49,33 +49,36 @@ def add_usage(
     :param hook: hook of the task's connection
     :param log: the task's log
     :param time_left: until the task times out, if it does. If that is too short for a call, nothing is added
-    :returns: a copy of the summary, with the usage as ``usage``
+    :returns: a copy of the summary, with the usage as ``usage``, and all tasks of the run from ListRunTasks;
+        None if these are not known
     """
     summary = dict(summary)
     if summary["status"] == "DELETED":
-        return summary
+        return summary, None
     seconds = BestEffortClient.seconds_within(MAX_SECONDS, time_left)
     subject = f"The usage report of run {summary['id']}"
     if seconds <= 0:
         log.info("%s is skipped: too little of the task's execution_timeout is left", subject)
-        return summary
+        return summary, None
     try:
-        summary["usage"] = _read_usage(
+        summary["usage"], tasks = _read_usage(
             summary, BestEffortClient(hook, subject, seconds=seconds, on_error=log.info, on_missing=log.info)
         )
     except AirflowTaskTimeout:
         # The outcome of the run decides that of the task, whatever happens here.
         log.info("%s is skipped: the task timed out", subject)
-        return summary
+        return summary, None
     except Exception as error:  # noqa: BLE001 - looking up the connection may raise anything
         log.info("%s is skipped: %s", subject, error_code(error))
-        return summary
+        return summary, None
     for line in describe_run_usage(summary["usage"]):
         log.info("%s", line)
-    return summary
+    return summary, tasks
 
 
-def _read_usage(summary: Mapping[str, Any], aws: BestEffortClient) -> dict[str, Any]:
+def _read_usage(
+    summary: Mapping[str, Any], aws: BestEffortClient
+) -> tuple[dict[str, Any], list[dict[str, Any]] | None]:
     """
     Read the tasks from the cheaper source, and the storage from the manifest.
 
@@ -94,7 +97,7 @@ def _read_usage(summary: Mapping[str, Any], aws: BestEffortClient) -> dict[str, 
     )
     if recorded and (token or not is_known):
         # Without the page, the manifest may be incomplete.
-        return usage_of_run(summary, recorded, manifest_run=manifest_run, is_complete=is_known)
+        return usage_of_run(summary, recorded, manifest_run=manifest_run, is_complete=is_known), None
     for _ in range(MAX_PAGES - 1):
         if not token:
             break
@@ -105,9 +108,10 @@ def _read_usage(summary: Mapping[str, Any], aws: BestEffortClient) -> dict[str, 
             break
         listed += page["items"]
         token = page.get("nextToken")
-    return usage_of_run(
+    usage = usage_of_run(
         summary, listed if is_known else None, manifest_run=manifest_run, is_complete=not token
     )
+    return usage, listed if is_known and not token else None
 
 
 def _read_manifest(

@@ -24,6 +24,7 @@ from fastapi.staticfiles import StaticFiles
 from airflow_healthomics.publishing.resource_xcom import is_resource_id
 from airflow_healthomics.run_page.answers import THROTTLED_SECONDS, Page, PageError, error_lifetime
 from airflow_healthomics.run_page.cache import BusyError, Cache
+from airflow_healthomics.run_page.clients import budgets
 from airflow_healthomics.run_page.lookup import FoundTask, find_task, list_resources
 from airflow_healthomics.run_page.source import Source, fetch_page
 
@@ -129,7 +130,7 @@ async def _answer(request: Request, task: FoundTask, run_id: str | None, with_lo
     cache: Cache[Page] = request.app.state.cache
     fetch = partial(_fetch, source=source, resource=resource, run_id=run_id)
     try:
-        future = cache.get((connection, resource, run_id), fetch)
+        future = cache.get((connection, resource, run_id), fetch, budgets.get(connection, resource.region))
         page = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), PATIENCE)
     except TimeoutError:
         raise PageError(503, "HealthOmics has not answered yet.", THROTTLED_SECONDS) from None

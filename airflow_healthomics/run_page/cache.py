@@ -14,6 +14,8 @@ from functools import partial
 from threading import Lock
 from typing import Generic, Protocol, TypeVar
 
+from airflow_healthomics.run_page.budget import Budget
+
 
 class Answer(Protocol):
     """A cached answer."""
@@ -31,7 +33,7 @@ A = TypeVar("A", bound=Answer)
 
 
 class BusyError(Exception):
-    """Too many answers are being fetched."""
+    """There is no answer yet, and too many others are being fetched."""
 
 
 @dataclass(eq=False, slots=True)
@@ -72,29 +74,37 @@ class Cache(Generic[A]):
         self._lock = Lock()
         self._entries: OrderedDict[Hashable, _Entry[A]] = OrderedDict()
 
-    def get(self, key: Hashable, fetch: Callable[[A | None], A]) -> Future[A]:
+    def get(self, key: Hashable, fetch: Callable[[A | None], A], budget: Budget) -> Future[A]:
         """
         Return the cached answer or error, or start a fetch.
 
+        If no fetch may start, an expired answer is returned.
+
         :param key: everything that the answer depends on
         :param fetch: fetches the answer, given the previous one if it is cached
-        :raises BusyError: if too many other fetches are pending
+        :param budget: decides whether a fetch may start
+        :raises BusyError: if no fetch may start, and there is no answer
         """
         with self._lock:
             entry = self._entries.get(key)
             if entry and time.monotonic() < entry.expires:
                 self._entries.move_to_end(key)
                 return entry.future
-            if sum(not each.future.done() for each in self._entries.values()) >= self._max_pending:
-                raise BusyError
             latest = entry.latest if entry else None
+            overdue = time.monotonic() - entry.expires if entry and latest else None
+            if self._is_full() or not budget.begin(overdue):
+                return _expired(latest)
             entry = _Entry(self._executor.submit(fetch, latest), latest)
             self._entries[key] = entry
             self._entries.move_to_end(key)
-        entry.future.add_done_callback(partial(self._settle, entry))
+        entry.future.add_done_callback(partial(self._settle, entry, budget))
         return entry.future
 
-    def _settle(self, entry: _Entry[A], future: Future[A]) -> None:
+    def _is_full(self) -> bool:
+        return sum(not each.future.done() for each in self._entries.values()) >= self._max_pending
+
+    def _settle(self, entry: _Entry[A], budget: Budget, future: Future[A]) -> None:
+        budget.end()
         error = future.exception()
         if error is None:
             entry.latest = future.result()
@@ -114,3 +124,11 @@ class Cache(Generic[A]):
             if entry.expires < math.inf:
                 del self._entries[key]
                 total -= entry.latest.size if entry.latest else 0
+
+
+def _expired(answer: A | None) -> Future[A]:
+    if answer is None:
+        raise BusyError
+    future = Future[A]()
+    future.set_result(answer)
+    return future

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Caches of the run page across requests: clients by connection, and other values."""
+"""Caches of the run page across requests: clients and budgets by connection, and other values."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_healthomics.compat import AirflowException, AirflowNotFoundException
+from airflow_healthomics.compat import AirflowException, AirflowNotFoundException, conf
 from airflow_healthomics.hooks.base import CONNECTION_MISTAKES
 from airflow_healthomics.hooks.polling import PollingHook
 from airflow_healthomics.run_page.answers import PageError
+from airflow_healthomics.run_page.budget import DEFAULT_RATE, Budget
 from airflow_healthomics.run_page.lookup import DEFAULT_CONNECTION, TaskConnection
 
 #: Seconds until a client is replaced, so that an edited connection takes effect.
 _CLIENT_SECONDS: Final = 300.0
 #: Maximum number of cached clients.
 _MAX_CLIENTS: Final = 32
+
+#: Maximum number of cached budgets.
+_MAX_BUDGETS: Final = 1024
 
 #: Errors of looking up a connection and creating its client.
 _CONNECTION_ERRORS: Final = (*CONNECTION_MISTAKES, AirflowException, BotoCoreError, ClientError, OSError)
@@ -83,10 +87,13 @@ class Hooks:
     def _make(connection: TaskConnection, region: str) -> PollingHook:
         conn_id = connection.aws_conn_id
         hook = PollingHook(aws_conn_id=conn_id, region_name=region, verify=connection.verify)
+        budget = budgets.get(connection, region)
         try:
             if conn_id and conn_id != DEFAULT_CONNECTION:
                 # The amazon provider would continue with the credentials of the API server.
                 hook.get_connection(conn_id)
+            # botocore emits this for each attempt of a call, by all clients of the session.
+            hook.get_session(hook.region_name).events.register("request-created", budget.charge)
             _ = hook.conn
         except AirflowNotFoundException:
             raise PageError(502, f"The API server does not find the Airflow connection {conn_id}.") from None
@@ -97,3 +104,30 @@ class Hooks:
                 f"The API server cannot use the Airflow connection {conn_id}: {type(error).__name__}.",
             ) from None
         return hook
+
+
+class Budgets:
+    """
+    Budgets of AWS calls by connection and region.
+
+    The processes of an API server share neither memory nor a place that is always writable, so each has an
+    equal part of the rate.
+    """
+
+    def __init__(self) -> None:
+        self._memory = Memory(_MAX_BUDGETS)
+
+    def get(self, connection: TaskConnection, region: str) -> Budget:
+        key = (connection.aws_conn_id, region)
+        budget: Budget | None = self._memory.get(key)
+        if budget is None:
+            rate = conf.getfloat("healthomics", "page_rate", fallback=DEFAULT_RATE)
+            budget = Budget(rate / max(conf.getint("api", "workers", fallback=1), 1))
+            self._memory.put(key, budget)
+        return budget
+
+    def clear(self) -> None:
+        self._memory.clear()
+
+
+budgets: Final = Budgets()

@@ -41,7 +41,7 @@ from airflow_healthomics.run_page.answers import (
     not_found,
     page_error,
 )
-from airflow_healthomics.run_page.clients import Hooks, Memory
+from airflow_healthomics.run_page.clients import Hooks, Memory, budgets
 from airflow_healthomics.run_page.lookup import TaskConnection
 from airflow_healthomics.service.errors import (
     error_code,
@@ -170,7 +170,7 @@ class Source:
         notices: list[str] = []
         tasks, truncated = self._tasks(run_id, notices)
         rows = payload.task_rows(tasks or ())
-        failure = self._failure(run, rows, log_tail_lines, latest)
+        failure = self._failure(run, rows, None if truncated else tasks, log_tail_lines, latest)
         diagnosis = failure.diagnosis
         notices += failure.missing
         partition = self._hook.conn_partition
@@ -282,6 +282,7 @@ class Source:
         self,
         run: Mapping[str, Any],
         rows: list[dict[str, Any]],
+        tasks: list[Mapping[str, Any]] | None,
         log_tail_lines: int,
         latest: Page | None,
     ) -> _Failure:
@@ -293,7 +294,12 @@ class Source:
             return known
         attentive = _AttentiveLog(log)
         diagnosis = diagnose(
-            self._hook, summarize_run(run), log_tail_lines=log_tail_lines, log=attentive, each_log=True
+            self._hook,
+            summarize_run(run),
+            log_tail_lines=log_tail_lines,
+            log=attentive,
+            each_log=True,
+            tasks=tasks,
         )
         has_log = bool(diagnosis.log_lines) or any(task.log_lines for task in diagnosis.failed_tasks)
         awaits_log = log_tail_lines > 0 and not has_log and _has_just_ended(run, datetime.now(UTC))
@@ -390,7 +396,7 @@ _batches: Final = Memory(_MAX_NAMES)
 
 def forget() -> None:
     """Clear all caches, for tests."""
-    for memory in (_hooks, _names, _batches):
+    for memory in (_hooks, _names, _batches, budgets):
         memory.clear()
 
 

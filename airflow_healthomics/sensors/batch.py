@@ -64,7 +64,7 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
         (templated)
     :param success_policy: how many runs must complete: ``all``, ``any``, a number (950) or a share (``95%``)
         (templated)
-    :param poke_interval: seconds between two polls, in every mode
+    :param poke_interval: seconds between two polls, in every mode; at least 10 with ``mode="reschedule"``
     :param timeout: seconds after which the task fails with AirflowSensorTimeout
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
     :param cancel_on_kill: whether to cancel the batch when this task is killed; the task that started the

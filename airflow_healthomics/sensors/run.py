@@ -45,7 +45,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
         :external+boto3:py:meth:`Omics.Client.get_run`
 
     :param run_id: HealthOmics run id, 1 to 18 digits, as HealthOmicsStartRunOperator returns it (templated)
-    :param poke_interval: seconds between two polls, in every mode
+    :param poke_interval: seconds between two polls, in every mode; at least 10 with ``mode="reschedule"``
     :param timeout: seconds after which the task fails with AirflowSensorTimeout
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
     :param cancel_on_kill: whether to cancel the run when this task is killed; the task that started the run
@@ -101,9 +101,10 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
         if summary["status"] == "DELETED":
             # Retention mode REMOVE may delete a run between its end and the next poll.
             summary = recorded_end(self.hook, summary["id"], summary.get("uuid"), self.log) or summary
+        tasks = None
         if self.report_usage:
             left = time_left(self, context)
-            summary = add_usage(summary, hook=self.hook, log=self.log, time_left=left)
+            summary, tasks = add_usage(summary, hook=self.hook, log=self.log, time_left=left)
         self.lineage.collect_run(context, summary)
         raise_for_status(
             summary,
@@ -113,6 +114,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
             retryable=False,
             time_left=time_left(self, context),
             source=self.source_of("run_id"),
+            tasks=tasks,
         )
         emit_run_event(self, context, summary)
         return summary

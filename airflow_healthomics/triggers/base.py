@@ -6,18 +6,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, Final
+from typing import Any
 
 from airflow.triggers.base import BaseTrigger
 
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.hooks.shared_connection import SharedConnection
 from airflow_healthomics.waiting.poller import Poller
-
-#: Minimum seconds between the start of a trigger and its event. Airflow up to 3.3.2 fails a task whose
-#: trigger fires before the scheduler has seen the deferral (apache/airflow#67287, #71580).
-EARLIEST_EVENT: Final = 10.0
-
 
 _connections: dict[str, SharedConnection] = {}
 _pollers: dict[asyncio.AbstractEventLoop, dict[str, Poller]] = {}

@@ -29,8 +29,8 @@ from airflow_healthomics.starting.dispatcher import Dispatcher, delay_of_unreach
 from airflow_healthomics.starting.outcome import start_patience
 from airflow_healthomics.starting.sealed_request import unseal
 from airflow_healthomics.starting.turnstile import Turnstile
-from airflow_healthomics.triggers import base
 from airflow_healthomics.triggers.kill import CancelOnKillTrigger
+from airflow_healthomics.waiting import deadlines
 from airflow_healthomics.waiting.kill_guard import Target
 
 #: Fields of an answer that the resumed task requires.
@@ -113,7 +113,16 @@ class HealthOmicsStartTrigger(CancelOnKillTrigger):
     @property
     def delay(self) -> float:
         """Minimum seconds until the turn."""
+<<<<<<< HEAD
         return delay_of_unreachable(self.failures, self.since) if self.failures else base.EARLIEST_EVENT
+=======
+        if not self.failures:
+            return deadlines.SHORTEST_PAUSE
+        nominal = min(_FIRST_DELAY * 2 ** (min(self.failures, 10) - 1), _LONGEST_DELAY)
+        # Seeded, so that the delay is the same at each call but differs between tasks that failed together.
+        spread = random.Random(f"{self.since}.{self.failures}").uniform(*_JITTER)  # noqa: S311 - guards no secret
+        return float(nominal * spread)
+>>>>>>> reschedule
 
     async def event(self) -> dict[str, Any]:
         """Make the start, or wait for the turn."""

@@ -11,8 +11,8 @@ from typing import Any
 from airflow_healthomics.compat import AirflowException
 from airflow_healthomics.exceptions import HealthOmicsOutcomeUnknownError
 from airflow_healthomics.resources.watch import Watch
-from airflow_healthomics.triggers import base
 from airflow_healthomics.triggers.kill import CancelOnKillTrigger
+from airflow_healthomics.waiting import deadlines
 from airflow_healthomics.waiting.events import WaitEvent, to_event
 
 
@@ -51,7 +51,7 @@ class HealthOmicsWaitTrigger(CancelOnKillTrigger):
     async def event(self) -> dict[str, Any]:
         """Wait until the run or batch has ended, or its outcome cannot be determined."""
         loop = asyncio.get_running_loop()
-        earliest = loop.time() + base.EARLIEST_EVENT
+        earliest = loop.time() + deadlines.SHORTEST_PAUSE
         try:
             payload = to_event(await self.poller.wait(self.watch(), self.waiter_delay))
         except HealthOmicsOutcomeUnknownError as error:

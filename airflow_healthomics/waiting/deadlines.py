@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The time and the attempts that a task has left."""
+"""The time and the attempts that a task has left, and the shortest time that it pauses."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
 
+
+#: Minimum seconds for which a task pauses when it defers or reschedules. Airflow 3.0 to 3.3.2 fails a task
+#: that continues before the scheduler has seen its process end (apache/airflow#67287, #71580; for a
+#: rescheduled sensor #71172).
+SHORTEST_PAUSE: Final = 10.0
 
 #: Airflow's messages for a deferral that timed out; that of 2.11 is last.
 _TRIGGER_TIMEOUTS: Final = frozenset({"Trigger timeout", "Trigger/execution timeout"})

@@ -9,7 +9,7 @@ import json
 import pickle
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
 
@@ -26,7 +26,7 @@ from airflow_healthomics.reports.diagnosis import describe_failure, diagnose, ra
 from airflow_healthomics.reports.remedies import REMEDIES, remedy_for
 from airflow_healthomics.service.summaries import summarize_run
 from tests.healthomics import Control, HealthOmicsServer, JsonRESTError, LogsBackend, OmicsBackend
-from tests.unit.conftest import OUTPUT, ROLE, WORKFLOW
+from tests.unit.conftest import OUTPUT, ROLE, WORKFLOW, calls_of
 from tests.unit.reports.conftest import Lines
 
 GROUP = "/aws/omics/WorkflowLog"
@@ -248,6 +248,18 @@ def test_thousands_of_failed_tasks_cost_a_few_calls(
         "GetRunTask": 5,
     }
     assert "... and at least 95 more failed tasks" in describe_failure(summary, found)
+
+
+def test_known_tasks_are_not_listed_again(omics: Control, failed: Callable[..., Any], log: Lines) -> None:
+    """The failed ones are found among them, the last one first, and all of them are counted."""
+    hook = HealthOmicsHook()
+    summary = failed(tasks=[task("fine", None), *[task(f"t{number}") for number in range(150)]])
+    tasks = list(hook.list_run_tasks(summary["id"]))
+    before = calls_of(omics, "ListRunTasks")
+    found = diagnose(hook, summary, log_tail_lines=0, log=log, tasks=tasks)
+    assert calls_of(omics, "ListRunTasks") == before
+    assert found == replace(look(summary, log, log_tail_lines=0), failed_task_count=150)
+    assert "... and 145 more failed tasks" in describe_failure(summary, found)
 
 
 @pytest.mark.parametrize(("empty_pages", "calls", "found"), [(1, 2, 1), (1_000, 3, 0)])

@@ -7,8 +7,10 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import ANY
 
 import boto3
 import pytest
@@ -91,7 +93,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def look(summary: dict[str, Any], log: Lines, **more: Any) -> dict[str, Any]:
     """Read the use with the default connection."""
-    told = add_usage(summary, hook=HealthOmicsHook(), log=log, **more)
+    told, _ = add_usage(summary, hook=HealthOmicsHook(), log=log, **more)
     assert {key: value for key, value in told.items() if key != "usage"} == summary
     use: dict[str, Any] = told.get("usage", {})
     return use
@@ -157,6 +159,36 @@ def test_many_tasks_without_a_manifest_come_from_the_list(
     assert calls_of(omics, "ListRunTasks") == 3
     assert clock.sleeps == pytest.approx([0.125] * 2)
     assert log.lines[0] == f"The usage report of run {summary['id']}: logs:GetLogEvents found nothing"
+
+
+@pytest.mark.usefixtures("small_pages")
+@pytest.mark.parametrize(
+    ("has_manifest", "pages", "names"),
+    [
+        (False, 80, {"align", "call", "index", "qc", "sort"}),
+        (True, 80, None),
+        (False, 2, None),
+        (False, 0, None),
+    ],
+)
+def test_listed_tasks_are_returned_only_if_they_are_all(
+    omics: Control,
+    ended: Callable[..., Any],
+    log: Lines,
+    monkeypatch: pytest.MonkeyPatch,
+    has_manifest: bool,
+    pages: int,
+    names: set[str] | None,
+) -> None:
+    """The diagnosis must not overlook a failed task."""
+    summary = ended()
+    monkeypatch.setattr(use_report, "MAX_PAGES", pages)
+    if not has_manifest:
+        forget_manifest(summary)
+    if not pages:
+        omics.inject_error("ListRunTasks", "AccessDeniedException", times=None)
+    _, tasks = add_usage(summary, hook=HealthOmicsHook(), log=log)
+    assert (None if tasks is None else {task["name"] for task in tasks}) == names
 
 
 @pytest.mark.usefixtures("small_pages")
@@ -345,7 +377,7 @@ def test_any_failure_costs_a_line(ended: Callable[..., Any], log: Lines) -> None
             raise RuntimeError("no way to the API server")
 
     summary = ended()
-    assert add_usage(summary, hook=BrokenHook(), log=log) == summary
+    assert add_usage(summary, hook=BrokenHook(), log=log) == (summary, None)
     assert log.lines == [f"The usage report of run {summary['id']} is skipped: RuntimeError"]
 
 
@@ -376,7 +408,7 @@ def test_a_timeout_while_the_use_is_read_changes_nothing(
         raise AirflowTaskTimeout("from a signal handler")
 
     monkeypatch.setattr(best_effort.BestEffortClient, "call", time_out)
-    assert add_usage(summary, hook=HealthOmicsHook(), log=log) == summary
+    assert add_usage(summary, hook=HealthOmicsHook(), log=log) == (summary, None)
     assert log.lines == [f"The usage report of run {summary['id']} is skipped: the task timed out"]
 
 
@@ -392,7 +424,7 @@ def test_a_call_that_hangs_is_given_up(
     server.control.advance("COMPLETED")
     server.control.delay("ListRunTasks", 30, times=None)
     began = time.monotonic()
-    use = add_usage(summarize_run(hook.get_run(run["id"])), hook=hook, log=log)["usage"]
+    use = add_usage(summarize_run(hook.get_run(run["id"])), hook=hook, log=log)[0]["usage"]
     assert time.monotonic() - began < 10
     assert sum(use["tasks"].values()) == 3
     assert "omics:ListRunTasks failed with ReadTimeoutError" in log.lines[0]
@@ -434,6 +466,25 @@ def test_the_operator_tells_it_of_a_failed_run(
         tasks.run(waiting(deferrable), context)
     assert caught.value.failure_reason == "RUN_TASK_FAILED"
     assert ti.xcoms["summary"]["usage"]["cpuHours"] == FIGURES["cpuHours"]
+
+
+@pytest.mark.parametrize("deferrable", WAYS)
+@pytest.mark.parametrize("report_usage", [True, False])
+def test_a_failed_run_costs_one_list(
+    omics: Control, context: Context, tasks: Tasks, deferrable: bool, report_usage: bool
+) -> None:
+    """The diagnosis finds the failed tasks in that of the usage."""
+    failures = [{"name": "bad", "failure_reason": "OUT_OF_MEMORY_ERROR"}, {"name": "good"}]
+    omics.plan_run(status="FAILED", failure_reason="RUN_TASK_FAILED", tasks=failures)
+    with pytest.raises(HealthOmicsRunFailedError) as caught:
+        tasks.run(waiting(deferrable, report_usage=report_usage), context)
+    error: Any = caught.value
+    assert [task.name for task in error.diagnosis.failed_tasks] == ["bad"]
+    assert (calls_of(omics, "ListRunTasks"), calls_of(omics, "GetRunTask")) == (1, 1)
+    with pytest.raises(HealthOmicsRunFailedError) as caught:
+        tasks.run(sensor(error.run_id, deferrable, report_usage=report_usage), context)
+    assert caught.value.diagnosis == replace(error.diagnosis, next_step=ANY)
+    assert (calls_of(omics, "ListRunTasks"), calls_of(omics, "GetRunTask")) == (2, 2)
 
 
 @pytest.mark.parametrize("deferrable", WAYS)

@@ -397,6 +397,7 @@ def test_failed_tasks(page: TestClient, omics: Control, start: Any) -> None:
     assert failed["worse"]["logLines"][-1] == "four"
     assert f"run%2F{run_id}%2Ftask%2F{failed['bad']['taskId']}" in failed["bad"]["logUrl"]
     assert answer["failedTotal"] == 2
+    assert calls_of(omics, "ListRunTasks") == 1
 
 
 def plan_failure(omics: Control) -> None:
@@ -697,6 +698,81 @@ def test_too_many_tasks(
     assert answer["tasksTruncated"] is True
     assert answer["usage"][0].startswith("Used at least")
     assert answer["pollSeconds"] == 14
+
+
+def test_all_pages_of_a_connection_share_a_bound(
+    page: TestClient, omics: Control, tasks_db: Tasks, started: Any, clock: Clock
+) -> None:
+    """Twenty pages would cost four calls a second; with a bound of two, each waits twice as long."""
+    omics.set_options(manual=True)
+    runs = [started()["id"] for _ in range(20)]
+    paths = pages_of(tasks_db, runs)
+    get(page, paths[0])
+    clock.advance(100)
+    before = sum(omics.call_counts().values())
+    seen: dict[str, tuple[str, int]] = {}
+    ages: list[int] = []
+    for second in range(120):
+        clock.advance(1)
+        for path in paths[second % 10 :: 10]:
+            as_of = get(page, path)["asOf"]
+            since = seen[path][1] if path in seen and seen[path][0] == as_of else second
+            seen[path] = (as_of, since)
+            ages.append(second - since)
+    made = sum(omics.call_counts().values()) - before
+    assert 120 * 2 * 0.9 <= made <= 120 * 2 + 40
+    assert 10 <= max(ages) <= 60
+    omics.advance("COMPLETED", run_id=runs[0])
+    clock.advance(20)
+    assert get(page, paths[0])["run"]["status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "loaded"),
+    [
+        ("", "", 19),
+        ("AIRFLOW__HEALTHOMICS__PAGE_RATE", "0.5", 4),
+        ("AIRFLOW__API__WORKERS", "4", 4),
+    ],
+)
+def test_too_many_pages_at_once(
+    page: TestClient,
+    omics: Control,
+    tasks_db: Tasks,
+    started: Any,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    value: str,
+    loaded: int,
+) -> None:
+    """Are refused until others are paid for. Another region has its own quotas."""
+    if variable:
+        monkeypatch.setenv(variable, value)
+    runs = [started()["id"] for _ in range(25)]
+    *paths, elsewhere = pages_of(tasks_db, [*runs, "1"], last_region="eu-west-1")
+    answers = [page.get(path) for path in paths]
+    assert [answer.status_code for answer in answers] == [200] * loaded + [503] * (25 - loaded)
+    assert int(answers[-1].headers["Retry-After"]) > 0
+    assert page.get(elsewhere).status_code == 404
+    clock.advance(20)
+    assert get(page, paths[-1])["kind"] == "run"
+
+
+def pages_of(tasks_db: Tasks, runs: list[str], *, last_region: str = "us-east-1") -> list[str]:
+    """Return the URLs of mapped tasks with these runs, of which the last one may be in another region."""
+    regions = ["us-east-1"] * (len(runs) - 1) + [last_region]
+    with tasks_db.dag:
+        mapped = HealthOmicsStartRunOperator.partial(task_id="mapped").expand(workflow_id=["1"])
+    return [
+        tasks_db.add(
+            mapped,
+            map_index=index,
+            xcoms={XCOM_KEY: {"kind": "run", "id": run_id, "region": region}},
+            rendered={"aws_conn_id": "aws_default"},
+        )
+        for index, (run_id, region) in enumerate(zip(runs, regions, strict=True))
+    ]
 
 
 def test_the_workflow_by_its_name(page: TestClient, omics: Control, start: Any, clock: Clock) -> None:

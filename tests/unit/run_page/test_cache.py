@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from airflow_healthomics.run_page.budget import Budget
 from airflow_healthomics.run_page.cache import BusyError, Cache
 from tests.unit.conftest import Clock
 
@@ -21,6 +23,11 @@ class Text:
     text: str
     lifetime: float = 10
     size: int = 1
+
+
+def plenty() -> Budget:
+    """Return a budget for more calls than a test makes."""
+    return Budget(1_000)
 
 
 def cache_of(**settings: Any) -> Cache[Text]:
@@ -46,7 +53,7 @@ def test_those_who_ask_at_once_share_a_call(clock: Clock) -> None:
         return Text("a")
 
     cache = cache_of()
-    futures = [cache.get("key", fetch) for _ in range(50)]
+    futures = [cache.get("key", fetch, plenty()) for _ in range(50)]
     release.set()
     assert {future.result(30).text for future in futures} == {"a"}
     assert len(calls) == 1
@@ -61,12 +68,12 @@ def test_an_answer_lives_as_long_as_it_says(clock: Clock) -> None:
         return Text(str(len(before)))
 
     cache = cache_of()
-    assert cache.get("key", fetch).result(30).text == "1"
+    assert cache.get("key", fetch, plenty()).result(30).text == "1"
     settle(cache)
     clock.advance(9.9)
-    assert cache.get("key", fetch).result(30).text == "1"
+    assert cache.get("key", fetch, plenty()).result(30).text == "1"
     clock.advance(0.2)
-    assert cache.get("key", fetch).result(30).text == "2"
+    assert cache.get("key", fetch, plenty()).result(30).text == "2"
     assert [each and each.text for each in before] == [None, "1"]
 
 
@@ -84,15 +91,15 @@ def test_an_error_is_remembered_briefly(clock: Clock) -> None:
         return answer
 
     cache = cache_of()
-    cache.get("key", fetch).result(30)
+    cache.get("key", fetch, plenty()).result(30)
     settle(cache)
     clock.advance(11)
     for _ in range(2):
         with pytest.raises(OSError, match="bad"):
-            cache.get("key", fetch).result(30)
+            cache.get("key", fetch, plenty()).result(30)
     settle(cache)
     clock.advance(6)
-    assert cache.get("key", fetch).result(30).text == "better"
+    assert cache.get("key", fetch, plenty()).result(30).text == "better"
     assert [each and each.text for each in given] == [None, "good", "good"]
 
 
@@ -105,13 +112,60 @@ def test_no_more_than_so_many_are_on_their_way(clock: Clock) -> None:
         return Text("a")
 
     cache = cache_of(max_pending=3)
-    futures = [cache.get(key, fetch) for key in "abc"]
+    futures = [cache.get(key, fetch, plenty()) for key in "abc"]
     with pytest.raises(BusyError):
-        cache.get("d", fetch)
-    assert cache.get("a", fetch) is futures[0]
+        cache.get("d", fetch, plenty())
+    assert cache.get("a", fetch, plenty()) is futures[0]
     release.set()
     assert [future.result(30).text for future in futures] == ["a"] * 3
-    assert cache.get("d", fetch).result(30).text == "a"
+    assert cache.get("d", fetch, plenty()).result(30).text == "a"
+
+
+def test_an_old_answer_is_better_than_none(clock: Clock) -> None:
+    """While others are on their way, or calls are not left for it."""
+    release = threading.Event()
+
+    def fetch(latest: Text | None) -> Text:
+        return Text("new" if latest else "old")
+
+    def wait(_: Text | None) -> Text:
+        assert release.wait(30)
+        return Text("b")
+
+    cache = cache_of(max_pending=1)
+    cache.get("a", fetch, plenty()).result(30)
+    settle(cache)
+    clock.advance(11)
+    pending = cache.get("b", wait, plenty())
+    assert cache.get("a", fetch, plenty()).result(0).text == "old"
+    release.set()
+    pending.result(30)
+    settle(cache)
+
+    spent = Budget(1)
+    while spent.begin(None):
+        pass
+    assert cache.get("a", fetch, spent).result(0).text == "old"
+    with pytest.raises(BusyError):
+        cache.get("c", fetch, spent)
+    assert cache.get("a", fetch, plenty()).result(30).text == "new"
+
+
+def test_a_fetch_reserves_calls_until_it_ends(clock: Clock) -> None:
+    """Also one that fails. Then only the calls that it made are charged."""
+
+    def fail(_: Text | None) -> Text:
+        budget.charge()
+        raise OSError("bad")
+
+    budget, cache = Budget(0.1), cache_of()
+    for key in range(3):
+        with pytest.raises(OSError, match="bad"):
+            cache.get(key, fail, budget).result(30)
+        settle(cache)
+    assert budget.begin(math.inf) is False
+    clock.advance(10)
+    assert budget.begin(math.inf) is True
 
 
 @pytest.mark.parametrize("bounds", [{"max_entries": 3}, {"max_bytes": 3}])
@@ -124,7 +178,7 @@ def test_its_size_is_bounded(clock: Clock, bounds: dict[str, int]) -> None:
             fetched.append(key)
             return Text(key)
 
-        cache.get(key, fetch).result(30)
+        cache.get(key, fetch, plenty()).result(30)
         settle(cache)
 
     cache = cache_of(**bounds)

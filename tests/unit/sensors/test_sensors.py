@@ -14,7 +14,7 @@ import pytest
 from airflow_healthomics.compat import AirflowException, AirflowFailException, AirflowSkipException, Context
 from airflow_healthomics.exceptions import HealthOmicsOutcomeUnknownError, HealthOmicsRequestError
 from tests.healthomics import Control
-from tests.sdk import TaskDeferred
+from tests.sdk import AirflowRescheduleException, TaskDeferred, timezone
 from tests.unit.conftest import DAG_RUN_ID, ONE_ATTEMPT, SHOWN, Clock, calls_of, needs_store
 from tests.unit.kinds import BATCH, KINDS, RUN, Kind
 
@@ -199,6 +199,43 @@ def test_it_polls_once_in_each_interval(
     sensing.run(kind, mode, resource_id)
     assert 3600 / INTERVAL <= calls_of(omics, kind.get) <= 3600 / INTERVAL + 3
     assert not {"GetRun", "ListRuns", "ListRunsInBatch"}.difference({kind.get}) & omics.call_counts().keys()
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("options", "seconds"),
+    [
+        ({"poke_interval": 0}, 10),
+        ({"poke_interval": 5}, 10),
+        ({"poke_interval": 1, "exponential_backoff": True}, 10),
+        ({"poke_interval": 300, "exponential_backoff": True, "max_wait": 2}, 10),
+        ({"poke_interval": 11}, 11),
+    ],
+    ids=str,
+)
+def test_rescheduled_pokes_are_at_least_ten_seconds_apart(
+    omics: Control, sensing: Sensing, kind: Kind, options: dict[str, Any], seconds: float
+) -> None:
+    """Airflow may fail a sensor that is rescheduled sooner (apache/airflow#71172)."""
+    arguments = {"task_id": "a_task", **kind.by_id(kind.start(omics)), "mode": "reschedule", **options}
+    sensor = kind.sensor(**arguments, deferrable=False)
+    began = timezone.utcnow()
+    with pytest.raises(AirflowRescheduleException) as caught:
+        sensor.execute(sensing.context)
+    pause = timedelta(seconds=seconds)
+    assert began + pause <= caught.value.reschedule_date <= timezone.utcnow() + pause
+
+
+@KINDS
+@pytest.mark.parametrize("mode", ["poke", "deferred"])
+def test_other_modes_poll_as_often_as_they_are_told(
+    omics: Control, sensing: Sensing, clock: Clock, kind: Kind, mode: str
+) -> None:
+    """Only rescheduled pokes are slower than ``poke_interval``."""
+    resource_id = kind.start(omics)
+    clock.at(30, lambda: omics.advance("COMPLETED"))
+    sensing.run(kind, mode, resource_id, poke_interval=2)
+    assert calls_of(omics, kind.get) >= 30 / 2
 
 
 @KINDS

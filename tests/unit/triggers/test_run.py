@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from airflow_healthomics.triggers import HealthOmicsRunTrigger, base
+from airflow_healthomics.triggers import HealthOmicsRunTrigger
+from airflow_healthomics.waiting import deadlines
 from airflow_healthomics.waiting.events import summary_from_event
 from tests.healthomics import Control
 from tests.unit import virtual_time
@@ -29,7 +30,7 @@ def test_the_event_loop_is_not_blocked(
     omics: Control, clock: Clock, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While AWS does not answer, other triggers go on."""
-    monkeypatch.setattr(base, "EARLIEST_EVENT", 0.0)
+    monkeypatch.setattr(deadlines, "SHORTEST_PAUSE", 0.0)
     omics.advance("COMPLETED", run_id=run_id)
     omics.hold("GetRun", "slow")
 
