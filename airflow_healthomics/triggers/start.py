@@ -113,16 +113,7 @@ class HealthOmicsStartTrigger(CancelOnKillTrigger):
     @property
     def delay(self) -> float:
         """Minimum seconds until the turn."""
-<<<<<<< HEAD
-        return delay_of_unreachable(self.failures, self.since) if self.failures else base.EARLIEST_EVENT
-=======
-        if not self.failures:
-            return deadlines.SHORTEST_PAUSE
-        nominal = min(_FIRST_DELAY * 2 ** (min(self.failures, 10) - 1), _LONGEST_DELAY)
-        # Seeded, so that the delay is the same at each call but differs between tasks that failed together.
-        spread = random.Random(f"{self.since}.{self.failures}").uniform(*_JITTER)  # noqa: S311 - guards no secret
-        return float(nominal * spread)
->>>>>>> reschedule
+        return delay_of_unreachable(self.failures, self.since) if self.failures else deadlines.SHORTEST_PAUSE
 
     async def event(self) -> dict[str, Any]:
         """Make the start, or wait for the turn."""
