@@ -20,8 +20,8 @@ _Answer = TypeVar("_Answer")
 _CALLS_AT_ONCE: Final = 5
 
 #: Intervals until the call after a failed one is repeated: the first pause, which doubles, and the longest.
-_FIRST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 1.0
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 0.3
 
 #: Seconds until a start that did not reach HealthOmics is repeated: the first and the longest delay, and the
 #: range of the random factor.
@@ -47,7 +47,7 @@ class Dispatcher:
     """
     Starts of one connection, in the order of their arrival.
 
-    A call follows the last success by the interval of the quota: HealthOmics has granted that call, and
+    A call arrives an interval of the quota after the last success: HealthOmics has granted that one, and
     grants another one an interval later. A failed call may not have counted, so the next one follows sooner.
 
     :param rate: starts per second
@@ -60,30 +60,39 @@ class Dispatcher:
         # A call takes a part of a second, so a higher rate requires several at the same time.
         self._turns = asyncio.Semaphore(max(1, math.ceil(rate)))
         self._next = 0.0
+        #: Seconds of the shortest call so far.
+        self._latency = math.inf
         self._failures = 0
         self._unreachable = 0
 
-    async def dispatch(self, call: Callable[[], Awaitable[_Answer]]) -> _Answer:
+    async def dispatch(
+        self, look_up: Callable[[], Awaitable[_Answer | None]], call: Callable[[], Awaitable[_Answer]]
+    ) -> _Answer:
         """
-        Call, again after each transient error, and return the answer.
+        Look the start up or make it, again after each transient error, and return the answer.
 
-        :param call: makes a call
-        :raises ClientError: if the call is refused
+        :param look_up: returns the answer of a start that an earlier call may have made, or None
+        :param call: makes the start
+        :raises ClientError: if a call is refused
         :raises BotoCoreError: if it cannot be made
         """
         while True:
             async with self._turns:
                 for _ in range(_CALLS_AT_ONCE):
-                    began = await self._turn()
                     try:
-                        answer = await call()
+                        found = await look_up()
+                        return await self._call(call) if found is None else found
                     except (ClientError, BotoCoreError) as error:
                         if not is_transient(error) and not is_unreachable(error):
                             raise
-                        self._pause(error, began)
-                    else:
-                        self._failures = self._unreachable = 0
-                        return answer
+                        self._pause(error)
+
+    async def _call(self, call: Callable[[], Awaitable[_Answer]]) -> _Answer:
+        """Make a start in its turn."""
+        began = await self._turn()
+        answer = await call()
+        self._succeed(began)
+        return answer
 
     async def _turn(self) -> float:
         """Wait until the next call may be made, reserve it, and return its time."""
@@ -94,12 +103,21 @@ class Dispatcher:
         await asyncio.sleep(turn - now)
         return turn
 
-    def _pause(self, error: Exception, began: float) -> None:
+    def _succeed(self, began: float) -> None:
+        """Let the next call arrive an interval after this one has."""
+        now = asyncio.get_running_loop().time()
+        self._failures = self._unreachable = 0
+        self._latency = min(self._latency, now - began)
+        # This one arrived halfway between its beginning and its answer, and the next one takes no less time.
+        arrived = (began + now) / 2
+        self._next = max(self._next, arrived + self._interval - self._latency / 2)
+
+    def _pause(self, error: Exception) -> None:
         """Let the next call follow as soon as it may succeed."""
         now = asyncio.get_running_loop().time()
         if is_unreachable(error):
             self._unreachable += 1
-            self._next = now + delay_of_unreachable(self._unreachable, began)
+            self._next = now + delay_of_unreachable(self._unreachable, now)
             return
         intervals = min(_FIRST_PAUSE * 2 ** min(self._failures, 10), _LONGEST_PAUSE)
         self._failures += 1

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -158,18 +159,28 @@ class HealthOmicsStartTrigger(CancelOnKillTrigger):
             await asyncio.sleep(self.delay)
         try:
             resource = resource_of_kind(self.kind, await self.connect(), self.log)
-            return await self._dispatcher().dispatch(lambda: self._make_call(resource, fields))
+            return await self._dispatcher().dispatch(
+                partial(self._look_up, resource, fields), partial(self._make_call, resource, fields)
+            )
         except (ClientError, BotoCoreError, HealthOmicsApiError, *AIRFLOW_API_ERRORS) as error:
             self.log.info(
                 "The triggerer could not make the start (%s). The task repeats it", error_code(error)
             )
             return None
 
+    async def _look_up(self, resource: Resource, fields: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the answer of a start that an earlier call has made, found by its name."""
+        name = next((target["name"] for target in self.targets if target.get("name")), None)
+        if not self._may_exist or name is None:
+            return None
+        found = await asyncio.get_running_loop().run_in_executor(_threads, resource.find, name)
+        return None if found is None else self._answer(found, fields)
+
     async def _make_call(self, resource: Resource, fields: Mapping[str, Any]) -> dict[str, Any] | None:
         if self.since and time.time() - self.since >= start_patience():
             return None
         loop = asyncio.get_running_loop()
-        self._call = loop.run_in_executor(_threads, self._find_or_start, resource, fields)
+        self._call = loop.run_in_executor(_threads, self._start_now, resource, fields)
         self._call.add_done_callback(_retrieve)
         try:
             return await asyncio.shield(self._call)
@@ -185,25 +196,23 @@ class HealthOmicsStartTrigger(CancelOnKillTrigger):
                 )
             raise
 
-    def _find_or_start(self, resource: Resource, fields: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the run or batch. Find it by name if an earlier call may have started it."""
-        name = self._unique_name()
-        found = resource.find(name) if self._may_exist and name is not None else None
-        if found is None:
-            if self._is_over:
-                return None
-            self._may_exist = True
-            try:
-                found = checked_answer(resource.start_operation, resource.start(StartRequest(fields)))
-            except ClientError as error:
-                self._may_exist = not is_throttling(error)
-                raise
-        self.targets = [Target(kind=self.kind, id=found["id"], uuid=found.get("uuid")).as_json()]
-        answer: dict[str, Any] = {name: found[name] for name in _ANSWER if name in found}
-        return {**answer, "requestId": fields["requestId"]}
+    def _start_now(self, resource: Resource, fields: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Call StartRun or StartRunBatch; None if the trigger was cancelled before."""
+        if self._is_over:
+            return None
+        self._may_exist = True
+        try:
+            started = checked_answer(resource.start_operation, resource.start(StartRequest(fields)))
+        except ClientError as error:
+            self._may_exist = not is_throttling(error)
+            raise
+        return self._answer(started, fields)
 
-    def _unique_name(self) -> str | None:
-        return next((target["name"] for target in self.targets if target.get("name")), None)
+    def _answer(self, started: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the resumed task requires, and cancel this run or batch on a kill."""
+        self.targets = [Target(kind=self.kind, id=started["id"], uuid=started.get("uuid")).as_json()]
+        answer: dict[str, Any] = {name: started[name] for name in _ANSWER if name in started}
+        return {**answer, "requestId": fields["requestId"]}
 
     def _dispatcher(self) -> Dispatcher:
         of_loop = _dispatchers.setdefault(asyncio.get_running_loop(), {})
