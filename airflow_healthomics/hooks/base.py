@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 #: Errors of the amazon provider for an invalid connection, besides botocore's errors.
 CONNECTION_MISTAKES: Final = (AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
+
+#: boto3's sessions are not thread-safe, and the run page uses one in several threads.
+_making_clients: Final = Lock()
 
 
 class ConnectedHook(AwsGenericHook["OmicsClient"]):
@@ -124,6 +128,18 @@ class ConnectedHook(AwsGenericHook["OmicsClient"]):
         return super().get_client_type(
             region_name, Config(inject_host_prefix=False).merge(config or self.config)
         )
+
+    def client_for(self, service: str, config: Config | None = None) -> Any:
+        """
+        Make a client of an AWS service from the session of this hook, so that a role is assumed only once.
+
+        :param service: name of the service, such as ``s3``
+        :param config: settings of the client; by default those of the connection
+        """
+        url = self.conn_config.get_service_endpoint_url(service)
+        session = self.get_session(self.region_name)
+        with _making_clients:
+            return session.client(service, endpoint_url=url, config=config or self.config, verify=self.verify)
 
     @contextmanager
     def _naming_a_hidden_connection(self) -> Iterator[None]:

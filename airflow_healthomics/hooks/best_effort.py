@@ -10,12 +10,10 @@ from functools import cached_property
 from time import monotonic
 from typing import Any, Final
 
-from airflow.providers.amazon.aws.hooks.base_aws import SessionFactory
 from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_healthomics.api_model import extend_session
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.service.errors import error_code, is_not_found
 
@@ -104,24 +102,9 @@ class BestEffortClient:
         )
         return self._hook.config.merge(impatient)
 
-    @cached_property
-    def _session(self) -> Any:
-        """
-        A session from the hook's connection.
-
-        A second hook would look up the connection again. That can fail for reasons other than AWS.
-        """
-        hook = self._hook
-        session = SessionFactory(hook.conn_config, hook.region_name, self._config).create_session()
-        extend_session(session)
-        return session
-
     def _client(self, service: str) -> Any:
         if service not in self._clients:
-            url = self._hook.conn_config.get_service_endpoint_url(service)
-            self._clients[service] = self._session.client(
-                service, endpoint_url=url, config=self._config, verify=self._hook.verify
-            )
+            self._clients[service] = self._hook.client_for(service, self._config)
         return self._clients[service]
 
     def _is_late(self) -> bool:

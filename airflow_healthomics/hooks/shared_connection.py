@@ -14,7 +14,7 @@ from airflow_healthomics.hooks.base import CONNECTION_MISTAKES
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.hooks.polling import PollingHook
 
-_Settings: TypeAlias = tuple[Any, ...] | None
+Settings: TypeAlias = tuple[Any, ...] | None
 
 
 class SharedConnection:
@@ -31,7 +31,7 @@ class SharedConnection:
     def __init__(self, **arguments: Any) -> None:
         self._arguments = arguments
         self._hook: HealthOmicsHook | None = None
-        self._settings: _Settings = None
+        self._settings: Settings = None
 
     async def hook(self) -> HealthOmicsHook:
         """Return the hook with its client."""
@@ -50,14 +50,14 @@ class SharedConnection:
     async def is_current(self) -> bool:
         """Whether the connection is unchanged since the client was created; True if that is unknown."""
         try:
-            settings = await sync_to_async(lambda: _settings(PollingHook(**self._arguments)))()
+            settings = await sync_to_async(lambda: connection_settings(PollingHook(**self._arguments)))()
         except CONNECTION_MISTAKES:
             return True
         return settings is None or settings == self._settings
 
-    def _make(self) -> tuple[HealthOmicsHook, _Settings]:
+    def _make(self) -> tuple[HealthOmicsHook, Settings]:
         hook = PollingHook(**self._arguments)
-        settings = _settings(hook)
+        settings = connection_settings(hook)
         if settings is None and self._settings is not None:
             # The hook would use boto3's default credentials, perhaps in another account. Airflow also reports
             # a missing connection while its own database or API fails.
@@ -71,8 +71,12 @@ class SharedConnection:
         return hook, settings
 
 
-def _settings(hook: HealthOmicsHook) -> _Settings:
-    """Return the settings that a client depends on; None if Airflow does not find the connection."""
+def connection_settings(hook: HealthOmicsHook) -> Settings:
+    """
+    Look up the settings that a client depends on; None if Airflow does not find the connection.
+
+    :param hook: hook of the connection
+    """
     if not hook.aws_conn_id:
         return ()
     try:

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_healthomics.batches.outcomes import describe_shortfall, manifest_entries
@@ -25,7 +24,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRunBatchFailedError,
 )
 from airflow_healthomics.hooks.base import check_connection
-from airflow_healthomics.hooks.connection import connection_of, hook_arguments
+from airflow_healthomics.hooks.connection import connection_of
 from airflow_healthomics.operators.base import WAITER_DELAY
 from airflow_healthomics.operators.start_base import StartOperator
 from airflow_healthomics.publishing.asset_events import emit_batch_event
@@ -385,7 +384,7 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
     def _folder(self, request_id: str) -> BatchFolder | None:
         if not self.settings_s3_uri:
             return None
-        return BatchFolder(str(self.settings_s3_uri), request_id, S3Hook(**hook_arguments(self)))
+        return BatchFolder(str(self.settings_s3_uri), request_id, self.hook)
 
     def _without_done(
         self, settings: Sequence[dict[str, Any]], earlier: Sequence[str]

@@ -8,6 +8,7 @@ import logging
 import math
 import time
 from collections import OrderedDict
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final
 
@@ -16,11 +17,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from airflow_healthomics.compat import AirflowException, AirflowNotFoundException, conf
 from airflow_healthomics.hooks.base import CONNECTION_MISTAKES
 from airflow_healthomics.hooks.polling import PollingHook
+from airflow_healthomics.hooks.shared_connection import Settings, connection_settings
 from airflow_healthomics.run_page.answers import PageError
 from airflow_healthomics.run_page.budget import DEFAULT_RATE, Budget
 from airflow_healthomics.run_page.lookup import DEFAULT_CONNECTION, TaskConnection
 
-#: Seconds until a client is replaced, so that an edited connection takes effect.
+#: Seconds until a connection is looked up again, so that a change takes effect.
 _CLIENT_SECONDS: Final = 300.0
 #: Maximum number of cached clients.
 _MAX_CLIENTS: Final = 32
@@ -63,19 +65,49 @@ class Memory:
             self._values.clear()
 
 
+@dataclass
+class _Client:
+    """
+    A hook with its client.
+
+    :param settings: those of the connection
+    :param checked: monotonic time at which the connection had them
+    """
+
+    hook: PollingHook
+    settings: Settings
+    checked: float
+
+    def is_current(self) -> bool:
+        """Whether the connection is unchanged, as far as that is known."""
+        now = time.monotonic()
+        if now < self.checked + _CLIENT_SECONDS:
+            return True
+        try:
+            settings = connection_settings(self.hook)
+        except _CONNECTION_ERRORS:
+            return False
+        self.checked = now
+        return settings == self.settings
+
+
 class Hooks:
-    """A cache of hooks by connection and region, since creating a client costs a tenth of a second."""
+    """
+    A cache of hooks by connection and region.
+
+    Creating a client costs a tenth of a second, and a call of STS if the connection has a role.
+    """
 
     def __init__(self) -> None:
         self._memory = Memory(_MAX_CLIENTS)
 
     def get(self, connection: TaskConnection, region: str) -> PollingHook:
         key = (connection, region)
-        hook: PollingHook | None = self._memory.get(key)
-        if hook is None:
-            hook = self._make(connection, region)
-            self._memory.put(key, hook, _CLIENT_SECONDS)
-        return hook
+        client: _Client | None = self._memory.get(key)
+        if client is None or not client.is_current():
+            client = self._make(connection, region)
+            self._memory.put(key, client)
+        return client.hook
 
     def drop(self, connection: TaskConnection, region: str) -> None:
         self._memory.drop((connection, region))
@@ -84,14 +116,15 @@ class Hooks:
         self._memory.clear()
 
     @staticmethod
-    def _make(connection: TaskConnection, region: str) -> PollingHook:
+    def _make(connection: TaskConnection, region: str) -> _Client:
         conn_id = connection.aws_conn_id
         hook = PollingHook(aws_conn_id=conn_id, region_name=region, verify=connection.verify)
         budget = budgets.get(connection, region)
         try:
-            if conn_id and conn_id != DEFAULT_CONNECTION:
+            settings = connection_settings(hook)
+            if settings is None and conn_id != DEFAULT_CONNECTION:
                 # The amazon provider would continue with the credentials of the API server.
-                hook.get_connection(conn_id)
+                raise AirflowNotFoundException
             # botocore emits this for each attempt of a call, by all clients of the session.
             hook.get_session(hook.region_name).events.register("request-created", budget.charge)
             _ = hook.conn
@@ -103,7 +136,7 @@ class Hooks:
                 502,
                 f"The API server cannot use the Airflow connection {conn_id}: {type(error).__name__}.",
             ) from None
-        return hook
+        return _Client(hook, settings, time.monotonic())
 
 
 class Budgets:

@@ -7,12 +7,13 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Final
 
-from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from botocore.exceptions import ClientError
 
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsRequestError
+from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.service.errors import error_code, is_transient
 
 _DIGEST_LENGTH: Final = 16
@@ -26,7 +27,7 @@ class RequestFolder:
 
     :param uri: S3 URI of the prefix
     :param request_id: request ID of the start
-    :param hook: S3 hook of the task's connection
+    :param hook: hook of the task's connection
     :raises HealthOmicsRequestError: if ``uri`` is not an S3 URI
     :cvar operation: API operation that uses the folder
     :cvar argument: the argument with the prefix
@@ -35,7 +36,7 @@ class RequestFolder:
     operation: ClassVar[str]
     argument: ClassVar[str]
 
-    def __init__(self, uri: str, request_id: str, hook: S3Hook) -> None:
+    def __init__(self, uri: str, request_id: str, hook: HealthOmicsHook) -> None:
         match = _PREFIX.fullmatch(uri)
         if match is None:
             raise HealthOmicsRequestError(
@@ -48,6 +49,10 @@ class RequestFolder:
             # Request IDs that differ only in replaced characters must not share a folder.
             folder += f".{hashlib.sha256(request_id.encode()).hexdigest()[:_DIGEST_LENGTH]}"
         self._prefix = f"{(match['prefix'] or '').strip('/')}/{folder}".lstrip("/")
+
+    @cached_property
+    def _client(self) -> Any:
+        return self._hook.client_for("s3")
 
     def uri(self, name: str) -> str:
         """Return the S3 URI of an object."""
@@ -82,7 +87,7 @@ class RequestFolder:
         :param conditions: conditions of PutObject, such as ``IfNoneMatch``
         :raises HealthOmicsApiError: if S3 refuses the call
         """
-        client: Any = self._hook.conn
+        client = self._client
         try:
             client.put_object(
                 Bucket=self._bucket,

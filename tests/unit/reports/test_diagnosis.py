@@ -429,7 +429,6 @@ def test_an_identity_provider_that_is_down_is_no_failure(
     """New credentials may take a call to others than AWS, whose errors are not botocore's."""
     summary = failed(failure_reason="IMPORT_FAILED")
     hook = HealthOmicsHook()
-    hook.get_conn()
 
     def refuse(self: Any, deferrable: bool = False) -> Any:
         raise requests.ConnectionError("no way to the identity provider")

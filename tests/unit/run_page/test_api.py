@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -35,6 +36,7 @@ from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, Heal
 from airflow_healthomics.publishing.resource_xcom import DELAY_KEY, XCOM_KEY
 from airflow_healthomics.run_page import answers, app, lookup, source
 from airflow_healthomics.run_page.app import create_app
+from airflow_healthomics.run_page.clients import budgets
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
 from tests.healthomics import Control
 from tests.unit.conftest import (
@@ -45,6 +47,7 @@ from tests.unit.conftest import (
     FakeTaskInstance,
     calls_of,
     context_of,
+    intercepting,
 )
 from tests.unit.metadata_database import DAG_ID, StoredTasks, clear, metadata_database
 
@@ -657,6 +660,47 @@ def test_expired_credentials(page: TestClient, omics: Control, start: Any, clock
     assert source._hooks._memory.get(used) is None
     clock.advance(11)
     assert get(page, path)["kind"] == "run"
+
+
+def test_a_role_is_assumed_once(
+    page: TestClient, omics: Control, start: Any, clock: Clock, connection: Callable[..., None]
+) -> None:
+    """Until the connection is edited, which is noticed within minutes. The diagnosis shares it."""
+    counts: Counter[str] = Counter()
+
+    def respond(operation: str, call: Callable[[], Any]) -> Any:
+        counts[operation] += 1
+        return call()
+
+    plan_failure(omics)
+    path, run_id = start()
+    connection(role_arn="arn:aws:iam::123456789012:role/airflow")
+    omics.advance("FAILED", run_id=run_id)
+    with intercepting(respond):
+        for _ in range(4):
+            get(page, path)
+            clock.advance(301)
+        assert (counts["AssumeRole"], counts["GetRun"]) == (1, 4)
+        assert counts["GetRunTask"] > 0
+        connection(role_arn="arn:aws:iam::123456789012:role/another")
+        for _ in range(4):
+            get(page, path)
+            clock.advance(301)
+        assert (counts["AssumeRole"], counts["GetRun"]) == (2, 8)
+
+
+def test_the_calls_of_a_diagnosis_count(page: TestClient, omics: Control, start: Any, clock: Clock) -> None:
+    """As any others of the connection."""
+    budget = budgets.get(lookup.TaskConnection(aws_conn_id="aws_default"), "us-east-1")
+    plan_failure(omics)
+    path, run_id = start()
+    omics.advance("FAILED", run_id=run_id)
+    before = omics.call_counts()
+    left = budget._left
+    get(page, path)
+    after = omics.call_counts()
+    assert after["GetRunTask"] > before.get("GetRunTask", 0)
+    assert left - budget._left > sum(after.values()) - sum(before.values())  # with GetLogEvents
 
 
 @pytest.mark.parametrize("mistake", [AttributeError, NotImplementedError])
