@@ -141,6 +141,7 @@ screenshots: install browser
 
 bench: $(VENV)-bench/.installed
 	$(BIN)/python -m benchmarks.waiting --peer-python $(VENV)-bench/bin/python $(BENCH)
+	$(BIN)/python -m benchmarks.starting
 
 constraints: install
 	$(foreach version,$(NEWEST_OF_EVERYTHING),$(call resolve,$(version),airflow-$(version),--group dev --extra testing))
