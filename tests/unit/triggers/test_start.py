@@ -188,7 +188,7 @@ def test_without_a_key_the_task_makes_the_start(
 ) -> None:
     """Parameters never rest in the clear."""
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "")
-    crypto.get_fernet.cache_clear()
+    read_key_again()
     omics.inject_error(kind.operation("Start"), "ThrottlingException")
     tasks.run(kind.task, try_of(FakeTaskInstance(max_tries=2)))
     (deferral,) = tasks.deferrals
@@ -209,15 +209,23 @@ def test_a_request_under_another_key_is_not_read(monkeypatch: pytest.MonkeyPatch
     assert sealed is not None
     assert unseal(sealed) == {"a": 1}
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", Fernet.generate_key().decode())
-    crypto.get_fernet.cache_clear()
+    read_key_again()
     assert unseal(sealed) is None
 
 
 @pytest.fixture(autouse=True)
-def _cipher() -> Iterator[None]:
+def _key() -> Iterator[None]:
     """Let Airflow read its key again after each test."""
     yield
-    crypto.get_fernet.cache_clear()
+    read_key_again()
+
+
+def read_key_again() -> None:
+    """Let Airflow forget its key."""
+    if hasattr(crypto.get_fernet, "cache_clear"):
+        crypto.get_fernet.cache_clear()
+    else:  # before Airflow 3.2
+        vars(crypto)["_fernet"] = None
 
 
 @KINDS
