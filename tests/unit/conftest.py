@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 import airflow
 import boto3
 import pytest
+from airflow.models import crypto
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from botocore.awsrequest import AWSResponse
 from botocore.client import BaseClient
@@ -177,6 +178,30 @@ def connection(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps({"conn_type": "aws", "extra": extra}))
 
     return set_extra
+
+
+@pytest.fixture
+def set_key(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Set the key with which Airflow encrypts; empty for none."""
+
+    def forget() -> None:
+        if hasattr(crypto.get_fernet, "cache_clear"):
+            crypto.get_fernet.cache_clear()
+        else:  # before Airflow 3.2
+            vars(crypto)["_fernet"] = None
+
+    def set_it(key: str) -> None:
+        monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", key)
+        forget()
+
+    yield set_it
+    forget()
+
+
+@pytest.fixture
+def without_key(set_key: Callable[[str], None]) -> None:
+    """Let Airflow have no key, so that a delayed start is repeated by its task."""
+    set_key("")
 
 
 @pytest.fixture

@@ -127,7 +127,7 @@ def camel(argument: str) -> str:
 def sent_by(operator: Any, context: Context) -> dict[str, Any]:
     """Return the body of the StartRun that an operator sends."""
     bodies: list[dict[str, Any]] = []
-    operator.hook.conn.meta.events.register(
+    operator.hook.conn_without_retries.meta.events.register(
         "before-send.omics.StartRun", lambda request, **_: bodies.append(json.loads(request.body))
     )
     with suppress(HealthOmicsApiError):  # the local HealthOmics has no version v1
@@ -412,15 +412,20 @@ def test_a_refused_start_names_the_permissions(omics: Control, context: Context)
     assert caught.value.code == "AccessDeniedException"
 
 
-@pytest.mark.parametrize(
-    "code",
-    ["ThrottlingException", "InternalServerException", "RequestTimeoutException"],
-)
+@pytest.mark.parametrize("code", ["InternalServerException", "RequestTimeoutException"])
 def test_a_start_that_fails_once_is_repeated(omics: Control, context: Context, code: str) -> None:
     """A short fault of the service is no fault of the task, and no second run."""
     omics.inject_error("StartRun", code)
     run_id = start_of(botocore_config=None).execute(context)
     assert [run["id"] for run in omics.runs()] == [run_id]
+
+
+def test_a_throttled_start_is_not_repeated_on_the_worker(omics: Control, context: Context) -> None:
+    """Neither by the task nor by botocore: that is left to the triggerer."""
+    omics.inject_error("StartRun", "ThrottlingException")
+    with pytest.raises(TaskDeferred):
+        start_of(botocore_config=None).execute(context)
+    assert calls_of(omics, "StartRun") == 1
 
 
 def test_a_start_whose_answer_is_lost_starts_one_run(omics: Control, context: Context) -> None:

@@ -60,7 +60,7 @@ from tests.unit.requests.test_batch import BATCH_SHAPE, DEFAULT_SHAPE, EVERY_ARG
 def sent_by(operator: Any, context: Context) -> dict[str, Any]:
     """Return the body of the StartRunBatch that an operator sends."""
     bodies: list[dict[str, Any]] = []
-    operator.hook.conn.meta.events.register(
+    operator.hook.conn_without_retries.meta.events.register(
         "before-send.omics.StartRunBatch", lambda request, **_: bodies.append(json.loads(request.body))
     )
     with suppress(HealthOmicsApiError):  # the local HealthOmics has no version v1

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import pytest
@@ -75,6 +75,7 @@ class Attempt:
         return answer
 
 
+@pytest.mark.usefixtures("without_key")
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_it_is_repeated_at_growing_intervals(
     omics: Control, clock: Clock, tasks: Tasks, error: Exception
@@ -88,6 +89,42 @@ def test_it_is_repeated_at_growing_intervals(
     assert calls_of(omics, "StartRun") == 0
 
 
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_the_triggerer_repeats_it_at_growing_intervals(
+    omics: Control,
+    tasks: Tasks,
+    clock: Clock,
+    logged: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    """At most twelve times an hour, with the endpoint in a warning, and two launches of a worker in all."""
+    monkeypatch.setenv("AIRFLOW__HEALTHOMICS__START_PATIENCE", "3600")
+    attempt = Attempt(clock, tasks)
+    with unreachable(error), pytest.raises(HealthOmicsUnreachableError):
+        attempt.go_on_to_the_end()
+    assert len(attempt.launches) == 2
+    text = logged()
+    assert 4 <= text.count("The start did not reach HealthOmics") <= 12
+    assert "; region us-east-1, endpoint http" in text
+    assert calls_of(omics, "StartRun") == 0
+
+
+@pytest.mark.parametrize("with_store", STORES)
+def test_the_triggerer_starts_once_when_the_way_is_free_again(
+    omics: Control, clock: Clock, tasks: Tasks, with_store: bool
+) -> None:
+    """The same attempt, and the same request."""
+    attempt = Attempt(clock, tasks, Store() if with_store else None)
+    with ExitStack() as stack:
+        stack.enter_context(unreachable())
+        clock.at(400, stack.close)
+        run_id = attempt.go_on_to_the_end()
+    assert [run["id"] for run in omics.runs()] == [run_id]
+    assert len(attempt.launches) == 2
+
+
+@pytest.mark.usefixtures("without_key")
 @pytest.mark.parametrize("with_store", STORES)
 def test_it_starts_once_when_the_way_is_free_again(
     omics: Control, clock: Clock, tasks: Tasks, with_store: bool
@@ -101,6 +138,7 @@ def test_it_starts_once_when_the_way_is_free_again(
     assert [run["id"] for run in omics.runs()] == [run_id]
 
 
+@pytest.mark.usefixtures("without_key")
 def test_it_warns_from_the_second_time_on(
     omics: Control, clock: Clock, tasks: Tasks, logged: Callable[[], str]
 ) -> None:
@@ -132,6 +170,7 @@ def test_it_ends_retryably(
     assert again.go_on() == omics.runs()[0]["id"]
 
 
+@pytest.mark.usefixtures("without_key")
 def test_its_page_says_so(omics: Control, clock: Clock, tasks: Tasks) -> None:
     """Since when, why, and when it is repeated; the beginning stays the same."""
     attempt = Attempt(clock, tasks)

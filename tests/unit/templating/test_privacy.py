@@ -235,7 +235,7 @@ def test_the_canary_does_arrive(scene: Scene) -> None:
     operator = HealthOmicsStartRunOperator(
         task_id="a_task", workflow_id=WORKFLOW, role_arn=ROLE, output_uri=OUTPUT, **SECRET
     )
-    operator.hook.conn.meta.events.register(
+    operator.hook.conn_without_retries.meta.events.register(
         "before-send.omics.StartRun", lambda request, **_: bodies.append(request.body.decode())
     )
     operator.execute(try_of(scene.ti))

@@ -80,7 +80,7 @@ def test_a_template_in_a_run_setting_keeps_the_type_of_its_value(omics: Control,
         ],
     )
     bodies: list[dict[str, Any]] = []
-    task.hook.conn.meta.events.register(
+    task.hook.conn_without_retries.meta.events.register(
         "before-send.omics.StartRunBatch", lambda request, **_: bodies.append(json.loads(request.body))
     )
     task.execute(context_of(FakeTaskInstance()))

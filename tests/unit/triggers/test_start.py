@@ -8,12 +8,11 @@ import asyncio
 import json
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from airflow.models import crypto
 from cryptography.fernet import Fernet
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -183,12 +182,9 @@ def test_the_parameters_are_encrypted(delayed: Callable[..., HealthOmicsStartTri
 
 
 @KINDS
-def test_without_a_key_the_task_makes_the_start(
-    omics: Control, tasks: Tasks, monkeypatch: pytest.MonkeyPatch, kind: Kind
-) -> None:
+@pytest.mark.usefixtures("without_key")
+def test_without_a_key_the_task_makes_the_start(omics: Control, tasks: Tasks, kind: Kind) -> None:
     """Parameters never rest in the clear."""
-    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "")
-    read_key_again()
     omics.inject_error(kind.operation("Start"), "ThrottlingException")
     tasks.run(kind.task, try_of(FakeTaskInstance(max_tries=2)))
     (deferral,) = tasks.deferrals
@@ -203,29 +199,13 @@ def test_a_request_that_a_trigger_cannot_hold_is_not_sealed() -> None:
     assert seal({"parameters": "a" * 80_000}) is not None
 
 
-def test_a_request_under_another_key_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_under_another_key_is_not_read(set_key: Callable[[str], None]) -> None:
     """The worker makes the start then."""
     sealed = seal({"a": 1})
     assert sealed is not None
     assert unseal(sealed) == {"a": 1}
-    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", Fernet.generate_key().decode())
-    read_key_again()
+    set_key(Fernet.generate_key().decode())
     assert unseal(sealed) is None
-
-
-@pytest.fixture(autouse=True)
-def _key() -> Iterator[None]:
-    """Let Airflow read its key again after each test."""
-    yield
-    read_key_again()
-
-
-def read_key_again() -> None:
-    """Let Airflow forget its key."""
-    if hasattr(crypto.get_fernet, "cache_clear"):
-        crypto.get_fernet.cache_clear()
-    else:  # before Airflow 3.2
-        vars(crypto)["_fernet"] = None
 
 
 @KINDS
