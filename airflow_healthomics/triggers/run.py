@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from airflow_healthomics.hooks.connection import connection_of
+from airflow_healthomics.hooks.connection import pinned_connection_of
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.resources.run import RunResource
 from airflow_healthomics.resources.run_watch import RunWatch
@@ -97,5 +97,5 @@ class HealthOmicsRunTrigger(HealthOmicsWaitTrigger):
             list_filter=watch.list_filter,
             waiter_delay=delay,
             cancel_on_kill=task.cancel_on_kill,
-            **connection_of(task),
+            **pinned_connection_of(task),
         )
