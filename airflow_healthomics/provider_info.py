@@ -61,6 +61,15 @@ def get_provider_info() -> dict[str, Any]:
                         "example": None,
                         "default": "1.0",
                     },
+                    "poll_rate": {
+                        "description": "Maximum rate, per second, of polling deferred tasks, for each API "
+                        "operation, connection and triggerer. AWS's default limit per account and region "
+                        "is 10. Raise the rate if AWS has raised that limit.",
+                        "version_added": "0.1.0",
+                        "type": "float",
+                        "example": None,
+                        "default": "8.0",
+                    },
                     "start_patience": {
                         "description": "Seconds for which an attempt repeats a start that cannot reach "
                         "HealthOmics: unknown host, refused connection, TLS error. Then the attempt fails, "

@@ -86,6 +86,11 @@ class ConnectedHook(AwsGenericHook["OmicsClient"]):
         """Policies of the connection's tasks, by argument name: ``on_clear``."""
         return policies_in(self.service_config)
 
+    @property
+    def client_region(self) -> str | None:
+        """The region of the client; None if no client was created yet."""
+        return self.conn_region_name if "conn" in self.__dict__ else None
+
     def get_session(self, region_name: str | None = None, deferrable: bool = False) -> Any:
         """
         Get the boto3 session. All clients share it, and with it the credentials.

@@ -15,3 +15,14 @@ def connection_of(task: Any) -> dict[str, Any]:
         "verify": task.verify,
         "botocore_config": task.botocore_config,
     }
+
+
+def pinned_connection_of(task: Any) -> dict[str, Any]:
+    """
+    Return the connection arguments of an operator or sensor for its trigger, with the region of its client.
+
+    A run stays in its region if the connection is edited. Triggers of a region share a poller, whether the
+    region is an argument, the connection's or the environment's.
+    """
+    connection = connection_of(task)
+    return connection | {"region_name": connection["region_name"] or task.hook.client_region}

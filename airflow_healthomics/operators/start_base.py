@@ -23,7 +23,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsUnreachableError,
     HealthOmicsUnwatchedError,
 )
-from airflow_healthomics.hooks.connection import connection_of
+from airflow_healthomics.hooks.connection import pinned_connection_of
 from airflow_healthomics.hooks.place import describe_place
 from airflow_healthomics.operators.base import WaitingOperator
 from airflow_healthomics.publishing.resource_xcom import push_delay
@@ -214,7 +214,7 @@ class StartOperator(WaitingOperator):
             kind=self.resource.noun,
             **asdict(delays),
             cancel_on_kill=self.cancel_on_kill,
-            **connection_of(self),
+            **pinned_connection_of(self),
         )
         push_delay(
             context, since=delays.since, reason=delay.code, until=now + trigger.delay, region=meta.region_name

@@ -12,13 +12,17 @@ from botocore.exceptions import ClientError
 from botocore.utils import parse_timestamp
 
 from airflow_healthomics.exceptions import HealthOmicsRunReplacedError
-from airflow_healthomics.resources.watch import Watch
+from airflow_healthomics.resources.watch import ListFilter, Watch
 from airflow_healthomics.service import run_states
 from airflow_healthomics.service.errors import checked_answer, is_not_found
 from airflow_healthomics.service.log import Log
 from airflow_healthomics.service.summaries import summarize_run
 
 _TIMES: Final = ("creationTime", "startTime", "stopTime")
+
+#: Filters of ListRuns, which GetRun returns under the same names, the narrowest first. Only runs with equal
+#: names share a list, because AWS does not document that the filter accepts a prefix.
+_FILTERS: Final = ("batchId", "runGroupId", "name")
 
 
 def _parse_time(text: str) -> datetime:
@@ -44,10 +48,12 @@ class RunWatch(Watch):
     :param grace: seconds from now in which a not-found response is ignored, because GetRun may lag behind
         StartRun
     :param is_deletion: whether the wait is for the deletion of the run
+    :param list_filter: the narrowest filter of ListRuns that the run matches, if known; else it is read from
+        the first response of GetRun
     :param log: the task's log
     """
 
-    __slots__ = ("_listed_as", "_unlike", "creation_time", "is_deletion")
+    __slots__ = ("_listed_as", "_unlike", "creation_time", "is_deletion", "list_filter")
 
     noun = "run"
     operation = "GetRun"
@@ -60,10 +66,12 @@ class RunWatch(Watch):
         creation_time: str | None = None,
         grace: float = 0.0,
         is_deletion: bool = False,
+        list_filter: ListFilter | None = None,
         log: Log,
     ) -> None:
         super().__init__(resource_id, uuid=uuid, grace=grace, log=log)
         self.is_deletion = is_deletion
+        self.list_filter: ListFilter | None = list_filter
         self.creation_time = datetime.fromisoformat(creation_time) if creation_time else None
         self._listed_as: Any = None
         self._unlike: Any = None
@@ -75,8 +83,13 @@ class RunWatch(Watch):
 
     @property
     def list_status(self) -> str | None:
-        """The last known status. A wait for a deletion uses no list, because a deleted run is in none."""
-        return super().list_status if self.is_deletion else self.status
+        """
+        The last known status.
+
+        A wait for a deletion uses no list, because a deleted run is in none. Neither does a wait for a run
+        whose creation time is unknown, because nothing else in a list identifies it.
+        """
+        return super().list_status if self.is_deletion or self.creation_time is None else self.status
 
     def fetch(self, client: Any) -> dict[str, Any] | None:
         """Call GetRun."""
@@ -104,6 +117,7 @@ class RunWatch(Watch):
                 raise HealthOmicsRunReplacedError(self.resource_id, self.uuid, uuid)
             self.uuid = uuid
             self.creation_time = run.get("creationTime")
+            self.list_filter = next(((name, run[name]) for name in _FILTERS if run.get(name)), None)
             self.grace = 0.0
             self._visible_at = 0.0
             # AWS does not document that ListRuns returns times as precisely as GetRun.

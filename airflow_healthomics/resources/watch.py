@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeAlias
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -27,6 +27,9 @@ from airflow_healthomics.service.log import Log
 #: Grace period in seconds in which a new run or batch may not be visible to GetRun or GetBatch yet. AWS
 #: documents no such delay. It is a precaution, because "not found" ends the wait for a run that costs money.
 NEW_GRACE: Final = 60
+
+#: A filter of ListRuns: the name of its argument, and the value.
+ListFilter: TypeAlias = tuple[str, str]
 
 
 def may_pass(error: BaseException) -> bool:
@@ -144,6 +147,11 @@ class Watch(ABC):
     def list_status(self) -> str | None:
         """The status whose list should contain it; None if unknown, or "none" if no list contains it."""
         return "none"
+
+    @property
+    def list_filter(self) -> ListFilter | None:
+        """The narrowest known filter of ListRuns that it matches; None if there is none."""
+        return None
 
     @property
     def key(self) -> str:

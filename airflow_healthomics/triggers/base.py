@@ -10,8 +10,10 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger
 
+from airflow_healthomics.compat import conf
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.hooks.shared_connection import SharedConnection
+from airflow_healthomics.waiting.pace import DEFAULT_RATE
 from airflow_healthomics.waiting.poller import Poller
 
 _connections: dict[str, SharedConnection] = {}
@@ -53,7 +55,12 @@ class HealthOmicsTrigger(BaseTrigger):
 
     @property
     def connection_key(self) -> str:
-        """Key of the client, equal for triggers that may share it."""
+        """
+        Key of the client and the poller, equal for triggers that may share them.
+
+        Two connections share none, even if both lead to the same account: finding that out would take another
+        AWS call.
+        """
         return json.dumps(self.connection, sort_keys=True)
 
     async def connect(self) -> HealthOmicsHook:
@@ -72,7 +79,8 @@ class HealthOmicsTrigger(BaseTrigger):
             async def connect() -> Any:
                 return (await shared.renew()).conn
 
-            of_loop[self.connection_key] = Poller(connect, shared.is_current)
+            rate = conf.getfloat("healthomics", "poll_rate", fallback=DEFAULT_RATE)
+            of_loop[self.connection_key] = Poller(connect, shared.is_current, rate)
         return of_loop[self.connection_key]
 
     @property

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_healthomics.hooks.connection import connection_of
+from airflow_healthomics.hooks.connection import pinned_connection_of
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.resources.batch import BatchResource
 from airflow_healthomics.resources.batch_watch import BatchWatch
@@ -83,5 +83,5 @@ class HealthOmicsRunBatchTrigger(HealthOmicsWaitTrigger):
             is_deletion=watch.is_deletion,
             waiter_delay=delay,
             cancel_on_kill=task.cancel_on_kill,
-            **connection_of(task),
+            **pinned_connection_of(task),
         )

@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from airflow_healthomics.hooks.connection import connection_of
+from airflow_healthomics.hooks.connection import pinned_connection_of
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.resources.run import RunResource
 from airflow_healthomics.resources.run_watch import RunWatch
@@ -24,6 +25,8 @@ class HealthOmicsRunTrigger(HealthOmicsWaitTrigger):
     :param creation_time: creation time of the run as ISO 8601 text, if known
     :param grace: seconds in which a not-found response is ignored, because GetRun may lag behind the start
     :param is_deletion: whether to fire when the run is deleted instead
+    :param list_filter: name and value of the narrowest filter of ListRuns that the run matches, if known:
+        ``["runGroupId", "1234567"]``
     :param waiter_delay: seconds between two polls
     :param cancel_on_kill: whether to cancel the run when the task is killed (Airflow 3.3 and later)
     :param connection: aws_conn_id, region_name, verify and botocore_config
@@ -36,6 +39,7 @@ class HealthOmicsRunTrigger(HealthOmicsWaitTrigger):
         creation_time: str | None = None,
         grace: float = 0.0,
         is_deletion: bool = False,
+        list_filter: Sequence[str] | None = None,
         waiter_delay: float = 60,
         cancel_on_kill: bool = False,
         **connection: Any,
@@ -46,6 +50,7 @@ class HealthOmicsRunTrigger(HealthOmicsWaitTrigger):
         self.creation_time = creation_time
         self.grace = grace
         self.is_deletion = is_deletion
+        self.list_filter = list(list_filter) if list_filter else None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""
@@ -57,6 +62,7 @@ class HealthOmicsRunTrigger(HealthOmicsWaitTrigger):
                 "creation_time": self.creation_time,
                 "grace": self.grace,
                 "is_deletion": self.is_deletion,
+                "list_filter": self.list_filter,
                 "waiter_delay": self.waiter_delay,
                 "cancel_on_kill": self.cancel_on_kill,
                 **self.connection,
@@ -71,6 +77,7 @@ class HealthOmicsRunTrigger(HealthOmicsWaitTrigger):
             creation_time=self.creation_time,
             grace=self.grace,
             is_deletion=self.is_deletion,
+            list_filter=(self.list_filter[0], self.list_filter[1]) if self.list_filter else None,
             log=self.log,
         )
 
@@ -87,7 +94,8 @@ class HealthOmicsRunTrigger(HealthOmicsWaitTrigger):
             creation_time=watch.creation_time.isoformat() if watch.creation_time else None,
             grace=watch.grace,
             is_deletion=watch.is_deletion,
+            list_filter=watch.list_filter,
             waiter_delay=delay,
             cancel_on_kill=task.cancel_on_kill,
-            **connection_of(task),
+            **pinned_connection_of(task),
         )

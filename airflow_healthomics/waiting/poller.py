@@ -8,7 +8,7 @@ import asyncio
 import contextvars
 import math
 import random
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -27,23 +27,13 @@ from airflow_healthomics.service.errors import (
     is_throttling,
     is_transient,
 )
-from airflow_healthomics.waiting.listing import MAX_DIRECT_POLLS, ListCosts, Sweep, items_of
-from airflow_healthomics.waiting.pace import QUIET, Pace
-from airflow_healthomics.waiting.timetable import Subscription, Timetable, shared_interval
+from airflow_healthomics.waiting.list_choice import MAX_DIRECT_POLLS, ListCosts
+from airflow_healthomics.waiting.listing import Sweep, items_of
+from airflow_healthomics.waiting.pace import DEFAULT_RATE, QUIET, Pace
+from airflow_healthomics.waiting.rhythm import Rhythm
+from airflow_healthomics.waiting.timetable import Subscription, Timetable
 
 _LIST_RUNS: Final = "ListRuns"
-
-#: Factor for the poll interval if runs are listed. A pass takes time, because each end is confirmed by a
-#: separate call. This factor compensates for it even if half of the runs end in one interval.
-_LISTING_INTERVAL_FACTOR: Final = 0.78
-
-#: Minimum seconds between the beginnings of two passes over the lists while ListRuns is throttled, in total
-#: and per page of a pass. Other pollers and people need the quota, too.
-_CALM_PERIOD: Final = 22.0
-_CALM_PERIOD_OF_A_PAGE: Final = 0.75
-
-#: Relative jitter of this period, so that pollers do not collide repeatedly.
-_CALM_JITTER: Final = 0.1
 
 #: Items of a page that are processed before other callbacks of the event loop can run.
 _ITEMS_AT_ONCE: Final = 10
@@ -88,24 +78,24 @@ class Poller:
     A poller belongs to one event loop and one connection. It starts with the first wait and stops with the
     last.
 
-    Due runs are polled by the cheaper method: one GetRun call each, or ListRuns calls for runs in the same
-    state. Only GetRun decides how a run ended. If a run is missing in its list, it is confirmed by GetRun
-    between two pages; the run that has been due longest comes first.
+    Due runs are polled by the cheapest method: one GetRun call each, or ListRuns calls for runs in the same
+    state, of the whole account or of a run group, a batch or a name. Only GetRun decides how a run ended. If
+    a run is missing in its list, it is confirmed by GetRun between two pages; the run that has been due
+    longest comes first.
 
     Each operation has a separate pace (:class:`~airflow_healthomics.waiting.pace.Pace`), which throttled
     calls slow down. After a throttled page, only that page is repeated.
 
-    More than a few runs with the same poll interval are due together. With lists, the interval is slightly
-    shorter than requested. While ListRuns is throttled, it is longer.
-
     :param connect: makes a client; awaited again after the credentials or the connection have changed
     :param is_current: whether the client still matches the connection
+    :param rate: maximum calls a second for each operation
     """
 
     def __init__(
         self,
         connect: Callable[[], Awaitable[Any]],
         is_current: Callable[[], Awaitable[bool]] | None = None,
+        rate: float = DEFAULT_RATE,
     ) -> None:
         self._connect = connect
         self._is_current = is_current
@@ -120,22 +110,17 @@ class Poller:
         self._table = Timetable()
         self._sweep: Sweep | None = None
         self._costs = ListCosts()
-        self._sweep_began = 0.0
-        self._calm_period = 0.0
-        self._pages_of_sweep = 0
-        self._is_listing = False
+        self._rhythm = Rhythm()
         self._has_warned_of_refusal = False
         self._list_failures = 0
         self._lists_again = math.inf
-        self._paces: defaultdict[str, Pace] = defaultdict(Pace)
+        self._paces: defaultdict[str, Pace] = defaultdict(partial(Pace, rate))
         self._last_operation = ""
         self._failures = 0
         self._paused_until = 0.0
         self._episode = 0
         self._throttled_at = -math.inf
         self._searched_at = -math.inf
-        # Pollers of several processes must not list at the same moment.
-        self._phase = random.random()  # noqa: S311 - spreads the load, guards no secret
 
     async def wait(self, watch: Watch, interval: float) -> dict[str, Any]:
         """
@@ -263,38 +248,27 @@ class Poller:
             if len(self._table.due) <= MAX_DIRECT_POLLS:
                 self._table.doubt(list(self._table.due))
             return
-        calm_until = self._sweep_began + self._calm_period
-        is_calm = self._is_listing and self._paces[_LIST_RUNS].is_throttled(now)
-        if is_calm and now < calm_until and len(self._table.due) > MAX_DIRECT_POLLS:
+        is_calm = self._rhythm.is_listing and self._paces[_LIST_RUNS].is_throttled(now)
+        if is_calm and now < self._rhythm.calm_until and len(self._table.due) > MAX_DIRECT_POLLS:
             # These were scheduled before ListRuns was throttled.
             for each in [each for each in self._table.due if each.watch.status is not None]:
-                self._table.schedule(each, calm_until)
-        # Several waits for the same run cost one GetRun call.
-        due = Counter({each.watch.key: each.watch.list_status for each in self._table.due}.values())
+                self._table.schedule(each, self._rhythm.calm_until)
+            if not self._table.due:
+                return
+        due = self._table.places(self._table.due)
         sweep = Sweep(due, self._costs, now)
-        self._is_listing = sweep.open_next(0)
-        if self._is_listing:
+        if sweep.open_next(due, {}):
             self._sweep = sweep
             self._table.sought, self._table.due = self._table.due, {}
-            # The same period for all runs of a pass, so that they are due together.
-            jitter = random.uniform(1 - _CALM_JITTER, 1 + _CALM_JITTER)  # noqa: S311 - as for _phase
-            period = max(_CALM_PERIOD, _CALM_PERIOD_OF_A_PAGE * self._pages_of_sweep)
-            self._sweep_began, self._calm_period = now, period * jitter
+            self._rhythm.begin_pass(now)
         else:
+            self._rhythm.is_listing = False
             self._table.doubt(list(self._table.due))
 
     def _next_poll(self, subscription: Subscription) -> float:
         now = asyncio.get_running_loop().time()
-        period = subscription.interval
-        if len(self._subscriptions) <= MAX_DIRECT_POLLS:
-            return now + period
-        if self._is_listing:
-            period = shared_interval(period) * _LISTING_INTERVAL_FACTOR
-            if self._paces[_LIST_RUNS].is_throttled(now) and self._calm_period > period:
-                due = self._sweep_began + self._calm_period
-                return due if due > now else now + self._calm_period
-        # A poll that is up to a thousandth of the interval early counts as on time.
-        return ((now / period - self._phase + 0.001) // 1 + 1 + self._phase) * period
+        is_throttled = self._paces[_LIST_RUNS].is_throttled(now)
+        return self._rhythm.next_poll(subscription, len(self._subscriptions), now, is_throttled=is_throttled)
 
     # --- the client ---
 
@@ -360,13 +334,21 @@ class Poller:
             self._open_next_list(sweep)
 
     def _open_next_list(self, sweep: Sweep) -> None:
-        for each in [each for each in self._table.sought if each.watch.list_status in sweep.listed]:
+        for each in [each for each in self._table.sought if sweep.has_listed(each.place)]:
             del self._table.sought[each]
             self._table.missing[each] = None
-        is_enough = not self._table.sought and not self._table.missing
-        if is_enough or not sweep.open_next(len(self._table.missing)):
-            self._pages_of_sweep = sweep.pages
+        sought, missing = self._table.places(self._table.sought), self._table.places(self._table.missing)
+        if sweep.is_given_up:
+            self._plan_again()
+        elif not (sought or missing) or not sweep.open_next(sought, missing):
+            self._rhythm.end_pass(sweep.pages)
             self._end_sweep()
+
+    def _plan_again(self) -> None:
+        """Poll the runs that were not found yet by the way that is the cheapest now."""
+        self._table.due |= self._table.sought
+        self._table.sought = {}
+        self._end_sweep()
 
     def _end_sweep(self) -> None:
         self._sweep = None
@@ -389,6 +371,12 @@ class Poller:
             self._report(_LIST_RUNS, error, concerned)
         elif is_credentials_error(error):
             self._lose_client(_LIST_RUNS, error)
+        elif sweep.list and sweep.list.filter and not is_access_denied(error):
+            # AWS does not document whether ListRuns accepts a status with another filter. On a further page,
+            # only the token may have expired.
+            seconds = _FAILURE_MEMORY if "startingToken" in sweep.request else _REFUSAL_MEMORY
+            self._costs.forgo_filter(sweep.list.filter, asyncio.get_running_loop().time() + seconds)
+            self._plan_again()
         else:
             self._forgo_lists(_REFUSAL_MEMORY if is_access_denied(error) else _FAILURE_MEMORY)
             if is_access_denied(error) and concerned and not self._has_warned_of_refusal:
@@ -404,7 +392,7 @@ class Poller:
         self._list_failures = 0
         self._lists_again = asyncio.get_running_loop().time() + seconds
         self._costs.forgo(self._lists_again)
-        self._is_listing = False
+        self._rhythm.is_listing = False
         self._end_sweep()
 
     # --- individual polls ---

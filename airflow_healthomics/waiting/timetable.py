@@ -8,13 +8,14 @@ import asyncio
 import contextvars
 import heapq
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final, TypeAlias
 
 from airflow_healthomics.resources.watch import Watch
+from airflow_healthomics.waiting.list_choice import Place
 
 #: The default poll intervals of 60 and 30 seconds stay as they are.
 _ORIGIN: Final = 60.0
@@ -50,6 +51,11 @@ class Subscription:
     ended: asyncio.Future[dict[str, Any]]
     context: contextvars.Context
     warned: int = 0
+
+    @property
+    def place(self) -> Place:
+        """The lists that contain its run."""
+        return Place(self.watch.list_status, self.watch.list_filter)
 
     def end(self, result: dict[str, Any] | BaseException) -> None:
         """End the wait with a summary or an error, unless it has ended."""
@@ -134,6 +140,11 @@ class Timetable:
         self.withdraw(subscription)
         subscription.due = due
         self.later.add(subscription)
+
+    @staticmethod
+    def places(subscriptions: Iterable[Subscription]) -> Counter[Place]:
+        """Return the number of runs by place. Several waits for the same run cost one GetRun call."""
+        return Counter({each.watch.key: each.place for each in subscriptions}.values())
 
     def all_due(self) -> Iterator[Subscription]:
         """Iterate over all waits that are due."""

@@ -142,7 +142,7 @@ class SimulatedService(SimulatedOmics):
                 return error(operation)
         return None
 
-    def _call(self, operation: str, subject: str) -> Any:
+    def _call(self, operation: str, subject: str, *, is_filtered: bool = False) -> Any:
         raise NotImplementedError("calls of a history go through respond()")
 
     # --- runs ---

@@ -15,7 +15,7 @@ from typing import Any
 from airflow_healthomics.resources.run_watch import RunWatch
 from airflow_healthomics.waiting.poller import Poller
 from tests.unit.conftest import Clock
-from tests.unit.simulated_omics import THROTTLED, Records, item_of, moving_clock, refusal
+from tests.unit.simulated_omics import THROTTLED, Records, description_of, item_of, moving_clock, refusal
 from tests.unit.simulated_omics import Life as Run
 from tests.unit.virtual_time import VirtualTimeLoop
 
@@ -71,9 +71,16 @@ class Account:
         status = run.status(self.clock.elapsed)
         if status is None:
             raise refusal("ResourceNotFoundException", 404)("GetRun")
-        return self._items[id] | {"status": status, "uuid": run.uuid}
+        return description_of(run, status)
 
-    def list_runs(self, *, status: str, maxResults: int, startingToken: str = "0") -> dict[str, Any]:  # noqa: N803
+    def list_runs(
+        self,
+        *,
+        status: str,
+        maxResults: int,  # noqa: N803
+        startingToken: str = "0",  # noqa: N803
+        runGroupId: str | None = None,  # noqa: N803
+    ) -> dict[str, Any]:
         """Stand in for the client's method; a token is an offset into a list that keeps changing."""
         self._count("ListRuns")
         now, offset = self.clock.elapsed, int(startingToken)
@@ -81,6 +88,8 @@ class Account:
             self._running = [run for run in self._running if run.changes[-1][0] > now]
             self._next_end = min((run.changes[-1][0] for run in self._running), default=float("inf"))
         found = self._running if status == "RUNNING" else []
+        if runGroupId is not None:
+            found = [run for run in found if run.group == runGroupId]
         page: dict[str, Any] = {"items": [self._items[run.id] for run in found[offset : offset + maxResults]]}
         if offset + maxResults < len(found):
             page["nextToken"] = str(offset + maxResults)
@@ -158,10 +167,10 @@ class Outcome:
         return sum(delay <= seconds for delay in self.delays)
 
 
-def running(number: int, end: float) -> Run:
+def running(number: int, end: float, group: str | None = None) -> Run:
     """Return a run that is RUNNING until its end."""
     run_id = str(1000000 + number)
-    return Run(run_id, f"uuid-{run_id}", ((0.0, "RUNNING"), (end, "COMPLETED")))
+    return Run(run_id, f"uuid-{run_id}", ((0.0, "RUNNING"), (end, "COMPLETED")), group=group)
 
 
 def simulate(
@@ -204,7 +213,13 @@ def simulate(
             await asyncio.sleep(begin)
             log = Records()
             outcome.warnings.append(log.warnings)
-            watch = RunWatch(run.id, uuid=run.uuid, creation_time=run.creation_time, log=log)
+            watch = RunWatch(
+                run.id,
+                uuid=run.uuid,
+                creation_time=run.creation_time,
+                list_filter=("runGroupId", run.group) if run.group else None,
+                log=log,
+            )
             summary = await poller.wait(watch, interval)
             assert summary["status"] == "COMPLETED"
             delay = clock.elapsed - run.changes[-1][0]

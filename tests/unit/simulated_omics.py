@@ -44,6 +44,7 @@ class Life:
     :ivar deleted: when it is gone
     :ivar visible: when GetRun and ListRuns begin to know it
     :ivar listed: when ListRuns does, if it lags further behind
+    :ivar group: id of its run group
     """
 
     id: str
@@ -52,6 +53,7 @@ class Life:
     deleted: float | None = None
     visible: float = 0.0
     listed: float = 0.0
+    group: str | None = None
 
     @property
     def created(self) -> float:
@@ -88,6 +90,7 @@ class Fault:
 
     :ivar operations: which calls
     :ivar share: which part of them
+    :ivar filtered: whether only lists with a filter beside the status fail
     """
 
     begin: float
@@ -96,6 +99,7 @@ class Fault:
     operations: tuple[str, ...] = ("GetRun", "ListRuns")
     share: float = 1.0
     ids: frozenset[str] | None = None
+    filtered: bool = False
 
 
 def refusal(code: str, status: int) -> Callable[[str], Exception]:
@@ -125,6 +129,7 @@ THROTTLED = refusal("ThrottlingException", 429)
 BROKEN = refusal("InternalServerException", 500)
 UNAVAILABLE = refusal("ServiceUnavailableException", 503)
 DENIED = refusal("AccessDeniedException", 403)
+INVALID = refusal("ValidationException", 400)
 EXPIRED = refusal("ExpiredTokenException", 403)
 
 
@@ -134,6 +139,7 @@ class Call:
     One call that was made.
 
     :ivar subject: the run of GetRun, the status of ListRuns
+    :ivar is_filtered: whether ListRuns had a filter beside the status
     :ivar looked: when the service looked
     :ivar answer: what it answered, None if it failed
     """
@@ -145,6 +151,7 @@ class Call:
     ended: float = 0.0
     answer: dict[str, Any] | None = None
     error: Exception | None = None
+    is_filtered: bool = False
 
     @property
     def took(self) -> float:
@@ -211,17 +218,25 @@ class SimulatedOmics:
             life, status = self.look(arguments["id"], call.looked)
             if life is None:
                 raise refusal("ResourceNotFoundException", 404)("GetRun")
-            call.answer = {**item_of(life, status), "uuid": life.uuid, "statusMessage": f"it is {status}"}
+            call.answer = description_of(life, status) | {"statusMessage": f"it is {status}"}
         return dict(call.answer)
 
     def list_runs(self, **arguments: Any) -> dict[str, Any]:
         """Stand in for the client's method; a token is an offset into a list that goes on changing."""
-        assert arguments.keys() - {"startingToken"} == {"status", "maxResults"}
+        filters = arguments.keys() - {"startingToken", "status", "maxResults"}
+        assert filters <= {"runGroupId"} or filters == {"name"}
+        assert arguments.keys() >= {"status", "maxResults"}
         assert 1 <= arguments["maxResults"] <= 100
         assert arguments["status"] in ACTIVE, "only active runs are of interest"
-        with self._call("ListRuns", arguments["status"]) as call:
+        with self._call("ListRuns", arguments["status"], is_filtered=bool(filters)) as call:
             offset = int(arguments.get("startingToken", 0))
-            found = [life for life in self._order if life.listed_status(call.looked) == arguments["status"]]
+            found = [
+                life
+                for life in self._order
+                if life.listed_status(call.looked) == arguments["status"]
+                and arguments.get("runGroupId") in (None, life.group)
+                and arguments.get("name") in (None, name_of(life))
+            ]
             page = found[offset : offset + min(self.page_size, arguments["maxResults"])]
             call.answer = {"items": [item_of(life, arguments["status"]) for life in page]}
             if offset + len(page) < len(found):
@@ -229,13 +244,13 @@ class SimulatedOmics:
         return dict(call.answer)
 
     @contextmanager
-    def _call(self, operation: str, subject: str) -> Iterator[Call]:
+    def _call(self, operation: str, subject: str, *, is_filtered: bool = False) -> Iterator[Call]:
         if threading.get_ident() == self.loop_thread:
             self.misuse.append(f"{operation} blocked the event loop")
         if not self._busy.acquire(blocking=False):
             self.misuse.append(f"{operation} was called during another call")
             raise AssertionError(self.misuse[-1])
-        call = Call(operation, subject, self.clock.elapsed)
+        call = Call(operation, subject, self.clock.elapsed, is_filtered=is_filtered)
         try:
             self._pass_time()
             call.looked = self.clock.elapsed
@@ -243,6 +258,7 @@ class SimulatedOmics:
                 if (
                     operation in fault.operations
                     and (fault.ids is None or subject in fault.ids)
+                    and (is_filtered or not fault.filtered)
                     and fault.begin <= call.looked < fault.end
                     and self._random.random() < fault.share
                 ):
@@ -295,14 +311,25 @@ class SimulatedOmics:
         )
 
 
+def name_of(life: Life) -> str:
+    """Return the name of a run, which no other run has."""
+    return f"name of {life.id}"
+
+
+def description_of(life: Life, status: str) -> dict[str, Any]:
+    """Return what GetRun says of a run."""
+    group = {"runGroupId": life.group} if life.group else {}
+    return {**item_of(life, status), **group, "uuid": life.uuid}
+
+
 def item_of(life: Life, status: str) -> dict[str, Any]:
-    """Return what ListRuns says of a run."""
+    """Return what ListRuns says of a run, which does not include its run group."""
     return {
         "arn": f"arn:aws:omics:us-east-1:123456789012:run/{life.id}",
         "id": life.id,
         "status": status,
         "workflowId": "1234567",
-        "name": f"name of {life.id}",
+        "name": name_of(life),
         "priority": 100,
         "creationTime": life.creation_time,
         "storageType": "DYNAMIC",

@@ -258,7 +258,11 @@ def test_it_defers_with_its_timeout(omics: Control, context: Context, client: An
     assert caught.value.timeout == timedelta(seconds=1800)
     if kind is RUN:
         run = client.get_run(id=resource_id)
-        more = {"uuid": run["uuid"], "creation_time": run["creationTime"].isoformat()}
+        more = {
+            "uuid": run["uuid"],
+            "creation_time": run["creationTime"].isoformat(),
+            "list_filter": None,
+        }
     else:
         more = {"uuid": omics.batches()[0]["uuid"]}
     assert caught.value.trigger.serialize()[1] == {

@@ -33,7 +33,12 @@ WAIT: dict[str, Any] = {
 TRIGGERS: dict[Any, tuple[str, dict[str, Any], dict[str, Any]]] = {
     HealthOmicsRunTrigger: (
         "airflow_healthomics.triggers.run.HealthOmicsRunTrigger",
-        {"run_id": "1234567", "creation_time": "2026-11-22T03:04:05+00:00", **WAIT},
+        {
+            "run_id": "1234567",
+            "creation_time": "2026-11-22T03:04:05+00:00",
+            "list_filter": ["runGroupId", "7"],
+            **WAIT,
+        },
         {"run_id": "1"},
     ),
     HealthOmicsRunBatchTrigger: (

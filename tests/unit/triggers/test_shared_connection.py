@@ -66,7 +66,11 @@ def trigger_of(run: dict[str, Any], **arguments: Any) -> HealthOmicsRunTrigger:
     watch.update(run)
     assert watch.creation_time is not None
     return HealthOmicsRunTrigger(
-        run_id=run["id"], uuid=watch.uuid, creation_time=watch.creation_time.isoformat(), **arguments
+        run_id=run["id"],
+        uuid=watch.uuid,
+        creation_time=watch.creation_time.isoformat(),
+        list_filter=watch.list_filter,
+        **arguments,
     )
 
 
@@ -86,6 +90,44 @@ def test_a_poll_of_many_runs_costs_a_call_for_each_page(
     intervals = clock.elapsed / 60
     assert asked["GetRun"] <= len(runs) + 5
     assert asked["ListRuns"] <= (intervals + 1) * (2 + 4)
+
+
+def test_a_poll_of_a_run_group_costs_its_own_pages(
+    omics: Control, clock: Clock, started: Callable[..., Any], client: Any
+) -> None:
+    """However many other runs there are in the account."""
+    omics.plan_run(times=None, seconds={"RUNNING": 3600})
+    group = client.create_run_group(requestId="group")["id"]
+    ours = [client.get_run(id=started(runGroupId=group)["id"]) for _ in range(20)]
+    for _ in range(400):
+        started()
+    before = calls_of(omics, "ListRuns")
+    wait_for(clock, *map(trigger_of, ours))
+    assert calls_of(omics, "ListRuns") - before <= 1.5 * clock.elapsed / 60
+    assert calls_of(omics, "GetRun") <= 20 + 20 + 5
+
+
+@pytest.mark.parametrize(
+    ("fields", "list_filter"),
+    [
+        ({"runGroupId": "7", "name": "a-run"}, ["runGroupId", "7"]),
+        ({"name": "a-run"}, ["name", "a-run"]),
+        ({}, None),
+    ],
+)
+def test_the_trigger_knows_a_filter_of_the_run(
+    omics: Control,
+    context: Context,
+    tasks: Tasks,
+    started: Callable[..., Any],
+    fields: dict[str, str],
+    list_filter: list[str] | None,
+) -> None:
+    """The narrowest one, from the sensor's poll."""
+    omics.plan_run(times=None, seconds={"RUNNING": 3600})
+    run_id = started(**fields)["id"]
+    tasks.run(lambda: HealthOmicsRunSensor(task_id="wait", run_id=run_id, deferrable=True), context)
+    assert tasks.deferrals[0].trigger.serialize()[1]["list_filter"] == list_filter
 
 
 def test_the_sensor_and_the_operator_pass_on_what_they_know_of_the_run(
@@ -240,17 +282,76 @@ def test_a_denied_role_names_its_permission(omics: Control, clock: Clock, runs: 
         wait_for(clock, trigger_of(runs[0]))
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"region_name": "eu-west-1"},
+        {"aws_conn_id": "another"},
+        {"verify": False},
+        {"botocore_config": {"read_timeout": 5}},
+    ],
+    ids=str,
+)
 def test_the_pollers_of_two_connections_are_apart(
-    omics: Control, clock: Clock, runs: list[dict[str, Any]]
+    omics: Control, clock: Clock, runs: list[dict[str, Any]], other: dict[str, Any]
 ) -> None:
     """One connection's trouble is not another's."""
 
     async def main() -> None:
-        first, second = trigger_of(runs[0]), trigger_of(runs[1], region_name="us-east-1")
+        first, second = trigger_of(runs[0]), trigger_of(runs[1], **other)
         assert first.poller is trigger_of(runs[2]).poller
         assert first.poller is not second.poller
 
     virtual_time.run(clock, main())
+
+
+@pytest.mark.parametrize("source", ["connection", "environment"])
+def test_a_region_has_one_poller_however_it_is_given(
+    omics: Control,
+    context: Context,
+    clock: Clock,
+    tasks: Tasks,
+    connection: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    source: str,
+) -> None:
+    """By the task, or by the connection or the environment, as the client of the worker has found out."""
+    omics.plan_run(times=None, seconds={"RUNNING": 3600})
+    if source == "connection":
+        connection(region_name="eu-west-1")
+    else:
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    tasks.run(waiting_start, context)
+    tasks.run(lambda: waiting_start(region_name="eu-west-1"), context_of(FakeTaskInstance(task_id="other")))
+    first, second = (deferral.trigger for deferral in tasks.deferrals)
+    assert isinstance(first, HealthOmicsRunTrigger)
+    assert isinstance(second, HealthOmicsRunTrigger)
+
+    async def main() -> None:
+        assert first.poller is second.poller
+
+    virtual_time.run(clock, main())
+
+
+def test_a_deferred_task_stays_in_the_region_of_its_run(
+    omics: Control, context: Context, clock: Clock, tasks: Tasks, connection: Callable[..., None]
+) -> None:
+    """Though somebody gives the connection another one, where the run does not exist."""
+    omics.plan_run(seconds={"RUNNING": 3600})
+    clock.at(1000, lambda: connection(region_name="eu-west-1"))
+    tasks.run(waiting_start, context)
+    assert clock.elapsed > 3600
+
+
+def test_the_rate_of_polls_is_a_setting(
+    omics: Control, clock: Clock, runs: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An account may have been granted more, or a triggerer is one of many."""
+    monkeypatch.setenv("AIRFLOW__HEALTHOMICS__POLL_RATE", "0.1")
+    for run in runs[:4]:
+        omics.advance("COMPLETED", run_id=run["id"])
+    wait_for(clock, *map(trigger_of, runs[:4]))
+    assert 25 <= clock.elapsed <= 35
 
 
 def test_an_event_loop_leaves_nothing_behind(

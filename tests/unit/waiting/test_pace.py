@@ -10,20 +10,44 @@ import pytest
 
 from airflow_healthomics.waiting.pace import LONGEST_GAP, QUIET, Pace
 
+LIMIT = 10.0
+
 
 def pace_of(jitter: float = 0.5) -> Pace:
     """Return a pace whose jitter changes nothing."""
-    return Pace(lambda: jitter)
+    return Pace(LIMIT, lambda: jitter)
 
 
-def test_there_is_no_gap_before_a_call_is_throttled() -> None:
-    """A quota may be larger than the documented one."""
+def test_a_few_calls_need_no_gap() -> None:
+    """As many as the limit allows in a second, and again after a rest."""
     pace = pace_of()
-    for number in range(1000):
-        pace.begin(number / 100)
-        assert pace.ready_at <= number / 100
-        pace.succeed(number / 100)
-    assert not pace.is_throttled(10)
+    for now in (0.0, 1.0, 3600.0):
+        for _ in range(int(LIMIT) - 1):
+            pace.begin(now)
+            assert pace.ready_at == now
+
+
+def test_more_calls_hold_the_limit() -> None:
+    """From the first second on, however long there was nothing to do before."""
+    pace = pace_of()
+    now = 1000.0
+    begun = []
+    for _ in range(1000):
+        pace.begin(now)
+        begun.append(now)
+        now = max(pace.ready_at, now + 0.01)
+        pace.succeed(now)
+    for number in (11, 20, 100, 999):
+        assert number <= LIMIT * (1 + begun[number] - begun[0]) + 1e-6
+    assert begun[-1] - begun[0] == pytest.approx(1000 / LIMIT, abs=1.2)
+    assert not pace.is_throttled(now)
+
+
+@pytest.mark.parametrize("limit", [0.0, -1.0])
+def test_a_limit_that_allows_no_call_is_refused(limit: float) -> None:
+    """The error names the setting."""
+    with pytest.raises(ValueError, match="poll_rate must be above 0"):
+        Pace(limit)
 
 
 def test_the_gap_grows_with_each_throttled_call() -> None:

@@ -21,6 +21,7 @@ from tests.unit.simulated_omics import (
     ACTIVE,
     BROKEN,
     DENIED,
+    INVALID,
     TERMINAL,
     THROTTLED,
     UNAVAILABLE,
@@ -58,6 +59,7 @@ class Subscription:
 
     :ivar which: of the runs that have had the id so far, the first or the last is meant
     :ivar knows: which of uuid and creation time the subscriber knows
+    :ivar group: run group that the subscriber takes for that of the run
     :ivar at: when it subscribes, after the creation of the run
     :ivar cancelled: when it gives up after that, or None
     """
@@ -69,6 +71,7 @@ class Subscription:
     knows: str
     zulu: bool
     cancelled: float | None
+    group: str | None
 
 
 @dataclass(frozen=True)
@@ -120,9 +123,11 @@ def scenarios(draw: st.DrawFn) -> Scenario:
     seed = draw(st.integers(0, 2**32 - 1))
     rng = random.Random(seed)
     together = draw(st.booleans())
+    groups: list[str | None] = draw(st.sampled_from([[None], ["7"], ["7", "8"], [None, "7", "8"]]))
     for number in range(draw(st.sampled_from([1, 3, 5, 8, 12, 25, 40]))):
         run_id = str(1000000 + number)
         shift = 0.0 if together else rng.choice([0.0, rng.uniform(0, 120)])
+        group = rng.choice(groups)
         first = True
         for life in rng.choice(shapes):
             lives.append(
@@ -132,6 +137,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
                     tuple((when + shift, status) for when, status in life.changes),
                     None if life.deleted is None else life.deleted + shift,
                     life.visible + shift,
+                    group=group,
                 )
             )
             for _ in range(rng.choice([1, 1, 2] if first else [0, 0, 1])):
@@ -144,13 +150,15 @@ def scenarios(draw: st.DrawFn) -> Scenario:
                         knows=rng.choice(["both", "both", "uuid", "neither"]),
                         zulu=rng.random() < 0.5,
                         cancelled=rng.choice([None, None, None, None, 0.0, 50.0, 500.0]),
+                        # It may be wrong, for instance because the id was given away.
+                        group=rng.choice([group, group, None, "9"]),
                     )
                 )
             first = False
     for number in range(draw(st.sampled_from([0, 0, 4, 10]))):  # of others
         begin = rng.uniform(-3600, 600)
         changes = ((begin, rng.choice(ACTIVE)), (begin + rng.uniform(100, 7200), "COMPLETED"))
-        lives.append(Life(str(2000000 + number), f"foreign-{number}", changes))
+        lives.append(Life(str(2000000 + number), f"foreign-{number}", changes, group=rng.choice([None, "7"])))
     faults = [
         Fault(
             begin := draw(SECONDS),
@@ -165,6 +173,8 @@ def scenarios(draw: st.DrawFn) -> Scenario:
     if denied != "never":
         until = 700.0 if denied == "for a while" else float("inf")
         faults.append(Fault(0.0, until, DENIED, ("ListRuns",)))
+    if draw(st.sampled_from([False, False, False, True])):
+        faults.append(Fault(0.0, draw(SECONDS), INVALID, ("ListRuns",), filtered=True))
     if denied == "GetRun too":
         begin = draw(SECONDS)
         faults.append(Fault(begin, begin + 200, DENIED, ("GetRun",), draw(st.sampled_from([0.3, 1.0]))))
@@ -207,6 +217,7 @@ async def subscribe(poller: Poller, omics: SimulatedOmics, each: Subscription) -
         each.run_id,
         uuid=uuid,
         creation_time=created,
+        list_filter=("runGroupId", each.group) if each.group else None,
         grace=new_until - clock.elapsed,
         log=Records(),
     )
