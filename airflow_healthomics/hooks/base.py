@@ -113,6 +113,16 @@ class ConnectedHook(AwsGenericHook["OmicsClient"]):
             region_name, Config(inject_host_prefix=False).merge(config or self.config)
         )
 
+    @cached_property
+    def s3_client(self) -> Any:
+        """A client of S3 with the same session, and so with the same credentials."""
+        return self.get_session(self.region_name).client(
+            "s3",
+            endpoint_url=self.conn_config.get_service_endpoint_url("s3"),
+            config=self.config,
+            verify=self.verify,
+        )
+
     @contextmanager
     def _naming_a_hidden_connection(self) -> Iterator[None]:
         """Warn if an environment variable hides a connection that may have the missing defaults."""

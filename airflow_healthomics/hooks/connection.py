@@ -15,13 +15,3 @@ def connection_of(task: Any) -> dict[str, Any]:
         "verify": task.verify,
         "botocore_config": task.botocore_config,
     }
-
-
-def hook_arguments(task: Any) -> dict[str, Any]:
-    """Return the connection arguments of an operator or sensor, under the names that hooks use."""
-    return {
-        "aws_conn_id": task.aws_conn_id,
-        "region_name": task.region_name,
-        "verify": task.verify,
-        "config": task.botocore_config,
-    }

@@ -12,7 +12,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.compat import conf
 from airflow_healthomics.exceptions import HealthOmicsRequestError
-from airflow_healthomics.hooks.connection import hook_arguments
 from airflow_healthomics.links import RUN_LINKS
 from airflow_healthomics.operators.base import WAITER_DELAY
 from airflow_healthomics.operators.start_base import StartOperator
@@ -307,11 +306,9 @@ class HealthOmicsStartRunOperator(StartOperator):
         document, problems = as_json(parameters, "parameters")
         if problems or not isinstance(document, Mapping) or json_size(document) <= MAX_PARAMETERS_BYTES:
             return None
-        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-
         from airflow_healthomics.starting.request_folder import RunFolder
 
-        folder = RunFolder(str(self.parameters_s3_uri), request_id, S3Hook(**hook_arguments(self)))
+        folder = RunFolder(str(self.parameters_s3_uri), request_id, self.hook)
         return folder.input_file("parameters", json_bytes(document))
 
     def _check_parameter_names(

@@ -7,12 +7,12 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
-from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from botocore.exceptions import ClientError
 
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsRequestError
+from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.service.errors import error_code, is_transient
 
 _DIGEST_LENGTH: Final = 16
@@ -26,7 +26,7 @@ class RequestFolder:
 
     :param uri: S3 URI of the prefix
     :param request_id: request ID of the start
-    :param hook: S3 hook of the task's connection
+    :param hook: hook of the task's connection
     :raises HealthOmicsRequestError: if ``uri`` is not an S3 URI
     :cvar operation: API operation that uses the folder
     :cvar argument: the argument with the prefix
@@ -35,7 +35,7 @@ class RequestFolder:
     operation: ClassVar[str]
     argument: ClassVar[str]
 
-    def __init__(self, uri: str, request_id: str, hook: S3Hook) -> None:
+    def __init__(self, uri: str, request_id: str, hook: HealthOmicsHook) -> None:
         match = _PREFIX.fullmatch(uri)
         if match is None:
             raise HealthOmicsRequestError(
@@ -63,6 +63,16 @@ class RequestFolder:
         digest = hashlib.sha256(content).hexdigest()[:_DIGEST_LENGTH]
         return InputFile(self, f"{stem}-{digest}.json", content)
 
+    def read(self, name: str) -> bytes:
+        """
+        Return the content of an object.
+
+        :param name: name of the object
+        """
+        answer = self._hook.s3_client.get_object(Bucket=self._bucket, Key=f"{self._prefix}/{name}")
+        content: bytes = answer["Body"].read()
+        return content
+
     def write(self, name: str, content: bytes) -> None:
         """
         Write an object.
@@ -82,9 +92,8 @@ class RequestFolder:
         :param conditions: conditions of PutObject, such as ``IfNoneMatch``
         :raises HealthOmicsApiError: if S3 refuses the call
         """
-        client: Any = self._hook.conn
         try:
-            client.put_object(
+            self._hook.s3_client.put_object(
                 Bucket=self._bucket,
                 Key=f"{self._prefix}/{name}",
                 Body=content,

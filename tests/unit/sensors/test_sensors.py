@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from airflow_healthomics.batches.report import ReportPlan
 from airflow_healthomics.compat import AirflowException, AirflowFailException, AirflowSkipException, Context
 from airflow_healthomics.exceptions import HealthOmicsOutcomeUnknownError, HealthOmicsRequestError
 from tests.healthomics import Control
@@ -223,7 +224,8 @@ def test_it_defers_with_its_timeout(omics: Control, context: Context, client: An
         run = client.get_run(id=resource_id)
         more = {"uuid": run["uuid"], "creation_time": run["creationTime"].isoformat()}
     else:
-        more = {"uuid": omics.batches()[0]["uuid"]}
+        report = ReportPlan(success_policy="all").as_json()
+        more = {"uuid": omics.batches()[0]["uuid"], "report": report}
     assert caught.value.trigger.serialize()[1] == {
         **kind.by_id(resource_id),
         **more,
