@@ -80,16 +80,34 @@ class HealthOmicsTask(_Base):
         """Collects the lineage for OpenLineage."""
         return LineageCollector(self)
 
-    def trigger(self, watch: Watch, delay: float) -> HealthOmicsWaitTrigger:
+    def trigger(self, watch: Watch, delay: float, **arguments: Any) -> HealthOmicsWaitTrigger:
         """
         Return the trigger that continues a wait with this task's connection.
 
         :param watch: state of the wait
         :param delay: seconds between two polls
+        :param arguments: further arguments of the trigger
         """
         from airflow_healthomics.triggers.kinds import wait_trigger_of_kind
 
-        return wait_trigger_of_kind(self.resource_type.noun).of(self, watch, delay)
+        return wait_trigger_of_kind(self.resource_type.noun).of(self, watch, delay, **arguments)
+
+    def trigger_arguments(self, context: Context, watch: Watch) -> Mapping[str, Any]:
+        """
+        Return further arguments of the trigger that waits for the end.
+
+        :param context: the task's context
+        :param watch: state of the wait
+        """
+        return {}
+
+    def is_left_to_trigger(self, summary: Mapping[str, Any]) -> bool:
+        """
+        Whether the task defers although its run or batch has ended, because more is to be read.
+
+        :param summary: summary of the run or batch
+        """
+        return False
 
     # --- called by Airflow ---
 

@@ -21,6 +21,7 @@ from airflow_healthomics.resources.run_end import recorded_end
 from airflow_healthomics.service import run_states
 from airflow_healthomics.service.errors import api_error, error_code, is_not_found, is_transient
 from airflow_healthomics.service.log import Log
+from airflow_healthomics.service.times import as_time
 
 #: Status of a run that could not be started, or whose batch was cancelled before its start.
 NOT_STARTED: Final = "NOT_STARTED"
@@ -28,6 +29,9 @@ NOT_STARTED: Final = "NOT_STARTED"
 #: Thousands of calls of ListRuns, ListRunsInBatch and GetRun may be necessary, and all callers share the
 #: account's limits.
 _PATIENCE: Final = Config(retries={"mode": "adaptive", "total_max_attempts": 15})
+
+#: Maximum of ListRuns and ListRunsInBatch.
+PAGE_SIZE: Final = 100
 
 #: Failed runs whose reason is fetched, with one GetRun call each.
 MAX_REASONS: Final = 100
@@ -112,22 +116,22 @@ def collect_outcomes(
 
 def _outcomes_of(client: Any, batch_id: str, usage: BatchUsage) -> dict[str, RunOutcome]:
     outcomes = {}
-    runs = {}
+    ends: dict[str, tuple[str, datetime | None]] = {}
     for run in _items(client, "list_runs", "items", batchId=batch_id):
-        runs[run["id"]] = run
+        ends[run["id"]] = run.get("status", "DELETED"), as_time(run.get("stopTime"))
         usage.add(run)
     for item in _items(client, "list_runs_in_batch", "runs", batchId=batch_id):
         run_id = item.get("runId") or None
-        if run_id and run_id not in runs:
+        if run_id and run_id not in ends:
             usage.add_unlisted()
-        run = runs.get(run_id, {})
+        # Retention mode REMOVE, or somebody, deleted a run that is no longer listed.
+        status, stopped = ends.get(run_id, ("DELETED", None)) if run_id else (NOT_STARTED, None)
         outcomes[item["runSettingId"]] = RunOutcome(
             run_setting_id=item["runSettingId"],
             run_id=run_id,
-            # Retention mode REMOVE, or somebody, deleted a run that is no longer listed.
-            status=run.get("status", "DELETED") if run_id else NOT_STARTED,
+            status=status,
             uuid=item.get("runInternalUuid"),
-            stopped=run.get("stopTime"),
+            stopped=stopped,
             reason=item.get("submissionFailureReason"),
             message=item.get("submissionFailureMessage"),
         )
@@ -313,7 +317,7 @@ def _reasons(client: Any, outcomes: Iterable[RunOutcome], log: Log) -> Iterator[
 
 
 def _items(client: Any, operation: str, key: str, **request: Any) -> Iterator[Mapping[str, Any]]:
-    for page in client.get_paginator(operation).paginate(PaginationConfig={"PageSize": 100}, **request):
+    for page in client.get_paginator(operation).paginate(PaginationConfig={"PageSize": PAGE_SIZE}, **request):
         yield from page[key]
 
 

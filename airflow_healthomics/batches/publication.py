@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The XComs and the manifest with the outcome of each run of a batch."""
+"""The XComs with the outcome of each run of a batch."""
 
 from __future__ import annotations
 
@@ -14,30 +14,33 @@ if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
 
 #: Successes that XCom holds itself.
-_MAX_XCOM_SUCCESSES: Final = 100
+MAX_XCOM_SUCCESSES: Final = 100
 
 
 def publish_outcomes(
-    context: Context, manifest: Sequence[dict[str, Any]], folder: BatchFolder | None, log: Log
+    context: Context,
+    count: int,
+    successes: Sequence[dict[str, Any]],
+    folder: BatchFolder | None,
+    log: Log,
 ) -> str | None:
     """
-    Push the completed runs to XCom, and write the manifest to S3.
+    Push the completed runs to XCom, or the URIs of the objects that contain them.
 
     :param context: the task's context
-    :param manifest: an entry for each run
-    :param folder: folder of the batch in S3, if there is one
+    :param count: number of completed runs
+    :param successes: their entries, unless there are more than XCom holds
+    :param folder: folder of the batch with its manifest in S3, if there is one
     :param log: the task's log
     :return: URI of the manifest, if there is one
     """
     push = context["ti"].xcom_push
-    successes = [entry for entry in manifest if entry["status"] == "COMPLETED"]
-    if len(successes) <= _MAX_XCOM_SUCCESSES:
-        push(key="successes", value=successes)
+    if count <= MAX_XCOM_SUCCESSES:
+        push(key="successes", value=list(successes))
     elif folder is None:
-        log.warning("XCom successes is left out, as %s runs completed: give settings_s3_uri", len(successes))
+        log.warning("XCom successes is left out, as %s runs completed: give settings_s3_uri", count)
     if folder is None:
         return None
-    uri, parts = folder.write_outcomes(manifest, successes)
-    push(key="manifest", value=uri)
-    push(key="success_parts", value=parts)
-    return uri
+    push(key="manifest", value=folder.manifest_uri)
+    push(key="success_parts", value=folder.part_uris(count))
+    return folder.manifest_uri

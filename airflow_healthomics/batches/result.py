@@ -28,6 +28,7 @@ from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.reports.usage import BatchUsage
 from airflow_healthomics.service import batch_states
 from airflow_healthomics.service.log import Log
+from airflow_healthomics.service.times import as_time
 
 #: Seconds to wait for lists that show fewer completed runs than GetBatch counts. AWS documents no such delay.
 #: The counts are final once a batch is PROCESSED.
@@ -65,14 +66,14 @@ class BatchReview:
 
     :param hook: hook of the task's connection
     :param log: the task's log
-    :ivar client: a client that waits out throttling
+    :param client: a client that waits out throttling; a new one by default
     :ivar usage: of all runs, including those that were repeated later
     """
 
-    def __init__(self, hook: HealthOmicsHook, log: Log) -> None:
+    def __init__(self, hook: HealthOmicsHook, log: Log, client: Any = None) -> None:
         self._hook = hook
         self._log = log
-        self.client = patient_client(hook)
+        self.client = client or patient_client(hook)
         self.usage = BatchUsage()
         self._known: dict[str, dict[str, RunOutcome]] = {}
 
@@ -116,7 +117,7 @@ class BatchReview:
             completed += unlisted if last.keys() <= wanted else 0
             return BatchResult(list(outcomes.values()), len(wanted), completed)
         if last:
-            began = _time(batch.get("creationTime"))
+            began = as_time(batch.get("creationTime"))
             before = {
                 key: each for key, each in before.items() if key in last or not _was_removed(each, began)
             }
@@ -153,10 +154,6 @@ def _was_removed(outcome: RunOutcome, began: datetime | None) -> bool:
     if outcome.is_success or outcome.is_active:
         return False
     return outcome.stopped is None or began is None or outcome.stopped <= began
-
-
-def _time(value: Any) -> datetime | None:
-    return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
 class BatchVerdict:

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsResultUnavailableError
@@ -21,24 +22,47 @@ class BatchFolder(RequestFolder):
     operation = "StartRunBatch"
     argument = "settings_s3_uri"
 
-    def write_outcomes(
-        self, manifest: Sequence[dict[str, Any]], successes: Sequence[dict[str, Any]]
-    ) -> tuple[str, list[str]]:
+    @property
+    def manifest_uri(self) -> str:
+        """The S3 URI of the manifest."""
+        return self.uri("manifest.json")
+
+    def part_uris(self, successes: int) -> list[str]:
         """
-        Write the outcomes, and return the URI of the manifest and those of the parts with completed runs.
+        Return the S3 URIs of the parts with completed runs.
+
+        :param successes: number of completed runs
+        """
+        return [self.uri(_part(start)) for start in range(0, successes, PART_SIZE)]
+
+    def write_outcomes(self, manifest: Sequence[dict[str, Any]], successes: Sequence[dict[str, Any]]) -> None:
+        """
+        Write the outcomes. Each object is written whole, so the call may be repeated.
 
         :param manifest: entries of all runs
         :param successes: entries of the completed runs
         :raises HealthOmicsResultUnavailableError: if S3 refuses
         """
-        starts = range(0, len(successes), PART_SIZE)
         parts = {
-            f"successes-{number:03}.json": successes[start : start + PART_SIZE]
-            for number, start in enumerate(starts, 1)
+            _part(start): successes[start : start + PART_SIZE]
+            for start in range(0, len(successes), PART_SIZE)
         }
         try:
             for name, entries in {"manifest.json": manifest, **parts}.items():
-                self.write(name, json_bytes(entries))
+                self.write(name, _json_array(entries))
         except HealthOmicsApiError as error:
             raise HealthOmicsResultUnavailableError(str(error)) from error
-        return self.uri("manifest.json"), [self.uri(name) for name in parts]
+
+    def read_successes(self) -> list[dict[str, Any]]:
+        """Return the first part of the completed runs."""
+        entries: list[dict[str, Any]] = json.loads(self.read(_part(0)))
+        return entries
+
+
+def _part(start: int) -> str:
+    return f"successes-{start // PART_SIZE + 1:03}.json"
+
+
+def _json_array(entries: Iterable[Any]) -> bytes:
+    """Return JSON, encoded in short steps: other threads, such as an event loop, wait for each step."""
+    return b"[%b]" % b",".join(json_bytes(entry) for entry in entries)

@@ -146,6 +146,11 @@ class ConnectedHook(AwsGenericHook["OmicsClient"]):
         with _making_clients:
             return session.client(service, endpoint_url=url, config=config or self.config, verify=self.verify)
 
+    @cached_property
+    def s3_client(self) -> Any:
+        """The client of S3."""
+        return self.client_for("s3")
+
     @contextmanager
     def _naming_a_hidden_connection(self) -> Iterator[None]:
         """Warn if an environment variable hides a connection that may have the missing defaults."""

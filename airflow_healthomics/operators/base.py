@@ -70,10 +70,12 @@ class WaitingOperator(HealthOmicsTask, AwsBaseOperator[HealthOmicsHook]):
         timeout = time_left(self, context)
         deadline = None if timeout is None else time.monotonic() + timeout.total_seconds()
         try:
+            is_last_wait = then == "execute_complete"
             summary = None if is_new and self.deferrable else self._poll(watch)
-            while summary is None:
+            while summary is None or (is_last_wait and self.is_left_to_trigger(summary)):
                 if self.deferrable:
-                    trigger = self.trigger(watch, self.waiter_delay)
+                    arguments = self.trigger_arguments(context, watch) if is_last_wait else {}
+                    trigger = self.trigger(watch, self.waiter_delay, **arguments)
                     self.defer(trigger=trigger, method_name=then, timeout=timeout)
                 # Airflow raises the timeout from a signal handler. Such an exception is lost if it interrupts
                 # a finalizer, for instance that of the HTTP connection.

@@ -9,13 +9,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
+from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_healthomics.batches.outcomes import describe_shortfall, manifest_entries
-from airflow_healthomics.batches.output_uris import read_output_uris
-from airflow_healthomics.batches.publication import publish_outcomes
+from airflow_healthomics.batches.outcomes import PAGE_SIZE
+from airflow_healthomics.batches.publication import MAX_XCOM_SUCCESSES, publish_outcomes
+from airflow_healthomics.batches.report import BatchReport, ReportPlan
 from airflow_healthomics.batches.result import BatchReview, BatchVerdict
 from airflow_healthomics.batches.s3_folder import BatchFolder
 from airflow_healthomics.batches.settings import RunSettings, place_settings
+from airflow_healthomics.batches.start_report import open_folder, report_on_start
 from airflow_healthomics.compat import conf
 from airflow_healthomics.exceptions import (
     HealthOmicsError,
@@ -35,7 +37,8 @@ from airflow_healthomics.requests.fields import refuse_broken_templates
 from airflow_healthomics.requests.json_values import BrokenTemplate
 from airflow_healthomics.resources.base import StartRequest
 from airflow_healthomics.resources.batch import BatchResource
-from airflow_healthomics.service import batch_states
+from airflow_healthomics.resources.watch import Watch
+from airflow_healthomics.service.errors import AIRFLOW_API_ERRORS, error_code
 from airflow_healthomics.templating.private import unwrap
 from airflow_healthomics.waiting.deadlines import has_tries_left, time_left
 
@@ -184,6 +187,9 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
     name_argument = "batch_name"
     ui_color = "#d6eadf"
 
+    #: The trigger's event.
+    _event: Mapping[str, Any] | None = None
+
     def __init__(
         self,
         *,
@@ -312,42 +318,49 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
 
     def finish(self, context: Context, summary: dict[str, Any]) -> str:
         """Publish the outcome of each run, and return the batch id; raise if too few runs completed."""
-        record, policy = self.recorded(context), self._verdict.policy
-        earlier = record.earlier if record else ()
-        review = BatchReview(self.hook, self.log)
-        result = review.result(summary, earlier, self._settings.ids)
-        self.log.info("Runs by status: %s", result.counts)
-        usage = review.usage.figures()
-        if usage:
-            self.log.info("%s", describe_batch_usage(usage))
-        is_success = summary["status"] in batch_states.MEASURED and result.meets(policy)
+        plan = self._report_plan(context, summary["id"])
+        folder = open_folder(plan, self.hook)
+        report, successes = self._report_on(summary, plan, folder)
+        self.log.info("Runs by status: %s", report.counts)
+        if report.usage:
+            self.log.info("%s", describe_batch_usage(report.usage))
         manifest_uri = None
         if self.do_xcom_push:
-            batch_ids = [*earlier, summary["id"]]
-            value = {**summary, "batchIds": batch_ids, "counts": result.counts}
-            # Not the batch's name: other batches may have the same custom name.
-            request_id = record.request_id if record else str(summary["id"])
-            # The next attempt reads the output URIs of all runs anyway.
-            uris = None
-            if self.output_uris and (is_success or not has_tries_left(context)):
-                found = read_output_uris(review.client, result.outcomes, self.log)
-                uris, value["outputUris"] = found.by_run, found.source
-            context["ti"].xcom_push(key="summary", value={**value, **({"usage": usage} if usage else {})})
-            manifest = manifest_entries(result.outcomes, uris)
-            manifest_uri = publish_outcomes(context, manifest, self._folder(request_id), self.log)
+            value = {**summary, "batchIds": [*plan.earlier, summary["id"]], "counts": report.counts}
+            further = {"outputUris": report.output_uris, "usage": report.usage}
+            value |= {name: figures for name, figures in further.items() if figures}
+            context["ti"].xcom_push(key="summary", value=value)
+            manifest_uri = publish_outcomes(context, report.successes, successes, folder, self.log)
         self._collect_lineage(context, summary, manifest_uri)
-        if not is_success:
-            text, _ = describe_shortfall(
-                review.client, summary, result.outcomes, policy, self.log, total=result.total
-            )
+        if not report.is_success:
             raise HealthOmicsRunBatchFailedError(
                 summary["id"],
                 summary["status"],
-                result.counts,
-                f"{text}\nNext step: retry the task to repeat the runs that did not complete.",
+                report.counts,
+                f"{report.text}\nNext step: retry the task to repeat the runs that did not complete.",
             )
         emit_batch_event(self, context, summary, manifest_uri)
         return str(summary["id"])
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
+        """Finish with the summary of the batch."""
+        self._event = event
+        return super().execute_complete(context, event)
+
+    def trigger_arguments(self, context: Context, watch: Watch) -> Mapping[str, Any]:
+        """Let the trigger read the outcomes of the runs."""
+        if not self._has_report_in_trigger:
+            return {}
+        try:
+            return {"report": self._report_plan(context, watch.resource_id).as_json()}
+        except (BotoCoreError, ClientError, *AIRFLOW_API_ERRORS) as error:
+            self.log.info("The record of this task could not be read: %s", error_code(error))
+            return {}
+
+    def is_left_to_trigger(self, summary: Mapping[str, Any]) -> bool:
+        """Whether many runs are to be listed."""
+        is_large = summary.get("totalRuns", 0) > PAGE_SIZE and summary["status"] != "DELETED"
+        return is_large and self._has_report_in_trigger
 
     def finish_without_waiting(self, context: Context, started: Mapping[str, Any]) -> None:
         """Emit the asset events and the lineage of an active batch."""
@@ -385,6 +398,46 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
         if not self.settings_s3_uri:
             return None
         return BatchFolder(str(self.settings_s3_uri), request_id, self.hook)
+
+    @property
+    def _has_report_in_trigger(self) -> bool:
+        """Whether the trigger can hand over the outcomes: the ids of run settings only by files in S3."""
+        is_rendered = isinstance(self.success_policy, (str, int, float))
+        has_files = isinstance(self.settings_s3_uri, str) and bool(self.settings_s3_uri)
+        return self.deferrable and is_rendered and (has_files or not self.do_xcom_push)
+
+    def _report_plan(self, context: Context, batch_id: str) -> ReportPlan:
+        record = self.recorded(context)
+        folder = None
+        if self.settings_s3_uri and self.do_xcom_push:
+            # Not the batch's name: other batches may have the same custom name.
+            request_id = record.request_id if record else batch_id
+            folder = {"uri": str(self.settings_s3_uri), "request_id": request_id}
+        return ReportPlan(
+            success_policy=self.success_policy,
+            is_started_here=True,
+            earlier=record.earlier if record else (),
+            output_uris=self.output_uris and self.do_xcom_push,
+            is_last_attempt=not has_tries_left(context),
+            folder=folder,
+        )
+
+    def _report_on(
+        self, summary: Mapping[str, Any], plan: ReportPlan, folder: BatchFolder | None
+    ) -> tuple[BatchReport, Sequence[dict[str, Any]]]:
+        """Return the report of the trigger, or make it; and the completed runs, unless they are many."""
+        if report := BatchReport.from_event(self._event, plan):
+            is_for_xcom = 0 < report.successes <= MAX_XCOM_SUCCESSES
+            try:
+                return report, folder.read_successes() if folder and is_for_xcom else ()
+            except (BotoCoreError, ClientError) as error:
+                self.log.info(
+                    "The outcomes of the runs are read again, because GetObject failed with %s. The IAM "
+                    "policy should allow s3:GetObject below settings_s3_uri",
+                    error_code(error),
+                )
+        review = BatchReview(self.hook, self.log)
+        return report_on_start(review, summary, plan, wanted=self._settings.ids, folder=folder, log=self.log)
 
     def _without_done(
         self, settings: Sequence[dict[str, Any]], earlier: Sequence[str]

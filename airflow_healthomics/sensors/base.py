@@ -96,7 +96,9 @@ class HealthOmicsSensor(HealthOmicsTask, AwsBaseSensor[HealthOmicsHook]):
         if isinstance(done, PokeReturnValue):
             return done.xcom_value
         self.defer(
-            trigger=self.trigger(self.watch, self.poke_interval),
+            trigger=self.trigger(
+                self.watch, self.poke_interval, **self.trigger_arguments(context, self.watch)
+            ),
             method_name="execute_complete",
             timeout=timedelta(seconds=self.timeout),
         )
@@ -112,7 +114,7 @@ class HealthOmicsSensor(HealthOmicsTask, AwsBaseSensor[HealthOmicsHook]):
             self.kill_guard.context = context
             self.kill_guard.arm([target])
             self.begin(context, self.watch.latest)
-        if summary is None:
+        if summary is None or self.is_left_to_trigger(summary):
             self._remember(context)
             return False
         return PokeReturnValue(is_done=True, xcom_value=self.finish(context, summary))

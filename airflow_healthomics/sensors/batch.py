@@ -12,12 +12,18 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.batches.outcomes import (
+    PAGE_SIZE,
     RunOutcome,
     collect_outcomes,
-    describe_shortfall,
     patient_client,
 )
-from airflow_healthomics.batches.success_policy import parse_success_policy
+from airflow_healthomics.batches.report import (
+    BatchReport,
+    ReportPlan,
+    has_enough_completed,
+    report_on_runs,
+)
+from airflow_healthomics.batches.success_policy import SuccessPolicy, parse_success_policy
 from airflow_healthomics.compat import AirflowTaskTimeout, conf
 from airflow_healthomics.exceptions import HealthOmicsError, HealthOmicsRunBatchFailedPermanentlyError
 from airflow_healthomics.hooks.best_effort import BestEffortClient
@@ -28,8 +34,8 @@ from airflow_healthomics.reports.diagnosis import MAX_SECONDS, describe_missing,
 from airflow_healthomics.requests.batch import checked_batch_id
 from airflow_healthomics.resources.batch import BatchResource
 from airflow_healthomics.resources.batch_watch import BatchWatch
+from airflow_healthomics.resources.watch import Watch
 from airflow_healthomics.sensors.base import HealthOmicsSensor
-from airflow_healthomics.service import batch_states
 from airflow_healthomics.waiting.deadlines import time_left
 
 if TYPE_CHECKING:
@@ -83,6 +89,9 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
     template_fields: Sequence[str] = aws_template_fields("batch_id", "success_policy")
     checked_template_fields = template_fields
 
+    #: The trigger's report on the runs.
+    _report: BatchReport | None = None
+
     def __init__(
         self,
         *,
@@ -108,18 +117,43 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
         """Publish the data that the page of the batch needs."""
         push_resource(context, self.hook, "batch", latest)
 
+    def trigger_arguments(self, context: Context, watch: Watch) -> Mapping[str, Any]:
+        """Let the trigger read the runs of a batch of which too few completed."""
+        return {"report": self._plan.as_json()}
+
+    def is_left_to_trigger(self, summary: Mapping[str, Any]) -> bool:
+        """Whether many runs are to be listed."""
+        is_large = summary.get("totalRuns", 0) > PAGE_SIZE and not is_missing(summary)
+        return self.deferrable and is_large and not has_enough_completed(summary, self._policy)
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Finish after a deferral."""
+        self._report = BatchReport.from_event(event, self._plan)
+        return super().execute_complete(context, event)
+
     def finish(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         """Return the summary, or raise if too few runs completed."""
         if is_missing(summary):
             self._refuse_missing(context, summary)
         self.lineage.collect_batch(context, summary)
-        policy = parse_success_policy(self.success_policy, operation="GetBatch")
-        total = summary.get("totalRuns", 0)
-        completed = summary.get("runSummary", {}).get("completedRunCount", 0)
-        is_over = summary["status"] in batch_states.MEASURED
-        if is_over and policy.is_met(completed, total):
-            emit_batch_event(self, context, summary)
-            return summary
+        if not has_enough_completed(summary, self._policy):
+            report = self._report or self._report_on_runs(context, summary)
+            if not report.is_success:
+                raise HealthOmicsRunBatchFailedPermanentlyError(
+                    summary["id"], summary["status"], report.counts, report.text
+                )
+        emit_batch_event(self, context, summary)
+        return summary
+
+    @property
+    def _plan(self) -> ReportPlan:
+        return ReportPlan(success_policy=self.success_policy)
+
+    @property
+    def _policy(self) -> SuccessPolicy:
+        return parse_success_policy(self.success_policy, operation="GetBatch")
+
+    def _report_on_runs(self, context: Context, summary: Mapping[str, Any]) -> BatchReport:
         client = patient_client(self.hook)
         # GetBatch's counts are final only if the batch is PROCESSED.
         is_final = summary["status"] == "PROCESSED"
@@ -128,17 +162,13 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
         try:
             if has_time or not is_final:
                 outcomes = self._outcomes(client, summary["id"])
-            if is_over and policy.is_met(sum(each.is_success for each in outcomes), total):
-                emit_batch_event(self, context, summary)
-                return summary
-            text, counts = describe_shortfall(client, summary, outcomes, policy, self.log, total=total)
+            return report_on_runs(client, summary, outcomes, self._policy, self.log)
         except AirflowTaskTimeout:
             if not is_final:
                 raise
             # A timeout would be retried, but the failure of the batch is permanent.
             self.log.warning("The runs of the batch are not described because the task timed out")
-            text, counts = describe_shortfall(client, summary, (), policy, self.log, total=total)
-        raise HealthOmicsRunBatchFailedPermanentlyError(summary["id"], summary["status"], counts, text)
+            return report_on_runs(client, summary, (), self._policy, self.log)
 
     def _refuse_missing(self, context: Context, summary: Mapping[str, Any]) -> NoReturn:
         place = describe_place(self.hook, self.log, time_left=time_left(self, context))

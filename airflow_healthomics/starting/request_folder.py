@@ -7,8 +7,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from botocore.exceptions import ClientError
 
@@ -50,10 +49,6 @@ class RequestFolder:
             folder += f".{hashlib.sha256(request_id.encode()).hexdigest()[:_DIGEST_LENGTH]}"
         self._prefix = f"{(match['prefix'] or '').strip('/')}/{folder}".lstrip("/")
 
-    @cached_property
-    def _client(self) -> Any:
-        return self._hook.client_for("s3")
-
     def uri(self, name: str) -> str:
         """Return the S3 URI of an object."""
         return f"s3://{self._bucket}/{self._prefix}/{name}"
@@ -67,6 +62,16 @@ class RequestFolder:
         """
         digest = hashlib.sha256(content).hexdigest()[:_DIGEST_LENGTH]
         return InputFile(self, f"{stem}-{digest}.json", content)
+
+    def read(self, name: str) -> bytes:
+        """
+        Return the content of an object.
+
+        :param name: name of the object
+        """
+        answer = self._hook.s3_client.get_object(Bucket=self._bucket, Key=f"{self._prefix}/{name}")
+        content: bytes = answer["Body"].read()
+        return content
 
     def write(self, name: str, content: bytes) -> None:
         """
@@ -87,9 +92,8 @@ class RequestFolder:
         :param conditions: conditions of PutObject, such as ``IfNoneMatch``
         :raises HealthOmicsApiError: if S3 refuses the call
         """
-        client = self._client
         try:
-            client.put_object(
+            self._hook.s3_client.put_object(
                 Bucket=self._bucket,
                 Key=f"{self._prefix}/{name}",
                 Body=content,

@@ -81,11 +81,16 @@ class CancelOnKillTrigger(HealthOmicsTrigger):
         """Cancel in the background if the task has really ended."""
         self._kill()
 
-    def _has_timed_out(self) -> bool:
-        """Whether the task timed out. That is not a kill: the task resumes and handles it."""
+    @property
+    def deadline(self) -> datetime | None:
+        """When the deferral times out, if it does."""
         # The triggerer sets this attribute.
         end: datetime | None = getattr(self, "timeout_after", None)
-        return end is not None and (end if end.tzinfo else end.replace(tzinfo=UTC)) < datetime.now(UTC)
+        return end if end is None or end.tzinfo else end.replace(tzinfo=UTC)
+
+    def _has_timed_out(self) -> bool:
+        """Whether the task timed out. That is not a kill: the task resumes and handles it."""
+        return self.deadline is not None and self.deadline < datetime.now(UTC)
 
     def _kill(self) -> None:
         if not self.cancel_on_kill or self._is_killed:

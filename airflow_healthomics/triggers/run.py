@@ -86,7 +86,7 @@ class HealthOmicsRunTrigger(HealthOmicsWaitTrigger):
         RunResource(hook, self.log).cancel(self.run_id, self.uuid)
 
     @classmethod
-    def of(cls, task: Any, watch: RunWatch, delay: float) -> HealthOmicsRunTrigger:
+    def of(cls, task: Any, watch: RunWatch, delay: float, **arguments: Any) -> HealthOmicsRunTrigger:
         """Return the trigger that continues a wait with the connection of a task."""
         return cls(
             run_id=watch.resource_id,
@@ -98,4 +98,5 @@ class HealthOmicsRunTrigger(HealthOmicsWaitTrigger):
             waiter_delay=delay,
             cancel_on_kill=task.cancel_on_kill,
             **pinned_connection_of(task),
+            **arguments,
         )

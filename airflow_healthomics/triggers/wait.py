@@ -39,21 +39,31 @@ class HealthOmicsWaitTrigger(CancelOnKillTrigger):
 
     @classmethod
     @abstractmethod
-    def of(cls, task: Any, watch: Any, delay: float) -> HealthOmicsWaitTrigger:
+    def of(cls, task: Any, watch: Any, delay: float, **arguments: Any) -> HealthOmicsWaitTrigger:
         """
         Return the trigger that continues a wait with the connection of a task.
 
         :param task: operator or sensor
         :param watch: state of the wait
         :param delay: seconds between two polls
+        :param arguments: further arguments of the trigger
         """
+
+    async def details(self, summary: dict[str, Any]) -> dict[str, Any]:
+        """
+        Return further data for the event.
+
+        :param summary: summary of the run or batch
+        """
+        return {}
 
     async def event(self) -> dict[str, Any]:
         """Wait until the run or batch has ended, or its outcome cannot be determined."""
         loop = asyncio.get_running_loop()
         earliest = loop.time() + deadlines.SHORTEST_PAUSE
         try:
-            payload = to_event(await self.poller.wait(self.watch(), self.waiter_delay))
+            summary = await self.poller.wait(self.watch(), self.waiter_delay)
+            payload = {**to_event(summary), **await self.details(summary)}
         except HealthOmicsOutcomeUnknownError as error:
             payload = {
                 "event": WaitEvent.REFUSED.value,

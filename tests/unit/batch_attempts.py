@@ -83,6 +83,31 @@ def crashing(
         yield
 
 
+@contextmanager
+def calls_on_worker(tasks: Tasks) -> Iterator[list[str]]:
+    """Record the operations that the processes of tasks call, and not those of triggers."""
+    calls: list[str] = []
+    is_firing = False
+    fire = tasks.fire
+
+    def firing(*arguments: Any) -> Any:
+        nonlocal is_firing
+        is_firing = True
+        try:
+            return fire(*arguments)
+        finally:
+            is_firing = False
+
+    def respond(operation: str, call: Callable[[], Any]) -> Any:
+        if not is_firing:
+            calls.append(operation)
+        return call()
+
+    with intercepting(respond), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tasks, "fire", firing)
+        yield calls
+
+
 class Attempts:
     """
     The tries of one task instance.

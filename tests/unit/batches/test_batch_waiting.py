@@ -450,6 +450,7 @@ def test_the_connections_settings_survive_the_deferral(omics: Control) -> None:
         "is_deletion": False,
         "waiter_delay": 7,
         "cancel_on_kill": True,
+        "report": None,
         "aws_conn_id": None,
         "region_name": "us-east-1",
         "verify": False,

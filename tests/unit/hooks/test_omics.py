@@ -621,6 +621,18 @@ def test_aws_itself_keeps_its_host_prefixes(connection: Callable[..., None]) -> 
     assert host_of(HealthOmicsHook()) == "https://workflows-omics.us-east-1.amazonaws.com"
 
 
+def test_the_client_of_s3_has_the_connection_too(connection: Callable[..., None]) -> None:
+    """Its endpoint there, and the session, so that a role is assumed once."""
+    url = "http://127.0.0.1:9"
+    connection(service_config={"s3": {"endpoint_url": url}}, config_kwargs={"read_timeout": 7})
+    hook: Any = HealthOmicsHook(region_name="eu-west-1")
+    client = hook.s3_client
+    assert (client.meta.endpoint_url, client.meta.region_name) == (url, "eu-west-1")
+    assert client.meta.config.read_timeout == 7
+    credentials = [each._request_signer._credentials for each in (client, hook.conn)]
+    assert credentials[0] is credentials[1]
+
+
 def test_the_endpoint_of_another_service_changes_nothing(
     connection: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

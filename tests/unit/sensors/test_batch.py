@@ -15,7 +15,14 @@ from airflow_healthomics.exceptions import HealthOmicsRequestError, HealthOmicsR
 from airflow_healthomics.triggers import HealthOmicsRunBatchTrigger
 from tests.healthomics import Control
 from tests.unit import virtual_time
-from tests.unit.batch_attempts import CANARY, batch_of, fail_runs, hold_runs, some_settings
+from tests.unit.batch_attempts import (
+    CANARY,
+    batch_of,
+    calls_on_worker,
+    fail_runs,
+    hold_runs,
+    some_settings,
+)
 from tests.unit.conftest import Clock, FakeTaskInstance, Tasks, calls_of, try_of
 from tests.unit.kinds import BATCH
 
@@ -122,6 +129,34 @@ def test_a_failure_that_may_not_be_looked_into_is_told_as_far_as_it_is_known(
     assert (error.status, error.counts) == ("PROCESSED", {"COMPLETED": 2, "FAILED": 1})
     assert "2 of 3 runs completed" in str(error)
     assert code in logged()
+
+
+@pytest.mark.parametrize("size", [100, 101])
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_the_triggerer_lists_the_runs(
+    omics: Control, sensing: Sensing, clock: Clock, bucket: Any, size: int, has_ended: bool
+) -> None:
+    """The sensor holds no worker slot for it, unless it finds a batch that has ended, with a page to list."""
+    omics.set_options(batch_runs_per_second=None, tasks=0)
+    hold_runs(omics)
+    task = batch_of(run_settings=some_settings(size), settings_s3_uri="s3://settings-bucket")
+    batch_id = task.execute(try_of(FakeTaskInstance()))
+
+    def end() -> None:
+        omics.advance("FAILED", run_id=omics.runs()[0]["id"], failure_reason="SERVICE_ERROR")
+        omics.advance("COMPLETED")
+
+    clock.advance(60)
+    if has_ended:
+        end()
+    clock.at(600, end)
+    with calls_on_worker(sensing.tasks) as calls:
+        error = failed(sensing, "deferred", batch_id)
+    assert error.counts == {"COMPLETED": size - 1, "FAILED": 1}
+    assert "FAILED: SERVICE_ERROR" in str(error)
+    is_on_worker = has_ended and size == 100
+    assert bool({"ListRuns", "ListRunsInBatch", "GetRun"} & {*calls}) == is_on_worker
+    assert len(sensing.tasks.deferrals) == (not is_on_worker)
 
 
 @MODES

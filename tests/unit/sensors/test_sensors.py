@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from airflow_healthomics.batches.report import ReportPlan
 from airflow_healthomics.compat import AirflowException, AirflowFailException, AirflowSkipException, Context
 from airflow_healthomics.exceptions import HealthOmicsOutcomeUnknownError, HealthOmicsRequestError
 from tests.healthomics import Control
@@ -264,7 +265,8 @@ def test_it_defers_with_its_timeout(omics: Control, context: Context, client: An
             "list_filter": None,
         }
     else:
-        more = {"uuid": omics.batches()[0]["uuid"]}
+        report = ReportPlan(success_policy="all").as_json()
+        more = {"uuid": omics.batches()[0]["uuid"], "report": report}
     assert caught.value.trigger.serialize()[1] == {
         **kind.by_id(resource_id),
         **more,

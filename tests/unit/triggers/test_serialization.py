@@ -43,7 +43,7 @@ TRIGGERS: dict[Any, tuple[str, dict[str, Any], dict[str, Any]]] = {
     ),
     HealthOmicsRunBatchTrigger: (
         "airflow_healthomics.triggers.batch.HealthOmicsRunBatchTrigger",
-        {"batch_id": "1234567", **WAIT},
+        {"batch_id": "1234567", "report": {"success_policy": "95%", "folder": None}, **WAIT},
         {"batch_id": "1"},
     ),
     HealthOmicsStartTrigger: (
