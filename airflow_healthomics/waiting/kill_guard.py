@@ -242,7 +242,7 @@ def cancel_persistently(
     try:
         return cancel_retrying(patience)(target.cancel, hook, log)
     except (ClientError, BotoCoreError) as error:
-        log.warning("The %s could not be cancelled: %s", target.kind, error_code(error))
+        log.warning("The %s could not be cancelled: %s", target, error_code(error))
         return False
 
 

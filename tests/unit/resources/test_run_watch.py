@@ -328,6 +328,12 @@ def test_an_incomplete_answer_is_repeated(
     assert summary["status"] == "COMPLETED"
 
 
+@pytest.mark.parametrize("watch_of", [RunWatch, BatchWatch])
+def test_without_a_grace_not_found_is_an_end(hook: HealthOmicsHook, log: Records, watch_of: Any) -> None:
+    """Only a start that has just succeeded has a reason to doubt it."""
+    assert watch_of("1234567", log=log).poll(hook.conn) is not None
+
+
 def test_the_grace_of_a_new_run_is_that_of_its_own_clock(
     hook: HealthOmicsHook, omics: Control, log: Records, clock: Clock
 ) -> None:
@@ -342,8 +348,59 @@ def test_the_grace_of_a_new_run_is_that_of_its_own_clock(
     assert watch.poll(hook.conn) is not None
 
 
+@pytest.mark.parametrize(
+    ("item", "is_active"),
+    [
+        ({}, True),
+        ({"creationTime": "2026-11-22T04:04:05.000+01:00"}, True),
+        ({"creationTime": "Sun, 22 Nov 2026 03:04:05 GMT"}, True),
+        ({"creationTime": "2026-11-22T03:04:06Z"}, False),
+        ({"status": "COMPLETED"}, False),
+        ({"status": "A_STATUS_OF_NEXT_YEAR"}, False),
+    ],
+)
+def test_an_item_of_a_list_is_the_run_by_its_creation_time(
+    log: Records, item: dict[str, Any], is_active: bool
+) -> None:
+    """And news only if it is active: GetRun decides the rest."""
+    watch = RunWatch("1", creation_time=RUN["creationTime"], log=log)
+    for _ in range(2):
+        assert watch.update_from_list({**RUN, "status": "RUNNING", **item}) is is_active
+    assert watch.status == ("RUNNING" if is_active else None)
+    assert len(log.lines) == is_active
+
+
+def test_a_creation_time_that_lists_round_is_learned(hook: HealthOmicsHook, log: Records) -> None:
+    """GetRun has confirmed the run whose item had another time."""
+    whole = {**RUN, "uuid": "u", "status": "RUNNING"}
+    answering(hook.conn, "GetRun", {**whole, "creationTime": "2026-11-22T03:04:05.678Z"})
+    watch = RunWatch("1", log=log)
+    assert not watch.update_from_list(whole)
+    watch.poll(hook.conn)
+    assert watch.update_from_list(whole)
+    assert not watch.update_from_list({**whole, "creationTime": "2026-11-22T03:04:07Z"})
+    watch.poll(hook.conn)
+    assert watch.update_from_list({**whole, "creationTime": "2026-11-22T03:04:07Z"})
+
+
+def test_a_success_in_a_list_ends_the_refusals(log: Records) -> None:
+    """As one of GetRun does."""
+    watch = RunWatch("1", creation_time=RUN["creationTime"], log=log)
+    watch.record_error(NoCredentialsError(), "ListRuns")
+    assert watch.update_from_list({**RUN, "status": "RUNNING"})
+    assert watch.refusals.since is None
+
+
+def test_a_deletion_is_in_no_list(log: Records) -> None:
+    """A wait for it polls, whereas another expects the run where it was last."""
+    for is_deletion, status in ((True, "none"), (False, "RUNNING")):
+        watch = RunWatch("1", is_deletion=is_deletion, log=log)
+        watch.update({**RUN, "uuid": "u", "status": "RUNNING"})
+        assert watch.list_status == status
+
+
 def test_a_batch_is_in_no_list_of_runs(log: Records) -> None:
     """Even if a run has its id."""
     watch = BatchWatch("1234567", log=log)
     assert not watch.update_from_list({"id": "1234567", "status": "RUNNING"})
-    assert watch.status is None
+    assert (watch.status, watch.list_status) == (None, "none")

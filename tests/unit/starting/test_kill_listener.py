@@ -263,15 +263,16 @@ def test_a_throttled_cancellation_is_repeated(omics: Control, running: Start, ki
 
 
 def test_a_throttled_cancellation_does_not_keep_the_next_look_waiting(
-    omics: Control, clock: Clock, running: Start, killed: KilledTasks
+    omics: Control, clock: Clock, running: Start, killed: KilledTasks, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Which repeats it."""
+    """Which repeats it, and a line names the run."""
     task = EmptyOperator(task_id="sequence", dag=killed.dag)
     killed.add(task, state="failed", record=record_of(running()))
     omics.inject_error("CancelRun", "ThrottlingException", times=100)
     kill(("sequence", -1)).look()
     assert cancelled(omics) == [False]
     assert clock.elapsed < LOOKS[3] - LOOKS[2]
+    assert f"The run {omics.runs()[0]['id']} could not be cancelled: ThrottlingException" in caplog.text
 
 
 @pytest.mark.parametrize("wrong", [{"region_name": "no region"}, {"aws_conn_id": "unknown"}], ids=str)
