@@ -289,8 +289,17 @@ def test_another_run_under_the_same_id_is_an_error(
     omics.advance("DELETED", run_id=run["id"])
     other = started()
     assert other["id"] == run["id"]
-    with pytest.raises(HealthOmicsApiError, match=other["uuid"]):
+    with pytest.raises(HealthOmicsApiError, match=other["uuid"]) as caught:
         watch.poll(hook.conn)
+    assert all(run[name] in str(caught.value) for name in ("id", "uuid"))
+
+
+def test_another_run_under_the_same_id_ends_a_deletion(log: Records) -> None:
+    """The run that had the id before is gone."""
+    watch = RunWatch("1", uuid="u", is_deletion=True, log=log)
+    summary = watch.update({**RUN, "uuid": "v", "status": "RUNNING"})
+    assert summary is not None
+    assert (summary["id"], summary["uuid"], summary["status"]) == ("1", "u", "DELETED")
 
 
 @pytest.mark.parametrize("status", [408, 429])
