@@ -43,10 +43,9 @@ class Refusals:
     def add(self, now: float) -> bool:
         """Count a refusal, and return whether a warning is due."""
         self._count += 1
-        is_first = self.since is None
         if self.since is None:
             self.since = now
-        if not is_first and now - self._warned_at < _WARNING_INTERVAL:
+        elif now - self._warned_at < _WARNING_INTERVAL:
             return False
         self._warned_at = now
         return True

@@ -67,8 +67,8 @@ def on_dag_run_success(dag_run: Any, msg: str) -> None:
 
 def _task_is_ended(task_instance: Any) -> None:
     if _Process.is_api_server:
-        map_index = -1 if task_instance.map_index is None else task_instance.map_index
-        _look_after(task_instance.dag_id, task_instance.run_id, (task_instance.task_id, map_index))
+        task = (task_instance.task_id, task_instance.map_index)
+        _look_after(task_instance.dag_id, task_instance.run_id, task)
 
 
 def _look_after(dag_id: str, run_id: str, task: tuple[str, int] | None) -> None:

@@ -126,18 +126,14 @@ class Kill:
                     TaskInstance.updated_at,
                     TaskStateStoreModel.value,
                 )
+                .join(TaskInstance.dag_run)
                 .join(
                     TaskStateStoreModel,
                     and_(
-                        TaskStateStoreModel.dag_id == TaskInstance.dag_id,
-                        TaskStateStoreModel.run_id == TaskInstance.run_id,
+                        TaskStateStoreModel.dag_run_id == DagRun.id,
                         TaskStateStoreModel.task_id == TaskInstance.task_id,
                         TaskStateStoreModel.map_index == TaskInstance.map_index,
                     ),
-                )
-                .join(
-                    DagRun,
-                    and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id),
                 )
                 .where(
                     TaskInstance.dag_id == self.dag_id,

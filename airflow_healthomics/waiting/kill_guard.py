@@ -267,7 +267,7 @@ def cancel_persistently(
     try:
         return _search_retrying()(cancel) if is_on_its_way else cancel()
     except (ClientError, BotoCoreError) as error:
-        log.warning("The %s could not be cancelled: %s", target.kind, error_code(error))
+        log.warning("The %s could not be cancelled: %s", target, error_code(error))
         return False
 
 

@@ -71,11 +71,18 @@ def clear() -> None:
 
 
 class StoredTasks:
-    """Task instances in the metadata database."""
+    """
+    Task instances of a DAG run in the metadata database.
 
-    def __init__(self) -> None:
-        self.dag = DAG(DAG_ID, schedule=None)
-        self.version: Any = None
+    :param dag_id: id of the DAG
+    :param run_id: id of the DAG run
+    """
+
+    def __init__(self, dag_id: str = DAG_ID, run_id: str = DAG_RUN_ID) -> None:
+        self.dag = DAG(dag_id, schedule=None)
+        self.run_id = run_id
+        self.dag_run_id: Any = None
+        self._version: Any = None
 
     def add(
         self,
@@ -88,48 +95,27 @@ class StoredTasks:
     ) -> Any:
         """Add a task instance with its XComs and rendered fields."""
         with create_session() as session:
-            if self.version is None:
-                session.add(DagBundleModel(name="a_bundle"))
-                session.flush()
-                session.add(DagModel(dag_id=DAG_ID, bundle_name="a_bundle", fileloc="x.py"))
-                session.flush()
-                SerializedDagModel.write_dag(
-                    LazyDeserializedDAG.from_dag(self.dag), "a_bundle", session=session
-                )
-                session.flush()
-                self.version = DagVersion.get_latest_version(DAG_ID, session=session)
-                session.add(
-                    DagRun(
-                        dag_id=DAG_ID,
-                        run_id=DAG_RUN_ID,
-                        logical_date=NOW,
-                        run_after=NOW,
-                        run_type="manual",
-                        state=DagRunState.RUNNING,
-                    )
-                )
-                session.flush()
-                self.version = self.version.id
-            serialized = session.query(SerializedDagModel).filter_by(dag_version_id=self.version).one()
+            if self.dag_run_id is None:
+                self._add_dag_run(session)
+            serialized = session.query(SerializedDagModel).filter_by(dag_version_id=self._version).one()
             instance = TaskInstance(
                 serialized.dag.get_task(task.task_id),
-                run_id=DAG_RUN_ID,
+                run_id=self.run_id,
                 map_index=map_index,
                 state=state,
-                dag_version_id=self.version,
+                dag_version_id=self._version,
             )
             session.add(instance)
             session.flush()
-            key = session.query(DagRun).one().id
             for name, value in (xcoms or {}).items():
                 session.add(
                     XComModel(
-                        dag_run_id=key,
+                        dag_run_id=self.dag_run_id,
                         task_id=task.task_id,
                         map_index=map_index,
                         key=name,
-                        dag_id=DAG_ID,
-                        run_id=DAG_RUN_ID,
+                        dag_id=self.dag.dag_id,
+                        run_id=self.run_id,
                         value=value,
                     )
                 )
@@ -137,10 +123,31 @@ class StoredTasks:
                 fields = RenderedTaskInstanceFields.__table__
                 session.execute(
                     fields.insert().values(
-                        dag_id=DAG_ID,
+                        dag_id=self.dag.dag_id,
                         task_id=task.task_id,
-                        run_id=DAG_RUN_ID,
+                        run_id=self.run_id,
                         map_index=map_index,
                         rendered_fields=rendered,
                     )
                 )
+
+    def _add_dag_run(self, session: Any) -> None:
+        dag_id = self.dag.dag_id
+        session.merge(DagBundleModel(name="a_bundle"))
+        session.flush()
+        session.merge(DagModel(dag_id=dag_id, bundle_name="a_bundle", fileloc="x.py"))
+        session.flush()
+        SerializedDagModel.write_dag(LazyDeserializedDAG.from_dag(self.dag), "a_bundle", session=session)
+        session.flush()
+        version: Any = DagVersion.get_latest_version(dag_id, session=session)
+        self._version = version.id
+        dag_run = DagRun(
+            dag_id=dag_id,
+            run_id=self.run_id,
+            run_after=NOW,
+            run_type="manual",
+            state=DagRunState.RUNNING,
+        )
+        session.add(dag_run)
+        session.flush()
+        self.dag_run_id = dag_run.id

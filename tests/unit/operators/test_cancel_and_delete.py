@@ -249,10 +249,11 @@ def test_deleting_again_is_no_error(
     ("kind", "fields"), [(RUN, {}), (BATCH, {}), (BATCH, {"delete_batch": True})], ids=str
 )
 def test_deleting_an_unknown_id_is_no_error(
-    omics: Control, ending: Ending, kind: Kind, fields: dict[str, Any]
+    omics: Control, ending: Ending, logged: Callable[[], str], kind: Kind, fields: dict[str, Any]
 ) -> None:
     """It is gone, which is the purpose."""
     assert ending.run("Delete", kind, "999", **fields) == "999"
+    assert f"{kind.name} 999 no longer exists" in logged()
 
 
 @KINDS

@@ -39,6 +39,7 @@ from tests.healthomics import Control
 from tests.unit.batch_attempts import batch_of, crashing
 from tests.unit.conftest import Clock, FakeTaskInstance, Store, context_of, needs_store, try_of
 from tests.unit.histories import start_of
+from tests.unit.kinds import KINDS, Kind
 from tests.unit.reports.conftest import Lines
 from tests.unit.templating.test_typed import dag_of
 
@@ -132,13 +133,14 @@ def test_a_refused_call_says_where_nothing_was_found(
     assert f"of the connection ({PLACE})" in text
 
 
-@pytest.mark.parametrize("healthomics_options", [{"any_workflow": False}])
-def test_a_start_says_which_ids_may_not_exist(omics: Control, context: Context) -> None:
+@KINDS
+def test_a_start_says_which_ids_may_not_exist(omics: Control, context: Context, kind: Kind) -> None:
     """Account, region, and the ids of the request."""
+    omics.inject_error(kind.operation("Start"), "ResourceNotFoundException", status=404)
     with pytest.raises(HealthOmicsApiError) as caught:
-        start_of(workflow_id="7654321").execute(context)
+        kind.task(workflow_id="7654321", run_group_id="1234567").execute(context)
     text = str(caught.value)
-    assert "workflowId 7654321" in text
+    assert "(workflowId 7654321, runGroupId 1234567)" in text
     assert PLACE in text
 
 

@@ -9,12 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ProfileNotFound
 
-from airflow_healthomics.compat import AirflowFailException
+from airflow_healthomics.compat import AirflowException, AirflowFailException
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsOutcomeUnknownError
 from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.resources.batch_watch import BatchWatch
 from airflow_healthomics.resources.run_watch import RunWatch
 from airflow_healthomics.resources.watch import NEW_GRACE
+from airflow_healthomics.service.errors import error_code
 from tests.healthomics import Control
 from tests.unit.conftest import ONE_ATTEMPT, Clock, answering
 
@@ -117,6 +120,9 @@ def test_any_fault_of_the_service_is_passing(
     watch = RunWatch(run["id"], log=log)
     assert watch.poll(hook.conn) is None
     assert watch.latest is None
+    watch.poll(hook.conn)
+    assert watch.latest is not None
+    assert watch.latest["arn"] == run["arn"]
 
 
 def test_an_invalid_request_ends_the_watch(
@@ -124,7 +130,7 @@ def test_an_invalid_request_ends_the_watch(
 ) -> None:
     """At once and with AWS's code, as no retry would change it."""
     omics.inject_error("GetRun", "ValidationException", status=400)
-    with pytest.raises(HealthOmicsApiError, match=run["id"]) as caught:
+    with pytest.raises(HealthOmicsApiError, match=f"GetRun for run {run['id']}") as caught:
         RunWatch(run["id"], log=log).poll(hook.conn)
     assert caught.value.code == "ValidationException"
 
@@ -156,14 +162,77 @@ def test_a_refusal_that_lasts_too_long_is_retryable(
     """It says what was refused, since when, that the run continues, and what to do."""
     omics.inject_error("GetRun", "AccessDeniedException", status=403, times=None)
     watch = RunWatch(run["id"], log=log)
+    assert watch.pause(10) == 10
     with pytest.raises(HealthOmicsOutcomeUnknownError) as caught:  # noqa: PT012 - the last of many
         while True:
             watch.poll(hook.conn)
             clock.advance(watch.pause(10))
     assert not isinstance(caught.value, AirflowFailException)
     assert 3600 <= clock.elapsed <= 3660
-    for word in (run["id"], "AccessDeniedException", "omics:GetRun", "3", "continues", "next attempt"):
+    for word in ("AccessDeniedException", "omics:GetRun", "3", "continues", "next attempt"):
         assert word in str(caught.value)
+    assert (caught.value.subject, caught.value.code) == (f"run {run['id']}", "AccessDeniedException")
+    assert caught.value.reason.startswith(f"GetRun for run {run['id']} ")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (NoCredentialsError(), "GetRun for run 1 failed with NoCredentialsError"),
+        (AirflowException("There is no connection 'laboratory'"), "There is no connection 'laboratory'"),
+        (ValueError("not a URI"), "the Airflow connection cannot be looked up: not a URI"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_patience_is_a_setting(
+    clock: Clock, log: Records, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    """Whatever is refused, and the error says it."""
+    monkeypatch.setenv("AIRFLOW__HEALTHOMICS__REFUSAL_PATIENCE", "120")
+    watch = RunWatch("1", log=log)
+    for seconds in (0, 119):
+        clock.advance(seconds)
+        watch.record_error(error, "GetRun")
+    clock.advance(1)
+    with pytest.raises(HealthOmicsOutcomeUnknownError) as caught:
+        watch.record_error(error, "GetRun")
+    assert caught.value.reason.startswith(reason)
+    assert (caught.value.code, caught.value.seconds) == (error_code(error), 120)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_refusal"),
+    [
+        (ClientError({"Error": {"Code": "InternalServerException"}}, "GetRun"), False),
+        (ConnectionResetError("the supervisor is away"), False),
+        (PermissionError("the supervisor refuses"), True),
+        (EndpointConnectionError(endpoint_url="https://omics"), True),
+        (NoCredentialsError(), True),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_only_what_a_person_may_correct_is_a_refusal(
+    log: Records, error: Exception, is_refusal: bool
+) -> None:
+    """Other errors pass by themselves, and have no patience to exceed."""
+    watch = RunWatch("1", log=log)
+    watch.record_error(error, "GetRun")
+    assert (watch.refusals.since is not None) is is_refusal
+
+
+def test_a_connection_that_cannot_be_looked_up_is_a_refusal(
+    hook: HealthOmicsHook, run: dict[str, Any], log: Records
+) -> None:
+    """Whose line does not say that HealthOmics has refused anything."""
+
+    def look_up() -> Any:
+        raise ProfileNotFound(profile="laboratory")
+
+    watch = RunWatch(run["id"], log=log)
+    assert watch.poll(look_up) is None
+    assert log.lines[0][1].startswith(f"The connection for run {run['id']} was refused with ProfileNotFound")
+    watch.poll(lambda: hook.conn)
+    assert watch.status == "PENDING"
 
 
 def test_credentials_that_are_missing_are_waited_for(
@@ -190,6 +259,7 @@ def test_a_run_that_is_gone_is_deleted(
     summary = watch.poll(hook.conn)
     assert summary is not None
     assert (summary["id"], summary["status"]) == (run["id"], "DELETED")
+    assert watch.latest == {"id": run["id"], "status": "DELETED"}
 
 
 def test_a_run_that_says_deleted_is_deleted(
@@ -219,8 +289,17 @@ def test_another_run_under_the_same_id_is_an_error(
     omics.advance("DELETED", run_id=run["id"])
     other = started()
     assert other["id"] == run["id"]
-    with pytest.raises(HealthOmicsApiError, match=other["uuid"]):
+    with pytest.raises(HealthOmicsApiError, match=other["uuid"]) as caught:
         watch.poll(hook.conn)
+    assert all(run[name] in str(caught.value) for name in ("id", "uuid"))
+
+
+def test_another_run_under_the_same_id_ends_a_deletion(log: Records) -> None:
+    """The run that had the id before is gone."""
+    watch = RunWatch("1", uuid="u", is_deletion=True, log=log)
+    summary = watch.update({**RUN, "uuid": "v", "status": "RUNNING"})
+    assert summary is not None
+    assert (summary["id"], summary["uuid"], summary["status"]) == ("1", "u", "DELETED")
 
 
 @pytest.mark.parametrize("status", [408, 429])
@@ -258,14 +337,79 @@ def test_an_incomplete_answer_is_repeated(
     assert summary["status"] == "COMPLETED"
 
 
+@pytest.mark.parametrize("watch_of", [RunWatch, BatchWatch])
+def test_without_a_grace_not_found_is_an_end(hook: HealthOmicsHook, log: Records, watch_of: Any) -> None:
+    """Only a start that has just succeeded has a reason to doubt it."""
+    assert watch_of("1234567", log=log).poll(hook.conn) is not None
+
+
 def test_the_grace_of_a_new_run_is_that_of_its_own_clock(
     hook: HealthOmicsHook, omics: Control, log: Records, clock: Clock
 ) -> None:
     """The clock of the machine that started the run does not matter."""
     watch = RunWatch("1234567", grace=NEW_GRACE, log=log)
+    assert watch.grace == NEW_GRACE
     clock._wall_start += 1000
     assert watch.poll(hook.conn) is None
     clock.advance(NEW_GRACE - 1)
     assert watch.poll(hook.conn) is None
     clock.advance(2)
     assert watch.poll(hook.conn) is not None
+
+
+@pytest.mark.parametrize(
+    ("item", "is_active"),
+    [
+        ({}, True),
+        ({"creationTime": "2026-11-22T04:04:05.000+01:00"}, True),
+        ({"creationTime": "Sun, 22 Nov 2026 03:04:05 GMT"}, True),
+        ({"creationTime": "2026-11-22T03:04:06Z"}, False),
+        ({"status": "COMPLETED"}, False),
+        ({"status": "A_STATUS_OF_NEXT_YEAR"}, False),
+    ],
+)
+def test_an_item_of_a_list_is_the_run_by_its_creation_time(
+    log: Records, item: dict[str, Any], is_active: bool
+) -> None:
+    """And news only if it is active: GetRun decides the rest."""
+    watch = RunWatch("1", creation_time=RUN["creationTime"], log=log)
+    for _ in range(2):
+        assert watch.update_from_list({**RUN, "status": "RUNNING", **item}) is is_active
+    assert watch.status == ("RUNNING" if is_active else None)
+    assert len(log.lines) == is_active
+
+
+def test_a_creation_time_that_lists_round_is_learned(hook: HealthOmicsHook, log: Records) -> None:
+    """GetRun has confirmed the run whose item had another time."""
+    whole = {**RUN, "uuid": "u", "status": "RUNNING"}
+    answering(hook.conn, "GetRun", {**whole, "creationTime": "2026-11-22T03:04:05.678Z"})
+    watch = RunWatch("1", log=log)
+    assert not watch.update_from_list(whole)
+    watch.poll(hook.conn)
+    assert watch.update_from_list(whole)
+    assert not watch.update_from_list({**whole, "creationTime": "2026-11-22T03:04:07Z"})
+    watch.poll(hook.conn)
+    assert watch.update_from_list({**whole, "creationTime": "2026-11-22T03:04:07Z"})
+
+
+def test_a_success_in_a_list_ends_the_refusals(log: Records) -> None:
+    """As one of GetRun does."""
+    watch = RunWatch("1", creation_time=RUN["creationTime"], log=log)
+    watch.record_error(NoCredentialsError(), "ListRuns")
+    assert watch.update_from_list({**RUN, "status": "RUNNING"})
+    assert watch.refusals.since is None
+
+
+def test_a_deletion_is_in_no_list(log: Records) -> None:
+    """A wait for it polls, whereas another expects the run where it was last."""
+    for is_deletion, status in ((True, "none"), (False, "RUNNING")):
+        watch = RunWatch("1", is_deletion=is_deletion, log=log)
+        watch.update({**RUN, "uuid": "u", "status": "RUNNING"})
+        assert watch.list_status == status
+
+
+def test_a_batch_is_in_no_list_of_runs(log: Records) -> None:
+    """Even if a run has its id."""
+    watch = BatchWatch("1234567", log=log)
+    assert not watch.update_from_list({"id": "1234567", "status": "RUNNING"})
+    assert (watch.status, watch.list_status) == (None, "none")

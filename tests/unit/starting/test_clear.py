@@ -14,8 +14,10 @@ from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.starting.record import KEY
 from tests.healthomics import Control
 from tests.sdk import TaskDeferred
+from tests.unit.batch_attempts import hold_runs
 from tests.unit.conftest import OUTPUT, ROLE, FakeTaskInstance, Store, calls_of, needs_store, try_of
 from tests.unit.histories import History, start_of
+from tests.unit.kinds import KINDS, RUN, Kind
 
 pytestmark = needs_store
 
@@ -74,15 +76,15 @@ def test_another_choice_is_refused(omics: Control, argument: str) -> None:
     assert omics.calls() == []
 
 
-def waiting(store: Store, ti: FakeTaskInstance, **fields: Any) -> None:
+def waiting(store: Store, ti: FakeTaskInstance, kind: Kind = RUN, **fields: Any) -> None:
     """Let an attempt defer to wait for its run."""
     with pytest.raises(TaskDeferred):
-        start_of(wait_for_completion=True, deferrable=True, **fields).execute(try_of(ti, store))
+        kind.task(wait_for_completion=True, deferrable=True, **fields).execute(try_of(ti, store))
 
 
-def resumed_in_vain(store: Store, ti: FakeTaskInstance, **fields: Any) -> Exception:
+def resumed_in_vain(store: Store, ti: FakeTaskInstance, kind: Kind = RUN, **fields: Any) -> Exception:
     """Resume an attempt whose trigger has failed by a fault of Airflow's, and return its error."""
-    operator = start_of(wait_for_completion=True, deferrable=True, **fields)
+    operator = kind.task(wait_for_completion=True, deferrable=True, **fields)
     with pytest.raises(AirflowException, match="Trigger failure") as caught:
         operator.resume_execution("__fail__", {"error": "Trigger failure"}, try_of(ti, store))
     return caught.value
@@ -128,22 +130,23 @@ def test_a_clear_whose_number_of_tries_was_lost_starts_anew(omics: Control) -> N
 # --- a run that nobody watches any more ---
 
 
+@KINDS
 @pytest.mark.parametrize("on_failure", ["leave", "cancel"])
-def test_the_last_failure_says_what_becomes_of_the_run(omics: Control, on_failure: str) -> None:
-    """With the run id, its page in the console and the command that cancels it."""
-    omics.set_options(manual=True)
+def test_the_last_failure_says_what_becomes_of_the_run(omics: Control, kind: Kind, on_failure: str) -> None:
+    """With its id, its page in the console and the command that cancels it."""
+    hold_runs(omics)
     store, ti = Store(), FakeTaskInstance()
-    waiting(store, ti, on_failure=on_failure)
-    error = resumed_in_vain(store, ti, on_failure=on_failure)
-    (run,) = omics.runs()
-    assert f"The run {run['id']}" in str(error)
-    assert "console.aws.amazon.com" in str(error)
+    waiting(store, ti, kind, on_failure=on_failure)
+    error = resumed_in_vain(store, ti, kind, on_failure=on_failure)
+    (only,) = kind.all(omics)
+    assert f"The {kind.name} {only['id']}" in str(error)
+    assert "See https://console.aws.amazon.com/omics/home?region=us-east-1#/runs" in str(error)
     if on_failure == "leave":
-        assert f"aws omics cancel-run --id {run['id']} --region us-east-1" in str(error)
-        assert run["status"] == "PENDING"
+        command = {"run": "cancel-run --id", "batch": "cancel-run-batch --batch-id"}[kind.name]
+        assert f"aws omics {command} {only['id']} --region us-east-1" in str(error)
     else:
         assert "is being cancelled" in str(error)
-        assert run["status"] in ("STOPPING", "CANCELLED")
+    assert kind.is_cancelled(omics) is (on_failure == "cancel")
 
 
 @pytest.mark.parametrize("on_failure", ["leave", "cancel"])

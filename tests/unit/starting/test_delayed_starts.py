@@ -15,7 +15,17 @@ from airflow_healthomics.exceptions import HealthOmicsRequestChangedError
 from tests.healthomics import Control
 from tests.sdk import TaskDeferred
 from tests.unit.batch_attempts import PLACE, crashing, hold_runs, some_settings
-from tests.unit.conftest import Clock, Crash, FakeTaskInstance, Store, Tasks, calls_of, needs_store, try_of
+from tests.unit.conftest import (
+    DAG_RUN_ID,
+    Clock,
+    Crash,
+    FakeTaskInstance,
+    Store,
+    Tasks,
+    calls_of,
+    needs_store,
+    try_of,
+)
 from tests.unit.histories import STORES
 from tests.unit.kinds import BATCH, KINDS, Kind
 
@@ -103,6 +113,7 @@ def test_an_endless_conflict_over_nothing_fails_the_task(
     with pytest.raises(HealthOmicsRequestChangedError, match="clear the task") as caught:
         tasks.run(kind.task, try_of(FakeTaskInstance(max_tries=2), store))
     assert caught.value.has_changed is False
+    assert caught.value.request_id.startswith(f"{DAG_RUN_ID}.")
     assert isinstance(caught.value, AirflowFailException)
     assert f"{start} keeps failing" in str(caught.value)
     assert f"the {kind.name} of that ID was not found" in str(caught.value)

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from airflow_healthomics.exceptions import HealthOmicsConnectionChangedError
-from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator
 from airflow_healthomics.starting.exactly_once import VISIBILITY_GRACE
 from airflow_healthomics.starting.record import KEY
 from tests.healthomics import Control
 from tests.sdk import TaskDeferred
-from tests.unit.batch_attempts import batch_of
-from tests.unit.conftest import Clock, calls_of, intercepting, needs_store, try_of
+from tests.unit.batch_attempts import hold_runs
+from tests.unit.conftest import Clock, FakeTaskInstance, Store, calls_of, intercepting, needs_store, try_of
 from tests.unit.histories import History
+from tests.unit.kinds import BATCH, RUN, Kind
 
 pytestmark = needs_store
 
@@ -46,19 +46,35 @@ def test_a_name_that_is_added(omics: Control, crash: str | None) -> None:
     assert history.try_again() == run["id"]
 
 
-@pytest.mark.parametrize(("cancel_on_kill", "status"), [(True, "STOPPING"), (False, "PENDING")])
-def test_a_run_operator_that_becomes_a_batch_operator(
-    omics: Control, logged: Callable[[], str], cancel_on_kill: bool, status: str
+@pytest.mark.parametrize(
+    ("cancel_on_kill", "changes", "is_cancelled"),
+    [
+        pytest.param(True, {}, True, id="cancelled"),
+        pytest.param(False, {}, False, id="left"),
+        pytest.param(True, {"uuid": "0" * 8}, False, id="another-by-now"),
+    ],
+)
+@pytest.mark.parametrize(("before", "after"), [(RUN, BATCH), (BATCH, RUN)], ids=str)
+def test_an_operator_that_becomes_one_of_the_other_kind(
+    omics: Control,
+    store: Store,
+    logged: Callable[[], str],
+    before: Kind,
+    after: Kind,
+    cancel_on_kill: bool,
+    changes: dict[str, Any],
+    is_cancelled: bool,
 ) -> None:
-    """The run is cancelled, or left, and the log says so."""
-    history = History(omics, with_store=True)
-    run_id = history.try_again()
-    history.ti.try_number += 1
-    operator: HealthOmicsStartRunBatchOperator = batch_of(cancel_on_kill=cancel_on_kill)
-    operator.execute(try_of(history.ti, history.store))
-    assert omics.runs()[0]["status"] == status
-    assert f"started the run {run_id}, but the DAG now starts a batch" in logged()
-    assert len(omics.batches()) == 1
+    """What it started before is cancelled, or left, and the log says so."""
+    hold_runs(omics)
+    ti = FakeTaskInstance(max_tries=2)
+    first = before.task().execute(try_of(ti, store))
+    store.set(KEY, {**store.get(KEY), **changes})
+    ti.try_number += 1
+    second = after.task(cancel_on_kill=cancel_on_kill).execute(try_of(ti, store))
+    assert before.cancelled(omics) == [first] * is_cancelled
+    assert f"started the {before.name} {first}, but the DAG now starts a {after.name}" in logged()
+    assert second in [each["id"] for each in after.all(omics)]
 
 
 # --- the connection ---

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
@@ -30,8 +31,9 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.utils.session import create_session
 
 from airflow_healthomics.starting import killed_tasks
-from airflow_healthomics.starting.killed_tasks import Kill
+from airflow_healthomics.starting.killed_tasks import LOOKS, Kill
 from tests.unit.conftest import DAG_RUN_ID, Clock
+from tests.unit.kinds import KINDS, Kind
 from tests.unit.metadata_database import DAG_ID, StoredTasks, clear, metadata_database
 
 Start = Callable[..., dict[str, Any]]
@@ -50,20 +52,22 @@ class KilledTasks(StoredTasks):
     def add(self, task: Any, **values: Any) -> Any:
         """Add a task instance with its record."""
         record: StartRecord | None = values.pop("record", None)
-        map_index = values.get("map_index", -1)
         super().add(task, **values)
-        if record is None:
-            return
+        if record is not None:
+            self.store(task, KEY, {**asdict(record), "earlier": []}, values.get("map_index", -1))
+
+    def store(self, task: Any, key: str, value: Any, map_index: int = -1) -> None:
+        """Store a state of a task instance."""
         with create_session() as session:
             session.add(
                 TaskStateStoreModel(
-                    dag_run_id=session.query(DagRun).one().id,
-                    dag_id=DAG_ID,
-                    run_id=DAG_RUN_ID,
+                    dag_run_id=self.dag_run_id,
+                    dag_id=self.dag.dag_id,
+                    run_id=self.run_id,
                     task_id=task.task_id,
                     map_index=map_index,
-                    key=KEY,
-                    value=json.dumps({**asdict(record), "earlier": []}),
+                    key=key,
+                    value=json.dumps(value),
                 )
             )
 
@@ -144,22 +148,80 @@ def test_a_kill_of_one_task_does_not_concern_another(
 ) -> None:
     """Though that has crashed, and its run was left."""
     task = EmptyOperator(task_id="sequence", dag=killed.dag)
+    other = EmptyOperator(task_id="call", dag=killed.dag)
     for index in range(3):
         killed.add(task, map_index=index, state="failed", record=record_of(running()))
+    killed.add(other, map_index=1, state="failed", record=record_of(running()))
     kill(("sequence", 1)).look()
-    assert cancelled(omics) == [False, True, False]
+    assert cancelled(omics) == [False, True, False, False]
 
 
-@pytest.mark.parametrize(("dag_run_state", "is_cancelled"), [("failed", True), ("running", False)])
-def test_a_task_that_defers_while_its_dag_run_is_killed(
-    omics: Control, running: Start, killed: KilledTasks, dag_run_state: str, is_cancelled: bool
+@pytest.mark.parametrize(
+    ("dag_id", "run_id"), [(DAG_ID, "another"), ("relatives", DAG_RUN_ID)], ids=["dag-run", "dag"]
+)
+def test_a_kill_of_one_dag_run_does_not_concern_another(
+    omics: Control, running: Start, killed: KilledTasks, dag_id: str, run_id: str
 ) -> None:
-    """Overwrites the state that the person has set, and is over nevertheless, unless the DAG run goes on."""
+    """Of the same DAG, or with the same id."""
+    for tasks in killed, KilledTasks(dag_id, run_id):
+        task = EmptyOperator(task_id="sequence", dag=tasks.dag)
+        tasks.add(task, state="failed", record=record_of(running()))
+    kill().look()
+    assert cancelled(omics) == [True, False]
+
+
+@KINDS
+def test_a_kill_heeds_the_record_of_each_task_once(
+    omics: Control,
+    client: Any,
+    killed: KilledTasks,
+    caplog: pytest.LogCaptureFixture,
+    kind: Kind,
+) -> None:
+    """Whatever the other tasks have recorded, and however often the records are read."""
+    caplog.set_level("INFO")
+    settled, *others = (kind.start_beside(client) for _ in range(3))
+    task = EmptyOperator(task_id="sequence", dag=killed.dag)
+    killed.add(task, map_index=0, state="failed", record=record_of(settled, kind=kind.name, settled=1.0))
+    for index, each in enumerate(others, start=1):
+        killed.add(task, map_index=index, state="failed", record=record_of(each, kind=kind.name))
+    one = kill()
+    one.look()
+    calls = omics.call_counts()
+    one.look()
+    assert omics.call_counts() == calls
+    assert sorted(kind.cancelled(omics)) == sorted(each["id"] for each in others)
+    assert caplog.text.count(f"{DAG_ID}.sequence ") == 2
+
+
+def test_the_state_of_a_task_for_its_own_use_is_no_record(
+    omics: Control, running: Start, killed: KilledTasks
+) -> None:
+    """Though it may look like one."""
+    task = EmptyOperator(task_id="sequence", dag=killed.dag)
+    killed.add(task, state="failed")
+    killed.store(task, "mine", {**asdict(record_of(running())), "earlier": []})
+    kill().look()
+    assert cancelled(omics) == [False]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "dag_run_state", "is_cancelled"),
+    [
+        pytest.param([], "failed", True, id="dag-run"),
+        pytest.param([], "running", False, id="dag-run-continues"),
+        pytest.param([("sequence", -1)], "failed", False, id="task"),
+    ],
+)
+def test_a_task_that_defers_while_its_dag_run_is_killed(
+    omics: Control, running: Start, killed: KilledTasks, tasks: Any, dag_run_state: str, is_cancelled: bool
+) -> None:
+    """Overwrites the state that the person has set, and is over nevertheless, unless only it was killed."""
     task = EmptyOperator(task_id="sequence", dag=killed.dag)
     killed.add(task, state="deferred", record=record_of(running()))
     with create_session() as session:
         session.query(DagRun).update({"state": dag_run_state})
-    kill().look()
+    kill(*tasks).look()
     assert cancelled(omics) == [is_cancelled]
 
 
@@ -200,18 +262,39 @@ def test_a_throttled_cancellation_is_repeated(omics: Control, running: Start, ki
     assert cancelled(omics) == [True]
 
 
-def test_a_connection_that_is_unknown_here_does_not_hide_the_others(
-    omics: Control, running: Start, killed: KilledTasks, caplog: pytest.LogCaptureFixture
+def test_a_throttled_cancellation_does_not_keep_the_next_look_waiting(
+    omics: Control, clock: Clock, running: Start, killed: KilledTasks, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A line in the log names the run."""
+    """Which repeats it, and a line names the run."""
+    task = EmptyOperator(task_id="sequence", dag=killed.dag)
+    killed.add(task, state="failed", record=record_of(running()))
+    omics.inject_error("CancelRun", "ThrottlingException", times=100)
+    kill(("sequence", -1)).look()
+    assert cancelled(omics) == [False]
+    assert clock.elapsed < LOOKS[3] - LOOKS[2]
+    assert f"The run {omics.runs()[0]['id']} could not be cancelled: ThrottlingException" in caplog.text
+
+
+@pytest.mark.parametrize("wrong", [{"region_name": "no region"}, {"aws_conn_id": "unknown"}], ids=str)
+def test_a_connection_that_is_unknown_here_does_not_hide_the_others(
+    omics: Control,
+    running: Start,
+    killed: KilledTasks,
+    caplog: pytest.LogCaptureFixture,
+    wrong: dict[str, Any],
+) -> None:
+    """A line in the log names the run, and the next look tries again."""
     first, second = running(), running()
     task = EmptyOperator(task_id="sequence", dag=killed.dag)
-    wrong = {**CONNECTION, "region_name": "no region"}
-    killed.add(task, map_index=0, state="failed", record=record_of(first, connection=wrong))
+    connection = {**CONNECTION, **wrong}
+    killed.add(task, map_index=0, state="failed", record=record_of(first, connection=connection))
     killed.add(task, map_index=1, state="failed", record=record_of(second))
-    kill().look()
-    assert cancelled(omics) == [False, True]
-    assert f"Run {first['id']} could not be cancelled" in caplog.text
+    one = kill()
+    for _ in range(2):
+        caplog.clear()
+        one.look()
+        assert cancelled(omics) == [False, True]
+        assert f"un {first['id']} could not be cancelled" in caplog.text
 
 
 @pytest.fixture
@@ -224,7 +307,8 @@ def looked_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleQueue[Kill]]
         kills.put(self)
         is_over.wait(60)
 
-    monkeypatch.setattr(kill_listener._Process, "is_api_server", True)
+    monkeypatch.setattr(kill_listener._Process, "is_api_server", False)
+    kill_listener.mark_api_server()
     monkeypatch.setattr(killed_tasks, "_TOGETHER_SECONDS", 60)
     monkeypatch.setattr(Kill, "run", run)
     yield kills
@@ -244,10 +328,21 @@ def test_airflow_calls_the_listener(looked_after: SimpleQueue[Kill], killed: Kil
         hook.on_task_instance_success(previous_state=None, task_instance=second)
         hook.on_task_instance_skipped(previous_state=None, task_instance=third)
         one = looked_after.get(timeout=60)
+        assert (one.dag_id, one.run_id) == (DAG_ID, DAG_RUN_ID)
         assert one.tasks == {("sequence", 0), ("sequence", 1), ("sequence", 2)}
         hook.on_dag_run_failed(dag_run=session.query(DagRun).one(), msg="a person")
         assert one.tasks is None
     assert looked_after.empty()
+
+
+def test_a_kill_is_forgotten_after_its_looks(clock: Clock, killed: KilledTasks) -> None:
+    """The API server lives for months."""
+    killed_tasks.look_after(DAG_ID, DAG_RUN_ID, None)
+    for thread in threading.enumerate():
+        if thread.name == "healthomics-kill":
+            thread.join()
+    assert clock.elapsed == LOOKS[-1]
+    assert killed_tasks._kills == {}
 
 
 def test_a_worker_does_not_listen(
@@ -273,13 +368,14 @@ def test_a_worker_does_not_listen(
 def test_the_looks_are_spread_over_the_time_in_which_a_start_may_be_answered(
     killed: KilledTasks, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A look that fails does not end them."""
+    """A look that fails does not end them, and one that takes long delays only the next one."""
     times: list[float] = []
 
     def look(_: Kill) -> None:
         times.append(clock.elapsed)
+        clock.advance(20)
         raise RuntimeError("the database is away")
 
     monkeypatch.setattr(Kill, "look", look)
     kill(("sequence", -1)).run()
-    assert times == [2.0, 15.0, 30.0, 60.0, 100.0]
+    assert times == [2.0, 22.0, 42.0, 62.0, 100.0]

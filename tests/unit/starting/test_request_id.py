@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from airflow_healthomics.resources.base import Resource
 from airflow_healthomics.resources.batch import BatchResource
 from airflow_healthomics.resources.run import RunResource
-from airflow_healthomics.starting.identity import TaskIdentity, derive_request_id
+from airflow_healthomics.starting.identity import RequestIds, TaskIdentity, derive_request_id
 from tests.healthomics import omics_client
+from tests.unit.conftest import FakeTaskInstance, context_of
 
 START_DATE = datetime(2026, 11, 22, 3, 4, 5, tzinfo=UTC)
 IDENTITY = TaskIdentity(
@@ -139,3 +140,12 @@ def test_it_can_be_the_name_of_what_it_starts(resource: type[Resource], shape: s
     limit: Any = omics_client("us-east-1").meta.service_model.shape_for(shape)
     request_id = derive_request_id(replace(IDENTITY, dag_run_id="x" * 240), max_length=resource.name_length)
     assert len(request_id) == resource.name_length == limit.members[member].metadata["max"]
+
+
+@pytest.mark.parametrize(("map_index", "index"), [(None, -1), (-1, -1), (3, 3)])
+def test_it_is_that_of_the_task_instance(map_index: int | None, index: int) -> None:
+    """And as long as the name of what it starts may be."""
+    ti = FakeTaskInstance(map_index=map_index)
+    identity = replace(IDENTITY, map_index=index, epoch=3)
+    expected = derive_request_id(identity, 2, BatchResource.name_length)
+    assert RequestIds(context_of(ti), None, BatchResource).of(3, 2) == expected

@@ -18,6 +18,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsError,
     HealthOmicsOutcomeLostError,
+    HealthOmicsOutcomeUnknownError,
     HealthOmicsRequestChangedError,
     HealthOmicsRunFailedError,
 )
@@ -428,6 +429,24 @@ def test_a_refused_start_fails_at_once(omics: Control, with_store: bool, code: s
     assert caught.value.code == code
     assert isinstance(caught.value, AirflowFailException)
     assert (calls_of(omics, "StartRun"), clock.elapsed, omics.runs()) == (1, 0, [])
+
+
+@pytest.mark.parametrize("with_store", STORES)
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ExpiredTokenException"])
+def test_a_refusal_after_a_lost_start_is_retryable(omics: Control, with_store: bool, code: str) -> None:
+    """Its run may be active, and the attempt after the repair of the permission finds it."""
+    history = History(omics, with_store=with_store)
+    history.try_again("after-call")
+    (run,) = omics.runs()
+    omics.inject_error("ListRuns", "AccessDeniedException")
+    omics.inject_error("StartRun", code, status=403)
+    with pytest.raises(HealthOmicsOutcomeUnknownError) as caught:
+        history.try_again()
+    assert caught.value.subject == f"the run with request ID {run['requestId']}"
+    assert caught.value.code == code
+    assert code in caught.value.reason
+    assert not isinstance(caught.value, AirflowFailException)
+    assert history.try_again() == run["id"]
 
 
 @pytest.mark.parametrize("with_store", STORES)

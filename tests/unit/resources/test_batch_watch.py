@@ -1,0 +1,110 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Watching a batch."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from airflow_healthomics.exceptions import HealthOmicsBatchReplacedError
+from airflow_healthomics.resources.batch_watch import BatchWatch, describe_progress, summarize_batch
+
+log = logging.getLogger(__name__)
+
+COUNTS = {
+    "completedRunCount": 1,
+    "failedRunCount": 2,
+    "cancelledRunCount": 3,
+    "stoppingRunCount": 4,
+    "runningRunCount": 5,
+    "startingRunCount": 6,
+    "pendingRunCount": 1007,
+}
+SUBMISSIONS = {"failedStartSubmissionCount": 1008, "pendingStartSubmissionCount": 1009}
+
+
+@pytest.mark.parametrize(
+    ("batch", "text"),
+    [
+        ({}, "0 runs completed"),
+        ({"totalRuns": 0, "runSummary": {}}, "0 of 0 runs completed"),
+        ({"totalRuns": 2000, "runSummary": {"completedRunCount": 1000}}, "1,000 of 2,000 runs completed"),
+        ({"runSummary": {"completedRunCount": 7, "failedRunCount": 0}}, "7 runs completed"),
+        (
+            {"totalRuns": 9, "runSummary": COUNTS, "submissionSummary": SUBMISSIONS},
+            "1 of 9 runs completed, 2 failed, 3 cancelled, 4 stopping, 5 running, 6 starting, 1,007 pending, "
+            "1,008 not started, 1,009 to be started",
+        ),
+    ],
+)
+def test_the_progress_is_a_line(batch: dict[str, Any], text: str) -> None:
+    """Without the counts that are zero."""
+    assert describe_progress(batch) == text
+
+
+def test_a_summary_has_no_values_of_the_user() -> None:
+    """And nothing that GetBatch does not return."""
+    setting = {"workflowId": "7", "outputUri": "s3://outputs", "parameters": {"patient": "Ada"}}
+    batch = {"id": "1", "creationTime": datetime(2026, 11, 22, 3, 4, 5, tzinfo=UTC), "tags": {"a": "b"}}
+    assert summarize_batch({}) == {}
+    assert summarize_batch({**batch, "defaultRunSetting": setting}) == {
+        "id": "1",
+        "creationTime": "2026-11-22T03:04:05+00:00",
+        "workflowId": "7",
+        "outputUri": "s3://outputs",
+    }
+
+
+@pytest.mark.parametrize("uuid", [None, "u"])
+def test_another_batch_under_the_same_id_is_an_error(uuid: str | None) -> None:
+    """Whether the uuid was given or learned; an answer may have none."""
+    watch = BatchWatch("1", uuid=uuid, log=log)
+    for answer in ({"uuid": "u"}, {}):
+        assert watch.update({"id": "1", "status": "INPROGRESS", **answer}) is None
+    assert watch.uuid == "u"
+    with pytest.raises(HealthOmicsBatchReplacedError):
+        watch.update({"id": "1", "status": "INPROGRESS", "uuid": "v"})
+
+
+def test_a_new_batch_has_a_grace_until_it_is_found() -> None:
+    """Then its absence is its end."""
+    watch = BatchWatch("1", grace=60, log=log)
+    assert watch.update(None) is None
+    assert watch.grace == 60
+    watch.update({"id": "1", "status": "INPROGRESS", "uuid": "u"})
+    assert watch.grace == 0
+    summary = watch.update(None)
+    assert summary is not None
+    assert (summary["id"], summary["status"]) == ("1", "DELETED")
+    assert watch.uuid == "u"
+
+
+@pytest.mark.parametrize(
+    ("status", "ends", "ends_deletion"),
+    [
+        ("INPROGRESS", False, False),
+        ("PROCESSED", True, False),
+        ("RUNS_DELETING", False, False),
+        ("RUNS_DELETED", True, True),
+        ("A_STATUS_OF_NEXT_YEAR", False, False),
+    ],
+)
+def test_a_deletion_ends_later_than_a_batch(status: str, ends: bool, ends_deletion: bool) -> None:
+    """Its batch has ended before."""
+    for is_deletion, has_ended in ((False, ends), (True, ends_deletion)):
+        watch = BatchWatch("1", is_deletion=is_deletion, log=log)
+        assert (watch.update({"id": "1", "status": status}) is not None) is has_ended
+
+
+def test_progress_is_logged_on_a_change(caplog: pytest.LogCaptureFixture) -> None:
+    """A status that this version does not know is a warning."""
+    caplog.set_level("INFO")
+    watch = BatchWatch("1", log=log)
+    for status, completed in (("INPROGRESS", 0), ("INPROGRESS", 0), ("INPROGRESS", 1), ("OF_NEXT_YEAR", 1)):
+        watch.update({"id": "1", "status": status, "runSummary": {"completedRunCount": completed}})
+    assert [record.levelname for record in caplog.records] == ["INFO", "INFO", "WARNING"]
+    assert "1 is INPROGRESS: 1 runs completed" in caplog.text

@@ -1,0 +1,56 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""The event of a trigger, as the resumed task reads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsOutcomeUnknownError
+from airflow_healthomics.waiting.events import summary_from_event, to_event
+
+REFUSED = {"event": "refused", "subject": "run 1", "reason": "No.", "code": "AccessDenied", "seconds": 60}
+
+
+def test_the_summary_of_an_ended_run_comes_back() -> None:
+    """The payload is that of earlier releases, whose triggers may still be waiting."""
+    summary = {"id": "1", "status": "FAILED"}
+    event = to_event(summary)
+    assert event == {"event": "ended", "summary": summary}
+    assert summary_from_event(event) == summary
+
+
+def test_an_error_keeps_its_text_and_code() -> None:
+    """AWS's code may decide what a caller does."""
+    with pytest.raises(HealthOmicsApiError, match="It is another run") as caught:
+        summary_from_event({"event": "error", "message": "It is another run", "code": "Replaced"})
+    assert caught.value.code == "Replaced"
+
+
+def test_refused_polls_keep_what_is_known_of_them() -> None:
+    """The error is that of a wait on a worker."""
+    with pytest.raises(HealthOmicsOutcomeUnknownError) as caught:
+        summary_from_event(REFUSED)
+    error = caught.value
+    assert (error.subject, error.reason, error.code, error.seconds) == ("run 1", "No.", "AccessDenied", 60)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        None,
+        {},
+        {"event": "ended"},
+        {"event": "ended", "summary": None},
+        {"event": "error", "message": "no code"},
+        {"event": "of next year", "summary": {}},
+        *({**REFUSED, name: None} for name in ("subject", "reason", "code", "seconds")),
+    ],
+)
+def test_another_event_says_nothing_about_the_run(event: Any) -> None:
+    """It continues, and the next attempt waits for it."""
+    with pytest.raises(HealthOmicsOutcomeUnknownError, match="outcome of the run or batch") as caught:
+        summary_from_event(event)
+    assert caught.value.reason == "the trigger resumed the task without a valid event"
