@@ -146,7 +146,7 @@ class RunWatch(Watch):
 
     def _missing_run(self) -> dict[str, Any]:
         if self.may_be_invisible:
-            return {"id": self.resource_id, "status": "PENDING"}
+            return {"status": "PENDING"}
         return {
             "id": self.resource_id,
             **({"uuid": self.uuid} if self.uuid else {}),

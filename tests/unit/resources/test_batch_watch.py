@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from airflow_healthomics.exceptions import HealthOmicsBatchReplacedError
+from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.resources.batch_watch import BatchWatch, describe_progress, summarize_batch
+from tests.healthomics import Control
+from tests.unit.conftest import ONE_ATTEMPT, answering
 
 log = logging.getLogger(__name__)
 
@@ -62,12 +65,30 @@ def test_a_summary_has_no_values_of_the_user() -> None:
 @pytest.mark.parametrize("uuid", [None, "u"])
 def test_another_batch_under_the_same_id_is_an_error(uuid: str | None) -> None:
     """Whether the uuid was given or learned; an answer may have none."""
-    watch = BatchWatch("1", uuid=uuid, log=log)
-    for answer in ({"uuid": "u"}, {}):
-        assert watch.update({"id": "1", "status": "INPROGRESS", **answer}) is None
+    watch = BatchWatch("1234567", uuid=uuid, log=log)
+    for answer in ({"uuid": "u"} if uuid is None else {}, {}):
+        assert watch.update({"id": "1234567", "status": "INPROGRESS", **answer}) is None
     assert watch.uuid == "u"
-    with pytest.raises(HealthOmicsBatchReplacedError):
-        watch.update({"id": "1", "status": "INPROGRESS", "uuid": "v"})
+    with pytest.raises(HealthOmicsBatchReplacedError) as caught:
+        watch.update({"id": "1234567", "status": "INPROGRESS", "uuid": "v"})
+    assert str(caught.value) == str(HealthOmicsBatchReplacedError("1234567", "u", "v"))
+
+
+@pytest.mark.parametrize(
+    ("uuid", "missing", "is_repeated"),
+    [("u", "arn", True), ("u", "uuid", True), (None, "arn", True), (None, "uuid", False)],
+)
+def test_an_incomplete_answer_is_repeated(
+    omics: Control, uuid: str | None, missing: str, is_repeated: bool
+) -> None:
+    """A proxy on the way has answered: it is neither an end nor another batch."""
+    hook = HealthOmicsHook(config=ONE_ATTEMPT)
+    arn, created = "arn:aws:omics:us-east-1:123456789012:runBatch/1", "2026-11-22T03:04:05Z"
+    batch = {"id": "1", "arn": arn, "status": "PROCESSED", "creationTime": created, "uuid": "u"}
+    answering(hook.conn, "GetBatch", {name: batch[name] for name in batch if name != missing}, batch)
+    watch = BatchWatch("1", uuid=uuid, log=log)
+    assert (watch.poll(hook.conn) is None) is is_repeated
+    assert watch.poll(hook.conn) is not None
 
 
 def test_a_new_batch_has_a_grace_until_it_is_found() -> None:
@@ -80,6 +101,7 @@ def test_a_new_batch_has_a_grace_until_it_is_found() -> None:
     summary = watch.update(None)
     assert summary is not None
     assert (summary["id"], summary["status"]) == ("1", "DELETED")
+    assert summary["failureReason"].startswith("GetBatch does not find the batch.")
     assert watch.uuid == "u"
 
 
@@ -95,8 +117,10 @@ def test_a_new_batch_has_a_grace_until_it_is_found() -> None:
 )
 def test_a_deletion_ends_later_than_a_batch(status: str, ends: bool, ends_deletion: bool) -> None:
     """Its batch has ended before."""
-    for is_deletion, has_ended in ((False, ends), (True, ends_deletion)):
-        watch = BatchWatch("1", is_deletion=is_deletion, log=log)
+    for watch, has_ended in (
+        (BatchWatch("1", log=log), ends),
+        (BatchWatch("1", is_deletion=True, log=log), ends_deletion),
+    ):
         assert (watch.update({"id": "1", "status": status}) is not None) is has_ended
 
 

@@ -337,6 +337,30 @@ def test_an_incomplete_answer_is_repeated(
     assert summary["status"] == "COMPLETED"
 
 
+def test_a_new_run_has_a_grace_until_it_is_found(log: Records) -> None:
+    """Then its absence is its end."""
+    watch = RunWatch("1", grace=60, log=log)
+    assert watch.update(None) is None
+    assert (watch.status, watch.grace) == ("PENDING", 60)
+    watch.update({**RUN, "status": "RUNNING"})
+    assert watch.grace == 0
+    summary = watch.update(None)
+    assert summary is not None
+    assert summary["statusMessage"].startswith("GetRun does not find the run.")
+    assert "uuid" not in summary
+
+
+@pytest.mark.parametrize(
+    ("status", "ends", "ends_deletion"),
+    [("RUNNING", False, False), ("COMPLETED", True, False), ("DELETED", True, True)],
+)
+def test_a_deletion_ends_later_than_a_run(log: Records, status: str, ends: bool, ends_deletion: bool) -> None:
+    """Its run has ended before."""
+    for is_deletion, has_ended in ((False, ends), (True, ends_deletion)):
+        watch = RunWatch("1", is_deletion=is_deletion, log=log)
+        assert (watch.update({**RUN, "status": status}) is not None) is has_ended
+
+
 @pytest.mark.parametrize("watch_of", [RunWatch, BatchWatch])
 def test_without_a_grace_not_found_is_an_end(hook: HealthOmicsHook, log: Records, watch_of: Any) -> None:
     """Only a start that has just succeeded has a reason to doubt it."""
@@ -387,6 +411,7 @@ def test_a_creation_time_that_lists_round_is_learned(hook: HealthOmicsHook, log:
     assert not watch.update_from_list(whole)
     watch.poll(hook.conn)
     assert watch.update_from_list(whole)
+    assert watch.update_from_list({**whole, "creationTime": "2026-11-22T03:04:05.678Z"})
     assert not watch.update_from_list({**whole, "creationTime": "2026-11-22T03:04:07Z"})
     watch.poll(hook.conn)
     assert watch.update_from_list({**whole, "creationTime": "2026-11-22T03:04:07Z"})

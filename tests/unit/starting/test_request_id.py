@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import re
+import time
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -125,6 +127,22 @@ def test_long_dag_run_ids_stay_apart() -> None:
     assert len(ids) == 3
 
 
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Move this machine to another time zone."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_the_time_zone_of_a_machine_does_not_matter() -> None:
+    """The next attempt may run on another one."""
+    test_it_is_the_same_in_the_next_release()
+
+
 def test_the_time_zone_of_the_start_date_does_not_matter() -> None:
     """One moment is one start date, in whichever zone a process sees it."""
     local = START_DATE.astimezone(timezone(timedelta(hours=5, minutes=30)))
@@ -145,7 +163,20 @@ def test_it_can_be_the_name_of_what_it_starts(resource: type[Resource], shape: s
 @pytest.mark.parametrize(("map_index", "index"), [(None, -1), (-1, -1), (3, 3)])
 def test_it_is_that_of_the_task_instance(map_index: int | None, index: int) -> None:
     """And as long as the name of what it starts may be."""
-    ti = FakeTaskInstance(map_index=map_index)
-    identity = replace(IDENTITY, map_index=index, epoch=3)
-    expected = derive_request_id(identity, 2, BatchResource.name_length)
-    assert RequestIds(context_of(ti), None, BatchResource).of(3, 2) == expected
+    ti = FakeTaskInstance(map_index=map_index, run_id="x" * 240)
+    identity = replace(IDENTITY, dag_run_id=ti.run_id, map_index=index, epoch=3)
+    request_ids = RequestIds(context_of(ti), None, BatchResource)
+    assert request_ids.of(3, 2) == derive_request_id(identity, 2, BatchResource.name_length)
+    assert request_ids.of(3) == request_ids.of(3, 0)
+
+
+def test_one_of_the_dag_author_is_used_as_it_is() -> None:
+    """For each Clear and each generation."""
+    request_ids = RequestIds(context_of(FakeTaskInstance()), "mine", RunResource)
+    assert request_ids.is_fixed
+    assert request_ids.of(3, 2) == "mine"
+
+
+def test_a_character_that_the_api_rejects_is_replaced() -> None:
+    """One by one, so that a person still recognises the DAG run."""
+    assert derive_request_id(replace(IDENTITY, dag_run_id="a\nb\u200bc")).startswith("a-b-c.")
