@@ -34,7 +34,7 @@ help:
 	@echo 'make docs           the documentation site, into build/docs; a warning is an error'
 	@echo 'make matrix         the built wheel under the pins of each supported Airflow; ROWS="mwaa-3.0.6 ..."'
 	@echo 'make release-check  what would be uploaded: contents, metadata, imports in a bare environment'
-	@echo 'make bench          what waiting costs, beside the pattern of the amazon provider; half an hour'
+	@echo 'make bench          what waiting costs, beside the pattern of the amazon provider; an hour'
 	@echo 'make screenshots    take docs/images anew'
 	@echo 'make mutation       change the code of starts and waits, and see that a test fails; hours'
 	@echo 'make lint           ruff (format and lint) and mypy'
@@ -142,6 +142,7 @@ screenshots: install browser
 bench: $(VENV)-bench/.installed
 	$(BIN)/python -m benchmarks.waiting --peer-python $(VENV)-bench/bin/python $(BENCH)
 	$(BIN)/python -m benchmarks.starting
+	$(if $(BEFORE),$(BIN)/python -m benchmarks.quotas $(BEFORE))
 
 constraints: install
 	$(foreach version,$(NEWEST_OF_EVERYTHING),$(call resolve,$(version),airflow-$(version),--group dev --extra testing))

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -34,9 +35,14 @@ class Answer(NamedTuple):
 
 @dataclass
 class Answers:
-    """Recorded answers of the server."""
+    """
+    Recorded answers of the server.
+
+    :ivar latency: minimum and maximum seconds by which each answer is delayed
+    """
 
     entries: list[Answer] = field(default_factory=list)
+    latency: tuple[float, float] = (0.0, 0.0)
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
@@ -44,6 +50,7 @@ class Answers:
         answer = OmicsResponse.call_action
 
         def recording(response: Any) -> Any:
+            time.sleep(random.uniform(*self.latency))
             began = time.time()
             status, headers, body = answer(response)
             ended = time.time()

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import statistics
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,29 +19,58 @@ ACTIVE_STATUSES: Final = 4
 #: Share of a core below which the server answers without delay.
 ENOUGH: Final = 0.5
 
+#: CPU of the same sleeping triggers differs by as much, in seconds per minute.
+CPU_NOISE: Final = 0.1
+
 #: Number of runs for which the ratios are judged.
 JUDGED: Final = "1000"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: one measure for both sides, and its format."""
+    """
+    A line of the table: one measure for both sides, and its format.
+
+    :ivar noise: values below it, by the measure's own unit, are random
+    """
 
     key: str
     title: str
     unit: str = ""
     scale: float = 1.0
     digits: int = 1
+    noise: float = 0.0
 
     def shown(self, entry: Mapping[str, Any] | None) -> str:
-        """Return the value of a side."""
-        return "" if entry is None else f"{entry[self.key] * self.scale:,.{self.digits}f}"
+        """Return the value of a side, and its spread."""
+        if entry is None:
+            return ""
+        if self.noise and entry[self.key] < self.noise:
+            return f"under {self._format(self.noise)}"
+        low, high = (self._format(value) for value in entry.get("spread", {}).get(self.key, (0, 0)))
+        value = self._format(entry[self.key])
+        return value if low == high else f"{value} ({low} to {high})"
+
+    def ratio(self, ours: Mapping[str, Any], peer: Mapping[str, Any]) -> str:
+        """Return the ratio of both sides; a limit of it if our value is noise."""
+        if self.noise and ours[self.key] < self.noise:
+            return f"under {_ratio(self.noise, peer[self.key])}" if peer[self.key] >= self.noise else "-"
+        return _ratio(ours[self.key], peer[self.key])
+
+    def _format(self, value: float) -> str:
+        return f"{value * self.scale:,.{self.digits}f}"
 
 
 ROWS: Final = (
     Row("requests_per_interval", "AWS requests per poll interval"),
-    Row("cpu_seconds_per_minute", "CPU above sleeping", "s/min", digits=2),
-    Row("supervisor_cpu_seconds_per_minute", "  and of the triggerer's supervisor", "s/min", digits=2),
+    Row("cpu_seconds_per_minute", "CPU above sleeping", "s/min", digits=2, noise=CPU_NOISE),
+    Row(
+        "supervisor_cpu_seconds_per_minute",
+        "  and of the triggerer's supervisor",
+        "s/min",
+        digits=2,
+        noise=CPU_NOISE,
+    ),
     Row("memory_bytes_per_run", "Memory per run above sleeping", "KiB", 1 / 1024),
     Row("memory_bytes_per_further_run", "  each further run", "KiB", 1 / 1024),
     Row("stall_ms", "Longest stall of the event loop", "ms"),
@@ -48,6 +78,7 @@ ROWS: Final = (
     Row("stall_ms_asleep", "  longest while all sleep", "ms"),
     Row("stall_ms_start", "  longest while all start", "ms"),
     Row("own_stall_ms", "Longest stall by its own code", "ms"),
+    Row("whole_stall_ms", "Longest stall by anything, Airflow included", "ms"),
     Row("seconds_to_poll_all", "Until all are polled once", "s", digits=2),
     Row("delay_seconds", "From end to event, median", "s", digits=2),
     Row("delay_seconds_p99", "From end to event, 99th percentile", "s", digits=2),
@@ -60,6 +91,7 @@ _DOCUMENTED: Final = (
     "cpu_seconds_per_minute",
     "memory_bytes_per_run",
     "own_stall_ms",
+    "whole_stall_ms",
     "seconds_to_poll_all",
     "delay_seconds",
     "delay_seconds_p99",
@@ -76,12 +108,32 @@ def markdown_table(results: Mapping[str, Any]) -> str:
         if row.key in _DOCUMENTED:
             title = f"{row.title}, {row.unit}" if row.unit else row.title
             cells = [
-                f"{row.shown(ours[size])} | {row.shown(peer[size])} | "
-                f"{_ratio(ours[size][row.key], peer[size][row.key])}"
+                f"{row.shown(ours[size])} | {row.shown(peer[size])} | {row.ratio(ours[size], peer[size])}"
                 for size in sizes
             ]
             lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def further_run_line(results: Mapping[str, Any]) -> str:
+    """Return the memory of each run beyond the first, for the documentation."""
+    ours, peer = (results["sides"][side][JUDGED]["memory_bytes_per_further_run"] for side in ("ours", "peer"))
+    return (
+        f"The first run of a triggerer loads the client. Each further run of {int(JUDGED):,} costs "
+        f"{ours / 1024:,.1f} KiB, with the peer {peer / 1024:,.1f} KiB."
+    )
+
+
+def combined(entries: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the median of each figure of some measurements, and their spread."""
+    each = list(entries)
+    numbers = {key for key, value in each[0].items() if isinstance(value, float)}
+    values = {key: [entry[key] for entry in each] for key in numbers}
+    return {
+        **each[0],
+        **{key: statistics.median(values[key]) for key in numbers},
+        "spread": {key: [min(values[key]), max(values[key])] for key in sorted(numbers)},
+    }
 
 
 def judge(results: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -126,7 +178,7 @@ def main_table(results: Mapping[str, Any]) -> Table:
     for size in sizes:
         ours, peer = (sides.get(side, {}).get(size) for side in ("ours", "peer"))
         for row in ROWS:
-            ratio = _ratio(ours[row.key], peer[row.key]) if ours and peer else ""
+            ratio = row.ratio(ours, peer) if ours and peer else ""
             title = f"{row.title}, {row.unit}" if row.unit else row.title
             table.add_row(
                 f"{int(size):,}" if row is ROWS[0] else "",

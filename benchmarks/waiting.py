@@ -7,12 +7,12 @@ Measure the cost of waiting for many runs, for this provider and for the pattern
 
 *Both sides* wait for the same kind of runs (most RUNNING, a few in each other active status) with the same
 poll interval, against the same local HealthOmics, which serves them from this process, in the triggerer of a
-real Airflow (scheduler, triggerer, API server, SQLite). "ours" is HealthOmicsRunTrigger in this environment.
-"peer" is a subclass of AwsBaseWaiterTrigger with a custom waiter (``benchmarks/peer.py``). It requires
-aiobotocore and so an older botocore, in a separate environment. Each number of runs has a new triggerer
-process. Up to 100 runs, the triggers are those of deferred mapped tasks (HealthOmicsRunSensor, or an operator
-that defers to the peer's trigger). Above, they are added to the triggerer's runner directly, since a thousand
-tasks are slow with SQLite and two cores.
+real Airflow (scheduler, triggerer, API server, SQLite). Each answer takes 50 to 100 ms. "ours" is
+HealthOmicsRunTrigger in this environment. "peer" is a subclass of AwsBaseWaiterTrigger with a custom waiter
+(``benchmarks/peer.py``). It requires aiobotocore and so an older botocore, in a separate environment. Each
+measurement has a new triggerer process. Up to 100 runs, the triggers are those of deferred mapped tasks
+(HealthOmicsRunSensor, or an operator that defers to the peer's trigger). Above, they are added to the
+triggerer's runner directly, since a thousand tasks are slow with SQLite and two cores.
 
 A probe (``benchmarks/probe.py``) in the runner process measures, in this order:
 
@@ -40,6 +40,10 @@ delay
    last one, since the workers that they start would slow down the triggerer.
 
 For 1 and 4 runs, requests are counted with a shorter interval; for 1 run also the memory.
+
+Each number of runs is measured three times; the results have the median and the spread. The quotas of AWS are
+not applied here, because a thousand calls an interval exceed them; ``benchmarks/quotas.py`` simulates them,
+with other runs in the account and several triggerers.
 """
 
 from __future__ import annotations
@@ -68,7 +72,7 @@ from rich.console import Console
 from airflow_healthomics.testing import HealthOmicsServer
 from airflow_healthomics.triggers import HealthOmicsRunTrigger
 from benchmarks.instruments import Answer, Answers, BenchmarkError, ProbeClient, wait_until
-from benchmarks.report import few_table, judge, main_table, server_line
+from benchmarks.report import combined, few_table, judge, main_table, server_line
 from dev.local_airflow import LocalAirflow, LocalAirflowError
 
 ROOT: Final = Path(__file__).parent.parent
@@ -85,10 +89,14 @@ MOST_TASKS: Final = 100
 FOLLOWED: Final = 10
 FEW: Final = (1, 4)
 FEW_INTERVAL: Final = 5.0
-#: Durations in poll intervals. The longer ones belong to many runs, whose ratios have targets.
-SLEEPING, LONG_SLEEPING = 1, 2
-STEADY, LONG_STEADY = 2, 3
+#: Durations in poll intervals.
+SLEEPING = 1
+STEADY = 2
+FEW_STEADY = 3
 ENDS = 2
+
+#: Minimum and maximum duration of a call in seconds, beside that of the local HealthOmics.
+LATENCY: Final = (0.05, 0.1)
 
 SETTLE_SECONDS: Final = 5.0
 PACKAGES: Final = (
@@ -145,8 +153,8 @@ class SideBenchmark:
             self._wait_for_polls(number)
             time.sleep(FEW_INTERVAL / 2)
             began = time.time()
-            time.sleep(LONG_STEADY * FEW_INTERVAL)
-            counts[str(number)] = len(self.answers.between(began, time.time())) / LONG_STEADY
+            time.sleep(FEW_STEADY * FEW_INTERVAL)
+            counts[str(number)] = len(self.answers.between(began, time.time())) / FEW_STEADY
             self._say(f"{number} runs, {counts[str(number)]:.1f} requests an interval")
         return {"requests_per_interval": counts, "first_run_memory_bytes": memory[1] - memory[0]}
 
@@ -165,8 +173,7 @@ class SideBenchmark:
 
         self._say(f"{number} runs: sleeping")
         time.sleep(SETTLE_SECONDS)
-        sleeping, steady = (LONG_SLEEPING, LONG_STEADY) if number > MOST_TASKS else (SLEEPING, STEADY)
-        asleep = self._window(sleeping * self.interval)
+        asleep = self._window(SLEEPING * self.interval)
         memory_asleep = self.probe.call("memory")
 
         self._say(f"{number} runs: starting")
@@ -178,7 +185,7 @@ class SideBenchmark:
 
         self._say(f"{number} runs: steady, all polled after {result['seconds_to_poll_all']:.1f} s")
         time.sleep(self.interval / 2)
-        awake = self._window(steady * self.interval)
+        awake = self._window(STEADY * self.interval)
         memory_awake = self.probe.call("memory")
 
         self._say(f"{number} runs: ending")
@@ -195,7 +202,7 @@ class SideBenchmark:
         ]
         requests = awake["answers"]
         result |= {
-            "requests_per_interval": len(requests) / steady,
+            "requests_per_interval": len(requests) / STEADY,
             "requests_by_operation": _counts(requests),
             "cpu_seconds_per_minute": awake["cpu"] - asleep["cpu"],
             "cpu_seconds_per_minute_asleep": asleep["cpu"],
@@ -210,6 +217,7 @@ class SideBenchmark:
             "stall_ms_p99_asleep": _milliseconds(percentile(asleep["late"], 99)),
             "stall_ms_start": _milliseconds(max(start["late"])),
             "stall_ms_ends": _milliseconds(max(end["late"])),
+            "whole_stall_ms": _milliseconds(max((*start["late"], *awake["late"], *end["late"]))),
             "own_stall_ms": _milliseconds(max((own for own, _ in slow), default=0.0)),
             "own_stall_cpu_ms": _milliseconds(max((min(pair) for pair in slow), default=0.0)),
             "delay_seconds": statistics.median(delays),
@@ -236,6 +244,7 @@ class SideBenchmark:
         """Start runs, most of them RUNNING, and return the answers of GetRun."""
         control = self.server.control
         control.reset()
+        self.answers.latency = (0.0, 0.0)
         del self.answers.entries[:]
         omics = boto3.client("omics")
         runs = []
@@ -252,6 +261,7 @@ class SideBenchmark:
             status = others[index - 1] if 0 < index <= len(others) else "RUNNING"
             control.advance(status, run_id=started["id"])
             runs.append(omics.get_run(id=started["id"]))
+        self.answers.latency = LATENCY
         return runs
 
     def _renew_triggerer(self) -> None:
@@ -364,6 +374,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     results: dict[str, Any] = {
         "date": datetime.now(UTC).date().isoformat(),
         "interval": options.interval,
+        "repetitions": options.repetitions,
         "machine": _machine(),
         "versions": {
             side: _versions(sys.executable if side == "ours" else options.peer_python) for side in SIDES
@@ -400,7 +411,10 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
             with airflow:
                 benchmark = SideBenchmark(side, airflow, server, answers, options.interval, say)
                 results["few"][side] = few = benchmark.count_few()
-                of_side = {str(number): benchmark.measure(number) for number in sorted(options.sizes)}
+                of_side = {
+                    str(number): combined(benchmark.measure(number) for _ in range(options.repetitions))
+                    for number in sorted(options.sizes)
+                }
                 for entry in of_side.values():
                     beyond_first = (
                         entry["memory_bytes_per_run"] * entry["runs"] - few["first_run_memory_bytes"]
@@ -444,6 +458,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.waiting", description=main.__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10, 100, 1000], help="waiting runs")
     parser.add_argument("--interval", type=float, default=20, help="poll interval in seconds, a whole number")
+    parser.add_argument("--repetitions", type=int, default=3, help="measurements for each number of runs")
     parser.add_argument("--sides", nargs="+", choices=list(SIDES), default=list(SIDES))
     parser.add_argument(
         "--peer-python", default=str(ROOT / ".venv-bench/bin/python"), help="Python with aiobotocore"
@@ -457,7 +472,8 @@ def main() -> int:
         parser.error(f"{options.peer_python} is missing; make bench sets it up")
     # Only a full run replaces the results that the documentation shows.
     is_full = all(
-        getattr(options, name) == parser.get_default(name) for name in ("sizes", "interval", "sides")
+        getattr(options, name) == parser.get_default(name)
+        for name in ("sizes", "interval", "repetitions", "sides")
     )
     output = options.output or (RESULTS if is_full else RESULTS / "partial")
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,7 +51,8 @@ class HealthOmicsRunTrigger(HealthOmicsWaitTrigger):
         self.creation_time = creation_time
         self.grace = grace
         self.is_deletion = is_deletion
-        self.list_filter = list(list_filter) if list_filter else None
+        # Thousands of triggers may have the same filter.
+        self.list_filter = [sys.intern(part) for part in list_filter] if list_filter else None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""

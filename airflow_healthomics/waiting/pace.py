@@ -9,8 +9,11 @@ import random
 from collections.abc import Callable
 from typing import Final
 
-#: Maximum calls per second by default. The quota of ListRuns and of GetRun is 10 for an account and region,
-#: and others need a part of it: https://docs.aws.amazon.com/omics/latest/dev/api-quotas.html
+#: Calls per second of ListRuns and of GetRun, each, that an account and region may make by default. Slowing
+#: down starts there: https://docs.aws.amazon.com/omics/latest/dev/api-quotas.html
+QUOTA: Final = 10.0
+
+#: Maximum calls per second by default. Others need a part of the quota.
 DEFAULT_RATE: Final = 8.0
 
 #: Minimum calls per second under throttling.
@@ -89,7 +92,7 @@ class Pace:
         """Account for a call that was throttled."""
         self._throttled_at = self._raised_at = now
         self.streak += 1
-        self._rate = max(min(self._rate, self._limit) * _DECREASE, _LOWEST_RATE)
+        self._rate = max(min(self._rate, QUOTA) * _DECREASE, _LOWEST_RATE)
         doublings = min(max(self.streak - _PATIENCE, 0), 10)
         self.ready_at = now + self._gap(2**doublings / self._rate)
 

@@ -8,14 +8,15 @@ import random
 from typing import Final
 
 from airflow_healthomics.waiting.list_choice import MAX_DIRECT_POLLS
+from airflow_healthomics.waiting.pace import QUOTA
 from airflow_healthomics.waiting.timetable import Subscription, shared_interval
 
 #: Factor for the poll interval if runs are listed. A pass takes time, because each end is confirmed by a
 #: separate call. This factor compensates for it even if half of the runs end in one interval.
 _LISTING_INTERVAL_FACTOR: Final = 0.78
 
-#: The factor is not worth its calls if a pass has more pages than this share of the runs.
-_MAX_PAGES_PER_RUN: Final = 0.1
+#: The factor is not applied if the passes would cost more than this share of the quota of ListRuns.
+_MAX_QUOTA_SHARE: Final = 0.25
 
 #: Minimum seconds between the beginnings of two passes over the lists while ListRuns is throttled, in total
 #: and per page of a pass. Other pollers and people need the quota, too.
@@ -75,7 +76,7 @@ class Rhythm:
             return now + period
         if self.is_listing:
             period = shared_interval(period)
-            if self._pages <= waits * _MAX_PAGES_PER_RUN:
+            if self._pages <= _MAX_QUOTA_SHARE * QUOTA * period:
                 period *= _LISTING_INTERVAL_FACTOR
             if is_throttled and self._calm_period > period:
                 return self.calm_until if self.calm_until > now else now + self._calm_period

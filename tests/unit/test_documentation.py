@@ -15,7 +15,8 @@ import pytest
 
 import airflow_healthomics
 from airflow_healthomics import exceptions
-from benchmarks.report import markdown_table
+from benchmarks.quotas import quota_table
+from benchmarks.report import further_run_line, markdown_table
 
 # Behind links, where the installed package is tested.
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,8 +62,20 @@ def test_all_errors_are_explained() -> None:
 def test_the_measured_numbers_are_those_of_the_benchmark() -> None:
     """The table of the page Waiting is that of the committed results, and these meet every target."""
     results = json.loads((ROOT / "benchmarks" / "results" / "waiting.json").read_text())
-    assert markdown_table(results) in (DOCS / "explanation" / "waiting.md").read_text()
+    text = (DOCS / "explanation" / "waiting.md").read_text()
+    assert markdown_table(results) in text
+    assert further_run_line(results) in text
     assert all(target["met"] for target in results["targets"])
+
+
+def test_the_simulated_numbers_are_those_of_the_benchmark() -> None:
+    """The second table, too. With a run group, a poller makes few calls, and none that is throttled."""
+    results = json.loads((ROOT / "benchmarks" / "results" / "quotas.json").read_text())
+    assert quota_table(results) in (DOCS / "explanation" / "waiting.md").read_text()
+    alone = [result["after"] for result in results if result["has_group"] and result["triggerers"] == 1]
+    assert alone
+    assert all(max(figures["calls_per_interval"]) <= 60 for figures in alone)
+    assert not any(max(figures["throttled"]) for figures in alone)
 
 
 def test_the_documented_arguments_exist() -> None:

@@ -335,7 +335,7 @@ def test_a_further_page_that_is_refused_leaves_the_filter_out_for_a_minute(
     """Its token may have expired."""
     scene = make([running(number, group="7") for number in range(60)], page_size=20)
     read = scene.omics.list_runs
-    refused: list[Any] = []
+    refused: list[dict[str, Any]] = []
 
     def list_runs(**arguments: Any) -> dict[str, Any]:
         if "startingToken" in arguments and not refused:

@@ -11,14 +11,10 @@ from __future__ import annotations
 
 import random
 import statistics
-from typing import Final
 
 import pytest
 
-from tests.unit.shared_quota import Outcome, running, simulate
-
-#: When a run ends that outlives the simulation.
-NEVER: Final = 1e6
+from benchmarks.quota_probe import NEVER, Outcome, running, simulate
 
 
 def ending(count: int, total: int, begin: float, end: float, seed: int) -> list[float]:
