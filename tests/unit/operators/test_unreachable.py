@@ -21,8 +21,17 @@ from airflow_healthomics.exceptions import HealthOmicsUnreachableError
 from airflow_healthomics.publishing.resource_xcom import DELAY_KEY, parse_delay
 from tests.healthomics import Control
 from tests.sdk import TaskDeferred
-from tests.unit.batch_attempts import crashing, intercepting
-from tests.unit.conftest import Clock, FakeTaskInstance, Store, Tasks, calls_of, needs_store, try_of
+from tests.unit.batch_attempts import crashing
+from tests.unit.conftest import (
+    Clock,
+    FakeTaskInstance,
+    Store,
+    Tasks,
+    calls_of,
+    intercepting,
+    needs_store,
+    try_of,
+)
 from tests.unit.histories import STORES, start_of
 
 URL = "https://omics.us-esat-1.amazonaws.com"
