@@ -26,18 +26,17 @@ PROBE: Final = Path(__file__).with_name("overhead_probe.py")
 MEASUREMENTS: Final = ("imports", "clients", "requests")
 
 
-def measure(checkout: Path, measurement: str, *arguments: str) -> dict[str, Any]:
+def measure(checkout: Path, measurement: str) -> dict[str, Any]:
     """
     Return a measurement of the package in a checkout.
 
     :param checkout: folder of the checkout
     :param measurement: function of the probe
-    :param arguments: its arguments
     """
     # Bytecode is cached as in production.
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
-        [sys.executable, str(PROBE), measurement, *arguments],
+        [sys.executable, str(PROBE), measurement],
         env={**environment, "PYTHONPATH": str(checkout)},
         check=True,
         capture_output=True,

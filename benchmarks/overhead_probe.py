@@ -56,26 +56,6 @@ with DAG("overhead", start_date=datetime(2026, 1, 1), schedule=None) as dag:
 """
 
 
-_BATCH_DAG: Final = """
-from datetime import datetime
-from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator
-from airflow.sdk import DAG
-
-with DAG("outcomes", start_date=datetime(2026, 1, 1), schedule=None) as dag:
-    HealthOmicsStartRunBatchOperator(
-        task_id="batch",
-        workflow_id="1234567",
-        role_arn="arn:aws:iam::123456789012:role/runs",
-        output_uri="s3://outputs/runs",
-        settings_s3_uri="s3://settings/batches",
-        run_settings=[{"run_setting_id": f"s{number}"} for number in range(RUNS)],
-        wait_for_completion=True,
-        deferrable=True,
-        waiter_delay=1,
-    )
-"""
-
-
 def imports() -> dict[str, float]:
     """Return the CPU milliseconds of each import, above those of the amazon provider's base classes."""
     return {name: _import_ms(statement) for name, statement in _IMPORTS.items()}
@@ -131,29 +111,19 @@ def _grown(action: Callable[[], object]) -> float:
 
 def requests() -> dict[str, Any]:
     """Return the requests of a task to Airflow's execution API, and its calls of AWS."""
-    return {
-        name: _task(_DAG.replace("WAITS", str(waits)))
-        for name, waits in (("start", False), ("start_and_wait", True))
-    }
+    return {name: _task(waits) for name, waits in (("start", False), ("start_and_wait", True))}
 
 
-def outcomes(runs: str) -> dict[str, int]:
-    """Return the calls of AWS, by operation, of a task that runs a batch and publishes its outcomes."""
-    calls: dict[str, int] = _task(_BATCH_DAG.replace("RUNS", runs), batch_runs_per_second=None)["aws_calls"]
-    return calls
-
-
-def _task(dag_text: str, **options: Any) -> dict[str, Any]:
+def _task(waits: bool) -> dict[str, Any]:
     from airflow_healthomics.testing import HealthOmicsServer
 
     with (
-        HealthOmicsServer(any_workflow=True, create_buckets=True, **options) as server,
+        HealthOmicsServer(any_workflow=True, create_buckets=True) as server,
         tempfile.TemporaryDirectory() as home,
     ):
-        _create_bucket(server.environ)
         dags = Path(home) / "dags"
         dags.mkdir()
-        (dags / "overhead.py").write_text(dag_text)
+        (dags / "overhead.py").write_text(_DAG.replace("WAITS", str(waits)))
         environment = {
             **os.environ,
             **server.environ,
@@ -174,18 +144,6 @@ def _task(dag_text: str, **options: Any) -> dict[str, Any]:
         }
 
 
-def _create_bucket(environment: dict[str, str]) -> None:
-    import boto3
-
-    boto3.client(
-        "s3",
-        endpoint_url=environment["AWS_ENDPOINT_URL"],
-        region_name=environment["AWS_REGION"],
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-    ).create_bucket(Bucket="settings")
-
-
 def dag(path: str) -> dict[str, int]:
     """Run the DAG in a file, and return its requests to the execution API by method and path."""
     import runpy
@@ -196,7 +154,7 @@ def dag(path: str) -> dict[str, int]:
     send = httpx.Client.send
 
     def counted(client: httpx.Client, request: httpx.Request, **kwargs: Any) -> httpx.Response:
-        route = re.sub(r"[0-9a-f-]{36}|(overhead|outcomes)/[^/]+/run", "*", request.url.path)
+        route = re.sub(r"[0-9a-f-]{36}|overhead/[^/]+/run", "*", request.url.path)
         counts[f"{request.method} {route}"] += 1
         return send(client, request, **kwargs)
 
@@ -207,6 +165,6 @@ def dag(path: str) -> dict[str, int]:
 
 if __name__ == "__main__":
     measurements: dict[str, Callable[..., Any]] = {
-        each.__name__: each for each in (imports, clients, requests, outcomes, dag)
+        each.__name__: each for each in (imports, clients, requests, dag)
     }
     print(json.dumps(measurements[sys.argv[1]](*sys.argv[2:])))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tables and targets of benchmarks/waiting.py."""
+"""Tables and targets of benchmarks/waiting.py, and the table of benchmarks/outcomes.py."""
 
 from __future__ import annotations
 
@@ -252,3 +252,39 @@ def _verdict(targets: list[dict[str, Any]], size: str, key: str) -> str:
     return "; ".join(
         f"{target['target']}: {'[green]met[/]' if target['met'] else '[red]missed[/]'}" for target in found
     )
+
+
+#: The lines of :func:`outcomes_table` after the operations.
+_OUTCOME_ROWS: Final = {
+    "calls_on_worker": "of these, on a worker",
+    "seconds_on_worker": "seconds that the task holds a worker slot",
+    "seconds": "seconds of the task in all",
+}
+
+_DELAY_ROWS: Final = {
+    "delay_ms_waiting": "event loop late while the batch runs",
+    "delay_ms_reading": "event loop late while lists are read",
+}
+
+
+def outcomes_table(results: Mapping[str, Any]) -> str:
+    """
+    Return the table of benchmarks/outcomes.py for the documentation.
+
+    :param results: of that benchmark
+    """
+    sides = list(results["sides"].values())
+    lines = [f"| {results['runs']:,} runs | {' | '.join(results['sides'])} |", f"|---|{'--:|' * len(sides)}"]
+
+    def add(title: str, values: Iterable[float | None]) -> None:
+        shown = ["-" if value is None else f"{value:,}" for value in values]
+        lines.append(f"| {title} | {' | '.join(shown)} |")
+
+    for operation in sorted({operation for side in sides for operation in side["calls"]}):
+        add(operation, (side["calls"].get(operation, 0) for side in sides))
+    for key, title in _OUTCOME_ROWS.items():
+        add(title, (side[key] for side in sides))
+    for key, title in _DELAY_ROWS.items():
+        for figure, name in (("p99", "99th percentile"), ("longest", "longest")):
+            add(f"{title}, {name}, ms", (side[key] and side[key][figure] for side in sides))
+    return "\n".join(lines)
