@@ -88,7 +88,7 @@ class Quota:
         return True
 
     async def find(self, number: int) -> bool | None:
-        """Look a lost start up, which has a quota of its own."""
+        """Search for a lost start, which counts against another quota."""
         await asyncio.sleep(self._chance.uniform(*LATENCY))
         return number in self.started or None
 

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any, Final
 
-#: Characters of an encrypted request. Airflow encrypts it again, by which it grows by a third, and MySQL
+#: Characters of an encrypted request. Airflow encrypts it again, which adds a third to its length, and MySQL
 #: stores 65,535 bytes.
 _LIMIT: Final = 40_000
 
