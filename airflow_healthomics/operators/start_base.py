@@ -8,7 +8,6 @@ import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NoReturn
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -212,7 +211,7 @@ class StartOperator(WaitingOperator):
             targets=[target.as_json() for target in self.kill_guard.targets],
             request=seal(delay.request) if delay.request else None,
             kind=self.resource.noun,
-            **asdict(delays),
+            **delays._asdict(),
             cancel_on_kill=self.cancel_on_kill,
             **pinned_connection_of(self),
         )
@@ -345,7 +344,7 @@ class StartOperator(WaitingOperator):
             # The end of a killed attempt is not recorded: the API server cancels what its worker does not.
             if self.kill_guard.is_fired:
                 return None
-            record = replace(record, settled=settled, is_outcome_unknown=is_outcome_unknown)
+            record = record._replace(settled=settled, is_outcome_unknown=is_outcome_unknown)
             store.save(record)
         except Exception as error:  # noqa: BLE001 - an error of Airflow's store must not change the outcome
             self.log.info("The end of this attempt could not be recorded: %s", error_code(error))

@@ -12,9 +12,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from airflow_healthomics.compat import IS_AIRFLOW_2
 from airflow_healthomics.links import RUN_LINKS, run_urls
@@ -34,8 +33,7 @@ DELAY_KEY: Final = "healthomics_start_delay"
 _ID: Final = re.compile(r"[0-9]{1,18}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class TaskResource:
+class TaskResource(NamedTuple):
     """
     The run or batch of a task.
 
@@ -77,7 +75,7 @@ def push_resource(
         uuid=described.get("uuid"),
         log_tail_lines=log_tail_lines,
     )
-    context["ti"].xcom_push(key=XCOM_KEY, value=asdict(resource))
+    context["ti"].xcom_push(key=XCOM_KEY, value=resource._asdict())
 
 
 def push_delay(context: Context, *, since: float, reason: str, until: float, region: str) -> None:

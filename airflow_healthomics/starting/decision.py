@@ -4,9 +4,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from airflow_healthomics.service import run_states
 from airflow_healthomics.starting.record import StartRecord
@@ -25,8 +24,7 @@ class Decision(StrEnum):
     DONE = "done"
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """
     A decision with its details.
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -58,7 +58,7 @@ LISTING_GRACE: Final = 60
 _ID_FIELDS: Final = ("workflowId", "workflowOwnerId", "runId", "runGroupId", "cacheId", "configurationName")
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class ExactlyOnceStart:
     """
     The start of a task instance's run or batch, or the search for the one that an earlier attempt started.
@@ -191,8 +191,7 @@ class ExactlyOnceStart:
 
     def _hold(self, record: StartRecord, run: Mapping[str, Any]) -> StartRecord:
         """Record that this attempt has started or reattached to the run, and return the record."""
-        held = replace(
-            record,
+        held = record._replace(
             resource_id=run["id"],
             uuid=run.get("uuid") or record.uuid,
             arn=run.get("arn") or record.arn,
@@ -391,7 +390,7 @@ class ExactlyOnceStart:
             if run is None:
                 request = self.build_request(record.request_id, record.earlier)
                 run = self._call(record, request, conflict_turns)
-            record = replace(record, started=time.time())
+            record = record._replace(started=time.time())
         else:
             record, request = self._new_record(plan, record, epoch)
             # Save before the call, so that the next attempt repeats this request ID after a crash.

@@ -7,9 +7,8 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from airflow_healthomics.requests.fields import refuse_broken_templates
 from airflow_healthomics.resources.base import Resource
@@ -23,8 +22,7 @@ MAX_LENGTH: Final = 128
 _DIGEST_LENGTH: Final = 16
 
 
-@dataclass(frozen=True, kw_only=True)
-class TaskIdentity:
+class TaskIdentity(NamedTuple):
     """
     Identity of a task instance, the same in all its attempts.
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from airflow_healthomics.compat import conf
 from airflow_healthomics.starting.decision import Decision
@@ -28,7 +28,7 @@ def start_patience() -> float:
     return float(conf.getfloat("healthomics", "start_patience", fallback=_START_PATIENCE))
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class StartDelay:
     """
     A start that was throttled or did not reach HealthOmics; the same request may be repeated at any time.
@@ -48,8 +48,7 @@ class StartDelay:
         return self.code == CONFLICT
 
 
-@dataclass(frozen=True)
-class Delays:
+class Delays(NamedTuple):
     """
     Delays of the start of an attempt so far.
 
@@ -79,8 +78,7 @@ class Delays:
         )
 
 
-@dataclass(frozen=True)
-class StartOutcome:
+class StartOutcome(NamedTuple):
     """
     The run or batch of a task instance.
 

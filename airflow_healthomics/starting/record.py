@@ -9,8 +9,7 @@ import hmac
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from airflow_healthomics.resources.base import Resource
 from airflow_healthomics.starting.identity import RequestIds
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 KEY: Final = "healthomics_start"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Attempt:
+class Attempt(NamedTuple):
     """
     An attempt of a task instance, by Airflow's numbers.
 
@@ -48,8 +46,7 @@ class Attempt:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class StartRecord:
+class StartRecord(NamedTuple):
     """
     The run or run batch of a task instance, or the intention to start it.
 
@@ -92,7 +89,7 @@ class StartRecord:
     clear_number: int = 0
     settled: float | None = None
     is_outcome_unknown: bool = False
-    connection: Mapping[str, Any] = field(default_factory=dict)
+    connection: Mapping[str, Any] = {}
     cancel_on_kill: bool = True
 
     def is_from_before_a_clear(self, attempt: Attempt, retries: int) -> bool:
@@ -172,7 +169,7 @@ class TaskStateStore:
         from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]  # a lazy import of 3.3
 
         # The store rejects tuples as not JSON.
-        value = {**asdict(record), "earlier": list(record.earlier)}
+        value = {**record._asdict(), "earlier": list(record.earlier)}
         self._store.set(KEY, value, retention=NEVER_EXPIRE)
 
 
@@ -184,9 +181,8 @@ def parse_record(value: Any) -> StartRecord | None:
     """
     if not isinstance(value, Mapping) or not _is_record(value):
         return None
-    known = {each.name for each in fields(StartRecord)}
-    record = StartRecord(**{name: value[name] for name in known & value.keys()})
-    return replace(record, earlier=tuple(record.earlier))
+    record = StartRecord(**{name: value[name] for name in StartRecord._fields if name in value})
+    return record._replace(earlier=tuple(record.earlier))
 
 
 def _is_record(value: Mapping[str, Any]) -> bool:

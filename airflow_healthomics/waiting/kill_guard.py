@@ -7,10 +7,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from queue import SimpleQueue
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -53,8 +52,7 @@ _ATTEMPTS: Final = 30
 _CLEARED: Final = "restarting"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Target:
+class Target(NamedTuple):
     """
     A run or batch to cancel when its task is killed.
 
@@ -75,7 +73,7 @@ class Target:
 
     def as_json(self) -> dict[str, str | None]:
         """Return it as JSON values for a trigger."""
-        return asdict(self)
+        return self._asdict()
 
     def cancel(self, hook: HealthOmicsHook, log: Any) -> bool:
         """

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -34,7 +33,7 @@ def without_uuid(patch: pytest.MonkeyPatch) -> None:
     """Take any run with the recorded id for the recorded run."""
     described = ExactlyOnceStart._described
     patch.setattr(
-        ExactlyOnceStart, "_described", lambda start, record: described(start, replace(record, uuid=None))
+        ExactlyOnceStart, "_described", lambda start, record: described(start, record._replace(uuid=None))
     )
     for resource in (RunResource, BatchResource):
         cancel = resource.cancel

@@ -8,7 +8,6 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from queue import SimpleQueue
 from threading import Event
@@ -54,7 +53,7 @@ class KilledTasks(StoredTasks):
         record: StartRecord | None = values.pop("record", None)
         super().add(task, **values)
         if record is not None:
-            self.store(task, KEY, {**asdict(record), "earlier": []}, values.get("map_index", -1))
+            self.store(task, KEY, {**record._asdict(), "earlier": []}, values.get("map_index", -1))
 
     def store(self, task: Any, key: str, value: Any, map_index: int = -1) -> None:
         """Store a state of a task instance."""
@@ -86,7 +85,7 @@ def record_of(run: dict[str, Any], **changes: Any) -> StartRecord:
     record = StartRecord(
         request_id="r", epoch=0, resource_id=run["id"], uuid=run["uuid"], connection=CONNECTION, attempt=1
     )
-    return replace(record, **changes)
+    return record._replace(**changes)
 
 
 def kill(*tasks: tuple[str, int]) -> Kill:
@@ -200,7 +199,7 @@ def test_the_state_of_a_task_for_its_own_use_is_no_record(
     """Though it may look like one."""
     task = EmptyOperator(task_id="sequence", dag=killed.dag)
     killed.add(task, state="failed")
-    killed.store(task, "mine", {**asdict(record_of(running())), "earlier": []})
+    killed.store(task, "mine", {**record_of(running())._asdict(), "earlier": []})
     kill().look()
     assert cancelled(omics) == [False]
 
