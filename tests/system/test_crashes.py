@@ -252,7 +252,22 @@ def timed(
 
 
 @pytest.fixture(scope="module")
-def replaced(airflow: LocalAirflow, waiting: dict[str, Case], timed: tuple[Case, datetime]) -> None:
+def starting(airflow: LocalAirflow, server: HealthOmicsServer, waiting: dict[str, Case]) -> Case:
+    """A task whose start the triggerer has made, and whose answer is held."""
+    name = "crash_start_in_triggerer"
+    case = Case(airflow, server, name, f"manual__{name}")
+    server.control.inject_error("StartRun", "ThrottlingException", match={"tags": {"dag": name}})
+    case.hold("StartRun", {"tags": {"dag": name}}, when="after")
+    airflow.trigger_dag(name, run_id=case.dag_run_id)
+    server.control.wait_until_held(name, timeout=LIMIT)
+    assert case.task["state"] == "deferred"
+    return case
+
+
+@pytest.fixture(scope="module")
+def replaced(
+    airflow: LocalAirflow, waiting: dict[str, Case], starting: Case, timed: tuple[Case, datetime]
+) -> None:
     """Kill the triggerer, and wait until another one has taken its triggers over."""
     case = waiting["crash_triggerer"]
     airflow.wait_for_task_state(case.dag_id, case.dag_run_id, "run", "deferred", limit=LIMIT)
@@ -260,6 +275,7 @@ def replaced(airflow: LocalAirflow, waiting: dict[str, Case], timed: tuple[Case,
     airflow.wait_until(lambda: case.polls > polls, "the triggerer polls", LIMIT)
 
     airflow.stop_process("triggerer", gracefully=False)
+    starting.release()
     polls = case.polls
     airflow.start_process("triggerer")
     airflow.wait_until(lambda: case.polls > polls, "the new triggerer polls", LIMIT)
@@ -274,6 +290,18 @@ def test_a_killed_triggerer_is_replaced(
 
     assert airflow.wait_for_dag_run(case.dag_id, case.dag_run_id, limit=LIMIT) == "success"
     assert [run["status"] for run in case.runs] == ["COMPLETED"]
+
+
+def test_a_triggerer_that_dies_after_its_start_starts_no_second_run(
+    airflow: LocalAirflow, starting: Case, replaced: None
+) -> None:
+    """The answer is lost, and the next triggerer finds the run."""
+    airflow.wait_until(lambda: starting.polls > 0, "the task waits for the run", LIMIT)
+    starting.server.control.advance("STOPPING", run_id=starting.runs[0]["id"])
+
+    assert airflow.wait_for_dag_run(starting.dag_id, starting.dag_run_id, limit=LIMIT) == "success"
+    assert [run["status"] for run in starting.runs] == ["COMPLETED"]
+    assert starting.task["try_number"] == 1
 
 
 def test_a_timeout_does_not_begin_anew(

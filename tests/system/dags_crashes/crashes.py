@@ -115,6 +115,11 @@ for point in POINTS:
 for name in ("crash_triggerer", "crash_scheduler"):
     globals()[name] = make_dag(name, Task, workflow_id="3")
 
+# The triggerer makes the start, without the calls of Task.
+crash_start_in_triggerer = make_dag(
+    "crash_start_in_triggerer", HealthOmicsStartRunOperator, retries=0, workflow_id="3"
+)
+
 crash_timeout = make_dag(
     "crash_timeout", Task, retries=0, workflow_id="3", execution_timeout=EXECUTION_TIMEOUT
 )
