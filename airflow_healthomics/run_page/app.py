@@ -14,6 +14,7 @@ import pathlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Annotated, Any, Final
+from urllib.parse import quote
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
@@ -23,18 +24,18 @@ from fastapi.staticfiles import StaticFiles
 
 from airflow_healthomics.publishing.resource_xcom import is_resource_id
 from airflow_healthomics.run_page.answers import THROTTLED_SECONDS, Page, PageError, error_lifetime
-from airflow_healthomics.run_page.cache import BusyError, Cache
-from airflow_healthomics.run_page.clients import budgets
+from airflow_healthomics.run_page.cache import BusyError, Cache, Entry
+from airflow_healthomics.run_page.clients import lanes
 from airflow_healthomics.run_page.lookup import FoundTask, find_task, list_resources
 from airflow_healthomics.run_page.source import Source, fetch_page
 
 STATIC: Final = pathlib.Path(__file__).parent / "static"
 
-#: Concurrent fetches, and running and queued ones.
-THREADS: Final = 4
-MAX_PENDING: Final = 32
-#: Seconds that a request waits for an answer.
+#: Seconds that a request waits for an answer, and for a new one if there is an earlier one.
 PATIENCE: Final = 25.0
+REFRESH_PATIENCE: Final = 3.0
+#: Reason, percent-encoded, why an answer is an earlier one.
+STALE_HEADER: Final = "Healthomics-Stale"
 #: Limits of the cache.
 MAX_ANSWERS: Final = 1_000
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -130,13 +131,26 @@ async def _answer(request: Request, task: FoundTask, run_id: str | None, with_lo
     cache: Cache[Page] = request.app.state.cache
     fetch = partial(_fetch, source=source, resource=resource, run_id=run_id)
     try:
-        future = cache.get((connection, resource, run_id), fetch, budgets.get(connection, resource.region))
-        page = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), PATIENCE)
-    except TimeoutError:
-        raise PageError(503, "HealthOmics has not answered yet.", THROTTLED_SECONDS) from None
+        entry = cache.get((connection, resource, run_id), fetch, lanes.get(connection, resource.region))
     except BusyError:
         raise PageError(503, "Too many runs are being loaded right now.", THROTTLED_SECONDS) from None
-    return Response(page.body if with_logs else page.body_without_logs, media_type="application/json")
+    headers = {}
+    try:
+        page = await _page_of(entry)
+    except PageError as error:
+        if entry.latest is None or error.status < 500:
+            raise
+        page, headers = entry.latest, {STALE_HEADER: quote(error.detail)}
+    body = page.body if with_logs else page.body_without_logs
+    return Response(body, media_type="application/json", headers=headers)
+
+
+async def _page_of(entry: Entry[Page]) -> Page:
+    future = asyncio.shield(asyncio.wrap_future(entry.future))
+    try:
+        return await asyncio.wait_for(future, PATIENCE if entry.latest is None else REFRESH_PATIENCE)
+    except TimeoutError:
+        raise PageError(503, "HealthOmics has not answered yet.", THROTTLED_SECONDS) from None
 
 
 def _fetch(latest: Page | None, *, source: Source, resource: Any, run_id: str | None) -> Page:
@@ -175,8 +189,6 @@ def create_app() -> FastAPI:
     """Return the app. Page and files contain no data and need no login, like those of Airflow."""
     app = FastAPI(title="AWS HealthOmics", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.cache = Cache[Page](
-        threads=THREADS,
-        max_pending=MAX_PENDING,
         max_entries=MAX_ANSWERS,
         max_bytes=MAX_BYTES,
         error_lifetime=error_lifetime,

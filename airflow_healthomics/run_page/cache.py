@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from airflow_healthomics.run_page.budget import Budget
 
@@ -33,25 +33,70 @@ A = TypeVar("A", bound=Answer)
 
 
 class BusyError(Exception):
-    """There is no answer yet, and too many others are being fetched."""
+    """There is no answer yet, and none may be fetched now."""
 
 
 @dataclass(eq=False, slots=True)
-class _Entry(Generic[A]):
+class Entry(Generic[A]):
+    """
+    The answer of a key.
+
+    :param future: the answer, an error, or a fetch in progress
+    :param latest: the previous answer, if there was one
+    :param expires: monotonic time
+    """
+
     future: Future[A]
     latest: A | None
     expires: float = math.inf
+
+
+class Lane:
+    """
+    The fetches of one connection and region: their threads, and the calls that they may make.
+
+    A connection whose AWS does not answer keeps its own threads busy, and no others.
+
+    :param budget: decides whether a fetch may begin
+    :param threads: number of concurrent fetches
+    :param max_pending: maximum number of running and queued fetches
+    """
+
+    def __init__(self, budget: Budget, *, threads: int, max_pending: int) -> None:
+        self.budget = budget
+        self._max_pending = max_pending
+        self._pending = 0
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="healthomics-run-page")
+        self._lock = Lock()
+
+    def begin(self, fetch: Callable[[], A], overdue: float | None) -> Future[A] | None:
+        """
+        Start a fetch; return None if too many are pending or too few calls are left.
+
+        :param fetch: fetches an answer
+        :param overdue: seconds since the previous answer expired; None if there is none
+        """
+        with self._lock:
+            if self._pending >= self._max_pending or not self.budget.begin(overdue):
+                return None
+            self._pending += 1
+        future = self._executor.submit(fetch)
+        future.add_done_callback(self._end)
+        return future
+
+    def _end(self, _: Future[Any]) -> None:
+        self.budget.end()
+        with self._lock:
+            self._pending -= 1
 
 
 class Cache(Generic[A]):
     """
     Answers and errors by key. For each key, at most one fetch runs at a time.
 
-    Fetches run in separate threads. Those of the API server serve all of Airflow, and a slow AWS must not
-    block them.
+    Fetches run in the threads of their lane. Those of the API server serve all of Airflow, and a slow AWS
+    must not block them.
 
-    :param threads: number of concurrent fetches
-    :param max_pending: maximum number of running and queued fetches
     :param max_entries: maximum number of cached answers and errors
     :param max_bytes: maximum number of bytes of cached answers
     :param error_lifetime: returns the lifetime of an error in seconds
@@ -60,21 +105,17 @@ class Cache(Generic[A]):
     def __init__(
         self,
         *,
-        threads: int,
-        max_pending: int,
         max_entries: int,
         max_bytes: int,
         error_lifetime: Callable[[BaseException], float],
     ) -> None:
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="healthomics-run-page")
-        self._max_pending = max_pending
         self._max_entries = max_entries
         self._max_bytes = max_bytes
         self._error_lifetime = error_lifetime
         self._lock = Lock()
-        self._entries: OrderedDict[Hashable, _Entry[A]] = OrderedDict()
+        self._entries: OrderedDict[Hashable, Entry[A]] = OrderedDict()
 
-    def get(self, key: Hashable, fetch: Callable[[A | None], A], budget: Budget) -> Future[A]:
+    def get(self, key: Hashable, fetch: Callable[[A | None], A], lane: Lane) -> Entry[A]:
         """
         Return the cached answer or error, or start a fetch.
 
@@ -82,29 +123,25 @@ class Cache(Generic[A]):
 
         :param key: everything that the answer depends on
         :param fetch: fetches the answer, given the previous one if it is cached
-        :param budget: decides whether a fetch may start
+        :param lane: starts the fetch
         :raises BusyError: if no fetch may start, and there is no answer
         """
         with self._lock:
             entry = self._entries.get(key)
             if entry and time.monotonic() < entry.expires:
                 self._entries.move_to_end(key)
-                return entry.future
+                return entry
             latest = entry.latest if entry else None
             overdue = time.monotonic() - entry.expires if entry and latest else None
-            if self._is_full() or not budget.begin(overdue):
+            if (future := lane.begin(partial(fetch, latest), overdue)) is None:
                 return _expired(latest)
-            entry = _Entry(self._executor.submit(fetch, latest), latest)
+            entry = Entry(future, latest)
             self._entries[key] = entry
             self._entries.move_to_end(key)
-        entry.future.add_done_callback(partial(self._settle, entry, budget))
-        return entry.future
+        future.add_done_callback(partial(self._settle, entry))
+        return entry
 
-    def _is_full(self) -> bool:
-        return sum(not each.future.done() for each in self._entries.values()) >= self._max_pending
-
-    def _settle(self, entry: _Entry[A], budget: Budget, future: Future[A]) -> None:
-        budget.end()
+    def _settle(self, entry: Entry[A], future: Future[A]) -> None:
         error = future.exception()
         if error is None:
             entry.latest = future.result()
@@ -126,9 +163,9 @@ class Cache(Generic[A]):
                 total -= entry.latest.size if entry.latest else 0
 
 
-def _expired(answer: A | None) -> Future[A]:
+def _expired(answer: A | None) -> Entry[A]:
     if answer is None:
         raise BusyError
     future = Future[A]()
     future.set_result(answer)
-    return future
+    return Entry(future, answer)

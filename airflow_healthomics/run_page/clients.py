@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Caches of the run page across requests: clients and budgets by connection, and other values."""
+"""Caches of the run page across requests: clients and lanes by connection, and other values."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from airflow_healthomics.hooks.polling import PollingHook
 from airflow_healthomics.hooks.shared_connection import Settings, connection_settings
 from airflow_healthomics.run_page.answers import PageError
 from airflow_healthomics.run_page.budget import DEFAULT_RATE, Budget
+from airflow_healthomics.run_page.cache import Lane
 from airflow_healthomics.run_page.lookup import DEFAULT_CONNECTION, TaskConnection
 
 #: Seconds until a connection is looked up again, so that a change takes effect.
@@ -27,8 +28,12 @@ _CLIENT_SECONDS: Final = 300.0
 #: Maximum number of cached clients.
 _MAX_CLIENTS: Final = 32
 
-#: Maximum number of cached budgets.
-_MAX_BUDGETS: Final = 1024
+#: Concurrent fetches of a connection and region, and running and queued ones.
+THREADS: Final = 4
+MAX_PENDING: Final = 32
+
+#: Maximum number of cached lanes.
+_MAX_LANES: Final = 1024
 
 #: Errors of looking up a connection and creating its client.
 _CONNECTION_ERRORS: Final = (*CONNECTION_MISTAKES, AirflowException, BotoCoreError, ClientError, OSError)
@@ -119,7 +124,7 @@ class Hooks:
     def _make(connection: TaskConnection, region: str) -> _Client:
         conn_id = connection.aws_conn_id
         hook = PollingHook(aws_conn_id=conn_id, region_name=region, verify=connection.verify)
-        budget = budgets.get(connection, region)
+        budget = lanes.get(connection, region).budget
         try:
             settings = connection_settings(hook)
             if settings is None and conn_id != DEFAULT_CONNECTION:
@@ -139,28 +144,29 @@ class Hooks:
         return _Client(hook, settings, time.monotonic())
 
 
-class Budgets:
+class Lanes:
     """
-    Budgets of AWS calls by connection and region.
+    Lanes of fetches by connection and region.
 
     The processes of an API server share neither memory nor a place that is always writable, so each has an
     equal part of the rate.
     """
 
     def __init__(self) -> None:
-        self._memory = Memory(_MAX_BUDGETS)
+        self._memory = Memory(_MAX_LANES)
 
-    def get(self, connection: TaskConnection, region: str) -> Budget:
+    def get(self, connection: TaskConnection, region: str) -> Lane:
         key = (connection.aws_conn_id, region)
-        budget: Budget | None = self._memory.get(key)
-        if budget is None:
+        lane: Lane | None = self._memory.get(key)
+        if lane is None:
             rate = conf.getfloat("healthomics", "page_rate", fallback=DEFAULT_RATE)
             budget = Budget(rate / max(conf.getint("api", "workers", fallback=1), 1))
-            self._memory.put(key, budget)
-        return budget
+            lane = Lane(budget, threads=THREADS, max_pending=MAX_PENDING)
+            self._memory.put(key, lane)
+        return lane
 
     def clear(self) -> None:
         self._memory.clear()
 
 
-budgets: Final = Budgets()
+lanes: Final = Lanes()

@@ -41,7 +41,7 @@ from airflow_healthomics.run_page.answers import (
     not_found,
     page_error,
 )
-from airflow_healthomics.run_page.clients import Hooks, Memory, budgets
+from airflow_healthomics.run_page.clients import Hooks, Memory, lanes
 from airflow_healthomics.run_page.lookup import TaskConnection
 from airflow_healthomics.service.errors import (
     error_code,
@@ -396,7 +396,7 @@ _batches: Final = Memory(_MAX_NAMES)
 
 def forget() -> None:
     """Clear all caches, for tests."""
-    for memory in (_hooks, _names, _batches, budgets):
+    for memory in (_hooks, _names, _batches, lanes):
         memory.clear()
 
 

@@ -56,7 +56,8 @@ export async function get(path, signal) {
     if (body === null || typeof body !== "object") throw new ApiError(502, "The answer was not JSON.");
     const date = Date.parse(response.headers.get("Date") ?? "");
     const ahead = Number.isNaN(date) ? 0 : date - Date.now();
-    return { body, ahead: Math.abs(ahead) > 3000 ? ahead : 0 }; // the header counts whole seconds
+    const stale = decodeURIComponent(response.headers.get("Healthomics-Stale") ?? ""); // why it is an earlier answer
+    return { body, stale, ahead: Math.abs(ahead) > 3000 ? ahead : 0 }; // the header counts whole seconds
   } catch (error) {
     if (error instanceof ApiError || signal?.aborted) throw error;
     throw new ApiError(0, limit.signal.aborted ? "No answer within 30 seconds." : "The server cannot be reached.");

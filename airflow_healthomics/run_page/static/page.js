@@ -75,6 +75,14 @@ function delayText({ reason, since, nextAttempt, region }, now) {
   return `The start has been delayed for ${duration(now - time(since))}: ${reason} in ${region}. It is repeated ${when}.`;
 }
 
+const KEPT = "The last known state is shown. ";
+
+const withoutStop = (text) => text?.replace(/\.$/, "");
+
+function unreadable(reason, kept = KEPT) {
+  return `The state cannot be read now: ${withoutStop(reason)}. ${kept}`.trim();
+}
+
 class NoneView {
   constructor() {
     this.title = h("h1");
@@ -162,7 +170,7 @@ class Page {
     this.#poll();
   }
 
-  #answer({ body, ahead }) {
+  #answer({ body, stale, ahead }) {
     this.ahead = ahead;
     const { entry, route } = this;
     const first = !entry.view;
@@ -171,7 +179,8 @@ class Page {
     if (entry !== this.entry) return 0;
     entry.asOf = time(body.asOf) ?? this.now();
     entry.polls = seconds > 0;
-    this.#notice(null);
+    // The state of a run that has ended stays as it is.
+    this.#notice(stale && entry.polls ? unreadable(stale) : null);
     setAttr($("main"), "aria-busy", null);
     document.title = `${entry.view.name} · HealthOmics`;
     if (first) this.#trail();
@@ -270,8 +279,8 @@ class Page {
 
   #error(error, delay) {
     const { entry } = this;
-    const kept = entry.view ? "The last known state is shown. " : "";
-    const said = error.detail?.replace(/\.$/, "");
+    const kept = entry.view ? KEPT : "";
+    const said = withoutStop(error.detail);
     const detail = said ? ` (${said})` : "";
     this.retryAt = delay === null ? null : Date.now() + delay;
     const words = {
@@ -279,7 +288,7 @@ class Page {
       403: `You may not see this${detail}. ${kept}`,
       404: `This was not found${detail}. ${kept}`,
       0: `${error.message} ${kept}`,
-    }[error.status] ?? `The state cannot be read now: ${said || `HTTP ${error.status}`}. ${kept}`;
+    }[error.status] ?? unreadable(said || `HTTP ${error.status}`, kept);
     this.#notice(words.trim());
     if (!entry.view) {
       setAttr($("main"), "aria-busy", null);

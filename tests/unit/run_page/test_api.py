@@ -9,9 +9,10 @@ import inspect
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -34,9 +35,9 @@ from fastapi.testclient import TestClient
 from airflow_healthomics.hooks.polling import PollingHook
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
 from airflow_healthomics.publishing.resource_xcom import DELAY_KEY, XCOM_KEY
-from airflow_healthomics.run_page import answers, app, lookup, source
+from airflow_healthomics.run_page import answers, app, clients, lookup, source
 from airflow_healthomics.run_page.app import create_app
-from airflow_healthomics.run_page.clients import budgets
+from airflow_healthomics.run_page.clients import lanes
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
 from tests.healthomics import Control
 from tests.unit.conftest import (
@@ -490,7 +491,7 @@ def test_an_id_that_was_given_to_another_batch(
 
 def test_too_many_at_once(page: TestClient, start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Are refused for a while, and do not wait in a queue without end."""
-    monkeypatch.setattr(app, "MAX_PENDING", 0)
+    monkeypatch.setattr(clients, "MAX_PENDING", 0)
     path, _ = start()
     with TestClient(fresh_server(), headers=headers("VIEWER")) as client:
         answer = client.get(path)
@@ -656,7 +657,7 @@ def test_expired_credentials(page: TestClient, omics: Control, start: Any, clock
     (used,) = source._hooks._memory._values
     omics.inject_error("GetRun", "ExpiredTokenException", times=1, status=403)
     clock.advance(11)
-    assert page.get(path).status_code == 502
+    assert "ExpiredTokenException" in stale(page.get(path))
     assert source._hooks._memory.get(used) is None
     clock.advance(11)
     assert get(page, path)["kind"] == "run"
@@ -691,7 +692,7 @@ def test_a_role_is_assumed_once(
 
 def test_the_calls_of_a_diagnosis_count(page: TestClient, omics: Control, start: Any, clock: Clock) -> None:
     """As any others of the connection."""
-    budget = budgets.get(lookup.TaskConnection(aws_conn_id="aws_default"), "us-east-1")
+    budget = lanes.get(lookup.TaskConnection(aws_conn_id="aws_default"), "us-east-1").budget
     plan_failure(omics)
     path, run_id = start()
     omics.advance("FAILED", run_id=run_id)
@@ -718,6 +719,68 @@ def test_a_connection_with_mistakes(
     assert answer.status_code == 502
     assert mistake.__name__ in answer.json()["detail"]
     assert CANARY not in answer.text
+
+
+def stale(answer: Any) -> str:
+    """Return the reason why an answer is an earlier one; empty if it is not."""
+    assert answer.status_code == 200
+    return unquote(answer.headers.get(app.STALE_HEADER, ""))
+
+
+def test_the_last_known_state_outlives_an_outage(
+    page: TestClient, omics: Control, start: Any, clock: Clock
+) -> None:
+    """With its time and the reason, also in a page that is opened during the outage."""
+    path, _ = start()
+    before = page.get(path)
+    assert stale(before) == ""
+    clock.advance(11)
+    omics.inject_error("GetRun", "ServiceUnavailableException", times=1, status=503)
+    during = page.get(path)
+    assert "ServiceUnavailableException" in stale(during)
+    assert during.json() == before.json()
+    clock.advance(21)
+    assert stale(page.get(path)) == ""
+
+
+def test_the_last_known_state_is_shown_while_aws_hangs(
+    page: TestClient, omics: Control, start: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Soon, and the new answer is shown when it has arrived."""
+    monkeypatch.setattr(app, "REFRESH_PATIENCE", 0)
+    omics.set_options(manual=True)
+    path, run_id = start()
+    get(page, path)
+    clock.advance(11)
+    omics.advance("RUNNING", run_id=run_id)
+    omics.hold("GetRun", "hanging", times=None)
+    try:
+        during = page.get(path)
+    finally:
+        omics.release("hanging")
+    assert stale(during) == "HealthOmics has not answered yet."
+    assert during.json()["run"]["status"] == "PENDING"
+    monkeypatch.setattr(app, "REFRESH_PATIENCE", app.PATIENCE)
+    assert get(page, path)["run"]["status"] == "RUNNING"
+
+
+def test_a_region_that_hangs_delays_no_other(
+    page: TestClient, omics: Control, tasks_db: Tasks, started: Any
+) -> None:
+    """Eight requests wait for AWS, and the page of a run in another region is answered."""
+    runs = [started()["id"] for _ in range(8)]
+    *hanging, other = pages_of(tasks_db, [*runs, "7654321"], last_region="us-west-2")
+    for run_id in runs:
+        omics.hold("GetRun", "hanging", times=None, match={"id": run_id})
+    with ThreadPoolExecutor(len(hanging) + 1) as pool:
+        waiting = [pool.submit(page.get, path) for path in hanging]
+        try:
+            omics.wait_until_held("hanging", count=clients.THREADS)
+            assert pool.submit(page.get, other).result(60).status_code == 404
+            assert not any(answer.done() for answer in waiting)
+        finally:
+            omics.release("hanging")
+        assert {answer.result().status_code for answer in waiting} == {200}
 
 
 def test_a_deleted_run(page: TestClient, omics: Control, start: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_healthomics.run_page.budget import Budget
-from airflow_healthomics.run_page.cache import BusyError, Cache
+from airflow_healthomics.run_page.cache import BusyError, Cache, Lane
 from tests.unit.conftest import Clock
 
 
@@ -25,16 +25,20 @@ class Text:
     size: int = 1
 
 
-def plenty() -> Budget:
-    """Return a budget for more calls than a test makes."""
-    return Budget(1_000)
+def lane_of(budget: Budget | None = None, **settings: Any) -> Lane:
+    """Return a lane of two threads, by default with more calls than a test makes."""
+    return Lane(budget or Budget(1_000), **{"threads": 2, "max_pending": 5, **settings})
+
+
+@pytest.fixture
+def lane() -> Lane:
+    """A lane."""
+    return lane_of()
 
 
 def cache_of(**settings: Any) -> Cache[Text]:
-    """Return a cache of two threads."""
+    """Return a small cache."""
     given = {
-        "threads": 2,
-        "max_pending": 5,
         "max_entries": 10,
         "max_bytes": 100,
         "error_lifetime": lambda _: 5,
@@ -43,7 +47,7 @@ def cache_of(**settings: Any) -> Cache[Text]:
     return Cache[Text](**given)
 
 
-def test_those_who_ask_at_once_share_a_call(clock: Clock) -> None:
+def test_those_who_ask_at_once_share_a_call(clock: Clock, lane: Lane) -> None:
     """Fifty of them wait for one."""
     release, calls = threading.Event(), []
 
@@ -53,13 +57,13 @@ def test_those_who_ask_at_once_share_a_call(clock: Clock) -> None:
         return Text("a")
 
     cache = cache_of()
-    futures = [cache.get("key", fetch, plenty()) for _ in range(50)]
+    futures = [cache.get("key", fetch, lane).future for _ in range(50)]
     release.set()
     assert {future.result(30).text for future in futures} == {"a"}
     assert len(calls) == 1
 
 
-def test_an_answer_lives_as_long_as_it_says(clock: Clock) -> None:
+def test_an_answer_lives_as_long_as_it_says(clock: Clock, lane: Lane) -> None:
     """Then the next one is fetched, given the one before."""
     before: list[Text | None] = []
 
@@ -68,16 +72,16 @@ def test_an_answer_lives_as_long_as_it_says(clock: Clock) -> None:
         return Text(str(len(before)))
 
     cache = cache_of()
-    assert cache.get("key", fetch, plenty()).result(30).text == "1"
-    settle(cache)
+    assert cache.get("key", fetch, lane).future.result(30).text == "1"
+    settle(lane)
     clock.advance(9.9)
-    assert cache.get("key", fetch, plenty()).result(30).text == "1"
+    assert cache.get("key", fetch, lane).future.result(30).text == "1"
     clock.advance(0.2)
-    assert cache.get("key", fetch, plenty()).result(30).text == "2"
+    assert cache.get("key", fetch, lane).future.result(30).text == "2"
     assert [each and each.text for each in before] == [None, "1"]
 
 
-def test_an_error_is_remembered_briefly(clock: Clock) -> None:
+def test_an_error_is_remembered_briefly(clock: Clock, lane: Lane) -> None:
     """And the answer before it is not forgotten."""
     answers: list[Any] = [Text("good"), OSError("bad"), Text("better")]
     given: list[Text | None] = []
@@ -91,15 +95,15 @@ def test_an_error_is_remembered_briefly(clock: Clock) -> None:
         return answer
 
     cache = cache_of()
-    cache.get("key", fetch, plenty()).result(30)
-    settle(cache)
+    cache.get("key", fetch, lane).future.result(30)
+    settle(lane)
     clock.advance(11)
     for _ in range(2):
         with pytest.raises(OSError, match="bad"):
-            cache.get("key", fetch, plenty()).result(30)
-    settle(cache)
+            cache.get("key", fetch, lane).future.result(30)
+    settle(lane)
     clock.advance(6)
-    assert cache.get("key", fetch, plenty()).result(30).text == "better"
+    assert cache.get("key", fetch, lane).future.result(30).text == "better"
     assert [each and each.text for each in given] == [None, "good", "good"]
 
 
@@ -111,14 +115,14 @@ def test_no_more_than_so_many_are_on_their_way(clock: Clock) -> None:
         assert release.wait(30)
         return Text("a")
 
-    cache = cache_of(max_pending=3)
-    futures = [cache.get(key, fetch, plenty()) for key in "abc"]
+    cache, lane = cache_of(), lane_of(max_pending=3)
+    futures = [cache.get(key, fetch, lane).future for key in "abc"]
     with pytest.raises(BusyError):
-        cache.get("d", fetch, plenty())
-    assert cache.get("a", fetch, plenty()) is futures[0]
+        cache.get("d", fetch, lane)
+    assert cache.get("a", fetch, lane).future is futures[0]
     release.set()
     assert [future.result(30).text for future in futures] == ["a"] * 3
-    assert cache.get("d", fetch, plenty()).result(30).text == "a"
+    assert cache.get("d", fetch, lane).future.result(30).text == "a"
 
 
 def test_an_old_answer_is_better_than_none(clock: Clock) -> None:
@@ -132,23 +136,23 @@ def test_an_old_answer_is_better_than_none(clock: Clock) -> None:
         assert release.wait(30)
         return Text("b")
 
-    cache = cache_of(max_pending=1)
-    cache.get("a", fetch, plenty()).result(30)
-    settle(cache)
+    cache, lane = cache_of(), lane_of(max_pending=1)
+    cache.get("a", fetch, lane).future.result(30)
+    settle(lane)
     clock.advance(11)
-    pending = cache.get("b", wait, plenty())
-    assert cache.get("a", fetch, plenty()).result(0).text == "old"
+    pending = cache.get("b", wait, lane).future
+    assert cache.get("a", fetch, lane).future.result(0).text == "old"
     release.set()
     pending.result(30)
-    settle(cache)
+    settle(lane)
 
     spent = Budget(1)
     while spent.begin(None):
         pass
-    assert cache.get("a", fetch, spent).result(0).text == "old"
+    assert cache.get("a", fetch, lane_of(spent)).future.result(0).text == "old"
     with pytest.raises(BusyError):
-        cache.get("c", fetch, spent)
-    assert cache.get("a", fetch, plenty()).result(30).text == "new"
+        cache.get("c", fetch, lane_of(spent))
+    assert cache.get("a", fetch, lane).future.result(30).text == "new"
 
 
 def test_a_fetch_reserves_calls_until_it_ends(clock: Clock) -> None:
@@ -159,17 +163,18 @@ def test_a_fetch_reserves_calls_until_it_ends(clock: Clock) -> None:
         raise OSError("bad")
 
     budget, cache = Budget(0.1), cache_of()
+    lane = lane_of(budget)
     for key in range(3):
         with pytest.raises(OSError, match="bad"):
-            cache.get(key, fail, budget).result(30)
-        settle(cache)
+            cache.get(key, fail, lane).future.result(30)
+        settle(lane)
     assert budget.begin(math.inf) is False
     clock.advance(10)
     assert budget.begin(math.inf) is True
 
 
 @pytest.mark.parametrize("bounds", [{"max_entries": 3}, {"max_bytes": 3}])
-def test_its_size_is_bounded(clock: Clock, bounds: dict[str, int]) -> None:
+def test_its_size_is_bounded(clock: Clock, lane: Lane, bounds: dict[str, int]) -> None:
     """By number and by bytes; what was not asked for the longest goes first."""
     fetched: list[str] = []
 
@@ -178,8 +183,8 @@ def test_its_size_is_bounded(clock: Clock, bounds: dict[str, int]) -> None:
             fetched.append(key)
             return Text(key)
 
-        cache.get(key, fetch, plenty()).result(30)
-        settle(cache)
+        cache.get(key, fetch, lane).future.result(30)
+        settle(lane)
 
     cache = cache_of(**bounds)
     for key in "abcadabc":
@@ -187,9 +192,31 @@ def test_its_size_is_bounded(clock: Clock, bounds: dict[str, int]) -> None:
     assert "".join(fetched) == "abcdbc"
 
 
-def settle(cache: Cache[Text]) -> None:
-    """Wait until the cache's threads have done what follows an answer."""
-    cache._executor.submit(int).result(30)
+def settle(lane: Lane) -> None:
+    """Wait until the lane's threads have done what follows an answer."""
+    lane._executor.submit(int).result(30)
     barrier = threading.Barrier(2)
-    for future in [cache._executor.submit(barrier.wait) for _ in range(2)]:
+    for future in [lane._executor.submit(barrier.wait) for _ in range(2)]:
         future.result(30)
+
+
+def test_a_connection_that_hangs_delays_no_other(clock: Clock) -> None:
+    """Each has threads of its own, and the old answers of the one that hangs are still served."""
+    release, cache = threading.Event(), cache_of()
+    hanging, other = lane_of(), lane_of()
+
+    def fetch(_: Text | None) -> Text:
+        return Text("a")
+
+    def hang(_: Text | None) -> Text:
+        assert release.wait(30)
+        return Text("late")
+
+    cache.get("seen", fetch, hanging).future.result(30)
+    settle(hanging)
+    clock.advance(11)
+    pending = [cache.get(key, hang, hanging).future for key in range(5)]
+    assert cache.get("other", fetch, other).future.result(30).text == "a"
+    assert cache.get("seen", fetch, hanging).future.result(0).text == "a"
+    release.set()
+    assert {future.result(30).text for future in pending} == {"late"}
