@@ -143,8 +143,8 @@ class ExactlyOnceStart:
             return StartDelay(NOT_VISIBLE)
         epoch = record.epoch + 1 if record and plan.supersedes else first_epoch
         while record is None or run is None or plan.decision in (Decision.START, Decision.REPEAT):
-            if record and plan.decision is Decision.START and not plan.supersedes:
-                self._check_next_generation(record, run)
+            if record and run and plan.decision is Decision.START and not plan.supersedes:
+                self._check_next_generation(record, run["status"])
             record, answer = self._start(plan, record, epoch, delays.conflict_turns)
             if plan.decision is Decision.START and self.store.is_complete:
                 return StartOutcome(plan.decision, answer)
@@ -307,7 +307,7 @@ class ExactlyOnceStart:
             return False
         noun, run_id = self.resource.noun, record.resource_id or f"with request ID {record.request_id}"
         status = run["status"] if run else "start not confirmed"
-        if self.request_ids.is_fixed and self.request_ids.of(record.epoch + 1) == record.request_id:
+        if self.request_ids.are_all(record.request_id):
             self.log.info(
                 "The task was cleared. It reattaches to the %s %s because its request_id is fixed",
                 noun,
@@ -365,9 +365,8 @@ class ExactlyOnceStart:
 
     # --- the start ---
 
-    def _check_next_generation(self, record: StartRecord, run: Mapping[str, Any] | None) -> None:
-        status = run["status"] if run else "gone"
-        if self.request_ids.of(record.epoch, record.generation + 1) == record.request_id:
+    def _check_next_generation(self, record: StartRecord, status: str) -> None:
+        if self.request_ids.are_all(record.request_id):
             raise HealthOmicsApiError(
                 f"The {self.resource.noun} {record.resource_id} of an earlier attempt is {status}. "
                 "A retry cannot start a new one because the task's request_id is fixed. Remove request_id "

@@ -101,10 +101,13 @@ class RequestIds:
         self._fixed = fixed
         self._resource_type = resource_type
 
-    @property
-    def is_fixed(self) -> bool:
-        """Whether the DAG sets the request ID."""
-        return self._fixed is not None
+    def are_all(self, request_id: str) -> bool:
+        """
+        Whether every start has this request ID, because the DAG sets it.
+
+        :param request_id: request ID of an earlier start
+        """
+        return self._fixed is not None and self.of(0) == request_id
 
     def of(self, epoch: int, generation: int = 0) -> str:
         """

@@ -122,6 +122,19 @@ def test_an_endless_conflict_over_nothing_fails_the_task(
 
 @needs_store
 @KINDS
+def test_an_endless_conflict_with_an_edited_request_says_so(omics: Control, tasks: Tasks, kind: Kind) -> None:
+    """The fingerprint of the crashed attempt shows that the DAG author has edited it."""
+    context = try_of(FakeTaskInstance(max_tries=2), Store())
+    with crashing(kind.operation("Start")), pytest.raises(Crash):
+        kind.task(parameters={"a": 1}).execute(context)
+    omics.inject_error(kind.operation("Start"), "ConflictException", times=None)
+    with pytest.raises(HealthOmicsRequestChangedError) as caught:
+        tasks.run(lambda: kind.task(parameters={"a": 2}), context)
+    assert caught.value.has_changed
+
+
+@needs_store
+@KINDS
 @pytest.mark.parametrize("code", ["ConflictException", "ValidationException", "AccessDeniedException"])
 def test_an_old_one_that_cannot_be_cancelled_delays_no_start(
     omics: Control, clock: Clock, logged: Callable[[], str], kind: Kind, code: str

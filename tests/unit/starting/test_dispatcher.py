@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError, SSLError
 
 from airflow_healthomics.starting.dispatcher import Dispatcher
 from tests.unit import virtual_time
@@ -20,6 +20,7 @@ THROTTLED = ClientError({"Error": {"Code": "ThrottlingException"}}, "StartRun")
 BROKEN = ClientError({"Error": {"Code": "InternalServerException"}}, "StartRun")
 REFUSED = ClientError({"Error": {"Code": "ValidationException"}}, "StartRun")
 UNREACHABLE = EndpointConnectionError(endpoint_url="https://workflows-omics")
+UNTRUSTED = SSLError(endpoint_url="https://workflows-omics", error=Exception("no certificate"))
 
 
 async def nothing() -> None:
@@ -93,11 +94,28 @@ def test_a_failed_call_is_repeated_soon(calls: Calls, error: Exception) -> None:
     assert calls.made == [("a", 0.0), ("a", 0.05), ("a", 0.15), ("a", 0.35), ("b", 1.35)]
 
 
-def test_pauses_stay_a_part_of_the_interval(calls: Calls) -> None:
+@pytest.mark.parametrize("rate", [0.5, 1.0])
+def test_pauses_stay_a_part_of_the_interval(calls: Calls, rate: float) -> None:
     """So that a start which others have outrun meets the next grant soon after it is free."""
-    calls.dispatch(calls.of("a", *[THROTTLED] * 8))
+    calls.dispatch(calls.of("a", *[THROTTLED] * 8), rate=rate)
     times = [time for _, time in calls.made]
-    assert [round(b - a, 3) for a, b in pairwise(times)] == [0.05, 0.1, 0.2, *[0.3] * 5]
+    assert [round((b - a) * rate, 3) for a, b in pairwise(times)] == [0.05, 0.1, 0.2, *[0.3] * 5]
+
+
+def test_a_slow_call_delays_the_next_one(calls: Calls) -> None:
+    """It arrives later than its beginning says, and a quick one after it would come too early."""
+    calls.dispatch(calls.of("a", seconds=0.2), calls.of("b", seconds=0.6), calls.of("c", seconds=0.2))
+    assert calls.made == [("a", 0.0), ("b", 1.0), ("c", 2.2)]
+
+
+def test_a_start_that_is_found_is_not_made_again(calls: Calls, clock: Clock) -> None:
+    """The answer is that of the earlier call."""
+
+    async def look_up() -> str:
+        return "found"
+
+    assert virtual_time.run(clock, Dispatcher(1.0).dispatch(look_up, calls.of("a"))) == "found"
+    assert calls.made == []
 
 
 def test_a_success_shortens_the_pauses_again(calls: Calls) -> None:
@@ -120,13 +138,24 @@ def test_a_start_that_keeps_failing_lets_others_go_first(calls: Calls) -> None:
     assert names == ["a"] * 5 + ["b"] + ["a"] * 3
 
 
-def test_a_connection_that_does_not_reach_healthomics_pauses(calls: Calls) -> None:
+@pytest.mark.parametrize("error", [UNREACHABLE, UNTRUSTED])
+def test_a_connection_that_does_not_reach_healthomics_pauses(calls: Calls, error: Exception) -> None:
     """All of its starts wait some minutes for one call."""
-    calls.dispatch(calls.of("a", UNREACHABLE, UNREACHABLE), calls.of("b"))
+    calls.dispatch(calls.of("a", error, error), calls.of("b"))
     times = [time for _, time in calls.made]
     assert 132 <= times[1] <= 156
     assert 264 <= times[2] - times[1] <= 312
     assert times[3] - times[2] == 1.0
+
+
+def test_connections_that_failed_at_different_times_pause_differently(clock: Clock) -> None:
+    """So that they do not return together."""
+    pauses = []
+    for _ in range(3):
+        calls, begin = Calls(clock), clock.elapsed
+        calls.dispatch(calls.of("a", UNREACHABLE))
+        pauses.append(calls.made[1][1] - begin)
+    assert len({round(pause) for pause in pauses}) > 1
 
 
 def test_a_cancelled_start_makes_room(calls: Calls, clock: Clock) -> None:

@@ -73,6 +73,7 @@ def test_an_operator_that_becomes_one_of_the_other_kind(
     ti.try_number += 1
     second = after.task(cancel_on_kill=cancel_on_kill).execute(try_of(ti, store))
     assert before.cancelled(omics) == [first] * is_cancelled
+    assert store.get(KEY)["epoch"] == 1
     assert f"started the {before.name} {first}, but the DAG now starts a {after.name}" in logged()
     assert second in [each["id"] for each in after.all(omics)]
 

@@ -167,13 +167,15 @@ def test_it_is_that_of_the_task_instance(map_index: int | None, index: int) -> N
     request_ids = RequestIds(context_of(ti), None, BatchResource)
     assert request_ids.of(3, 2) == derive_request_id(identity, 2, BatchResource.name_length)
     assert request_ids.of(3) == request_ids.of(3, 0)
+    assert not request_ids.are_all(request_ids.of(0))
 
 
 def test_one_of_the_dag_author_is_used_as_it_is() -> None:
     """For each Clear and each generation."""
     request_ids = RequestIds(context_of(FakeTaskInstance()), "mine", RunResource)
-    assert request_ids.is_fixed
     assert request_ids.of(3, 2) == "mine"
+    assert request_ids.are_all("mine")
+    assert not request_ids.are_all("another")
 
 
 def test_a_character_that_the_api_rejects_is_replaced() -> None:

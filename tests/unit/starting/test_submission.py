@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import NoCredentialsError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,9 +26,11 @@ from airflow_healthomics.exceptions import (
 from airflow_healthomics.service import run_states
 from airflow_healthomics.starting.decision import Decision, Plan, decide
 from airflow_healthomics.starting.exactly_once import LISTING_GRACE, VISIBILITY_GRACE
-from airflow_healthomics.starting.record import KEY, Attempt, StartRecord
+from airflow_healthomics.starting.record import KEY, Attempt, StartRecord, parse_record
 from tests.healthomics import Control
+from tests.unit.batch_attempts import crashing, hold_runs
 from tests.unit.conftest import (
+    OUTPUT,
     Clock,
     Crash,
     FakeTaskInstance,
@@ -39,7 +42,7 @@ from tests.unit.conftest import (
     try_of,
 )
 from tests.unit.histories import CRASHES, STORES, WAYS, History, start_of
-from tests.unit.kinds import KINDS, Kind
+from tests.unit.kinds import BATCH, KINDS, Kind
 
 STATES = ["PENDING", "STARTING", "RUNNING", "STOPPING", "COMPLETED", "FAILED", "CANCELLED", "DELETED"]
 
@@ -221,8 +224,11 @@ def test_a_run_that_is_gone_is_repeated_only_on_request(omics: Control, clock: C
     first = history.try_again()
     omics.advance("DELETED", run_id=first)
     clock.advance(VISIBILITY_GRACE)
-    with pytest.raises(HealthOmicsOutcomeLostError, match="on_unknown_end='repeat'"):
+    with pytest.raises(HealthOmicsOutcomeLostError, match="on_unknown_end='repeat'") as caught:
         history.try_again()
+    lost = caught.value
+    assert (lost.noun, lost.resource_id, lost.output_uri) == ("run", first, f"{OUTPUT}/{first}")
+    assert "region us-east-1" in str(lost.place)
     assert len(omics.runs()) == 1
     history.fields["on_unknown_end"] = "repeat"
     assert history.try_again() != first
@@ -230,12 +236,14 @@ def test_a_run_that_is_gone_is_repeated_only_on_request(omics: Control, clock: C
 
 @needs_store
 @pytest.mark.parametrize(("end", "runs"), [("COMPLETED", 1), ("FAILED", 2)])
+@pytest.mark.parametrize("crash", [None, "after-call"])
 def test_a_run_that_is_gone_has_ended_as_its_manifest_says(
-    omics: Control, clock: Clock, end: str, runs: int
+    omics: Control, clock: Clock, crash: str | None, end: str, runs: int
 ) -> None:
-    """Retention mode REMOVE takes the record of a run away and leaves its logs."""
+    """Retention mode REMOVE takes the record of a run away and leaves its logs, also before a lost answer."""
     history = History(omics, with_store=True)
-    first = history.try_again()
+    history.try_again(crash)
+    first = omics.runs()[0]["id"]
     omics.advance(end, run_id=first)
     omics.advance("DELETED", run_id=first)
     clock.advance(VISIBILITY_GRACE)
@@ -278,6 +286,8 @@ def test_the_old_run_is_cancelled_before_the_new_one_starts(omics: Control) -> N
     history.try_again()
     history.clear()
     history.try_again()
+    assert history.store is not None
+    assert history.store.get(KEY)["epoch"] == 1
     operations = [call["operation"] for call in omics.calls()]
     assert operations.index("CancelRun") < len(operations) - 1 - operations[::-1].index("StartRun")
 
@@ -308,6 +318,105 @@ def test_a_retry_does_not_take_a_stranger_for_its_run(omics: Control, logged: Ca
     start_of(request_id="stranger").execute(try_of(FakeTaskInstance(max_tries=2)))
     assert history.try_again() != first
     assert "now belongs to another run" in logged()
+
+
+@needs_store
+def test_a_repeated_start_may_answer_with_an_id_that_is_a_strangers_now(omics: Control) -> None:
+    """The run of the lost answer was deleted, so the next generation starts."""
+    history = History(omics, with_store=True)
+    history.try_again("after-call")
+    (lost,) = omics.runs()
+    omics.set_options(reuse_run_ids=True)
+    omics.advance("CANCELLED", run_id=lost["id"])
+    omics.advance("DELETED", run_id=lost["id"])
+    stranger = start_of(request_id="stranger").execute(try_of(FakeTaskInstance(max_tries=2)))
+    assert stranger == lost["id"]
+    assert history.try_again() not in (None, stranger)
+
+
+@needs_store
+@pytest.mark.parametrize("code", ["ThrottlingException", "InternalServerException"])
+def test_a_run_whose_status_is_throttled_is_looked_at_again(omics: Control, tasks: Tasks, code: str) -> None:
+    """The attempt waits for it, instead of failing."""
+    ti, store = FakeTaskInstance(max_tries=2), Store()
+    first = start_of().execute(try_of(ti, store))
+    ti.try_number = 2
+    omics.inject_error("GetRun", code, times=2)
+    assert tasks.run(start_of, try_of(ti, store)) == first
+
+
+def test_a_search_without_credentials_names_its_call(omics: Control) -> None:
+    """So that a person looks for the cause in the right place."""
+    history = History(omics, with_store=False)
+    history.try_again()
+    omics.inject_error("ListRuns", "ExpiredTokenException", status=403)
+    with pytest.raises(HealthOmicsOutcomeUnknownError, match="ListRuns"):
+        history.try_again()
+    with (
+        crashing("ListRuns", error=NoCredentialsError()),
+        pytest.raises(HealthOmicsOutcomeUnknownError, match="The connection"),
+    ):
+        history.try_again()
+
+
+@pytest.mark.parametrize("with_store", STORES)
+def test_a_lost_start_with_a_custom_name_is_repeated(omics: Control, with_store: bool) -> None:
+    """Its request ID finds it, and no run of another task that has the name."""
+    history = History(omics, with_store=with_store, name="mine")
+    start_of(name="mine").execute(try_of(FakeTaskInstance(task_id="another")))
+    history.try_again("after-call")
+    stranger, lost = omics.runs()
+    assert history.try_again() == lost["id"]
+    assert stranger["name"] == lost["name"]
+
+
+@KINDS
+@needs_store
+def test_the_record_says_what_later_attempts_need(omics: Control, clock: Clock, kind: Kind) -> None:
+    """Of the start, and then of the attempt that has last reattached to it."""
+    hold_runs(omics)
+    ti, store = FakeTaskInstance(max_tries=2), Store()
+    kind.task().execute(try_of(ti, store))
+    kind.end(omics, "FAILED")
+    first = parse_record(store.get(KEY))
+    assert first is not None
+    assert (first.epoch, first.generation, first.earlier, first.attempt) == (0, 0, (), 1)
+    context = try_of(ti, store)
+    context["dag_run"].clear_number = 3
+    ti.try_number = 2
+    kind.task(cancel_on_kill=False, region_name="us-east-1").execute(context)
+    second = parse_record(store.get(KEY))
+    newest = kind.all(omics)[-1]
+    assert second is not None
+    assert second == StartRecord(
+        request_id=newest["requestId"],
+        kind=kind.name,
+        name=newest["requestId"],
+        epoch=0,
+        generation=1,
+        resource_id=newest["id"],
+        uuid=newest["uuid"],
+        arn=second.arn,
+        started=clock.time(),
+        output_uri=second.output_uri,
+        fingerprint=second.fingerprint,
+        earlier=(str(first.resource_id),),
+        attempt=2,
+        max_tries=2,
+        clear_number=3,
+        settled=clock.time(),
+        connection={**first.connection, "region_name": "us-east-1"},
+        cancel_on_kill=False,
+    )
+    assert str(second.arn).endswith(f"/{newest['id']}")
+    assert second.fingerprint
+    assert second.output_uri == (None if kind is BATCH else f"{OUTPUT}/{newest['id']}")
+    before = store.get(KEY)
+    ti.try_number, ti.max_tries = 3, 4  # a Clear
+    context["dag_run"].clear_number = 4
+    kind.task(on_clear="reattach").execute(context)
+    changes = {"attempt": 3, "max_tries": 4, "clear_number": 4, "cancel_on_kill": True}
+    assert store.get(KEY) == {**before, **changes}
 
 
 @needs_store
@@ -378,7 +487,7 @@ def test_a_retry_with_an_explicit_request_id_says_why_it_cannot(
     omics.advance(status, run_id=first)
     if is_cleared:
         history.clear()
-    with pytest.raises(AirflowFailException, match=f"{first}.*request_id is fixed"):
+    with pytest.raises(AirflowFailException, match=f"{first} .*is {status}.*request_id is fixed"):
         history.try_again()
     assert len(omics.runs()) == 1
 

@@ -62,6 +62,23 @@ def test_the_attempt_after_a_repeated_start_may_not_find_it_yet(
 
 
 @KINDS
+def test_a_clear_waits_for_a_run_that_is_not_found_yet(
+    omics: Control, clock: Clock, tasks: Tasks, kind: Kind
+) -> None:
+    """Until it can cancel the run, the attempt after the Clear starts no other."""
+    hold_runs(omics)
+    ti, store = FakeTaskInstance(max_tries=2), Store()
+    first = kind.task().execute(try_of(ti, store))
+    ti.try_number, ti.max_tries = 2, 4
+    omics.inject_error(kind.get, **NOT_FOUND)
+    omics.inject_error(kind.operation("Cancel"), **NOT_FOUND)
+    second = tasks.run(kind.task, try_of(ti, store))
+    assert [deferral.method_name for deferral in tasks.deferrals] == ["resume_start"]
+    assert second != first
+    assert kind.cancelled(omics) == [first]
+
+
+@KINDS
 def test_what_a_retry_has_found_has_no_grace(omics: Control, clock: Clock, tasks: Tasks, kind: Kind) -> None:
     """If it is not found a moment later, it was deleted."""
     hold_runs(omics)
