@@ -203,12 +203,11 @@ def test_a_throttled_cancellation_on_a_worker_is_repeated(
     assert 0 < min(clock.sleeps[-9:]) <= max(clock.sleeps[-9:]) <= 0.5
 
 
-def test_a_kill_does_not_wait_for_aws_for_long(omics: Control, context: Context) -> None:
+def test_a_kill_does_not_wait_for_aws_for_long(omics: Control) -> None:
     """Airflow's signal handler has other work to do before SIGKILL."""
     guard = start_of().kill_guard
-    guard.context = context
+    guard.context = try_of(FakeTaskInstance(state="failed"))
     guard.arm([Target(kind="run", id=RUN.start_beside(omics_client())["id"])])
-    context["ti"].state = "failed"
     omics.hold("GetRun", "slow")
     in_the_end = Timer(20, omics.release, ["slow"])
     in_the_end.start()
