@@ -45,7 +45,9 @@ _SECONDS: Final = 4.5
 #: A limit that is never reached: the process ends before.
 _ATTEMPTS: Final = 30
 
-#: Airflow 2 ends the process when on_kill returns.
+#: Pauses between two attempts, with SIGKILL ahead and without.
+_SHORT_PAUSE: Final = wait_random(0.1, 0.5)
+_PAUSE: Final = wait_random_exponential(multiplier=0.5, max=10)
 
 #: State of a running task that was cleared. The next attempt cancels the recorded run; before Airflow 3.3
 #: there is no record.
@@ -135,7 +137,7 @@ class KillGuard:
             return
         if self._hook is None:
             self._hook = _impatient(self._task.hook)
-            Thread(target=self._run, name="healthomics-kill", daemon=True).start()
+            Thread(target=self._run, args=(self._hook,), name="healthomics-kill", daemon=True).start()
         if self.is_fired:
             self.fire()
             self.wait()
@@ -179,18 +181,18 @@ class KillGuard:
         """Wait until the thread has done its work, but at most until SIGKILL."""
         self._is_idle.wait(seconds)
 
-    def _run(self) -> None:
+    def _run(self, hook: HealthOmicsHook) -> None:
         while True:
             self._work.get()
             try:
-                self._cancel_if_over()
+                self._cancel_if_over(hook)
             except Exception as error:  # noqa: BLE001 - a kill proceeds anyway, and the thread has no caller
                 self._task.log.warning("The killed task's run could not be cancelled: %s", error_code(error))
             finally:
                 self._is_idle.set()
 
-    def _cancel_if_over(self) -> None:
-        if self.context is None or self._hook is None:
+    def _cancel_if_over(self, hook: HealthOmicsHook) -> None:
+        if self.context is None:
             return
         log, targets = self._task.log, self.targets
         try:
@@ -208,12 +210,12 @@ class KillGuard:
             return
         retrying = Retrying(
             stop=stop_after_attempt(_ATTEMPTS),
-            wait=wait_random(0.1, 0.5),
+            wait=_SHORT_PAUSE,
             retry=retry_if_exception(is_transient),
             reraise=True,
         )
         for target in targets:
-            retrying(target.cancel, self._hook, log)
+            retrying(target.cancel, hook, log)
 
 
 def cancel_retrying(patience: float = CANCEL_PATIENCE) -> Retrying:
@@ -224,7 +226,7 @@ def cancel_retrying(patience: float = CANCEL_PATIENCE) -> Retrying:
     """
     return Retrying(
         stop=stop_after_delay(patience),
-        wait=wait_random_exponential(multiplier=0.5, max=10),
+        wait=_PAUSE,
         retry=retry_if_exception(lambda error: is_transient(error) or is_credentials_error(error)),
         reraise=True,
     )
@@ -234,10 +236,9 @@ def _search_retrying() -> Retrying:
     """Return the rule by which a start that is on its way is looked for; False if it does not show up."""
     return Retrying(
         stop=stop_after_delay(_SEARCH_PATIENCE),
-        wait=wait_random_exponential(multiplier=0.5, max=10),
+        wait=_PAUSE,
         retry=retry_if_result(lambda is_cancelled: not is_cancelled),
         retry_error_callback=lambda _: False,
-        reraise=True,
     )
 
 

@@ -129,7 +129,9 @@ def _plan(
     rest = [status for status in ACTIVE_STATUSES_IN_ORDER if status not in unfiltered]
     for each, numbers in groups.items():
         costs = {
-            status: _cost(RunList(status, each), _expected(numbers, status), pages) if each else sys.maxsize
+            status: pages.get(RunList(status, each), _pages_of(_expected(numbers, status)))
+            if each
+            else sys.maxsize
             for status in rest
         }
         # A run with an unknown status may be in any list.
@@ -146,11 +148,9 @@ def _plan(
 def _unfiltered_cost(
     status: str, groups: Mapping[ListFilter | None, Counter[str | None]], pages: Pages
 ) -> int:
-    if RunList(status) in pages:
-        return pages[RunList(status)]
     expected = sum(_expected(numbers, status) for numbers in groups.values())
     longest = max(pages.get(RunList(status, each), 0) for each in groups)
-    return max(longest, _cost(RunList(status), expected, pages))
+    return pages.get(RunList(status), max(longest, _pages_of(expected)))
 
 
 def _expected(numbers: Counter[str | None], status: str) -> int:
@@ -158,8 +158,8 @@ def _expected(numbers: Counter[str | None], status: str) -> int:
     return numbers[status] + (numbers[None] if status == "RUNNING" else 0)
 
 
-def _cost(run_list: RunList, expected: int, pages: Pages) -> int:
-    return pages.get(run_list, max(1, math.ceil(expected / PAGE_SIZE)))
+def _pages_of(number: int) -> int:
+    return max(1, math.ceil(number / PAGE_SIZE))
 
 
 class ListCosts:

@@ -46,7 +46,7 @@ class Sweep:
         self._known = costs.known(now)
         self._chosen = costs.plan(due, now).lists
         self._listed: set[RunList] = set()
-        filters = sorted({each.filter for each in self._chosen}, key=lambda each: each or ("", ""))
+        filters = sorted({each.filter for each in self._chosen}, key=lambda each: each or ())
         self._ahead = [RunList(status, each) for status in ACTIVE_STATUSES_IN_ORDER for each in filters]
         if 2 * sum(number for place, number in due.items() if place.status is None) > self.total:
             # Most runs with an unknown status are RUNNING, so this list often suffices.
@@ -91,7 +91,7 @@ class Sweep:
             number += sum(count for place, count in sought.items() if run_list.may_contain(place))
             return number > 0
         enough = _MAX_MISSING_WITHOUT_LIST if run_list.status == run_states.STOPPING else MAX_DIRECT_POLLS
-        return number > max(self._known.get(run_list, 1), enough)
+        return number > max(self._known.get(run_list, enough), enough)
 
     def turn(self, page: Mapping[str, Any], now: float, *, is_enough: bool) -> bool:
         """

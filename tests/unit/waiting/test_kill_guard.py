@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -100,10 +101,13 @@ def test_a_kill_touches_nothing_but_its_own_client(
 def test_the_client_of_the_kill_has_little_patience(omics: Control, context: Context) -> None:
     """SIGKILL comes five seconds later."""
     task = start_of(
-        botocore_config={"read_timeout": 900, "connect_timeout": 900, "retries": {"max_attempts": 9}}
+        region_name="eu-west-1",
+        botocore_config={"read_timeout": 900, "connect_timeout": 900, "retries": {"max_attempts": 9}},
     )
     task.execute(context)
-    config: Any = task.kill_guard._hook.conn.meta.config  # type: ignore[union-attr]
+    client: Any = task.kill_guard._hook.conn  # type: ignore[union-attr]
+    assert client.meta.region_name == "eu-west-1"
+    config = client.meta.config
     assert config.connect_timeout + config.read_timeout < 5
     assert config.retries["total_max_attempts"] == 1
 
@@ -173,7 +177,18 @@ def test_a_kill_never_raises(
 
     clock.at(0.5, break_cancellations)
     killed_while_waiting(task, clock, context)
-    assert "could not be cancelled" in logged()
+    text = logged()
+    assert "could not be cancelled" in text
+    assert (code or "EndpointConnectionError") in text
+
+
+def test_a_kill_with_expired_credentials_gives_up_at_once(
+    omics: Control, clock: Clock, context: Context
+) -> None:
+    """Its client cannot get others before SIGKILL."""
+    omics.inject_error("CancelRun", "ExpiredTokenException", status=403, times=None)
+    killed_while_waiting(start_of(**ON_A_WORKER), clock, context)
+    assert calls_of(omics, "CancelRun") == 1
 
 
 @KINDS
@@ -181,9 +196,28 @@ def test_a_throttled_cancellation_on_a_worker_is_repeated(
     omics: Control, clock: Clock, context: Context, kind: Kind
 ) -> None:
     """Of many tasks killed at the same instant some meet the limit of 10 calls a second."""
-    omics.inject_error(kind.operation("Cancel"), "ThrottlingException", times=5)
+    omics.inject_error(kind.operation("Cancel"), "ThrottlingException", times=9)
     killed_while_waiting(kind.task(**ON_A_WORKER), clock, context)
     assert kind.is_cancelled(omics)
+    # Ten attempts fit into the time before SIGKILL.
+    assert 0 < min(clock.sleeps[-9:]) <= max(clock.sleeps[-9:]) <= 0.5
+
+
+def test_a_kill_does_not_wait_for_aws_for_long(omics: Control) -> None:
+    """Airflow's signal handler has other work to do before SIGKILL."""
+    guard = start_of().kill_guard
+    guard.context = try_of(FakeTaskInstance(state="failed"))
+    guard.arm([Target(kind="run", id=RUN.start_beside(omics_client())["id"])])
+    omics.hold("GetRun", "slow")
+    in_the_end = Timer(20, omics.release, ["slow"])
+    in_the_end.start()
+    guard.fire()
+    omics.wait_until_held("slow", timeout=20)
+    guard.wait(0.01)
+    assert omics.release("slow") == 1
+    in_the_end.cancel()
+    guard.wait(60)
+    assert RUN.is_cancelled(omics)
 
 
 @KINDS

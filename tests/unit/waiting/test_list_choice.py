@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_healthomics.service.run_states import ACTIVE
-from airflow_healthomics.waiting.list_choice import ListCosts, Place, RunList, cheapest_plan
+from airflow_healthomics.waiting.list_choice import ListCosts, Place, Plan, RunList, cheapest_plan
 
 GROUP, BATCH, NAME = ("runGroupId", "7"), ("batchId", "8"), ("name", "a run")
 FILTERS = st.sampled_from([GROUP, BATCH, NAME])
@@ -72,6 +73,13 @@ def test_a_list_is_read_where_it_is_cheaper(
         # Others may fill the group more than the rest of the account.
         ({("RUNNING", GROUP): 1000}, {("RUNNING", None): 210, ("RUNNING", GROUP): 211}, [("RUNNING", None)]),
         ({("RUNNING", GROUP): 100}, {("RUNNING", None): 210, ("RUNNING", GROUP): 211}, []),
+        ({("RUNNING", GROUP): 100}, {("RUNNING", None): 210, ("RUNNING", GROUP): 100}, []),
+        # A filter with enough runs in several states.
+        (
+            {("PENDING", GROUP): 3, ("RUNNING", GROUP): 3},
+            {("PENDING", None): 210, ("RUNNING", None): 210},
+            [("PENDING", GROUP), ("RUNNING", GROUP)],
+        ),
         # One list for all, or one for each.
         (
             {("RUNNING", GROUP): 10, ("RUNNING", BATCH): 10},
@@ -98,6 +106,8 @@ def test_a_list_is_read_where_it_is_cheaper(
             {("RUNNING", None): 210},
             [(status, GROUP) for status in ("PENDING", "STARTING", "RUNNING", "STOPPING")],
         ),
+        ({(None, GROUP): 100}, {("RUNNING", None): 210, ("RUNNING", GROUP): 97}, []),
+        ({(None, GROUP): 100}, {("RUNNING", None): 210, ("RUNNING", GROUP): 150}, []),
     ],
     ids=str,
 )
@@ -110,6 +120,60 @@ def test_a_filter_is_used_where_it_shrinks_the_list(
     places = {Place(*place): number for place, number in due.items()}
     costs = {RunList(*each): number for each, number in pages.items()}
     assert cheapest_plan(places, costs).lists == {RunList(*each) for each in chosen}
+
+
+@pytest.mark.parametrize(
+    ("due", "pages", "calls"),
+    [
+        ({("RUNNING", None): 4}, {}, 4),
+        ({("RUNNING", None): 5}, {}, 1),
+        ({("PENDING", None): 100}, {}, 1),
+        ({("RUNNING", GROUP): 1000}, {}, 10),
+        # Runs with an unknown status cost all lists, and that of RUNNING is the long one.
+        ({(None, None): 300}, {}, 6),
+        ({(None, GROUP): 300}, {("PENDING", None): 50}, 6),
+        # The list of the account is as long as those with a filter.
+        (
+            {("RUNNING", GROUP): 10, ("RUNNING", BATCH): 10},
+            {("RUNNING", GROUP): 7, ("RUNNING", BATCH): 6},
+            7,
+        ),
+    ],
+    ids=str,
+)
+def test_the_calls_of_a_plan(
+    due: dict[tuple[str | None, tuple[str, str] | None], int],
+    pages: dict[tuple[str, tuple[str, str] | None], int],
+    calls: int,
+) -> None:
+    """A page has a hundred runs."""
+    places = {Place(*place): number for place, number in due.items()}
+    costs = {RunList(*each): number for each, number in pages.items()}
+    assert cheapest_plan(places, costs).calls == calls
+
+
+def test_a_plan_without_unfiltered_lists() -> None:
+    """It limits what an unfiltered list may cost."""
+    due = {Place("RUNNING"): 10, Place("RUNNING", GROUP): 200}
+    plan = cheapest_plan(due, {}, is_filtered=True)
+    assert plan == Plan(frozenset({RunList("RUNNING", GROUP)}), 12)
+
+
+@pytest.mark.parametrize(
+    ("place", "is_in_it"),
+    [
+        (("RUNNING", GROUP), True),
+        ((None, GROUP), True),
+        (("PENDING", GROUP), False),
+        (("RUNNING", BATCH), False),
+        (("RUNNING", None), False),
+        (("none", GROUP), False),
+    ],
+    ids=str,
+)
+def test_a_list_has_the_runs_of_its_status_and_filter(place: tuple[Any, Any], is_in_it: bool) -> None:
+    """A run with an unknown status may be in any list."""
+    assert RunList("RUNNING", GROUP).may_contain(Place(*place)) is is_in_it
 
 
 @given(due=PLACES, pages=PAGES)
@@ -160,10 +224,12 @@ def test_many_filters_are_compared_in_no_time() -> None:
 def test_a_refused_filter_is_left_out_for_a_while() -> None:
     """The unfiltered list has the same runs."""
     costs = ListCosts()
-    due = {Place("RUNNING", GROUP): 1000}
+    due = {Place("RUNNING", GROUP): 1000, Place("RUNNING", BATCH): 1000, Place("RUNNING"): 3}
+    costs.remember(RunList("RUNNING"), 30, now=0)
     costs.forgo_filter(GROUP, until=100)
-    assert costs.plan(due, 99).lists == {RunList("RUNNING")}
-    assert costs.plan(due, 101).lists == {RunList("RUNNING", GROUP)}
+    assert costs.plan(due, 99) == Plan(frozenset({RunList("RUNNING")}), 30)
+    assert costs.plan(due, 99, is_filtered=True) == Plan(frozenset({RunList("RUNNING", BATCH)}), 1013)
+    assert costs.plan(due, 101).lists == {RunList("RUNNING", GROUP), RunList("RUNNING", BATCH)}
 
 
 def test_refused_lists_are_left_out_for_a_while() -> None:
@@ -171,5 +237,5 @@ def test_refused_lists_are_left_out_for_a_while() -> None:
     costs = ListCosts()
     due = {Place("RUNNING", GROUP): 1000}
     costs.forgo(until=100)
-    assert costs.plan(due, 99).lists == frozenset()
+    assert costs.plan(due, 99) == Plan(frozenset(), 1000)
     assert costs.plan(due, 101).lists == {RunList("RUNNING", GROUP)}
