@@ -3,21 +3,24 @@
 """
 Mutation tests of the starts, the waits and the resources: ``python -m dev.mutation [pattern ...]``.
 
-mutmut changes one expression at a time and runs the tests that reach it. A mutant that no test kills must be
-in ``tests/mutants.toml``, with the reason. Results stay in ``mutants/``: an interrupted run continues, and
-tests only changed functions again. A pattern such as ``airflow_healthomics.starting.decision.*`` selects
-mutants, which are always tested again.
+mutmut changes one expression at a time, and the tests that reach it run. A mutant that no test kills must be
+in ``tests/mutants.toml``, with the reason. Verdicts stay in ``mutants/``: an interrupted run continues, and a
+mutant is tested again if its function has changed or no test killed it. A pattern such as
+``airflow_healthomics.starting.decision.*`` selects mutants.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import chdir
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -25,11 +28,22 @@ from typing import Final, NamedTuple
 ROOT: Final = Path(__file__).parents[1]
 RESULTS: Final = ROOT / "mutants"
 LIST: Final = ROOT / "tests" / "mutants.toml"
+REACH: Final = RESULTS / "reach.json"
+KILLED: Final = RESULTS / "killed.txt"
 
-#: Exit codes of mutmut's workers: no test failed, and no test reaches the function.
-_SURVIVED: Final = frozenset({0, 5, 33})
-
-_MUTMUT: Final = (sys.executable, "-m", "mutmut")
+#: Tests of the package's folders. The others compare texts of the repository.
+_TESTS: Final = tuple(sorted(f"tests/unit/{path.name}" for path in (ROOT / "tests" / "unit").glob("[a-z]*/")))
+_PYTEST: Final = (
+    sys.executable,
+    "-m",
+    "pytest",
+    "-q",
+    "-p",
+    "dev.mutation_session",
+    "-p",
+    "no:cacheprovider",
+)
+_PROCESSES: Final = os.cpu_count() or 1
 
 
 class Mutant(NamedTuple):
@@ -53,15 +67,6 @@ class Mutant(NamedTuple):
         return f'[[mutant]]\n{fields}\nreason = ""\n'
 
 
-def results() -> dict[str, int]:
-    """Return the exit code of each tested mutant by mutmut's name."""
-    found: dict[str, int] = {}
-    for path in sorted((RESULTS / "airflow_healthomics").rglob("*.meta")):
-        codes = json.loads(path.read_text())["exit_code_by_key"]
-        found |= {name: code for name, code in codes.items() if code is not None}
-    return found
-
-
 def function_of(name: str) -> str:
     """
     Return the path of a mutant's function.
@@ -82,15 +87,81 @@ def mutant_of(name: str) -> Mutant:
 
     :param name: mutmut's name
     """
-    shown = subprocess.run(
-        [*_MUTMUT, "show", name], check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ).stdout
-    body = shown.partition("@@")[2].splitlines()[1:]
+    from mutmut.mutation.diff_apply import get_diff_for_mutant
+
+    with chdir(ROOT):
+        body = get_diff_for_mutant(name).partition("@@")[2].splitlines()[1:]
 
     def lines(sign: str) -> str:
         return " ".join(line[1:].strip() for line in body if line.startswith(sign))
 
     return Mutant(function_of(name), lines("-"), lines("+"))
+
+
+def generate() -> list[str]:
+    """Write the mutants of the present code, and return each one's name and hash of its function."""
+    from mutmut import __main__ as mutmut
+    from mutmut.mutation.data import SourceFileMutationData
+    from mutmut.utils import file_utils
+
+    with chdir(ROOT):
+        for folder in ("airflow_healthomics", "tests"):
+            # Otherwise, files that no longer exist remain.
+            shutil.rmtree(RESULTS / folder, ignore_errors=True)
+        file_utils.copy_src_dir()
+        file_utils.copy_also_copy_files()
+        mutmut.create_mutants(_PROCESSES)
+        mutants = []
+        for path in file_utils.walk_mutatable_files():
+            data = SourceFileMutationData(path=path)
+            data.load()
+            for name in data.exit_code_by_key:
+                function = name.rpartition(".")[2].rpartition("__mutmut_")[0]
+                mutants.append(f"{name}@{data.hash_by_function_name[function]}")
+    return mutants
+
+
+def run_tests(*options: str) -> subprocess.Popen[bytes]:
+    """
+    Start pytest on the copy with the mutants.
+
+    :param options: options and paths
+    """
+    environment = os.environ | {"PYTHONPATH": str(RESULTS)}
+    return subprocess.Popen([*_PYTEST, *options], cwd=RESULTS, env=environment)
+
+
+def measure_reach() -> None:
+    """Record which tests reach which function: all tests, or those of the changed files if that suffices."""
+    paths: Iterable[str] = _TESTS
+    if REACH.exists():
+        folders = ("airflow_healthomics", *_TESTS)
+        files = [file for folder in folders for file in (ROOT / folder).rglob("*.py")]
+        changed = [file.relative_to(ROOT) for file in files if file.stat().st_mtime > REACH.stat().st_mtime]
+        if not changed:
+            return
+        if all(file.name.startswith("test_") for file in changed):
+            paths = map(str, changed)
+        else:
+            REACH.unlink()
+    if run_tests("-n", str(_PROCESSES), "--reach", str(REACH), *paths).wait() != 0:
+        raise SystemExit("The tests fail without a mutant")
+
+
+def judge(mutants: Iterable[str]) -> None:
+    """
+    Test mutants in a process for each core.
+
+    :param mutants: names and hashes, as :func:`generate` returns them
+    """
+    ordered = sorted(mutants)
+    processes = []
+    for number in range(_PROCESSES):
+        part = RESULTS / f"mutants-{number}.txt"
+        part.write_text("\n".join(ordered[number::_PROCESSES]))
+        processes.append(run_tests("--mutants", str(part), "--killed", str(KILLED), *_TESTS))
+    if any([process.wait() for process in processes]):
+        raise SystemExit("The mutants were not tested to the end")
 
 
 def listed() -> dict[Mutant, str]:
@@ -99,31 +170,32 @@ def listed() -> dict[Mutant, str]:
     return {Mutant(each["function"], each["before"], each["after"]): each["reason"] for each in entries}
 
 
-def report(codes: dict[str, int], *, is_whole: bool) -> Iterator[str]:
+def report(survivors: Iterable[str], *, is_whole: bool) -> Iterator[str]:
     """
     Yield the survivors without a reason, and the entries of the list without a survivor.
 
-    :param codes: exit code of each mutant by mutmut's name
-    :param is_whole: whether these are all mutants; otherwise entries may belong to the others
+    :param survivors: mutmut's names
+    :param is_whole: whether all mutants were tested; otherwise entries may belong to the others
     """
     reasons = listed()
-    survivors = {mutant_of(name): name for name, code in codes.items() if code in _SURVIVED}
-    for mutant, name in survivors.items():
+    names = {mutant_of(name): name for name in survivors}
+    for mutant, name in names.items():
         if not reasons.get(mutant):
             yield f"No test kills {name}, and {LIST.name} has no reason for it:\n\n{mutant}"
     for mutant in reasons:
-        if is_whole and mutant not in survivors:
+        if is_whole and mutant not in names:
             yield f"{LIST.name} has a mutant that no longer exists or that a test kills:\n\n{mutant}"
 
 
-def counts(codes: dict[str, int]) -> str:
+def counts(names: Iterable[str], survivors: Iterable[str]) -> str:
     """
     Return the numbers of mutants by module.
 
-    :param codes: exit code of each mutant by mutmut's name
+    :param names: mutmut's names of all that were tested
+    :param survivors: those that no test killed
     """
-    tried = Counter(name.rpartition(".")[0] for name in codes)
-    survived = Counter(name.rpartition(".")[0] for name, code in codes.items() if code in _SURVIVED)
+    tried = Counter(name.rpartition(".")[0] for name in names)
+    survived = Counter(name.rpartition(".")[0] for name in survivors)
     return "\n".join(
         f"{module}: {number} tried, {number - survived[module]} killed, {survived[module]} survived"
         for module, number in sorted(tried.items())
@@ -132,16 +204,25 @@ def counts(codes: dict[str, int]) -> str:
 
 def main(patterns: list[str]) -> int:
     """Test the mutants, and return the exit code of the process."""
-    subprocess.run([*_MUTMUT, "run", "--max-children", "2", *patterns], check=True, cwd=ROOT)
-    codes = {
-        name: code
-        for name, code in results().items()
-        if not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
-    }
-    print(counts(codes))
-    problems = list(report(codes, is_whole=not patterns))
+    mutants = {mutant: mutant.partition("@")[0] for mutant in generate()}
+    if patterns:
+        mutants = {
+            mutant: name
+            for mutant, name in mutants.items()
+            if any(fnmatchcase(name, pattern) for pattern in patterns)
+        }
+    measure_reach()
+    judge(mutants.keys() - killed())
+    survivors = [mutants[each] for each in sorted(mutants.keys() - killed())]
+    print(counts(mutants.values(), survivors))
+    problems = list(report(survivors, is_whole=not patterns))
     print(*problems, sep="\n")
     return 1 if problems else 0
+
+
+def killed() -> set[str]:
+    """Return the killed mutants of this run and of earlier ones."""
+    return set(KILLED.read_text().split()) if KILLED.exists() else set()
 
 
 if __name__ == "__main__":

@@ -29,29 +29,28 @@ def test_a_mutant_belongs_to_a_function(name: str, function: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "reasons", "problems"),
+    ("survivors", "reasons", "problems"),
     [
-        pytest.param(1, {}, 0, id="killed"),
-        pytest.param(0, {}, 1, id="survived"),
-        pytest.param(33, {}, 1, id="without tests"),
-        pytest.param(0, {MUTANT: "It behaves alike."}, 0, id="listed"),
-        pytest.param(0, {MUTANT: ""}, 1, id="listed without a reason"),
-        pytest.param(1, {MUTANT: "It behaves alike."}, 1, id="listed and killed"),
+        pytest.param([], {}, 0, id="killed"),
+        pytest.param([NAME], {}, 1, id="survived"),
+        pytest.param([NAME], {MUTANT: "It behaves alike."}, 0, id="listed"),
+        pytest.param([NAME], {MUTANT: ""}, 1, id="listed without a reason"),
+        pytest.param([], {MUTANT: "It behaves alike."}, 1, id="listed and killed"),
     ],
 )
 def test_survivors_and_the_list_must_agree(
-    monkeypatch: pytest.MonkeyPatch, code: int, reasons: dict[Mutant, str], problems: int
+    monkeypatch: pytest.MonkeyPatch, survivors: list[str], reasons: dict[Mutant, str], problems: int
 ) -> None:
     """A survivor needs a reason, and a reason needs a survivor."""
     monkeypatch.setattr(mutation, "mutant_of", lambda name: MUTANT)
     monkeypatch.setattr(mutation, "listed", lambda: reasons)
-    assert len(list(report({NAME: code}, is_whole=True))) == problems
+    assert len(list(report(survivors, is_whole=True))) == problems
 
 
 def test_a_run_of_a_part_does_not_judge_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Entries of mutants that were not tested are kept."""
     monkeypatch.setattr(mutation, "listed", lambda: {MUTANT: "It behaves alike."})
-    assert list(report({NAME: 1}, is_whole=False)) == []
+    assert list(report([], is_whole=False)) == []
 
 
 def test_each_listed_mutant_has_a_reason_and_a_module() -> None:
