@@ -36,7 +36,7 @@ help:
 	@echo 'make release-check  what would be uploaded: contents, metadata, imports in a bare environment'
 	@echo 'make bench          what waiting costs, beside the pattern of the amazon provider; an hour'
 	@echo 'make screenshots    take docs/images anew'
-	@echo 'make mutation       change the code of starts and waits, and see that a test fails; hours'
+	@echo 'make mutation       change the code of starts and waits, and see that a test fails; an hour or two'
 	@echo 'make lint           ruff (format and lint) and mypy'
 	@echo 'make constraints    resolve constraints/ anew'
 	@echo 'make api-model      take what older botocore releases lack from the installed one'
@@ -131,7 +131,7 @@ services:
 		|| { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy postgresql redis-server; } \
 		|| echo 'postgresql and redis-server could not be installed'
 
-# By hand only: it takes hours. An interrupted run continues; MUTANTS='airflow_healthomics.starting.*' tests a part.
+# By hand only: it takes an hour or two. An interrupted run continues; MUTANTS='airflow_healthomics.starting.*' tests a part.
 mutation: install
 	$(BIN)/uv pip install --system-certs --quiet --python $(BIN)/python --constraint constraints/$(PINS).txt --group mutation
 	$(BIN)/python -m dev.mutation $(foreach pattern,$(MUTANTS),'$(pattern)')
