@@ -45,9 +45,9 @@ class Threads:
         """Stand in for threading.Thread."""
         return _Thread(self.scheduler, lambda: target(*args))
 
-    def waiting_thread(self, *, target: Callable[..., Any], **_: Any) -> _Thread:
+    def waiting_thread(self, *, target: Callable[..., Any], args: Any = (), **_: Any) -> _Thread:
         """Stand in for a thread that waits for work: it starts when there is some."""
-        return _Thread(self.scheduler, target, is_waiting=True)
+        return _Thread(self.scheduler, lambda: target(*args), is_waiting=True)
 
     def queue(self) -> _Queue:
         """Stand in for queue.SimpleQueue."""
