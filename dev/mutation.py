@@ -135,7 +135,7 @@ def measure_reach() -> None:
     """Record which tests reach which function: all tests, or those of the changed files if that suffices."""
     paths: Iterable[str] = _TESTS
     if REACH.exists():
-        folders = ("airflow_healthomics", *_TESTS)
+        folders = ("airflow_healthomics", "tests/unit")
         files = [file for folder in folders for file in (ROOT / folder).rglob("*.py")]
         changed = [file.relative_to(ROOT) for file in files if file.stat().st_mtime > REACH.stat().st_mtime]
         if not changed:
@@ -162,6 +162,11 @@ def judge(mutants: Iterable[str]) -> None:
         processes.append(run_tests("--mutants", str(part), "--killed", str(KILLED), *_TESTS))
     if any([process.wait() for process in processes]):
         raise SystemExit("The mutants were not tested to the end")
+
+
+def killed() -> set[str]:
+    """Return the killed mutants of this run and of earlier ones."""
+    return set(KILLED.read_text().split()) if KILLED.exists() else set()
 
 
 def listed() -> dict[Mutant, str]:
@@ -218,11 +223,6 @@ def main(patterns: list[str]) -> int:
     problems = list(report(survivors, is_whole=not patterns))
     print(*problems, sep="\n")
     return 1 if problems else 0
-
-
-def killed() -> set[str]:
-    """Return the killed mutants of this run and of earlier ones."""
-    return set(KILLED.read_text().split()) if KILLED.exists() else set()
 
 
 if __name__ == "__main__":

@@ -82,8 +82,10 @@ class Reach:
                 if report.nodeid not in self._tests[function]:
                     self._tests[function].append(report.nodeid)
 
-    def pytest_sessionfinish(self) -> None:
-        """Write the result."""
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        """Write the result, unless a test failed: then it may not have reached all of its functions."""
+        if exitstatus != 0:
+            return
         self._path.write_text(json.dumps({"tests": self._tests, "seconds": self._seconds}, indent=0))
 
 
