@@ -26,7 +26,7 @@ class KilledOnce(HealthOmicsStartRunOperator):
         """Arm the first attempt."""
         super().pre_execute(context)
         if context["ti"].try_number == 1:
-            self.hook.conn.meta.events.register("after-call.omics.StartRun", die)
+            self.hook.conn_without_retries.meta.events.register("after-call.omics.StartRun", die)
 
 
 def die(**_: Any) -> None:
