@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, wraps
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from botocore.exceptions import BotoCoreError, ClientError
+
+from airflow_healthomics.exceptions import HealthOmicsError
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.lineage.collector import LineageCollector
 from airflow_healthomics.resources.base import Resource
@@ -31,6 +34,38 @@ if TYPE_CHECKING:
         """Base of the operator or sensor."""
 else:
     _Base = object
+
+
+#: Methods of subclasses that Airflow calls and whose errors it prints.
+_ENTRY_POINTS: Final = ("execute", "resume_execution")
+
+#: Causes whose text is part of the error that they cause.
+_EXPLAINED: Final = (HealthOmicsError, ClientError, BotoCoreError)
+
+
+def _raising_briefly(entry_point: Callable[..., Any]) -> Callable[..., Any]:
+    """
+    Raise the errors of this package without the frames and the cause that led to them.
+
+    Airflow prints both into the log of the task, where they hide the message. Other errors, and unexpected
+    causes, keep theirs. The whole traceback is logged at level DEBUG.
+    """
+
+    @wraps(entry_point)
+    def call(task: HealthOmicsTask, *args: Any, **kwargs: Any) -> Any:
+        if task._is_entered:
+            return entry_point(task, *args, **kwargs)
+        task._is_entered = True
+        try:
+            return entry_point(task, *args, **kwargs)
+        except HealthOmicsError as error:
+            task.log.debug("The traceback of the error", exc_info=True)
+            cause = None if isinstance(error.__cause__, _EXPLAINED) else error.__cause__
+            raise error.with_traceback(None) from cause
+        finally:
+            task._is_entered = False
+
+    return call
 
 
 class HealthOmicsTask(_Base):
@@ -57,6 +92,13 @@ class HealthOmicsTask(_Base):
 
     _template_sources: Mapping[str, str] = MappingProxyType({})
     _is_rendering = False
+    _is_entered = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in _ENTRY_POINTS:
+            if name in vars(cls):
+                setattr(cls, name, _raising_briefly(vars(cls)[name]))
 
     @property
     @abstractmethod
@@ -111,6 +153,7 @@ class HealthOmicsTask(_Base):
 
     # --- called by Airflow ---
 
+    @_raising_briefly
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after a deferral."""
         # Airflow wrote the links when the task deferred, and would write them again.

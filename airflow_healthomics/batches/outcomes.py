@@ -21,6 +21,7 @@ from airflow_healthomics.resources.run_end import recorded_end
 from airflow_healthomics.service import run_states
 from airflow_healthomics.service.errors import api_error, error_code, is_not_found, is_transient
 from airflow_healthomics.service.log import Log
+from airflow_healthomics.service.text import shorten
 from airflow_healthomics.service.times import as_time
 
 #: Status of a run that could not be started, or whose batch was cancelled before its start.
@@ -200,6 +201,16 @@ def count_outcomes(outcomes: Iterable[RunOutcome], total: int) -> dict[str, int]
     return dict(counts)
 
 
+def describe_counts(counts: Mapping[str, int]) -> str:
+    """
+    Return the number of runs by status in words, such as ``38 completed, 2 failed``.
+
+    :param counts: number of runs by status
+    """
+    words = [f"{count:,} {status.lower().replace('_', ' ')}" for status, count in counts.items() if count]
+    return ", ".join(words) or "none"
+
+
 def manifest_entries(
     outcomes: Iterable[RunOutcome], uris: Mapping[str, str | None] | None = None
 ) -> list[dict[str, Any]]:
@@ -246,7 +257,7 @@ def describe_shortfall(
         lead += f": {completed:,} of {total:,} runs completed, but success requires {policy.describe(total)}"
     lines = [lead]
     if reason := summary.get("failureReason"):
-        lines.append(_shorten(reason))
+        lines.append(_on_one_line(reason))
     if outcomes:
         lines += describe_failures(client, outcomes, log, unlisted=total - len(outcomes))
     return "\n".join(lines), counts
@@ -288,7 +299,7 @@ def describe_failures(
     for reason, count in reasons_not_started.most_common():
         lines.append(f"{count:,} not started: {reason}")
     # Without the ids of the run settings, since they may identify patients.
-    messages = Counter(_shorten(each.message) for each in not_started if each.message)
+    messages = Counter(_on_one_line(each.message) for each in not_started if each.message)
     lines += [f"  {message}" for message, _ in messages.most_common(MAX_EXAMPLES)]
     reasons = list(_reasons(client, ended[:MAX_REASONS], log))
     of = f" (of the first {MAX_REASONS})" if len(ended) > MAX_REASONS else ""
@@ -321,6 +332,5 @@ def _items(client: Any, operation: str, key: str, **request: Any) -> Iterator[Ma
         yield from page[key]
 
 
-def _shorten(text: str | None) -> str:
-    text = " ".join((text or "").split())
-    return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]} ..."
+def _on_one_line(text: str) -> str:
+    return shorten(" ".join(text.split()), MAX_MESSAGE)

@@ -78,7 +78,7 @@ class StartOperator(WaitingOperator):
 
     @abstractmethod
     def publish(self, context: Context, started: Mapping[str, Any]) -> None:
-        """Record the run or batch in the log, the links and XCom."""
+        """Publish the run or batch in the links and XCom."""
 
     @abstractmethod
     def finish_without_waiting(self, context: Context, started: Mapping[str, Any]) -> None:
@@ -104,6 +104,7 @@ class StartOperator(WaitingOperator):
             self._defer_until_turn(context, outcome, delays)
         started = outcome.response
         self._is_open = outcome.decision is not Decision.DONE
+        self._log_found(started)
         self.publish(context, started)
         if outcome.decision is Decision.WAIT_OUT:
             return self.wait(context, self._watch(started), then="resume_after_stop")
@@ -181,6 +182,13 @@ class StartOperator(WaitingOperator):
 
     def _request_ids(self, context: Context) -> RequestIds:
         return RequestIds(context, self.request_id, self.resource_type)
+
+    def _log_found(self, started: Mapping[str, Any]) -> None:
+        """Log where to find the run or batch and, if the answer has it, the URI of its outputs."""
+        noun, output_uri = self.resource.noun, started.get("runOutputUri")
+        ids = f"{started['id']}, request ID {started['requestId']}"
+        self.log.info("HealthOmics %s %s%s", noun, ids, f", outputs in {output_uri}" if output_uri else "")
+        self.log.info("See %s", self.resource.console_url(started["id"]))
 
     def _watch(self, started: Mapping[str, Any], *, is_new: bool = False) -> Watch:
         return self.resource.watch(started["id"], uuid=started.get("uuid"), is_new=is_new)

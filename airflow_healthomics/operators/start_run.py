@@ -278,8 +278,7 @@ class HealthOmicsStartRunOperator(StartOperator):
         emit_run_event(self, context, run)
 
     def publish(self, context: Context, started: Mapping[str, Any]) -> None:
-        """Log the run, make its links work and push XCom ``run``."""
-        self.log.info("HealthOmics run %s, request ID %s", started["id"], started["requestId"])
+        """Make the links of the run work and push XCom ``run``."""
         publish_run(context, self, started, log_tail_lines=self.log_tail_lines)
         if self.do_xcom_push:
             fields = ("id", "arn", "uuid", "runOutputUri", "requestId")

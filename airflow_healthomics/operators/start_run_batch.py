@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_healthomics.batches.outcomes import PAGE_SIZE
+from airflow_healthomics.batches.outcomes import PAGE_SIZE, describe_counts
 from airflow_healthomics.batches.publication import MAX_XCOM_SUCCESSES, publish_outcomes
 from airflow_healthomics.batches.report import BatchReport, ReportPlan
 from airflow_healthomics.batches.result import BatchReview, BatchVerdict
@@ -307,8 +307,7 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
         return place_settings(request, settings, folder)
 
     def publish(self, context: Context, started: Mapping[str, Any]) -> None:
-        """Log the batch, make its page work and push XCom ``batch``."""
-        self.log.info("HealthOmics batch %s, request ID %s", started["id"], started["requestId"])
+        """Make the page of the batch work and push XCom ``batch``."""
         push_resource(context, self.hook, "batch", started)
         if self.do_xcom_push:
             fields = ("id", "arn", "uuid", "requestId")
@@ -321,7 +320,7 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
         plan = self._report_plan(context, summary["id"])
         folder = open_folder(plan, self.hook)
         report, successes = self._report_on(summary, plan, folder)
-        self.log.info("Runs by status: %s", report.counts)
+        self.log.info("The runs of this task: %s", describe_counts(report.counts))
         if report.usage:
             self.log.info("%s", describe_batch_usage(report.usage))
         manifest_uri = None

@@ -23,6 +23,7 @@ from airflow_healthomics.links import LOG_GROUP, console_url
 from airflow_healthomics.reports.remedies import NOT_FAILED, SENSOR_STEPS, remedy_for
 from airflow_healthomics.service import run_states
 from airflow_healthomics.service.log import Log
+from airflow_healthomics.service.text import shorten
 
 #: No call starts later than this many seconds after the first: a diagnosis must not delay the outcome.
 MAX_SECONDS: Final = 15.0
@@ -78,7 +79,7 @@ def diagnose(
             task_id=item["taskId"],
             name=item.get("name", ""),
             failure_reason=detail.get("failureReason"),
-            status_message=_shorten(detail.get("statusMessage", ""), MAX_LINE),
+            status_message=shorten(detail.get("statusMessage", ""), MAX_LINE),
         )
         for item, detail in zip(items, details, strict=False)
     )
@@ -123,7 +124,7 @@ def describe_failure(
     lines = [
         f"HealthOmics run {summary['id']} ended as {summary['status']}" + (f": {reason}" if reason else "")
     ]
-    if message := _shorten(summary.get("statusMessage", ""), MAX_TEXT):
+    if message := shorten(summary.get("statusMessage", ""), MAX_TEXT):
         lines.append(message)
     for task in diagnosis.failed_tasks:
         cause = ": ".join(filter(None, (task.failure_reason, task.status_message)))
@@ -268,7 +269,7 @@ def _tail(
             page = aws.call("logs:GetLogEvents", **request)
             lines = [line for event in page.get("events", ()) for line in event["message"].splitlines()]
             if lines:
-                return stream, tuple(_shorten(line, MAX_LINE) for line in lines[-count:])
+                return stream, tuple(shorten(line, MAX_LINE) for line in lines[-count:])
             # The API reference: "The returned tokens are never null." A repeated token marks the end.
             if page.get("nextBackwardToken") in (None, request.get("nextToken")):
                 break
@@ -279,11 +280,3 @@ def _tail(
 def _stream_name(stream: str) -> str:
     """Return the name of a log stream, given its name or its ARN."""
     return stream.rpartition(":log-stream:")[2]
-
-
-def _shorten(text: str, limit: int) -> str:
-    """Cut the middle out of a long text. Messages begin with the error and end with its cause."""
-    if len(text) <= limit:
-        return text
-    half = (limit - 5) // 2
-    return f"{text[:half]} ... {text[-half:]}"

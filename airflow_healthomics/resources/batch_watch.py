@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -39,11 +39,13 @@ _SETTING_FIELDS: Final = ("workflowId", "outputUri")
 
 _TIMES: Final = ("creationTime", "submittedTime", "processedTime", "failedTime")
 
-#: Counts in a log line, in this order.
-_COUNTS: Final = (
+#: Counts of ended and active runs in a log line, in this order.
+_ENDED: Final = (
     ("completedRunCount", "completed"),
     ("failedRunCount", "failed"),
     ("cancelledRunCount", "cancelled"),
+)
+_ACTIVE: Final = (
     ("stoppingRunCount", "stopping"),
     ("runningRunCount", "running"),
     ("startingRunCount", "starting"),
@@ -67,20 +69,25 @@ def summarize_batch(batch: Mapping[str, Any]) -> dict[str, Any]:
 
 def describe_progress(batch: Mapping[str, Any]) -> str:
     """
-    Return the progress of a batch, such as ``7 of 96 runs completed, 2 failed, 87 running``.
+    Return the progress of a batch, such as ``9 of 96 runs ended (7 completed, 2 failed), 87 running``.
 
     :param batch: response of GetBatch
     """
     runs, submission = batch.get("runSummary", {}), batch.get("submissionSummary", {})
     total = batch.get("totalRuns")
     of_total = "" if total is None else f"of {total:,} "
-    parts = [f"{runs.get('completedRunCount', 0):,} {of_total}runs completed"]
-    parts += [f"{runs[key]:,} {word}" for key, word in _COUNTS[1:] if runs.get(key)]
+    ended = ", ".join(_words(runs, _ENDED))
+    number = sum(runs.get(key, 0) for key, _ in _ENDED)
+    parts = [f"{number:,} {of_total}runs ended" + (f" ({ended})" if ended else ""), *_words(runs, _ACTIVE)]
     if failed := submission.get("failedStartSubmissionCount"):
         parts.append(f"{failed:,} not started")
     if pending := submission.get("pendingStartSubmissionCount"):
         parts.append(f"{pending:,} to be started")
     return ", ".join(parts)
+
+
+def _words(runs: Mapping[str, int], counts: Sequence[tuple[str, str]]) -> list[str]:
+    return [f"{runs[key]:,} {word}" for key, word in counts if runs.get(key)]
 
 
 class BatchWatch(Watch):

@@ -20,6 +20,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRequestChangedError,
 )
 from airflow_healthomics.hooks.place import describe_place, refusal
+from airflow_healthomics.requests.description import describe_start
 from airflow_healthomics.resources.base import Resource, StartRequest
 from airflow_healthomics.resources.kinds import resource_of_kind
 from airflow_healthomics.service import run_states
@@ -435,6 +436,7 @@ class ExactlyOnceStart:
             retry=retry_if_exception(lambda error: _may_pass(error) and not is_throttling(error)),
             reraise=True,
         )
+        self.log.info("Starting %s", describe_start(request.fields))
         try:
             answer = retrying(self._send, request)
         except (ClientError, BotoCoreError) as error:

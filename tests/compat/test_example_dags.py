@@ -20,6 +20,10 @@ import pytest
 from airflow_healthomics.testing import HealthOmicsServer
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "example_dags").glob("*.py"))
+
+#: Airflow 3.3 prints five of its own, Airflow 2.11 three.
+MAX_FRAMES = 6
+
 GERMLINE_PARAMETERS = ("sample_name", "fastq_pairs", "ecr_registry", "aws_region")
 
 
@@ -140,3 +144,20 @@ def test_nightly_example_runs_to_its_end(
     assert {(each["sample_name"], each["min_depth"]) for each in parameters} == {("s0", 0), ("s1", 1)}
     for run in runs:
         assert f"s3://outputs/germline/{run['id']}/out" in tested.stdout + tested.stderr
+
+
+def test_a_mistake_is_printed_without_frames_of_the_package(airflow: Callable[..., Any]) -> None:
+    """Airflow prints its own few frames, one of the package and the message, and no refused call as cause."""
+    printed = airflow(
+        "dags", "test", "example_healthomics_germline", "--conf", json.dumps({"workflow_id": "7654321"})
+    )
+
+    log = printed.stdout + printed.stderr
+    before, message, _ = log.partition("HealthOmicsApiError: StartRun for request")
+    assert message, log
+    traceback = before[before.rindex("Traceback (most recent call last)") :]
+    assert traceback.count('  File "') <= MAX_FRAMES, traceback
+    assert traceback.count('task.py", line') == 1, traceback
+    assert "botocore" not in traceback
+    assert "The above exception was the direct cause" not in log
+    assert "During handling of the above exception" not in log

@@ -387,10 +387,10 @@ def test_progress_is_logged_on_a_change_only(
     clock.at(3600, lambda: omics.advance("COMPLETED", run_id=omics.runs()[0]["id"]))
     clock.at(7200, lambda: omics.advance("COMPLETED"))
     Attempts(tasks, deferrable=deferrable).again()
-    lines = [line for line in logged().splitlines() if "runs completed" in line]
+    lines = [line for line in logged().splitlines() if "runs ended" in line]
     texts = list(dict.fromkeys(line.partition("HealthOmics batch")[2].partition("[")[0] for line in lines))
-    assert any("INPROGRESS: 1 of 3 runs completed, 2 running" in text for text in texts)
-    assert any("PROCESSED: 3 of 3 runs completed" in text for text in texts)
+    assert any("INPROGRESS: 1 of 3 runs ended (1 completed), 2 running" in text for text in texts)
+    assert any("PROCESSED: 3 of 3 runs ended (3 completed)" in text for text in texts)
     assert len(texts) <= 6
     assert calls_of(omics, "GetBatch") >= 7200 / 60
 

@@ -33,14 +33,17 @@ SUBMISSIONS = {"failedStartSubmissionCount": 1008, "pendingStartSubmissionCount"
 @pytest.mark.parametrize(
     ("batch", "text"),
     [
-        ({}, "0 runs completed"),
-        ({"totalRuns": 0, "runSummary": {}}, "0 of 0 runs completed"),
-        ({"totalRuns": 2000, "runSummary": {"completedRunCount": 1000}}, "1,000 of 2,000 runs completed"),
-        ({"runSummary": {"completedRunCount": 7, "failedRunCount": 0}}, "7 runs completed"),
+        ({}, "0 runs ended"),
+        ({"totalRuns": 0, "runSummary": {}}, "0 of 0 runs ended"),
+        (
+            {"totalRuns": 2000, "runSummary": {"completedRunCount": 1000}},
+            "1,000 of 2,000 runs ended (1,000 completed)",
+        ),
+        ({"runSummary": {"completedRunCount": 7, "failedRunCount": 0}}, "7 runs ended (7 completed)"),
         (
             {"totalRuns": 9, "runSummary": COUNTS, "submissionSummary": SUBMISSIONS},
-            "1 of 9 runs completed, 2 failed, 3 cancelled, 4 stopping, 5 running, 6 starting, 1,007 pending, "
-            "1,008 not started, 1,009 to be started",
+            "6 of 9 runs ended (1 completed, 2 failed, 3 cancelled), 4 stopping, 5 running, 6 starting, "
+            "1,007 pending, 1,008 not started, 1,009 to be started",
         ),
     ],
 )
@@ -131,4 +134,4 @@ def test_progress_is_logged_on_a_change(caplog: pytest.LogCaptureFixture) -> Non
     for status, completed in (("INPROGRESS", 0), ("INPROGRESS", 0), ("INPROGRESS", 1), ("OF_NEXT_YEAR", 1)):
         watch.update({"id": "1", "status": status, "runSummary": {"completedRunCount": completed}})
     assert [record.levelname for record in caplog.records] == ["INFO", "INFO", "WARNING"]
-    assert "1 is INPROGRESS: 1 runs completed" in caplog.text
+    assert "1 is INPROGRESS: 1 runs ended (1 completed)" in caplog.text

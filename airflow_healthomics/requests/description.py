@@ -1,0 +1,32 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""A request in a line of the log, without values of parameters and names that may identify patients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def describe_start(request: Mapping[str, Any]) -> str:
+    """
+    Return what a request starts, such as ``a run of workflow 1234567, DYNAMIC storage, outputs below s3://b/c``.
+
+    :param request: fields of StartRun or StartRunBatch
+    """
+    return ", ".join(_parts({**request.get("defaultRunSetting", {}), **request}))
+
+
+def _parts(fields: Mapping[str, Any]) -> Iterator[str]:
+    if "runId" in fields:
+        yield f"a duplicate of run {fields['runId']}"
+    else:
+        kind = "a batch of runs" if "batchRunSettings" in fields else "a run"
+        yield f"{kind} of workflow {fields.get('workflowId')}"
+    if version := fields.get("workflowVersionName"):
+        yield f"version {version}"
+    if storage := fields.get("storageType"):
+        capacity = fields.get("storageCapacity")
+        yield f"{storage} storage" + (f" of {capacity:,} GiB" if capacity else "")
+    if output_uri := fields.get("outputUri"):
+        yield f"outputs below {output_uri}"
