@@ -10,7 +10,9 @@ that module since 1.13.0, but Amazon MWAA's images of Airflow 2.11.0 and 3.0.6 p
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -54,6 +56,9 @@ _HOMES: Final[Mapping[str, tuple[str, ...]]] = {
     "conf": ("airflow.configuration",),
 }
 
+#: Options of ``[metrics]``, each of which turns on a backend of Airflow's metrics.
+_METRICS_OPTIONS: Final = ("statsd_on", "statsd_datadog_enabled", "otel_on")
+
 
 def __getattr__(name: str) -> Any:
     """Import an Airflow name lazily, since every Airflow process imports this module."""
@@ -78,3 +83,35 @@ def _find(name: str) -> Any:
         except ModuleNotFoundError:
             continue
     raise ImportError(f"Neither common-compat nor Airflow has {name}")
+
+
+@cache
+def airflow_stats() -> Any:
+    """
+    Return Airflow's Stats; None if Airflow's configuration turns on no metrics.
+
+    Since 3.2 the core and the task SDK have one each, and each must be set up in each process. Airflow sets
+    up that of the SDK in task processes only, and in the triggerer that of the core. So it is set up here
+    where Airflow has not done it.
+    """
+    conf = _find("conf")
+    if not any(conf.getboolean("metrics", option, fallback=False) for option in _METRICS_OPTIONS):
+        return None
+    try:
+        stats = import_module("airflow.sdk.observability.stats").Stats
+    except ModuleNotFoundError:
+        return import_module("airflow.stats").Stats
+    if not _is_set_up(stats):
+        get_factory = import_module("airflow.sdk.observability.metrics.stats_utils").get_stats_factory
+        if "export_legacy_names" in signature(stats.initialize).parameters:
+            with_legacy_names = conf.getboolean("metrics", "legacy_names_on", fallback=True)
+            stats.initialize(factory=get_factory(), export_legacy_names=with_legacy_names)
+        else:  # Airflow 3.2
+            stats.initialize(factory=get_factory(stats))
+    return stats
+
+
+def _is_set_up(stats: Any) -> bool:
+    """Whether a process has set up the Stats of the SDK: 3.3 keeps the factory in its module, 3.2 in it."""
+    home = import_module(stats.initialize.__module__)
+    return bool(getattr(home, "_factory", None) or getattr(stats, "factory", None))

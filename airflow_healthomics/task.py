@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from airflow_healthomics.exceptions import HealthOmicsError
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.lineage.collector import LineageCollector
+from airflow_healthomics.monitoring import metrics
 from airflow_healthomics.resources.base import Resource
 from airflow_healthomics.templating.private import private
 from airflow_healthomics.templating.sources import describe_source
@@ -150,6 +151,16 @@ class HealthOmicsTask(_Base):
         :param summary: summary of the run or batch
         """
         return False
+
+    def count_end(self, summary: Mapping[str, Any]) -> None:
+        """
+        Count the end of the run or batch in the metrics.
+
+        :param summary: its summary
+        """
+        from airflow_healthomics.reports.remedies import bounded_reason
+
+        metrics.ended(self.resource_type.noun, summary, bounded_reason(summary.get("failureReason")))
 
     # --- called by Airflow ---
 

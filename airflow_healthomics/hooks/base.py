@@ -20,6 +20,7 @@ from airflow_healthomics.api_model import extend_session
 from airflow_healthomics.exceptions import HealthOmicsConnectionNotFoundError, HealthOmicsRequestError
 from airflow_healthomics.hooks.defaults import defaults_in, policies_in, unknown_keys
 from airflow_healthomics.hooks.endpoints import check_region, is_region_in_doubt, needs_host_prefix
+from airflow_healthomics.monitoring import metrics
 from airflow_healthomics.requests.fields import refuse_broken_templates
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ class ConnectedHook(AwsGenericHook["OmicsClient"]):
         if region_name not in self._sessions:
             session = super().get_session(region_name)
             extend_session(session)
+            metrics.count_calls(session, self.aws_conn_id)
             self._sessions[region_name] = session
         return self._sessions[region_name]
 

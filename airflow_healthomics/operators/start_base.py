@@ -132,6 +132,7 @@ class StartOperator(WaitingOperator):
         if summary["status"] == "DELETED":
             summary = self._known_end(context, summary)
         self._is_open = False
+        self.count_end(summary)
         return self.finish(context, summary)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:

@@ -58,6 +58,15 @@ REMEDIES: Final[Mapping[str, Remedy]] = MappingProxyType(
 )
 
 
+def bounded_reason(reason: str | None) -> str:
+    """
+    Return a documented failure reason unchanged, "other" for any other one, and "none" without one.
+
+    :param reason: from HealthOmics
+    """
+    return "none" if not reason else reason if reason in REMEDIES else "other"
+
+
 _NO_REASON: Final = Remedy(True, "Read the run log and the engine log.")
 
 

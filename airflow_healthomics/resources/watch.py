@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.compat import AirflowException, conf
 from airflow_healthomics.exceptions import HealthOmicsOutcomeUnknownError
+from airflow_healthomics.monitoring import metrics
 from airflow_healthomics.resources.refusals import DEFAULT_PATIENCE, Refusals
 from airflow_healthomics.service.errors import (
     AIRFLOW_API_ERRORS,
@@ -95,7 +96,8 @@ class Watch(ABC):
         try:
             made = client() if callable(client) else client
             operation = self.operation
-            answer = self.fetch(made)
+            with metrics.polling(operation):
+                answer = self.fetch(made)
         except (ClientError, BotoCoreError) as error:
             self.record_error(error, operation)
             return None

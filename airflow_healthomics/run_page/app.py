@@ -22,6 +22,7 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Req
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
+from airflow_healthomics.monitoring import metrics
 from airflow_healthomics.publishing.resource_xcom import is_resource_id
 from airflow_healthomics.run_page.answers import THROTTLED_SECONDS, Page, PageError, error_lifetime
 from airflow_healthomics.run_page.cache import BusyError, Cache, Entry
@@ -171,14 +172,29 @@ async def _refuse_nul(request: Request, call_next: Callable[[Request], Awaitable
     return await call_next(request)
 
 
+async def _count(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    status = 500
+    try:
+        response = await call_next(request)
+        status = response.status_code
+    finally:
+        if _path_of(request).startswith(api.prefix):
+            metrics.page_answered(status)
+    return response
+
+
 async def _add_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     response = await call_next(request)
     response.headers.update(SECURITY_HEADERS)
-    path = request.url.path.removeprefix(request.scope.get("root_path", ""))
+    path = _path_of(request)
     # Files keep their names across releases, so the browser must revalidate them.
     is_file = path == "/page" or path.startswith("/static/")
     response.headers["Cache-Control"] = "no-cache" if is_file else "no-store"
     return response
+
+
+def _path_of(request: Request) -> str:
+    return request.url.path.removeprefix(request.scope.get("root_path", ""))
 
 
 def _page() -> Response:
@@ -199,4 +215,5 @@ def create_app() -> FastAPI:
     app.add_exception_handler(PageError, _refuse)
     app.middleware("http")(_refuse_nul)
     app.middleware("http")(_add_headers)
+    app.middleware("http")(_count)
     return app

@@ -135,6 +135,7 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
         """Return the summary, or raise if too few runs completed."""
         if is_missing(summary):
             self._refuse_missing(context, summary)
+        self.count_end(summary)
         self.lineage.collect_batch(context, summary)
         if not has_enough_completed(summary, self._policy):
             report = self._report or self._report_on_runs(context, summary)

@@ -101,6 +101,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
         if summary["status"] == "DELETED":
             # Retention mode REMOVE may delete a run between its end and the next poll.
             summary = recorded_end(self.hook, summary["id"], summary.get("uuid"), self.log) or summary
+        self.count_end(summary)
         tasks = None
         if self.report_usage:
             left = time_left(self, context)

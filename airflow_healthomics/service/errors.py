@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
+from botocore import exceptions
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -75,6 +76,25 @@ _CREDENTIALS_CODES: Final = frozenset(
     }
 )
 
+#: Other codes that the service documentation has: of HealthOmics, of AWS front ends, and of S3.
+#: https://docs.aws.amazon.com/omics/latest/api/CommonErrors.html,
+#: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+_FURTHER_CODES: Final = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "ConflictException",
+        "NoSuchBucket",
+        "NoSuchKey",
+        "NotSupportedOperationException",
+        "PreconditionFailed",
+        "RangeNotSatisfiableException",
+        "ResourceNotFoundException",
+        "ServiceQuotaExceededException",
+        "ValidationException",
+    }
+)
+
 #: botocore's errors for missing or temporarily unavailable credentials.
 _CREDENTIALS_ERRORS: Final = (
     CredentialRetrievalError,
@@ -130,6 +150,16 @@ def error_code(error: BaseException) -> str:
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code", ""))
     return type(error).__name__
+
+
+def bounded_code(code: str) -> str:
+    """
+    Return a code if it is documented, or the class name of an error of botocore; else "other".
+
+    :param code: return value of :func:`error_code`, or "ok"
+    """
+    is_known = code in TRANSIENT_CODES or code in _CREDENTIALS_CODES or code in _FURTHER_CODES
+    return code if code == "ok" or is_known or hasattr(exceptions, code) else "other"
 
 
 def is_not_found(error: BaseException) -> bool:

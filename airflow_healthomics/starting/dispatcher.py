@@ -12,7 +12,8 @@ from typing import Final, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_healthomics.service.errors import is_transient, is_unreachable
+from airflow_healthomics.monitoring import metrics
+from airflow_healthomics.service.errors import is_throttling, is_transient, is_unreachable
 
 _Answer = TypeVar("_Answer")
 
@@ -117,8 +118,12 @@ class Dispatcher:
         now = asyncio.get_running_loop().time()
         if is_unreachable(error):
             self._unreachable += 1
-            self._next = now + delay_of_unreachable(self._unreachable, now)
+            delay = delay_of_unreachable(self._unreachable, now)
+            self._next = now + delay
+            metrics.backed_off("start", "unreachable", delay)
             return
         intervals = min(_FIRST_PAUSE * 2 ** min(self._failures, 10), _LONGEST_PAUSE)
         self._failures += 1
         self._next = now + intervals * self._interval
+        reason = "throttled" if is_throttling(error) else "failing"
+        metrics.backed_off("start", reason, intervals * self._interval)

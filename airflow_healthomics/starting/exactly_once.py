@@ -20,6 +20,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRequestChangedError,
 )
 from airflow_healthomics.hooks.place import describe_place, refusal
+from airflow_healthomics.monitoring import metrics
 from airflow_healthomics.requests.description import describe_start
 from airflow_healthomics.resources.base import Resource, StartRequest
 from airflow_healthomics.resources.kinds import resource_of_kind
@@ -36,7 +37,14 @@ from airflow_healthomics.service.errors import (
 )
 from airflow_healthomics.starting.decision import UNKNOWN, Decision, Plan, decide
 from airflow_healthomics.starting.identity import RequestIds
-from airflow_healthomics.starting.outcome import CONFLICT, NOT_VISIBLE, Delays, StartDelay, StartOutcome
+from airflow_healthomics.starting.outcome import (
+    CONFLICT,
+    NOT_VISIBLE,
+    Delays,
+    StartDelay,
+    StartOutcome,
+    count_outcome,
+)
 from airflow_healthomics.starting.record import Attempt, StartRecord, StartStore, fingerprint, has_changed
 from airflow_healthomics.waiting.kill_guard import KillGuard, Target
 
@@ -118,6 +126,16 @@ class ExactlyOnceStart:
         :raises HealthOmicsConnectionChangedError: if the connection now leads to another account or region
         :raises HealthOmicsOutcomeLostError: if the outcome of the recorded run is unknown
         """
+        try:
+            outcome = self._run_or_delay(delays)
+        except (ClientError, BotoCoreError, HealthOmicsError):
+            if not self.guard.is_fired:
+                metrics.start_made(self.resource.noun, "refused")
+            raise
+        count_outcome(self.resource.noun, outcome, delays)
+        return outcome
+
+    def _run_or_delay(self, delays: Delays) -> StartOutcome | StartDelay:
         try:
             return self._run(delays)
         except (ClientError, BotoCoreError) as error:
@@ -491,7 +509,10 @@ class ExactlyOnceStart:
         self, operation: str, subject: str, error: ClientError | BotoCoreError
     ) -> HealthOmicsApiError | HealthOmicsOutcomeUnknownError:
         """Return the error for a refused call, retryable if the run of an earlier call may be active."""
-        refused = refusal(self.resource.hook, operation, subject, error, self.log)
+        hook = self.resource.hook
+        if is_credentials_error(error):
+            metrics.credentials_refused(metrics.Place(hook.aws_conn_id, hook.client_region))
+        refused = refusal(hook, operation, subject, error, self.log)
         if self._may_exist and (is_credentials_error(error) or is_access_denied(error)):
             unknown = f"the {self.resource.noun} with request ID {self._request_id}"
             return HealthOmicsOutcomeUnknownError(unknown, str(refused), refused.code)

@@ -13,6 +13,7 @@ from airflow.triggers.base import BaseTrigger
 from airflow_healthomics.compat import conf
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.hooks.shared_connection import SharedConnection
+from airflow_healthomics.monitoring.metrics import Place
 from airflow_healthomics.waiting.pace import DEFAULT_RATE
 from airflow_healthomics.waiting.poller import Poller
 
@@ -54,6 +55,11 @@ class HealthOmicsTrigger(BaseTrigger):
         }
 
     @property
+    def place(self) -> Place:
+        """The connection and region, for metrics."""
+        return Place(self.aws_conn_id, self.region_name)
+
+    @property
     def connection_key(self) -> str:
         """
         Key of the client and the poller, equal for triggers that may share them.
@@ -80,7 +86,7 @@ class HealthOmicsTrigger(BaseTrigger):
                 return (await shared.renew()).conn
 
             rate = conf.getfloat("healthomics", "poll_rate", fallback=DEFAULT_RATE)
-            of_loop[self.connection_key] = Poller(connect, shared.is_current, rate)
+            of_loop[self.connection_key] = Poller(connect, shared.is_current, rate, self.place)
         return of_loop[self.connection_key]
 
     @property

@@ -26,6 +26,7 @@ from airflow_healthomics.service.errors import (
     is_throttling,
     is_unreachable,
 )
+from airflow_healthomics.starting.delayed import DelayedStarts
 from airflow_healthomics.starting.dispatcher import Dispatcher, delay_of_unreachable
 from airflow_healthomics.starting.outcome import start_patience
 from airflow_healthomics.starting.sealed_request import unseal
@@ -40,6 +41,7 @@ _ANSWER: Final = ("id", "arn", "uuid", "runOutputUri")
 #: Separate from the event loop's threads, which Airflow needs for log lines and look-ups of connections.
 _threads: Final = ThreadPoolExecutor(max_workers=8, thread_name_prefix="healthomics-start")
 
+_delayed: Final[dict[str, DelayedStarts]] = {}
 _turnstiles: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Turnstile]] = WeakKeyDictionary()
 _dispatchers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Dispatcher]] = WeakKeyDictionary()
 
@@ -118,6 +120,10 @@ class HealthOmicsStartTrigger(CancelOnKillTrigger):
 
     async def event(self) -> dict[str, Any]:
         """Make the start, or wait for the turn."""
+        with self._delayed.added(self.since):
+            return await self._event()
+
+    async def _event(self) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
         earliest = loop.time() + self.delay
         try:
@@ -170,6 +176,7 @@ class HealthOmicsStartTrigger(CancelOnKillTrigger):
 
     async def _look_up(self, resource: Resource, fields: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the answer of a start that an earlier call has made, found by its name."""
+        self._delayed.report()
         name = next((target["name"] for target in self.targets if target.get("name")), None)
         if not self._may_exist or name is None:
             return None
@@ -213,6 +220,13 @@ class HealthOmicsStartTrigger(CancelOnKillTrigger):
         self.targets = [Target(kind=self.kind, id=started["id"], uuid=started.get("uuid")).as_json()]
         answer: dict[str, Any] = {name: started[name] for name in _ANSWER if name in started}
         return {**answer, "requestId": fields["requestId"]}
+
+    @property
+    def _delayed(self) -> DelayedStarts:
+        key = f"{self.kind} {self.connection_key}"
+        if key not in _delayed:
+            _delayed[key] = DelayedStarts(self.kind, self.place)
+        return _delayed[key]
 
     def _dispatcher(self) -> Dispatcher:
         of_loop = _dispatchers.setdefault(asyncio.get_running_loop(), {})

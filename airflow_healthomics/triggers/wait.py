@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow_healthomics.compat import AirflowException
 from airflow_healthomics.exceptions import HealthOmicsOutcomeUnknownError
+from airflow_healthomics.monitoring import metrics
 from airflow_healthomics.resources.watch import Watch
 from airflow_healthomics.triggers.kill import CancelOnKillTrigger
 from airflow_healthomics.waiting import deadlines
@@ -62,8 +63,10 @@ class HealthOmicsWaitTrigger(CancelOnKillTrigger):
         loop = asyncio.get_running_loop()
         earliest = loop.time() + deadlines.SHORTEST_PAUSE
         try:
-            summary = await self.poller.wait(self.watch(), self.waiter_delay)
+            watch = self.watch()
+            summary = await self.poller.wait(watch, self.waiter_delay)
             payload = {**to_event(summary), **await self.details(summary)}
+            metrics.event_sent(watch.noun, summary)
         except HealthOmicsOutcomeUnknownError as error:
             payload = {
                 "event": WaitEvent.REFUSED.value,

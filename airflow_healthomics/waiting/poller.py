@@ -8,7 +8,7 @@ import asyncio
 import contextvars
 import math
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,6 +18,7 @@ from typing import Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.compat import AirflowException
+from airflow_healthomics.monitoring import metrics
 from airflow_healthomics.resources.watch import Watch, may_pass
 from airflow_healthomics.service.errors import (
     AIRFLOW_API_ERRORS,
@@ -89,6 +90,7 @@ class Poller:
     :param connect: makes a client; awaited again after the credentials or the connection have changed
     :param is_current: whether the client still matches the connection
     :param rate: maximum calls a second for each operation
+    :param place: the connection and region, for metrics
     """
 
     def __init__(
@@ -96,7 +98,10 @@ class Poller:
         connect: Callable[[], Awaitable[Any]],
         is_current: Callable[[], Awaitable[bool]] | None = None,
         rate: float = DEFAULT_RATE,
+        place: metrics.Place = metrics.UNKNOWN_PLACE,
     ) -> None:
+        self._place = place
+        self._waits: Counter[str] = Counter()
         self._connect = connect
         self._is_current = is_current
         self._client: Any = None
@@ -143,6 +148,7 @@ class Poller:
         )
         same_run = self._subscriptions.setdefault(watch.key, [])
         same_run.append(subscription)
+        self._count(watch, 1)
         self._table.later.add(subscription)
         self._wake.set()
         if self._task is None or self._task.done():
@@ -156,7 +162,12 @@ class Poller:
             same_run.remove(subscription)
             if not same_run:
                 del self._subscriptions[watch.key]
+            self._count(watch, -1)
             self._wake.set()
+
+    def _count(self, watch: Watch, change: int) -> None:
+        self._waits[watch.noun] += change
+        metrics.waiting(watch.noun, self._place, self._waits[watch.noun])
 
     async def _run(self) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="healthomics-poller")
@@ -293,6 +304,8 @@ class Poller:
         """Drop the client, and report the error to all due waits unless a new client is made first."""
         now = asyncio.get_running_loop().time()
         self._client = None
+        if is_credentials_error(error):
+            metrics.credentials_refused(self._place)
         if may_pass(error):
             self._pause()
         elif self._has_worked and now >= self._renewed_at + _RENEWAL_PAUSE:
@@ -313,7 +326,7 @@ class Poller:
         if sweep is None:
             return
         try:
-            page = await self._call(self._client.list_runs, **sweep.request)
+            page = await self._call(_LIST_RUNS, self._client.list_runs, **sweep.request)
             items = items_of(page)
         except (ClientError, BotoCoreError) as error:
             self._fail_list(sweep, error)
@@ -402,7 +415,7 @@ class Poller:
         same_run = self._subscriptions[first.watch.key]
         operation = first.watch.operation
         try:
-            answer = await self._call(first.watch.fetch, self._client)
+            answer = await self._call(operation, first.watch.fetch, self._client)
         except (ClientError, BotoCoreError) as error:
             if is_throttling(error):
                 self._throttle(operation, error)
@@ -430,9 +443,10 @@ class Poller:
 
     # --- failures ---
 
-    async def _call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    async def _call(self, operation: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         loop = asyncio.get_running_loop()
-        answer = await loop.run_in_executor(self._executor, partial(function, *args, **kwargs))
+        with metrics.polling(operation):
+            answer = await loop.run_in_executor(self._executor, partial(function, *args, **kwargs))
         self._failures //= 2
         self._has_worked = True
         return answer
@@ -443,6 +457,7 @@ class Poller:
         self._failures += 1
         jitter = random.uniform(0.5, 1)  # noqa: S311 - spreads the load, guards no secret
         self._paused_until = asyncio.get_running_loop().time() + pause * jitter
+        metrics.backed_off("poll", "failing", pause * jitter)
 
     def _fail(self, operation: str, error: Exception, concerned: list[Subscription]) -> None:
         """Report an error to the waits, and schedule their next polls."""
@@ -469,6 +484,7 @@ class Poller:
         """Slow down, and warn each delayed wait once per episode of throttling."""
         now = asyncio.get_running_loop().time()
         self._paces[operation].throttle(now)
+        metrics.backed_off("poll", "throttled", self._paces[operation].ready_at - now)
         if now - self._throttled_at >= QUIET:
             self._episode += 1
         self._throttled_at = now
