@@ -5,7 +5,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
+
+#: Fields that contain an id or name of something that may not exist.
+_ID_FIELDS: Final = ("workflowId", "workflowOwnerId", "runId", "runGroupId", "cacheId", "configurationName")
 
 
 def describe_start(request: Mapping[str, Any]) -> str:
@@ -15,6 +18,16 @@ def describe_start(request: Mapping[str, Any]) -> str:
     :param request: fields of StartRun or StartRunBatch
     """
     return ", ".join(_parts({**request.get("defaultRunSetting", {}), **request}))
+
+
+def describe_ids(request: Mapping[str, Any]) -> str:
+    """
+    Return the ids in a request, one of which may not exist, in parentheses for an error.
+
+    :param request: fields of StartRun or StartRunBatch
+    """
+    fields = {**request.get("defaultRunSetting", {}), **request}
+    return f" ({', '.join(f'{name} {fields[name]}' for name in _ID_FIELDS if name in fields)})"
 
 
 def _parts(fields: Mapping[str, Any]) -> Iterator[str]:

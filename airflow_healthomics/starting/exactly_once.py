@@ -21,7 +21,7 @@ from airflow_healthomics.exceptions import (
 )
 from airflow_healthomics.hooks.place import describe_place, refusal
 from airflow_healthomics.monitoring import metrics
-from airflow_healthomics.requests.description import describe_start
+from airflow_healthomics.requests.description import describe_ids, describe_start
 from airflow_healthomics.resources.base import Resource, StartRequest
 from airflow_healthomics.resources.kinds import resource_of_kind
 from airflow_healthomics.service import run_states
@@ -62,9 +62,6 @@ VISIBILITY_GRACE: Final = 300
 #: Seconds after a Clear in which lists may not show the run of a start that was on its way. AWS documents no
 #: delay.
 LISTING_GRACE: Final = 60
-
-#: Fields of a start that contain an id, for error messages.
-_ID_FIELDS: Final = ("workflowId", "workflowOwnerId", "runId", "runGroupId", "cacheId", "configurationName")
 
 
 @dataclass(eq=False, repr=False)
@@ -468,7 +465,7 @@ class ExactlyOnceStart:
                 if code != CONFLICT and is_complete and not self.guard.is_fired:
                     self._failed = request.fields
                 raise
-            subject = f"request {record.request_id}{_named_ids(request.fields)}"
+            subject = f"request {record.request_id}{describe_ids(request.fields)}"
             raise self._refusal(self.resource.start_operation, subject, error) from error
         return checked_answer(self.resource.start_operation, answer)
 
@@ -521,13 +518,6 @@ class ExactlyOnceStart:
     def _find(self, record: StartRecord) -> dict[str, Any] | None:
         # Another task's run may have the same custom name.
         return self.resource.find(record.name) if record.name is not None else None
-
-
-def _named_ids(request: Mapping[str, Any]) -> str:
-    """Return the ids in a request, one of which may not exist, as text for an error."""
-    fields = {**request.get("defaultRunSetting", {}), **request}
-    named = [f"{name} {fields[name]}" for name in _ID_FIELDS if name in fields]
-    return f" ({', '.join(named)})" if named else ""
 
 
 def _may_pass(error: BaseException) -> bool:
