@@ -43,6 +43,8 @@ class Session:
 
     def __init__(self) -> None:
         self.has_text_times = False
+        # Metrics are not simulated.
+        self.events = SimpleNamespace(register=lambda *_, **__: None)
         parsers = SimpleNamespace(set_parser_defaults=self._set_parser_defaults)
         loader = SimpleNamespace(search_paths=[])
         components = {"response_parser_factory": parsers, "data_loader": loader}
