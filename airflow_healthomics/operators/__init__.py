@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         HealthOmicsDeleteRunBatchOperator,
         HealthOmicsDeleteRunOperator,
     )
+    from airflow_healthomics.operators.delete_runs import HealthOmicsDeleteRunsOperator
     from airflow_healthomics.operators.start_run import HealthOmicsStartRunOperator
     from airflow_healthomics.operators.start_run_batch import HealthOmicsStartRunBatchOperator
 
@@ -24,6 +25,7 @@ __all__ = [
     "HealthOmicsCancelRunOperator",
     "HealthOmicsDeleteRunBatchOperator",
     "HealthOmicsDeleteRunOperator",
+    "HealthOmicsDeleteRunsOperator",
     "HealthOmicsStartRunBatchOperator",
     "HealthOmicsStartRunOperator",
 ]
@@ -34,6 +36,7 @@ _MODULES: Final = {
     "HealthOmicsCancelRunOperator": "cancel",
     "HealthOmicsDeleteRunBatchOperator": "delete",
     "HealthOmicsDeleteRunOperator": "delete",
+    "HealthOmicsDeleteRunsOperator": "delete_runs",
     "HealthOmicsStartRunOperator": "start_run",
     "HealthOmicsStartRunBatchOperator": "start_run_batch",
 }

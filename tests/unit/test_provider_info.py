@@ -94,7 +94,12 @@ def test_it_imports_nothing() -> None:
     [
         (
             "operators",
-            ["HealthOmicsStartRunOperator", "HealthOmicsCancelRunOperator", "HealthOmicsDeleteRunOperator"],
+            [
+                "HealthOmicsStartRunOperator",
+                "HealthOmicsCancelRunOperator",
+                "HealthOmicsDeleteRunOperator",
+                "HealthOmicsDeleteRunsOperator",
+            ],
         ),
         (
             "operators",

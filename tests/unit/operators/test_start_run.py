@@ -28,6 +28,7 @@ from airflow_healthomics.operators import (
     HealthOmicsCancelRunOperator,
     HealthOmicsDeleteRunBatchOperator,
     HealthOmicsDeleteRunOperator,
+    HealthOmicsDeleteRunsOperator,
     HealthOmicsStartRunBatchOperator,
     HealthOmicsStartRunOperator,
 )
@@ -743,10 +744,11 @@ def test_the_connections_settings_survive_the_deferral(
 
 # --- all of them ---
 
-TASKS = {
+TASKS: dict[Any, dict[str, Any]] = {
     HealthOmicsStartRunOperator: {},
     HealthOmicsCancelRunOperator: {"run_id": "1"},
     HealthOmicsDeleteRunOperator: {"run_id": "1"},
+    HealthOmicsDeleteRunsOperator: {"older_than_days": 1},
     HealthOmicsRunSensor: {"run_id": "1"},
     HealthOmicsStartRunBatchOperator: {"workflow_id": "1"},
     HealthOmicsCancelRunBatchOperator: {"batch_id": "1"},
