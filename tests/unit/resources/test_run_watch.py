@@ -20,31 +20,7 @@ from airflow_healthomics.resources.watch import NEW_GRACE
 from airflow_healthomics.service.errors import error_code
 from tests.healthomics import Control
 from tests.unit.conftest import ONE_ATTEMPT, Clock, answering
-
-
-class Records:
-    """A log that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[int, str]] = []
-
-    def info(self, message: str, *args: Any) -> None:
-        self.lines.append((logging.INFO, message % args))
-
-    def warning(self, message: str, *args: Any) -> None:
-        self.lines.append((logging.WARNING, message % args))
-
-
-@pytest.fixture
-def hook(omics: Control) -> HealthOmicsHook:
-    """A hook whose calls are not repeated by botocore."""
-    return HealthOmicsHook(config=ONE_ATTEMPT)
-
-
-@pytest.fixture
-def log() -> Records:
-    """An empty log."""
-    return Records()
+from tests.unit.resources.conftest import Records
 
 
 @pytest.fixture
