@@ -393,6 +393,25 @@ def test_a_creation_time_that_lists_round_is_learned(hook: HealthOmicsHook, log:
     assert watch.update_from_list({**whole, "creationTime": "2026-11-22T03:04:07Z"})
 
 
+@pytest.mark.parametrize(
+    ("fields", "list_filter"),
+    [
+        ({}, None),
+        ({"name": "a"}, ("name", "a")),
+        ({"name": "a", "runGroupId": "2"}, ("runGroupId", "2")),
+        ({"name": "a", "runGroupId": "2", "batchId": "3"}, ("batchId", "3")),
+    ],
+)
+def test_its_list_is_as_narrow_as_possible(
+    log: Records, fields: dict[str, str], list_filter: tuple[str, str] | None
+) -> None:
+    """The task may know a filter before GetRun has answered."""
+    watch = RunWatch("1", list_filter=("name", "b"), log=log)
+    assert watch.list_filter == ("name", "b")
+    watch.update({**RUN, "status": "RUNNING", **fields})
+    assert watch.list_filter == list_filter
+
+
 def test_a_success_in_a_list_ends_the_refusals(log: Records) -> None:
     """As one of GetRun does."""
     watch = RunWatch("1", creation_time=RUN["creationTime"], log=log)
