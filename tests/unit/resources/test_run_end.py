@@ -13,6 +13,7 @@ import pytest
 
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.resources.run import RunResource
+from tests.unit.conftest import intercepting
 from tests.unit.resources.conftest import Records
 
 GROUP = "/aws/omics/WorkflowLog"
@@ -99,6 +100,20 @@ def test_without_a_manifest_the_end_is_unknown(hook: HealthOmicsHook, log: Recor
     """As without the uuid, which names it."""
     assert RunResource(hook, log).find_end("7654321", uuid) is None
     assert len(log.lines) == (uuid is not None)
+
+
+def test_empty_pages_of_the_manifest_are_turned(hook: HealthOmicsHook, log: Records) -> None:
+    """GetLogEvents may answer with them although there are events behind their token."""
+    pages: list[dict[str, Any]] = [{"events": [], "nextForwardToken": f"f/{number}"} for number in range(3)]
+    pages.append({"events": [{"message": json.dumps(RUN)}], "nextForwardToken": "f/3"})
+    with intercepting(lambda *_: pages.pop(0)):
+        assert RunResource(hook, log).find_end("7654321", "u") is not None
+
+
+def test_the_last_page_of_a_manifest_without_its_run_is_the_end(hook: HealthOmicsHook, log: Records) -> None:
+    """The token of a page is repeated there."""
+    write_manifest({"arn": f"{PLACE}:task/1"})
+    assert RunResource(hook, log).find_end("7654321", "u") is None
 
 
 def test_the_run_is_in_front_of_its_tasks(hook: HealthOmicsHook, log: Records) -> None:
