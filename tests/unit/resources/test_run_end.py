@@ -114,6 +114,7 @@ def test_the_last_page_of_a_manifest_without_its_run_is_the_end(hook: HealthOmic
     """The token of a page is repeated there."""
     write_manifest({"arn": f"{PLACE}:task/1"})
     assert RunResource(hook, log).find_end("7654321", "u") is None
+    assert log.lines == []  # of the time limit
 
 
 def test_the_run_is_in_front_of_its_tasks(hook: HealthOmicsHook, log: Records) -> None:
