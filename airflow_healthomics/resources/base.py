@@ -160,7 +160,7 @@ class Resource(ABC):
         """
         if arn is None:
             return
-        _, _, _, region, account, _ = arn.split(":", 5)
+        region, account = arn.split(":")[3:5]
         here = self.hook.conn_region_name
         if region != here:
             raise HealthOmicsConnectionChangedError(self.noun, arn, f"region {here}")

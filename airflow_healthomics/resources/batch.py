@@ -22,8 +22,8 @@ from airflow_healthomics.service import batch_states, run_states
 from airflow_healthomics.service.errors import (
     checked_answer,
     error_code,
-    is_credentials_error,
     is_not_found,
+    is_retryable,
     is_transient,
     may_be_wrong_state,
 )
@@ -77,19 +77,18 @@ class BatchResource(Resource):
     def get(self, resource_id: str, earlier: Sequence[str] = ()) -> dict[str, Any]:
         """Call GetBatch."""
         batch = self.hook.get_batch(resource_id)
-        status = batch_states.AS_RUN_STATE.get(batch["status"], "RUNNING")
-        if batch["status"] in batch_states.MEASURED:
-            # A person may have cancelled only the last of its runs.
-            is_success = self._verdict is None or self._verdict.is_success(batch, earlier)
-            status = "COMPLETED" if is_success else batch_states.AS_RUN_STATE[batch["status"]]
-        return {**batch, "status": status}
+        # A person may have cancelled only the last of its runs.
+        is_success = batch["status"] in batch_states.MEASURED and (
+            self._verdict is None or self._verdict.is_success(batch, earlier)
+        )
+        return {**batch, "status": "COMPLETED"} if is_success else _with_run_state(batch)
 
     def find(self, name: str) -> dict[str, Any] | None:
         """Return the batch with exactly this name, the latest if there are several."""
         try:
             batches = [batch for batch in self.hook.list_batches(name=name) if batch.get("name") == name]
         except ClientError as error:
-            if is_transient(error) or is_credentials_error(error):
+            if is_retryable(error):
                 raise
             self.log.warning(
                 "ListBatch was refused with %s, so a batch of an earlier attempt is found only if "
@@ -100,7 +99,7 @@ class BatchResource(Resource):
         if not batches:
             return None
         latest = max(batches, key=lambda batch: str(batch["createdAt"]))
-        return {**latest, "status": batch_states.AS_RUN_STATE.get(latest["status"], "RUNNING")}
+        return _with_run_state(latest)
 
     def watch(
         self, resource_id: str, *, uuid: str | None = None, is_new: bool = False, is_deletion: bool = False
@@ -111,21 +110,22 @@ class BatchResource(Resource):
 
     def cancel(self, resource_id: str, uuid: str | None) -> bool:
         """
-        Cancel the batch unless it has ended or its id now belongs to another batch.
+        Cancel the batch unless it has ended, is being cancelled, or its id now belongs to another batch.
 
         For a batch in CREATING, the call is repeated until HealthOmics accepts it. If the batch has failed,
         its active runs are cancelled.
         """
         try:
-            batch = checked_answer("GetBatch", self.hook.get_batch(resource_id), *(["uuid"] if uuid else []))
-            is_another = bool(uuid) and batch.get("uuid") != uuid
-            if batch["status"] == "FAILED" and not is_another:
+            batch = checked_answer(self.get_operation, self.hook.get_batch(resource_id), uuid)
+            if uuid and batch["uuid"] != uuid:
+                return True
+            if batch["status"] == "FAILED":
                 return self._cancel_runs(resource_id)
-            if batch["status"] in batch_states.TERMINAL or is_another:
+            if batch["status"] in batch_states.TERMINAL | batch_states.DELETION | {"STOPPING"}:
                 return True
             self._cancel_when_created(resource_id)
         except (ClientError, BotoCoreError) as error:
-            if is_transient(error) or is_credentials_error(error):
+            if is_retryable(error):
                 raise
             self.log.warning("Batch %s could not be cancelled: %s", resource_id, error_code(error))
             return False
@@ -140,7 +140,7 @@ class BatchResource(Resource):
             if is_transient(error):
                 raise
             status = self._status_behind(error, resource_id)
-            if status in batch_states.TERMINAL | {"RUNS_DELETING"}:
+            if status in batch_states.TERMINAL | batch_states.DELETION:
                 return False
             # STOPPING: an earlier attempt may have cancelled it.
             if status != "STOPPING":
@@ -187,7 +187,7 @@ class BatchResource(Resource):
                 if self.hook.get_batch(batch_id)["status"] == "FAILED":
                     self._cancel_runs(batch_id)
             except ClientError as error:
-                if is_transient(error):
+                if is_retryable(error):
                     raise
                 self.log.info("The runs of batch %s could not be cancelled: %s", batch_id, error_code(error))
 
@@ -214,14 +214,13 @@ class BatchResource(Resource):
 
         A batch that has left CREATING between the refusal and GetBatch is cancelled once more.
         """
-        has_left_creation = False
+        refused_in: set[str | None] = set()
 
         def may_accept(error: BaseException) -> bool:
-            nonlocal has_left_creation
             status = self._status_behind(error, batch_id)
-            is_first = status in batch_states.CANCELLABLE and not has_left_creation
-            has_left_creation = has_left_creation or is_first
-            return status == "CREATING" or is_first
+            is_first = refused_in.isdisjoint(batch_states.CANCELLABLE)
+            refused_in.add(status)
+            return status == "CREATING" or (status in batch_states.CANCELLABLE and is_first)
 
         retrying = Retrying(
             retry=retry_if_exception(may_accept),
@@ -234,3 +233,8 @@ class BatchResource(Resource):
     def _status_behind(self, error: BaseException, batch_id: str) -> str | None:
         """Return the status that may be the reason for a refusal; None if there is another reason."""
         return str(self.hook.get_batch(batch_id)["status"]) if may_be_wrong_state(error) else None
+
+
+def _with_run_state(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a batch with its status as that of a run; a status unknown to this version counts as active."""
+    return {**batch, "status": batch_states.AS_RUN_STATE.get(batch["status"], "RUNNING")}

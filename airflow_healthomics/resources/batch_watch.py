@@ -128,7 +128,7 @@ class BatchWatch(Watch):
             if is_not_found(error):
                 return None
             raise
-        checked_answer(self.operation, batch, *(["uuid"] if self.uuid else []))
+        checked_answer(self.operation, batch, self.uuid)
         # The poller's client leaves times as text.
         return batch | {
             name: parse_timestamp(batch[name]) for name in _TIMES if isinstance(batch.get(name), str)

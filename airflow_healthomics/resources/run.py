@@ -19,8 +19,8 @@ from airflow_healthomics.service import run_states
 from airflow_healthomics.service.errors import (
     checked_answer,
     error_code,
-    is_credentials_error,
     is_not_found,
+    is_retryable,
     is_transient,
     may_be_wrong_state,
 )
@@ -67,7 +67,7 @@ class RunResource(Resource):
             # The id of a run that was deleted meanwhile may belong to another one.
             return run if run.get("name") == name else None
         except ClientError as error:
-            if is_transient(error) or is_credentials_error(error):
+            if is_retryable(error):
                 raise
             if not is_not_found(error):
                 self.log.warning(
@@ -88,12 +88,12 @@ class RunResource(Resource):
     def cancel(self, resource_id: str, uuid: str | None) -> bool:
         """Cancel the run unless it has ended or its id now belongs to another run."""
         try:
-            run = checked_answer("GetRun", self.hook.get_run(resource_id), *(["uuid"] if uuid else []))
-            if run["status"] in run_states.TERMINAL or (uuid and run.get("uuid") != uuid):
+            run = checked_answer(self.get_operation, self.hook.get_run(resource_id), uuid)
+            if run["status"] in run_states.TERMINAL or (uuid and run["uuid"] != uuid):
                 return True
             self.hook.cancel_run(resource_id)
         except (ClientError, BotoCoreError) as error:
-            if is_transient(error) or is_credentials_error(error):
+            if is_retryable(error):
                 raise
             self.log.warning("Run %s could not be cancelled: %s", resource_id, error_code(error))
             return False

@@ -56,18 +56,25 @@ def recorded_end(hook: HealthOmicsHook, run_id: str, uuid: str | None, log: Log)
     aws = BestEffortClient(
         hook, f"The manifest of run {run_id}", seconds=MAX_SECONDS, on_error=log.warning, on_missing=log.info
     )
-    page = aws.call(
-        "logs:GetLogEvents",
-        logGroupName=LOG_GROUP,
-        # https://docs.aws.amazon.com/omics/latest/dev/monitoring-cloudwatch-logs.html
-        logStreamName=f"manifest/run/{run_id}/{uuid}",
-        startFromHead=True,
-    )
-    run, _ = read_manifest(event["message"] for event in page.get("events", ()))
+    # https://docs.aws.amazon.com/omics/latest/dev/monitoring-cloudwatch-logs.html
+    run = _run_in(aws, f"manifest/run/{run_id}/{uuid}")
     if run is None or run.get("uuid") != uuid or run.get("status") not in run_states.TERMINAL:
         return None
     log.info("HealthOmics run %s no longer exists; its manifest reports %s", run_id, run["status"])
     return {"id": run_id, **_summary(run)}
+
+
+def _run_in(aws: BestEffortClient, stream: str) -> dict[str, Any] | None:
+    """Return the object of the run from the first page of the manifest that has it; pages may be empty."""
+    request: dict[str, Any] = {"logGroupName": LOG_GROUP, "logStreamName": stream, "startFromHead": True}
+    while True:
+        page = aws.call("logs:GetLogEvents", **request)
+        run, _ = read_manifest(event["message"] for event in page.get("events", ()))
+        token = page.get("nextForwardToken")
+        # A repeated token marks the end. A call that fails, or would exceed the time limit, returns none.
+        if run is not None or token in (None, request.get("nextToken")):
+            return run
+        request["nextToken"] = token
 
 
 def _summary(run: Mapping[str, Any]) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class RunWatch(Watch):
             if is_not_found(error):
                 return None
             raise
-        checked_answer(self.operation, run, *(["uuid"] if self.uuid else []))
+        checked_answer(self.operation, run, self.uuid)
         # The poller's client leaves times as text.
         return run | {name: _parse_time(run[name]) for name in _TIMES if isinstance(run.get(name), str)}
 

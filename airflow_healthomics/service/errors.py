@@ -130,16 +130,16 @@ class IncompleteAnswerError(BotoCoreError):
     fmt = "The answer to {operation} lacks {member}, so it comes from a proxy instead of HealthOmics"
 
 
-def checked_answer(operation: str, answer: _Answer, *further: str) -> _Answer:
+def checked_answer(operation: str, answer: _Answer, uuid: str | None = None) -> _Answer:
     """
     Return an answer unchanged if it has all members that HealthOmics always returns.
 
     :param operation: ``GetRun``, ``GetBatch`` or a start
     :param answer: of the operation
-    :param further: other required members
+    :param uuid: the uuid of the run or batch, if known; then the answer must have one too
     :raises IncompleteAnswerError: if a member is missing. This is transient: HealthOmics may answer later.
     """
-    for member in (*_REQUIRED_MEMBERS.get(operation, ("id",)), *further):
+    for member in (*_REQUIRED_MEMBERS.get(operation, ("id",)), *(["uuid"] if uuid else [])):
         if not answer.get(member):
             raise IncompleteAnswerError(operation=operation, member=member)
     return answer
@@ -176,6 +176,11 @@ def is_transient(error: BaseException) -> bool:
         return True
     # A certificate that does not verify now will not verify later.
     return isinstance(error, (ConnectionError, HTTPClientError)) and not isinstance(error, SSLError)
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Whether the same call may succeed later, also because somebody renews the credentials."""
+    return is_transient(error) or is_credentials_error(error)
 
 
 def is_unreachable(error: BaseException) -> bool:

@@ -31,6 +31,7 @@ from airflow_healthomics.service.errors import (
     is_access_denied,
     is_credentials_error,
     is_not_found,
+    is_retryable,
     is_throttling,
     is_transient,
     is_unreachable,
@@ -262,12 +263,12 @@ class ExactlyOnceStart:
         except ClientError as error:
             if is_not_found(error):
                 return None
-            if is_transient(error) or is_credentials_error(error):
+            if is_retryable(error):
                 raise
             raise self._refusal(
                 self.resource.get_operation, f"{self.resource.noun} {run_id}", error
             ) from error
-        checked_answer(self.resource.get_operation, run, *(["uuid"] if record.uuid else []))
+        checked_answer(self.resource.get_operation, run, record.uuid)
         if record.uuid and run["uuid"] != record.uuid:
             self.resource.check_place(record.arn)
             self.log.warning(

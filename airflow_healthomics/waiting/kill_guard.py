@@ -26,7 +26,7 @@ from tenacity import (
 from airflow_healthomics.compat import IS_AIRFLOW_2, AirflowTaskTimeout
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.resources.kinds import resource_of_kind
-from airflow_healthomics.service.errors import error_code, is_credentials_error, is_transient
+from airflow_healthomics.service.errors import error_code, is_retryable, is_transient
 from airflow_healthomics.waiting.task_states import FINISHED_TASK_STATES, state_of
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def cancel_retrying(patience: float = CANCEL_PATIENCE) -> Retrying:
     return Retrying(
         stop=stop_after_delay(patience),
         wait=_PAUSE,
-        retry=retry_if_exception(lambda error: is_transient(error) or is_credentials_error(error)),
+        retry=retry_if_exception(is_retryable),
         reraise=True,
     )
 

@@ -20,31 +20,7 @@ from airflow_healthomics.resources.watch import NEW_GRACE
 from airflow_healthomics.service.errors import error_code
 from tests.healthomics import Control
 from tests.unit.conftest import ONE_ATTEMPT, Clock, answering
-
-
-class Records:
-    """A log that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[int, str]] = []
-
-    def info(self, message: str, *args: Any) -> None:
-        self.lines.append((logging.INFO, message % args))
-
-    def warning(self, message: str, *args: Any) -> None:
-        self.lines.append((logging.WARNING, message % args))
-
-
-@pytest.fixture
-def hook(omics: Control) -> HealthOmicsHook:
-    """A hook whose calls are not repeated by botocore."""
-    return HealthOmicsHook(config=ONE_ATTEMPT)
-
-
-@pytest.fixture
-def log() -> Records:
-    """An empty log."""
-    return Records()
+from tests.unit.resources.conftest import Records
 
 
 @pytest.fixture
@@ -415,6 +391,25 @@ def test_a_creation_time_that_lists_round_is_learned(hook: HealthOmicsHook, log:
     assert not watch.update_from_list({**whole, "creationTime": "2026-11-22T03:04:07Z"})
     watch.poll(hook.conn)
     assert watch.update_from_list({**whole, "creationTime": "2026-11-22T03:04:07Z"})
+
+
+@pytest.mark.parametrize(
+    ("fields", "list_filter"),
+    [
+        ({}, None),
+        ({"name": "a"}, ("name", "a")),
+        ({"name": "a", "runGroupId": "2"}, ("runGroupId", "2")),
+        ({"name": "a", "runGroupId": "2", "batchId": "3"}, ("batchId", "3")),
+    ],
+)
+def test_its_list_is_as_narrow_as_possible(
+    log: Records, fields: dict[str, str], list_filter: tuple[str, str] | None
+) -> None:
+    """The task may know a filter before GetRun has answered."""
+    watch = RunWatch("1", list_filter=("name", "b"), log=log)
+    assert watch.list_filter == ("name", "b")
+    watch.update({**RUN, "status": "RUNNING", **fields})
+    assert watch.list_filter == list_filter
 
 
 def test_a_success_in_a_list_ends_the_refusals(log: Records) -> None:

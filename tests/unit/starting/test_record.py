@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_healthomics.hooks import HealthOmicsHook
-from airflow_healthomics.resources.batch import BatchResource
 from airflow_healthomics.resources.run import RunResource
 from airflow_healthomics.starting.identity import RequestIds
 from airflow_healthomics.starting.record import (
@@ -28,8 +27,7 @@ from airflow_healthomics.starting.record import (
     open_start_store,
 )
 from tests.healthomics import Control
-from tests.unit.batch_attempts import batch_of
-from tests.unit.conftest import ONE_ATTEMPT, FakeTaskInstance, Store, calls_of, needs_store, try_of
+from tests.unit.conftest import ONE_ATTEMPT, Store, calls_of, needs_store
 
 CANARY = "canary-patient-7"
 LOG = logging.getLogger("tests.run_record")
@@ -239,40 +237,6 @@ def test_a_name_is_matched_exactly(
     assert record.resource_id == run["id"]
 
 
-def test_an_active_run_goes_before_an_ended_one(
-    omics: Control, hook: HealthOmicsHook, started: Callable[..., Any]
-) -> None:
-    """Names are not unique; the live one is what a retry should find."""
-    live = started(name="g0", requestId="a")
-    omics.advance_clock(0.1)
-    ended = started(name="g0", requestId="b")
-    omics.advance("FAILED", run_id=ended["id"])
-    assert RunResource(hook, LOG).find("g0")["id"] == live["id"]  # type: ignore[index]
-
-
-def test_a_later_run_goes_before_an_earlier_one(
-    omics: Control, hook: HealthOmicsHook, started: Callable[..., Any]
-) -> None:
-    """Of two that have ended."""
-    ids = []
-    for request_id in ("a", "b"):
-        ids.append(started(name="g0", requestId=request_id)["id"])
-        omics.advance("FAILED", run_id=ids[-1])
-        omics.advance_clock(1)
-    assert RunResource(hook, LOG).find("g0")["id"] == ids[1]  # type: ignore[index]
-
-
-def test_a_run_is_found_behind_many_others(
-    omics: Control, hook: HealthOmicsHook, started: Callable[..., Any]
-) -> None:
-    """On the second page, where ListRuns compares by a part of the name."""
-    omics.set_options(name_filter="contains", manual=True)
-    for number in range(101):
-        started(name=f"g0-{number}", requestId=f"x{number}")
-    run = started(name="g0", requestId="g0")
-    assert RunResource(hook, LOG).find("g0")["id"] == run["id"]  # type: ignore[index]
-
-
 def test_the_first_try_does_not_look(omics: Control, hook: HealthOmicsHook) -> None:
     """There is nothing to find."""
     assert by_name(hook, starts=0) is None
@@ -301,14 +265,3 @@ def test_a_fixed_request_id_has_one_generation(
     assert record is not None
     assert (record.resource_id, record.generation) == (run["id"], 0)
     assert calls_of(omics, "ListRuns") == 1
-
-
-def test_a_later_batch_goes_before_an_earlier_one(omics: Control, hook: HealthOmicsHook) -> None:
-    """Names of batches are not unique either."""
-    context = try_of(FakeTaskInstance())
-    ids = []
-    for request_id in ("a", "b"):
-        ids.append(batch_of(batch_name="g0", request_id=request_id).execute(context))
-        omics.advance_clock(1)
-    assert len(set(ids)) == 2
-    assert BatchResource(hook, LOG).find("g0")["id"] == ids[1]  # type: ignore[index]

@@ -33,7 +33,7 @@ from tests.unit.conftest import (
     context_of,
 )
 from tests.unit.histories import start_of
-from tests.unit.resources.test_run_watch import Records
+from tests.unit.resources.conftest import Records
 
 
 async def end_of(trigger: HealthOmicsRunTrigger) -> dict[str, Any]:

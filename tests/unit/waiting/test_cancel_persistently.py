@@ -11,7 +11,7 @@ from airflow_healthomics.waiting.kill_guard import CANCEL_PATIENCE, Target, canc
 from tests.healthomics import Control, omics_client
 from tests.unit.conftest import ONE_ATTEMPT, Clock, answering, calls_of
 from tests.unit.kinds import KINDS, RUN, Kind
-from tests.unit.resources.test_run_watch import Records
+from tests.unit.resources.conftest import Records
 
 NAMED = Target(kind="run", name="a")
 

@@ -31,7 +31,7 @@ from tests.unit.conftest import (
     try_of,
 )
 from tests.unit.histories import WAYS, waiting
-from tests.unit.resources.test_run_watch import Records
+from tests.unit.resources.conftest import Records
 
 CODES = ["ExpiredTokenException", "AccessDeniedException"]
 HOUR = 3600
