@@ -1,0 +1,199 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the poller survives of the service."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+from typing import Any
+
+import pytest
+from botocore.exceptions import ParamValidationError
+
+from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsOutcomeUnknownError
+from tests.unit.simulated_omics import BROKEN, DENIED, THROTTLED, Fault, refusal
+from tests.unit.waiting.scenes import HOUR, Make, running
+
+
+def test_throttled_lists_are_not_made_up_for_by_a_thousand_calls(make: Make) -> None:
+    """They would take the account's whole quota of GetRun, and longer than the throttling lasts."""
+    lives = [running(number) for number in range(600)]
+    scene = make(lives, faults=[Fault(1000, 1010, THROTTLED, ("ListRuns",))], latency=(0.09, 0.1))
+    scene.run(scene.wait_for_all())
+    assert scene.omics.count("GetRun", since=900, until=2000) <= 20
+
+
+def test_lists_that_fail_otherwise_are_made_up_for(make: Make) -> None:
+    """GetRun may work though ListRuns does not; and the lists come back soon."""
+    lives = [running(number) for number in range(60)]
+    scene = make(lives, faults=[Fault(1000, 1600, BROKEN, ("ListRuns",))])
+    scene.run(scene.wait_for_all())
+    assert scene.omics.count("GetRun", since=1000, until=1600) >= 60
+    assert scene.omics.count("GetRun", since=1700, until=HOUR - 100) <= 20
+
+
+def test_lists_that_fail_now_and_then_are_still_read(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only consecutive failures make individual polls cheaper."""
+    scene = make([running(number) for number in range(60)])
+    read, numbers = scene.omics.list_runs, itertools.count(1)
+
+    def list_runs(**arguments: Any) -> dict[str, Any]:
+        if next(numbers) % 5 == 0:
+            raise BROKEN("ListRuns")
+        return read(**arguments)
+
+    monkeypatch.setattr(scene.omics, "list_runs", list_runs)
+    scene.run(scene.wait_for_all())
+    assert scene.omics.count("GetRun", since=100, until=HOUR - 100) <= 20
+
+
+def test_a_page_that_is_refused_once_costs_a_minute(make: Make) -> None:
+    """A token of a page may have expired: that is no lack of a permission."""
+    lives = [running(number) for number in range(60)]
+    scene = make(lives, faults=[Fault(1000, 1060, refusal("ValidationException", 400), ("ListRuns",))])
+    scene.run(scene.wait_for_all())
+    assert scene.omics.count("GetRun", since=1300, until=HOUR - 100) <= 20
+    assert not any(scene.warnings("omics:ListRuns"))
+
+
+def test_a_call_that_botocore_refuses_concerns_its_own_run(make: Make) -> None:
+    """It is no lack of credentials, and others go on."""
+    lives = [running(number, 600 + number) for number in range(30)]
+
+    def unsendable(operation: str) -> Exception:
+        return ParamValidationError(report=f"{operation} cannot be sent")
+
+    scene = make(lives, faults=[Fault(0, math.inf, unsendable, ("GetRun",), ids=frozenset({lives[0].id}))])
+    first, *others = scene.run(scene.wait_for_all())
+    assert isinstance(first, HealthOmicsApiError)
+    assert [each["status"] for each in others] == ["COMPLETED"] * 29
+    assert scene.connects == 1
+    assert scene.omics.count() <= 1000
+
+
+@pytest.mark.parametrize("answer", [{}, {"id": "1000000"}, {"status": "COMPLETED"}], ids=str)
+def test_an_incomplete_answer_concerns_its_own_run(make: Make, answer: dict[str, Any]) -> None:
+    """A proxy on the way has answered, so the poll is repeated, and the run is no other one."""
+    lives = [running(number) for number in range(3)]
+    scene = make(lives)
+    get_run = scene.omics.get_run
+
+    def by_proxy(**request: Any) -> dict[str, Any]:
+        found: dict[str, Any] = get_run(**request)
+        is_broken = request["id"] == lives[0].id and scene.clock.elapsed < HOUR + 300
+        return answer if is_broken else found
+
+    scene.omics.get_run = by_proxy  # type: ignore[method-assign]
+    assert [each["status"] for each in scene.run(scene.wait_for_all())] == ["COMPLETED"] * 3
+    assert HOUR + 300 <= scene.ends[lives[0].id] <= HOUR + 500
+    assert max(scene.ends[life.id] for life in lives[1:]) <= HOUR + 130
+
+
+@pytest.mark.parametrize("answer", [{}, {"items": None}, {"items": [{"name": "no id"}]}, "<html>"], ids=str)
+def test_a_page_without_items_ends_no_wait(make: Make, answer: Any) -> None:
+    """A proxy on the way has answered; the page is read again."""
+    lives = [running(number) for number in range(20)]
+    scene = make(lives)
+    list_runs = scene.omics.list_runs
+    broken: list[float] = []
+
+    def by_proxy(**request: Any) -> Any:
+        page = list_runs(**request)
+        if scene.clock.elapsed > 600 and len(broken) < 2:
+            broken.append(scene.clock.elapsed)
+            return answer
+        return page
+
+    scene.omics.list_runs = by_proxy  # type: ignore[method-assign]
+    assert [each["status"] for each in scene.run(scene.wait_for_all())] == ["COMPLETED"] * 20
+    assert len(broken) == 2
+
+
+def test_a_throttled_page_is_repeated_and_no_other(make: Make) -> None:
+    """The pages before it are not read again."""
+    lives = [running(number) for number in range(60)]
+    scene = make(lives, page_size=10)
+    list_runs = scene.omics.list_runs
+    requests: list[str] = []
+
+    def throttling(**request: Any) -> Any:
+        requests.append(request.get("startingToken", "0"))
+        if len(requests) in (4, 5):
+            raise THROTTLED("ListRuns")
+        return list_runs(**request)
+
+    scene.omics.list_runs = throttling  # type: ignore[method-assign]
+    known = {life.id: life.creation_time for life in lives}
+
+    async def main() -> None:
+        waits = [asyncio.ensure_future(scene.wait(life, creation_time=known[life.id])) for life in lives]
+        await asyncio.sleep(40)
+        for each in waits:
+            each.cancel()
+        await asyncio.wait(waits)
+
+    scene.run(main())
+    assert requests[:8] == ["0", "10", "20", "30", "30", "30", "40", "50"]
+
+
+def test_a_short_refusal_of_the_list_is_said_once(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """And GetRun goes on for each."""
+    faults = [Fault(0, math.inf, DENIED, ("ListRuns",))]
+    scene = make([running(number) for number in range(30)], faults=faults)
+    summaries = scene.run(scene.wait_for_all())
+    assert [each["status"] for each in summaries] == ["COMPLETED"] * 30
+    lines = scene.warnings("ListRuns")
+    assert max(map(len, lines)) <= 1
+    assert sum(map(len, lines)) + caplog.text.count("ListRuns") >= 1
+    assert scene.omics.count("ListRuns") <= 10
+
+
+def test_throttling_is_said_once_an_episode(make: Make) -> None:
+    """A storm of an hour does not fill the logs."""
+    faults = [Fault(100, 1000, THROTTLED), Fault(2000, 3000, THROTTLED)]
+    scene = make([running(number) for number in range(3)], faults=faults)
+    summaries = scene.run(scene.wait_for_all(30))
+    assert [each["status"] for each in summaries] == ["COMPLETED"] * 3
+    said = [len(lines) for lines in scene.warnings("Throttling")]
+    assert max(said) == 2
+
+
+def test_it_does_not_storm_a_service_that_throttles(make: Make) -> None:
+    """It backs off, for all together."""
+    scene = make([running(number) for number in range(50)], faults=[Fault(100, 2000, THROTTLED)])
+    scene.run(scene.wait_for_all())
+    assert scene.omics.count(since=400, until=2000) <= 1600 / 60 * 50
+    assert all(end <= HOUR + 60 + 10 for end in scene.ends.values())
+
+
+def test_the_pauses_of_a_second_outage_begin_short_again(make: Make) -> None:
+    """The polls that succeed in between reset them."""
+    scene = make([running(0)], faults=[Fault(100, 400, BROKEN), Fault(2000, 2061, BROKEN)])
+    scene.run(scene.wait_for_all())
+    first, second = [call for call in scene.omics.calls if call.began >= 2000][:2]
+    assert first.code == "InternalServerException"
+    assert second.began - first.ended <= 1
+
+
+def test_a_run_that_may_not_be_read_fails_alone(make: Make) -> None:
+    """After an hour of refusals, with AWS's code, and the others are waited for."""
+    lives = [running(number, end=3 * HOUR) for number in range(6)]
+    scene = make(lives, faults=[Fault(0, math.inf, DENIED, ("GetRun",), ids=frozenset({lives[0].id}))])
+    refused, *others = scene.run(scene.wait_for_all())
+    assert isinstance(refused, HealthOmicsOutcomeUnknownError)
+    assert refused.code == "AccessDeniedException"
+    assert "omics:GetRun" in str(refused)
+    assert HOUR <= scene.ends[lives[0].id] < HOUR + 120
+    assert [each["status"] for each in others] == ["COMPLETED"] * 5
+    assert sum(call.subject == lives[0].id for call in scene.omics.calls) <= 70
+
+
+def test_a_bug_ends_the_waits(make: Make) -> None:
+    """An error that nobody has thought of is raised to all, not swallowed with the poller's task."""
+    scene = make(
+        [running(number) for number in range(3)], faults=[Fault(100, math.inf, lambda _: KeyError("a bug"))]
+    )
+    errors = scene.run(scene.wait_for_all())
+    assert all(isinstance(error, Exception) for error in errors)
