@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from airflow_healthomics.resources.run_watch import RunWatch
+from airflow_healthomics.waiting.pace import DEFAULT_RATE
 from airflow_healthomics.waiting.poller import Poller
 from tests.unit import virtual_time
 from tests.unit.conftest import Clock
@@ -32,7 +33,7 @@ def running(number: int, end: float = HOUR, status: str = "COMPLETED", **more: A
 class Scene:
     """A poller and its HealthOmics."""
 
-    def __init__(self, clock: Clock, lives: list[Life], **options: Any) -> None:
+    def __init__(self, clock: Clock, lives: list[Life], rate: float = DEFAULT_RATE, **options: Any) -> None:
         self.clock = clock
         self.lives = lives
         self.omics = SimulatedOmics(clock, lives, **options)
@@ -40,7 +41,7 @@ class Scene:
         self.before_connect: Callable[[], None] = lambda: None
         self.checks: list[float] = []
         self.has_changed = False
-        self.poller = Poller(self.connect, self.is_current)
+        self.poller = Poller(self.connect, self.is_current, rate)
         self.logs: dict[str, Records] = {}
         self.ends: dict[str, float] = {}
 

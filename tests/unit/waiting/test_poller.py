@@ -5,6 +5,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections import defaultdict
+from contextvars import ContextVar
 from itertools import pairwise
 from typing import Any
 
@@ -130,6 +133,75 @@ def test_another_event_loop_has_its_own(make: Make, clock: Clock) -> None:
     again = Scene(clock, scene.lives)
     (summary,) = again.run(again.wait_for_all())
     assert summary["status"] == "COMPLETED"
+
+
+def test_each_wait_logs_in_its_own_context(make: Make) -> None:
+    """Airflow finds a task's log by it. The calls, which all share, are made in none."""
+    scene = make([running(number, 300) for number in range(20)])
+    task: ContextVar[str] = ContextVar("task", default="nobody")
+    seen: dict[str, set[str]] = defaultdict(set)
+
+    class Log(Records):
+        def info(self, message: str, *args: Any) -> None:
+            seen[self.warnings[0]].add(task.get())
+
+    async def wait(life: Life) -> None:
+        task.set(life.id)
+        scene.logs[life.id] = Log(warnings=[life.id])
+        await scene.wait(life)
+
+    async def main() -> None:
+        scene.before_connect = lambda: seen["nobody"].add(task.get())
+        await asyncio.gather(*map(wait, scene.lives))
+
+    scene.run(main())
+    assert seen == {name: {name} for name in ("nobody", *(life.id for life in scene.lives))}
+
+
+def test_a_long_page_leaves_the_event_loop_to_others(make: Make) -> None:
+    """Each of its runs may have a line to log."""
+    lives = [running(number, 300) for number in range(100)]
+    scene = make(lives)
+    turns: list[int] = []
+    items: list[int] = []
+
+    class Log(Records):
+        def info(self, message: str, *args: Any) -> None:
+            items.append(len(turns))
+            asyncio.get_running_loop().call_soon(turns.append, 1)
+
+    scene.logs = {life.id: Log() for life in lives}
+
+    async def main() -> None:
+        known = {life.id: life.creation_time for life in lives}
+        await asyncio.gather(*(scene.wait(life, creation_time=known[life.id]) for life in lives))
+
+    scene.run(main())
+    assert len(items) >= 100
+    assert max(number - turn for number, turn in enumerate(items[:100])) <= 10
+
+
+def test_the_calls_have_a_thread_of_their_own(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the event loop may be busy for others."""
+    scene = make([running(1, 300)])
+    get_run = scene.omics.get_run
+    threads: set[threading.Thread] = set()
+
+    def recording(**request: Any) -> Any:
+        threads.add(threading.current_thread())
+        return get_run(**request)
+
+    monkeypatch.setattr(scene.omics, "get_run", recording)
+    scene.run(scene.wait_for_all())
+    (thread,) = threads
+    assert not thread.name.startswith("asyncio")
+
+
+def test_the_shortest_interval_is_a_second(make: Make) -> None:
+    """Whatever the task asks for."""
+    scene = make([running(1, 20)])
+    scene.run(scene.wait_for_all(0))
+    assert 15 <= scene.omics.count() <= 21
 
 
 def test_a_status_is_known_from_the_first_answer_on(make: Make) -> None:

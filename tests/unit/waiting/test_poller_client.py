@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from itertools import pairwise
 from typing import Any
@@ -121,6 +122,26 @@ def test_a_client_that_cannot_be_made_is_reported_to_all(
         (line,) = scene.logs[life.id].warnings
         assert line.startswith(f"{operation} for run {life.id}")
         assert code in line
+
+
+def test_waits_that_are_due_together_share_the_attempts_at_a_client(make: Make) -> None:
+    """Each attempt may cost a call of the security token service."""
+    scene = make([running(number, 900) for number in range(2)], faults=[Fault(100, 400, EXPIRED)])
+    connects: list[float] = []
+
+    def fail() -> None:
+        connects.append(scene.clock.elapsed)
+        if 100 <= scene.clock.elapsed < 400:
+            raise NoCredentialsError
+
+    scene.before_connect = fail
+
+    async def main() -> None:
+        await asyncio.gather(scene.wait(scene.lives[0]), scene.wait(scene.lives[1], at=0.5))
+
+    scene.run(main())
+    assert len(connects) >= 5
+    assert all(later - earlier > 4 for earlier, later in pairwise(connects))
 
 
 def test_the_connection_is_checked_every_five_minutes(make: Make) -> None:

@@ -25,6 +25,13 @@ def test_a_few_runs_cost_a_call_each(make: Make, count: int) -> None:
         assert HOUR / 60 <= len(looks) <= HOUR / 60 + 2
 
 
+def test_the_rate_is_limited(make: Make) -> None:
+    """An account's quota may be shared with others."""
+    scene = make([running(number) for number in range(3)], rate=0.01)
+    scene.run(scene.wait_for_all())
+    assert HOUR / 100 <= scene.omics.count() <= HOUR / 100 + 3
+
+
 @pytest.mark.parametrize("foreign", [0, 400])
 def test_many_runs_cost_a_few_pages(make: Make, foreign: int) -> None:
     """As many as there are in the list, other people's included, and not a call each."""
@@ -85,12 +92,14 @@ def test_a_list_that_is_longer_than_expected_is_given_up_for_shorter_ones(make: 
 
 def test_a_filter_that_is_refused_is_left_out(make: Make) -> None:
     """AWS documents that lists of batches accept one filter, and nothing about those of runs."""
-    lives = [running(number, group="7") for number in range(250)]
-    scene = make(lives, faults=[Fault(0, math.inf, INVALID, ("ListRuns",), filtered=True)])
-    assert [each["status"] for each in scene.run(scene.wait_for_all())] == ["COMPLETED"] * 250
+    lives = [running(number, group="7") for number in range(60)]
+    faults = [Fault(0, math.inf, INVALID, ("ListRuns",), filtered=True)]
+    scene = make(lives, faults=faults, page_size=25)
+    assert [each["status"] for each in scene.run(scene.wait_for_all())] == ["COMPLETED"] * 60
     assert 1 <= len([call for call in scene.omics.calls if call.is_filtered]) <= 2
+    assert scene.omics.count("GetRun", since=120, until=HOUR - 60) == 0
     total = scene.omics.count(since=120, until=HOUR - 60)
-    assert total <= (math.ceil(250 / 100) + 4) * (HOUR - 180) / 60
+    assert total <= (math.ceil(60 / 25) + 4) * (HOUR - 180) / 60
 
 
 def test_a_further_page_that_is_refused_leaves_the_filter_out_for_a_minute(

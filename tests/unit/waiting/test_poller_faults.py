@@ -7,6 +7,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
+import random
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -34,6 +37,61 @@ def test_lists_that_fail_otherwise_are_made_up_for(make: Make) -> None:
     assert scene.omics.count("GetRun", since=1700, until=HOUR - 100) <= 20
 
 
+def test_lists_that_fail_thrice_are_left_out_for_a_minute(make: Make) -> None:
+    """In each outage, of which each wait is told once."""
+    outages = [Fault(begin, begin + 60, BROKEN, ("ListRuns",)) for begin in (0, 600)]
+    scene = make([running(number, 1200) for number in range(10)], faults=outages)
+    assert [each["status"] for each in scene.run(scene.wait_for_all())] == ["COMPLETED"] * 10
+    for outage in outages:
+        assert scene.omics.count("ListRuns", since=outage.begin, until=outage.end) == 3
+        assert scene.omics.count("GetRun", since=outage.begin, until=outage.end) >= 10
+        assert scene.omics.count("GetRun", since=outage.begin + 150, until=outage.begin + 450) == 0
+    for life in scene.lives:
+        lines = scene.logs[life.id].warnings
+        assert len(lines) == len(outages)
+        assert all(line.startswith(f"ListRuns for run {life.id}") for line in lines)
+        assert all("InternalServerException" in line for line in lines)
+
+
+@pytest.mark.parametrize(("count", "is_polled"), [(50, True), (51, False)])
+def test_a_few_runs_whose_list_is_throttled_are_polled_one_by_one(
+    make: Make, count: int, is_polled: bool
+) -> None:
+    """For more of them, waiting for the list costs less."""
+    scene = make(
+        [running(number, 600) for number in range(count)], faults=[Fault(100, 160, THROTTLED, ("ListRuns",))]
+    )
+    scene.run(scene.wait_for_all())
+    calls = [call.operation for call in scene.omics.calls if 100 <= call.began < 500]
+    assert ("GetRun" in calls) is is_polled
+    if is_polled:
+        assert calls[: 3 + count] == ["ListRuns"] * 3 + ["GetRun"] * count
+
+
+@pytest.mark.parametrize(("jitter", "bound"), [(0.5, min), (1.0, max)])
+def test_each_failure_doubles_the_pause(
+    make: Make, monkeypatch: pytest.MonkeyPatch, jitter: float, bound: Callable[..., float]
+) -> None:
+    """To a minute at most, and a success halves what was learned."""
+    monkeypatch.setattr(random, "uniform", bound)
+    scene = make([running(1, 900)])
+    get_run, numbers = scene.omics.get_run, itertools.count(1)
+    fails = {1, *range(3, 11), 12}
+
+    def failing(**request: Any) -> Any:
+        answer = get_run(**request)
+        if next(numbers) in fails:
+            raise BROKEN("GetRun")
+        return answer
+
+    monkeypatch.setattr(scene.omics, "get_run", failing)
+    scene.run(scene.wait_for_all())
+    pauses = [later.began - earlier.ended for earlier, later in pairwise(scene.omics.calls)]
+    expected = [1, 60, *(2**doublings for doublings in range(6)), 60, 60, 60, 16, 60]
+    expected = [each * jitter if number in fails else each for number, each in enumerate(expected, 1)]
+    assert pauses[: len(expected)] == pytest.approx(expected, abs=0.01)
+
+
 def test_lists_that_fail_now_and_then_are_still_read(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only consecutive failures make individual polls cheaper."""
     scene = make([running(number) for number in range(60)])
@@ -54,6 +112,7 @@ def test_a_page_that_is_refused_once_costs_a_minute(make: Make) -> None:
     lives = [running(number) for number in range(60)]
     scene = make(lives, faults=[Fault(1000, 1060, refusal("ValidationException", 400), ("ListRuns",))])
     scene.run(scene.wait_for_all())
+    assert scene.omics.count("ListRuns", since=1000, until=1060) <= 2
     assert scene.omics.count("GetRun", since=1300, until=HOUR - 100) <= 20
     assert not any(scene.warnings("omics:ListRuns"))
 
@@ -138,16 +197,16 @@ def test_a_throttled_page_is_repeated_and_no_other(make: Make) -> None:
     assert requests[:8] == ["0", "10", "20", "30", "30", "30", "40", "50"]
 
 
-def test_a_short_refusal_of_the_list_is_said_once(make: Make, caplog: pytest.LogCaptureFixture) -> None:
-    """And GetRun goes on for each."""
+def test_a_refusal_of_the_list_is_said_once(make: Make) -> None:
+    """In one log, though lists are tried again each hour, and GetRun goes on for each run."""
     faults = [Fault(0, math.inf, DENIED, ("ListRuns",))]
-    scene = make([running(number) for number in range(30)], faults=faults)
-    summaries = scene.run(scene.wait_for_all())
-    assert [each["status"] for each in summaries] == ["COMPLETED"] * 30
-    lines = scene.warnings("ListRuns")
-    assert max(map(len, lines)) <= 1
-    assert sum(map(len, lines)) + caplog.text.count("ListRuns") >= 1
-    assert scene.omics.count("ListRuns") <= 10
+    scene = make([running(number, 3 * HOUR) for number in range(10)], faults=faults)
+    summaries = scene.run(scene.wait_for_all(600))
+    assert [each["status"] for each in summaries] == ["COMPLETED"] * 10
+    (line,) = [line for lines in scene.warnings("") for line in lines]
+    assert "AccessDeniedException" in line
+    assert "omics:ListRuns" in line
+    assert 3 <= scene.omics.count("ListRuns") <= 4
 
 
 def test_throttling_is_said_once_an_episode(make: Make) -> None:
