@@ -164,10 +164,12 @@ def test_a_long_page_leaves_the_event_loop_to_others(make: Make) -> None:
     scene = make(lives)
     turns: list[int] = []
     items: list[int] = []
+    times: list[float] = []
 
     class Log(Records):
         def info(self, message: str, *args: Any) -> None:
             items.append(len(turns))
+            times.append(scene.clock.elapsed)
             asyncio.get_running_loop().call_soon(turns.append, 1)
 
     scene.logs = {life.id: Log() for life in lives}
@@ -179,6 +181,7 @@ def test_a_long_page_leaves_the_event_loop_to_others(make: Make) -> None:
     scene.run(main())
     assert len(items) >= 100
     assert max(number - turn for number, turn in enumerate(items[:100])) <= 10
+    assert times[99] - times[0] < 0.1
 
 
 def test_the_calls_have_a_thread_of_their_own(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,6 +198,21 @@ def test_the_calls_have_a_thread_of_their_own(make: Make, monkeypatch: pytest.Mo
     scene.run(scene.wait_for_all())
     (thread,) = threads
     assert not thread.name.startswith("asyncio")
+
+
+def test_a_new_wait_is_polled_during_a_pass_over_the_lists(make: Make) -> None:
+    """List pages and single calls alternate."""
+    lives = [running(number, 60) for number in range(100)]
+    late = running(1000, 4)
+    scene = make([*lives, late], page_size=2, latency=(0.2, 0.2))
+
+    async def main() -> None:
+        waits = (scene.wait(life, creation_time=life.creation_time) for life in lives)
+        await asyncio.gather(*waits, scene.wait(late, at=6))
+
+    scene.run(main())
+    assert scene.omics.count("ListRuns", since=5, until=10) >= 10
+    assert scene.ends[late.id] <= 7
 
 
 def test_the_shortest_interval_is_a_second(make: Make) -> None:

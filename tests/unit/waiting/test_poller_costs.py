@@ -32,6 +32,16 @@ def test_the_rate_is_limited(make: Make) -> None:
     assert HOUR / 100 <= scene.omics.count() <= HOUR / 100 + 3
 
 
+def test_a_list_is_read_no_further_than_needed(make: Make) -> None:
+    """The runs of others may fill the rest."""
+    scene = make([running(number) for number in range(20)], page_size=20)
+    for number in range(200):
+        scene.omics.add(running(10000 + number, end=10 * HOUR))
+    scene.omics._order.sort(key=lambda life: life.id)
+    scene.run(scene.wait_for_all())
+    assert 50 <= scene.omics.count("ListRuns", since=120, until=HOUR - 60) <= (HOUR - 180) / 60 / 0.78 + 2
+
+
 @pytest.mark.parametrize("foreign", [0, 400])
 def test_many_runs_cost_a_few_pages(make: Make, foreign: int) -> None:
     """As many as there are in the list, other people's included, and not a call each."""

@@ -16,7 +16,7 @@ import pytest
 from botocore.exceptions import ParamValidationError
 
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsOutcomeUnknownError
-from tests.unit.simulated_omics import BROKEN, DENIED, THROTTLED, Fault, refusal
+from tests.unit.simulated_omics import BROKEN, DENIED, INVALID, THROTTLED, Fault, Life, refusal
 from tests.unit.waiting.scenes import HOUR, Make, running
 
 
@@ -90,6 +90,94 @@ def test_each_failure_doubles_the_pause(
     expected = [1, 60, *(2**doublings for doublings in range(6)), 60, 60, 60, 16, 60]
     expected = [each * jitter if number in fails else each for number, each in enumerate(expected, 1)]
     assert pauses[: len(expected)] == pytest.approx(expected, abs=0.01)
+
+
+def test_passes_are_rarer_while_lists_are_throttled(make: Make) -> None:
+    """Also those of waits that were due before, until it has been quiet for five minutes."""
+    scene = make(
+        [running(number, 900) for number in range(60)], faults=[Fault(100, 120, THROTTLED, ("ListRuns",))]
+    )
+
+    async def main() -> None:
+        waits = (scene.wait(life, 60 if number % 2 else 15) for number, life in enumerate(scene.lives))
+        await asyncio.gather(*waits)
+
+    scene.run(main())
+    passes = [call.began for call in scene.omics.calls if call.operation == "ListRuns" and not call.error]
+    throttled = [later - earlier for earlier, later in pairwise(passes) if 120 < earlier < later < 400]
+    assert all(19 < gap < 25 for gap in throttled)
+    assert any(later - earlier < 15 for earlier, later in pairwise(passes) if 450 < earlier < later < 890)
+
+
+def test_missing_runs_are_polled_while_a_list_is_throttled(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may be in that list, but have probably ended."""
+    pending = [
+        Life(str(number), f"uuid-{number}", ((0, "PENDING"), (100, "CANCELLED"))) for number in range(30)
+    ]
+    lives = [*pending, *(running(number, 600) for number in range(30))]
+    scene = make(lives)
+    list_runs = scene.omics.list_runs
+
+    def throttling(**request: Any) -> Any:
+        page = list_runs(**request)
+        if request["status"] == "RUNNING" and 100 < scene.clock.elapsed < 300:
+            raise THROTTLED("ListRuns")
+        return page
+
+    monkeypatch.setattr(scene.omics, "list_runs", throttling)
+    assert [each["status"] for each in scene.run(scene.wait_for_all())] == [
+        life.changes[-1][1] for life in lives
+    ]
+    assert max(scene.ends[life.id] for life in pending) <= 170
+
+
+def test_a_wait_that_comes_when_lists_return_is_not_lost(make: Make) -> None:
+    """Neither are those whose single calls are throttled."""
+    faults = [Fault(100, 110, BROKEN, ("ListRuns",)), Fault(100, 260, THROTTLED, ("GetRun",))]
+    scene = make([running(number, 600) for number in range(60)], faults=faults)
+    late = running(1000, 150)
+    scene.omics.add(late)
+
+    async def main() -> None:
+        await asyncio.gather(*map(scene.wait, scene.lives), scene.wait(late, at=230))
+
+    scene.run(main())
+    assert max(scene.ends.values()) <= 700
+
+
+def test_waits_that_come_during_a_refused_list_are_not_lost(make: Make) -> None:
+    """The others are sought in another list."""
+    lives = [running(number, 300, group="7") for number in range(20)]
+    faults = [Fault(0, math.inf, INVALID, ("ListRuns",), filtered=True)]
+    scene = make(lives, faults=faults, latency=(1, 1))
+
+    async def main() -> None:
+        waits = (
+            scene.wait(
+                life, at=number % 2 / 2, creation_time=life.creation_time, list_filter=("runGroupId", "7")
+            )
+            for number, life in enumerate(lives)
+        )
+        await asyncio.gather(*waits)
+
+    scene.run(main())
+    assert max(scene.ends.values()) <= 400
+
+
+def test_only_a_delay_of_an_interval_is_said(make: Make) -> None:
+    """With the run and the operation that is throttled."""
+    faults = [Fault(100, 125, THROTTLED), Fault(1000, 1200, THROTTLED)]
+    scene = make([running(number, 1500) for number in range(3)], faults=faults)
+    early: list[Any] = []
+    scene.clock.at(900, lambda: early.extend(scene.warnings("")))
+    scene.run(scene.wait_for_all())
+    assert not any(early)
+    for life in scene.lives:
+        (line,) = scene.logs[life.id].warnings
+        assert f"run {life.id}" in line
+        assert "GetRun is throttled (ThrottlingException)" in line
 
 
 def test_lists_that_fail_now_and_then_are_still_read(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,6 +295,7 @@ def test_a_refusal_of_the_list_is_said_once(make: Make) -> None:
     assert "AccessDeniedException" in line
     assert "omics:ListRuns" in line
     assert 3 <= scene.omics.count("ListRuns") <= 4
+    assert scene.omics.count("GetRun") <= 1.2 * 10 * 3 * HOUR / 600
 
 
 def test_throttling_is_said_once_an_episode(make: Make) -> None:
