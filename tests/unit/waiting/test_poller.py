@@ -18,7 +18,14 @@ from airflow_healthomics.resources.run_watch import RunWatch
 from airflow_healthomics.waiting.pace import DEFAULT_RATE
 from tests.unit import virtual_time
 from tests.unit.conftest import Clock
-from tests.unit.simulated_omics import Life, Records, assert_nothing_is_left, threads_of_others
+from tests.unit.simulated_omics import (
+    THROTTLED,
+    Fault,
+    Life,
+    Records,
+    assert_nothing_is_left,
+    threads_of_others,
+)
 from tests.unit.waiting.scenes import HOUR, Make, Scene, running
 
 
@@ -213,6 +220,25 @@ def test_a_new_wait_is_polled_during_a_pass_over_the_lists(make: Make) -> None:
     scene.run(main())
     assert scene.omics.count("ListRuns", since=5, until=10) >= 10
     assert scene.ends[late.id] <= 7
+
+
+def test_waits_that_are_cancelled_during_a_pass_leave_it_to_others(make: Make) -> None:
+    """A list in which nobody is sought any more is given up."""
+    first, second = ([running(number, 60) for number in numbers] for numbers in (range(60), range(60, 70)))
+    scene = make([*first, *second], faults=[Fault(0, 20, THROTTLED, ("ListRuns",))])
+
+    async def main() -> None:
+        waits = [
+            asyncio.ensure_future(scene.wait(life, creation_time=life.creation_time, at=at))
+            for lives, at in ((first, 0), (second, 16))
+            for life in lives
+        ]
+        await asyncio.sleep(15)
+        for each in waits[:60]:
+            each.cancel()
+        assert [(await each)["status"] for each in waits[60:]] == ["COMPLETED"] * 10
+
+    scene.run(main())
 
 
 def test_the_shortest_interval_is_a_second(make: Make) -> None:
