@@ -241,6 +241,25 @@ def test_waits_that_are_cancelled_during_a_pass_leave_it_to_others(make: Make) -
     scene.run(main())
 
 
+def test_a_listed_run_that_may_be_another_one_is_confirmed_at_once(make: Make) -> None:
+    """The rest of the list may be long."""
+    lives = [running(number, 300, deleted=30.0 if number == 0 else None) for number in range(60)]
+    scene = make(lives, page_size=2, latency=(0.2, 0.2))
+    scene.omics.add(Life(lives[0].id, "another", ((30.0, "RUNNING"), (HOUR, "COMPLETED"))))
+
+    async def main() -> None:
+        waits = (scene.wait(life, creation_time=life.creation_time) for life in lives)
+        await asyncio.gather(*waits, return_exceptions=True)
+
+    scene.run(main())
+    (position, *_) = (
+        position
+        for position, call in enumerate(scene.omics.calls)
+        if call.began > 31 and any(item["id"] == lives[0].id for item in (call.answer or {}).get("items", ()))
+    )
+    assert lives[0].id in [call.subject for call in scene.omics.calls[position : position + 3]]
+
+
 def test_the_shortest_interval_is_a_second(make: Make) -> None:
     """Whatever the task asks for."""
     scene = make([running(1, 20)])

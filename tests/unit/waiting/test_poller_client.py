@@ -144,6 +144,19 @@ def test_waits_that_are_due_together_share_the_attempts_at_a_client(make: Make) 
     assert all(later - earlier > 4 for earlier, later in pairwise(connects))
 
 
+def test_a_token_service_that_is_down_is_called_less_and_less(make: Make) -> None:
+    """After an outage of minutes, once a minute."""
+    scene = make([running(number, 1200) for number in range(3)])
+
+    def fail() -> None:
+        if scene.clock.elapsed < 900:
+            raise BROKEN("AssumeRole")
+
+    scene.before_connect = fail
+    assert [each["status"] for each in scene.run(scene.wait_for_all())] == ["COMPLETED"] * 3
+    assert 15 <= scene.connects <= 40
+
+
 def test_the_connection_is_checked_every_five_minutes(make: Make) -> None:
     """A look-up costs the API server a request."""
     scene = make([running(1)])

@@ -166,10 +166,11 @@ def test_waits_that_come_during_a_refused_list_are_not_lost(make: Make) -> None:
     assert max(scene.ends.values()) <= 400
 
 
-def test_only_a_delay_of_an_interval_is_said(make: Make) -> None:
+@pytest.mark.parametrize(("count", "operation"), [(3, "GetRun"), (60, "ListRuns")])
+def test_only_a_delay_of_an_interval_is_said(make: Make, count: int, operation: str) -> None:
     """With the run and the operation that is throttled."""
     faults = [Fault(100, 125, THROTTLED), Fault(1000, 1200, THROTTLED)]
-    scene = make([running(number, 1500) for number in range(3)], faults=faults)
+    scene = make([running(number, 1500) for number in range(count)], faults=faults)
     early: list[Any] = []
     scene.clock.at(900, lambda: early.extend(scene.warnings("")))
     scene.run(scene.wait_for_all())
@@ -177,7 +178,7 @@ def test_only_a_delay_of_an_interval_is_said(make: Make) -> None:
     for life in scene.lives:
         (line,) = scene.logs[life.id].warnings
         assert f"run {life.id}" in line
-        assert "GetRun is throttled (ThrottlingException)" in line
+        assert f"{operation} is throttled (ThrottlingException)" in line
 
 
 def test_lists_that_fail_now_and_then_are_still_read(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,10 +286,11 @@ def test_a_throttled_page_is_repeated_and_no_other(make: Make) -> None:
     assert requests[:8] == ["0", "10", "20", "30", "30", "30", "40", "50"]
 
 
-def test_a_refusal_of_the_list_is_said_once(make: Make) -> None:
+@pytest.mark.parametrize("group", [None, "7"])
+def test_a_refusal_of_the_list_is_said_once(make: Make, group: str | None) -> None:
     """In one log, though lists are tried again each hour, and GetRun goes on for each run."""
     faults = [Fault(0, math.inf, DENIED, ("ListRuns",))]
-    scene = make([running(number, 3 * HOUR) for number in range(10)], faults=faults)
+    scene = make([running(number, 3 * HOUR, group=group) for number in range(10)], faults=faults)
     summaries = scene.run(scene.wait_for_all(600))
     assert [each["status"] for each in summaries] == ["COMPLETED"] * 10
     (line,) = [line for lines in scene.warnings("") for line in lines]
