@@ -434,12 +434,12 @@ class Poller:
                 # A malformed response must not affect other runs.
                 self._table.withdraw(each)
                 each.end(error)
-                continue
-            if summary is None:
-                self._table.schedule(each, self._next_poll(each))
             else:
-                self._table.withdraw(each)
-                each.end(summary)
+                if summary is None:
+                    self._table.schedule(each, self._next_poll(each))
+                else:
+                    self._table.withdraw(each)
+                    each.end(summary)
 
     # --- failures ---
 

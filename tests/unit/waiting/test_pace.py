@@ -43,6 +43,14 @@ def test_more_calls_hold_the_limit() -> None:
     assert not pace.is_throttled(now)
 
 
+def test_a_low_limit_allows_one_call_at_a_time() -> None:
+    """A second of it is less than a call."""
+    pace = Pace(0.5, lambda: 0.5)
+    for now in (0.0, 2.0, 100.0):
+        pace.begin(now)
+        assert pace.ready_at == now + 2
+
+
 @pytest.mark.parametrize("limit", [0.0, -1.0])
 def test_a_limit_that_allows_no_call_is_refused(limit: float) -> None:
     """The error names the setting."""
