@@ -35,14 +35,12 @@ but to a plain ``AirflowException`` only after a deferral. HealthOmicsOutcomeUnk
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_healthomics.compat import AirflowException, AirflowFailException
 
 
-@dataclass(frozen=True, kw_only=True)
-class FailedTask:
+class FailedTask(NamedTuple):
     """
     A failed task of a run.
 
@@ -60,8 +58,7 @@ class FailedTask:
     log_lines: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Diagnosis:
+class Diagnosis(NamedTuple):
     """
     The causes of an unsuccessful run, as plain values that can be pickled and written as JSON.
 

@@ -20,7 +20,7 @@ import botocore
 from botocore.loaders import ExtrasProcessor, Loader
 
 #: Search path for botocore's loader.
-DATA: Final = next(Path(__file__).parent.glob("botocore-*"))
+DATA: Final = next(path for path in Path(__file__).parent.iterdir() if path.name.startswith("botocore-"))
 
 #: The botocore release of the additions.
 SOURCE: Final = DATA.name.removeprefix("botocore-")

@@ -8,16 +8,16 @@ from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_healthomics.batches.s3_folder import BatchFolder
-from airflow_healthomics.batches.sample_sheet import read_sample_sheet
 from airflow_healthomics.exceptions import HealthOmicsError, HealthOmicsRequestError
-from airflow_healthomics.hooks.best_effort import CONNECT_TIMEOUT, MAX_ATTEMPTS, READ_TIMEOUT
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.requests.batch import MAX_INLINE_SETTINGS, settings_in_request, settings_json
 from airflow_healthomics.resources.base import StartRequest
-from airflow_healthomics.service.log import Log
+
+if TYPE_CHECKING:
+    from airflow_healthomics.service.log import Log
 
 #: Bytes of run settings that a request holds itself, if S3 is available for them. AWS documents no limit of
 #: the request.
@@ -94,6 +94,8 @@ class RunSettings:
         if time_left is not None and time_left < _SHEET_TIME:
             self._log.info("The sample sheet is not read again: the task's execution_timeout is near")
             return ()
+        from airflow_healthomics.hooks.best_effort import CONNECT_TIMEOUT, MAX_ATTEMPTS, READ_TIMEOUT
+
         return self._read(
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
@@ -109,6 +111,8 @@ class RunSettings:
             raise HealthOmicsRequestError("StartRunBatch", ["give either run_settings or sample_sheet"])
         if self._sample_sheet is None:
             return self._run_settings
+        from airflow_healthomics.batches.sample_sheet import read_sample_sheet
+
         botocore_config = {**(self._connection["botocore_config"] or {}), **patience}
         return read_sample_sheet(
             self._sample_sheet,

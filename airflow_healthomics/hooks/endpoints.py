@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -14,8 +13,9 @@ import botocore
 from airflow_healthomics.api_model import listed_regions, regions_of
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 
-#: Endpoints of AWS, including FIPS and dual-stack ones. Only these have host prefixes.
-_AWS_HOST: Final = re.compile(r"//omics(-fips)?\.[a-z0-9-]+\.(amazonaws\.com|api\.aws)$")
+#: Beginnings and ends of the hosts of AWS, including FIPS and dual-stack ones. Only these have host prefixes.
+_SERVICES: Final = ("omics.", "omics-fips.")
+_DOMAINS: Final = (".amazonaws.com", ".api.aws")
 
 #: botocore's setting: https://docs.aws.amazon.com/sdkref/latest/guide/feature-host-prefix.html
 _HOST_PREFIX_VARIABLE: Final = "AWS_DISABLE_HOST_PREFIX_INJECTION"
@@ -31,7 +31,8 @@ def needs_host_prefix(endpoint_url: str) -> bool:
     """
     # botocore itself reads the variable since 1.37.5.
     is_forced = os.environ.get(_HOST_PREFIX_VARIABLE, "").lower() == "false"
-    return is_forced or bool(_AWS_HOST.search(endpoint_url))
+    host = urlsplit(endpoint_url).hostname or ""
+    return is_forced or (host.startswith(_SERVICES) and host.endswith(_DOMAINS))
 
 
 def is_region_in_doubt(meta: Any) -> bool:

@@ -11,10 +11,9 @@ from urllib.parse import urlsplit
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.compat import AirflowTaskTimeout
-from airflow_healthomics.exceptions import HealthOmicsApiError
 from airflow_healthomics.hooks.best_effort import BestEffortClient
 from airflow_healthomics.hooks.omics import HealthOmicsHook
-from airflow_healthomics.service.errors import api_error, error_code, is_not_found
+from airflow_healthomics.service.errors import error_code
 from airflow_healthomics.service.log import Log
 
 #: No call starts later than this many seconds after the first.
@@ -36,22 +35,6 @@ def describe_place(hook: HealthOmicsHook, log: Log, *, time_left: timedelta | No
     region = f"region {hook.conn_region_name}"
     account = _account(hook, log, BestEffortClient.seconds_within(MAX_SECONDS, time_left))
     return f"account {account}, {region}" if account else f"{region} (the account could not be looked up)"
-
-
-def refusal(
-    hook: HealthOmicsHook, operation: str, subject: str, error: ClientError | BotoCoreError, log: Log
-) -> HealthOmicsApiError:
-    """
-    Return the error for a refused call. A not-found error names account and region.
-
-    :param hook: hook of the connection
-    :param operation: as for :func:`airflow_healthomics.service.errors.api_error`
-    :param subject: as for :func:`airflow_healthomics.service.errors.api_error`
-    :param error: from botocore
-    :param log: the task's log
-    """
-    place = describe_place(hook, log) if is_not_found(error) else None
-    return api_error(operation, subject, error, place)
 
 
 def _account(hook: HealthOmicsHook, log: Log, seconds: float) -> str | None:

@@ -13,15 +13,13 @@ from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 
 from airflow_healthomics.compat import AirflowTaskTimeout
 from airflow_healthomics.hooks.omics import HealthOmicsHook
-from airflow_healthomics.resources.watch import Watch
 from airflow_healthomics.task import HealthOmicsTask
-from airflow_healthomics.waiting.clients import client_of
 from airflow_healthomics.waiting.deadlines import has_tries_left, time_left
-from airflow_healthomics.waiting.events import summary_from_event, to_event
 from airflow_healthomics.waiting.kill_guard import Target, cancel_persistently
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
+    from airflow_healthomics.resources.watch import Watch
 
 #: Default poll interval in seconds for a run or batch.
 WAITER_DELAY: Final = 60.0
@@ -67,6 +65,8 @@ class WaitingOperator(HealthOmicsTask, AwsBaseOperator[HealthOmicsHook]):
         :param is_new: whether the run or batch was started just now
         :param then: name of the method; after a deferral it is called in the process that resumes the task
         """
+        from airflow_healthomics.waiting.events import to_event
+
         timeout = time_left(self, context)
         deadline = None if timeout is None else time.monotonic() + timeout.total_seconds()
         try:
@@ -89,11 +89,23 @@ class WaitingOperator(HealthOmicsTask, AwsBaseOperator[HealthOmicsHook]):
         return getattr(self, then)(context, to_event(summary))
 
     def _poll(self, watch: Watch) -> dict[str, Any] | None:
+        from airflow_healthomics.waiting.clients import client_of
+
         return watch.poll(partial(client_of, self, watch))
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         """Finish with the summary of the run or batch."""
-        return self.finish(context, summary_from_event(event))
+        return self.finish(context, self.summary_in(event))
+
+    def summary_in(self, event: dict[str, Any] | None) -> dict[str, Any]:
+        """
+        Return the summary of the run or batch in the event that ended the wait, or raise its error.
+
+        :param event: payload of the event
+        """
+        from airflow_healthomics.waiting.events import summary_from_event
+
+        return summary_from_event(event)
 
     def handle_timeout(self, context: Context, target: Target) -> None:
         """

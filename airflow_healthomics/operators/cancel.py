@@ -13,7 +13,7 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow_healthomics.compat import conf
 from airflow_healthomics.links import RUN_LINKS
 from airflow_healthomics.operators.base import WAITER_DELAY, WaitingOperator
-from airflow_healthomics.publishing.resource_xcom import publish_run, push_resource
+from airflow_healthomics.publishing.resource import publish_run, push_resource
 from airflow_healthomics.resources.batch import BatchResource
 from airflow_healthomics.resources.run import RunResource
 

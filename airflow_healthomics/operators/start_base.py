@@ -22,12 +22,8 @@ from airflow_healthomics.exceptions import (
     HealthOmicsUnreachableError,
     HealthOmicsUnwatchedError,
 )
-from airflow_healthomics.hooks.connection import pinned_connection_of
-from airflow_healthomics.hooks.place import describe_place
 from airflow_healthomics.operators.base import WaitingOperator
-from airflow_healthomics.publishing.resource_xcom import push_delay
 from airflow_healthomics.resources.base import StartRequest
-from airflow_healthomics.resources.watch import Watch
 from airflow_healthomics.service.errors import error_code
 from airflow_healthomics.starting.decision import Decision
 from airflow_healthomics.starting.exactly_once import ExactlyOnceStart
@@ -35,11 +31,11 @@ from airflow_healthomics.starting.identity import RequestIds
 from airflow_healthomics.starting.outcome import Delays, StartDelay, start_patience
 from airflow_healthomics.starting.record import Attempt, StartRecord, StartStore, open_start_store
 from airflow_healthomics.waiting.deadlines import has_tries_left, is_trigger_timeout, time_left
-from airflow_healthomics.waiting.events import summary_from_event
 from airflow_healthomics.waiting.kill_guard import Target, cancel_persistently
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
+    from airflow_healthomics.resources.watch import Watch
 
 #: Values of ``on_clear``, ``on_failure`` and ``on_unknown_end``, by argument.
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -122,13 +118,13 @@ class StartOperator(WaitingOperator):
 
     def resume_after_stop(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         """Decide again after the run or batch of an earlier attempt has left STOPPING."""
-        summary_from_event(event)
+        self.summary_in(event)
         self._is_open = False
         return self.start(context, Delays())
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         """Finish with the summary of the run or batch."""
-        summary = summary_from_event(event)
+        summary = self.summary_in(event)
         if summary["status"] == "DELETED":
             summary = self._known_end(context, summary)
         self._is_open = False
@@ -196,6 +192,8 @@ class StartOperator(WaitingOperator):
 
     def _defer_until_turn(self, context: Context, delay: StartDelay, delays: Delays) -> NoReturn:
         """Let the triggerer make the start, or wait there until it may be repeated."""
+        from airflow_healthomics.hooks.connection import pinned_connection_of
+        from airflow_healthomics.publishing.resource import push_delay
         from airflow_healthomics.starting.sealed_request import seal
         from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
 
@@ -266,7 +264,7 @@ class StartOperator(WaitingOperator):
         if end := resource.find_end(summary["id"], summary.get("uuid")):
             return {**({"runOutputUri": output_uri} if output_uri else {}), **end}
         if self.on_unknown_end == "fail":
-            place = describe_place(resource.hook, self.log, time_left=time_left(self, context))
+            place = resource.describe_place(time_left(self, context))
             raise HealthOmicsOutcomeLostError(resource.noun, summary["id"], output_uri, place)
         return summary
 

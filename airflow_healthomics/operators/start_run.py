@@ -16,7 +16,7 @@ from airflow_healthomics.links import RUN_LINKS
 from airflow_healthomics.operators.base import WAITER_DELAY
 from airflow_healthomics.operators.start_base import StartOperator
 from airflow_healthomics.publishing.asset_events import emit_run_event
-from airflow_healthomics.publishing.resource_xcom import publish_run
+from airflow_healthomics.publishing.resource import publish_run
 from airflow_healthomics.requests.fields import MAX_PARAMETERS_BYTES, refuse_broken_templates
 from airflow_healthomics.requests.json_values import BrokenTemplate, as_json, json_bytes, json_size
 from airflow_healthomics.requests.run import ARGUMENTS

@@ -11,13 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_healthomics.batches.outcomes import PAGE_SIZE, describe_counts
-from airflow_healthomics.batches.publication import MAX_XCOM_SUCCESSES, publish_outcomes
-from airflow_healthomics.batches.report import BatchReport, ReportPlan
-from airflow_healthomics.batches.result import BatchReview, BatchVerdict
 from airflow_healthomics.batches.s3_folder import BatchFolder
 from airflow_healthomics.batches.settings import RunSettings, place_settings
-from airflow_healthomics.batches.start_report import open_folder, report_on_start
+from airflow_healthomics.batches.verdict import BatchVerdict
 from airflow_healthomics.compat import conf
 from airflow_healthomics.exceptions import (
     HealthOmicsError,
@@ -30,20 +26,21 @@ from airflow_healthomics.hooks.connection import connection_of
 from airflow_healthomics.operators.base import WAITER_DELAY
 from airflow_healthomics.operators.start_base import StartOperator
 from airflow_healthomics.publishing.asset_events import emit_batch_event
-from airflow_healthomics.publishing.resource_xcom import push_resource
-from airflow_healthomics.reports.usage import describe_batch_usage
+from airflow_healthomics.publishing.resource import push_resource
 from airflow_healthomics.requests.batch import BATCH_ARGUMENTS
 from airflow_healthomics.requests.fields import refuse_broken_templates
 from airflow_healthomics.requests.json_values import BrokenTemplate
 from airflow_healthomics.resources.base import StartRequest
 from airflow_healthomics.resources.batch import BatchResource
-from airflow_healthomics.resources.watch import Watch
 from airflow_healthomics.service.errors import AIRFLOW_API_ERRORS, error_code
 from airflow_healthomics.templating.private import unwrap
 from airflow_healthomics.waiting.deadlines import has_tries_left, time_left
 
 if TYPE_CHECKING:
+    from airflow_healthomics.batches.report import BatchReport, ReportPlan
+    from airflow_healthomics.batches.result import BatchReview
     from airflow_healthomics.compat import Context
+    from airflow_healthomics.resources.watch import Watch
 
 
 class HealthOmicsStartRunBatchOperator(StartOperator):
@@ -317,6 +314,11 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
 
     def finish(self, context: Context, summary: dict[str, Any]) -> str:
         """Publish the outcome of each run, and return the batch id; raise if too few runs completed."""
+        from airflow_healthomics.batches.outcomes import describe_counts
+        from airflow_healthomics.batches.publication import publish_outcomes
+        from airflow_healthomics.batches.start_report import open_folder
+        from airflow_healthomics.reports.usage import describe_batch_usage
+
         plan = self._report_plan(context, summary["id"])
         folder = open_folder(plan, self.hook)
         report, successes = self._report_on(summary, plan, folder)
@@ -358,6 +360,8 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
 
     def is_left_to_trigger(self, summary: Mapping[str, Any]) -> bool:
         """Whether many runs are to be listed."""
+        from airflow_healthomics.batches.outcomes import PAGE_SIZE
+
         is_large = summary.get("totalRuns", 0) > PAGE_SIZE and summary["status"] != "DELETED"
         return is_large and self._has_report_in_trigger
 
@@ -387,11 +391,13 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
     @cached_property
     def _review(self) -> BatchReview:
         """The outcomes of earlier attempts' batches, as this attempt found them."""
+        from airflow_healthomics.batches.result import BatchReview
+
         return BatchReview(self.hook, self.log)
 
     @cached_property
     def _verdict(self) -> BatchVerdict:
-        return BatchVerdict(self._review, self.success_policy, self._settings)
+        return BatchVerdict(lambda: self._review, self.success_policy, self._settings)
 
     def _folder(self, request_id: str) -> BatchFolder | None:
         if not self.settings_s3_uri:
@@ -406,6 +412,8 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
         return self.deferrable and is_rendered and (has_files or not self.do_xcom_push)
 
     def _report_plan(self, context: Context, batch_id: str) -> ReportPlan:
+        from airflow_healthomics.batches.report import ReportPlan
+
         record = self.recorded(context)
         folder = None
         if self.settings_s3_uri and self.do_xcom_push:
@@ -425,6 +433,11 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
         self, summary: Mapping[str, Any], plan: ReportPlan, folder: BatchFolder | None
     ) -> tuple[BatchReport, Sequence[dict[str, Any]]]:
         """Return the report of the trigger, or make it; and the completed runs, unless they are many."""
+        from airflow_healthomics.batches.publication import MAX_XCOM_SUCCESSES
+        from airflow_healthomics.batches.report import BatchReport
+        from airflow_healthomics.batches.result import BatchReview
+        from airflow_healthomics.batches.start_report import report_on_start
+
         if report := BatchReport.from_event(self._event, plan):
             is_for_xcom = 0 < report.successes <= MAX_XCOM_SUCCESSES
             try:

@@ -1,33 +1,15 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""
-The XCom with the run or batch of a task. The run page reads it.
-
-A task writes it as soon as it knows the run, like the links and even with ``do_xcom_push=False``, so that the
-page also works while the task waits.
-"""
+"""The XComs with the run or batch of a task, as the run page reads them."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from airflow_healthomics.compat import IS_AIRFLOW_2
-from airflow_healthomics.links import RUN_LINKS, run_urls
-
-if TYPE_CHECKING:
-    from airflow_healthomics.compat import Context
-    from airflow_healthomics.hooks.omics import HealthOmicsHook
-
-Kind = Literal["run", "batch"]
-
-XCOM_KEY: Final = "healthomics_resource"
-
-#: Key of the XCom with the reason why a task has no run yet.
-DELAY_KEY: Final = "healthomics_start_delay"
+from airflow_healthomics.publishing.resource import Kind
 
 #: Ids of runs and batches, from botocore's model.
 _ID: Final = re.compile(r"[0-9]{1,18}")
@@ -51,51 +33,9 @@ class TaskResource(NamedTuple):
     log_tail_lines: int = 0
 
 
-def push_resource(
-    context: Context,
-    hook: HealthOmicsHook,
-    kind: Kind,
-    described: Mapping[str, Any],
-    *,
-    log_tail_lines: int = 0,
-) -> None:
-    """
-    Publish the run or batch of the task.
-
-    :param context: the task's context
-    :param hook: hook of the task's connection
-    :param kind: run or batch
-    :param described: ``id`` and, if known, ``uuid``
-    :param log_tail_lines: argument of the task; 0 for a task without it shows no log
-    """
-    resource = TaskResource(
-        kind=kind,
-        id=described["id"],
-        region=hook.conn_region_name,
-        uuid=described.get("uuid"),
-        log_tail_lines=log_tail_lines,
-    )
-    context["ti"].xcom_push(key=XCOM_KEY, value=resource._asdict())
-
-
-def push_delay(context: Context, *, since: float, reason: str, until: float, region: str) -> None:
-    """
-    Record that the start of the task's run is delayed.
-
-    :param context: the task's context
-    :param since: Unix time of the first attempt
-    :param reason: an error code
-    :param until: Unix time of the next attempt, at the earliest
-    :param region: AWS region
-    """
-    times = {"since": since, "nextAttempt": until}
-    formatted = {name: datetime.fromtimestamp(value, UTC).isoformat() for name, value in times.items()}
-    context["ti"].xcom_push(key=DELAY_KEY, value={**formatted, "reason": reason, "region": region})
-
-
 def parse_delay(value: Any) -> dict[str, str] | None:
     """
-    Return the delay from :func:`push_delay`, or None for any other value.
+    Return the delay from ``push_delay``, or None for any other value.
 
     :param value: of the XCom, as stored in the metadata database
     """
@@ -108,7 +48,7 @@ def parse_delay(value: Any) -> dict[str, str] | None:
 
 def parse_resource(value: Any) -> TaskResource | None:
     """
-    Return the run or batch from :func:`push_resource`, or None for any other value.
+    Return the run or batch from ``push_resource``, or None for any other value.
 
     :param value: of the XCom, as stored in the metadata database
     """
@@ -141,22 +81,3 @@ def _parsed(value: Any) -> Any:
 def is_resource_id(text: str) -> bool:
     """Whether a text is a valid id of a run or batch."""
     return bool(_ID.fullmatch(text))
-
-
-def publish_run(context: Context, task: Any, run: Mapping[str, Any], *, log_tail_lines: int = 0) -> None:
-    """
-    Publish the links of a run and the XCom of its page, even with ``do_xcom_push=False``.
-
-    :param context: the task's context
-    :param task: operator or sensor
-    :param run: answer of StartRun or GetRun, or just ``id``
-    :param log_tail_lines: maximum number of log lines that the page shows of a failed task
-    """
-    hook = task.hook
-    push_resource(context, hook, "run", run, log_tail_lines=log_tail_lines)
-    task.link_urls = run_urls(run, hook.conn_region_name, hook.conn_partition)
-    task.operator_extra_links = RUN_LINKS
-    if IS_AIRFLOW_2 or task.waits_on_worker:
-        # Airflow 3 writes them as soon as the task ends or defers.
-        for key, url in task.link_urls.items():
-            context["ti"].xcom_push(key=key, value=url)

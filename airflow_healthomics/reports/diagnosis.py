@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -94,7 +93,7 @@ def diagnose(
         first = log_lines if log_stream != _stream_name(engine_stream) else ()
         others = [_tail(aws, [stream], created, count)[1] for stream in streams[1:]]
         failed_tasks = tuple(
-            replace(task, log_lines=lines) for task, lines in zip(failed_tasks, [first, *others], strict=True)
+            task._replace(log_lines=lines) for task, lines in zip(failed_tasks, [first, *others], strict=True)
         )
     remedy = remedy_for(summary.get("failureReason"), [task.failure_reason for task in failed_tasks])
     return Diagnosis(
@@ -180,7 +179,7 @@ def raise_for_status(
         log.warning("The diagnosis of run %s is incomplete: the task timed out", summary["id"])
         diagnosis = _diagnosis_without_calls(summary)
     if source and (step := SENSOR_STEPS.get(summary["status"])):
-        diagnosis = replace(diagnosis, next_step=step)
+        diagnosis = diagnosis._replace(next_step=step)
     if retryable is None:
         retryable = diagnosis.retry
     error = HealthOmicsRunFailedError if retryable else HealthOmicsRunFailedPermanentlyError

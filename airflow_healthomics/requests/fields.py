@@ -37,18 +37,19 @@ MAX_TAGS: Final = 50
 #: Problems per error, to keep it short: each of the 100,000 run settings of a batch may have one.
 MAX_PROBLEMS: Final = 20
 
-_Rule = tuple[re.Pattern[str], str]
+#: A regular expression, and its rule in words.
+_Rule = tuple[str, str]
 
-_NUMERIC_ID: Final[_Rule] = (re.compile(r"[0-9]{1,18}"), "must be 1 to 18 digits")
+_NUMERIC_ID: Final[_Rule] = (r"[0-9]{1,18}", "must be 1 to 18 digits")
 _NAME: Final[_Rule] = (
-    re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*"),
+    r"[A-Za-z0-9][A-Za-z0-9._-]*",
     "must begin with a letter or digit, followed by letters, digits, '.', '_' and '-'",
 )
 _S3_OBJECT: Final[_Rule] = (
-    re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+"),
+    r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+",
     "must be the S3 URI of an object, like s3://bucket/key",
 )
-_ACCOUNT_ID: Final[_Rule] = (re.compile(r"[0-9]{12}"), "must be an AWS account id of 12 digits")
+_ACCOUNT_ID: Final[_Rule] = (r"[0-9]{12}", "must be an AWS account id of 12 digits")
 _PATTERNS: Final[Mapping[str, _Rule]] = {
     "workflow_id": _NUMERIC_ID,
     "run_id": (_NUMERIC_ID[0], "must be a HealthOmics run id (1 to 18 digits), not the DAG-run ID"),
@@ -58,11 +59,11 @@ _PATTERNS: Final[Mapping[str, _Rule]] = {
     "workflow_owner_id": _ACCOUNT_ID,
     "output_bucket_owner_id": _ACCOUNT_ID,
     "role_arn": (
-        re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+"),
+        r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+",
         "must be the ARN of an IAM role, like arn:aws:iam::123456789012:role/NAME",
     ),
     "output_uri": (
-        re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?"),
+        r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?",
         "must be an S3 URI, like s3://bucket/prefix",
     ),
     "s3_uri_settings": _S3_OBJECT,
@@ -154,7 +155,7 @@ def checked_id(operation: str, name: str, value: Any) -> str:
             ],
         )
     pattern, rule = _PATTERNS[name]
-    if not pattern.fullmatch(_text(value)):
+    if not re.fullmatch(pattern, _text(value)):
         raise HealthOmicsRequestError(operation, [f"{name} {rule}"])
     return _text(value)
 
@@ -248,7 +249,7 @@ def _string(value: Any, shape: Shape, path: str, rule: _Rule | None) -> tuple[An
     enum = getattr(shape, "enum", None)
     if enum and text not in enum:
         return text, [f"{path} must be one of {', '.join(enum)}"]
-    if rule and not rule[0].fullmatch(text):
+    if rule and not re.fullmatch(rule[0], text):
         return text, [f"{path} {rule[1]}"]
     # The API's patterns for free text allow every category of characters except C. Printable text has none of
     # it, and isprintable() is faster.

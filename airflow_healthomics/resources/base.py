@@ -6,15 +6,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_healthomics.exceptions import HealthOmicsConnectionChangedError
+from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsConnectionChangedError
 from airflow_healthomics.hooks.omics import HealthOmicsHook
-from airflow_healthomics.resources.watch import Watch
-from airflow_healthomics.service.errors import error_code
-from airflow_healthomics.service.log import Log
+from airflow_healthomics.service.errors import api_error, error_code, is_not_found
+
+if TYPE_CHECKING:
+    from airflow_healthomics.resources.watch import Watch
+    from airflow_healthomics.service.log import Log
 
 Kind: TypeAlias = Literal["run", "batch"]
 
@@ -150,6 +153,30 @@ class Resource(ABC):
     def unique_name(self, request_id: str) -> str:
         """Return the default name for a request ID, which no other run or batch has."""
         return request_id[: self.name_length]
+
+    def describe_place(self, time_left: timedelta | None = None) -> str:
+        """
+        Return the account and region of the connection, such as ``account 123456789012, region us-east-1``.
+
+        :param time_left: until the task times out, if it does
+        """
+        # Only errors contain them.
+        from airflow_healthomics.hooks.place import describe_place
+
+        return describe_place(self.hook, self.log, time_left=time_left)
+
+    def refusal(
+        self, operation: str, subject: str, error: ClientError | BotoCoreError
+    ) -> HealthOmicsApiError:
+        """
+        Return the error for a refused call. A not-found error names account and region.
+
+        :param operation: name of the call
+        :param subject: run or batch of the call, with its id
+        :param error: from botocore
+        """
+        place = self.describe_place() if is_not_found(error) else None
+        return api_error(operation, subject, error, place)
 
     def check_place(self, arn: str | None) -> None:
         """

@@ -5,19 +5,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from airflow_healthomics.hooks.omics import HealthOmicsHook
-from airflow_healthomics.hooks.place import refusal
 from airflow_healthomics.links import HealthOmicsRunLink, batch_urls
 from airflow_healthomics.requests.batch import checked_batch_id
 from airflow_healthomics.resources.base import Resource, StartRequest
-from airflow_healthomics.resources.batch_watch import BatchWatch
 from airflow_healthomics.resources.run import RunResource
-from airflow_healthomics.resources.watch import NEW_GRACE
 from airflow_healthomics.service import batch_states, run_states
 from airflow_healthomics.service.errors import (
     checked_answer,
@@ -27,7 +24,10 @@ from airflow_healthomics.service.errors import (
     is_transient,
     may_be_wrong_state,
 )
-from airflow_healthomics.service.log import Log
+
+if TYPE_CHECKING:
+    from airflow_healthomics.resources.batch_watch import BatchWatch
+    from airflow_healthomics.service.log import Log
 
 #: Seconds to wait until a batch leaves CREATING. HealthOmics cannot cancel it before.
 _CREATION_PATIENCE: Final = 60
@@ -105,6 +105,10 @@ class BatchResource(Resource):
         self, resource_id: str, *, uuid: str | None = None, is_new: bool = False, is_deletion: bool = False
     ) -> BatchWatch:
         """Return the state of a wait for the batch."""
+        # Many tasks only start.
+        from airflow_healthomics.resources.batch_watch import BatchWatch
+        from airflow_healthomics.resources.watch import NEW_GRACE
+
         grace = float(NEW_GRACE) if is_new else 0.0
         return BatchWatch(resource_id, uuid=uuid, grace=grace, is_deletion=is_deletion, log=self.log)
 
@@ -144,7 +148,7 @@ class BatchResource(Resource):
                 return False
             # STOPPING: an earlier attempt may have cancelled it.
             if status != "STOPPING":
-                raise refusal(self.hook, "CancelRunBatch", f"batch {resource_id}", error, self.log) from error
+                raise self.refusal("CancelRunBatch", f"batch {resource_id}", error) from error
         return True
 
     def request_delete(self, resource_id: str) -> bool:
@@ -158,7 +162,7 @@ class BatchResource(Resource):
                 return False
             # An earlier attempt may have begun the deletion.
             if self._status_behind(error, resource_id) not in batch_states.DELETION:
-                raise refusal(self.hook, "DeleteRunBatch", f"batch {resource_id}", error, self.log) from error
+                raise self.refusal("DeleteRunBatch", f"batch {resource_id}", error) from error
         return True
 
     def delete_record(self, resource_id: str) -> None:
@@ -174,7 +178,7 @@ class BatchResource(Resource):
             if is_transient(error):
                 raise
             if not is_not_found(error):
-                raise refusal(self.hook, "DeleteBatch", f"batch {resource_id}", error, self.log) from error
+                raise self.refusal("DeleteBatch", f"batch {resource_id}", error) from error
 
     def cancel_rest(self, resource_ids: Sequence[str]) -> None:
         """

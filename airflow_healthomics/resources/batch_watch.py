@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 from botocore.utils import parse_timestamp
@@ -15,7 +15,9 @@ from airflow_healthomics.exceptions import HealthOmicsBatchReplacedError
 from airflow_healthomics.resources.watch import Watch
 from airflow_healthomics.service import batch_states
 from airflow_healthomics.service.errors import checked_answer, is_not_found
-from airflow_healthomics.service.log import Log
+
+if TYPE_CHECKING:
+    from airflow_healthomics.service.log import Log
 
 #: Fields of a summary, by GetBatch's names. Fields with the user's values are omitted.
 SUMMARY_FIELDS: Final = (

@@ -4,9 +4,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.resources.base import Resource
-from airflow_healthomics.service.log import Log
+
+if TYPE_CHECKING:
+    from airflow_healthomics.service.log import Log
 
 
 def resource_of_kind(kind: str, hook: HealthOmicsHook, log: Log) -> Resource:

@@ -5,16 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_healthomics.hooks.place import refusal
 from airflow_healthomics.links import console_url
 from airflow_healthomics.requests.run import checked_run_id
 from airflow_healthomics.resources.base import Resource, StartRequest
-from airflow_healthomics.resources.run_watch import RunWatch
-from airflow_healthomics.resources.watch import NEW_GRACE
 from airflow_healthomics.service import run_states
 from airflow_healthomics.service.errors import (
     checked_answer,
@@ -24,6 +21,9 @@ from airflow_healthomics.service.errors import (
     is_transient,
     may_be_wrong_state,
 )
+
+if TYPE_CHECKING:
+    from airflow_healthomics.resources.run_watch import RunWatch
 
 
 class RunResource(Resource):
@@ -82,6 +82,10 @@ class RunResource(Resource):
         self, resource_id: str, *, uuid: str | None = None, is_new: bool = False, is_deletion: bool = False
     ) -> RunWatch:
         """Return the state of a wait for the run."""
+        # Many tasks only start.
+        from airflow_healthomics.resources.run_watch import RunWatch
+        from airflow_healthomics.resources.watch import NEW_GRACE
+
         grace = float(NEW_GRACE) if is_new else 0.0
         return RunWatch(resource_id, uuid=uuid, grace=grace, is_deletion=is_deletion, log=self.log)
 
@@ -110,7 +114,7 @@ class RunResource(Resource):
             # AWS does not document the error of CancelRun for an ended run, so GetRun decides.
             if may_be_wrong_state(error) and self.watch(resource_id).poll(self.hook.conn) is not None:
                 return False
-            raise refusal(self.hook, "CancelRun", f"run {resource_id}", error, self.log) from error
+            raise self.refusal("CancelRun", f"run {resource_id}", error) from error
         return True
 
     def request_delete(self, resource_id: str) -> bool:
@@ -122,7 +126,7 @@ class RunResource(Resource):
                 raise
             if is_not_found(error):
                 return False
-            raise refusal(self.hook, "DeleteRun", f"run {resource_id}", error, self.log) from error
+            raise self.refusal("DeleteRun", f"run {resource_id}", error) from error
         return True
 
     def console_url(self, resource_id: str) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 from botocore.utils import parse_timestamp
@@ -15,8 +15,10 @@ from airflow_healthomics.exceptions import HealthOmicsRunReplacedError
 from airflow_healthomics.resources.watch import ListFilter, Watch
 from airflow_healthomics.service import run_states
 from airflow_healthomics.service.errors import checked_answer, is_not_found
-from airflow_healthomics.service.log import Log
 from airflow_healthomics.service.summaries import summarize_run
+
+if TYPE_CHECKING:
+    from airflow_healthomics.service.log import Log
 
 _TIMES: Final = ("creationTime", "startTime", "stopTime")
 

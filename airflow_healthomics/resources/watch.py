@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -23,7 +23,9 @@ from airflow_healthomics.service.errors import (
     is_transient,
     is_unreachable,
 )
-from airflow_healthomics.service.log import Log
+
+if TYPE_CHECKING:
+    from airflow_healthomics.service.log import Log
 
 #: Grace period in seconds in which a new run or batch may not be visible to GetRun or GetBatch yet. AWS
 #: documents no such delay. It is a precaution, because "not found" ends the wait for a run that costs money.

@@ -22,13 +22,8 @@ from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from sqlalchemy import and_, func, select
 
-from airflow_healthomics.publishing.resource_xcom import (
-    DELAY_KEY,
-    XCOM_KEY,
-    TaskResource,
-    parse_delay,
-    parse_resource,
-)
+from airflow_healthomics.publishing.resource import DELAY_KEY, XCOM_KEY
+from airflow_healthomics.publishing.resource_xcom import TaskResource, parse_delay, parse_resource
 
 #: Default connection of the amazon provider's operators.
 DEFAULT_CONNECTION: Final = "aws_default"

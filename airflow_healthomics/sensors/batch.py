@@ -29,7 +29,7 @@ from airflow_healthomics.exceptions import HealthOmicsError, HealthOmicsRunBatch
 from airflow_healthomics.hooks.best_effort import BestEffortClient
 from airflow_healthomics.hooks.place import describe_place
 from airflow_healthomics.publishing.asset_events import emit_batch_event
-from airflow_healthomics.publishing.resource_xcom import push_resource
+from airflow_healthomics.publishing.resource import push_resource
 from airflow_healthomics.reports.diagnosis import MAX_SECONDS, describe_missing, is_missing
 from airflow_healthomics.requests.batch import checked_batch_id
 from airflow_healthomics.resources.batch import BatchResource

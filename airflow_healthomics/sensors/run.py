@@ -13,12 +13,9 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow_healthomics.compat import conf
 from airflow_healthomics.links import RUN_LINKS
 from airflow_healthomics.publishing.asset_events import emit_run_event
-from airflow_healthomics.publishing.resource_xcom import publish_run
-from airflow_healthomics.reports.diagnosis import raise_for_status
-from airflow_healthomics.reports.usage_report import add_usage
+from airflow_healthomics.publishing.resource import publish_run
 from airflow_healthomics.requests.run import checked_run_id
 from airflow_healthomics.resources.run import RunResource
-from airflow_healthomics.resources.run_end import recorded_end
 from airflow_healthomics.resources.run_watch import RunWatch
 from airflow_healthomics.sensors.base import HealthOmicsSensor
 from airflow_healthomics.waiting.deadlines import time_left
@@ -98,6 +95,10 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
 
     def finish(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         """Report usage and lineage, and return the summary; raise unless the run is COMPLETED."""
+        from airflow_healthomics.reports.diagnosis import raise_for_status
+        from airflow_healthomics.reports.usage_report import add_usage
+        from airflow_healthomics.resources.run_end import recorded_end
+
         if summary["status"] == "DELETED":
             # Retention mode REMOVE may delete a run between its end and the next poll.
             summary = recorded_end(self.hook, summary["id"], summary.get("uuid"), self.log) or summary

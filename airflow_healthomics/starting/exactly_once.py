@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -19,7 +18,6 @@ from airflow_healthomics.exceptions import (
     HealthOmicsOutcomeUnknownError,
     HealthOmicsRequestChangedError,
 )
-from airflow_healthomics.hooks.place import describe_place, refusal
 from airflow_healthomics.monitoring import metrics
 from airflow_healthomics.requests.description import describe_ids, describe_start
 from airflow_healthomics.resources.base import Resource, StartRequest
@@ -65,7 +63,6 @@ VISIBILITY_GRACE: Final = 300
 LISTING_GRACE: Final = 60
 
 
-@dataclass(eq=False, repr=False)
 class ExactlyOnceStart:
     """
     The start of a task instance's run or batch, or the search for the one that an earlier attempt started.
@@ -89,28 +86,47 @@ class ExactlyOnceStart:
     :param log: the task's log
     """
 
-    resource: Resource
-    store: StartStore
-    attempt: Attempt
-    retries: int
-    request_ids: RequestIds
-    build_request: Callable[[str, Sequence[str]], StartRequest]
-    has_custom_name: bool
-    cancel_on_kill: bool
-    on_clear: Literal["new", "reattach"] | None
-    on_unknown_end: Literal["fail", "repeat"]
-    ends_attempt: bool
-    connection: Mapping[str, Any]
-    guard: KillGuard
-    log: Any
-    started: Mapping[str, Any] | None = None
-    _discarded: tuple[Target, ...] = field(default=(), init=False)
-    _request_id: str = field(default="", init=False)
-    _is_invisible: bool = field(default=False, init=False)
-    #: Whether a run may exist of which no id is known.
-    _may_exist: bool = field(default=False, init=False)
-    #: Fields of the start whose call failed.
-    _failed: Mapping[str, Any] | None = field(default=None, init=False, repr=False)
+    def __init__(
+        self,
+        *,
+        resource: Resource,
+        store: StartStore,
+        attempt: Attempt,
+        retries: int,
+        request_ids: RequestIds,
+        build_request: Callable[[str, Sequence[str]], StartRequest],
+        has_custom_name: bool,
+        cancel_on_kill: bool,
+        on_clear: Literal["new", "reattach"] | None,
+        on_unknown_end: Literal["fail", "repeat"],
+        ends_attempt: bool,
+        connection: Mapping[str, Any],
+        guard: KillGuard,
+        log: Any,
+        started: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.resource = resource
+        self.store = store
+        self.attempt = attempt
+        self.retries = retries
+        self.request_ids = request_ids
+        self.build_request = build_request
+        self.has_custom_name = has_custom_name
+        self.cancel_on_kill = cancel_on_kill
+        self.on_clear = on_clear
+        self.on_unknown_end = on_unknown_end
+        self.ends_attempt = ends_attempt
+        self.connection = connection
+        self.guard = guard
+        self.log = log
+        self.started = started
+        self._discarded: tuple[Target, ...] = ()
+        self._request_id = ""
+        self._is_invisible = False
+        #: Whether a run may exist of which no id is known.
+        self._may_exist = False
+        #: Fields of the start whose call failed.
+        self._failed: Mapping[str, Any] | None = None
 
     def run(self, delays: Delays) -> StartOutcome | StartDelay:
         """
@@ -305,7 +321,7 @@ class ExactlyOnceStart:
         if record is None or run is None or run["status"] != UNKNOWN or is_discarded:
             return
         if self.on_unknown_end == "fail":
-            place = describe_place(self.resource.hook, self.log)
+            place = self.resource.describe_place()
             raise HealthOmicsOutcomeLostError(
                 self.resource.noun, str(record.resource_id), record.output_uri, place
             )
@@ -507,10 +523,10 @@ class ExactlyOnceStart:
         self, operation: str, subject: str, error: ClientError | BotoCoreError
     ) -> HealthOmicsApiError | HealthOmicsOutcomeUnknownError:
         """Return the error for a refused call, retryable if the run of an earlier call may be active."""
-        hook = self.resource.hook
         if is_credentials_error(error):
+            hook = self.resource.hook
             metrics.credentials_refused(metrics.Place(hook.aws_conn_id, hook.client_region))
-        refused = refusal(hook, operation, subject, error, self.log)
+        refused = self.resource.refusal(operation, subject, error)
         if self._may_exist and (is_credentials_error(error) or is_access_denied(error)):
             unknown = f"the {self.resource.noun} with request ID {self._request_id}"
             return HealthOmicsOutcomeUnknownError(unknown, str(refused), refused.code)

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from airflow_healthomics.compat import conf
@@ -29,7 +28,6 @@ def start_patience() -> float:
     return float(conf.getfloat("healthomics", "start_patience", fallback=_START_PATIENCE))
 
 
-@dataclass(eq=False)
 class StartDelay:
     """
     A start that was throttled or did not reach HealthOmics; the same request may be repeated at any time.
@@ -39,9 +37,12 @@ class StartDelay:
     :param request: fields of the start, if nothing but its call is left to do
     """
 
-    code: str
-    is_unreachable: bool = False
-    request: Mapping[str, Any] | None = field(default=None, repr=False)
+    def __init__(
+        self, code: str, *, is_unreachable: bool = False, request: Mapping[str, Any] | None = None
+    ) -> None:
+        self.code = code
+        self.is_unreachable = is_unreachable
+        self.request = request
 
     @property
     def is_conflict(self) -> bool:

@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 
 from botocore.exceptions import ClientError
 
@@ -17,7 +16,7 @@ from airflow_healthomics.service.errors import error_code, is_transient
 
 _DIGEST_LENGTH: Final = 16
 
-_PREFIX: Final = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>.*))?")
+_PREFIX: Final = r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>.*))?"
 
 
 class RequestFolder:
@@ -36,7 +35,7 @@ class RequestFolder:
     argument: ClassVar[str]
 
     def __init__(self, uri: str, request_id: str, hook: HealthOmicsHook) -> None:
-        match = _PREFIX.fullmatch(uri)
+        match = re.fullmatch(_PREFIX, uri)
         if match is None:
             raise HealthOmicsRequestError(
                 self.operation, [f"{self.argument} must be an S3 URI, like s3://bucket/prefix"]
@@ -121,8 +120,7 @@ class RunFolder(RequestFolder):
     argument = "parameters_s3_uri"
 
 
-@dataclass(frozen=True)
-class InputFile:
+class InputFile(NamedTuple):
     """
     An S3 object that the start refers to.
 

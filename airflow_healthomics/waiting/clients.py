@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_healthomics.compat import AirflowException
-from airflow_healthomics.resources.watch import Watch
 from airflow_healthomics.service.errors import AIRFLOW_API_ERRORS
+
+if TYPE_CHECKING:
+    from airflow_healthomics.resources.watch import Watch
 
 
 def client_of(task: Any, watch: Watch) -> Any:

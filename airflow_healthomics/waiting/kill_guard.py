@@ -38,8 +38,7 @@ CANCEL_PATIENCE: Final = 120
 #: Seconds for which a start that may be on its way is searched for.
 _SEARCH_PATIENCE: Final = 60
 
-#: Airflow sends SIGKILL 5 seconds after on_kill was called.
-_CLIENT_CONFIG: Final = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
+#: Seconds for a cancellation: Airflow sends SIGKILL 5 seconds after on_kill was called.
 _SECONDS: Final = 4.5
 
 #: A limit that is never reached: the process ends before.
@@ -272,7 +271,9 @@ def cancel_persistently(
 
 def _impatient(hook: HealthOmicsHook) -> HealthOmicsHook:
     """Return a hook with a separate client, so that a kill needs no connection look-up and no busy client."""
-    client = hook.get_client_type(region_name=hook.region_name, config=hook.config.merge(_CLIENT_CONFIG))
+    # Two calls and their pauses have time before SIGKILL.
+    config = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
+    client = hook.get_client_type(region_name=hook.region_name, config=hook.config.merge(config))
     impatient = copy.copy(hook)
     impatient.__dict__["conn"] = client
     return impatient

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_healthomics.publishing.resource_xcom import DELAY_KEY
+from airflow_healthomics.publishing.resource import DELAY_KEY
 from airflow_healthomics.testing import HealthOmicsServer
 from dev.local_airflow import LocalAirflow
 

@@ -5,7 +5,10 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +22,39 @@ NAME = PACKAGE.name
 
 #: What the local HealthOmics may import of the package, as two readings of the AWS model must agree.
 OF_TESTING = frozenset({"testing", "api_model"})
+
+#: What a task uses only after its run or batch has ended, or to report a failure.
+ENDS = (
+    "hooks.best_effort",
+    "hooks.place",
+    "reports",
+    "resources.run_end",
+    "batches.outcomes",
+    "batches.output_uris",
+    "batches.report",
+    "batches.result",
+    "batches.start_report",
+)
+
+#: What a task uses only while it waits.
+WAITS = (
+    "resources.watch",
+    "resources.run_watch",
+    "resources.batch_watch",
+    "waiting.clients",
+    "waiting.events",
+)
+
+#: What a start uses only when it is delayed, or reads a sample sheet, or has a file in S3.
+SPECIAL = ("hooks.connection", "starting.sealed_request", "triggers", "batches.sample_sheet")
+
+#: The modules that a task does not use in the process that begins it.
+UNUSED = {
+    "operators.HealthOmicsStartRunOperator": {*ENDS, *WAITS, *SPECIAL, "batches", "starting.request_folder"},
+    # The connection of a sample sheet is that of the task.
+    "operators.HealthOmicsStartRunBatchOperator": {*ENDS, *WAITS, *SPECIAL} - {"hooks.connection"},
+    "sensors.HealthOmicsRunSensor": {*ENDS, *SPECIAL, "batches", "operators", "starting"},
+}
 
 MODULES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
@@ -96,3 +132,29 @@ def test_no_import_goes_in_a_circle() -> None:
             break
         edges = {module: targets - leaves for module, targets in edges.items() if module not in leaves}
     assert edges == {}
+
+
+@pytest.mark.parametrize("task", UNUSED)
+def test_a_task_begins_without_what_it_does_not_use(task: str) -> None:
+    """Some executors start an interpreter for each task, which pays for each import."""
+    package, _, name = task.rpartition(".")
+    loaded, dataclasses = imported_by(f"from {NAME}.{package} import {name}")
+    unused = {f"{NAME}.{module}" for module in UNUSED[task]}
+    assert not {module for module in loaded if module in unused or module.rpartition(".")[0] in unused}
+    # Their creation takes a millisecond each.
+    assert set(dataclasses) <= {"SuccessPolicy"}
+
+
+def imported_by(statement: str) -> tuple[list[str], list[str]]:
+    """Return the modules of the package that a statement loads in a new process, and their dataclasses."""
+    code = f"""
+import json, sys
+{statement}
+modules = [name for name in sys.modules if name.startswith("{NAME}.")]
+owned = [each for name in modules for each in vars(sys.modules[name]).values() if isinstance(each, type)]
+own = [each for each in owned if each.__module__ in modules and "__dataclass_fields__" in vars(each)]
+print(json.dumps([modules, [each.__name__ for each in own]]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded, dataclasses = json.loads(done.stdout.splitlines()[-1])
+    return loaded, dataclasses

@@ -17,7 +17,8 @@ from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.links import RUN_LINKS, batch_urls, console_url, run_urls
 from airflow_healthomics.operators import HealthOmicsCancelRunOperator, HealthOmicsStartRunOperator
 from airflow_healthomics.provider_info import get_provider_info
-from airflow_healthomics.publishing.resource_xcom import XCOM_KEY, TaskResource, parse_resource, publish_run
+from airflow_healthomics.publishing.resource import XCOM_KEY, publish_run
+from airflow_healthomics.publishing.resource_xcom import TaskResource, parse_resource
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from tests.healthomics import Control
 from tests.unit.conftest import (

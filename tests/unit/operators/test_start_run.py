@@ -32,7 +32,7 @@ from airflow_healthomics.operators import (
     HealthOmicsStartRunBatchOperator,
     HealthOmicsStartRunOperator,
 )
-from airflow_healthomics.publishing.resource_xcom import XCOM_KEY
+from airflow_healthomics.publishing.resource import XCOM_KEY
 from airflow_healthomics.requests.run import ARGUMENTS
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
 from tests.healthomics import Control, input_shape

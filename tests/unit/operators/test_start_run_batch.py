@@ -22,7 +22,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRunBatchFailedError,
 )
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
-from airflow_healthomics.publishing.resource_xcom import XCOM_KEY
+from airflow_healthomics.publishing.resource import XCOM_KEY
 from airflow_healthomics.requests.batch import BATCH_ARGUMENTS
 from tests.healthomics import Control
 from tests.unit.batch_attempts import (

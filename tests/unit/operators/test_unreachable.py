@@ -18,7 +18,8 @@ from botocore.exceptions import (
 
 from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.exceptions import HealthOmicsUnreachableError
-from airflow_healthomics.publishing.resource_xcom import DELAY_KEY, parse_delay
+from airflow_healthomics.publishing.resource import DELAY_KEY
+from airflow_healthomics.publishing.resource_xcom import parse_delay
 from tests.healthomics import Control
 from tests.sdk import TaskDeferred
 from tests.unit.batch_attempts import crashing

@@ -9,7 +9,6 @@ import json
 import pickle
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
 
@@ -258,7 +257,7 @@ def test_known_tasks_are_not_listed_again(omics: Control, failed: Callable[..., 
     before = calls_of(omics, "ListRunTasks")
     found = diagnose(hook, summary, log_tail_lines=0, log=log, tasks=tasks)
     assert calls_of(omics, "ListRunTasks") == before
-    assert found == replace(look(summary, log, log_tail_lines=0), failed_task_count=150)
+    assert found == look(summary, log, log_tail_lines=0)._replace(failed_task_count=150)
     assert "... and 145 more failed tasks" in describe_failure(summary, found)
 
 
@@ -521,4 +520,4 @@ def test_a_diagnosis_travels(failed: Callable[..., Any], log: Lines) -> None:
     """It pickles, as the exception that carries it must, and becomes JSON."""
     found = look(failed(tasks=[task("align", log=["oops"])]), log)
     assert pickle.loads(pickle.dumps(found)) == found
-    assert json.loads(json.dumps(asdict(found)))["failed_tasks"][0]["name"] == "align"
+    assert json.loads(json.dumps(found.failed_tasks[0]._asdict()))["name"] == "align"

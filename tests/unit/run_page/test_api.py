@@ -34,7 +34,7 @@ from fastapi.testclient import TestClient
 
 from airflow_healthomics.hooks.polling import PollingHook
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
-from airflow_healthomics.publishing.resource_xcom import DELAY_KEY, XCOM_KEY
+from airflow_healthomics.publishing.resource import DELAY_KEY, XCOM_KEY
 from airflow_healthomics.run_page import answers, app, clients, lookup, source
 from airflow_healthomics.run_page.app import create_app
 from airflow_healthomics.run_page.clients import lanes

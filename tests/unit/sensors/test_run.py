@@ -11,7 +11,7 @@ import pytest
 
 from airflow_healthomics.compat import AirflowException
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsRunFailedError
-from airflow_healthomics.publishing.resource_xcom import XCOM_KEY
+from airflow_healthomics.publishing.resource import XCOM_KEY
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from airflow_healthomics.sensors.base import KEY
 from tests.healthomics import Control
