@@ -113,6 +113,16 @@ class StartRecord(NamedTuple):
         is_cleared = attempt.clear_number != self.clear_number
         return is_beyond_retries or (is_number_of_a_clear and is_cleared)
 
+    def known_fields(self) -> dict[str, Any]:
+        """Return what is recorded of the run or batch, by the names of GetRun."""
+        fields = {
+            "id": self.resource_id,
+            "uuid": self.uuid,
+            "arn": self.arn,
+            "runOutputUri": self.output_uri,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
     def is_of_later_attempt(self, attempt: Attempt) -> bool:
         """
         Whether a later attempt has written it since: Airflow has lost this one, which must not change it.
