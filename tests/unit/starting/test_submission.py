@@ -251,10 +251,10 @@ def test_a_run_that_is_gone_has_ended_as_its_manifest_says(
     assert len(omics.runs()) == runs
     newest = omics.runs()[-1]
     published = history.ti.xcoms["run"]
-    assert published.pop("arn").endswith(f"/{newest['id']}")
-    if crash is None or runs == 2:  # else nothing has the URI
-        assert published.pop("runOutputUri") == f"{OUTPUT}/{newest['id']}"
-    assert published == {name: newest[name] for name in ("id", "uuid", "requestId")}
+    assert published["arn"].endswith(f"/{newest['id']}")
+    assert {name: newest[name] for name in ("id", "uuid", "requestId")}.items() <= published.items()
+    if crash is None:
+        assert published["runOutputUri"] == f"{OUTPUT}/{newest['id']}"
 
 
 @pytest.mark.parametrize("with_store", STORES)
@@ -409,7 +409,13 @@ def test_the_record_says_what_later_attempts_need(omics: Control, clock: Clock, 
     kind.end(omics, "FAILED")
     first = parse_record(store.get(KEY))
     assert first is not None
-    assert (first.epoch, first.generation, first.earlier, first.attempt) == (0, 0, (), 1)
+    assert (first.epoch, first.generation, first.earlier, first.attempt, first.clear_number) == (
+        0,
+        0,
+        (),
+        1,
+        0,
+    )
     context = try_of(ti, store)
     context["dag_run"].clear_number = 3
     ti.try_number = 2
