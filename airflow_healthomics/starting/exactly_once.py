@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random
 
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
@@ -185,6 +185,7 @@ class ExactlyOnceStart:
             run = self._answered_run(record)
             if run is None:
                 return StartOutcome(plan.decision, answer)
+            self._refuse_unknown_end(record, run, is_discarded=False)
             plan = decide(record, run["status"])
         self.log.info(
             "The %s %s with request ID %s is %s",
@@ -264,12 +265,14 @@ class ExactlyOnceStart:
                 record.resource_id,
             )
             self._is_invisible = True
-            return {"id": record.resource_id, "uuid": record.uuid, "arn": record.arn, "status": "PENDING"}
+            return {**record.known_fields(), "status": "PENDING"}
         self.resource.check_place(record.arn)
-        end = self.resource.find_end(record.resource_id, record.uuid)
-        if end is None:
-            return {"id": record.resource_id, "status": UNKNOWN}
-        return {"runOutputUri": record.output_uri, **end} if record.output_uri else end
+        return self._end(record)
+
+    def _end(self, record: StartRecord) -> dict[str, Any]:
+        """Return the last summary of the recorded run, which no longer exists, or status UNKNOWN."""
+        end = self.resource.find_end(str(record.resource_id), record.uuid)
+        return {**record.known_fields(), **(end or {"status": UNKNOWN})}
 
     def _described(self, record: StartRecord) -> dict[str, Any] | None:
         """Return the response of GetRun or GetBatch, or None if the recorded run is not found."""
@@ -279,7 +282,7 @@ class ExactlyOnceStart:
         except ClientError as error:
             if is_not_found(error):
                 return None
-            if is_retryable(error):
+            if is_transient(error):
                 raise
             raise self._refusal(
                 self.resource.get_operation, f"{self.resource.noun} {run_id}", error
@@ -310,10 +313,8 @@ class ExactlyOnceStart:
         if run is not None and run["status"] != "DELETED":
             return run
         # The request ID may belong to a run that was removed long ago.
-        end = self.resource.find_end(str(record.resource_id), record.uuid)
-        if end is not None or run is not None:
-            return end or {"id": record.resource_id, "status": "DELETED"}
-        return None
+        end = self._end(record)
+        return None if run is None and end["status"] == UNKNOWN else end
 
     def _refuse_unknown_end(
         self, record: StartRecord | None, run: Mapping[str, Any] | None, is_discarded: bool
@@ -464,7 +465,7 @@ class ExactlyOnceStart:
     def _call(self, record: StartRecord, request: StartRequest, conflict_turns: int) -> dict[str, Any]:
         retrying = Retrying(
             stop=stop_after_attempt(_CALLS),
-            wait=wait_random_exponential(multiplier=1, max=2),
+            wait=wait_random(1, 2),
             retry=retry_if_exception(lambda error: _may_pass(error) and not is_throttling(error)),
             reraise=True,
         )
@@ -477,7 +478,9 @@ class ExactlyOnceStart:
                 return self._adopt(record, request.fields, error)
             if _may_pass(error):
                 # An upload may not have been written, and only an answer of HealthOmics shows that it was.
-                is_answer = getattr(error, "operation_name", "") == self.resource.start_operation
+                is_answer = (
+                    isinstance(error, ClientError) and error.operation_name == self.resource.start_operation
+                )
                 is_complete = request.upload is None or is_answer
                 if code != CONFLICT and is_complete and not self.guard.is_fired:
                     self._failed = request.fields

@@ -113,6 +113,16 @@ class StartRecord(NamedTuple):
         is_cleared = attempt.clear_number != self.clear_number
         return is_beyond_retries or (is_number_of_a_clear and is_cleared)
 
+    def known_fields(self) -> dict[str, Any]:
+        """Return what is recorded of the run or batch, by the names of GetRun."""
+        fields = {
+            "id": self.resource_id,
+            "uuid": self.uuid,
+            "arn": self.arn,
+            "runOutputUri": self.output_uri,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
     def is_of_later_attempt(self, attempt: Attempt) -> bool:
         """
         Whether a later attempt has written it since: Airflow has lost this one, which must not change it.
@@ -227,8 +237,6 @@ class NameLookupStore:
         for generation, request_id in enumerate(request_ids):
             name = self._resource.unique_name(request_id)
             if found := self._resource.find(name):
-                if newest and newest.resource_id:
-                    earlier.append(newest.resource_id)
                 newest = StartRecord(
                     request_id=request_id,
                     kind=self._resource.noun,
@@ -241,8 +249,8 @@ class NameLookupStore:
                     earlier=tuple(earlier),
                     attempt=self._attempt.number,
                     max_tries=self._attempt.max_tries,
-                    clear_number=self._attempt.clear_number,
                 )
+                earlier.append(found["id"])
         return newest
 
     def save(self, record: StartRecord) -> None:
@@ -279,8 +287,8 @@ def fingerprint(request: Mapping[str, Any], key: str | None = None) -> str:
     :param request: a StartRun or StartRunBatch request
     :param key: key of the fingerprint to compare with
     """
-    key = key or secrets.token_hex(16)
-    text = json.dumps(request, sort_keys=True, separators=(",", ":"))
+    key = key or secrets.token_hex()
+    text = json.dumps(request, sort_keys=True)
     return f"{key}:{hmac.digest(key.encode(), text.encode(), hashlib.sha256).hex()}"
 
 

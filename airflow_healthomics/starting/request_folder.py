@@ -72,17 +72,7 @@ class RequestFolder:
         content: bytes = answer["Body"].read()
         return content
 
-    def write(self, name: str, content: bytes) -> None:
-        """
-        Write an object.
-
-        :param name: name of the object
-        :param content: JSON
-        :raises HealthOmicsApiError: if S3 refuses the call
-        """
-        self.put(name, content)
-
-    def put(self, name: str, content: bytes, **conditions: str) -> None:
+    def write(self, name: str, content: bytes, **conditions: str) -> None:
         """
         Write an object if its conditions are met.
 
@@ -147,4 +137,4 @@ class InputFile(NamedTuple):
 
         :raises HealthOmicsApiError: if S3 refuses the call
         """
-        self.folder.put(self.name, self.content, IfNoneMatch="*")
+        self.folder.write(self.name, self.content, IfNoneMatch="*")

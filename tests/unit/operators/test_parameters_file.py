@@ -53,6 +53,7 @@ def test_large_parameters_go_through_s3(omics: Control, bucket: Any, client: Any
     assert content == LARGE
     request_id = omics.runs()[0]["requestId"]
     assert key.startswith("parameters/")
+    assert bucket.head_object(Bucket=BUCKET, Key=key)["ContentType"] == "application/json"
     assert re.search("/parameters-[0-9a-f]{16}[.]json$", key)
     assert request_id.rpartition(".")[2] in key
     run = client.get_run(id=run_id)

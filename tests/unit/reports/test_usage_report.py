@@ -7,7 +7,6 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import ANY
@@ -483,7 +482,7 @@ def test_a_failed_run_costs_one_list(
     assert (calls_of(omics, "ListRunTasks"), calls_of(omics, "GetRunTask")) == (1, 1)
     with pytest.raises(HealthOmicsRunFailedError) as caught:
         tasks.run(sensor(error.run_id, deferrable, report_usage=report_usage), context)
-    assert caught.value.diagnosis == replace(error.diagnosis, next_step=ANY)
+    assert caught.value.diagnosis == error.diagnosis._replace(next_step=ANY)
     assert (calls_of(omics, "ListRunTasks"), calls_of(omics, "GetRunTask")) == (2, 2)
 
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from airflow_healthomics.compat import AirflowFailException
 from airflow_healthomics.exceptions import HealthOmicsRequestChangedError
@@ -27,7 +28,7 @@ from tests.unit.conftest import (
     try_of,
 )
 from tests.unit.histories import STORES
-from tests.unit.kinds import BATCH, KINDS, Kind
+from tests.unit.kinds import BATCH, KINDS, RUN, Kind
 
 DELAYS: dict[str, Callable[[Control, str], Any]] = {
     "throttled": lambda omics, start: omics.inject_error(start, "ThrottlingException", times=2),
@@ -53,10 +54,9 @@ def test_a_delayed_start_waits_its_turn_in_the_triggerer(
     """It keeps its request ID, and a batch its settings in S3, so that only one is started."""
     start = kind.operation("Start")
     delay(omics, start)
-    large = {"run_settings": some_settings(101), "settings_s3_uri": PLACE, "output_uris": False}
 
     def make() -> Any:
-        return kind.task(deferrable=False, **(large if kind is BATCH else {}))
+        return kind.task(deferrable=False, **(LARGE[kind] if kind is BATCH else {}))
 
     context = try_of(FakeTaskInstance(max_tries=2), Store() if with_store else None)
     resource_id = tasks.run(make, context)
@@ -72,11 +72,63 @@ def test_a_delayed_start_waits_its_turn_in_the_triggerer(
 
 @KINDS
 def test_a_delayed_start_is_not_waited_for_on_the_worker(omics: Control, clock: Clock, kind: Kind) -> None:
-    """A slot is held for seconds only."""
+    """A slot is held for no longer than a call."""
     omics.inject_error(kind.operation("Start"), "ThrottlingException", times=None)
     with pytest.raises(TaskDeferred):
         kind.task().execute(try_of(FakeTaskInstance(max_tries=2)))
-    assert clock.elapsed <= 10
+    assert (calls_of(omics, kind.operation("Start")), clock.elapsed) == (1, 0)
+
+
+@KINDS
+def test_a_start_that_fails_is_repeated_once_on_the_worker(omics: Control, clock: Clock, kind: Kind) -> None:
+    """After a second or two, which the quota requires, and not at the same moment as others."""
+    for number in range(12):
+        omics.inject_error(kind.operation("Start"), "InternalServerException")
+        kind.task().execute(try_of(FakeTaskInstance(task_id=f"task_{number}")))
+    assert calls_of(omics, kind.operation("Start")) == 24
+    assert len(clock.sleeps) == 12
+    assert 1 <= min(clock.sleeps) < max(clock.sleeps) <= 2
+
+
+#: Arguments with inputs that are too large for the request, so that a file in S3 has them.
+LARGE: dict[Kind, dict[str, Any]] = {
+    RUN: {"parameters": {"samples": ["a" * 1000] * 60}, "parameters_s3_uri": PLACE},
+    BATCH: {"run_settings": some_settings(101), "settings_s3_uri": PLACE, "output_uris": False},
+}
+
+SLOW_DOWN = ClientError(
+    {"Error": {"Code": "SlowDown"}, "ResponseMetadata": {"HTTPStatusCode": 503}},  # type: ignore[typeddict-item]
+    "PutObject",
+)
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("code", "by_triggerer"), [("ThrottlingException", True), ("ConflictException", False)]
+)
+def test_a_start_is_left_to_the_triggerer_if_only_its_call_is_left(
+    omics: Control, clock: Clock, bucket: Any, kind: Kind, code: str, by_triggerer: bool
+) -> None:
+    """Its file has been written, but only the task can find out why there is a conflict."""
+    omics.inject_error(kind.operation("Start"), code, times=None)
+    with pytest.raises(TaskDeferred) as caught:
+        kind.task(**LARGE[kind]).execute(try_of(FakeTaskInstance(max_tries=2)))
+    assert (caught.value.trigger.request is not None) is by_triggerer
+
+
+@KINDS
+@pytest.mark.parametrize("error", [SLOW_DOWN, EndpointConnectionError(endpoint_url="https://s3")], ids=str)
+def test_a_start_whose_file_is_not_written_is_left_to_the_task(
+    omics: Control, clock: Clock, tasks: Tasks, bucket: Any, kind: Kind, error: Exception
+) -> None:
+    """A run without its parameters would fail, and so would a batch without its settings."""
+    context = try_of(FakeTaskInstance(max_tries=2))
+    with crashing("PutObject", error=error), pytest.raises(TaskDeferred) as caught:
+        kind.task(**LARGE[kind]).execute(context)
+    assert caught.value.trigger.request is None
+    event = tasks.fire(caught.value.trigger)
+    resource_id = kind.task(**LARGE[kind]).resume_execution("resume_start", {"event": event}, context)
+    assert [each["id"] for each in kind.all(omics)] == [resource_id]
 
 
 @KINDS
@@ -210,4 +262,5 @@ def test_a_clear_whose_cancellation_is_throttled_watches_what_it_discards(
     omics.inject_error(kind.operation("Cancel"), "ThrottlingException", times=None)
     with pytest.raises(TaskDeferred) as caught:
         kind.task().execute(try_of(ti, store))
-    assert [target["id"] for target in caught.value.trigger.targets] == [old]
+    uuid = kind.all(omics)[0]["uuid"]
+    assert caught.value.trigger.targets == [{"kind": kind.name, "id": old, "uuid": uuid, "name": None}]

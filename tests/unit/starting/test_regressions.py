@@ -185,6 +185,24 @@ def test_a_kill_before_start_run_starts_nothing_later(omics: Control, clock: Clo
     assert omics.runs() == []
 
 
+@needs_store
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_an_attempt_that_is_killed_in_its_start_has_not_ended_itself(
+    omics: Control, clock: Clock, is_killed: bool
+) -> None:
+    """So the API server cancels the run, too."""
+    store, task = Store(), start_of()
+    context = try_of(FakeTaskInstance(max_tries=2), store)
+
+    def kill(**_: Any) -> None:
+        if is_killed:
+            end_by_a_person(task, context)
+
+    task.hook.conn.meta.events.register("after-call.omics.StartRun", kill)
+    task.execute(context)
+    assert (store.get(KEY)["settled"] is None) is is_killed
+
+
 def test_a_denied_cancellation_in_the_triggerer_is_logged(
     omics: Control,
     clock: Clock,

@@ -249,6 +249,12 @@ def test_a_run_that_is_gone_has_ended_as_its_manifest_says(
     clock.advance(VISIBILITY_GRACE)
     assert (history.try_again() == first) is (runs == 1)
     assert len(omics.runs()) == runs
+    newest = omics.runs()[-1]
+    published = history.ti.xcoms["run"]
+    assert published["arn"].endswith(f"/{newest['id']}")
+    assert {name: newest[name] for name in ("id", "uuid", "requestId")}.items() <= published.items()
+    if crash is None:
+        assert published["runOutputUri"] == f"{OUTPUT}/{newest['id']}"
 
 
 @pytest.mark.parametrize("with_store", STORES)
@@ -335,6 +341,23 @@ def test_a_repeated_start_may_answer_with_an_id_that_is_a_strangers_now(omics: C
 
 
 @needs_store
+def test_a_repeated_start_may_answer_with_a_run_whose_outcome_is_lost(omics: Control) -> None:
+    """Nothing says how it ended, so no other one is paid unless the DAG author has agreed."""
+    history = History(omics, with_store=True)
+    history.try_again("after-call")
+    (lost,) = omics.runs()
+    omics.set_options(reuse_run_ids=True)
+    omics.advance("DELETED", run_id=lost["id"])
+    stranger = start_of(request_id="stranger").execute(try_of(FakeTaskInstance(max_tries=2)))
+    assert stranger == lost["id"]
+    with pytest.raises(HealthOmicsOutcomeLostError):
+        history.try_again()
+    history.fields["on_unknown_end"] = "repeat"
+    assert history.try_again() not in (None, stranger)
+    assert calls_of(omics, "CancelRun") == 0
+
+
+@needs_store
 @pytest.mark.parametrize("code", ["ThrottlingException", "InternalServerException"])
 def test_a_run_whose_status_is_throttled_is_looked_at_again(omics: Control, tasks: Tasks, code: str) -> None:
     """The attempt waits for it, instead of failing."""
@@ -343,6 +366,9 @@ def test_a_run_whose_status_is_throttled_is_looked_at_again(omics: Control, task
     ti.try_number = 2
     omics.inject_error("GetRun", code, times=2)
     assert tasks.run(start_of, try_of(ti, store)) == first
+    (run,) = omics.runs()
+    target = {"kind": "run", "id": first, "uuid": run["uuid"], "name": run["name"]}
+    assert [deferral.trigger.targets for deferral in tasks.deferrals] == [[target], [target]]
 
 
 def test_a_search_without_credentials_names_its_call(omics: Control) -> None:
@@ -354,18 +380,21 @@ def test_a_search_without_credentials_names_its_call(omics: Control) -> None:
         history.try_again()
     with (
         crashing("ListRuns", error=NoCredentialsError()),
-        pytest.raises(HealthOmicsOutcomeUnknownError, match="The connection"),
+        pytest.raises(HealthOmicsOutcomeUnknownError, match="The connection for request"),
     ):
         history.try_again()
 
 
 @pytest.mark.parametrize("with_store", STORES)
-def test_a_lost_start_with_a_custom_name_is_repeated(omics: Control, with_store: bool) -> None:
+def test_a_lost_start_with_a_custom_name_is_repeated(
+    omics: Control, started: Callable[..., Any], with_store: bool
+) -> None:
     """Its request ID finds it, and no run of another task that has the name."""
     history = History(omics, with_store=with_store, name="mine")
     start_of(name="mine").execute(try_of(FakeTaskInstance(task_id="another")))
     history.try_again("after-call")
     stranger, lost = omics.runs()
+    started()  # without a name
     assert history.try_again() == lost["id"]
     assert stranger["name"] == lost["name"]
 
@@ -380,7 +409,13 @@ def test_the_record_says_what_later_attempts_need(omics: Control, clock: Clock, 
     kind.end(omics, "FAILED")
     first = parse_record(store.get(KEY))
     assert first is not None
-    assert (first.epoch, first.generation, first.earlier, first.attempt) == (0, 0, (), 1)
+    assert (first.epoch, first.generation, first.earlier, first.attempt, first.clear_number) == (
+        0,
+        0,
+        (),
+        1,
+        0,
+    )
     context = try_of(ti, store)
     context["dag_run"].clear_number = 3
     ti.try_number = 2

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +15,16 @@ from airflow_healthomics.exceptions import HealthOmicsOutcomeLostError
 from airflow_healthomics.starting.exactly_once import VISIBILITY_GRACE
 from tests.healthomics import Control
 from tests.unit.batch_attempts import crashing, hold_runs
-from tests.unit.conftest import Clock, Crash, FakeTaskInstance, Store, Tasks, needs_store, try_of
+from tests.unit.conftest import (
+    Clock,
+    Crash,
+    FakeTaskInstance,
+    Store,
+    Tasks,
+    intercepting,
+    needs_store,
+    try_of,
+)
 from tests.unit.histories import WAYS
 from tests.unit.kinds import KINDS, Kind
 
@@ -76,6 +87,26 @@ def test_a_clear_waits_for_a_run_that_is_not_found_yet(
     assert [deferral.method_name for deferral in tasks.deferrals] == ["resume_start"]
     assert second != first
     assert kind.cancelled(omics) == [first]
+
+
+@KINDS
+def test_a_clear_cancels_no_stranger_that_gets_the_id_meanwhile(
+    omics: Control, clock: Clock, kind: Kind
+) -> None:
+    """Between the look at the old run and its cancellation, it was deleted."""
+    hold_runs(omics)
+    ti, store = FakeTaskInstance(max_tries=2), Store()
+    first = kind.task().execute(try_of(ti, store))
+    ti.try_number, ti.max_tries = 2, 4
+    looks = itertools.count()
+
+    def respond(operation: str, call: Callable[[], Any]) -> Any:
+        answer = call()
+        return answer | {"uuid": "0" * 8} if operation == kind.get and next(looks) else answer
+
+    with intercepting(respond):
+        assert kind.task().execute(try_of(ti, store)) != first
+    assert kind.cancelled(omics) == []
 
 
 @KINDS

@@ -1,0 +1,45 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""The S3 folder of a request ID is a readable key under the prefix, and no other request ID has it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from airflow_healthomics.exceptions import HealthOmicsRequestError
+from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.starting.request_folder import RunFolder
+
+HOOK = HealthOmicsHook(aws_conn_id=None)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "folder"),
+    [
+        ("s3://a-bucket", "s3://a-bucket"),
+        ("s3://a-bucket/", "s3://a-bucket"),
+        ("s3://a-bucket/X/", "s3://a-bucket/X"),
+        ("s3://a-bucket//a/b//", "s3://a-bucket/a/b"),
+    ],
+)
+def test_it_is_under_the_prefix(prefix: str, folder: str) -> None:
+    """Whether or not the prefix ends with a slash."""
+    assert RunFolder(prefix, "id.1_2-3", HOOK).uri("x.json") == f"{folder}/id.1_2-3/x.json"
+
+
+@pytest.mark.parametrize("request_id", ["a+b", "a b", "a/b", "a\u00e9b"])
+def test_unusual_characters_are_replaced(request_id: str) -> None:
+    """With a digest, so that two request IDs do not get the same folder."""
+    uri = RunFolder("s3://a-bucket", request_id, HOOK).uri("x")
+    assert re.fullmatch(r"s3://a-bucket/a-b\.[0-9a-f]{16}/x", uri)
+    assert uri != RunFolder("s3://a-bucket", "a:b", HOOK).uri("x")
+
+
+@pytest.mark.parametrize("prefix", ["", "bucket/folder", "https://bucket/folder", "s3://A/folder"])
+def test_a_prefix_that_is_no_s3_uri_is_refused(prefix: str) -> None:
+    """The error names the call and the argument."""
+    with pytest.raises(HealthOmicsRequestError, match="parameters_s3_uri must be an S3 URI") as caught:
+        RunFolder(prefix, "id", HOOK)
+    assert caught.value.operation == "StartRun"
