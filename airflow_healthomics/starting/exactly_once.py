@@ -29,7 +29,6 @@ from airflow_healthomics.service.errors import (
     is_access_denied,
     is_credentials_error,
     is_not_found,
-    is_retryable,
     is_throttling,
     is_transient,
     is_unreachable,
