@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.simulated_omics import INVALID, Fault
+from tests.unit.simulated_omics import INVALID, Fault, Life
 from tests.unit.waiting.scenes import HOUR, Make, running
 
 
@@ -40,6 +40,17 @@ def test_a_list_is_read_no_further_than_needed(make: Make) -> None:
     scene.omics._order.sort(key=lambda life: life.id)
     scene.run(scene.wait_for_all())
     assert 50 <= scene.omics.count("ListRuns", since=120, until=HOUR - 60) <= (HOUR - 180) / 60 / 0.78 + 2
+
+
+def test_runs_in_two_states_cost_two_lists(make: Make) -> None:
+    """And no call for each."""
+    pending = [
+        Life(str(number), f"uuid-{number}", ((0, "PENDING"), (600, "CANCELLED"))) for number in range(30)
+    ]
+    scene = make([*pending, *(running(number, 600) for number in range(30))])
+    scene.run(scene.wait_for_all())
+    assert scene.omics.count("GetRun", since=120, until=580) == 0
+    assert scene.omics.count("ListRuns", since=120, until=580) <= 2 * (460 / 60 / 0.78 + 1)
 
 
 @pytest.mark.parametrize("foreign", [0, 400])
