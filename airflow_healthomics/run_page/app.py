@@ -22,12 +22,12 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Req
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from airflow_healthomics.publishing.resource_xcom import is_resource_id
+from airflow_healthomics.publishing.resource_xcom import TaskResource, is_resource_id
 from airflow_healthomics.run_page.answers import THROTTLED_SECONDS, Page, PageError, error_lifetime
 from airflow_healthomics.run_page.cache import BusyError, Cache, Entry
 from airflow_healthomics.run_page.clients import lanes
-from airflow_healthomics.run_page.lookup import FoundTask, find_task, list_resources
-from airflow_healthomics.run_page.source import Source, fetch_page
+from airflow_healthomics.run_page.lookup import FoundTask, TaskConnection, find_task, list_resources
+from airflow_healthomics.run_page.source import fetch_page
 
 STATIC: Final = pathlib.Path(__file__).parent / "static"
 
@@ -127,9 +127,8 @@ async def _answer(request: Request, task: FoundTask, run_id: str | None, with_lo
     resource, connection = task.resource, task.connection
     if resource is None or connection is None:
         raise PageError(502, "Airflow no longer knows the connection of this task.")
-    source = Source(connection, resource.region)
     cache: Cache[Page] = request.app.state.cache
-    fetch = partial(_fetch, source=source, resource=resource, run_id=run_id)
+    fetch = partial(_fetch, connection=connection, resource=resource, run_id=run_id)
     try:
         entry = cache.get((connection, resource, run_id), fetch, lanes.get(connection, resource.region))
     except BusyError:
@@ -153,8 +152,10 @@ async def _page_of(entry: Entry[Page]) -> Page:
         raise PageError(503, "HealthOmics has not answered yet.", THROTTLED_SECONDS) from None
 
 
-def _fetch(latest: Page | None, *, source: Source, resource: Any, run_id: str | None) -> Page:
-    return fetch_page(source, resource, latest, run_id=run_id)
+def _fetch(
+    latest: Page | None, *, connection: TaskConnection, resource: TaskResource, run_id: str | None
+) -> Page:
+    return fetch_page(connection, resource, latest, run_id=run_id)
 
 
 def _refuse(request: Request, error: Exception) -> Response:

@@ -35,7 +35,7 @@ from fastapi.testclient import TestClient
 from airflow_healthomics.hooks.polling import PollingHook
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
 from airflow_healthomics.publishing.resource_xcom import DELAY_KEY, XCOM_KEY
-from airflow_healthomics.run_page import answers, app, clients, lookup, source
+from airflow_healthomics.run_page import answers, app, calls, clients, lookup, source
 from airflow_healthomics.run_page.app import create_app
 from airflow_healthomics.run_page.clients import lanes
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
@@ -68,7 +68,7 @@ def _database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _empty(omics: Control) -> None:
     clear()
-    source.forget()
+    calls.forget()
     lookup._declared_connection.cache_clear()
 
 
@@ -654,11 +654,11 @@ def test_expired_credentials(page: TestClient, omics: Control, start: Any, clock
     """Cost the client, so that renewed ones are noticed at once."""
     path, _ = start()
     get(page, path)
-    (used,) = source._hooks._memory._values
+    (used,) = calls.hooks._memory._values
     omics.inject_error("GetRun", "ExpiredTokenException", times=1, status=403)
     clock.advance(11)
     assert "ExpiredTokenException" in stale(page.get(path))
-    assert source._hooks._memory.get(used) is None
+    assert calls.hooks._memory.get(used) is None
     clock.advance(11)
     assert get(page, path)["kind"] == "run"
 
@@ -943,7 +943,7 @@ def test_a_connection_in_the_metadata_database(page: TestClient, tasks_db: Tasks
     assert page.get(path).status_code == 502
     with create_session() as session:
         session.add(Connection(conn_id="laboratory", conn_type="aws"))
-    source.forget()
+    calls.forget()
     try:
         assert page.get(f"{path}/runs/{run['id']}").status_code == 502
         with TestClient(fresh_server(), headers=headers("VIEWER")) as another:
