@@ -13,20 +13,21 @@ import asyncio
 import pathlib
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.parse import quote
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from airflow_healthomics.publishing.resource_xcom import TaskResource, is_resource_id
+from airflow_healthomics.run_page import dag_run_routes
 from airflow_healthomics.run_page.answers import THROTTLED_SECONDS, Page, PageError, error_lifetime
 from airflow_healthomics.run_page.cache import BusyError, Cache, Entry
 from airflow_healthomics.run_page.clients import lanes
-from airflow_healthomics.run_page.lookup import FoundTask, TaskConnection, find_task, list_resources
+from airflow_healthomics.run_page.lookup import FoundTask, TaskConnection, find_task
 from airflow_healthomics.run_page.source import fetch_page
 
 STATIC: Final = pathlib.Path(__file__).parent / "static"
@@ -66,6 +67,9 @@ api: Final = APIRouter(
 )
 
 
+api.include_router(dag_run_routes.router)
+
+
 def may_read_logs(request: Request, user: GetUserDep) -> bool:
     """Whether the user may read the logs of the DAG's tasks."""
     try:
@@ -85,21 +89,6 @@ def found_task(dag_id: str, run_id: str, task_id: str, map_index: MapIndex) -> F
 
 LogsDep = Annotated[bool, Depends(may_read_logs)]
 TaskDep = Annotated[FoundTask, Depends(found_task)]
-
-
-@api.get("/dags/{dag_id}/dagRuns/{run_id}")
-def dag_run(
-    dag_id: str,
-    run_id: str,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
-    offset: Annotated[int, Query(ge=0, le=_LARGEST)] = 0,
-) -> dict[str, Any]:
-    """Return the runs and batches of a DAG run's task instances, without calling AWS."""
-    listed = list_resources(dag_id, run_id, limit=limit, offset=offset)
-    if listed is None:
-        raise HTTPException(404, "There is no such DAG run.")
-    items, total = listed
-    return {"items": items, "total": total}
 
 
 @api.get(_TASK)
@@ -194,6 +183,7 @@ def create_app() -> FastAPI:
         max_bytes=MAX_BYTES,
         error_lifetime=error_lifetime,
     )
+    app.state.readings = dag_run_routes.new_cache()
     app.include_router(api)
     app.add_api_route("/page", _page, methods=["GET"], response_model=None)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
