@@ -7,14 +7,14 @@ import { ApiError, get, Poller } from "./api.js";
 import { BatchView } from "./batch.js";
 import { announce, h, icon, setAttr, setText, show } from "./dom.js";
 import { ago, duration, time } from "./format.js";
-import { ListView, merged } from "./list.js";
+import { ListView } from "./list.js";
 import { RunView } from "./run.js";
 import { followTheme } from "./theme.js";
 
 followTheme();
 
 const PAGE_SIZE = 100;
-const LARGEST_PAGE = 500;
+const LARGEST_PAGE = 5000;
 /** A task that has no run yet, and the list of a DAG run, are looked at ever more rarely. */
 const SLOW_SECONDS = 15;
 const SLOWEST_SECONDS = 120;
@@ -179,6 +179,7 @@ class Page {
     if (entry !== this.entry) return 0;
     entry.asOf = time(body.asOf) ?? this.now();
     entry.polls = seconds > 0;
+    entry.live = entry.polls && body.active !== false;
     // The state of a run that has ended stays as it is.
     this.#notice(stale && entry.polls ? unreadable(stale) : null);
     setAttr($("main"), "aria-busy", null);
@@ -217,9 +218,9 @@ class Page {
       return 0;
     }
     this.#ensure("list");
-    entry.loaded ??= PAGE_SIZE;
-    entry.view.update({ items: merged(body.items, entry.extra), total: body.total, more: entry.loaded < body.total });
-    return this.#slower(entry);
+    entry.view.update(body, this.now());
+    setAttr(entry.view.moreButton, "aria-disabled", null);
+    return body.pollSeconds > 0 ? Math.max(body.pollSeconds, body.active || body.unread ? 0 : this.#slower(entry)) : 0;
   }
 
   #slower(entry) {
@@ -239,31 +240,17 @@ class Page {
     $("view").replaceChildren(entry.view.node);
   }
 
-  async #more() {
-    const { entry } = this;
-    if (entry.loading) return;
-    entry.loading = true;
-    setAttr(entry.view.moreButton, "aria-disabled", "true"); // not disabled, which would take the focus away
-    try {
-      const { body } = await get(`${dagRun}?limit=${PAGE_SIZE}&offset=${entry.loaded}`);
-      entry.loaded += PAGE_SIZE;
-      entry.extra = merged(entry.extra, body.items);
-      entry.view.update({ items: merged(entry.view.items, body.items), total: body.total, more: entry.loaded < body.total });
-      announce(`${entry.view.items.length} of ${entry.view.total} runs are listed`);
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      this.#error(error, null);
-    } finally {
-      entry.loading = false;
-      setAttr(entry.view.moreButton, "aria-disabled", null);
-    }
+  #more() {
+    this.entry.shown += PAGE_SIZE * 4;
+    setAttr(this.entry.view.moreButton, "aria-disabled", "true"); // not disabled, which would take the focus away
+    this.#poll();
   }
 
   /** The only run of a DAG run may not stay the only one: then there is a way to the others. */
   async #others() {
     this.othersAt = Infinity;
     try {
-      const { body } = await get(`${dagRun}?limit=1&offset=0`);
+      const { body } = await get(`${dagRun}?limit=0`);
       if (body.total > 1) {
         this.single = false;
         this.#trail();
@@ -348,10 +335,10 @@ class Page {
 
   #freshness() {
     const { entry } = this;
-    const state = this.failing ? "failing" : !entry.view ? "loading" : entry.polls ? "live" : "ended";
+    const state = this.failing ? "failing" : !entry.view ? "loading" : entry.live ? "live" : entry.polls ? "quiet" : "ended";
     const live = $("live");
     setAttr(live, "data-live", state);
-    setText(live, { failing: "Not up to date", loading: "Loading", live: "Live", ended: "Final" }[state]);
+    setText(live, { failing: "Not up to date", loading: "Loading", live: "Live", quiet: "Nothing is running", ended: "Final" }[state]);
     setText($("updated"), entry.asOf ? `updated ${ago(this.now() - entry.asOf)}` : "");
     const countdown = $("notice").querySelector(".countdown");
     if (countdown) setText(countdown, this.retryAt ? `Trying again in ${duration(Math.max(0, this.retryAt - Date.now()))}.` : "");

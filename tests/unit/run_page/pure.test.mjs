@@ -92,7 +92,7 @@ const at = new URL("../../../airflow_healthomics/run_page/static/", import.meta.
 const { backOffMs, get, retryAfterMs, ApiError } = await import(new URL("api.js", at));
 const f = await import(new URL("format.js", at));
 const { safeUrl } = await import(new URL("links.js", at));
-const { merged } = await import(new URL("list.js", at));
+const { elapsed, ListView, reasonOf } = await import(new URL("list.js", at));
 const { groupsOf, modelOf, phases, sorted } = await import(new URL("timeline.js", at));
 const { BatchView } = await import(new URL("batch.js", at));
 const { lastActivity, longest, newsOf, RunView } = await import(new URL("run.js", at));
@@ -137,12 +137,26 @@ test("a question leaves no listener on the signal of its poller", async (t) => {
   assert.equal(listeners.size, 0);
 });
 
-test("pages of a list that overlap say each task once", () => {
-  const item = (taskId, mapIndex, id) => ({ taskId, mapIndex, id });
-  const first = [item("a", 0, "1"), item("a", 1, "2")];
-  assert.deepEqual(merged(first, [item("a", 1, "old"), item("a", 2, "3"), item("b", 1, "4")]).map(({ id }) => id), ["1", "2", "3", "4"]);
-  assert.deepEqual(merged(undefined, first), first);
-  assert.deepEqual(merged(first, undefined), first);
+test("a row of the list says why its run failed and how long it took", () => {
+  assert.equal(reasonOf({ status: "FAILED", failureReason: "OUT_OF_MEMORY_ERROR" }), "OUT_OF_MEMORY_ERROR");
+  assert.equal(reasonOf({ status: "COMPLETED", failureReason: "x" }), "");
+  assert.equal(reasonOf({ status: "PROCESSED", totalRuns: 60, counts: { FAILED: 1, NOT_STARTED: 1 } }), "2 of 60 runs failed");
+  assert.equal(reasonOf({}), "");
+  const run = { creationTime: iso(0), stopTime: iso(60), status: "FAILED" };
+  assert.equal(elapsed(run, 99_000), 60_000);
+  assert.equal(elapsed({ ...run, stopTime: undefined }, 99_000), null);
+  assert.equal(elapsed({ ...run, stopTime: undefined, status: "RUNNING" }, 99_000), 99_000);
+  assert.equal(elapsed({}, 99_000), null);
+});
+
+test("the list counts the states that it knows, and says how many it does not know", () => {
+  const view = new ListView({ open() {}, more() {} });
+  const item = (mapIndex, status, more) => ({ taskId: "align", mapIndex, kind: "run", id: `${mapIndex}7`, status, ...more });
+  view.update({ items: [item(0, "FAILED", { failureReason: "INPUT_URI_NOT_FOUND" }), item(1, "RUNNING"), item(2)], total: 3, unread: 1, notices: ["No omics:GetRun."] }, 0);
+  const text = view.node.shown();
+  for (const part of [/3 runs and batches/, /1 failed, 1 running; 1 not read yet/, /INPUT_URI_NOT_FOUND/, /Not read yet/, /No omics:GetRun/]) assert.match(text, part);
+  view.update({ items: [item(1, "FAILED")], total: 1 }, 0);
+  assert.equal(announcer.textContent.trim(), "The run of align failed");
 });
 
 test("what is new is said once, also between the first two answers", () => {
@@ -218,7 +232,7 @@ test("a run shows what could not be found out, and the engine's log", () => {
   view.update(runAnswer({ failedTotal: 3 }), 0);
   assert.equal(view.node.shown("notices"), "");
   assert.equal(view.node.shown("engine-log"), "");
-  assert.equal(announcer.textContent, "3 failed tasks");
+  assert.equal(announcer.textContent.trim(), "3 failed tasks");
 });
 
 test("tasks that were not told are not said to be none", () => {
