@@ -9,7 +9,6 @@ log lines require the right to read its log.
 
 # Without ``from __future__ import annotations``, since FastAPI reads annotations of dependencies at run time.
 
-import asyncio
 import pathlib
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -18,16 +17,18 @@ from urllib.parse import quote
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from airflow_healthomics.publishing.resource_xcom import TaskResource, is_resource_id
-from airflow_healthomics.run_page import dag_run_routes
+from airflow_healthomics.run_page import batch_routes, dag_run_routes
 from airflow_healthomics.run_page.answers import THROTTLED_SECONDS, Page, PageError, error_lifetime
-from airflow_healthomics.run_page.cache import BusyError, Cache, Entry
+from airflow_healthomics.run_page.cache import BusyError, Cache
 from airflow_healthomics.run_page.clients import lanes
-from airflow_healthomics.run_page.lookup import FoundTask, TaskConnection, find_task
+from airflow_healthomics.run_page.dependencies import TASK as _TASK
+from airflow_healthomics.run_page.dependencies import TaskDep, answer_of
+from airflow_healthomics.run_page.lookup import FoundTask, TaskConnection
 from airflow_healthomics.run_page.source import fetch_page
 
 STATIC: Final = pathlib.Path(__file__).parent / "static"
@@ -49,13 +50,6 @@ SECURITY_HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
 }
 
-_TASK: Final = "/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/{map_index}"
-
-#: The maximum of integers in the metadata database.
-_LARGEST: Final = 2**31 - 1
-
-MapIndex = Annotated[int, Path(ge=-1, le=_LARGEST)]
-
 _requires_logs: Final = requires_access_dag("GET", DagAccessEntity.TASK_LOGS)
 
 api: Final = APIRouter(
@@ -68,6 +62,7 @@ api: Final = APIRouter(
 
 
 api.include_router(dag_run_routes.router)
+api.include_router(batch_routes.router)
 
 
 def may_read_logs(request: Request, user: GetUserDep) -> bool:
@@ -79,16 +74,7 @@ def may_read_logs(request: Request, user: GetUserDep) -> bool:
         return False
 
 
-def found_task(dag_id: str, run_id: str, task_id: str, map_index: MapIndex) -> FoundTask:
-    """Return the task instance of the path."""
-    task = find_task(dag_id, run_id, task_id, map_index)
-    if task is None:
-        raise HTTPException(404, "There is no such task instance.")
-    return task
-
-
 LogsDep = Annotated[bool, Depends(may_read_logs)]
-TaskDep = Annotated[FoundTask, Depends(found_task)]
 
 
 @api.get(_TASK)
@@ -124,21 +110,13 @@ async def _answer(request: Request, task: FoundTask, run_id: str | None, with_lo
         raise PageError(503, "Too many runs are being loaded right now.", THROTTLED_SECONDS) from None
     headers = {}
     try:
-        page = await _page_of(entry)
+        page = await answer_of(entry, PATIENCE if entry.latest is None else REFRESH_PATIENCE)
     except PageError as error:
         if entry.latest is None or error.status < 500:
             raise
         page, headers = entry.latest, {STALE_HEADER: quote(error.detail)}
     body = page.body if with_logs else page.body_without_logs
     return Response(body, media_type="application/json", headers=headers)
-
-
-async def _page_of(entry: Entry[Page]) -> Page:
-    future = asyncio.shield(asyncio.wrap_future(entry.future))
-    try:
-        return await asyncio.wait_for(future, PATIENCE if entry.latest is None else REFRESH_PATIENCE)
-    except TimeoutError:
-        raise PageError(503, "HealthOmics has not answered yet.", THROTTLED_SECONDS) from None
 
 
 def _fetch(
@@ -184,6 +162,7 @@ def create_app() -> FastAPI:
         error_lifetime=error_lifetime,
     )
     app.state.readings = dag_run_routes.new_cache()
+    app.state.batch_runs = batch_routes.new_cache()
     app.include_router(api)
     app.add_api_route("/page", _page, methods=["GET"], response_model=None)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

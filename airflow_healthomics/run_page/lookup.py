@@ -55,12 +55,16 @@ class FoundTask:
     :param resource: its run or batch, if there is one yet
     :param connection: its connection, if there is a run or batch and Airflow still knows the connection
     :param delay: if its start is delayed: reason, time of the first and of the next attempt, region
+    :param success_policy: rendered argument of a task with a batch, if Airflow still has it
+    :param attempt: number of its attempt
     """
 
     state: str | None
     resource: TaskResource | None = None
     connection: TaskConnection | None = None
     delay: Mapping[str, str] | None = None
+    success_policy: Any = None
+    attempt: int = 1
 
 
 def find_task(dag_id: str, run_id: str, task_id: str, map_index: int) -> FoundTask | None:
@@ -74,7 +78,7 @@ def find_task(dag_id: str, run_id: str, task_id: str, map_index: int) -> FoundTa
     """
     with create_session() as session:
         found = session.execute(
-            select(TaskInstance.state, TaskInstance.dag_version_id).where(
+            select(TaskInstance.state, TaskInstance.dag_version_id, TaskInstance.try_number).where(
                 TaskInstance.dag_id == dag_id,
                 TaskInstance.run_id == run_id,
                 TaskInstance.task_id == task_id,
@@ -104,7 +108,13 @@ def find_task(dag_id: str, run_id: str, task_id: str, map_index: int) -> FoundTa
             )
         ).scalar_one_or_none()
     connection = connection_of_task(rendered, found.dag_version_id, task_id)
-    return FoundTask(state=found.state, resource=resource, connection=connection)
+    return FoundTask(
+        state=found.state,
+        resource=resource,
+        connection=connection,
+        success_policy=rendered.get("success_policy") if isinstance(rendered, Mapping) else None,
+        attempt=found.try_number,
+    )
 
 
 def connection_of_task(rendered: Any, dag_version_id: Any, task_id: str) -> TaskConnection | None:

@@ -234,7 +234,7 @@ class Page {
     entry.view = {
       list: () => new ListView({ open: (item) => this.go(routeOfItem(item)), more: () => this.#more() }),
       none: () => new NoneView(),
-      batch: () => new BatchView({ openRun: (runId) => this.go({ ...route, runId }) }),
+      batch: () => new BatchView({ openRun: (runId) => this.go({ ...route, runId }), path: this.#path(route) }),
       run: () => new RunView(),
     }[kind]();
     $("view").replaceChildren(entry.view.node);

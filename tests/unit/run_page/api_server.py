@@ -116,13 +116,12 @@ def start_batch(tasks_db: Tasks, with_defaults: None, clock: Clock) -> Callable[
     """Run the real batch operator for a task instance, and return its URL and its batch."""
 
     def run(**arguments: Any) -> tuple[str, str]:
-        settings_of_runs = [
-            {"run_setting_id": f"s{n}", "parameters": {"sample": f"{CANARY}-{n}"}} for n in range(3)
-        ]
+        arguments.setdefault(
+            "run_settings",
+            [{"run_setting_id": f"s{n}", "parameters": {"sample": f"{CANARY}-{n}"}} for n in range(3)],
+        )
         with tasks_db.dag:
-            task = HealthOmicsStartRunBatchOperator(
-                task_id="cohort", workflow_id=WORKFLOW, run_settings=settings_of_runs, **arguments
-            )
+            task = HealthOmicsStartRunBatchOperator(task_id="cohort", workflow_id=WORKFLOW, **arguments)
         ti = FakeTaskInstance(dag_id=DAG_ID, task_id="cohort")
         batch_id = task.execute(context_of(ti))
         return tasks_db.add(task, xcoms=ti.xcoms, rendered={"aws_conn_id": "aws_default"}), batch_id

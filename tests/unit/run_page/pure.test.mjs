@@ -94,6 +94,7 @@ const f = await import(new URL("format.js", at));
 const { safeUrl } = await import(new URL("links.js", at));
 const { elapsed, ListView, reasonOf } = await import(new URL("list.js", at));
 const { groupsOf, modelOf, phases, sorted } = await import(new URL("timeline.js", at));
+const { BatchRuns, policyTile } = await import(new URL("batch_runs.js", at));
 const { BatchView } = await import(new URL("batch.js", at));
 const { lastActivity, longest, newsOf, RunView } = await import(new URL("run.js", at));
 
@@ -245,7 +246,27 @@ test("tasks that were not told are not said to be none", () => {
 });
 
 test("a batch shows what could not be found out", () => {
-  const view = new BatchView({ openRun() {} });
+  const view = new BatchView({ openRun() {}, path: "api" });
   view.update({ kind: "batch", active: false, batch: { id: "8", status: "PROCESSED" }, counts: { FAILED: 1 }, failed: [], failedTotal: 1, links: {}, notices: ["No omics:ListRuns."] }, 0);
   assert.match(view.node.shown("notices"), /ListRuns/);
+});
+
+test("a success policy is met, missed or open, and says so", () => {
+  assert.equal(policyTile(undefined), null);
+  assert.deepEqual(policyTile({ text: "all runs", state: "open", required: 60, completed: 7 }), { label: "Success policy", value: "Open", sub: "all runs: 7 of 60 required" });
+  assert.match(policyTile({ text: "all runs", completed: 7 }).sub, /earlier attempts/);
+});
+
+test("the runs of a batch say which part is shown, and how many are read", () => {
+  const told = [];
+  const runs = new BatchRuns({ path: "api", openRun() {}, onPolicy: (policy) => told.push(policy) });
+  const row = (number, status) => ({ runSettingId: `s${number}`, id: `${number}`, status });
+  runs.update({ rows: [row(1, "COMPLETED"), { runSettingId: "s2" }], matching: 2, read: 2, total: 3, isComplete: false, counts: { COMPLETED: 1 }, pollSeconds: 2, policy: { text: "all runs" } });
+  assert.match(runs.node.shown(), /1 to 2 of 2; 2 of 3 runs are read so far/);
+  assert.match(runs.node.shown(), /Not read yet/);
+  assert.equal(runs.download.hidden, true);
+  assert.equal(told[0].text, "all runs");
+  runs.update({ rows: [row(1, "COMPLETED")], matching: 1, read: 1, total: 1, isComplete: true, counts: { COMPLETED: 1 }, pollSeconds: 0 });
+  assert.equal(runs.download.hidden, false);
+  assert.equal(runs.dueAt, Infinity);
 });

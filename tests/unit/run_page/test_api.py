@@ -33,7 +33,16 @@ from fastapi.testclient import TestClient
 from airflow_healthomics.hooks.polling import PollingHook
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.publishing.resource_xcom import DELAY_KEY, XCOM_KEY
-from airflow_healthomics.run_page import answers, app, calls, clients, dag_run_routes, lookup, source
+from airflow_healthomics.run_page import (
+    answers,
+    app,
+    calls,
+    clients,
+    dag_run_routes,
+    dependencies,
+    lookup,
+    source,
+)
 from airflow_healthomics.run_page.clients import lanes
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
 from tests.healthomics import Control
@@ -202,7 +211,7 @@ def test_what_no_database_takes(
 ) -> None:
     """Is refused before it is asked."""
     start()
-    for module, name in ((app, "find_task"), (dag_run_routes, "list_tasks")):
+    for module, name in ((dependencies, "find_task"), (dag_run_routes, "list_tasks")):
         monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("was asked"))
     assert page.get(path).status_code == status
 
