@@ -22,7 +22,8 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from airflow_healthomics.publishing.resource_xcom import TaskResource, is_resource_id
-from airflow_healthomics.run_page import batch_routes, dag_run_routes
+from airflow_healthomics.run_page import action_routes, batch_routes, dag_run_routes
+from airflow_healthomics.run_page.action_routes import MAY_EDIT_HEADER, EditDep
 from airflow_healthomics.run_page.answers import THROTTLED_SECONDS, Page, PageError, error_lifetime
 from airflow_healthomics.run_page.cache import BusyError, Cache
 from airflow_healthomics.run_page.clients import lanes
@@ -63,6 +64,7 @@ api: Final = APIRouter(
 
 api.include_router(dag_run_routes.router)
 api.include_router(batch_routes.router)
+api.include_router(action_routes.router)
 
 
 def may_read_logs(request: Request, user: GetUserDep) -> bool:
@@ -78,16 +80,16 @@ LogsDep = Annotated[bool, Depends(may_read_logs)]
 
 
 @api.get(_TASK)
-async def task_instance(request: Request, task: TaskDep, with_logs: LogsDep) -> Response:
+async def task_instance(request: Request, task: TaskDep, with_logs: LogsDep, may_edit: EditDep) -> Response:
     """Return the run or batch of a task instance."""
     if task.resource is None:
         return JSONResponse({"kind": "none", "taskState": task.state, "delay": task.delay})
-    return await _answer(request, task, None, with_logs)
+    return await _answer(request, task, None, with_logs, may_edit)
 
 
 @api.get(_TASK + "/runs/{healthomics_run_id}")
 async def run_of_task(
-    request: Request, task: TaskDep, healthomics_run_id: str, with_logs: LogsDep
+    request: Request, task: TaskDep, healthomics_run_id: str, with_logs: LogsDep, may_edit: EditDep
 ) -> Response:
     """Return the run of a task instance, or a run of its batch."""
     resource = task.resource
@@ -95,10 +97,12 @@ async def run_of_task(
     is_in_batch = resource is not None and resource.kind == "batch" and is_resource_id(healthomics_run_id)
     if not is_own and not is_in_batch:
         raise HTTPException(404, "The task has no such run.")
-    return await _answer(request, task, None if is_own else healthomics_run_id, with_logs)
+    return await _answer(request, task, None if is_own else healthomics_run_id, with_logs, may_edit)
 
 
-async def _answer(request: Request, task: FoundTask, run_id: str | None, with_logs: bool) -> Response:
+async def _answer(
+    request: Request, task: FoundTask, run_id: str | None, with_logs: bool, may_edit: bool
+) -> Response:
     resource, connection = task.resource, task.connection
     if resource is None or connection is None:
         raise PageError(502, "Airflow no longer knows the connection of this task.")
@@ -108,13 +112,14 @@ async def _answer(request: Request, task: FoundTask, run_id: str | None, with_lo
         entry = cache.get((connection, resource, run_id), fetch, lanes.get(connection, resource.region))
     except BusyError:
         raise PageError(503, "Too many runs are being loaded right now.", THROTTLED_SECONDS) from None
-    headers = {}
+    headers = {MAY_EDIT_HEADER: "yes"} if may_edit else {}
     try:
         page = await answer_of(entry, PATIENCE if entry.latest is None else REFRESH_PATIENCE)
     except PageError as error:
         if entry.latest is None or error.status < 500:
             raise
-        page, headers = entry.latest, {STALE_HEADER: quote(error.detail)}
+        page = entry.latest
+        headers[STALE_HEADER] = quote(error.detail)
     body = page.body if with_logs else page.body_without_logs
     return Response(body, media_type="application/json", headers=headers)
 

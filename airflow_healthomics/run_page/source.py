@@ -29,6 +29,7 @@ from airflow_healthomics.run_page.answers import (
 )
 from airflow_healthomics.run_page.batch_source import BatchSource
 from airflow_healthomics.run_page.calls import LINKS, Calls
+from airflow_healthomics.run_page.commands import start_run_command
 from airflow_healthomics.run_page.lookup import TaskConnection
 from airflow_healthomics.service.errors import is_transient
 from airflow_healthomics.service.summaries import summarize_run
@@ -161,6 +162,7 @@ class Source(Calls):
             as_of=as_of,
             poll_seconds=poll_seconds,
         )
+        answer["command"] = start_run_command(run, self._region)
         memory = {_failed_ids(run, rows): failure}
         return make_page(answer, is_complete=failure.is_complete, memory=memory)
 

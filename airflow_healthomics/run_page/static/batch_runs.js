@@ -29,7 +29,7 @@ export function policyTile(policy) {
   if (!policy) return null;
   const { text, state, required, completed } = policy;
   if (!state) return { label: "Success policy", value: text, sub: "runs of earlier attempts count too" };
-  return { label: "Success policy", value: POLICY_WORDS[state], sub: `${text}: ${f.number(completed)} of ${f.number(required)} required` };
+  return { label: "Success policy", value: POLICY_WORDS[state], sub: `${text}: ${f.number(completed)} completed, ${f.number(required)} required` };
 }
 
 export class BatchRuns {

@@ -3,6 +3,7 @@
 
 // The page: which view is asked for by the address, what feeds it, and how fresh it is.
 
+import { Actions } from "./actions.js";
 import { ApiError, get, Poller } from "./api.js";
 import { BatchView } from "./batch.js";
 import { announce, h, icon, setAttr, setText, show } from "./dom.js";
@@ -112,6 +113,8 @@ class Page {
   constructor() {
     this.views = new Map();
     this.ahead = 0;
+    this.actions = new Actions({ dagId: query.get("dag_id"), dagRunId: query.get("run_id"), done: () => this.refresh() });
+    $("trail").after(this.actions.node, this.actions.dialog);
     window.addEventListener("popstate", () => this.show(routeOf()));
     document.addEventListener("visibilitychange", () => this.beat());
     $("refresh").addEventListener("click", () => this.refresh());
@@ -139,6 +142,7 @@ class Page {
     this.entry = this.views.get(key);
     this.#notice(null);
     this.#trail();
+    this.actions.hide();
     if (this.entry.view) {
       $("view").replaceChildren(this.entry.view.node);
       this.entry.view.tick(this.now());
@@ -170,7 +174,7 @@ class Page {
     this.#poll();
   }
 
-  #answer({ body, stale, ahead }) {
+  #answer({ body, stale, mayEdit, ahead }) {
     this.ahead = ahead;
     const { entry, route } = this;
     const first = !entry.view;
@@ -180,6 +184,7 @@ class Page {
     entry.asOf = time(body.asOf) ?? this.now();
     entry.polls = seconds > 0;
     entry.live = entry.polls && body.active !== false;
+    if (body.run || body.batch) this.actions.update({ ...route, data: body, mayEdit, path: this.#path(route), isPart: Boolean(route.runId) });
     // The state of a run that has ended stays as it is.
     this.#notice(stale && entry.polls ? unreadable(stale) : null);
     setAttr($("main"), "aria-busy", null);

@@ -94,6 +94,7 @@ const f = await import(new URL("format.js", at));
 const { safeUrl } = await import(new URL("links.js", at));
 const { elapsed, ListView, reasonOf } = await import(new URL("list.js", at));
 const { groupsOf, modelOf, phases, sorted } = await import(new URL("timeline.js", at));
+const { Actions, clearBody, idsOf } = await import(new URL("actions.js", at));
 const { BatchRuns, policyTile } = await import(new URL("batch_runs.js", at));
 const { BatchView } = await import(new URL("batch.js", at));
 const { lastActivity, longest, newsOf, RunView } = await import(new URL("run.js", at));
@@ -253,7 +254,7 @@ test("a batch shows what could not be found out", () => {
 
 test("a success policy is met, missed or open, and says so", () => {
   assert.equal(policyTile(undefined), null);
-  assert.deepEqual(policyTile({ text: "all runs", state: "open", required: 60, completed: 7 }), { label: "Success policy", value: "Open", sub: "all runs: 7 of 60 required" });
+  assert.deepEqual(policyTile({ text: "all runs", state: "open", required: 60, completed: 7 }), { label: "Success policy", value: "Open", sub: "all runs: 7 completed, 60 required" });
   assert.match(policyTile({ text: "all runs", completed: 7 }).sub, /earlier attempts/);
 });
 
@@ -269,4 +270,26 @@ test("the runs of a batch say which part is shown, and how many are read", () =>
   runs.update({ rows: [row(1, "COMPLETED")], matching: 1, read: 1, total: 1, isComplete: true, counts: { COMPLETED: 1 }, pollSeconds: 0 });
   assert.equal(runs.download.hidden, false);
   assert.equal(runs.dueAt, Infinity);
+});
+
+test("a Clear names one task instance, with its map index if it has one", () => {
+  const task = { dagRunId: "manual", taskId: "align", mapIndex: "-1" };
+  assert.deepEqual(clearBody(task, true).task_ids, ["align"]);
+  assert.deepEqual(clearBody({ ...task, mapIndex: "3" }, true).task_ids, [["align", 3]]);
+  assert.equal(clearBody(task, true).dry_run, true);
+  assert.equal(clearBody(task, false).dry_run, false);
+});
+
+test("only who may edit the task is offered what changes something", () => {
+  const actions = new Actions({ dagId: "d", dagRunId: "r", done() {} });
+  const offered = (status, mayEdit, isPart = false) => {
+    actions.update({ data: { run: { id: "7", status }, command: "aws" }, mayEdit, path: "api", taskId: "align", mapIndex: "-1", isPart });
+    return ["cancel", "again", "command", "ids"].filter((name) => !actions[name].hidden);
+  };
+  assert.deepEqual(offered("RUNNING", true), ["cancel", "again", "command", "ids"]);
+  assert.deepEqual(offered("FAILED", true), ["again", "command", "ids"]);
+  assert.deepEqual(offered("RUNNING", true, true), ["cancel", "command", "ids"]);
+  assert.deepEqual(offered("RUNNING", false), ["command", "ids"]);
+  assert.equal(idsOf({ run: { id: "7", uuid: "u", workflowId: "1", batchId: "8" } }), "run 7\nuuid u\nworkflow 1\nbatch 8");
+  assert.equal(idsOf({ batch: { id: "8" } }), "batch 8");
 });
