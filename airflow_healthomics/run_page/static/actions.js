@@ -26,6 +26,12 @@ export function clearBody({ dagRunId, taskId, mapIndex }, dryRun) {
   };
 }
 
+/** What a Clear will do. */
+export function clearWords(count) {
+  const others = count > 1 ? ` and ${count - 1} that depend${count === 2 ? "s" : ""} on it` : "";
+  return `Airflow clears this task instance${others}, and runs ${count > 1 ? "them" : "it"} again. An active run of the task is cancelled and a new one starts, unless the task has on_clear="reattach".`;
+}
+
 /** The ids as lines of text. */
 export function idsOf({ run, batch }) {
   const { id, uuid, workflowId, batchId } = run ?? batch;
@@ -89,7 +95,7 @@ export class Actions {
       const { task_instances: found } = await post(route, clearBody(task, true));
       if (!this.dialog.open) return;
       this.act = act;
-      setText(this.words, `Airflow clears ${found.length === 1 ? "this task instance" : `these ${found.length} task instances, which depend on it,`} and runs ${found.length === 1 ? "it" : "them"} again. An active run of the task is cancelled and a new one starts, unless the task has on_clear="reattach".`);
+      setText(this.words, clearWords(found.length));
       this.#list(found.map((each) => (each.map_index >= 0 ? `${each.task_id} [${each.map_index}]` : each.task_id)));
     } catch (error) {
       this.#failed(error);

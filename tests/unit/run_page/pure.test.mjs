@@ -94,7 +94,7 @@ const f = await import(new URL("format.js", at));
 const { safeUrl } = await import(new URL("links.js", at));
 const { elapsed, ListView, reasonOf } = await import(new URL("list.js", at));
 const { groupsOf, modelOf, phases, sorted } = await import(new URL("timeline.js", at));
-const { Actions, clearBody, idsOf } = await import(new URL("actions.js", at));
+const { Actions, clearBody, clearWords, idsOf } = await import(new URL("actions.js", at));
 const { BatchRuns, policyTile } = await import(new URL("batch_runs.js", at));
 const { BatchView } = await import(new URL("batch.js", at));
 const { lastActivity, longest, newsOf, RunView } = await import(new URL("run.js", at));
@@ -278,6 +278,9 @@ test("a Clear names one task instance, with its map index if it has one", () => 
   assert.deepEqual(clearBody({ ...task, mapIndex: "3" }, true).task_ids, [["align", 3]]);
   assert.equal(clearBody(task, true).dry_run, true);
   assert.equal(clearBody(task, false).dry_run, false);
+  assert.match(clearWords(1), /this task instance, and runs it again/);
+  assert.match(clearWords(2), /and 1 that depends on it, and runs them/);
+  assert.match(clearWords(3), /and 2 that depend on it/);
 });
 
 test("only who may edit the task is offered what changes something", () => {
