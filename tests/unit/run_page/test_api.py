@@ -201,7 +201,6 @@ def test_airflows_own_check() -> None:
     [
         (url("align", 2**31), 422),
         (url("align", -2), 422),
-        (f"{RUNS}?offset={2**31}", 422),
         (url("align%00"), 404),
         (f"{RUNS}%00", 404),
     ],

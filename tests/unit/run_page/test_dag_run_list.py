@@ -76,6 +76,7 @@ def test_failures_come_first(page: TestClient, omics: Control, mapped: Any) -> N
     assert "unread" not in answer
     assert [item["mapIndex"] for item in get(page, f"{RUNS}?limit=1&offset=1")["items"]] == [1]
     assert page.get(f"{RUNS}?limit={overview.MAX_CALLS * 1000}").status_code == 422
+    assert page.get(f"{RUNS}?offset={2**31}").status_code == 422
     assert page.get(RUNS.replace("dagRuns/", "dagRuns/another")).status_code == 404
 
 
