@@ -61,7 +61,7 @@ export class Actions {
   }
 
   /** Offer what can be done with an answer; `path` is that of the task instance or of a run of its batch. */
-  update({ data, mayEdit, path, taskId, mapIndex, isPart }) {
+  update({ answer: data, mayEdit, path, taskId, mapIndex, isPart }) {
     Object.assign(this, { data, path, taskId, mapIndex });
     this.what = data.run ? `run ${data.run.id}` : `batch ${data.batch.id}`;
     show(this.node, true);

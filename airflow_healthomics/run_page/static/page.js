@@ -184,7 +184,7 @@ class Page {
     entry.asOf = time(body.asOf) ?? this.now();
     entry.polls = seconds > 0;
     entry.live = entry.polls && body.active !== false;
-    if (body.run || body.batch) this.actions.update({ ...route, data: body, mayEdit, path: this.#path(route), isPart: Boolean(route.runId) });
+    if (body.run || body.batch) this.actions.update({ ...route, answer: body, mayEdit, path: this.#path(route), isPart: Boolean(route.runId) });
     // The state of a run that has ended stays as it is.
     this.#notice(stale && entry.polls ? unreadable(stale) : null);
     setAttr($("main"), "aria-busy", null);

@@ -286,7 +286,7 @@ test("a Clear names one task instance, with its map index if it has one", () => 
 test("only who may edit the task is offered what changes something", () => {
   const actions = new Actions({ dagId: "d", dagRunId: "r", done() {} });
   const offered = (status, mayEdit, isPart = false) => {
-    actions.update({ data: { run: { id: "7", status }, command: "aws" }, mayEdit, path: "api", taskId: "align", mapIndex: "-1", isPart });
+    actions.update({ answer: { run: { id: "7", status }, command: "aws" }, mayEdit, path: "api", taskId: "align", mapIndex: "-1", isPart });
     return ["cancel", "again", "command", "ids"].filter((name) => !actions[name].hidden);
   };
   assert.deepEqual(offered("RUNNING", true), ["cancel", "again", "command", "ids"]);
