@@ -63,9 +63,9 @@ def read_output_uris(client: Any, outcomes: Iterable[RunOutcome], log: Log) -> O
     reader = _Reader(client, log)
     if len(completed) > MAX_READ:
         sample = {run_id: reader.read(run_id) for run_id in _sample(list(completed))}
-        template = _common_template([(completed[run_id], uri) for run_id, uri in sample.items() if uri])
+        template = common_template([(completed[run_id], uri) for run_id, uri in sample.items() if uri])
         if template is not None:
-            uris = {run_id: _fill(template, each) for run_id, each in completed.items()}
+            uris = {run_id: fill_template(template, each) for run_id, each in completed.items()}
             log.info(
                 "The output URIs of %d of %d runs are derived from the others",
                 len(completed) - len(sample),
@@ -104,8 +104,12 @@ def _sample(run_ids: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(fixed + random.sample(run_ids, _RANDOM_SAMPLES)))
 
 
-def _common_template(sample: Sequence[tuple[RunOutcome, str]]) -> tuple[str, ...] | None:
-    """Return the path segments that all URIs share, with placeholders for the ids; None if they differ."""
+def common_template(sample: Sequence[tuple[RunOutcome, str]]) -> tuple[str, ...] | None:
+    """
+    Return the path segments that all URIs share, with placeholders for the ids; None if they differ.
+
+    :param sample: at least three completed runs with their output URIs
+    """
     templates = {_template(outcome, uri) for outcome, uri in sample}
     if len(sample) < _MIN_SAMPLES or len(templates) != 1:
         return None
@@ -119,7 +123,13 @@ def _template(outcome: RunOutcome, uri: str) -> tuple[str, ...]:
     return tuple(placeholders.get(segment, segment) for segment in uri.split("/"))
 
 
-def _fill(template: Sequence[str], outcome: RunOutcome) -> str | None:
+def fill_template(template: Sequence[str], outcome: RunOutcome) -> str | None:
+    """
+    Return the output URI of a run; None if its uuid is required and unknown.
+
+    :param template: from :func:`common_template`
+    :param outcome: of the run
+    """
     if _UUID in template and not outcome.uuid:
         return None
     values = {_RUN_ID: outcome.run_id, _UUID: outcome.uuid}

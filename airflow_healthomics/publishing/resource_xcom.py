@@ -68,6 +68,20 @@ def parse_resource(value: Any) -> TaskResource | None:
     )
 
 
+def parse_summary(value: Any, resource: TaskResource) -> dict[str, Any] | None:
+    """
+    Return the XCom ``summary`` of a task, or None for any other value.
+
+    :param value: of the XCom, as stored in the metadata database
+    :param resource: the run or batch that it must describe
+    """
+    value = _parsed(value)
+    if not isinstance(value, dict) or value.get("id") != resource.id:
+        return None
+    is_another = resource.uuid and value.get("uuid") != resource.uuid
+    return None if is_another or not isinstance(value.get("status"), str) else value
+
+
 def _parsed(value: Any) -> Any:
     """Parse the value of an XCom. Some serializers of Airflow store it as JSON text."""
     if not isinstance(value, str):

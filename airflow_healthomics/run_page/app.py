@@ -9,26 +9,29 @@ log lines require the right to read its log.
 
 # Without ``from __future__ import annotations``, since FastAPI reads annotations of dependencies at run time.
 
-import asyncio
 import pathlib
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.parse import quote
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from airflow_healthomics.monitoring import metrics
-from airflow_healthomics.publishing.resource_xcom import is_resource_id
+from airflow_healthomics.publishing.resource_xcom import TaskResource, is_resource_id
+from airflow_healthomics.run_page import action_routes, batch_routes, dag_run_routes
+from airflow_healthomics.run_page.action_routes import MAY_EDIT_HEADER, EditDep
 from airflow_healthomics.run_page.answers import THROTTLED_SECONDS, Page, PageError, error_lifetime
-from airflow_healthomics.run_page.cache import BusyError, Cache, Entry
+from airflow_healthomics.run_page.cache import BusyError, Cache
 from airflow_healthomics.run_page.clients import lanes
-from airflow_healthomics.run_page.lookup import FoundTask, find_task, list_resources
-from airflow_healthomics.run_page.source import Source, fetch_page
+from airflow_healthomics.run_page.dependencies import TASK as _TASK
+from airflow_healthomics.run_page.dependencies import TaskDep, answer_of
+from airflow_healthomics.run_page.lookup import FoundTask, TaskConnection
+from airflow_healthomics.run_page.source import fetch_page
 
 STATIC: Final = pathlib.Path(__file__).parent / "static"
 
@@ -49,13 +52,6 @@ SECURITY_HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
 }
 
-_TASK: Final = "/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/{map_index}"
-
-#: The maximum of integers in the metadata database.
-_LARGEST: Final = 2**31 - 1
-
-MapIndex = Annotated[int, Path(ge=-1, le=_LARGEST)]
-
 _requires_logs: Final = requires_access_dag("GET", DagAccessEntity.TASK_LOGS)
 
 api: Final = APIRouter(
@@ -67,6 +63,11 @@ api: Final = APIRouter(
 )
 
 
+api.include_router(dag_run_routes.router)
+api.include_router(batch_routes.router)
+api.include_router(action_routes.router)
+
+
 def may_read_logs(request: Request, user: GetUserDep) -> bool:
     """Whether the user may read the logs of the DAG's tasks."""
     try:
@@ -76,44 +77,20 @@ def may_read_logs(request: Request, user: GetUserDep) -> bool:
         return False
 
 
-def found_task(dag_id: str, run_id: str, task_id: str, map_index: MapIndex) -> FoundTask:
-    """Return the task instance of the path."""
-    task = find_task(dag_id, run_id, task_id, map_index)
-    if task is None:
-        raise HTTPException(404, "There is no such task instance.")
-    return task
-
-
 LogsDep = Annotated[bool, Depends(may_read_logs)]
-TaskDep = Annotated[FoundTask, Depends(found_task)]
-
-
-@api.get("/dags/{dag_id}/dagRuns/{run_id}")
-def dag_run(
-    dag_id: str,
-    run_id: str,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
-    offset: Annotated[int, Query(ge=0, le=_LARGEST)] = 0,
-) -> dict[str, Any]:
-    """Return the runs and batches of a DAG run's task instances, without calling AWS."""
-    listed = list_resources(dag_id, run_id, limit=limit, offset=offset)
-    if listed is None:
-        raise HTTPException(404, "There is no such DAG run.")
-    items, total = listed
-    return {"items": items, "total": total}
 
 
 @api.get(_TASK)
-async def task_instance(request: Request, task: TaskDep, with_logs: LogsDep) -> Response:
+async def task_instance(request: Request, task: TaskDep, with_logs: LogsDep, may_edit: EditDep) -> Response:
     """Return the run or batch of a task instance."""
     if task.resource is None:
         return JSONResponse({"kind": "none", "taskState": task.state, "delay": task.delay})
-    return await _answer(request, task, None, with_logs)
+    return await _answer(request, task, None, with_logs, may_edit)
 
 
 @api.get(_TASK + "/runs/{healthomics_run_id}")
 async def run_of_task(
-    request: Request, task: TaskDep, healthomics_run_id: str, with_logs: LogsDep
+    request: Request, task: TaskDep, healthomics_run_id: str, with_logs: LogsDep, may_edit: EditDep
 ) -> Response:
     """Return the run of a task instance, or a run of its batch."""
     resource = task.resource
@@ -121,41 +98,37 @@ async def run_of_task(
     is_in_batch = resource is not None and resource.kind == "batch" and is_resource_id(healthomics_run_id)
     if not is_own and not is_in_batch:
         raise HTTPException(404, "The task has no such run.")
-    return await _answer(request, task, None if is_own else healthomics_run_id, with_logs)
+    return await _answer(request, task, None if is_own else healthomics_run_id, with_logs, may_edit)
 
 
-async def _answer(request: Request, task: FoundTask, run_id: str | None, with_logs: bool) -> Response:
+async def _answer(
+    request: Request, task: FoundTask, run_id: str | None, with_logs: bool, may_edit: bool
+) -> Response:
     resource, connection = task.resource, task.connection
     if resource is None or connection is None:
         raise PageError(502, "Airflow no longer knows the connection of this task.")
-    source = Source(connection, resource.region)
     cache: Cache[Page] = request.app.state.cache
-    fetch = partial(_fetch, source=source, resource=resource, run_id=run_id)
+    fetch = partial(_fetch, connection=connection, resource=resource, run_id=run_id)
     try:
         entry = cache.get((connection, resource, run_id), fetch, lanes.get(connection, resource.region))
     except BusyError:
         raise PageError(503, "Too many runs are being loaded right now.", THROTTLED_SECONDS) from None
-    headers = {}
+    headers = {MAY_EDIT_HEADER: "yes"} if may_edit else {}
     try:
-        page = await _page_of(entry)
+        page = await answer_of(entry, PATIENCE if entry.latest is None else REFRESH_PATIENCE)
     except PageError as error:
         if entry.latest is None or error.status < 500:
             raise
-        page, headers = entry.latest, {STALE_HEADER: quote(error.detail)}
+        page = entry.latest
+        headers[STALE_HEADER] = quote(error.detail)
     body = page.body if with_logs else page.body_without_logs
     return Response(body, media_type="application/json", headers=headers)
 
 
-async def _page_of(entry: Entry[Page]) -> Page:
-    future = asyncio.shield(asyncio.wrap_future(entry.future))
-    try:
-        return await asyncio.wait_for(future, PATIENCE if entry.latest is None else REFRESH_PATIENCE)
-    except TimeoutError:
-        raise PageError(503, "HealthOmics has not answered yet.", THROTTLED_SECONDS) from None
-
-
-def _fetch(latest: Page | None, *, source: Source, resource: Any, run_id: str | None) -> Page:
-    return fetch_page(source, resource, latest, run_id=run_id)
+def _fetch(
+    latest: Page | None, *, connection: TaskConnection, resource: TaskResource, run_id: str | None
+) -> Page:
+    return fetch_page(connection, resource, latest, run_id=run_id)
 
 
 def _refuse(request: Request, error: Exception) -> Response:
@@ -209,6 +182,8 @@ def create_app() -> FastAPI:
         max_bytes=MAX_BYTES,
         error_lifetime=error_lifetime,
     )
+    app.state.readings = dag_run_routes.new_cache()
+    app.state.batch_runs = batch_routes.new_cache()
     app.include_router(api)
     app.add_api_route("/page", _page, methods=["GET"], response_model=None)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

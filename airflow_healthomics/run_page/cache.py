@@ -30,6 +30,7 @@ class Answer(Protocol):
 
 
 A = TypeVar("A", bound=Answer)
+T = TypeVar("T")
 
 
 class BusyError(Exception):
@@ -69,7 +70,7 @@ class Lane:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="healthomics-run-page")
         self._lock = Lock()
 
-    def begin(self, fetch: Callable[[], A], overdue: float | None) -> Future[A] | None:
+    def begin(self, fetch: Callable[[], T], overdue: float | None) -> Future[T] | None:
         """
         Start a fetch; return None if too many are pending or too few calls are left.
 

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from airflow.models.dagrun import DagRun
 from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
-from sqlalchemy import and_, func, select
+from sqlalchemy import select
 
 from airflow_healthomics.publishing.resource import DELAY_KEY, XCOM_KEY
 from airflow_healthomics.publishing.resource_xcom import TaskResource, parse_delay, parse_resource
@@ -51,12 +50,16 @@ class FoundTask:
     :param resource: its run or batch, if there is one yet
     :param connection: its connection, if there is a run or batch and Airflow still knows the connection
     :param delay: if its start is delayed: reason, time of the first and of the next attempt, region
+    :param success_policy: rendered argument of a task with a batch, if Airflow still has it
+    :param attempt: number of its attempt
     """
 
     state: str | None
     resource: TaskResource | None = None
     connection: TaskConnection | None = None
     delay: Mapping[str, str] | None = None
+    success_policy: Any = None
+    attempt: int = 1
 
 
 def find_task(dag_id: str, run_id: str, task_id: str, map_index: int) -> FoundTask | None:
@@ -70,7 +73,7 @@ def find_task(dag_id: str, run_id: str, task_id: str, map_index: int) -> FoundTa
     """
     with create_session() as session:
         found = session.execute(
-            select(TaskInstance.state, TaskInstance.dag_version_id).where(
+            select(TaskInstance.state, TaskInstance.dag_version_id, TaskInstance.try_number).where(
                 TaskInstance.dag_id == dag_id,
                 TaskInstance.run_id == run_id,
                 TaskInstance.task_id == task_id,
@@ -99,50 +102,28 @@ def find_task(dag_id: str, run_id: str, task_id: str, map_index: int) -> FoundTa
                 RenderedTaskInstanceFields.map_index == map_index,
             )
         ).scalar_one_or_none()
+    connection = connection_of_task(rendered, found.dag_version_id, task_id)
+    return FoundTask(
+        state=found.state,
+        resource=resource,
+        connection=connection,
+        success_policy=rendered.get("success_policy") if isinstance(rendered, Mapping) else None,
+        attempt=found.try_number,
+    )
+
+
+def connection_of_task(rendered: Any, dag_version_id: Any, task_id: str) -> TaskConnection | None:
+    """
+    Return the connection of a task instance; None if Airflow no longer knows it.
+
+    :param rendered: its rendered fields, if Airflow still has them
+    :param dag_version_id: the version of its DAG, if known
+    :param task_id: its task
+    """
     if isinstance(rendered, Mapping) and "aws_conn_id" in rendered:
-        connection: TaskConnection | None = _connection(rendered)
-    else:
-        # Airflow deletes the rendered fields of older DAG runs.
-        connection = _declared_connection(found.dag_version_id, task_id) if found.dag_version_id else None
-    return FoundTask(state=found.state, resource=resource, connection=connection)
-
-
-def list_resources(
-    dag_id: str, run_id: str, *, limit: int, offset: int
-) -> tuple[list[dict[str, Any]], int] | None:
-    """
-    List the task instances of a DAG run with their run or batch, and return the items and their total number.
-
-    The total and the offset include task instances with an invalid XCom.
-
-    :param dag_id: the DAG
-    :param run_id: its DAG run
-    :param limit: maximum number of items
-    :param offset: number of items to skip
-    :return: None if there is no such DAG run
-    """
-    with create_session() as session:
-        key = session.execute(
-            select(DagRun.id).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)
-        ).scalar_one_or_none()
-        if key is None:
-            return None
-        # dag_run_id is the first column of the primary key. A DAG run may have thousands of mapped tasks.
-        chosen = and_(XComModel.dag_run_id == key, XComModel.key == XCOM_KEY)
-        total = session.execute(select(func.count()).select_from(XComModel).where(chosen)).scalar_one()
-        rows = session.execute(
-            select(XComModel.task_id, XComModel.map_index, XComModel.value)
-            .where(chosen)
-            .order_by(XComModel.task_id, XComModel.map_index)
-            .limit(limit)
-            .offset(offset)
-        ).all()
-    items = [
-        {"taskId": row.task_id, "mapIndex": row.map_index, "kind": resource.kind, "id": resource.id}
-        for row in rows
-        if (resource := parse_resource(row.value))
-    ]
-    return items, total
+        return _connection(rendered)
+    # Airflow deletes the rendered fields of older DAG runs.
+    return _declared_connection(dag_version_id, task_id) if dag_version_id else None
 
 
 def _connection(arguments: Mapping[str, Any]) -> TaskConnection | None:

@@ -7,27 +7,14 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from botocore.exceptions import BotoCoreError, ClientError
 from tenacity import Retrying, retry_if_exception, wait_random_exponential
 
-from airflow_healthomics.batches.outcomes import NOT_STARTED, counts_of_batch
 from airflow_healthomics.exceptions import Diagnosis
-from airflow_healthomics.hooks.polling import PollingHook
-from airflow_healthomics.links import (
-    HealthOmicsEngineLogLink,
-    HealthOmicsOutputsLink,
-    HealthOmicsRunLink,
-    HealthOmicsRunLogLink,
-    batch_urls,
-    run_urls,
-    task_log_url,
-)
+from airflow_healthomics.links import run_urls, task_log_url
 from airflow_healthomics.publishing.resource_xcom import TaskResource
 from airflow_healthomics.reports.diagnosis import diagnose
 from airflow_healthomics.reports.usage import describe_run_usage, usage_of_run
@@ -39,15 +26,12 @@ from airflow_healthomics.run_page.answers import (
     PageError,
     make_page,
     not_found,
-    page_error,
 )
-from airflow_healthomics.run_page.clients import Hooks, Memory, lanes
+from airflow_healthomics.run_page.batch_source import BatchSource
+from airflow_healthomics.run_page.calls import LINKS, Calls
+from airflow_healthomics.run_page.commands import start_run_command
 from airflow_healthomics.run_page.lookup import TaskConnection
-from airflow_healthomics.service.errors import (
-    error_code,
-    is_credentials_error,
-    is_transient,
-)
+from airflow_healthomics.service.errors import is_transient
 from airflow_healthomics.service.summaries import summarize_run
 
 if TYPE_CHECKING:
@@ -70,20 +54,6 @@ PAGE_SIZE: Final = 100
 #: page after which each page has one attempt.
 PAGE_ATTEMPTS: Final = 3
 PAGES_SECONDS: Final = 20.0
-
-#: Failed runs to describe per fetch of a batch. Each costs two calls.
-MAX_DESCRIBED: Final = 10
-
-#: Maximum number of cached workflow names and batches, and lifetime in seconds of a batch or a denied name.
-_MAX_NAMES: Final = 1024
-_NAME_SECONDS: Final = 300.0
-
-_LINKS: Final = {
-    HealthOmicsRunLink.key: "console",
-    HealthOmicsRunLogLink.key: "runLog",
-    HealthOmicsEngineLogLink.key: "engineLog",
-    HealthOmicsOutputsLink.key: "outputs",
-}
 
 log = logging.getLogger(__name__)
 
@@ -120,21 +90,8 @@ class _AttentiveLog(_LoggerAdapter):
         self.logger.warning(msg, *args, **kwargs)
 
 
-class Source:
-    """
-    The connection of a task, for one region.
-
-    :param connection: the connection
-    :param region: AWS region of the run or batch
-    """
-
-    def __init__(self, connection: TaskConnection, region: str) -> None:
-        self._connection = connection
-        self._region = region
-
-    @cached_property
-    def _hook(self) -> PollingHook:
-        return _hooks.get(self._connection, self._region)
+class Source(Calls):
+    """Runs, fetched with the connection of a task."""
 
     def run(
         self,
@@ -200,61 +157,14 @@ class Source:
             tasks_known=tasks is not None,
             settling=settling,
             engine_log=() if has_task_log else diagnosis.log_lines,
-            links={_LINKS[key]: url for key, url in run_urls(run, self._region, partition).items()},
+            links={LINKS[key]: url for key, url in run_urls(run, self._region, partition).items()},
             notices=notices,
             as_of=as_of,
             poll_seconds=poll_seconds,
         )
+        answer["command"] = start_run_command(run, self._region)
         memory = {_failed_ids(run, rows): failure}
         return make_page(answer, is_complete=failure.is_complete, memory=memory)
-
-    def batch(self, batch_id: str, *, uuid: str | None, latest: Page | None) -> Page:
-        """
-        Fetch a batch and some of its failed runs.
-
-        :param batch_id: HealthOmics batch id
-        :param uuid: its uuid, if known
-        :param latest: the previous page
-        :raises PageError: if AWS refuses a call
-        """
-        as_of = datetime.now(UTC)
-        batch = self._get_batch(batch_id, uuid)
-        notices: list[str] = []
-        counts = counts_of_batch(batch)
-        failed: list[dict[str, Any]] = []
-        memory: dict[Any, Any] = {}
-        # The counts of an active batch are inexact, but zero saves a call.
-        if counts.get(NOT_STARTED):
-            failed += self._not_submitted(batch_id, notices)
-        if counts.get("FAILED") and len(failed) < payload.MAX_FAILED:
-            known = latest.memory if latest else {}
-            runs = self._failed_runs(batch_id, payload.MAX_FAILED - len(failed), notices)
-            memory = self._described(batch_id, runs, known, notices)
-            failed += [payload.failed_run(item, memory.get(item["id"], {})) for item in runs]
-        urls = batch_urls(batch, self._region, self._hook.conn_partition)
-        answer = payload.batch_answer(
-            batch,
-            failed=failed,
-            links={_LINKS[key]: url for key, url in urls.items()},
-            notices=notices,
-            as_of=as_of,
-            poll_seconds=POLL_SECONDS,
-        )
-        return make_page(answer, memory=memory)
-
-    def _get_batch(self, batch_id: str, uuid: str | None) -> dict[str, Any]:
-        with self._calling("GetBatch", f"batch {batch_id}"):
-            batch = self._hook.get_batch(batch_id)
-        if uuid and batch.get("uuid") != uuid:
-            raise PageError(404, f"Batch {batch_id} was deleted, and HealthOmics reused its id.")
-        return batch
-
-    def _check_batch(self, batch_id: str, uuid: str | None) -> None:
-        """Check that the uuid of a batch is unchanged, with one call for many of its runs."""
-        key = (self._connection, self._region, batch_id, uuid)
-        if uuid and not _batches.get(key):
-            self._get_batch(batch_id, uuid)
-            _batches.put(key, True, _NAME_SECONDS)
 
     def _tasks(self, run_id: str, notices: list[str]) -> tuple[list[Mapping[str, Any]] | None, bool]:
         """Return the tasks, or None if the call is refused, and whether there are more tasks."""
@@ -307,115 +217,24 @@ class Source:
             return _Failure(diagnosis, tuple(attentive.warnings), time.monotonic() + INCOMPLETE_SECONDS)
         return _Failure(diagnosis)
 
-    def _workflow_name(self, run: Mapping[str, Any], notices: list[str]) -> str | None:
-        workflow_id = run.get("workflowId")
-        if not workflow_id:
-            return None
-        key = (self._connection, self._region, workflow_id, run.get("workflowOwnerId"))
-        if (known := _names.get(key)) is None:
-            refusals: list[str] = []
-            name = ""
-            try:
-                with self._calling("GetWorkflow", f"workflow {workflow_id}", refusals):
-                    workflow = self._hook.get_workflow(
-                        workflow_id,
-                        workflow_type=run.get("workflowType"),
-                        workflow_owner_id=run.get("workflowOwnerId"),
-                    )
-                    name = workflow.get("name", "")
-            except PageError:
-                # A transient error. The page works without the name.
-                return None
-            known = (name, refusals)
-            _names.put(key, known, _NAME_SECONDS if refusals else math.inf)
-        name, refusals = known
-        notices += refusals
-        return name or None
-
-    def _not_submitted(self, batch_id: str, notices: list[str]) -> list[dict[str, Any]]:
-        with self._calling("ListRunsInBatch", f"batch {batch_id}", notices):
-            page = self._hook.conn.list_runs_in_batch(
-                batchId=batch_id, submissionStatus="FAILED", maxItems=payload.MAX_FAILED
-            )
-            return [payload.not_submitted(item) for item in page["runs"]]
-        return []
-
-    def _failed_runs(self, batch_id: str, count: int, notices: list[str]) -> list[Mapping[str, Any]]:
-        with self._calling("ListRuns", f"batch {batch_id}", notices):
-            page = self._hook.conn.list_runs(batchId=batch_id, status="FAILED", maxResults=count)
-            return [*page["items"]]
-        return []
-
-    def _described(
-        self,
-        batch_id: str,
-        runs: list[Mapping[str, Any]],
-        known: Mapping[Any, Any],
-        notices: list[str],
-    ) -> dict[Any, Any]:
-        """Return details of failed runs by id: those already known, and a few more from AWS."""
-        described = {run["id"]: known[run["id"]] for run in runs if run["id"] in known}
-        unknown = [run["id"] for run in runs if run["id"] not in known]
-        for run_id in unknown[:MAX_DESCRIBED]:
-            more: dict[str, Any] = {}
-            before = len(notices)
-            with self._calling("ListRunsInBatch", f"batch {batch_id}", notices):
-                for item in self._hook.list_runs_in_batch(batch_id, run_id=run_id):
-                    more["runSettingId"] = item["runSettingId"]
-            with self._calling("GetRun", f"run {run_id}", notices):
-                run = self._hook.get_run(run_id)
-                more |= {name: run[name] for name in ("failureReason", "statusMessage") if name in run}
-            if len(notices) > before:
-                break
-            described[run_id] = more
-        return described
-
-    @contextmanager
-    def _calling(self, operation: str, subject: str, notices: list[str] | None = None) -> Iterator[None]:
-        """
-        Convert an error of AWS to a page error or, if ``notices`` is given, to a notice on the page.
-
-        A transient error is always a page error: the browser keeps the previous answer and polls again.
-        """
-        try:
-            yield
-        except (ClientError, BotoCoreError) as error:
-            refusal = page_error(error, operation, subject, self._connection.aws_conn_id)
-            log.info("Run page: %s for %s failed with %s", operation, subject, error_code(error))
-            if is_credentials_error(error):
-                _hooks.drop(self._connection, self._region)
-            if notices is None or is_transient(error):
-                raise refusal from None
-            notices.append(refusal.detail)
-
-
-_hooks: Final = Hooks()
-_names: Final = Memory(_MAX_NAMES)
-_batches: Final = Memory(_MAX_NAMES)
-
-
-def forget() -> None:
-    """Clear all caches, for tests."""
-    for memory in (_hooks, _names, _batches, lanes):
-        memory.clear()
-
 
 def fetch_page(
-    source: Source, resource: TaskResource, latest: Page | None, *, run_id: str | None = None
+    connection: TaskConnection, resource: TaskResource, latest: Page | None, *, run_id: str | None = None
 ) -> Page:
     """
     Fetch the run or batch of a task, or a run of its batch.
 
-    :param source: the connection of the task
+    :param connection: the connection of the task
     :param resource: its run or batch
     :param latest: the previous page
     :param run_id: a run of the batch; it is checked to belong to the batch
     :raises PageError: if AWS refuses a call, or if the batch has no such run
     """
     if resource.kind == "batch" and run_id is None:
-        return source.batch(resource.id, uuid=resource.uuid, latest=latest)
+        batches = BatchSource(connection, resource.region)
+        return batches.batch(resource.id, uuid=resource.uuid, latest=latest)
     own = run_id is None or resource.kind == "run"
-    return source.run(
+    return Source(connection, resource.region).run(
         resource.id if run_id is None else run_id,
         uuid=resource.uuid if own else None,
         batch_id=None if own else resource.id,

@@ -224,3 +224,38 @@ def test_a_large_run(
             f"\n{LARGE:,} tasks, {theme}: the server took {fetched * 1000:.0f} ms, then {answer[0]:.0f} ms "
             f"from memory; {answer[1]:,} bytes; first paint after {paint:.0f} ms"
         )
+
+
+def test_start_again_is_airflows_own_clear(
+    airflow: LocalAirflow, dag_runs: dict[str, str], window: Browser
+) -> None:
+    """The page says what is cleared before, and Airflow's audit log after."""
+    dag_run_id = dag_runs["page_batch"]
+    assert airflow.wait_for_dag_run("page_batch", dag_run_id, limit=LIMIT) == "failed"
+    window.open_run_page("page_batch", dag_run_id, "batch")
+    window.click("[data-testid=again]")
+    window.find("dialog li", "batch")
+    window.click("[data-testid=confirm]")
+    window.until(lambda: "post_clear_task_instances" in events_of(airflow, "page_batch"), "it is logged")
+    assert airflow.wait_for_dag_run("page_batch", dag_run_id, limit=LIMIT) == "success"
+
+
+def test_cancel(airflow: LocalAirflow, dag_runs: dict[str, str], window: Browser) -> None:
+    """Two clicks, and the run ends; a viewer has no button."""
+    dag_run_id = dag_runs["page_large"]
+    airflow.wait_for_task_state("page_large", dag_run_id, "run", "deferred", limit=LIMIT)
+    with browser(airflow, "viewer") as viewer:
+        viewer.open_run_page("page_large", dag_run_id, "run")
+        viewer.find("[data-testid=status][data-status=RUNNING]")
+        viewer.find("[data-testid=actions]")
+        assert viewer.shown("[data-testid=cancel]") == []
+    window.open_run_page("page_large", dag_run_id, "run")
+    window.click("[data-testid=cancel]")
+    window.click("[data-testid=confirm]")
+    window.find("[data-testid=status][data-status=CANCELLED]")
+    assert "cancel_healthomics_run" in events_of(airflow, "page_large")
+
+
+def events_of(airflow: LocalAirflow, dag_id: str) -> set[str]:
+    """Return the events of a DAG in Airflow's audit log."""
+    return {entry["event"] for entry in airflow.get(f"eventLogs?dag_id={dag_id}")["event_logs"]}

@@ -131,6 +131,13 @@ class StoredTasks:
                     )
                 )
 
+    def set_rendered(self, task_id: str, rendered: dict[str, Any]) -> None:
+        """Replace the rendered fields of a task instance that is not mapped."""
+        with create_session() as session:
+            session.query(RenderedTaskInstanceFields).filter_by(task_id=task_id, map_index=-1).update(
+                {"rendered_fields": rendered}
+            )
+
     def _add_dag_run(self, session: Any) -> None:
         dag_id = self.dag.dag_id
         session.merge(DagBundleModel(name="a_bundle"))

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The airflow-healthomics authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The page's only network: GETs to its own API, beside it, with Airflow's cookie.
+// The page's only network: its own API, beside it, and one route of Airflow's, with Airflow's cookie.
 
 const TIMEOUT_MS = 30_000;
 const LONGEST_MS = 5 * 60_000;
@@ -36,14 +36,24 @@ export function backOffMs(failures, pollMs, retryAfter = 0, random = Math.random
 }
 
 /** Return the answer and how far the server's clock is ahead of this one. */
-export async function get(path, signal) {
+export function get(path, signal) {
+  return ask(path, { headers: { Accept: "application/json" } }, signal);
+}
+
+/** Send JSON, which no other site can do with the reader's cookie, and return the answer. */
+export async function post(path, value) {
+  const headers = { Accept: "application/json", "Content-Type": "application/json" };
+  return (await ask(path, { method: "POST", headers, body: JSON.stringify(value) })).body;
+}
+
+async function ask(path, request, signal) {
   const limit = new AbortController();
   const timer = setTimeout(() => limit.abort(), TIMEOUT_MS);
   const stop = () => limit.abort();
   signal?.addEventListener("abort", stop);
   try {
     const response = await fetch(path, {
-      headers: { Accept: "application/json" },
+      ...request,
       credentials: "same-origin",
       cache: "no-store",
       signal: limit.signal,
@@ -57,7 +67,8 @@ export async function get(path, signal) {
     const date = Date.parse(response.headers.get("Date") ?? "");
     const ahead = Number.isNaN(date) ? 0 : date - Date.now();
     const stale = decodeURIComponent(response.headers.get("Healthomics-Stale") ?? ""); // why it is an earlier answer
-    return { body, stale, ahead: Math.abs(ahead) > 3000 ? ahead : 0 }; // the header counts whole seconds
+    const mayEdit = response.headers.get("Healthomics-May-Edit") === "yes";
+    return { body, stale, mayEdit, ahead: Math.abs(ahead) > 3000 ? ahead : 0 }; // the header counts whole seconds
   } catch (error) {
     if (error instanceof ApiError || signal?.aborted) throw error;
     throw new ApiError(0, limit.signal.aborted ? "No answer within 30 seconds." : "The server cannot be reached.");

@@ -1,17 +1,19 @@
 // SPDX-FileCopyrightText: The airflow-healthomics authors
 // SPDX-License-Identifier: Apache-2.0
 
-// A batch of runs: how many are where, and those that failed.
+// A batch of runs: how many are where, those that failed, and all of them.
 
+import { BatchRuns, policyTile } from "./batch_runs.js";
 import { announce, h, keyed, setAttr, setText, show } from "./dom.js";
 import * as f from "./format.js";
 import { copyButton } from "./links.js";
 import { Badge, Callout, CountsBar, Facts, Links, Notices } from "./widgets.js";
 
 export class BatchView {
-  /** `openRun(id)` shows a run of the batch. */
-  constructor({ openRun }) {
+  /** `openRun(id)` shows a run of the batch; `path` is that of the task instance's API. */
+  constructor({ openRun, path }) {
     this.openRun = openRun;
+    this.all = new BatchRuns({ path, openRun, onPolicy: (policy) => this.#policy(policy) });
     this.badge = new Badge({ "data-testid": "status" });
     this.title = h("h1");
     this.id = h("span", { class: "mono", "data-testid": "batch-id" });
@@ -44,6 +46,7 @@ export class BatchView {
       this.tiles.node,
       h("section", { class: "card", "aria-labelledby": "runs-title", "data-testid": "counts" }, h("h2", { id: "runs-title" }, "Runs"), this.bar.node, this.counts),
       this.failed,
+      this.all.node,
       h("section", { class: "card", "aria-labelledby": "batch-details-title" }, h("h2", { id: "batch-details-title" }, "Batch details"), this.facts.node));
   }
 
@@ -90,6 +93,7 @@ export class BatchView {
       { label: "Workflow version", value: batch.workflowVersionName },
       { label: "UUID", value: batch.uuid, copy: true, mono: true },
     ]);
+    this.now = now;
     this.#moving(now);
     if (before && before.batch.status !== batch.status) announce(`Batch ${this.name}: ${f.stateWord(batch.status)}`);
   }
@@ -111,10 +115,18 @@ export class BatchView {
       { label: "Duration", value: created !== null && end !== null ? f.duration(end - created) : null },
       { label: "Completed", value: `${f.number(done)} of ${f.number(total)}`, sub: total ? `${Math.floor((100 * done) / total)} %` : "" },
       { label: "Failed", value: f.number(this.data.failedTotal ?? 0) },
-    ]);
+      policyTile(this.policy),
+    ].filter(Boolean));
+  }
+
+  #policy(policy) {
+    this.policy = policy;
+    this.#moving(this.now);
   }
 
   tick(now) {
+    this.now = now;
+    this.all.tick();
     if (this.active) this.#moving(now);
   }
 }

@@ -26,6 +26,11 @@ export function kin(status) {
   return /FAIL/.test(status ?? "") ? "FAILED" : "PENDING";
 }
 
+const OVER = new Set([...ENDED, "PROCESSED", "RUNS_DELETED", "RUNS_DELETE_FAILED"]);
+
+/** Whether a run or a batch has ended. */
+export const isOver = (status) => OVER.has(status);
+
 const WORDS = { INPROGRESS: "In progress" };
 
 /** "RUNS_DELETED" -> "Runs deleted". */

@@ -1,17 +1,28 @@
 // SPDX-FileCopyrightText: The airflow-healthomics authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The runs of a DAG run: which task has which. The list is made without a call to AWS, so it knows no states.
+// The runs and batches of a DAG run with their states, in the order of the server: failures first.
 
-import { h, keyed, setText, show } from "./dom.js";
+import { announce, h, keyed, setText, show } from "./dom.js";
 import * as f from "./format.js";
+import { Badge, CountsBar, Notices } from "./widgets.js";
 
 const keyOf = ({ taskId, mapIndex }) => `${taskId} ${mapIndex}`;
 
-/** The items of both, each task once, as the first tells of it: pages overlap if tasks come in between. */
-export function merged(items = [], others = []) {
-  const known = new Set(items.map(keyOf));
-  return [...items, ...others.filter((item) => !known.has(keyOf(item)))];
+/** Why a run is not a success, in a few words. */
+export function reasonOf({ status, failureReason, counts = {}, totalRuns }) {
+  const failed = (counts.FAILED ?? 0) + (counts.NOT_STARTED ?? 0);
+  const total = totalRuns ?? Object.values(counts).reduce((a, b) => a + b, 0);
+  const runs = failed ? `${f.number(failed)} of ${f.number(total)} runs failed` : "";
+  const reason = f.kin(status) === "FAILED" || status === "CANCELLED" ? failureReason : "";
+  return [runs, reason].filter(Boolean).join(": ");
+}
+
+/** Milliseconds from the creation to the end, or to now. */
+export function elapsed({ status, creationTime, stopTime }, now) {
+  const from = f.time(creationTime);
+  const until = f.time(stopTime) ?? (status && f.isOver(status) ? null : now);
+  return from === null || until === null ? null : until - from;
 }
 
 export class ListView {
@@ -22,45 +33,78 @@ export class ListView {
     this.items = [];
     this.title = h("h1", {}, "HealthOmics runs");
     this.note = h("p", { class: "sub" });
-    this.search = h("input", { type: "search", placeholder: "Filter by task, name or id", "aria-label": "Filter runs", oninput: () => this.render() });
-    this.list = h("ul", { class: "runs", "aria-label": "Runs of this DAG run" });
+    this.notices = new Notices();
+    this.bar = new CountsBar("Runs by state");
+    this.search = h("input", { type: "search", placeholder: "Filter by task, state, name or id", "aria-label": "Filter runs", oninput: () => this.render() });
+    this.list = h("ul", { class: "runs", "aria-label": "Runs of this DAG run, failures first" });
     this.empty = h("p", { class: "empty", hidden: true });
     this.moreButton = h("button", { type: "button", class: "quiet", hidden: true, onclick: more }, "Show more");
     this.tools = h("div", { class: "tools" }, this.search);
-    this.node = h("article", { "data-testid": "runs" }, h("header", { class: "head" }, this.title, this.note), this.tools, this.list, this.empty, this.moreButton);
+    this.node = h("article", { "data-testid": "runs" }, h("header", { class: "head" }, this.title, this.note), this.notices.node, this.bar.node, this.tools, this.list, this.empty, this.moreButton);
   }
 
-  /** `total` is the server's count, which what tells of no run is part of; `more`: whether there are further pages. */
-  update({ items, total: counted, more }) {
-    const total = more ? counted : items.length;
+  update({ items, total, unread = 0, notices }, now) {
+    this.#news(items);
     this.items = items;
     this.total = total;
-    setText(this.note, total ? `${f.number(total)} ${total === 1 ? "task" : "tasks"} of this DAG run started a run or a batch. Choose one to see its state.` : "");
+    this.now = now;
+    const counted = {};
+    for (const { status } of items) if (status) counted[status] = (counted[status] ?? 0) + 1;
+    const words = f.byState(counted).map(([status, count]) => `${f.number(count)} ${f.stateWord(status).toLowerCase()}`);
+    const many = items.length < total ? ` Of the first ${f.number(items.length)}:` : "";
+    setText(this.note, total ? `${f.number(total)} ${total === 1 ? "run or batch" : "runs and batches"}.${many} ${words.join(", ") || "Their states are being read"}${unread && words.length ? `; ${f.number(unread)} not read yet` : ""}` : "");
+    this.notices.update(notices);
+    this.bar.update(counted, items.length);
+    show(this.bar.node, words.length > 0);
     show(this.tools, total > 5);
-    show(this.moreButton, more);
+    show(this.moreButton, items.length < total);
     setText(this.moreButton, `Show more (${f.number(items.length)} of ${f.number(total)})`);
     this.render();
   }
 
+  /** Say which runs failed since the previous answer. */
+  #news(items) {
+    const before = new Map(this.items.map((item) => [keyOf(item), item.status]));
+    const failed = items.filter((item) => item.status === "FAILED" && before.has(keyOf(item)) && ![undefined, "FAILED"].includes(before.get(keyOf(item))));
+    if (failed.length) announce(failed.length === 1 ? `The run of ${failed[0].taskId} failed` : `${failed.length} runs failed`);
+  }
+
   render() {
     const wanted = this.search.value.trim().toLowerCase();
-    const shown = this.items.filter((item) => [item.taskId, item.name, item.id].some((text) => (text ?? "").toLowerCase().includes(wanted)));
-    keyed(this.list, this.rows, shown, keyOf, () => {
-      const entry = { task: h("strong"), index: h("span", { class: "sub" }), what: h("span", { class: "what" }), id: h("span", { class: "mono" }) };
-      const button = h("button", { type: "button", onclick: () => this.open(entry.item) }, h("span", { class: "who" }, entry.task, entry.index), h("span", { class: "run" }, entry.what, entry.id));
-      entry.button = button;
-      entry.node = h("li", {}, button);
-      return entry;
-    }, (entry, item) => {
-      entry.item = item;
-      setText(entry.task, item.taskId);
-      setText(entry.index, item.mapIndex >= 0 ? ` [${item.mapIndex}]` : "");
-      setText(entry.what, [item.kind === "batch" ? "Batch" : "Run", item.name].filter(Boolean).join(" "));
-      setText(entry.id, item.id);
-    });
+    const texts = (item) => [item.taskId, item.name, item.id, item.workflowName, item.failureReason, f.stateWord(item.status)];
+    const shown = this.items.filter((item) => !wanted || texts(item).some((text) => (text ?? "").toLowerCase().includes(wanted)));
+    keyed(this.list, this.rows, shown, keyOf, () => this.#row(), (row, item) => this.#fill(row, item));
     show(this.list, shown.length > 0);
     show(this.empty, !shown.length);
     setText(this.empty, this.items.length ? "No run matches the filter." : "This DAG run has no HealthOmics run. If a task starts one, it appears here.");
+  }
+
+  #row() {
+    const row = { badge: new Badge(), task: h("strong"), workflow: h("span"), what: h("span", { class: "sub" }), id: h("span", { class: "mono" }), time: h("span", { class: "time" }), reason: h("span", { class: "why" }) };
+    row.button = h("button", { type: "button", onclick: () => this.open(row.item) },
+      h("span", { class: "state" }, row.badge.node),
+      h("span", { class: "who" }, row.task, row.reason),
+      h("span", { class: "run" }, row.workflow, h("span", { class: "sub" }, row.what, " ", row.id)),
+      row.time);
+    row.node = h("li", {}, row.button);
+    return row;
+  }
+
+  #fill(row, item) {
+    row.item = item;
+    row.badge.set(item.status ?? "UNREAD", item.status ? f.stateWord(item.status) : "Not read yet");
+    setText(row.task, item.mapIndex >= 0 ? `${item.taskId} [${item.mapIndex}]` : item.taskId);
+    setText(row.reason, reasonOf(item));
+    show(row.reason, Boolean(row.reason.textContent));
+    setText(row.workflow, item.workflowName ?? (item.workflowId ? `Workflow ${item.workflowId}` : ""));
+    setText(row.what, [item.kind === "batch" ? `Batch${item.totalRuns ? ` of ${f.number(item.totalRuns)}` : ""}` : "Run", item.name].filter(Boolean).join(" "));
+    setText(row.id, item.id);
+    this.#time(row);
+  }
+
+  #time(row) {
+    const ms = elapsed(row.item, this.now);
+    setText(row.time, ms === null ? "" : f.duration(ms));
   }
 
   get name() {
@@ -71,5 +115,9 @@ export class ListView {
     this.rows.get(key)?.button.focus();
   }
 
-  tick() {}
+  /** Let the times of active runs grow. */
+  tick(now) {
+    this.now = now;
+    for (const row of this.rows.values()) if (row.item.status && !f.isOver(row.item.status)) this.#time(row);
+  }
 }

@@ -3,18 +3,19 @@
 
 // The page: which view is asked for by the address, what feeds it, and how fresh it is.
 
+import { Actions } from "./actions.js";
 import { ApiError, get, Poller } from "./api.js";
 import { BatchView } from "./batch.js";
 import { announce, h, icon, setAttr, setText, show } from "./dom.js";
 import { ago, duration, time } from "./format.js";
-import { ListView, merged } from "./list.js";
+import { ListView } from "./list.js";
 import { RunView } from "./run.js";
 import { followTheme } from "./theme.js";
 
 followTheme();
 
 const PAGE_SIZE = 100;
-const LARGEST_PAGE = 500;
+const LARGEST_PAGE = 5000;
 /** A task that has no run yet, and the list of a DAG run, are looked at ever more rarely. */
 const SLOW_SECONDS = 15;
 const SLOWEST_SECONDS = 120;
@@ -112,6 +113,8 @@ class Page {
   constructor() {
     this.views = new Map();
     this.ahead = 0;
+    this.actions = new Actions({ dagId: query.get("dag_id"), dagRunId: query.get("run_id"), done: () => this.refresh() });
+    $("trail").after(this.actions.node, this.actions.dialog);
     window.addEventListener("popstate", () => this.show(routeOf()));
     document.addEventListener("visibilitychange", () => this.beat());
     $("refresh").addEventListener("click", () => this.refresh());
@@ -139,6 +142,7 @@ class Page {
     this.entry = this.views.get(key);
     this.#notice(null);
     this.#trail();
+    this.actions.hide();
     if (this.entry.view) {
       $("view").replaceChildren(this.entry.view.node);
       this.entry.view.tick(this.now());
@@ -170,7 +174,7 @@ class Page {
     this.#poll();
   }
 
-  #answer({ body, stale, ahead }) {
+  #answer({ body, stale, mayEdit, ahead }) {
     this.ahead = ahead;
     const { entry, route } = this;
     const first = !entry.view;
@@ -179,6 +183,8 @@ class Page {
     if (entry !== this.entry) return 0;
     entry.asOf = time(body.asOf) ?? this.now();
     entry.polls = seconds > 0;
+    entry.live = entry.polls && body.active !== false;
+    if (body.run || body.batch) this.actions.update({ ...route, answer: body, mayEdit, path: this.#path(route), isPart: Boolean(route.runId) });
     // The state of a run that has ended stays as it is.
     this.#notice(stale && entry.polls ? unreadable(stale) : null);
     setAttr($("main"), "aria-busy", null);
@@ -217,9 +223,9 @@ class Page {
       return 0;
     }
     this.#ensure("list");
-    entry.loaded ??= PAGE_SIZE;
-    entry.view.update({ items: merged(body.items, entry.extra), total: body.total, more: entry.loaded < body.total });
-    return this.#slower(entry);
+    entry.view.update(body, this.now());
+    setAttr(entry.view.moreButton, "aria-disabled", null);
+    return body.pollSeconds > 0 ? Math.max(body.pollSeconds, body.active || body.unread ? 0 : this.#slower(entry)) : 0;
   }
 
   #slower(entry) {
@@ -233,37 +239,23 @@ class Page {
     entry.view = {
       list: () => new ListView({ open: (item) => this.go(routeOfItem(item)), more: () => this.#more() }),
       none: () => new NoneView(),
-      batch: () => new BatchView({ openRun: (runId) => this.go({ ...route, runId }) }),
+      batch: () => new BatchView({ openRun: (runId) => this.go({ ...route, runId }), path: this.#path(route) }),
       run: () => new RunView(),
     }[kind]();
     $("view").replaceChildren(entry.view.node);
   }
 
-  async #more() {
-    const { entry } = this;
-    if (entry.loading) return;
-    entry.loading = true;
-    setAttr(entry.view.moreButton, "aria-disabled", "true"); // not disabled, which would take the focus away
-    try {
-      const { body } = await get(`${dagRun}?limit=${PAGE_SIZE}&offset=${entry.loaded}`);
-      entry.loaded += PAGE_SIZE;
-      entry.extra = merged(entry.extra, body.items);
-      entry.view.update({ items: merged(entry.view.items, body.items), total: body.total, more: entry.loaded < body.total });
-      announce(`${entry.view.items.length} of ${entry.view.total} runs are listed`);
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      this.#error(error, null);
-    } finally {
-      entry.loading = false;
-      setAttr(entry.view.moreButton, "aria-disabled", null);
-    }
+  #more() {
+    this.entry.shown += PAGE_SIZE * 4;
+    setAttr(this.entry.view.moreButton, "aria-disabled", "true"); // not disabled, which would take the focus away
+    this.#poll();
   }
 
   /** The only run of a DAG run may not stay the only one: then there is a way to the others. */
   async #others() {
     this.othersAt = Infinity;
     try {
-      const { body } = await get(`${dagRun}?limit=1&offset=0`);
+      const { body } = await get(`${dagRun}?limit=0`);
       if (body.total > 1) {
         this.single = false;
         this.#trail();
@@ -348,10 +340,10 @@ class Page {
 
   #freshness() {
     const { entry } = this;
-    const state = this.failing ? "failing" : !entry.view ? "loading" : entry.polls ? "live" : "ended";
+    const state = this.failing ? "failing" : !entry.view ? "loading" : entry.live ? "live" : entry.polls ? "quiet" : "ended";
     const live = $("live");
     setAttr(live, "data-live", state);
-    setText(live, { failing: "Not up to date", loading: "Loading", live: "Live", ended: "Final" }[state]);
+    setText(live, { failing: "Not up to date", loading: "Loading", live: "Live", quiet: "Nothing is running", ended: "Final" }[state]);
     setText($("updated"), entry.asOf ? `updated ${ago(this.now() - entry.asOf)}` : "");
     const countdown = $("notice").querySelector(".countdown");
     if (countdown) setText(countdown, this.retryAt ? `Trying again in ${duration(Math.max(0, this.retryAt - Date.now()))}.` : "");

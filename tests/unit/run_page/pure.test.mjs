@@ -92,8 +92,10 @@ const at = new URL("../../../airflow_healthomics/run_page/static/", import.meta.
 const { backOffMs, get, retryAfterMs, ApiError } = await import(new URL("api.js", at));
 const f = await import(new URL("format.js", at));
 const { safeUrl } = await import(new URL("links.js", at));
-const { merged } = await import(new URL("list.js", at));
+const { elapsed, ListView, reasonOf } = await import(new URL("list.js", at));
 const { groupsOf, modelOf, phases, sorted } = await import(new URL("timeline.js", at));
+const { Actions, clearBody, clearWords, idsOf } = await import(new URL("actions.js", at));
+const { BatchRuns, policyTile } = await import(new URL("batch_runs.js", at));
 const { BatchView } = await import(new URL("batch.js", at));
 const { lastActivity, longest, newsOf, RunView } = await import(new URL("run.js", at));
 
@@ -137,12 +139,26 @@ test("a question leaves no listener on the signal of its poller", async (t) => {
   assert.equal(listeners.size, 0);
 });
 
-test("pages of a list that overlap say each task once", () => {
-  const item = (taskId, mapIndex, id) => ({ taskId, mapIndex, id });
-  const first = [item("a", 0, "1"), item("a", 1, "2")];
-  assert.deepEqual(merged(first, [item("a", 1, "old"), item("a", 2, "3"), item("b", 1, "4")]).map(({ id }) => id), ["1", "2", "3", "4"]);
-  assert.deepEqual(merged(undefined, first), first);
-  assert.deepEqual(merged(first, undefined), first);
+test("a row of the list says why its run failed and how long it took", () => {
+  assert.equal(reasonOf({ status: "FAILED", failureReason: "OUT_OF_MEMORY_ERROR" }), "OUT_OF_MEMORY_ERROR");
+  assert.equal(reasonOf({ status: "COMPLETED", failureReason: "x" }), "");
+  assert.equal(reasonOf({ status: "PROCESSED", totalRuns: 60, counts: { FAILED: 1, NOT_STARTED: 1 } }), "2 of 60 runs failed");
+  assert.equal(reasonOf({}), "");
+  const run = { creationTime: iso(0), stopTime: iso(60), status: "FAILED" };
+  assert.equal(elapsed(run, 99_000), 60_000);
+  assert.equal(elapsed({ ...run, stopTime: undefined }, 99_000), null);
+  assert.equal(elapsed({ ...run, stopTime: undefined, status: "RUNNING" }, 99_000), 99_000);
+  assert.equal(elapsed({}, 99_000), null);
+});
+
+test("the list counts the states that it knows, and says how many it does not know", () => {
+  const view = new ListView({ open() {}, more() {} });
+  const item = (mapIndex, status, more) => ({ taskId: "align", mapIndex, kind: "run", id: `${mapIndex}7`, status, ...more });
+  view.update({ items: [item(0, "FAILED", { failureReason: "INPUT_URI_NOT_FOUND" }), item(1, "RUNNING"), item(2)], total: 3, unread: 1, notices: ["No omics:GetRun."] }, 0);
+  const text = view.node.shown();
+  for (const part of [/3 runs and batches/, /1 failed, 1 running; 1 not read yet/, /INPUT_URI_NOT_FOUND/, /Not read yet/, /No omics:GetRun/]) assert.match(text, part);
+  view.update({ items: [item(1, "FAILED")], total: 1 }, 0);
+  assert.equal(announcer.textContent.trim(), "The run of align failed");
 });
 
 test("what is new is said once, also between the first two answers", () => {
@@ -218,7 +234,7 @@ test("a run shows what could not be found out, and the engine's log", () => {
   view.update(runAnswer({ failedTotal: 3 }), 0);
   assert.equal(view.node.shown("notices"), "");
   assert.equal(view.node.shown("engine-log"), "");
-  assert.equal(announcer.textContent, "3 failed tasks");
+  assert.equal(announcer.textContent.trim(), "3 failed tasks");
 });
 
 test("tasks that were not told are not said to be none", () => {
@@ -231,7 +247,52 @@ test("tasks that were not told are not said to be none", () => {
 });
 
 test("a batch shows what could not be found out", () => {
-  const view = new BatchView({ openRun() {} });
+  const view = new BatchView({ openRun() {}, path: "api" });
   view.update({ kind: "batch", active: false, batch: { id: "8", status: "PROCESSED" }, counts: { FAILED: 1 }, failed: [], failedTotal: 1, links: {}, notices: ["No omics:ListRuns."] }, 0);
   assert.match(view.node.shown("notices"), /ListRuns/);
+});
+
+test("a success policy is met, missed or open, and says so", () => {
+  assert.equal(policyTile(undefined), null);
+  assert.deepEqual(policyTile({ text: "all runs", state: "open", required: 60, completed: 7 }), { label: "Success policy", value: "Open", sub: "all runs: 7 completed, 60 required" });
+  assert.match(policyTile({ text: "all runs", completed: 7 }).sub, /earlier attempts/);
+});
+
+test("the runs of a batch say which part is shown, and how many are read", () => {
+  const told = [];
+  const runs = new BatchRuns({ path: "api", openRun() {}, onPolicy: (policy) => told.push(policy) });
+  const row = (number, status) => ({ runSettingId: `s${number}`, id: `${number}`, status });
+  runs.update({ rows: [row(1, "COMPLETED"), { runSettingId: "s2" }], matching: 2, read: 2, total: 3, isComplete: false, counts: { COMPLETED: 1 }, pollSeconds: 2, policy: { text: "all runs" } });
+  assert.match(runs.node.shown(), /1 to 2 of 2; 2 of 3 runs are read so far/);
+  assert.match(runs.node.shown(), /Not read yet/);
+  assert.equal(runs.download.hidden, true);
+  assert.equal(told[0].text, "all runs");
+  runs.update({ rows: [row(1, "COMPLETED")], matching: 1, read: 1, total: 1, isComplete: true, counts: { COMPLETED: 1 }, pollSeconds: 0 });
+  assert.equal(runs.download.hidden, false);
+  assert.equal(runs.dueAt, Infinity);
+});
+
+test("a Clear names one task instance, with its map index if it has one", () => {
+  const task = { dagRunId: "manual", taskId: "align", mapIndex: "-1" };
+  assert.deepEqual(clearBody(task, true).task_ids, ["align"]);
+  assert.deepEqual(clearBody({ ...task, mapIndex: "3" }, true).task_ids, [["align", 3]]);
+  assert.equal(clearBody(task, true).dry_run, true);
+  assert.equal(clearBody(task, false).dry_run, false);
+  assert.match(clearWords(1), /this task instance, and runs it again/);
+  assert.match(clearWords(2), /and 1 that depends on it, and runs them/);
+  assert.match(clearWords(3), /and 2 that depend on it/);
+});
+
+test("only who may edit the task is offered what changes something", () => {
+  const actions = new Actions({ dagId: "d", dagRunId: "r", done() {} });
+  const offered = (status, mayEdit, isPart = false) => {
+    actions.update({ answer: { run: { id: "7", status }, command: "aws" }, mayEdit, path: "api", taskId: "align", mapIndex: "-1", isPart });
+    return ["cancel", "again", "command", "ids"].filter((name) => !actions[name].hidden);
+  };
+  assert.deepEqual(offered("RUNNING", true), ["cancel", "again", "command", "ids"]);
+  assert.deepEqual(offered("FAILED", true), ["again", "command", "ids"]);
+  assert.deepEqual(offered("RUNNING", true, true), ["cancel", "command", "ids"]);
+  assert.deepEqual(offered("RUNNING", false), ["command", "ids"]);
+  assert.equal(idsOf({ run: { id: "7", uuid: "u", workflowId: "1", batchId: "8" } }), "run 7\nuuid u\nworkflow 1\nbatch 8");
+  assert.equal(idsOf({ batch: { id: "8" } }), "batch 8");
 });

@@ -8,11 +8,11 @@ import asyncio
 import inspect
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import pytest
 
@@ -22,9 +22,7 @@ if not HAS_VIEWS:
     pytest.skip("Airflow has no views of plugins before 3.1", allow_module_level=True)
 
 import httpx
-from airflow.api_fastapi.app import get_auth_manager, init_auth_manager, purge_cached_app
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.models import Connection
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.python import PythonOperator
@@ -33,15 +31,22 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from airflow_healthomics.hooks.polling import PollingHook
-from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
+from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.publishing.resource import DELAY_KEY, XCOM_KEY
-from airflow_healthomics.run_page import answers, app, clients, lookup, source
-from airflow_healthomics.run_page.app import create_app
+from airflow_healthomics.run_page import (
+    answers,
+    app,
+    calls,
+    clients,
+    dag_run_routes,
+    dependencies,
+    lookup,
+    source,
+)
 from airflow_healthomics.run_page.clients import lanes
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
 from tests.healthomics import Control
 from tests.unit.conftest import (
-    DAG_RUN_ID,
     OUTPUT,
     WORKFLOW,
     Clock,
@@ -50,120 +55,10 @@ from tests.unit.conftest import (
     context_of,
     intercepting,
 )
-from tests.unit.metadata_database import DAG_ID, StoredTasks, clear, metadata_database
-
-CANARY = "patient-4711"
-RUNS = f"{URL_PREFIX}/api/dags/{DAG_ID}/dagRuns/{quote(DAG_RUN_ID)}"
+from tests.unit.metadata_database import DAG_ID
+from tests.unit.run_page.api_server import CANARY, RUNS, Tasks, deny, fresh_server, get, headers, url
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with metadata_database(tmp_path_factory.mktemp("database")):
-        yield
-    purge_cached_app()
-
-
-@pytest.fixture(autouse=True)
-def _empty(omics: Control) -> None:
-    clear()
-    source.forget()
-    lookup._declared_connection.cache_clear()
-
-
-def url(task_id: str, map_index: int = -1) -> str:
-    """Return what the page asks of a task instance."""
-    return f"{RUNS}/taskInstances/{task_id}/{map_index}"
-
-
-class Tasks(StoredTasks):
-    """Task instances in the metadata database, by their URLs."""
-
-    def add(self, task: Any, *, map_index: int = -1, **values: Any) -> str:
-        """Add a task instance with its XComs and rendered fields, and return its URL."""
-        super().add(task, map_index=map_index, **values)
-        return url(task.task_id, map_index)
-
-
-@pytest.fixture
-def tasks_db() -> Tasks:
-    """An empty DAG run."""
-    return Tasks()
-
-
-@pytest.fixture
-def server() -> FastAPI:
-    """An API server with nothing but the page."""
-    return fresh_server()
-
-
-def fresh_server() -> FastAPI:
-    """Return an API server that remembers nothing."""
-    app = FastAPI()
-    init_auth_manager(app)
-    app.mount(URL_PREFIX, create_app())
-    return app
-
-
-def headers(role: str | None) -> dict[str, str]:
-    """Return the token of a user."""
-    token = get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="somebody", role=role))
-    return {"Authorization": f"Bearer {token}"}
-
-
-@pytest.fixture
-def page(server: FastAPI) -> Iterator[TestClient]:
-    """A user who may read DAGs, XComs and logs."""
-    with TestClient(server, headers=headers("VIEWER")) as client:
-        yield client
-
-
-@pytest.fixture
-def start(tasks_db: Tasks, with_defaults: None, clock: Clock) -> Callable[..., tuple[str, dict[str, Any]]]:
-    """Run the real operator for a task instance, and return its URL and its run."""
-
-    def run(task_id: str = "align", *, do_xcom_push: bool = True, **arguments: Any) -> Any:
-        with tasks_db.dag:
-            task = HealthOmicsStartRunOperator(
-                task_id=task_id,
-                workflow_id=WORKFLOW,
-                do_xcom_push=do_xcom_push,
-                **{"parameters": {"sample": CANARY}, **arguments},
-            )
-        ti = FakeTaskInstance(dag_id=DAG_ID, task_id=task_id)
-        run_id = task.execute(context_of(ti))
-        rendered = {"aws_conn_id": "aws_default", "parameters": {"sample": CANARY}}
-        return tasks_db.add(task, xcoms=ti.xcoms, rendered=rendered), run_id
-
-    return run
-
-
-@pytest.fixture
-def start_batch(tasks_db: Tasks, with_defaults: None, clock: Clock) -> Callable[..., tuple[str, str]]:
-    """Run the real batch operator for a task instance, and return its URL and its batch."""
-
-    def run(**arguments: Any) -> tuple[str, str]:
-        settings_of_runs = [
-            {"run_setting_id": f"s{n}", "parameters": {"sample": f"{CANARY}-{n}"}} for n in range(3)
-        ]
-        with tasks_db.dag:
-            task = HealthOmicsStartRunBatchOperator(
-                task_id="cohort", workflow_id=WORKFLOW, run_settings=settings_of_runs, **arguments
-            )
-        ti = FakeTaskInstance(dag_id=DAG_ID, task_id="cohort")
-        batch_id = task.execute(context_of(ti))
-        return tasks_db.add(task, xcoms=ti.xcoms, rendered={"aws_conn_id": "aws_default"}), batch_id
-
-    return run
-
-
-def get(page: TestClient, path: str) -> Any:
-    """Return a good answer, in which nothing of a patient's is."""
-    answer = page.get(path)
-    assert answer.status_code == 200, answer.text
-    assert CANARY not in answer.text
-    return answer.json()
 
 
 def test_a_run_on_its_way(page: TestClient, omics: Control, start: Any) -> None:
@@ -306,7 +201,6 @@ def test_airflows_own_check() -> None:
     [
         (url("align", 2**31), 422),
         (url("align", -2), 422),
-        (f"{RUNS}?offset={2**31}", 422),
         (url("align%00"), 404),
         (f"{RUNS}%00", 404),
     ],
@@ -316,8 +210,8 @@ def test_what_no_database_takes(
 ) -> None:
     """Is refused before it is asked."""
     start()
-    for name in ("find_task", "list_resources"):
-        monkeypatch.setattr(app, name, lambda *_, **__: pytest.fail("was asked"))
+    for module, name in ((dependencies, "find_task"), (dag_run_routes, "list_tasks")):
+        monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("was asked"))
     assert page.get(path).status_code == status
 
 
@@ -333,17 +227,6 @@ def test_an_xcom_of_somebody_elses(page: TestClient, omics: Control, tasks_db: T
     assert answer.status_code == 502
     assert "connection" in answer.json()["detail"]
     assert omics.calls() == []
-
-
-def deny(monkeypatch: pytest.MonkeyPatch, entity: DagAccessEntity) -> None:
-    """Let the auth manager take one right away from everybody."""
-    manager = get_auth_manager()
-    allowed = manager.is_authorized_dag
-
-    def is_authorized(*, access_entity: Any = None, **more: Any) -> bool:
-        return access_entity is not entity and allowed(access_entity=access_entity, **more)
-
-    monkeypatch.setattr(manager, "is_authorized_dag", is_authorized)
 
 
 def test_another_run_of_the_account(page: TestClient, omics: Control, start: Any, started: Any) -> None:
@@ -654,11 +537,11 @@ def test_expired_credentials(page: TestClient, omics: Control, start: Any, clock
     """Cost the client, so that renewed ones are noticed at once."""
     path, _ = start()
     get(page, path)
-    (used,) = source._hooks._memory._values
+    (used,) = calls.hooks._memory._values
     omics.inject_error("GetRun", "ExpiredTokenException", times=1, status=403)
     clock.advance(11)
     assert "ExpiredTokenException" in stale(page.get(path))
-    assert source._hooks._memory.get(used) is None
+    assert calls.hooks._memory.get(used) is None
     clock.advance(11)
     assert get(page, path)["kind"] == "run"
 
@@ -892,25 +775,6 @@ def test_the_workflow_by_its_name(page: TestClient, omics: Control, start: Any, 
     assert calls_of(omics, "GetWorkflow") == 1
 
 
-def test_the_runs_of_a_dag_run(page: TestClient, omics: Control, tasks_db: Tasks, start: Any) -> None:
-    """Are listed page by page, and AWS is not asked."""
-    with tasks_db.dag:
-        mapped = HealthOmicsStartRunOperator.partial(task_id="mapped").expand(workflow_id=["1"])
-        other = HealthOmicsStartRunOperator(task_id="other", workflow_id=WORKFLOW)
-    for index in range(12):
-        told = {"kind": "run", "id": str(1000 + index), "region": "us-east-1"}
-        tasks_db.add(mapped, map_index=index, xcoms={XCOM_KEY: told})
-    tasks_db.add(other, xcoms={"run": {"id": "1"}})
-    first = get(page, f"{RUNS}?limit=10")
-    assert first["total"] == 12
-    assert first["items"][0] == {"taskId": "mapped", "mapIndex": 0, "kind": "run", "id": "1000"}
-    rest = get(page, f"{RUNS}?limit=10&offset=10")["items"]
-    assert [item["mapIndex"] for item in first["items"] + rest] == list(range(12))
-    assert omics.calls() == []
-    assert page.get(f"{RUNS}?limit=501").status_code == 422
-    assert page.get(f"{URL_PREFIX}/api/dags/{DAG_ID}/dagRuns/another").status_code == 404
-
-
 @pytest.mark.parametrize(
     ("declared", "rendered", "status"),
     [
@@ -943,7 +807,7 @@ def test_a_connection_in_the_metadata_database(page: TestClient, tasks_db: Tasks
     assert page.get(path).status_code == 502
     with create_session() as session:
         session.add(Connection(conn_id="laboratory", conn_type="aws"))
-    source.forget()
+    calls.forget()
     try:
         assert page.get(f"{path}/runs/{run['id']}").status_code == 502
         with TestClient(fresh_server(), headers=headers("VIEWER")) as another:

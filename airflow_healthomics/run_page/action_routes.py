@@ -1,0 +1,103 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The route that cancels a run or batch. Airflow authorizes it like an edit of the task instance, and logs it.
+
+"Start again" has no route here: the page calls ``clearTaskInstances`` of Airflow's own API, which authorizes
+and logs it.
+"""
+
+# Without ``from __future__ import annotations``, since FastAPI reads annotations of dependencies at run time.
+
+import asyncio
+from functools import partial
+from typing import Annotated, Final
+
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from airflow.api_fastapi.logging.decorators import action_logging
+from fastapi import APIRouter, Depends, HTTPException, Request
+
+from airflow_healthomics.publishing.resource_xcom import is_resource_id
+from airflow_healthomics.run_page.answers import THROTTLED_SECONDS, PageError
+from airflow_healthomics.run_page.cancellation import Cancellation
+from airflow_healthomics.run_page.clients import lanes
+from airflow_healthomics.run_page.dependencies import TASK, TaskDep
+from airflow_healthomics.run_page.lookup import FoundTask
+
+#: Seconds to wait for AWS.
+PATIENCE: Final = 25.0
+
+#: Says that the user may edit the task instance.
+MAY_EDIT_HEADER: Final = "Healthomics-May-Edit"
+
+_requires_edit: Final = requires_access_dag("PUT", DagAccessEntity.TASK_INSTANCE)
+
+
+def may_edit(request: Request, user: GetUserDep) -> bool:
+    """Whether the user may edit the task instances of the DAG."""
+    try:
+        # None means permission. Anything else, such as a coroutine, means that nothing was checked.
+        return _requires_edit(request, user) is None
+    except HTTPException:
+        return False
+
+
+EditDep = Annotated[bool, Depends(may_edit)]
+
+
+def refuse_other_sites(request: Request) -> None:
+    """
+    Refuse a request that another site may have made with the user's cookie.
+
+    A browser sends JSON to another origin only after that origin's consent, which the API server does not
+    give. Its cookie is ``SameSite=Lax`` as well.
+    """
+    is_json = request.headers.get("Content-Type", "").partition(";")[0].strip() == "application/json"
+    if not is_json or request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+        raise HTTPException(403, "The request does not come from the page.")
+
+
+router: Final = APIRouter(
+    dependencies=[
+        Depends(refuse_other_sites),
+        Depends(action_logging()),
+        Depends(_requires_edit),
+    ]
+)
+
+
+@router.post(TASK + "/cancel")
+async def cancel_healthomics_run(task: TaskDep) -> dict[str, str]:
+    """Cancel the run or batch of a task instance."""
+    return await _cancel(task, None)
+
+
+@router.post(TASK + "/runs/{healthomics_run_id}/cancel")
+async def cancel_healthomics_run_of_batch(task: TaskDep, healthomics_run_id: str) -> dict[str, str]:
+    """Cancel a run of the batch of a task instance."""
+    resource = task.resource
+    if resource is None or resource.kind != "batch" or not is_resource_id(healthomics_run_id):
+        raise HTTPException(404, "The task has no such run.")
+    return await _cancel(task, healthomics_run_id)
+
+
+async def _cancel(task: FoundTask, run_id: str | None) -> dict[str, str]:
+    resource, connection = task.resource, task.connection
+    if resource is None:
+        raise HTTPException(404, "The task has no run.")
+    if connection is None:
+        raise PageError(502, "Airflow no longer knows the connection of this task.")
+    cancel = partial(Cancellation(connection, resource.region).cancel, resource, run_id)
+    future = lanes.get(connection, resource.region).begin(cancel, None)
+    if future is None:
+        raise PageError(503, "Too many runs are being loaded right now.", THROTTLED_SECONDS)
+    try:
+        detail = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), PATIENCE)
+    except TimeoutError:
+        raise PageError(
+            503,
+            "HealthOmics has not answered yet, so the run may or may not be cancelled.",
+            THROTTLED_SECONDS,
+        ) from None
+    return {"detail": detail}

@@ -1,0 +1,97 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""The routes of a batch's runs."""
+
+# Without ``from __future__ import annotations``, since FastAPI reads annotations of dependencies at run time.
+
+from functools import partial
+from typing import Annotated, Any, Final
+from urllib.parse import quote
+
+from fastapi import APIRouter, HTTPException, Query, Request, Response
+
+from airflow_healthomics.publishing.resource_xcom import TaskResource
+from airflow_healthomics.run_page.answers import THROTTLED_SECONDS, PageError, error_lifetime
+from airflow_healthomics.run_page.batch_answers import Sort, policy_answer, runs_answer, runs_csv
+from airflow_healthomics.run_page.batch_runs import MAX_RUNS, BatchRuns, BatchRunsSource
+from airflow_healthomics.run_page.cache import BusyError, Cache
+from airflow_healthomics.run_page.clients import lanes
+from airflow_healthomics.run_page.dependencies import TASK, TaskDep, answer_of
+from airflow_healthomics.run_page.lookup import FoundTask, TaskConnection
+
+#: Seconds that a request waits for the runs, and for newer ones if there are earlier ones.
+PATIENCE: Final = 25.0
+REFRESH_PATIENCE: Final = 3.0
+
+_MAX_BATCHES: Final = 100
+_MAX_BYTES: Final = 64 * 1024 * 1024
+
+router: Final = APIRouter()
+
+
+def new_cache() -> Cache[BatchRuns]:
+    """Return a cache of batches' runs."""
+    return Cache[BatchRuns](max_entries=_MAX_BATCHES, max_bytes=_MAX_BYTES, error_lifetime=error_lifetime)
+
+
+@router.get(TASK + "/runs")
+async def runs_of_batch(
+    request: Request,
+    task: TaskDep,
+    status: Annotated[str | None, Query(max_length=40)] = None,
+    search: Annotated[str, Query(max_length=200)] = "",
+    sort: Sort = "runSettingId",
+    descending: bool = False,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    offset: Annotated[int, Query(ge=0, le=MAX_RUNS)] = 0,
+) -> dict[str, Any]:
+    """Return some runs of the batch of a task instance."""
+    runs, notices = await _runs(request, task)
+    answer = runs_answer(
+        runs,
+        policy=policy_answer(runs.batch, task.success_policy, task.attempt),
+        status=status,
+        search=search,
+        sort=sort,
+        descending=descending,
+        limit=limit,
+        offset=offset,
+    )
+    return {**answer, "notices": [*answer.get("notices", ()), *notices]} if notices else answer
+
+
+@router.get(TASK + "/runs.csv")
+async def manifest_of_batch(request: Request, task: TaskDep) -> Response:
+    """Return all runs of the batch of a task instance as CSV, once all are read."""
+    runs, _ = await _runs(request, task)
+    if not runs.is_complete:
+        raise PageError(503, f"{len(runs.rows)} runs are read so far.", THROTTLED_SECONDS)
+    name = quote(f"batch-{runs.batch['id']}.csv")
+    headers = {"Content-Disposition": f"attachment; filename={name}"}
+    return Response(runs_csv(runs.rows), media_type="text/csv", headers=headers)
+
+
+async def _runs(request: Request, task: FoundTask) -> tuple[BatchRuns, list[str]]:
+    """Return the runs, perhaps earlier ones with the reason."""
+    resource, connection = task.resource, task.connection
+    if resource is None or resource.kind != "batch":
+        raise HTTPException(404, "The task has no batch.")
+    if connection is None:
+        raise PageError(502, "Airflow no longer knows the connection of this task.")
+    cache: Cache[BatchRuns] = request.app.state.batch_runs
+    fetch = partial(_fetch, connection=connection, resource=resource)
+    try:
+        entry = cache.get((connection, resource), fetch, lanes.get(connection, resource.region))
+    except BusyError:
+        raise PageError(503, "Too many runs are being loaded right now.", THROTTLED_SECONDS) from None
+    try:
+        return await answer_of(entry, PATIENCE if entry.latest is None else REFRESH_PATIENCE), []
+    except PageError as error:
+        if entry.latest is None or error.status < 500:
+            raise
+        return entry.latest, [error.detail]
+
+
+def _fetch(latest: BatchRuns | None, *, connection: TaskConnection, resource: TaskResource) -> BatchRuns:
+    source = BatchRunsSource(connection, resource.region)
+    return source.runs(resource.id, uuid=resource.uuid, latest=latest)
