@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from dev.local_airflow import PROCESSES, LocalAirflow
+from dev.fab_airflow import FabAirflow
+from dev.local_airflow import PROCESSES
 from dev.services import PostgreSQL, Redis
 
 #: Log line of a Celery worker that is ready for messages.
 _WORKER_IS_READY: Final = " ready."
 
 
-class DistributedAirflow(LocalAirflow):
+class DistributedAirflow(FabAirflow):
     """
     A real Airflow as in production: CeleryExecutor with Redis, PostgreSQL, FAB auth manager, and several
     schedulers, triggerers and workers.
@@ -29,7 +30,7 @@ class DistributedAirflow(LocalAirflow):
     :param triggerers: number of triggerers
     :param workers: number of Celery workers
     :param worker_concurrency: concurrent tasks of a worker
-    :param more: further arguments of :class:`LocalAirflow`
+    :param more: further arguments of :class:`FabAirflow`
     """
 
     def __init__(
@@ -67,10 +68,7 @@ class DistributedAirflow(LocalAirflow):
 
     def _sections(self) -> dict[str, dict[str, object]]:
         sections = super()._sections()
-        sections["core"] |= {
-            "executor": "CeleryExecutor",
-            "auth_manager": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
-        }
+        sections["core"]["executor"] = "CeleryExecutor"
         sections["database"]["sql_alchemy_conn"] = self.postgresql.url
         sections["celery"] = {
             "broker_url": self.redis.url,
@@ -78,19 +76,6 @@ class DistributedAirflow(LocalAirflow):
             "worker_concurrency": self.worker_concurrency,
         }
         return sections
-
-    def _create_database(self) -> None:
-        super()._create_database()
-        for username, role in self._roles.items():
-            user = {
-                "username": username,
-                "password": self.passwords[username],
-                "role": (role or "public").capitalize(),
-                "email": f"{username}@example.com",
-                "firstname": username,
-                "lastname": username,
-            }
-            self.run_cli("users", "create", *(f"--{name}={value}" for name, value in user.items()))
 
     def _is_healthy(self) -> bool:
         return super()._is_healthy() and self._are_jobs_running() and self._are_workers_ready()

@@ -1,0 +1,28 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""A DAG whose run fails, and another one that the users with custom roles may read, too."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+
+from airflow.sdk import DAG
+
+from airflow_healthomics.operators import HealthOmicsStartRunOperator
+
+#: FAB refuses DAGs with roles that do not exist.
+ROLES = [role for role in os.environ.get("CUSTOM_ROLES", "").split(",") if role]
+
+for dag_id, roles in (("theirs", ["NoLogs"]), ("others", ["NoLogs", "OtherDag"])):
+    access = {role: {"DAGs": {"can_read"}, "DAG Runs": {"can_read"}} for role in roles if role in ROLES}
+    with DAG(dag_id, schedule=None, access_control=access or None):
+        HealthOmicsStartRunOperator(
+            task_id="run",
+            workflow_id="7654321",
+            wait_for_completion=True,
+            deferrable=False,
+            # For a worker that a busy machine cannot launch in time. The failed run is not repeated.
+            retries=2,
+            retry_delay=timedelta(seconds=1),
+        )
