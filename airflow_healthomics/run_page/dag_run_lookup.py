@@ -19,8 +19,8 @@ from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from sqlalchemy import and_, select, tuple_
 
+from airflow_healthomics.publishing.resource import XCOM_KEY
 from airflow_healthomics.publishing.resource_xcom import (
-    XCOM_KEY,
     TaskResource,
     parse_resource,
     parse_summary,

@@ -14,7 +14,7 @@ from airflow.utils.state import DagRunState
 from fastapi.testclient import TestClient
 
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
-from airflow_healthomics.publishing.resource_xcom import XCOM_KEY
+from airflow_healthomics.publishing.resource import XCOM_KEY
 from airflow_healthomics.run_page import dag_run_routes, overview
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from tests.healthomics import Control
