@@ -20,7 +20,7 @@ import pytest
 from airflow.serialization.helpers import serialize_template_field
 from pydantic import JsonValue, TypeAdapter
 
-from airflow_healthomics.batches import settings as batch_module
+from airflow_healthomics.batches import sample_sheet
 from airflow_healthomics.batches.sample_sheet import read_sample_sheet
 from airflow_healthomics.batches.settings import RunSettings
 from airflow_healthomics.compat import AirflowException, Context
@@ -472,7 +472,7 @@ class Sheet:
             self.patience.append(kwargs["botocore_config"])
             return read_sample_sheet(*args, **kwargs)
 
-        monkeypatch.setattr(batch_module, "read_sample_sheet", read)
+        monkeypatch.setattr(sample_sheet, "read_sample_sheet", read)
 
     batch: Final = {
         **{name: value for name, value in BATCH.items() if name != "run_settings"},
