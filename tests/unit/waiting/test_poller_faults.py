@@ -41,7 +41,12 @@ def test_lists_that_fail_thrice_are_left_out_for_a_minute(make: Make) -> None:
     """In each outage, of which each wait is told once."""
     outages = [Fault(begin, begin + 60, BROKEN, ("ListRuns",)) for begin in (0, 600)]
     scene = make([running(number, 1200) for number in range(10)], faults=outages)
-    assert [each["status"] for each in scene.run(scene.wait_for_all())] == ["COMPLETED"] * 10
+
+    async def main() -> list[dict[str, Any]]:
+        waits = (scene.wait(life, creation_time=life.creation_time) for life in scene.lives)
+        return list(await asyncio.gather(*waits))
+
+    assert [each["status"] for each in scene.run(main())] == ["COMPLETED"] * 10
     for outage in outages:
         assert scene.omics.count("ListRuns", since=outage.begin, until=outage.end) == 3
         assert scene.omics.count("GetRun", since=outage.begin, until=outage.end) >= 10
