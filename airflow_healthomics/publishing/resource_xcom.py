@@ -42,6 +42,7 @@ class TaskResource(NamedTuple):
     :param region: its AWS region
     :param uuid: its uuid, if known, since HealthOmics may reuse the id of a deleted run
     :param log_tail_lines: maximum number of log lines to show of a failed task
+    :param is_awaited_only: whether the task awaits the run without having started it, like a sensor
     """
 
     kind: Kind
@@ -49,6 +50,7 @@ class TaskResource(NamedTuple):
     region: str
     uuid: str | None = None
     log_tail_lines: int = 0
+    is_awaited_only: bool = False
 
 
 def push_resource(
@@ -58,6 +60,7 @@ def push_resource(
     described: Mapping[str, Any],
     *,
     log_tail_lines: int = 0,
+    is_awaited_only: bool = False,
 ) -> None:
     """
     Publish the run or batch of the task.
@@ -67,6 +70,7 @@ def push_resource(
     :param kind: run or batch
     :param described: ``id`` and, if known, ``uuid``
     :param log_tail_lines: argument of the task; 0 for a task without it shows no log
+    :param is_awaited_only: whether the task awaits it without having started it
     """
     resource = TaskResource(
         kind=kind,
@@ -74,6 +78,7 @@ def push_resource(
         region=hook.conn_region_name,
         uuid=described.get("uuid"),
         log_tail_lines=log_tail_lines,
+        is_awaited_only=is_awaited_only,
     )
     context["ti"].xcom_push(key=XCOM_KEY, value=resource._asdict())
 
@@ -125,6 +130,7 @@ def parse_resource(value: Any) -> TaskResource | None:
         region=region,
         uuid=uuid if isinstance(uuid, str) else None,
         log_tail_lines=lines if isinstance(lines, int) else 0,
+        is_awaited_only=value.get("is_awaited_only") is True,
     )
 
 
@@ -143,7 +149,14 @@ def is_resource_id(text: str) -> bool:
     return bool(_ID.fullmatch(text))
 
 
-def publish_run(context: Context, task: Any, run: Mapping[str, Any], *, log_tail_lines: int = 0) -> None:
+def publish_run(
+    context: Context,
+    task: Any,
+    run: Mapping[str, Any],
+    *,
+    log_tail_lines: int = 0,
+    is_awaited_only: bool = False,
+) -> None:
     """
     Publish the links of a run and the XCom of its page, even with ``do_xcom_push=False``.
 
@@ -151,9 +164,10 @@ def publish_run(context: Context, task: Any, run: Mapping[str, Any], *, log_tail
     :param task: operator or sensor
     :param run: answer of StartRun or GetRun, or just ``id``
     :param log_tail_lines: maximum number of log lines that the page shows of a failed task
+    :param is_awaited_only: whether the task awaits the run without having started it
     """
     hook = task.hook
-    push_resource(context, hook, "run", run, log_tail_lines=log_tail_lines)
+    push_resource(context, hook, "run", run, log_tail_lines=log_tail_lines, is_awaited_only=is_awaited_only)
     task.link_urls = run_urls(run, hook.conn_region_name, hook.conn_partition)
     task.operator_extra_links = RUN_LINKS
     if IS_AIRFLOW_2 or task.waits_on_worker:

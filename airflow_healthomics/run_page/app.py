@@ -27,7 +27,8 @@ from airflow_healthomics.run_page.answers import THROTTLED_SECONDS, Page, PageEr
 from airflow_healthomics.run_page.cache import BusyError, Cache, Entry
 from airflow_healthomics.run_page.clients import lanes
 from airflow_healthomics.run_page.lookup import FoundTask, find_task, list_resources
-from airflow_healthomics.run_page.source import Source, fetch_page
+from airflow_healthomics.run_page.source import Source, fetch_log, fetch_page
+from airflow_healthomics.run_page.task_logs import MAX_EVENTS, PAGE_EVENTS, LogPosition
 
 STATIC: Final = pathlib.Path(__file__).parent / "static"
 
@@ -110,28 +111,61 @@ async def task_instance(request: Request, task: TaskDep, with_logs: LogsDep) -> 
     return await _answer(request, task, None, with_logs)
 
 
-@api.get(_TASK + "/runs/{healthomics_run_id}")
-async def run_of_task(
-    request: Request, task: TaskDep, healthomics_run_id: str, with_logs: LogsDep
-) -> Response:
-    """Return the run of a task instance, or a run of its batch."""
+def run_of(task: TaskDep, healthomics_run_id: str) -> str | None:
+    """Return the id of a run of the task's batch, or None for the task's own run."""
     resource = task.resource
-    is_own = resource is not None and resource.kind == "run" and resource.id == healthomics_run_id
-    is_in_batch = resource is not None and resource.kind == "batch" and is_resource_id(healthomics_run_id)
-    if not is_own and not is_in_batch:
-        raise HTTPException(404, "The task has no such run.")
-    return await _answer(request, task, None if is_own else healthomics_run_id, with_logs)
+    if resource is not None and resource.kind == "run" and resource.id == healthomics_run_id:
+        return None
+    if resource is not None and resource.kind == "batch" and is_resource_id(healthomics_run_id):
+        return healthomics_run_id
+    raise HTTPException(404, "The task has no such run.")
+
+
+RunDep = Annotated[str | None, Depends(run_of)]
+
+
+@api.get(_TASK + "/runs/{healthomics_run_id}")
+async def run_of_task(request: Request, task: TaskDep, run_id: RunDep, with_logs: LogsDep) -> Response:
+    """Return the run of a task instance, or a run of its batch."""
+    return await _answer(request, task, run_id, with_logs)
+
+
+@api.get(_TASK + "/runs/{healthomics_run_id}/log")
+async def log_of_run(
+    request: Request,
+    task: TaskDep,
+    run_id: RunDep,
+    with_logs: LogsDep,
+    omics_task_id: Annotated[str | None, Query(alias="task", pattern="^[0-9]{1,18}$")] = None,
+    before: Annotated[str | None, Query(min_length=1, max_length=1_000)] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_EVENTS)] = PAGE_EVENTS,
+) -> Response:
+    """Return the last lines of the log of a task of a run, or of its engine, or the lines before these."""
+    if not with_logs:
+        raise HTTPException(403, "Reading logs requires the right to read the logs of this task.")
+    if task.resource is None or task.resource.log_tail_lines <= 0:
+        raise HTTPException(403, "The task's argument log_tail_lines turns logs off.")
+    position = LogPosition(task_id=omics_task_id, before=before, limit=limit)
+    fetch = partial(_fetch_log, resource=task.resource, run_id=run_id, position=position)
+    return await _respond(request, task, (run_id, position), fetch, with_logs)
 
 
 async def _answer(request: Request, task: FoundTask, run_id: str | None, with_logs: bool) -> Response:
+    fetch = partial(_fetch, resource=task.resource, run_id=run_id)
+    return await _respond(request, task, (run_id,), fetch, with_logs)
+
+
+async def _respond(
+    request: Request, task: FoundTask, key: tuple[Any, ...], fetch: Callable[..., Page], with_logs: bool
+) -> Response:
     resource, connection = task.resource, task.connection
     if resource is None or connection is None:
         raise PageError(502, "Airflow no longer knows the connection of this task.")
     source = Source(connection, resource.region)
     cache: Cache[Page] = request.app.state.cache
-    fetch = partial(_fetch, source=source, resource=resource, run_id=run_id)
+    lane = lanes.get(connection, resource.region)
     try:
-        entry = cache.get((connection, resource, run_id), fetch, lanes.get(connection, resource.region))
+        entry = cache.get((connection, resource, *key), partial(fetch, source=source), lane)
     except BusyError:
         raise PageError(503, "Too many runs are being loaded right now.", THROTTLED_SECONDS) from None
     headers = {}
@@ -155,6 +189,12 @@ async def _page_of(entry: Entry[Page]) -> Page:
 
 def _fetch(latest: Page | None, *, source: Source, resource: Any, run_id: str | None) -> Page:
     return fetch_page(source, resource, latest, run_id=run_id)
+
+
+def _fetch_log(
+    _: Page | None, *, source: Source, resource: Any, run_id: str | None, position: LogPosition
+) -> Page:
+    return fetch_log(source, resource, position, run_id=run_id)
 
 
 def _refuse(request: Request, error: Exception) -> Response:

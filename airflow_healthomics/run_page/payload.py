@@ -146,6 +146,8 @@ def run_answer(
     tasks_known: bool = True,
     settling: bool = False,
     engine_log: Sequence[str],
+    next_step: str | None = None,
+    may_show_logs: bool = False,
     links: Mapping[str, str],
     notices: Sequence[str],
     as_of: datetime,
@@ -163,6 +165,8 @@ def run_answer(
     :param tasks_known: False if ListRunTasks was refused, so that an empty list means unknown
     :param settling: whether the diagnosis of a failed run may still change
     :param engine_log: the last lines of the engine log, if there is no log of a failed task
+    :param next_step: what a person should do about a run that failed or was cancelled
+    :param may_show_logs: whether the DAG author lets the page show logs
     :param links: URLs
     :param notices: messages about refused calls
     :param as_of: time of the AWS calls
@@ -195,6 +199,10 @@ def run_answer(
         answer["settling"] = True
     if engine_log:
         answer["engineLogLines"] = list(engine_log)
+    if next_step:
+        answer["nextStep"] = next_step
+    if may_show_logs:
+        answer["logs"] = True
     if notices:
         answer["notices"] = list(notices)
     return answer
@@ -202,10 +210,28 @@ def run_answer(
 
 def without_logs(answer: Mapping[str, Any]) -> dict[str, Any]:
     """Remove log lines, for a user who may not read the logs of tasks."""
-    shown = {key: value for key, value in answer.items() if key != "engineLogLines"}
+    shown = {key: value for key, value in answer.items() if key not in ("engineLogLines", "logs")}
     if "failed" in shown:
         shown["failed"] = [{**item, "logLines": []} for item in shown["failed"]]
     return shown
+
+
+def log_answer(lines: Sequence[str], *, stream: str, before: str | None, as_of: datetime) -> dict[str, Any]:
+    """
+    Return a page of a log.
+
+    :param lines: of the page
+    :param stream: log stream
+    :param before: token of the page before; None at the beginning of the log
+    :param as_of: time of the AWS call
+    """
+    return {
+        "kind": "log",
+        "asOf": _json(as_of),
+        "stream": stream,
+        "lines": list(lines),
+        **({"before": before} if before else {}),
+    }
 
 
 def not_submitted(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,19 +30,24 @@ from airflow_healthomics.links import (
 )
 from airflow_healthomics.publishing.resource_xcom import TaskResource
 from airflow_healthomics.reports.diagnosis import diagnose
+from airflow_healthomics.reports.log_pages import engine_stream, task_stream
+from airflow_healthomics.reports.remedies import NOT_FAILED, SENSOR_STEPS
 from airflow_healthomics.reports.usage import describe_run_usage, usage_of_run
 from airflow_healthomics.run_page import payload
 from airflow_healthomics.run_page.answers import (
+    ENDED_SECONDS,
     INCOMPLETE_SECONDS,
     POLL_SECONDS,
     Page,
     PageError,
+    make_log_page,
     make_page,
     not_found,
     page_error,
 )
 from airflow_healthomics.run_page.clients import Hooks, Memory, lanes
 from airflow_healthomics.run_page.lookup import TaskConnection
+from airflow_healthomics.run_page.task_logs import LogPosition, read_log
 from airflow_healthomics.service.errors import (
     error_code,
     is_credentials_error,
@@ -144,6 +149,7 @@ class Source:
         batch_id: str | None = None,
         batch_uuid: str | None = None,
         log_tail_lines: int,
+        is_awaited_only: bool = False,
         latest: Page | None,
     ) -> Page:
         """
@@ -154,19 +160,12 @@ class Source:
         :param batch_id: the batch of the run, to be checked; None for a run without a batch
         :param batch_uuid: uuid of the batch, if known
         :param log_tail_lines: number of log lines of a failed task
+        :param is_awaited_only: whether the task awaits the run without having started it
         :param latest: the previous page
         :raises PageError: if AWS refuses a call
         """
         as_of = datetime.now(UTC)
-        with self._calling("GetRun", f"run {run_id}"):
-            run = self._hook.get_run(run_id)
-        if batch_id and run.get("batchId") != batch_id:
-            # The same error as for a run that does not exist.
-            raise not_found(f"run {run_id}")
-        if batch_id:
-            self._check_batch(batch_id, batch_uuid)
-        if uuid and run.get("uuid") != uuid:
-            raise PageError(404, f"Run {run_id} was deleted, and HealthOmics reused its id.")
+        run = self._get_run(run_id, uuid=uuid, batch_id=batch_id, batch_uuid=batch_uuid)
         notices: list[str] = []
         tasks, truncated = self._tasks(run_id, notices)
         rows = payload.task_rows(tasks or ())
@@ -200,6 +199,8 @@ class Source:
             tasks_known=tasks is not None,
             settling=settling,
             engine_log=() if has_task_log else diagnosis.log_lines,
+            next_step=_next_step(run, diagnosis, is_awaited_only),
+            may_show_logs=log_tail_lines > 0,
             links={_LINKS[key]: url for key, url in run_urls(run, self._region, partition).items()},
             notices=notices,
             as_of=as_of,
@@ -207,6 +208,54 @@ class Source:
         )
         memory = {_failed_ids(run, rows): failure}
         return make_page(answer, is_complete=failure.is_complete, memory=memory)
+
+    def log(
+        self,
+        run_id: str,
+        position: LogPosition,
+        *,
+        uuid: str | None = None,
+        batch_id: str | None = None,
+        batch_uuid: str | None = None,
+    ) -> Page:
+        """
+        Fetch a page of the log of a task or of the engine.
+
+        :param run_id: HealthOmics run id
+        :param position: the log and the page
+        :param uuid: uuid of the run, if known
+        :param batch_id: the batch of the run, to be checked; None for a run without a batch
+        :param batch_uuid: uuid of the batch, if known
+        :raises PageError: if AWS refuses a call
+        """
+        key = (self._connection, self._region, run_id, uuid, batch_id, batch_uuid)
+        if (facts := _runs.get(key)) is None:
+            run = self._get_run(run_id, uuid=uuid, batch_id=batch_id, batch_uuid=batch_uuid)
+            facts = run["creationTime"], engine_stream(run)
+            _runs.put(key, facts, _NAME_SECONDS)
+        created, stream = facts
+        if position.task_id:
+            stream = task_stream(run_id, position.task_id)
+        as_of = datetime.now(UTC)
+        with self._calling("logs:GetLogEvents", f"the log {stream}"):
+            lines, before = read_log(self._hook.logs_client, stream, created, position)
+        answer = payload.log_answer(lines, stream=stream, before=before, as_of=as_of)
+        return make_log_page(answer, ENDED_SECONDS if position.before else POLL_SECONDS)
+
+    def _get_run(
+        self, run_id: str, *, uuid: str | None, batch_id: str | None, batch_uuid: str | None
+    ) -> Mapping[str, Any]:
+        """Return a run, if it is still the one that the task knows and belongs to its batch."""
+        with self._calling("GetRun", f"run {run_id}"):
+            run = self._hook.get_run(run_id)
+        if batch_id and run.get("batchId") != batch_id:
+            # The same error as for a run that does not exist.
+            raise not_found(f"run {run_id}")
+        if batch_id:
+            self._check_batch(batch_id, batch_uuid)
+        if uuid and run.get("uuid") != uuid:
+            raise PageError(404, f"Run {run_id} was deleted, and HealthOmics reused its id.")
+        return run
 
     def batch(self, batch_id: str, *, uuid: str | None, latest: Page | None) -> Page:
         """
@@ -287,7 +336,7 @@ class Source:
         latest: Page | None,
     ) -> _Failure:
         key = _failed_ids(run, rows)
-        if not key[1] and run["status"] != "FAILED":
+        if not key[1] and run["status"] not in ("FAILED", *NOT_FAILED):
             return _Failure(Diagnosis(retry=False, next_step=""))
         known: _Failure | None = latest.memory.get(key) if latest else None
         if known and time.monotonic() < known.expires:
@@ -392,11 +441,12 @@ class Source:
 _hooks: Final = Hooks()
 _names: Final = Memory(_MAX_NAMES)
 _batches: Final = Memory(_MAX_NAMES)
+_runs: Final = Memory(_MAX_NAMES)
 
 
 def forget() -> None:
     """Clear all caches, for tests."""
-    for memory in (_hooks, _names, _batches, lanes):
+    for memory in (_hooks, _names, _batches, _runs, lanes):
         memory.clear()
 
 
@@ -414,15 +464,43 @@ def fetch_page(
     """
     if resource.kind == "batch" and run_id is None:
         return source.batch(resource.id, uuid=resource.uuid, latest=latest)
-    own = run_id is None or resource.kind == "run"
     return source.run(
         resource.id if run_id is None else run_id,
-        uuid=resource.uuid if own else None,
-        batch_id=None if own else resource.id,
-        batch_uuid=None if own else resource.uuid,
+        **_identity(resource, run_id),
         log_tail_lines=resource.log_tail_lines,
+        is_awaited_only=resource.is_awaited_only,
         latest=latest,
     )
+
+
+def fetch_log(
+    source: Source, resource: TaskResource, position: LogPosition, *, run_id: str | None = None
+) -> Page:
+    """
+    Fetch a page of a log of the run of a task, or of a run of its batch.
+
+    :param source: the connection of the task
+    :param resource: its run or batch
+    :param position: the log and the page
+    :param run_id: a run of the batch; it is checked to belong to the batch
+    :raises PageError: if AWS refuses a call, or if the batch has no such run
+    """
+    return source.log(resource.id if run_id is None else run_id, position, **_identity(resource, run_id))
+
+
+def _identity(resource: TaskResource, run_id: str | None) -> dict[str, Any]:
+    """Return what a run must have to be shown: the uuid of the task's run, or the batch of the task."""
+    if run_id is None or resource.kind == "run":
+        return {"uuid": resource.uuid}
+    return {"batch_id": resource.id, "batch_uuid": resource.uuid}
+
+
+def _next_step(run: Mapping[str, Any], diagnosis: Diagnosis, is_awaited_only: bool) -> str | None:
+    """Return the next step of the task's error, unless the run may still succeed."""
+    status = run["status"]
+    if status != "FAILED" and status not in NOT_FAILED:
+        return None
+    return (SENSOR_STEPS.get(status) if is_awaited_only else None) or diagnosis.next_step or None
 
 
 def _failed_ids(run: Mapping[str, Any], rows: list[dict[str, Any]]) -> tuple[str, frozenset[str]]:

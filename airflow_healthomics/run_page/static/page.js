@@ -234,7 +234,7 @@ class Page {
       list: () => new ListView({ open: (item) => this.go(routeOfItem(item)), more: () => this.#more() }),
       none: () => new NoneView(),
       batch: () => new BatchView({ openRun: (runId) => this.go({ ...route, runId }) }),
-      run: () => new RunView(),
+      run: () => new RunView({ pathOf: (runId) => this.#path({ ...route, runId }) }),
     }[kind]();
     $("view").replaceChildren(entry.view.node);
   }

@@ -122,7 +122,9 @@ const TEMPLATE = h("tr", { role: "row" }, COLUMNS.map(({ id, num }) =>
     id === "start" ? h("time") : null)));
 
 export class TaskTable {
-  constructor() {
+  /** `openLog(task)` opens the log of a task. */
+  constructor({ openLog = () => {} } = {}) {
+    this.openLog = openLog;
     this.rows = new Map();
     this.models = [];
     this.sort = { by: "start", down: false };
@@ -302,7 +304,8 @@ export class TaskTable {
       cells.name.append(row.toggle);
     } else {
       cells.state.append(row.badge.node);
-      cells.name.append((row.label = h("span", { class: "label" })));
+      row.log = h("button", { type: "button", class: "quiet bare", onclick: () => this.openLog({ taskId: row.model.id, name: row.model.name }) }, icon("log"));
+      cells.name.append((row.label = h("span", { class: "label" })), row.log);
     }
     return row;
   }
@@ -327,6 +330,11 @@ export class TaskTable {
     const size = model.of?.length;
     setText(row.label, model.of ? `${model.name} ×${size}` : model.name);
     setAttr(cells.name, "title", model.of ? `${model.name}: ${size} copies` : `${model.name} (task ${model.id})`);
+    if (row.log) {
+      show(row.log, this.context.logs);
+      setAttr(row.log, "aria-label", `Log of ${model.name}`);
+      setAttr(row.log, "title", `Log of ${model.name}`);
+    }
     if (row.toggle) setAttr(row.toggle, "aria-expanded", this.open.has(model.key));
     if (model.of) this.#chips(row, model);
     else row.badge.set(model.status);

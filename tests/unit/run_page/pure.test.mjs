@@ -11,7 +11,7 @@ class Node {
   constructor() {
     Object.assign(this, { childNodes: [], attributes: {}, dataset: {}, hidden: false, parentNode: null, value: "" });
     this.style = { setProperty() {} };
-    this.classList = { toggle() {} };
+    this.classList = { toggle() {}, add() {}, remove() {} };
   }
 
   setAttribute(name, value) {
@@ -95,6 +95,9 @@ const { safeUrl } = await import(new URL("links.js", at));
 const { merged } = await import(new URL("list.js", at));
 const { groupsOf, modelOf, phases, sorted } = await import(new URL("timeline.js", at));
 const { BatchView } = await import(new URL("batch.js", at));
+const { failureOf } = await import(new URL("failure.js", at));
+const { logPath } = await import(new URL("log.js", at));
+const { causeOf, hits, plain } = await import(new URL("loglines.js", at));
 const { lastActivity, longest, newsOf, RunView } = await import(new URL("run.js", at));
 
 const task = (taskId, status, creationTime, startTime, stopTime, more = {}) =>
@@ -214,7 +217,7 @@ test("a run shows what could not be found out, and the engine's log", () => {
   const view = new RunView();
   view.update(runAnswer({ notices: ["No omics:GetRunTask.", "No logs."], engineLogLines: ["one", "two"], failedTotal: 2 }), 0);
   assert.match(view.node.shown("notices"), /GetRunTask.*No logs/);
-  assert.match(view.node.shown("engine-log"), /one\ntwo/);
+  assert.match(view.node.shown("engine-log"), /one\s+two/);
   view.update(runAnswer({ failedTotal: 3 }), 0);
   assert.equal(view.node.shown("notices"), "");
   assert.equal(view.node.shown("engine-log"), "");
@@ -234,4 +237,57 @@ test("a batch shows what could not be found out", () => {
   const view = new BatchView({ openRun() {} });
   view.update({ kind: "batch", active: false, batch: { id: "8", status: "PROCESSED" }, counts: { FAILED: 1 }, failed: [], failedTotal: 1, links: {}, notices: ["No omics:ListRuns."] }, 0);
   assert.match(view.node.shown("notices"), /ListRuns/);
+});
+
+test("a line of a log is shown without what only a terminal understands", () => {
+  assert.equal(plain("\u001b[1;31mERROR\u001b[0m \u001b]0;title\u0007done\u001b(B\r\u0008"), "ERROR done");
+  assert.equal(plain("a\tb [31m]"), "a\tb [31m]");
+});
+
+test("the likely cause is the most telling line, and words of good logs are none", () => {
+  const lines = ["INFO start", "0 errors, error rate 0.1, errors=0", "exit code 0", "see --on-error", "Command exit status:", "  137"];
+  assert.equal(causeOf(lines), null);
+  const of = (line) => causeOf(["fine", line, "after"])?.why;
+  assert.equal(of("java.lang.OutOfMemoryError: Java heap space"), "out of memory");
+  assert.equal(of("bash: line 3:  41 Killed   bwa mem"), "killed");
+  assert.equal(of("OSError: [Errno 28] No space left on device"), "no space left");
+  assert.equal(of("Exception in thread \"main\""), "exception");
+  assert.equal(of("ValueError: bad"), "exception");
+  assert.equal(of("[E::main] error: no index"), "error");
+  assert.equal(of("ERROR ~ Process failed"), "error");
+  assert.equal(of("terminated with an error exit status (137)"), "exit code that is not 0");
+  assert.equal(of("Process exited with code 1"), "exit code that is not 0");
+  assert.deepEqual(causeOf(["error: a", "Killed", "error: b"]), { index: 1, why: "killed" });
+});
+
+test("lines are found whatever their case", () => {
+  assert.deepEqual(hits(["Alpha", "beta", "ALPHA 2"], " alpha "), [0, 2]);
+  assert.deepEqual(hits(["a"], " "), []);
+});
+
+test("a log has an address, the engine's without a task", () => {
+  assert.equal(logPath("api/x/runs/7", null), "api/x/runs/7/log");
+  assert.equal(logPath("api/x/runs/7", "9", { before: "b/1+2" }), "api/x/runs/7/log?task=9&before=b%2F1%2B2");
+});
+
+test("a failure is one sentence about the task to blame, with the line that looks like the cause", () => {
+  const run = { id: "7", status: "FAILED", failureReason: "RUN_TASK_FAILED", statusMessage: "Run failed" };
+  const failed = [{ taskId: "1", name: "ALIGN (s1)", failureReason: "OUT_OF_MEMORY_ERROR", statusMessage: "killed", logLines: ["a", "\u001b[31mKilled"] }, { taskId: "2" }];
+  const found = failureOf({ run, failed, failedTotal: 3, nextStep: "Give it more." });
+  assert.equal(found.what, "ALIGN (s1) failed with OUT_OF_MEMORY_ERROR, the first of 3 failed tasks (RUN_TASK_FAILED).");
+  assert.equal(found.why, "killed. Run failed.");
+  assert.deepEqual(found.cause, { line: "Killed", at: 2, of: 2 });
+  assert.equal(failureOf({ run: { status: "COMPLETED" }, failed }), null);
+  assert.equal(failureOf({ run: { status: "RUNNING" }, failed }), null);
+  assert.equal(failureOf({ run: { status: "CANCELLED" }, nextStep: "x" }).what, "The run was cancelled.");
+  assert.match(failureOf({ run: { ...run, failureReason: "EXPORT_FAILED" }, nextStep: "x" }).what, /^The run failed \(EXPORT_FAILED\)\.$/);
+});
+
+test("the next step is beside the failure, and logs are opened only by who may read them", () => {
+  const view = new RunView({ pathOf: (id) => `runs/${id}` });
+  view.update(runAnswer({ run: { id: "7", status: "FAILED", failureReason: "EXPORT_FAILED" }, nextStep: "Check the bucket." }), 0);
+  assert.match(view.node.shown("next-step"), /Check the bucket/);
+  assert.equal(view.node.shown("open-log"), "");
+  view.update(runAnswer({ run: { id: "7", status: "FAILED", failureReason: "EXPORT_FAILED" }, nextStep: "Check the bucket.", logs: true }), 0);
+  assert.match(view.node.shown("open-log"), /engine log/);
 });

@@ -53,7 +53,7 @@ def page() -> _Page:
 def test_files_are_what_a_server_must_know() -> None:
     """There are only pages, styles and scripts, small enough to be read at once."""
     assert {path.suffix for path in FILES} == {".html", ".css", ".js"}
-    assert sum(path.stat().st_size for path in FILES) < 120_000
+    assert sum(path.stat().st_size for path in FILES) < 150_000
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -125,6 +125,8 @@ def test_all_that_is_sent_is_shown(kind: str) -> None:
             tasks_known=False,
             settling=True,
             engine_log=["x"],
+            next_step="x",
+            may_show_logs=True,
             links={name: "x" for name in ("console", "runLog", "engineLog", "outputs")},
             **more,
         )
@@ -137,7 +139,9 @@ def test_all_that_is_sent_is_shown(kind: str) -> None:
             links={name: "x" for name in ("console", "outputs")},
             **more,
         )
-    scripts = {"run": ("run.js", "timeline.js", "page.js"), "batch": ("batch.js", "page.js")}[kind]
+    scripts = {"run": ("run.js", "failure.js", "timeline.js", "page.js"), "batch": ("batch.js", "page.js")}[
+        kind
+    ]
     text = "".join((STATIC / name).read_text() for name in scripts)
     unused = {name for name in _values_of(answer) if not re.search(rf"[.{{ ]{name}\b", text)}
     assert not unused
