@@ -151,8 +151,9 @@ async def log_of_run(
 
 
 async def _answer(request: Request, task: FoundTask, run_id: str | None, with_logs: bool) -> Response:
-    fetch = partial(_fetch, resource=task.resource, run_id=run_id)
-    return await _respond(request, task, (run_id,), fetch, with_logs)
+    label = task.label if run_id is None else None
+    fetch = partial(_fetch, resource=task.resource, run_id=run_id, label=label)
+    return await _respond(request, task, (run_id, label), fetch, with_logs)
 
 
 async def _respond(
@@ -187,8 +188,10 @@ async def _page_of(entry: Entry[Page]) -> Page:
         raise PageError(503, "HealthOmics has not answered yet.", THROTTLED_SECONDS) from None
 
 
-def _fetch(latest: Page | None, *, source: Source, resource: Any, run_id: str | None) -> Page:
-    return fetch_page(source, resource, latest, run_id=run_id)
+def _fetch(
+    latest: Page | None, *, source: Source, resource: Any, run_id: str | None, label: str | None
+) -> Page:
+    return fetch_page(source, resource, latest, run_id=run_id, label=label)
 
 
 def _fetch_log(

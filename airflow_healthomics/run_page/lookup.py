@@ -56,12 +56,14 @@ class FoundTask:
     :param resource: its run or batch, if there is one yet
     :param connection: its connection, if there is a run or batch and Airflow still knows the connection
     :param delay: if its start is delayed: reason, time of the first and of the next attempt, region
+    :param label: what its ``map_index_template`` renders to, if it has one
     """
 
     state: str | None
     resource: TaskResource | None = None
     connection: TaskConnection | None = None
     delay: Mapping[str, str] | None = None
+    label: str | None = None
 
 
 def find_task(dag_id: str, run_id: str, task_id: str, map_index: int) -> FoundTask | None:
@@ -73,9 +75,11 @@ def find_task(dag_id: str, run_id: str, task_id: str, map_index: int) -> FoundTa
     :param task_id: its task
     :param map_index: its map index; -1 if it is not mapped
     """
+    # A column in some releases of Airflow, and an expression in others.
+    label: Any = TaskInstance.rendered_map_index
     with create_session() as session:
         found = session.execute(
-            select(TaskInstance.state, TaskInstance.dag_version_id).where(
+            select(TaskInstance.state, TaskInstance.dag_version_id, label.label("label")).where(
                 TaskInstance.dag_id == dag_id,
                 TaskInstance.run_id == run_id,
                 TaskInstance.task_id == task_id,
@@ -109,7 +113,9 @@ def find_task(dag_id: str, run_id: str, task_id: str, map_index: int) -> FoundTa
     else:
         # Airflow deletes the rendered fields of older DAG runs.
         connection = _declared_connection(found.dag_version_id, task_id) if found.dag_version_id else None
-    return FoundTask(state=found.state, resource=resource, connection=connection)
+    # Without a template, the expression is the map index.
+    own = found.label if found.label != str(map_index) else None
+    return FoundTask(state=found.state, resource=resource, connection=connection, label=own or None)
 
 
 def list_resources(

@@ -48,6 +48,7 @@ from airflow_healthomics.run_page.answers import (
 from airflow_healthomics.run_page.clients import Hooks, Memory, lanes
 from airflow_healthomics.run_page.lookup import TaskConnection
 from airflow_healthomics.run_page.task_logs import LogPosition, read_log
+from airflow_healthomics.run_page.task_use import fetch_task_use
 from airflow_healthomics.service.errors import (
     error_code,
     is_credentials_error,
@@ -89,6 +90,9 @@ _LINKS: Final = {
     HealthOmicsEngineLogLink.key: "engineLog",
     HealthOmicsOutputsLink.key: "outputs",
 }
+
+#: Key of what the tasks used, in the memory of a page.
+_USE: Final = "use"
 
 log = logging.getLogger(__name__)
 
@@ -150,6 +154,7 @@ class Source:
         batch_uuid: str | None = None,
         log_tail_lines: int,
         is_awaited_only: bool = False,
+        label: str | None = None,
         latest: Page | None,
     ) -> Page:
         """
@@ -161,6 +166,7 @@ class Source:
         :param batch_uuid: uuid of the batch, if known
         :param log_tail_lines: number of log lines of a failed task
         :param is_awaited_only: whether the task awaits the run without having started it
+        :param label: what distinguishes the task from its mapped siblings, if anything
         :param latest: the previous page
         :raises PageError: if AWS refuses a call
         """
@@ -172,12 +178,16 @@ class Source:
         failure = self._failure(run, rows, None if truncated else tasks, log_tail_lines, latest)
         diagnosis = failure.diagnosis
         notices += failure.missing
+        active = payload.is_active(run["status"])
+        use = {} if active or not rows else self._use(run, rows, latest, notices)
+        rows = [{**row, **(use or {}).get(row["taskId"], {})} for row in rows]
         partition = self._hook.conn_partition
         failed = payload.failed_task_rows(rows, diagnosis.failed_tasks)
         for item in failed:
             item["logUrl"] = task_log_url(run_id, item["taskId"], self._region, partition)
         has_task_log = any(item["logLines"] for item in failed)
-        settling = not failure.is_complete and _has_just_ended(run, as_of)
+        is_complete = failure.is_complete and (use is not None or not _has_just_ended(run, as_of))
+        settling = not is_complete and _has_just_ended(run, as_of)
         if settling:
             poll_seconds = INCOMPLETE_SECONDS
         else:
@@ -192,7 +202,7 @@ class Source:
                     run,
                     tasks,
                     is_complete=not truncated,
-                    until=as_of if payload.is_active(run["status"]) else None,
+                    until=as_of if active else None,
                 )
             ),
             failed=failed,
@@ -201,13 +211,16 @@ class Source:
             engine_log=() if has_task_log else diagnosis.log_lines,
             next_step=_next_step(run, diagnosis, is_awaited_only),
             may_show_logs=log_tail_lines > 0,
+            label=label or self._setting(run, notices) or payload.custom_name(run),
             links={_LINKS[key]: url for key, url in run_urls(run, self._region, partition).items()},
             notices=notices,
             as_of=as_of,
             poll_seconds=poll_seconds,
         )
-        memory = {_failed_ids(run, rows): failure}
-        return make_page(answer, is_complete=failure.is_complete, memory=memory)
+        memory: dict[Any, Any] = {_failed_ids(run, rows): failure}
+        if not active:
+            memory[_USE] = use
+        return make_page(answer, is_complete=is_complete, memory=memory)
 
     def log(
         self,
@@ -356,6 +369,23 @@ class Source:
             return _Failure(diagnosis, tuple(attentive.warnings), time.monotonic() + INCOMPLETE_SECONDS)
         return _Failure(diagnosis)
 
+    def _use(
+        self,
+        run: Mapping[str, Any],
+        rows: list[dict[str, Any]],
+        latest: Page | None,
+        notices: list[str],
+    ) -> Mapping[str, Mapping[str, float]] | None:
+        """Return what each task of an ended run used, or None if that is not known."""
+        if latest and (known := latest.memory.get(_USE)) is not None:
+            return known  # type: ignore[no-any-return]
+        attentive = _AttentiveLog(log)
+        use = fetch_task_use(self._hook, run, rows, attentive)
+        # The diagnosis of a failed run may have met the same refusal.
+        if not any("logs:GetLogEvents" in notice for notice in notices):
+            notices += attentive.warnings
+        return use
+
     def _workflow_name(self, run: Mapping[str, Any], notices: list[str]) -> str | None:
         workflow_id = run.get("workflowId")
         if not workflow_id:
@@ -380,6 +410,19 @@ class Source:
         name, refusals = known
         notices += refusals
         return name or None
+
+    def _setting(self, run: Mapping[str, Any], notices: list[str]) -> str | None:
+        """Return the id of the run setting of a run of a batch."""
+        if not (batch_id := run.get("batchId")):
+            return None
+        key = (self._connection, self._region, batch_id, run["id"])
+        setting: str | None = _settings.get(key)
+        if setting is None:
+            with self._calling("ListRunsInBatch", f"batch {batch_id}", notices):
+                for item in self._hook.list_runs_in_batch(batch_id, run_id=run["id"]):
+                    setting = item["runSettingId"]
+                    _settings.put(key, setting)
+        return setting
 
     def _not_submitted(self, batch_id: str, notices: list[str]) -> list[dict[str, Any]]:
         with self._calling("ListRunsInBatch", f"batch {batch_id}", notices):
@@ -442,16 +485,22 @@ _hooks: Final = Hooks()
 _names: Final = Memory(_MAX_NAMES)
 _batches: Final = Memory(_MAX_NAMES)
 _runs: Final = Memory(_MAX_NAMES)
+_settings: Final = Memory(_MAX_NAMES)
 
 
 def forget() -> None:
     """Clear all caches, for tests."""
-    for memory in (_hooks, _names, _batches, _runs, lanes):
+    for memory in (_hooks, _names, _batches, _runs, _settings, lanes):
         memory.clear()
 
 
 def fetch_page(
-    source: Source, resource: TaskResource, latest: Page | None, *, run_id: str | None = None
+    source: Source,
+    resource: TaskResource,
+    latest: Page | None,
+    *,
+    run_id: str | None = None,
+    label: str | None = None,
 ) -> Page:
     """
     Fetch the run or batch of a task, or a run of its batch.
@@ -460,6 +509,7 @@ def fetch_page(
     :param resource: its run or batch
     :param latest: the previous page
     :param run_id: a run of the batch; it is checked to belong to the batch
+    :param label: what distinguishes the task from its mapped siblings, if anything
     :raises PageError: if AWS refuses a call, or if the batch has no such run
     """
     if resource.kind == "batch" and run_id is None:
@@ -469,6 +519,7 @@ def fetch_page(
         **_identity(resource, run_id),
         log_tail_lines=resource.log_tail_lines,
         is_awaited_only=resource.is_awaited_only,
+        label=label,
         latest=latest,
     )
 
@@ -509,8 +560,8 @@ def _failed_ids(run: Mapping[str, Any], rows: list[dict[str, Any]]) -> tuple[str
 
 
 def _has_just_ended(run: Mapping[str, Any], now: datetime) -> bool:
-    """Whether a run failed so recently that CloudWatch may not have its log yet."""
+    """Whether a run ended so recently that CloudWatch may not have its logs and its manifest yet."""
     stopped = run.get("stopTime")
-    if run["status"] != "FAILED" or stopped is None:
+    if payload.is_active(run["status"]) or stopped is None:
         return False
     return now - datetime.fromisoformat(stopped) < SETTLED_AFTER

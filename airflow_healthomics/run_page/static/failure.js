@@ -8,6 +8,7 @@ import * as f from "./format.js";
 import { copyButton, linkOut } from "./links.js";
 import { LogBox } from "./log.js";
 import { causeOf, plain } from "./loglines.js";
+import { shortName } from "./names.js";
 import { Badge } from "./widgets.js";
 
 /** How many of the failed tasks show their log without a click. */
@@ -30,7 +31,7 @@ export function failureOf({ run, failed = [], failedTotal = failed.length, engin
   const others = failedTotal > 1 ? `, the first of ${f.number(failedTotal)} failed tasks` : "";
   const why = [task.statusMessage, run.statusMessage].filter((text, index, all) => text && all.indexOf(text) === index);
   const because = task.failureReason ? ` with ${task.failureReason}` : "";
-  return { what: `${task.name || `Task ${task.taskId}`} failed${because}${others}${reason}.`, why: why.map(ended).join(" "), cause: lineOf(task.logLines ?? []), task };
+  return { what: `${shortName(task.name || `Task ${task.taskId}`)} failed${because}${others}${reason}.`, why: why.map(ended).join(" "), cause: lineOf(task.logLines ?? []), task };
 }
 
 function lineOf(lines) {

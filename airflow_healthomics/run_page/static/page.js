@@ -7,6 +7,7 @@ import { ApiError, get, Poller } from "./api.js";
 import { BatchView } from "./batch.js";
 import { announce, h, icon, setAttr, setText, show } from "./dom.js";
 import { ago, duration, time } from "./format.js";
+import { aloneLink } from "./links.js";
 import { ListView, merged } from "./list.js";
 import { RunView } from "./run.js";
 import { followTheme } from "./theme.js";
@@ -114,6 +115,7 @@ class Page {
     this.ahead = 0;
     window.addEventListener("popstate", () => this.show(routeOf()));
     document.addEventListener("visibilitychange", () => this.beat());
+    $("freshness").append(...[aloneLink()].filter(Boolean));
     $("refresh").addEventListener("click", () => this.refresh());
     this.show(routeOf());
     this.beat();

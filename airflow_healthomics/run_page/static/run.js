@@ -8,7 +8,10 @@ import { EngineLog, FailedTasks, FailureSentence } from "./failure.js";
 import * as f from "./format.js";
 import { copyButton } from "./links.js";
 import { LogDialog } from "./log.js";
-import { modelOf, phases, TaskTable } from "./timeline.js";
+import { shortName } from "./names.js";
+import { modelOf, phases } from "./tasks.js";
+import { TaskTable } from "./tasktable.js";
+import { Use } from "./use.js";
 import { Badge, Facts, Links, Notices, Steps } from "./widgets.js";
 
 /** The newest thing that happened: {at, words}. */
@@ -19,9 +22,9 @@ export function lastActivity(history, models) {
   };
   for (const { status, time } of history) note(f.time(time), `run ${f.stateWord(status).toLowerCase()}`);
   for (const m of models) {
-    note(m.created, `${m.name} queued`);
-    note(m.started, `${m.name} started`);
-    note(m.stopped, `${m.name} ${f.stateWord(m.status).toLowerCase()}`);
+    note(m.created, `${shortName(m.name)} queued`);
+    note(m.started, `${shortName(m.name)} started`);
+    note(m.stopped, `${shortName(m.name)} ${f.stateWord(m.status).toLowerCase()}`);
   }
   return last;
 }
@@ -39,7 +42,7 @@ export function longest(models, now) {
 /** What a screen reader says of an answer after the one before, or null. */
 export function newsOf(before, { run, failedTotal = 0 }) {
   if (!before) return null;
-  if (before.run.status !== run.status) return `Run ${run.name ?? run.id}: ${f.stateWord(run.status)}${run.failureReason ? `, ${run.failureReason}` : ""}`;
+  if (before.run.status !== run.status) return `Run ${run.id}: ${f.stateWord(run.status)}${run.failureReason ? `, ${run.failureReason}` : ""}`;
   return failedTotal > (before.failedTotal ?? 0) ? `${f.number(failedTotal)} failed ${failedTotal === 1 ? "task" : "tasks"}` : null;
 }
 
@@ -59,19 +62,22 @@ export class RunView {
     this.steps = new Steps();
     this.failed = new FailedTasks();
     this.tasks = new TaskTable({ openLog: (task) => this.openLog(task) });
-    this.engineButton = h("button", { type: "button", class: "quiet", hidden: true, "data-testid": "open-engine-log", onclick: () => this.openLog(null) }, "Read the engine log");
+    this.engineButton = h("button", { type: "button", class: "quiet", hidden: true, "data-testid": "open-engine-log", onclick: () => this.openLog(null) }, "Read engine log");
+    this.use = new Use();
     this.facts = new Facts("facts");
     this.node = h("article", { "data-testid": "run" },
-      h("header", { class: "head" },
+      h("header", { class: "run-head" },
         h("div", { class: "title" }, this.title, this.badge.node),
-        h("p", { class: "sub" }, "HealthOmics run ", this.id, copyButton("the run id", () => this.id.textContent), this.engineButton),
-        this.links.node),
+        h("div", { class: "meta" },
+          h("p", { class: "sub" }, "HealthOmics run ", this.id, copyButton("the run id", () => this.id.textContent)),
+          this.engineButton, this.links.node)),
       this.failure.node,
       this.notices.node,
       this.tiles.node,
       this.tasks.node,
       this.failed.node,
       this.engineLog.node,
+      this.use.node,
       h("section", { class: "card", "aria-labelledby": "history-title", "data-testid": "history" }, h("h2", { id: "history-title" }, "Status history"), this.steps.node),
       h("section", { class: "card", "aria-labelledby": "details-title", "data-testid": "details" }, h("h2", { id: "details-title" }, "Run details"), this.facts.node),
       this.dialog.node);
@@ -84,8 +90,10 @@ export class RunView {
     this.dialog.open(task ? { name: task.name || task.taskId, path, taskId: task.taskId, url: task.logUrl } : { name: "the engine", path, url: links?.engineLog });
   }
 
+  /** What it is: the workflow, and what tells its runs apart. The run's name is often a request ID, so a detail. */
   get name() {
-    return this.data.run.name || `Run ${this.data.run.id}`;
+    const { run, label } = this.data;
+    return [run.workflowName ?? (run.workflowId && `Workflow ${run.workflowId}`), label].filter(Boolean).join(" · ") || `Run ${run.id}`;
   }
 
   update(data, now) {
@@ -110,11 +118,12 @@ export class RunView {
     show(this.engineButton, Boolean(logs));
     const { failed = [], failedTotal = failed.length } = data;
     this.failed.update(failed, failedTotal, logs);
+    this.use.update(this.active ? [] : this.models);
     this.#details(run);
     const end = this.active ? now : (this.stopped ?? f.time(data.asOf) ?? now);
     this.tasks.update(tasks, {
       active: this.active, now: end, from: this.started ?? this.created, until: this.stopped,
-      total: data.tasksTotal ?? tasks.length, truncated: Boolean(data.tasksTruncated), unknown: Boolean(data.tasksUnknown), logs: Boolean(logs),
+      total: data.tasksTotal ?? tasks.length, truncated: Boolean(data.tasksTruncated), unknown: Boolean(data.tasksUnknown), logs: Boolean(logs), failed: run.status === "FAILED",
     });
     this.#moving(now);
     const news = newsOf(before, data);
@@ -129,9 +138,12 @@ export class RunView {
       { label: "Stopped", at: this.stopped },
       { label: "Usage", value: (this.data.usage ?? []).join(". ") },
       { label: "Outputs", value: run.runOutputUri, copy: true, mono: true },
+      { label: "Run name", value: run.name, copy: true, mono: true },
+      { label: "Workflow version", value: run.workflowVersionName },
       { label: "Workflow id", value: run.workflowId, copy: true, mono: true },
       { label: "Workflow type", value: run.workflowType && (run.workflowType === "READY2RUN" ? "Ready2Run" : f.stateWord(run.workflowType)) },
       { label: "Engine version", value: run.engineVersion },
+      { label: "Storage", value: [run.storageType && f.stateWord(run.storageType), run.storageCapacity && `${f.number(run.storageCapacity)} GiB`].filter(Boolean).join(", ") },
       { label: "Parameters", value: run.parametersInFile && "In a file" },
       { label: "Requester pays", value: run.requesterPaysEnabled && "Yes" },
       { label: "Run group", value: run.runGroupId, mono: true },
@@ -145,7 +157,7 @@ export class RunView {
 
   /** What changes while time passes. */
   #moving(now) {
-    const { run, history = [], tasksTotal, tasksTruncated, tasksUnknown } = this.data;
+    const { history = [], tasksTruncated, tasksUnknown } = this.data;
     const end = this.active ? now : (this.stopped ?? now);
     const counts = {};
     for (const { status } of this.models) counts[status] = (counts[status] ?? 0) + 1;
@@ -155,19 +167,18 @@ export class RunView {
     const ran = begin !== null && (this.active || this.stopped !== null) ? end - begin : null;
     const waited = this.created !== null && this.started !== null ? `after ${f.duration(this.started - this.created)} in the queue` : null;
     const slow = longest(this.models, end);
-    const unit = run.storageCapacity ? `${f.number(run.storageCapacity)} GiB` : null;
-    const storage = run.storageType && f.stateWord(run.storageType);
+    const known = this.models.length;
+    const none = tasksUnknown ? "Not known" : this.active ? "None yet" : "None";
     this.tiles.update([
       { label: this.started === null && this.active ? "Waiting" : "Duration", value: ran === null ? null : f.duration(ran), sub: waited },
       {
         label: "Tasks",
-        value: this.models.length ? `${f.number(counts.COMPLETED ?? 0)} of ${f.number(tasksTotal ?? this.models.length)} completed` : tasksUnknown ? "Not known" : this.active ? "None yet" : "None",
-        sub: [some("FAILED", "failed"), some("RUNNING", "running"), some("PENDING", "pending"), cached && `${f.number(cached)} from cache`, tasksTruncated && "of those listed"].filter(Boolean).join(" · "),
+        value: known ? `${f.number(counts.COMPLETED ?? 0)} completed` : none,
+        // The engine creates tasks as it goes: how many there will be is not known before the end.
+        sub: [known && `of ${f.number(known)} ${tasksTruncated ? "listed" : this.active ? "created so far" : ""}`.trim(), some("FAILED", "failed"), some("RUNNING", "running"), some("PENDING", "pending"), cached && `${f.number(cached)} from cache`].filter(Boolean).join(" · "),
       },
       { label: "Last activity", value: this.active && this.last ? f.ago(now - this.last.at) : null, sub: this.last?.words },
-      { label: "Longest task", value: slow && f.duration(slow.ran), sub: slow && slow.model.name + (f.ended(slow.model.status) ? "" : ", still running") },
-      { label: "Workflow", value: run.workflowName ?? run.workflowId, sub: [run.workflowVersionName && `version ${run.workflowVersionName}`, run.engineVersion].filter(Boolean).join(" · ") },
-      { label: "Storage", value: storage ?? unit, sub: storage && unit },
+      { label: "Longest task", value: slow && f.duration(slow.ran), sub: slow && shortName(slow.model.name) + (f.ended(slow.model.status) ? "" : ", still running") },
     ]);
     this.steps.update(history.map(({ status, time }, index) => {
       const at = f.time(time);

@@ -93,11 +93,15 @@ const { backOffMs, get, retryAfterMs, ApiError } = await import(new URL("api.js"
 const f = await import(new URL("format.js", at));
 const { safeUrl } = await import(new URL("links.js", at));
 const { merged } = await import(new URL("list.js", at));
-const { groupsOf, modelOf, phases, sorted } = await import(new URL("timeline.js", at));
+const { ends, nameParts, shortName } = await import(new URL("names.js", at));
+const { inView } = await import(new URL("rows.js", at));
+const { groupsOf, modelOf, phases, sorted } = await import(new URL("tasks.js", at));
+const { progressOf } = await import(new URL("tasktable.js", at));
 const { BatchView } = await import(new URL("batch.js", at));
 const { failureOf } = await import(new URL("failure.js", at));
 const { logPath } = await import(new URL("log.js", at));
 const { causeOf, hits, plain } = await import(new URL("loglines.js", at));
+const { totalsOf, wastesOf } = await import(new URL("use.js", at));
 const { lastActivity, longest, newsOf, RunView } = await import(new URL("run.js", at));
 
 const task = (taskId, status, creationTime, startTime, stopTime, more = {}) =>
@@ -164,9 +168,36 @@ test("durations say two units", () => {
   assert.equal(f.duration(-5), "0 s");
 });
 
-test("copies of a task share a name, and a number inside a name is no copy", () => {
-  const bases = { "ALIGN (sample 7)": "ALIGN", "call-hc-shard-12": "call-hc", "align[3]": "align", "align-3-1": "align", variant_call_02: "variant_call", BWA_MEM2: "BWA_MEM2", step4: "step4", "(x)": "(x)", "12": "12" };
-  for (const [name, base] of Object.entries(bases)) assert.equal(f.baseName(name), base, name);
+test("a name is a process and what tells its copies apart", () => {
+  const names = {
+    "NFCORE_SAREK:SAREK:PREPROCESSING:BWAMEM1_MEM (NA12878-L1)": ["NFCORE_SAREK:SAREK:PREPROCESSING:BWAMEM1_MEM", "NA12878-L1"],
+    "ALIGN (sample 7 (b))": ["ALIGN", "sample 7 (b)"], "call-hc-shard-12": ["call-hc", "shard-12"], "HaplotypeCaller shard-5": ["HaplotypeCaller", "shard-5"],
+    "align[3]": ["align", "3"], "align-3-1": ["align", "3-1"], variant_call_02: ["variant_call", "02"],
+    BWA_MEM2: ["BWA_MEM2", ""], step4: ["step4", ""], "(x)": ["(x)", ""], "12": ["12", ""],
+  };
+  for (const [name, [process, tag]] of Object.entries(names)) assert.deepEqual(nameParts(name), { process, tag }, name);
+});
+
+test("a name is cut where it tells the least", () => {
+  assert.deepEqual(ends("NFCORE_SAREK:SAREK:BWAMEM1_MEM"), ["NFCORE_SAREK:SAREK", ":BWAMEM1_MEM"]);
+  assert.deepEqual(ends("a-very-long-sample-name-L001"), ["a-very-long-sample", "-name-L001"]);
+  assert.deepEqual(ends("short"), ["", "short"]);
+  assert.equal(shortName("NFCORE_SAREK:SAREK:BWAMEM1_MEM (NA:12)"), "BWAMEM1_MEM (NA:12)");
+  assert.equal(shortName("align (s1)"), "align (s1)");
+});
+
+test("only rows in view are drawn, with some to spare", () => {
+  assert.deepEqual(inView(5000, 28_000, 560, 28, 10), [990, 1030]);
+  assert.deepEqual(inView(5, 0, 560, 28, 10), [0, 5]);
+  assert.deepEqual(inView(5, 90_000, 560, 28, 10), [5, 5]);
+  assert.deepEqual(inView(0, 0, 560, 28), [0, 0]);
+});
+
+test("progress counts what is known, and says so", () => {
+  assert.equal(progressOf({ COMPLETED: 120, RUNNING: 1 }, 121, { active: true }), "120 completed of 121 tasks created so far");
+  assert.equal(progressOf({ COMPLETED: 1 }, 1, { active: false }), "1 completed of 1 task");
+  assert.equal(progressOf({}, 5000, { active: true, truncated: true }), "0 completed of 5,000 listed");
+  assert.equal(progressOf({}, 0, { active: true }), "");
 });
 
 test("an unknown state has a look and words", () => {
@@ -195,11 +226,15 @@ test("slowest first counts what still runs, and what has no value comes last in 
   assert.deepEqual(names(false), ["short", "long", "live", "none"]);
 });
 
-test("a group says the longest time of its copies and hides no failure", () => {
+test("a group says the longest and the total time of its copies and hides no failure", () => {
   const models = [task("a-1", "COMPLETED", 0, 5, 20, { cpus: 2, instanceType: "x" }), task("a-2", "FAILED", 1, 2, 90, { cpus: 4, instanceType: "x" }), task("a-3", "PENDING", 3), task("b", "COMPLETED", 0, 0, 1)];
   const [group, single] = groupsOf(models, 100_000);
   assert.deepEqual([group.name, group.of.length, group.status, group.ran, group.queued, group.cpus, group.instance, group.stopped], ["a", 3, "FAILED", 88_000, 97_000, 4, "x", null]);
-  assert.equal(single.name, "b");
+  assert.equal(group.total, 15_000 + 88_000);
+  assert.deepEqual([single.name, single.of.length], ["b", 1]);
+  const used = [task("c-1", "COMPLETED", 0, 0, 30, { cpus: 4, cpusAverage: 1, memoryMaximumGiB: 2 }), task("c-2", "COMPLETED", 0, 0, 10, { cpus: 4, cpusAverage: 3, memoryMaximumGiB: 5 })];
+  const [c] = groupsOf(used, 0);
+  assert.deepEqual([c.cpusUsed, c.memoryUsed], [1.5, 5]);
 });
 
 test("the newest event and the longest task are found", () => {
@@ -283,6 +318,16 @@ test("a failure is one sentence about the task to blame, with the line that look
   assert.match(failureOf({ run: { ...run, failureReason: "EXPORT_FAILED" }, nextStep: "x" }).what, /^The run failed \(EXPORT_FAILED\)\.$/);
 });
 
+test("a run is named by its workflow and its sample, and its request ID is a detail", () => {
+  const view = new RunView();
+  const run = { id: "7", status: "RUNNING", name: "scheduled.0123456789abcdef", workflowId: "12", workflowName: "sarek" };
+  view.update(runAnswer({ run, label: "NA12878" }), 0);
+  assert.equal(view.name, "sarek · NA12878");
+  assert.match(view.node.shown("details"), /scheduled\.0123456789abcdef/);
+  view.update(runAnswer({ run: { ...run, workflowName: undefined } }), 0);
+  assert.equal(view.name, "Workflow 12");
+});
+
 test("the next step is beside the failure, and logs are opened only by who may read them", () => {
   const view = new RunView({ pathOf: (id) => `runs/${id}` });
   view.update(runAnswer({ run: { id: "7", status: "FAILED", failureReason: "EXPORT_FAILED" }, nextStep: "Check the bucket." }), 0);
@@ -290,4 +335,22 @@ test("the next step is beside the failure, and logs are opened only by who may r
   assert.equal(view.node.shown("open-log"), "");
   view.update(runAnswer({ run: { id: "7", status: "FAILED", failureReason: "EXPORT_FAILED" }, nextStep: "Check the bucket.", logs: true }), 0);
   assert.match(view.node.shown("open-log"), /engine log/);
+});
+
+test("the largest wastes are named, by process, with what was asked for and used", () => {
+  const hours = 3600;
+  const of = (id, name, cpus, memory, cpusAverage, memoryMaximumGiB) =>
+    modelOf({ taskId: id, name, status: "COMPLETED", creationTime: iso(0), startTime: iso(0), stopTime: iso(hours), cpus, memory, cpusAverage, memoryMaximumGiB });
+  const models = [
+    ...Array.from({ length: 12 }, (_, n) => of(`a${n}`, `P:BWAMEM1_MEM (s${n})`, 4, 48, 3.8, n === 0 ? 9 : 4)),
+    of("b", "P:FASTQC (s1)", 16, 8, 3.2, 7.9), of("c", "P:SMALL (s1)", 2, 4, 1, 1), of("d", "P:TINY (s1)", 1, 1, 0.1, 0.1), of("e", "P:NONE (s1)", 64, 512),
+  ];
+  assert.deepEqual(wastesOf(models).map(({ words }) => words), [
+    "BWAMEM1_MEM asked for 48 GiB, used at most 9 GiB in 12 tasks", "FASTQC asked for 16 CPUs, used 3.2 on average in 1 task", "SMALL asked for 2 CPUs, used 1 on average in 1 task",
+  ]);
+  const { cpu, memory, tasks } = totalsOf(models);
+  assert.equal(tasks, 15);
+  assert.equal(cpu.asked, 48 + 16 + 2 + 1);
+  assert.equal(Math.round(memory.used * 10) / 10, 9 + 44 + 7.9 + 1 + 0.1);
+  assert.deepEqual(wastesOf([of("x", "GOOD", 4, 8, 3.9, 7.8)]), []);
 });
