@@ -3,10 +3,13 @@
 
 // Many rows of equal height, of which only those in view are in the document.
 
-import { keyed, setAttr } from "./dom.js";
+import { setAttr } from "./dom.js";
 
 /** Rows that are kept above and below the view, so that a quick scroll shows no gap. */
-const SPARE = 10;
+const SPARE = 8;
+
+/** The order of rows in the document is put right when nothing has moved for so long. */
+const SETTLED_MS = 200;
 
 /** The rows in view, [first, last): of `count` rows, in a box that is scrolled to `top`. */
 export function inView(count, top, height, row, spare = SPARE) {
@@ -17,10 +20,11 @@ export function inView(count, top, height, row, spare = SPARE) {
 export class Rows {
   /**
    * `region` scrolls; `body` has the rows, each of `height` pixels; `create(item)` makes a row with a `node` and a
-   * `main`, the part that takes the focus; `fill(row, item)` updates it. Arrow keys go from row to row.
+   * `main`, the part that takes the focus; `fill(row, item)` updates it, also if it had another item of the same
+   * `kindOf(item)` before. Arrow keys go from row to row.
    */
-  constructor({ region, body, height, create, fill }) {
-    Object.assign(this, { region, body, height, create, fill, items: [], cache: new Map(), active: 0 });
+  constructor({ region, body, height, create, fill, kindOf }) {
+    Object.assign(this, { region, body, height, create, fill, kindOf, items: [], cache: new Map(), active: 0 });
     region.addEventListener("scroll", () => this.#soon());
     body.addEventListener("keydown", (event) => this.#keys(event));
     body.addEventListener("focusin", (event) => this.#focused(event));
@@ -52,13 +56,46 @@ export class Rows {
     // The row with the focus stays, wherever the view is.
     if (this.items.length && this.active < first) indices.unshift(this.active);
     if (this.items.length && this.active >= last) indices.push(this.active);
-    keyed(this.body, this.cache, indices.map((index) => ({ index, item: this.items[index] })), ({ item }) => item.key, ({ item }) => this.create(item), (row, { index, item }) => {
-      row.index = index;
-      row.node.style.top = `${index * this.height}px`;
-      setAttr(row.node, "aria-rowindex", index + 2);
-      setAttr(row.main, "tabindex", index === this.active ? 0 : -1);
-      this.fill(row, item);
-    });
+    const wanted = new Set(indices.map((index) => this.items[index].key));
+    const free = new Map();
+    for (const [key, row] of this.cache) {
+      if (wanted.has(key)) continue;
+      this.cache.delete(key);
+      free.set(row.kind, [...(free.get(row.kind) ?? []), row]);
+    }
+    for (const index of indices) this.#place(index, free);
+    for (const rows of free.values()) for (const { node } of rows) node.remove();
+    clearTimeout(this.settling);
+    this.settling = setTimeout(() => this.#settle(), SETTLED_MS);
+  }
+
+  /** Fill a row: the one that has the item, one that is free, or a new one. */
+  #place(index, free) {
+    const item = this.items[index];
+    let row = this.cache.get(item.key);
+    if (!row) {
+      const kind = this.kindOf(item);
+      row = free.get(kind)?.pop() ?? this.create(item);
+      row.kind = kind;
+      this.cache.set(item.key, row);
+      if (!row.node.parentNode) this.body.append(row.node);
+    }
+    row.index = index;
+    const top = `${index * this.height}px`;
+    if (row.node.style.top !== top) row.node.style.top = top;
+    setAttr(row.node, "aria-rowindex", index + 2);
+    setAttr(row.main, "tabindex", index === this.active ? 0 : -1);
+    this.fill(row, item);
+  }
+
+  /** Put the rows in their order, for those who do not go by their place; each move would cost a frame's time. */
+  #settle() {
+    let at = this.body.firstChild;
+    for (const { node } of this.shown.sort((a, b) => a.index - b.index)) {
+      if (node === at) at = at.nextSibling;
+      else if (!node.contains(document.activeElement)) this.body.insertBefore(node, at);
+      else at = node.nextSibling;
+    }
   }
 
   #soon() {

@@ -29,7 +29,7 @@ export class TaskRow {
     this.cells.tag.append(this.tag.node);
     this.cells.cpus.append(this.cpus.node);
     this.cells.memory.append(this.memory.node);
-    const props = { class: "fold", "data-key": model.key, tabindex: "-1" };
+    const props = { class: "fold", tabindex: "-1" };
     if (model.of) {
       this.chips = new Map();
       this.main = h("button", { type: "button", ...props, "aria-expanded": "false" }, icon("chevron"), this.name.node);
@@ -58,6 +58,7 @@ export class TaskRow {
 
   #words(open, timeline) {
     const { cells, model } = this;
+    this.main.dataset.key = model.key;
     const size = model.of?.length;
     this.track.dataset.state = f.kin(model.usual ?? model.status);
     this.node.classList.toggle("child", Boolean(model.child));

@@ -51,6 +51,7 @@ export class TaskTable {
     this.rows = new Rows({
       region: this.region, body: this.body, height: ROW_HEIGHT,
       create: (model) => new TaskRow(model, this.context.logs), fill: (row, model) => row.fill(model, this),
+      kindOf: (model) => (model.of ? "process" : "task"),
     });
     this.whole.follow(this.body);
     this.empty = h("p", { class: "empty", hidden: true });
