@@ -20,13 +20,14 @@ const CAUSES = [
   [/\bKilled\b|\bSIGKILL\b/, "killed"],
   [/\b[A-Z]\w*(?:Exception|Error)\b|\bException in\b/, "exception"],
   [/(?:^|[\s[(])(?:ERROR|FATAL|Error|error|fatal)\b(?:\s*[:\])]|\s+-)|\b(?:ERROR|FATAL)\b/, "error"],
+  // Nextflow writes the code on a line of its own, below "Command exit status:".
   [/\bexit(?:ed|ing)?\b(?: with)?(?: (?:status|code|error))*[\s:=(]*[1-9]\d*\b/i, "exit code that is not 0"],
 ];
 
 /** The line that looks most like the cause of a failure: {index, why}, or null. Of equals, the first. */
 export function causeOf(lines) {
   for (const [pattern, why] of CAUSES) {
-    const index = lines.findIndex((line) => pattern.test(line));
+    const index = lines.findIndex((line, at) => pattern.test(/status:\s*$/.test(line) ? `${line} ${(lines[at + 1] ?? "").trim()}` : line));
     if (index >= 0) return { index, why };
   }
   return null;

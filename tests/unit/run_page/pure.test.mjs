@@ -280,7 +280,7 @@ test("a line of a log is shown without what only a terminal understands", () => 
 });
 
 test("the likely cause is the most telling line, and words of good logs are none", () => {
-  const lines = ["INFO start", "0 errors, error rate 0.1, errors=0", "exit code 0", "see --on-error", "Command exit status:", "  137"];
+  const lines = ["INFO start", "0 errors, error rate 0.1, errors=0", "exit code 0", "see --on-error", "Command exit status:", "  0"];
   assert.equal(causeOf(lines), null);
   const of = (line) => causeOf(["fine", line, "after"])?.why;
   assert.equal(of("java.lang.OutOfMemoryError: Java heap space"), "out of memory");
@@ -292,6 +292,7 @@ test("the likely cause is the most telling line, and words of good logs are none
   assert.equal(of("ERROR ~ Process failed"), "error");
   assert.equal(of("terminated with an error exit status (137)"), "exit code that is not 0");
   assert.equal(of("Process exited with code 1"), "exit code that is not 0");
+  assert.deepEqual(causeOf(["Command exit status:", "  137"]), { index: 0, why: "exit code that is not 0" });
   assert.deepEqual(causeOf(["error: a", "Killed", "error: b"]), { index: 1, why: "killed" });
 });
 
