@@ -64,10 +64,10 @@ class Diagnosis(NamedTuple):
 
     :param retry: whether another attempt may succeed
     :param next_step: advice to the user
-    :param failed_tasks: up to five failed tasks, latest first
+    :param failed_tasks: up to five failed tasks, the likely cause of the failure first
     :param failed_task_count: number of failed tasks, counted up to 100
     :param log_stream: CloudWatch log stream of the log lines, in the log group of HealthOmics
-    :param log_lines: the last lines of the log of the last failed task, or else of the engine, shortened
+    :param log_lines: the last lines of the log of the first of these tasks, or else of the engine, shortened
     """
 
     retry: bool

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, Final
 
 from botocore.config import Config
@@ -34,6 +35,11 @@ class PollingHook(HealthOmicsHook):
     def conn_without_retries(self) -> Any:
         """The client, which has no retries."""
         return self.conn
+
+    @cached_property
+    def logs_client(self) -> Any:
+        """The client of CloudWatch Logs, with the same timeouts."""
+        return self.client_for("logs", _CLIENT_CONFIG.merge(self.config))
 
     def get_client_type(
         self, region_name: str | None = None, config: Config | None = None, deferrable: bool = False

@@ -36,6 +36,7 @@ def push_resource(
     described: Mapping[str, Any],
     *,
     log_tail_lines: int = 0,
+    is_awaited_only: bool = False,
 ) -> None:
     """
     Publish the run or batch of the task.
@@ -45,6 +46,7 @@ def push_resource(
     :param kind: run or batch
     :param described: ``id`` and, if known, ``uuid``
     :param log_tail_lines: argument of the task; 0 for a task without it shows no log
+    :param is_awaited_only: whether the task awaits it without having started it, like a sensor
     """
     value = {
         "kind": kind,
@@ -52,6 +54,7 @@ def push_resource(
         "region": hook.conn_region_name,
         "uuid": described.get("uuid"),
         "log_tail_lines": log_tail_lines,
+        "is_awaited_only": is_awaited_only,
     }
     context["ti"].xcom_push(key=XCOM_KEY, value=value)
 
@@ -71,7 +74,14 @@ def push_delay(context: Context, *, since: float, reason: str, until: float, reg
     context["ti"].xcom_push(key=DELAY_KEY, value={**formatted, "reason": reason, "region": region})
 
 
-def publish_run(context: Context, task: Any, run: Mapping[str, Any], *, log_tail_lines: int = 0) -> None:
+def publish_run(
+    context: Context,
+    task: Any,
+    run: Mapping[str, Any],
+    *,
+    log_tail_lines: int = 0,
+    is_awaited_only: bool = False,
+) -> None:
     """
     Publish the links of a run and the XCom of its page, even with ``do_xcom_push=False``.
 
@@ -79,9 +89,10 @@ def publish_run(context: Context, task: Any, run: Mapping[str, Any], *, log_tail
     :param task: operator or sensor
     :param run: answer of StartRun or GetRun, or just ``id``
     :param log_tail_lines: maximum number of log lines that the page shows of a failed task
+    :param is_awaited_only: whether the task awaits the run without having started it
     """
     hook = task.hook
-    push_resource(context, hook, "run", run, log_tail_lines=log_tail_lines)
+    push_resource(context, hook, "run", run, log_tail_lines=log_tail_lines, is_awaited_only=is_awaited_only)
     task.link_urls = run_urls(run, hook.conn_region_name, hook.conn_partition)
     task.operator_extra_links = RUN_LINKS
     if IS_AIRFLOW_2 or task.waits_on_worker:

@@ -24,6 +24,7 @@ class TaskResource(NamedTuple):
     :param region: its AWS region
     :param uuid: its uuid, if known, since HealthOmics may reuse the id of a deleted run
     :param log_tail_lines: maximum number of log lines to show of a failed task
+    :param is_awaited_only: whether the task awaits the run without having started it, like a sensor
     """
 
     kind: Kind
@@ -31,6 +32,7 @@ class TaskResource(NamedTuple):
     region: str
     uuid: str | None = None
     log_tail_lines: int = 0
+    is_awaited_only: bool = False
 
 
 def parse_delay(value: Any) -> dict[str, str] | None:
@@ -65,6 +67,7 @@ def parse_resource(value: Any) -> TaskResource | None:
         region=region,
         uuid=uuid if isinstance(uuid, str) else None,
         log_tail_lines=lines if isinstance(lines, int) else 0,
+        is_awaited_only=value.get("is_awaited_only") is True,
     )
 
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 from airflow_healthomics.compat import AirflowTaskTimeout
@@ -18,7 +18,16 @@ from airflow_healthomics.exceptions import (
 from airflow_healthomics.hooks.best_effort import BestEffortClient
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.hooks.place import describe_place
-from airflow_healthomics.links import LOG_GROUP, console_url
+from airflow_healthomics.links import console_url
+from airflow_healthomics.reports.blame import failed_by_blame
+from airflow_healthomics.reports.log_pages import (
+    earlier_token,
+    engine_stream,
+    log_lines,
+    log_request,
+    stream_name,
+    task_stream,
+)
 from airflow_healthomics.reports.remedies import NOT_FAILED, SENSOR_STEPS, remedy_for
 from airflow_healthomics.service import run_states
 from airflow_healthomics.service.log import Log
@@ -58,7 +67,7 @@ def diagnose(
     :param summary: of the run, in a terminal state
     :param log_tail_lines: lines of CloudWatch logs to fetch, up to :data:`MAX_LOG_LINES`; 0 fetches none
     :param log: the task's log
-    :param each_log: whether to fetch the log of each described task instead of only the last one
+    :param each_log: whether to fetch the log of each described task instead of only the first one
     :param time_left: until the task times out, if it does. The diagnosis ends before that, and makes no call
         without enough time for it
     :param tasks: all tasks of the run, from ListRunTasks. Without them, the failed ones are requested
@@ -71,7 +80,9 @@ def diagnose(
     if seconds <= 0 or summary["status"] in NOT_FAILED:
         return _diagnosis_without_calls(summary)
     aws = BestEffortClient(hook, subject, seconds=seconds, on_error=log.warning, on_missing=log.info)
-    items = _latest_first(_list_failed_tasks(aws, run_id) if tasks is None else _failed(tasks))
+    items = failed_by_blame(
+        _list_failed_tasks(aws, run_id) if tasks is None else tasks, summary.get("statusMessage")
+    )
     details = [aws.call("omics:GetRunTask", id=run_id, taskId=item["taskId"]) for item in items[:MAX_TASKS]]
     failed_tasks = tuple(
         FailedTask(
@@ -83,17 +94,17 @@ def diagnose(
         for item, detail in zip(items, details, strict=False)
     )
     streams = [
-        detail.get("logStream", f"run/{run_id}/task/{task.task_id}")
+        stream_name(detail.get("logStream", task_stream(run_id, task.task_id)))
         for task, detail in zip(failed_tasks, details, strict=True)
     ]
-    engine_stream = summary.get("logLocation", {}).get("engineLogStream", f"run/{run_id}/engine")
+    engine = engine_stream(summary)
     created, count = summary.get("creationTime"), min(log_tail_lines, MAX_LOG_LINES)
-    log_stream, log_lines = _tail(aws, [*streams[:1], engine_stream], created, count)
+    log_stream, lines = _tail(aws, [*streams[:1], engine], created, count)
     if each_log and failed_tasks:
-        first = log_lines if log_stream != _stream_name(engine_stream) else ()
+        first = lines if log_stream != engine else ()
         others = [_tail(aws, [stream], created, count)[1] for stream in streams[1:]]
         failed_tasks = tuple(
-            task._replace(log_lines=lines) for task, lines in zip(failed_tasks, [first, *others], strict=True)
+            task._replace(log_lines=tail) for task, tail in zip(failed_tasks, [first, *others], strict=True)
         )
     remedy = remedy_for(summary.get("failureReason"), [task.failure_reason for task in failed_tasks])
     return Diagnosis(
@@ -101,7 +112,7 @@ def diagnose(
         failed_tasks=failed_tasks,
         failed_task_count=len(items),
         log_stream=log_stream,
-        log_lines=log_lines,
+        log_lines=lines,
     )
 
 
@@ -239,15 +250,6 @@ def _list_failed_tasks(aws: BestEffortClient, run_id: str) -> list[Mapping[str, 
     return []
 
 
-def _failed(tasks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return [task for task in tasks if task.get("status") == "FAILED"]
-
-
-def _latest_first(tasks: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Sort tasks by their stop, the latest first, since the engine may have repeated earlier ones."""
-    return sorted(tasks, key=lambda task: str(task.get("stopTime", "")), reverse=True)
-
-
 def _tail(
     aws: BestEffortClient, streams: Sequence[str], created: str | None, count: int
 ) -> tuple[str | None, tuple[str, ...]]:
@@ -255,27 +257,12 @@ def _tail(
     if count <= 0 or not created:
         return None, ()
     for stream in streams:
-        stream = _stream_name(stream)
-        request = {
-            "logGroupName": LOG_GROUP,
-            "logStreamName": stream,
-            # HealthOmics may reuse the id of a deleted run, and with it the name of the log stream.
-            "startTime": int(datetime.fromisoformat(created).timestamp() * 1000),
-            "startFromHead": False,
-            "limit": count,
-        }
+        request = log_request(stream, created, count)
         for _ in range(MAX_PAGES):
             page = aws.call("logs:GetLogEvents", **request)
-            lines = [line for event in page.get("events", ()) for line in event["message"].splitlines()]
-            if lines:
-                return stream, tuple(shorten(line, MAX_LINE) for line in lines[-count:])
-            # The API reference: "The returned tokens are never null." A repeated token marks the end.
-            if page.get("nextBackwardToken") in (None, request.get("nextToken")):
+            if lines := log_lines(page, MAX_LINE):
+                return stream, tuple(lines[-count:])
+            if not (token := earlier_token(page, request)):
                 break
-            request["nextToken"] = page["nextBackwardToken"]
+            request["nextToken"] = token
     return None, ()
-
-
-def _stream_name(stream: str) -> str:
-    """Return the name of a log stream, given its name or its ARN."""
-    return stream.rpartition(":log-stream:")[2]

@@ -169,13 +169,13 @@ def _storage(run: Mapping[str, Any], metrics: Any) -> dict[str, Any]:
     if kind:
         storage["type"] = kind
     # Zero also means that DYNAMIC storage was not measured.
-    if capacity := _number(run.get("storageCapacity")):
+    if capacity := as_number(run.get("storageCapacity")):
         if kind == "STATIC":
             storage["requestedGiB"] = capacity
         elif kind == "DYNAMIC" and run.get("status") in run_states.TERMINAL:
             storage["maximumGiB"] = capacity
     for name in ("reserved", "maximum", "average"):
-        if isinstance(metrics, Mapping) and (amount := _number(metrics.get(f"storage{name.title()}GiB"))):
+        if isinstance(metrics, Mapping) and (amount := as_number(metrics.get(f"storage{name.title()}GiB"))):
             storage[f"{name}GiB"] = amount
     return storage
 
@@ -188,7 +188,7 @@ def _task(item: Mapping[str, Any], until: datetime | None) -> _Task:
     seconds = seconds_between(started, stopped or (until if status in run_states.ACTIVE else None))
     metrics = item.get("metrics")
     if seconds is None and isinstance(metrics, Mapping):
-        seconds = _number(metrics.get("runningSeconds"))
+        seconds = as_number(metrics.get("runningSeconds"))
     return _Task(
         id=task_id(item) or "",
         name=str(item.get("name") or ""),
@@ -196,9 +196,9 @@ def _task(item: Mapping[str, Any], until: datetime | None) -> _Task:
         seconds=seconds,
         started=started,
         stopped=stopped,
-        cpus=_number(item.get("cpus")),
-        memory=_number(item.get("memory")),
-        gpus=_number(item.get("gpus")),
+        cpus=as_number(item.get("cpus")),
+        memory=as_number(item.get("memory")),
+        gpus=as_number(item.get("gpus")),
         instance_type=str(item["instanceType"]) if item.get("instanceType") else None,
         # In a manifest, a completed task without times came from the run cache, as in the run analyzer.
         is_cached=item.get("cacheHit") is True
@@ -345,7 +345,8 @@ def describe_batch_usage(usage: Mapping[str, Any]) -> str:
     )
 
 
-def _number(value: Any) -> float | None:
+def as_number(value: Any) -> float | None:
+    """Return a plausible number of CPUs, GiB or seconds, or None for any other value."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return value if 0 <= value <= _PLAUSIBLE else None

@@ -12,11 +12,10 @@ from typing import Any, Final
 from airflow_healthomics.compat import AirflowTaskTimeout
 from airflow_healthomics.hooks.best_effort import BestEffortClient
 from airflow_healthomics.hooks.omics import HealthOmicsHook
-from airflow_healthomics.links import LOG_GROUP
+from airflow_healthomics.reports.manifest_log import fetch_manifest
 from airflow_healthomics.reports.usage import describe_run_usage, task_id, usage_of_run
 from airflow_healthomics.service.errors import error_code
 from airflow_healthomics.service.log import Log
-from airflow_healthomics.service.manifest import read_manifest
 
 #: No call starts later than this many seconds after the first; it may last LONGEST_CALL_SECONDS.
 MAX_SECONDS: Final = 10.0
@@ -27,9 +26,6 @@ MAX_PAGES: Final = 80
 #: Seconds between two pages of ListRunTasks. All callers of an account share 10 calls a second:
 #: https://docs.aws.amazon.com/omics/latest/dev/api-quotas.html
 PACE: Final = 0.125
-#: Pages of GetLogEvents. A page has up to 1 MB or 10,000 events, and may be empty:
-#: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html
-MAX_MANIFEST_PAGES: Final = 24
 
 
 def add_usage(
@@ -92,8 +88,8 @@ def _read_usage(
     page = aws.call("omics:ListRunTasks", **request)
     listed = list(page.get("items", ()))
     token, is_known = page.get("nextToken"), "items" in page
-    manifest_run, recorded = _read_manifest(
-        summary, aws, run_only=is_known and not token, ids={task_id(item) for item in listed}
+    manifest_run, recorded = fetch_manifest(
+        aws, summary, ids={task_id(item) for item in listed}, run_only=is_known and not token
     )
     if recorded and (token or not is_known):
         # Without the page, the manifest may be incomplete.
@@ -112,34 +108,3 @@ def _read_usage(
         summary, listed if is_known else None, manifest_run=manifest_run, is_complete=not token
     )
     return usage, listed if is_known and not token else None
-
-
-def _read_manifest(
-    summary: Mapping[str, Any], aws: BestEffortClient, *, run_only: bool, ids: set[str | None]
-) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    """Return the manifest's object of the run, and those of its tasks; no tasks if some may be missing."""
-    if not summary.get("uuid"):
-        return None, []
-    request: dict[str, Any] = {
-        "logGroupName": LOG_GROUP,
-        # https://docs.aws.amazon.com/omics/latest/dev/monitoring-cloudwatch-logs.html
-        "logStreamName": f"manifest/run/{summary['id']}/{summary['uuid']}",
-        "startFromHead": True,
-    }
-    run: dict[str, Any] | None = None
-    # By id, since CloudWatch may deliver an event twice.
-    tasks: dict[str | None, dict[str, Any]] = {}
-    for _ in range(MAX_MANIFEST_PAGES):
-        page = aws.call("logs:GetLogEvents", **request)
-        found, more = read_manifest(event["message"] for event in page.get("events", ()))
-        run = run or found
-        tasks.update((task_id(task), task) for task in more)
-        if run and run_only:
-            break
-        # The API reference: "The returned tokens are never null." A repeated token marks the end. A missing
-        # token means a failed call.
-        if page.get("nextForwardToken") in (None, request.get("nextToken")):
-            is_whole = bool(page) and run is not None and ids <= tasks.keys()
-            return run, list(tasks.values()) if is_whole else []
-        request["nextToken"] = page["nextForwardToken"]
-    return run, []

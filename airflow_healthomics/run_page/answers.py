@@ -89,12 +89,22 @@ def make_page(answer: Mapping[str, Any], *, is_complete: bool = True, **more: An
     return Page(body=body, body_without_logs=body if bare == body else bare, lifetime=lifetime, **more)
 
 
+def make_log_page(answer: Mapping[str, Any], lifetime: float) -> Page:
+    """
+    Serialize a page of a log.
+
+    :param answer: from :func:`~airflow_healthomics.run_page.payload.log_answer`
+    :param lifetime: in seconds
+    """
+    return Page(body=_bytes(answer), body_without_logs=b"{}", lifetime=lifetime)
+
+
 def page_error(error: Exception, operation: str, subject: str, aws_conn_id: str | None) -> PageError:
     """
     Convert an error of AWS for the page, without AWS's message, since that may quote the request.
 
     :param error: from botocore
-    :param operation: API operation, such as ``GetRun``
+    :param operation: API operation, such as ``GetRun``, or ``logs:GetLogEvents`` of another service
     :param subject: resource of the call, such as ``run 1234567``
     :param aws_conn_id: Airflow connection
     """
@@ -107,7 +117,8 @@ def page_error(error: Exception, operation: str, subject: str, aws_conn_id: str 
     if is_not_found(error):
         return not_found(subject)
     if is_access_denied(error):
-        return PageError(502, f"The IAM policy of {who} must allow omics:{operation}.")
+        permission = operation if ":" in operation else f"omics:{operation}"
+        return PageError(502, f"The IAM policy of {who} must allow {permission}.")
     if is_credentials_error(error):
         return PageError(502, f"AWS rejects the credentials of {who} ({code}).")
     return PageError(502, f"{operation} for {subject} failed with {code}.")

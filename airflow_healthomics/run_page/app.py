@@ -12,34 +12,26 @@ log lines require the right to read its log.
 import pathlib
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Annotated, Final
-from urllib.parse import quote
+from typing import Final
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
+from airflow.api_fastapi.core_api.security import requires_access_dag
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from airflow_healthomics.monitoring import metrics
-from airflow_healthomics.publishing.resource_xcom import TaskResource, is_resource_id
-from airflow_healthomics.run_page import action_routes, batch_routes, dag_run_routes
+from airflow_healthomics.publishing.resource_xcom import TaskResource
+from airflow_healthomics.run_page import action_routes, batch_routes, dag_run_routes, log_routes
 from airflow_healthomics.run_page.action_routes import MAY_EDIT_HEADER, EditDep
-from airflow_healthomics.run_page.answers import THROTTLED_SECONDS, Page, PageError, error_lifetime
-from airflow_healthomics.run_page.cache import BusyError, Cache
-from airflow_healthomics.run_page.clients import lanes
-from airflow_healthomics.run_page.dependencies import TASK as _TASK
-from airflow_healthomics.run_page.dependencies import TaskDep, answer_of
+from airflow_healthomics.run_page.answers import Page, PageError, error_lifetime
+from airflow_healthomics.run_page.cache import Cache
+from airflow_healthomics.run_page.dependencies import TASK, LogsDep, RunDep, TaskDep, respond
 from airflow_healthomics.run_page.lookup import FoundTask, TaskConnection
 from airflow_healthomics.run_page.source import fetch_page
 
 STATIC: Final = pathlib.Path(__file__).parent / "static"
 
-#: Seconds that a request waits for an answer, and for a new one if there is an earlier one.
-PATIENCE: Final = 25.0
-REFRESH_PATIENCE: Final = 3.0
-#: Reason, percent-encoded, why an answer is an earlier one.
-STALE_HEADER: Final = "Healthomics-Stale"
 #: Limits of the cache.
 MAX_ANSWERS: Final = 1_000
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -52,8 +44,6 @@ SECURITY_HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
 }
 
-_requires_logs: Final = requires_access_dag("GET", DagAccessEntity.TASK_LOGS)
-
 api: Final = APIRouter(
     prefix="/api",
     dependencies=[
@@ -65,22 +55,11 @@ api: Final = APIRouter(
 
 api.include_router(dag_run_routes.router)
 api.include_router(batch_routes.router)
+api.include_router(log_routes.router)
 api.include_router(action_routes.router)
 
 
-def may_read_logs(request: Request, user: GetUserDep) -> bool:
-    """Whether the user may read the logs of the DAG's tasks."""
-    try:
-        # None means permission. Anything else, such as a coroutine, means that nothing was checked.
-        return _requires_logs(request, user) is None
-    except HTTPException:
-        return False
-
-
-LogsDep = Annotated[bool, Depends(may_read_logs)]
-
-
-@api.get(_TASK)
+@api.get(TASK)
 async def task_instance(request: Request, task: TaskDep, with_logs: LogsDep, may_edit: EditDep) -> Response:
     """Return the run or batch of a task instance."""
     if task.resource is None:
@@ -88,47 +67,35 @@ async def task_instance(request: Request, task: TaskDep, with_logs: LogsDep, may
     return await _answer(request, task, None, with_logs, may_edit)
 
 
-@api.get(_TASK + "/runs/{healthomics_run_id}")
+@api.get(TASK + "/runs/{healthomics_run_id}")
 async def run_of_task(
-    request: Request, task: TaskDep, healthomics_run_id: str, with_logs: LogsDep, may_edit: EditDep
+    request: Request, task: TaskDep, run_id: RunDep, with_logs: LogsDep, may_edit: EditDep
 ) -> Response:
     """Return the run of a task instance, or a run of its batch."""
-    resource = task.resource
-    is_own = resource is not None and resource.kind == "run" and resource.id == healthomics_run_id
-    is_in_batch = resource is not None and resource.kind == "batch" and is_resource_id(healthomics_run_id)
-    if not is_own and not is_in_batch:
-        raise HTTPException(404, "The task has no such run.")
-    return await _answer(request, task, None if is_own else healthomics_run_id, with_logs, may_edit)
+    return await _answer(request, task, run_id, with_logs, may_edit)
 
 
 async def _answer(
     request: Request, task: FoundTask, run_id: str | None, with_logs: bool, may_edit: bool
 ) -> Response:
-    resource, connection = task.resource, task.connection
-    if resource is None or connection is None:
-        raise PageError(502, "Airflow no longer knows the connection of this task.")
-    cache: Cache[Page] = request.app.state.cache
-    fetch = partial(_fetch, connection=connection, resource=resource, run_id=run_id)
-    try:
-        entry = cache.get((connection, resource, run_id), fetch, lanes.get(connection, resource.region))
-    except BusyError:
-        raise PageError(503, "Too many runs are being loaded right now.", THROTTLED_SECONDS) from None
-    headers = {MAY_EDIT_HEADER: "yes"} if may_edit else {}
-    try:
-        page = await answer_of(entry, PATIENCE if entry.latest is None else REFRESH_PATIENCE)
-    except PageError as error:
-        if entry.latest is None or error.status < 500:
-            raise
-        page = entry.latest
-        headers[STALE_HEADER] = quote(error.detail)
-    body = page.body if with_logs else page.body_without_logs
-    return Response(body, media_type="application/json", headers=headers)
+    # Siblings of a mapped task may have the same run, but not the same label.
+    label = task.label if run_id is None else None
+    fetch = partial(_fetch, run_id=run_id, label=label)
+    response = await respond(request, task, (run_id, label), fetch, with_logs=with_logs)
+    if may_edit:
+        response.headers[MAY_EDIT_HEADER] = "yes"
+    return response
 
 
 def _fetch(
-    latest: Page | None, *, connection: TaskConnection, resource: TaskResource, run_id: str | None
+    latest: Page | None,
+    *,
+    connection: TaskConnection,
+    resource: TaskResource,
+    run_id: str | None,
+    label: str | None,
 ) -> Page:
-    return fetch_page(connection, resource, latest, run_id=run_id)
+    return fetch_page(connection, resource, latest, run_id=run_id, label=label)
 
 
 def _refuse(request: Request, error: Exception) -> Response:

@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 from airflow_healthomics.publishing.resource_xcom import TaskResource
-from airflow_healthomics.run_page.answers import PageError, not_found
-from airflow_healthomics.run_page.calls import Calls
+from airflow_healthomics.run_page.answers import PageError
+from airflow_healthomics.run_page.calls import Calls, identity_of
 from airflow_healthomics.run_page.payload import is_active, is_active_batch
 from airflow_healthomics.service import batch_states
 
@@ -27,14 +27,7 @@ class Cancellation(Calls):
         return self._cancel_run(resource, resource.id if run_id is None else run_id)
 
     def _cancel_run(self, resource: TaskResource, run_id: str) -> str:
-        with self._calling("GetRun", f"run {run_id}"):
-            run = self._hook.get_run(run_id)
-        if resource.kind == "batch":
-            if run.get("batchId") != resource.id:
-                raise not_found(f"run {run_id}")
-            self._check_batch(resource.id, resource.uuid)
-        elif resource.uuid and run.get("uuid") != resource.uuid:
-            raise PageError(404, f"Run {run_id} was deleted, and HealthOmics reused its id.")
+        run = self._get_run(run_id, **identity_of(resource, run_id))
         if not is_active(run["status"]):
             raise PageError(409, f"Run {run_id} has ended: {run['status']}.")
         with self._calling("CancelRun", f"run {run_id}"):

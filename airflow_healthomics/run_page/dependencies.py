@@ -1,16 +1,23 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the routes of a task instance share: its path, its look-up, and the wait for an answer."""
+"""What the routes of a task instance share: its path, its look-up, rights, and the response."""
 
 # Without ``from __future__ import annotations``, since FastAPI reads annotations of dependencies at run time.
 
 import asyncio
-from typing import Annotated, Final, TypeVar
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, Final, TypeVar
+from urllib.parse import quote
 
-from fastapi import Depends, HTTPException, Path
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from fastapi import Depends, HTTPException, Path, Request, Response
 
-from airflow_healthomics.run_page.answers import THROTTLED_SECONDS, PageError
-from airflow_healthomics.run_page.cache import Answer, Entry
+from airflow_healthomics.publishing.resource_xcom import is_resource_id
+from airflow_healthomics.run_page.answers import THROTTLED_SECONDS, Page, PageError
+from airflow_healthomics.run_page.cache import Answer, BusyError, Cache, Entry
+from airflow_healthomics.run_page.clients import lanes
 from airflow_healthomics.run_page.lookup import FoundTask, find_task
 
 #: Path of a task instance.
@@ -19,9 +26,17 @@ TASK: Final = "/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/{map_inde
 #: The maximum of integers in the metadata database.
 LARGEST: Final = 2**31 - 1
 
+#: Seconds that a request waits for an answer, and for a new one if there is an earlier one.
+PATIENCE: Final = 25.0
+REFRESH_PATIENCE: Final = 3.0
+#: Reason, percent-encoded, why an answer is an earlier one.
+STALE_HEADER: Final = "Healthomics-Stale"
+
 MapIndex = Annotated[int, Path(ge=-1, le=LARGEST)]
 
 A = TypeVar("A", bound=Answer)
+
+_requires_logs: Final = requires_access_dag("GET", DagAccessEntity.TASK_LOGS)
 
 
 def found_task(dag_id: str, run_id: str, task_id: str, map_index: MapIndex) -> FoundTask:
@@ -33,6 +48,31 @@ def found_task(dag_id: str, run_id: str, task_id: str, map_index: MapIndex) -> F
 
 
 TaskDep = Annotated[FoundTask, Depends(found_task)]
+
+
+def run_of_path(task: TaskDep, healthomics_run_id: str) -> str | None:
+    """Return the id of a run of the task's batch, or None for the task's own run."""
+    resource = task.resource
+    if resource is not None and resource.kind == "run" and resource.id == healthomics_run_id:
+        return None
+    if resource is not None and resource.kind == "batch" and is_resource_id(healthomics_run_id):
+        return healthomics_run_id
+    raise HTTPException(404, "The task has no such run.")
+
+
+RunDep = Annotated[str | None, Depends(run_of_path)]
+
+
+def may_read_logs(request: Request, user: GetUserDep) -> bool:
+    """Whether the user may read the logs of the DAG's tasks."""
+    try:
+        # None means permission. Anything else, such as a coroutine, means that nothing was checked.
+        return _requires_logs(request, user) is None
+    except HTTPException:
+        return False
+
+
+LogsDep = Annotated[bool, Depends(may_read_logs)]
 
 
 async def answer_of(entry: Entry[A], seconds: float) -> A:
@@ -48,3 +88,37 @@ async def answer_of(entry: Entry[A], seconds: float) -> A:
         return await asyncio.wait_for(future, seconds)
     except TimeoutError:
         raise PageError(503, "HealthOmics has not answered yet.", THROTTLED_SECONDS) from None
+
+
+async def respond(
+    request: Request, task: FoundTask, key: tuple[Any, ...], fetch: Callable[..., Page], *, with_logs: bool
+) -> Response:
+    """
+    Return an answer from the cache, perhaps an earlier one with the reason.
+
+    :param request: of the browser
+    :param task: the task instance
+    :param key: what the answer depends on beside the run or batch and its connection
+    :param fetch: fetches the answer, given the previous one, ``connection`` and ``resource``
+    :param with_logs: whether the user may read logs
+    :raises PageError: if there is no answer
+    """
+    resource, connection = task.resource, task.connection
+    if resource is None or connection is None:
+        raise PageError(502, "Airflow no longer knows the connection of this task.")
+    cache: Cache[Page] = request.app.state.cache
+    fetch = partial(fetch, connection=connection, resource=resource)
+    try:
+        entry = cache.get((connection, resource, *key), fetch, lanes.get(connection, resource.region))
+    except BusyError:
+        raise PageError(503, "Too many runs are being loaded right now.", THROTTLED_SECONDS) from None
+    headers = {}
+    try:
+        page = await answer_of(entry, PATIENCE if entry.latest is None else REFRESH_PATIENCE)
+    except PageError as error:
+        if entry.latest is None or error.status < 500:
+            raise
+        page = entry.latest
+        headers[STALE_HEADER] = quote(error.detail)
+    body = page.body if with_logs else page.body_without_logs
+    return Response(body, media_type="application/json", headers=headers)

@@ -52,6 +52,7 @@ class FoundTask:
     :param delay: if its start is delayed: reason, time of the first and of the next attempt, region
     :param success_policy: rendered argument of a task with a batch, if Airflow still has it
     :param attempt: number of its attempt
+    :param label: what its ``map_index_template`` renders to, if it has one
     """
 
     state: str | None
@@ -60,6 +61,7 @@ class FoundTask:
     delay: Mapping[str, str] | None = None
     success_policy: Any = None
     attempt: int = 1
+    label: str | None = None
 
 
 def find_task(dag_id: str, run_id: str, task_id: str, map_index: int) -> FoundTask | None:
@@ -71,9 +73,16 @@ def find_task(dag_id: str, run_id: str, task_id: str, map_index: int) -> FoundTa
     :param task_id: its task
     :param map_index: its map index; -1 if it is not mapped
     """
+    # A column in some releases of Airflow, and an expression in others.
+    label: Any = TaskInstance.rendered_map_index
     with create_session() as session:
         found = session.execute(
-            select(TaskInstance.state, TaskInstance.dag_version_id, TaskInstance.try_number).where(
+            select(
+                TaskInstance.state,
+                TaskInstance.dag_version_id,
+                TaskInstance.try_number,
+                label.label("label"),
+            ).where(
                 TaskInstance.dag_id == dag_id,
                 TaskInstance.run_id == run_id,
                 TaskInstance.task_id == task_id,
@@ -103,12 +112,15 @@ def find_task(dag_id: str, run_id: str, task_id: str, map_index: int) -> FoundTa
             )
         ).scalar_one_or_none()
     connection = connection_of_task(rendered, found.dag_version_id, task_id)
+    # Without a template, the expression is the map index.
+    own = found.label if found.label != str(map_index) else None
     return FoundTask(
         state=found.state,
         resource=resource,
         connection=connection,
         success_policy=rendered.get("success_policy") if isinstance(rendered, Mapping) else None,
         attempt=found.try_number,
+        label=own or None,
     )
 
 

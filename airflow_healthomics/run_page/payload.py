@@ -11,6 +11,7 @@ from typing import Any, Final
 from airflow_healthomics.batches.outcomes import NOT_STARTED, counts_of_batch
 from airflow_healthomics.exceptions import FailedTask
 from airflow_healthomics.service import batch_states, run_states
+from airflow_healthomics.starting.identity import is_derived
 
 #: Fields of GetRun on the page. Fields with user data are excluded: parameters, tags, engineSettings and so
 #: on.
@@ -146,6 +147,9 @@ def run_answer(
     tasks_known: bool = True,
     settling: bool = False,
     engine_log: Sequence[str],
+    next_step: str | None = None,
+    may_show_logs: bool = False,
+    label: str | None = None,
     links: Mapping[str, str],
     notices: Sequence[str],
     as_of: datetime,
@@ -156,13 +160,16 @@ def run_answer(
 
     :param run: answer of GetRun
     :param workflow_name: name of its workflow, if known
-    :param rows: its tasks
+    :param rows: its tasks, with what they used if that is known
     :param truncated: whether it has more tasks
     :param usage: usage of the run as text
     :param failed: its failed tasks
     :param tasks_known: False if ListRunTasks was refused, so that an empty list means unknown
     :param settling: whether the diagnosis of a failed run may still change
     :param engine_log: the last lines of the engine log, if there is no log of a failed task
+    :param next_step: what a person should do about a run that failed or was cancelled
+    :param may_show_logs: whether the DAG author lets the page show logs
+    :param label: what distinguishes it from other runs of the workflow: its run setting, or a name
     :param links: URLs
     :param notices: messages about refused calls
     :param as_of: time of the AWS calls
@@ -195,17 +202,51 @@ def run_answer(
         answer["settling"] = True
     if engine_log:
         answer["engineLogLines"] = list(engine_log)
+    if next_step:
+        answer["nextStep"] = next_step
+    if may_show_logs:
+        answer["logs"] = True
+    if label:
+        answer["label"] = label
     if notices:
         answer["notices"] = list(notices)
     return answer
 
 
+def custom_name(run: Mapping[str, Any]) -> str | None:
+    """
+    Return the name that a person gave to a run, or None for the default, which is the request ID.
+
+    :param run: answer of GetRun
+    """
+    name: str = run.get("name", "")
+    return None if is_derived(name) else name or None
+
+
 def without_logs(answer: Mapping[str, Any]) -> dict[str, Any]:
     """Remove log lines, for a user who may not read the logs of tasks."""
-    shown = {key: value for key, value in answer.items() if key != "engineLogLines"}
+    shown = {key: value for key, value in answer.items() if key not in ("engineLogLines", "logs")}
     if "failed" in shown:
         shown["failed"] = [{**item, "logLines": []} for item in shown["failed"]]
     return shown
+
+
+def log_answer(lines: Sequence[str], *, stream: str, before: str | None, as_of: datetime) -> dict[str, Any]:
+    """
+    Return a page of a log.
+
+    :param lines: of the page
+    :param stream: log stream
+    :param before: token of the page before; None at the beginning of the log
+    :param as_of: time of the AWS call
+    """
+    return {
+        "kind": "log",
+        "asOf": _json(as_of),
+        "stream": stream,
+        "lines": list(lines),
+        **({"before": before} if before else {}),
+    }
 
 
 def not_submitted(item: Mapping[str, Any]) -> dict[str, Any]:

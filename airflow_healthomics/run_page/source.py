@@ -17,20 +17,20 @@ from airflow_healthomics.exceptions import Diagnosis
 from airflow_healthomics.links import run_urls, task_log_url
 from airflow_healthomics.publishing.resource_xcom import TaskResource
 from airflow_healthomics.reports.diagnosis import diagnose
+from airflow_healthomics.reports.remedies import NOT_FAILED, SENSOR_STEPS
 from airflow_healthomics.reports.usage import describe_run_usage, usage_of_run
 from airflow_healthomics.run_page import payload
 from airflow_healthomics.run_page.answers import (
     INCOMPLETE_SECONDS,
     POLL_SECONDS,
     Page,
-    PageError,
     make_page,
-    not_found,
 )
 from airflow_healthomics.run_page.batch_source import BatchSource
-from airflow_healthomics.run_page.calls import LINKS, Calls
+from airflow_healthomics.run_page.calls import LINKS, Calls, identity_of
 from airflow_healthomics.run_page.commands import start_run_command
 from airflow_healthomics.run_page.lookup import TaskConnection
+from airflow_healthomics.run_page.task_use import fetch_task_use
 from airflow_healthomics.service.errors import is_transient
 from airflow_healthomics.service.summaries import summarize_run
 
@@ -54,6 +54,9 @@ PAGE_SIZE: Final = 100
 #: page after which each page has one attempt.
 PAGE_ATTEMPTS: Final = 3
 PAGES_SECONDS: Final = 20.0
+
+#: Key of what the tasks used, in the memory of a page.
+_USE: Final = "use"
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +104,8 @@ class Source(Calls):
         batch_id: str | None = None,
         batch_uuid: str | None = None,
         log_tail_lines: int,
+        is_awaited_only: bool = False,
+        label: str | None = None,
         latest: Page | None,
     ) -> Page:
         """
@@ -111,31 +116,29 @@ class Source(Calls):
         :param batch_id: the batch of the run, to be checked; None for a run without a batch
         :param batch_uuid: uuid of the batch, if known
         :param log_tail_lines: number of log lines of a failed task
+        :param is_awaited_only: whether the task awaits the run without having started it
+        :param label: what distinguishes the task from its mapped siblings, if anything
         :param latest: the previous page
         :raises PageError: if AWS refuses a call
         """
         as_of = datetime.now(UTC)
-        with self._calling("GetRun", f"run {run_id}"):
-            run = self._hook.get_run(run_id)
-        if batch_id and run.get("batchId") != batch_id:
-            # The same error as for a run that does not exist.
-            raise not_found(f"run {run_id}")
-        if batch_id:
-            self._check_batch(batch_id, batch_uuid)
-        if uuid and run.get("uuid") != uuid:
-            raise PageError(404, f"Run {run_id} was deleted, and HealthOmics reused its id.")
+        run = self._get_run(run_id, uuid=uuid, batch_id=batch_id, batch_uuid=batch_uuid)
         notices: list[str] = []
         tasks, truncated = self._tasks(run_id, notices)
         rows = payload.task_rows(tasks or ())
         failure = self._failure(run, rows, None if truncated else tasks, log_tail_lines, latest)
         diagnosis = failure.diagnosis
         notices += failure.missing
+        active = payload.is_active(run["status"])
+        use = {} if active or not rows else self._use(run, rows, latest, notices)
+        rows = [{**row, **(use or {}).get(row["taskId"], {})} for row in rows]
         partition = self._hook.conn_partition
         failed = payload.failed_task_rows(rows, diagnosis.failed_tasks)
         for item in failed:
             item["logUrl"] = task_log_url(run_id, item["taskId"], self._region, partition)
         has_task_log = any(item["logLines"] for item in failed)
-        settling = not failure.is_complete and _has_just_ended(run, as_of)
+        is_complete = failure.is_complete and (use is not None or not _has_just_ended(run, as_of))
+        settling = not is_complete and _has_just_ended(run, as_of)
         if settling:
             poll_seconds = INCOMPLETE_SECONDS
         else:
@@ -150,21 +153,26 @@ class Source(Calls):
                     run,
                     tasks,
                     is_complete=not truncated,
-                    until=as_of if payload.is_active(run["status"]) else None,
+                    until=as_of if active else None,
                 )
             ),
             failed=failed,
             tasks_known=tasks is not None,
             settling=settling,
             engine_log=() if has_task_log else diagnosis.log_lines,
+            next_step=_next_step(run, diagnosis, is_awaited_only),
+            may_show_logs=log_tail_lines > 0,
+            label=label or self._setting(run, notices) or payload.custom_name(run),
             links={LINKS[key]: url for key, url in run_urls(run, self._region, partition).items()},
             notices=notices,
             as_of=as_of,
             poll_seconds=poll_seconds,
         )
         answer["command"] = start_run_command(run, self._region)
-        memory = {_failed_ids(run, rows): failure}
-        return make_page(answer, is_complete=failure.is_complete, memory=memory)
+        memory: dict[Any, Any] = {_failed_ids(run, rows): failure}
+        if not active:
+            memory[_USE] = use
+        return make_page(answer, is_complete=is_complete, memory=memory)
 
     def _tasks(self, run_id: str, notices: list[str]) -> tuple[list[Mapping[str, Any]] | None, bool]:
         """Return the tasks, or None if the call is refused, and whether there are more tasks."""
@@ -197,7 +205,7 @@ class Source(Calls):
         latest: Page | None,
     ) -> _Failure:
         key = _failed_ids(run, rows)
-        if not key[1] and run["status"] != "FAILED":
+        if not key[1] and run["status"] not in ("FAILED", *NOT_FAILED):
             return _Failure(Diagnosis(retry=False, next_step=""))
         known: _Failure | None = latest.memory.get(key) if latest else None
         if known and time.monotonic() < known.expires:
@@ -217,9 +225,31 @@ class Source(Calls):
             return _Failure(diagnosis, tuple(attentive.warnings), time.monotonic() + INCOMPLETE_SECONDS)
         return _Failure(diagnosis)
 
+    def _use(
+        self,
+        run: Mapping[str, Any],
+        rows: list[dict[str, Any]],
+        latest: Page | None,
+        notices: list[str],
+    ) -> Mapping[str, Mapping[str, float]] | None:
+        """Return what each task of an ended run used, or None if that is not known."""
+        if latest and (known := latest.memory.get(_USE)) is not None:
+            return known  # type: ignore[no-any-return]
+        attentive = _AttentiveLog(log)
+        use = fetch_task_use(self._hook, run, rows, attentive)
+        # The diagnosis of a failed run may have met the same refusal.
+        if not any("logs:GetLogEvents" in notice for notice in notices):
+            notices += attentive.warnings
+        return use
+
 
 def fetch_page(
-    connection: TaskConnection, resource: TaskResource, latest: Page | None, *, run_id: str | None = None
+    connection: TaskConnection,
+    resource: TaskResource,
+    latest: Page | None,
+    *,
+    run_id: str | None = None,
+    label: str | None = None,
 ) -> Page:
     """
     Fetch the run or batch of a task, or a run of its batch.
@@ -228,20 +258,28 @@ def fetch_page(
     :param resource: its run or batch
     :param latest: the previous page
     :param run_id: a run of the batch; it is checked to belong to the batch
+    :param label: what distinguishes the task from its mapped siblings, if anything
     :raises PageError: if AWS refuses a call, or if the batch has no such run
     """
     if resource.kind == "batch" and run_id is None:
         batches = BatchSource(connection, resource.region)
         return batches.batch(resource.id, uuid=resource.uuid, latest=latest)
-    own = run_id is None or resource.kind == "run"
     return Source(connection, resource.region).run(
         resource.id if run_id is None else run_id,
-        uuid=resource.uuid if own else None,
-        batch_id=None if own else resource.id,
-        batch_uuid=None if own else resource.uuid,
+        **identity_of(resource, run_id),
         log_tail_lines=resource.log_tail_lines,
+        is_awaited_only=resource.is_awaited_only,
+        label=label,
         latest=latest,
     )
+
+
+def _next_step(run: Mapping[str, Any], diagnosis: Diagnosis, is_awaited_only: bool) -> str | None:
+    """Return the next step of the task's error, unless the run may still succeed."""
+    status = run["status"]
+    if status != "FAILED" and status not in NOT_FAILED:
+        return None
+    return (SENSOR_STEPS.get(status) if is_awaited_only else None) or diagnosis.next_step or None
 
 
 def _failed_ids(run: Mapping[str, Any], rows: list[dict[str, Any]]) -> tuple[str, frozenset[str]]:
@@ -250,8 +288,8 @@ def _failed_ids(run: Mapping[str, Any], rows: list[dict[str, Any]]) -> tuple[str
 
 
 def _has_just_ended(run: Mapping[str, Any], now: datetime) -> bool:
-    """Whether a run failed so recently that CloudWatch may not have its log yet."""
+    """Whether a run ended so recently that CloudWatch may not have its logs and its manifest yet."""
     stopped = run.get("stopTime")
-    if run["status"] != "FAILED" or stopped is None:
+    if payload.is_active(run["status"]) or stopped is None:
         return False
     return now - datetime.fromisoformat(stopped) < SETTLED_AFTER

@@ -91,7 +91,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
 
     def begin(self, context: Context, latest: Mapping[str, Any]) -> None:
         """Publish the data that the links and the page of the run need."""
-        publish_run(context, self, latest, log_tail_lines=self.log_tail_lines)
+        publish_run(context, self, latest, log_tail_lines=self.log_tail_lines, is_awaited_only=True)
 
     def finish(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         """Report usage and lineage, and return the summary; raise unless the run is COMPLETED."""

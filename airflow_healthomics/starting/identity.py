@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import unicodedata
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -68,6 +69,11 @@ def derive_request_id(identity: TaskIdentity, generation: int = 0, max_length: i
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_DIGEST_LENGTH]
     readable = "".join(map(_allowed, identity.dag_run_id))[: max_length - _DIGEST_LENGTH - 1]
     return f"{readable}.{digest}"
+
+
+def is_derived(request_id: str) -> bool:
+    """Whether a text has the form of :func:`derive_request_id`, which is also the default name of a run."""
+    return re.search(rf"\.[0-9a-f]{{{_DIGEST_LENGTH}}}$", request_id) is not None
 
 
 def _allowed(character: str) -> str:

@@ -56,7 +56,7 @@ export class Actions {
     this.error = h("p", { class: "callout", "data-state": "FAILED", role: "alert", hidden: true });
     this.yes = h("button", { type: "button", class: "quiet", "data-testid": "confirm", onclick: () => this.#confirmed() });
     this.no = h("button", { type: "button", class: "quiet", onclick: () => this.dialog.close() }, "Do nothing");
-    this.dialog = h("dialog", { "aria-labelledby": "ask-title", onclose: () => (this.act = null) }, this.title, this.words, this.names, this.error, h("div", { class: "row" }, this.yes, this.no));
+    this.dialog = h("dialog", { class: "ask", "aria-labelledby": "ask-title", onclose: () => (this.act = null) }, this.title, this.words, this.names, this.error, h("div", { class: "row" }, this.yes, this.no));
     this.cache = new Map();
   }
 

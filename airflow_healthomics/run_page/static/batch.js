@@ -18,6 +18,7 @@ export class BatchView {
     this.title = h("h1");
     this.id = h("span", { class: "mono", "data-testid": "batch-id" });
     this.links = new Links();
+    this.actions = h("div", { class: "actions" });
     this.callout = new Callout();
     this.notices = new Notices();
     this.tiles = new Facts("tiles");
@@ -37,10 +38,11 @@ export class BatchView {
       this.more);
     this.facts = new Facts("facts");
     this.node = h("article", { "data-testid": "batch" },
-      h("header", { class: "head" },
+      h("header", { class: "run-head" },
         h("div", { class: "title" }, this.title, this.badge.node),
-        h("p", { class: "sub" }, "HealthOmics run batch ", this.id, copyButton("the batch id", () => this.id.textContent)),
-        this.links.node),
+        h("div", { class: "meta" },
+          h("p", { class: "sub" }, "HealthOmics run batch ", this.id, copyButton("the batch id", () => this.id.textContent)),
+          this.actions, this.links.node)),
       this.callout.node,
       this.notices.node,
       this.tiles.node,

@@ -17,6 +17,7 @@ const ICONS = {
   DELETED: "M3.5 5h9M6.5 5V3.5h3V5M4.8 5l.5 8h5.4l.5-8",
   open: "M6 3.5H3.5v9h9V10M9 3.5h3.5V7M12.3 3.7 7.5 8.5",
   copy: "M5.5 5.5v-2h7v7h-2M3.5 5.5h7v7h-7z",
+  log: "M4 2.5h8v11H4zM6 5.5h4M6 8h4M6 10.5h2.5",
   back: "M9.5 3.5 5 8l4.5 4.5",
   chevron: "M6 3.5 10.5 8 6 12.5",
 };

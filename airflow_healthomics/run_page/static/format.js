@@ -92,18 +92,6 @@ export const utc = (ms) => (ms == null ? null : `${new Date(ms).toISOString().re
 export const number = (value) => (value == null ? "–" : NUMBER.format(value));
 export const gib = (value) => (value == null ? "–" : `${NUMBER.format(value)} GiB`);
 
-/**
- * The name that the copies of a task share: scattered and mapped tasks differ by a tag or a number at the end
- * ("ALIGN (sample 7)", "call-hc-shard-12", "align[3]", "align-3-1").
- */
-export function baseName(name) {
-  const base = name
-    .replace(/\s*\(.*\)\s*$/, "")
-    .replace(/\s*\[[^\]]*\]\s*$/, "")
-    .replace(/(?:[-_.:]+(?:shard|scatter|attempt|idx)?[-_.:]*\d+)+$/i, "");
-  return base || name;
-}
-
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;

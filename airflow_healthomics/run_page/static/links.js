@@ -54,6 +54,15 @@ export function linkOut(text, address) {
   );
 }
 
+/** A link to the page itself, outside of the frame; null if it is in none. */
+export function aloneLink() {
+  if (window.parent === window) return null;
+  const link = linkOut("Open alone", location.href);
+  // The address changes while one moves in the page.
+  for (const moment of ["pointerdown", "focus", "mouseenter"]) link.addEventListener(moment, () => (link.href = location.href));
+  return link;
+}
+
 async function toClipboard(text) {
   try {
     await navigator.clipboard.writeText(text);

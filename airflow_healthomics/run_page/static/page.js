@@ -8,6 +8,7 @@ import { ApiError, get, Poller } from "./api.js";
 import { BatchView } from "./batch.js";
 import { announce, h, icon, setAttr, setText, show } from "./dom.js";
 import { ago, duration, time } from "./format.js";
+import { aloneLink } from "./links.js";
 import { ListView } from "./list.js";
 import { RunView } from "./run.js";
 import { followTheme } from "./theme.js";
@@ -114,9 +115,10 @@ class Page {
     this.views = new Map();
     this.ahead = 0;
     this.actions = new Actions({ dagId: query.get("dag_id"), dagRunId: query.get("run_id"), done: () => this.refresh() });
-    $("trail").after(this.actions.node, this.actions.dialog);
+    $("main").append(this.actions.dialog);
     window.addEventListener("popstate", () => this.show(routeOf()));
     document.addEventListener("visibilitychange", () => this.beat());
+    $("freshness").append(...[aloneLink()].filter(Boolean));
     $("refresh").addEventListener("click", () => this.refresh());
     this.show(routeOf());
     this.beat();
@@ -184,7 +186,11 @@ class Page {
     entry.asOf = time(body.asOf) ?? this.now();
     entry.polls = seconds > 0;
     entry.live = entry.polls && body.active !== false;
-    if (body.run || body.batch) this.actions.update({ ...route, answer: body, mayEdit, path: this.#path(route), isPart: Boolean(route.runId) });
+    if (body.run || body.batch) {
+      // Moved once: a move takes the focus away.
+      if (!entry.view.actions.contains(this.actions.node)) entry.view.actions.append(this.actions.node);
+      this.actions.update({ ...route, answer: body, mayEdit, path: this.#path(route), isPart: Boolean(route.runId) });
+    }
     // The state of a run that has ended stays as it is.
     this.#notice(stale && entry.polls ? unreadable(stale) : null);
     setAttr($("main"), "aria-busy", null);
@@ -240,7 +246,7 @@ class Page {
       list: () => new ListView({ open: (item) => this.go(routeOfItem(item)), more: () => this.#more() }),
       none: () => new NoneView(),
       batch: () => new BatchView({ openRun: (runId) => this.go({ ...route, runId }), path: this.#path(route) }),
-      run: () => new RunView(),
+      run: () => new RunView({ pathOf: (runId) => this.#path({ ...route, runId }) }),
     }[kind]();
     $("view").replaceChildren(entry.view.node);
   }

@@ -3,70 +3,16 @@
 
 // One run: is it moving, which task is slow, why did it fail, where are the outputs, what was it run with.
 
-import { announce, h, keyed, setAttr, setText, show } from "./dom.js";
+import { announce, h, setText, show } from "./dom.js";
+import { EngineLog, FailedTasks, FailureSentence } from "./failure.js";
 import * as f from "./format.js";
-import { copyButton, linkOut } from "./links.js";
-import { modelOf, phases, TaskTable } from "./timeline.js";
-import { Badge, Callout, Facts, Links, Notices, Steps } from "./widgets.js";
-
-/** How many of the failed tasks show their log without a click. */
-const OPEN_FAILURES = 3;
-
-class FailedTasks {
-  constructor() {
-    this.cache = new Map();
-    this.title = h("h2", { id: "failed-title" });
-    this.list = h("div", { class: "failures" });
-    this.node = h("section", { class: "card", "aria-labelledby": "failed-title", "data-testid": "failed-tasks", hidden: true }, this.title, this.list);
-  }
-
-  update(failed, all) {
-    show(this.node, failed.length > 0);
-    setText(this.title, `${f.number(Math.max(all, failed.length))} failed ${all > 1 ? "tasks" : "task"}${failed.length < all ? `, ${f.number(failed.length)} shown here` : ""}`);
-    keyed(this.list, this.cache, failed, (task) => task.taskId, (task) => this.#create(task), (entry, task) => this.#fill(entry, task));
-  }
-
-  #create(task) {
-    const badge = new Badge();
-    badge.set("FAILED");
-    const entry = { name: h("strong"), reason: h("span", { class: "reason" }), message: h("p", { class: "message" }), log: h("pre", { tabindex: "0", role: "region", class: "log" }), lines: [] };
-    const link = linkOut("Task log", task.logUrl);
-    entry.copy = copyButton("the log lines", () => entry.lines.join("\n"), "Copy lines");
-    entry.noLog = h("p", { class: "sub" }, "No log lines.");
-    entry.node = h("details", { class: "failure", open: this.cache.size < OPEN_FAILURES },
-      h("summary", {}, badge.node, entry.name, entry.reason),
-      h("div", { class: "inside" }, entry.message, entry.log, entry.noLog,
-        h("p", { class: "row" }, link, link && copyButton("the address: Task log", () => link.href), entry.copy, h("span", { class: "sub" }, "Task ", h("span", { class: "mono" }, task.taskId)))));
-    return entry;
-  }
-
-  #fill(entry, task) {
-    entry.lines = task.logLines ?? [];
-    setText(entry.name, task.name || task.taskId);
-    setText(entry.reason, task.failureReason ?? "");
-    setText(entry.message, task.statusMessage ?? "");
-    show(entry.message, Boolean(task.statusMessage));
-    setText(entry.log, entry.lines.join("\n"));
-    setAttr(entry.log, "aria-label", `Last log lines of ${task.name || task.taskId}`);
-    for (const part of [entry.log, entry.copy]) show(part, entry.lines.length > 0);
-    show(entry.noLog, !entry.lines.length);
-  }
-}
-
-/** What the engine said last, for a run that failed without a task's log. */
-class EngineLog {
-  constructor() {
-    this.lines = h("pre", { tabindex: "0", role: "region", class: "log", "aria-labelledby": "engine-log-title", "data-testid": "engine-log" });
-    this.node = h("section", { class: "card", "aria-labelledby": "engine-log-title", hidden: true },
-      h("h2", { id: "engine-log-title" }, "Last lines of the engine log"), this.lines,
-      h("p", { class: "row" }, copyButton("the log lines", () => this.lines.textContent, "Copy lines")));
-  }
-
-  update(lines = []) {
-    setText(this.lines, lines.join("\n"));
-    show(this.node, lines.length > 0);
-  }
-}
+import { copyButton } from "./links.js";
+import { LogDialog } from "./log.js";
+import { shortName } from "./names.js";
+import { modelOf, phases } from "./tasks.js";
+import { TaskTable } from "./tasktable.js";
+import { Use } from "./use.js";
+import { Badge, Facts, Links, Notices, Steps } from "./widgets.js";
 
 /** The newest thing that happened: {at, words}. */
 export function lastActivity(history, models) {
@@ -76,9 +22,9 @@ export function lastActivity(history, models) {
   };
   for (const { status, time } of history) note(f.time(time), `run ${f.stateWord(status).toLowerCase()}`);
   for (const m of models) {
-    note(m.created, `${m.name} queued`);
-    note(m.started, `${m.name} started`);
-    note(m.stopped, `${m.name} ${f.stateWord(m.status).toLowerCase()}`);
+    note(m.created, `${shortName(m.name)} queued`);
+    note(m.started, `${shortName(m.name)} started`);
+    note(m.stopped, `${shortName(m.name)} ${f.stateWord(m.status).toLowerCase()}`);
   }
   return last;
 }
@@ -96,41 +42,59 @@ export function longest(models, now) {
 /** What a screen reader says of an answer after the one before, or null. */
 export function newsOf(before, { run, failedTotal = 0 }) {
   if (!before) return null;
-  if (before.run.status !== run.status) return `Run ${run.name ?? run.id}: ${f.stateWord(run.status)}${run.failureReason ? `, ${run.failureReason}` : ""}`;
+  if (before.run.status !== run.status) return `Run ${run.id}: ${f.stateWord(run.status)}${run.failureReason ? `, ${run.failureReason}` : ""}`;
   return failedTotal > (before.failedTotal ?? 0) ? `${f.number(failedTotal)} failed ${failedTotal === 1 ? "task" : "tasks"}` : null;
 }
 
 export class RunView {
-  constructor() {
+  /** `pathOf(runId)`: the address of a run in the API. */
+  constructor({ pathOf = () => null } = {}) {
+    this.pathOf = pathOf;
+    this.dialog = new LogDialog();
     this.badge = new Badge({ "data-testid": "status" });
     this.title = h("h1");
     this.id = h("span", { class: "mono", "data-testid": "run-id" });
     this.links = new Links();
-    this.callout = new Callout();
+    this.failure = new FailureSentence({ openLog: (task) => this.openLog(task) });
     this.notices = new Notices();
     this.engineLog = new EngineLog();
     this.tiles = new Facts("tiles");
     this.steps = new Steps();
     this.failed = new FailedTasks();
-    this.tasks = new TaskTable();
+    this.tasks = new TaskTable({ openLog: (task) => this.openLog(task) });
+    this.engineButton = h("button", { type: "button", class: "quiet", hidden: true, "data-testid": "open-engine-log", onclick: () => this.openLog(null) }, "Read engine log");
+    this.actions = h("div", { class: "actions" });
+    this.use = new Use();
     this.facts = new Facts("facts");
     this.node = h("article", { "data-testid": "run" },
-      h("header", { class: "head" },
+      h("header", { class: "run-head" },
         h("div", { class: "title" }, this.title, this.badge.node),
-        h("p", { class: "sub" }, "HealthOmics run ", this.id, copyButton("the run id", () => this.id.textContent)),
-        this.links.node),
-      this.callout.node,
+        h("div", { class: "meta" },
+          h("p", { class: "sub" }, "HealthOmics run ", this.id, copyButton("the run id", () => this.id.textContent)),
+          this.engineButton, this.actions, this.links.node)),
+      this.failure.node,
       this.notices.node,
       this.tiles.node,
-      h("section", { class: "card", "aria-labelledby": "history-title", "data-testid": "history" }, h("h2", { id: "history-title" }, "Status history"), this.steps.node),
+      this.tasks.node,
       this.failed.node,
       this.engineLog.node,
-      this.tasks.node,
-      h("section", { class: "card", "aria-labelledby": "details-title", "data-testid": "details" }, h("h2", { id: "details-title" }, "Run details"), this.facts.node));
+      this.use.node,
+      h("section", { class: "card", "aria-labelledby": "history-title", "data-testid": "history" }, h("h2", { id: "history-title" }, "Status history"), this.steps.node),
+      h("section", { class: "card", "aria-labelledby": "details-title", "data-testid": "details" }, h("h2", { id: "details-title" }, "Run details"), this.facts.node),
+      this.dialog.node);
   }
 
+  /** Open the log of a task, or that of the engine. */
+  openLog(task) {
+    const { run, links } = this.data;
+    const path = this.pathOf(run.id);
+    this.dialog.open(task ? { name: task.name || task.taskId, path, taskId: task.taskId, url: task.logUrl } : { name: "the engine", path, url: links?.engineLog });
+  }
+
+  /** What it is: the workflow, and what tells its runs apart. The run's name is often a request ID, so a detail. */
   get name() {
-    return this.data.run.name || `Run ${this.data.run.id}`;
+    const { run, label } = this.data;
+    return [run.workflowName ?? (run.workflowId && `Workflow ${run.workflowId}`), label].filter(Boolean).join(" · ") || `Run ${run.id}`;
   }
 
   update(data, now) {
@@ -148,17 +112,19 @@ export class RunView {
     setText(this.id, run.id);
     this.badge.set(run.status);
     this.links.update([["Console", data.links?.console], ["Run log", data.links?.runLog], ["Engine log", data.links?.engineLog], ["S3 outputs", data.links?.outputs]]);
-    this.callout.update(run.failureReason, run.statusMessage);
-    setAttr(this.callout.node, "data-state", run.failureReason || run.status === "FAILED" ? "FAILED" : "PENDING");
+    this.failure.update(data);
     this.notices.update(data.notices);
-    this.engineLog.update(data.engineLogLines);
+    const logs = data.logs ? this.pathOf(run.id) : null;
+    this.engineLog.update(data.engineLogLines, logs);
+    show(this.engineButton, Boolean(logs));
     const { failed = [], failedTotal = failed.length } = data;
-    this.failed.update(failed, failedTotal);
+    this.failed.update(failed, failedTotal, logs);
+    this.use.update(this.active ? [] : this.models);
     this.#details(run);
     const end = this.active ? now : (this.stopped ?? f.time(data.asOf) ?? now);
     this.tasks.update(tasks, {
       active: this.active, now: end, from: this.started ?? this.created, until: this.stopped,
-      total: data.tasksTotal ?? tasks.length, truncated: Boolean(data.tasksTruncated), unknown: Boolean(data.tasksUnknown),
+      total: data.tasksTotal ?? tasks.length, truncated: Boolean(data.tasksTruncated), unknown: Boolean(data.tasksUnknown), logs: Boolean(logs), failed: run.status === "FAILED",
     });
     this.#moving(now);
     const news = newsOf(before, data);
@@ -173,22 +139,26 @@ export class RunView {
       { label: "Stopped", at: this.stopped },
       { label: "Usage", value: (this.data.usage ?? []).join(". ") },
       { label: "Outputs", value: run.runOutputUri, copy: true, mono: true },
+      { label: "Run name", value: run.name, copy: true, mono: true },
+      { label: "Workflow version", value: run.workflowVersionName },
       { label: "Workflow id", value: run.workflowId, copy: true, mono: true },
       { label: "Workflow type", value: run.workflowType && (run.workflowType === "READY2RUN" ? "Ready2Run" : f.stateWord(run.workflowType)) },
       { label: "Engine version", value: run.engineVersion },
+      { label: "Storage", value: [run.storageType && f.stateWord(run.storageType), run.storageCapacity && `${f.number(run.storageCapacity)} GiB`].filter(Boolean).join(", ") },
       { label: "Parameters", value: run.parametersInFile && "In a file" },
       { label: "Requester pays", value: run.requesterPaysEnabled && "Yes" },
       { label: "Run group", value: run.runGroupId, mono: true },
       { label: "Run batch", value: run.batchId, mono: true },
       { label: "Run cache", value: cache },
       { label: "Retention", value: run.retentionMode && f.stateWord(run.retentionMode) },
+      { label: "Message", value: run.statusMessage },
       { label: "UUID", value: run.uuid, copy: true, mono: true },
     ]);
   }
 
   /** What changes while time passes. */
   #moving(now) {
-    const { run, history = [], tasksTotal, tasksTruncated, tasksUnknown } = this.data;
+    const { history = [], tasksTruncated, tasksUnknown } = this.data;
     const end = this.active ? now : (this.stopped ?? now);
     const counts = {};
     for (const { status } of this.models) counts[status] = (counts[status] ?? 0) + 1;
@@ -198,19 +168,18 @@ export class RunView {
     const ran = begin !== null && (this.active || this.stopped !== null) ? end - begin : null;
     const waited = this.created !== null && this.started !== null ? `after ${f.duration(this.started - this.created)} in the queue` : null;
     const slow = longest(this.models, end);
-    const unit = run.storageCapacity ? `${f.number(run.storageCapacity)} GiB` : null;
-    const storage = run.storageType && f.stateWord(run.storageType);
+    const known = this.models.length;
+    const none = tasksUnknown ? "Not known" : this.active ? "None yet" : "None";
     this.tiles.update([
       { label: this.started === null && this.active ? "Waiting" : "Duration", value: ran === null ? null : f.duration(ran), sub: waited },
       {
         label: "Tasks",
-        value: this.models.length ? `${f.number(counts.COMPLETED ?? 0)} of ${f.number(tasksTotal ?? this.models.length)} completed` : tasksUnknown ? "Not known" : this.active ? "None yet" : "None",
-        sub: [some("FAILED", "failed"), some("RUNNING", "running"), some("PENDING", "pending"), cached && `${f.number(cached)} from cache`, tasksTruncated && "of those listed"].filter(Boolean).join(" · "),
+        value: known ? `${f.number(counts.COMPLETED ?? 0)} completed` : none,
+        // The engine creates tasks as it goes: how many there will be is not known before the end.
+        sub: [known && `of ${f.number(known)} ${tasksTruncated ? "listed" : this.active ? "created so far" : ""}`.trim(), some("FAILED", "failed"), some("RUNNING", "running"), some("PENDING", "pending"), cached && `${f.number(cached)} from cache`].filter(Boolean).join(" · "),
       },
       { label: "Last activity", value: this.active && this.last ? f.ago(now - this.last.at) : null, sub: this.last?.words },
-      { label: "Longest task", value: slow && f.duration(slow.ran), sub: slow && slow.model.name + (f.ended(slow.model.status) ? "" : ", still running") },
-      { label: "Workflow", value: run.workflowName ?? run.workflowId, sub: [run.workflowVersionName && `version ${run.workflowVersionName}`, run.engineVersion].filter(Boolean).join(" · ") },
-      { label: "Storage", value: storage ?? unit, sub: storage && unit },
+      { label: "Longest task", value: slow && f.duration(slow.ran), sub: slow && shortName(slow.model.name) + (f.ended(slow.model.status) ? "" : ", still running") },
     ]);
     this.steps.update(history.map(({ status, time }, index) => {
       const at = f.time(time);

@@ -33,6 +33,26 @@ export function setTime(node, ms, words = dateTime(ms)) {
   setAttr(node, "title", utc(ms));
 }
 
+/** What was used of what was requested, as numbers and a bar; only what was requested, if the use is not known. */
+export class Meter {
+  constructor() {
+    this.word = h("span");
+    this.fill = h("i");
+    this.bar = h("span", { class: "meter", "aria-hidden": "true", hidden: true }, this.fill);
+    this.said = h("span", { class: "sr" });
+    this.node = h("span", { class: "use" }, this.word, this.said, this.bar);
+  }
+
+  set(used, requested, unit, words) {
+    const known = used !== null && requested > 0;
+    setText(this.word, known ? `${number(Math.round(used * 10) / 10)} / ${unit(requested)}` : unit(requested));
+    setText(this.said, known ? ` ${words}` : "");
+    setAttr(this.node, "title", known ? `${number(used)} of ${unit(requested)} ${words}` : null);
+    show(this.bar, known);
+    if (known) this.fill.style.width = `${Math.min(100, (100 * used) / requested)}%`;
+  }
+}
+
 /** Counts by state as one bar, with the numbers below it. */
 export class CountsBar {
   constructor(what) {

@@ -145,23 +145,31 @@ def test_a_failed_task_is_found_with_its_log(failed: Callable[..., Any], log: Li
     assert log.lines == []
 
 
-def test_the_last_failure_comes_first(
+def test_the_first_failure_comes_first(
     omics: Control, failed: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An earlier failure may have been repeated by the engine, so the log is that of the last one."""
+    """The others often follow from it, so the log is that of the first one."""
     answer = OmicsBackend.list_run_tasks
 
     def list_run_tasks(self: Any, params: Any) -> Any:
         page = answer(self, params)
-        page["items"][0]["stopTime"] -= page["items"][0]["stopTime"] - page["items"][0]["creationTime"]
-        page["items"][1]["stopTime"] = page["items"][1]["stopTime"].replace(year=2099)
+        page["items"][0]["stopTime"] = page["items"][0]["stopTime"].replace(year=2099)
         return page
 
-    summary = failed(tasks=[task("first", log=["first"]), task("last", log=["last"])])
+    summary = failed(tasks=[task("last", log=["last"]), task("first", log=["first"])])
     monkeypatch.setattr(OmicsBackend, "list_run_tasks", list_run_tasks)
     found = look(summary, log)
-    assert [each.name for each in found.failed_tasks] == ["last", "first"]
-    assert found.log_lines[-1] == "last"
+    assert [each.name for each in found.failed_tasks] == ["first", "last"]
+    assert found.log_lines[-1] == "first"
+
+
+def test_the_task_in_the_message_comes_first(omics: Control, failed: Callable[..., Any], log: Lines) -> None:
+    """What HealthOmics names itself needs no guess."""
+    tasks = [task("align", seconds=1), task("align-2", log=["mine"])]
+    summary = failed(tasks=tasks, status_message="Workflow task align-2 ran out of memory.")
+    found = look(summary, log)
+    assert [each.name for each in found.failed_tasks] == ["align-2", "align"]
+    assert found.log_lines[-1] == "mine"
 
 
 @pytest.mark.parametrize("status", ["CANCELLED", "DELETED"])
@@ -250,7 +258,7 @@ def test_thousands_of_failed_tasks_cost_a_few_calls(
 
 
 def test_known_tasks_are_not_listed_again(omics: Control, failed: Callable[..., Any], log: Lines) -> None:
-    """The failed ones are found among them, the last one first, and all of them are counted."""
+    """The failed ones are found among them, and all of them are counted."""
     hook = HealthOmicsHook()
     summary = failed(tasks=[task("fine", None), *[task(f"t{number}") for number in range(150)]])
     tasks = list(hook.list_run_tasks(summary["id"]))

@@ -11,7 +11,7 @@ class Node {
   constructor() {
     Object.assign(this, { childNodes: [], attributes: {}, dataset: {}, hidden: false, parentNode: null, value: "" });
     this.style = { setProperty() {} };
-    this.classList = { toggle() {} };
+    this.classList = { toggle() {}, add() {}, remove() {} };
   }
 
   setAttribute(name, value) {
@@ -93,10 +93,17 @@ const { backOffMs, get, retryAfterMs, ApiError } = await import(new URL("api.js"
 const f = await import(new URL("format.js", at));
 const { safeUrl } = await import(new URL("links.js", at));
 const { elapsed, ListView, reasonOf } = await import(new URL("list.js", at));
-const { groupsOf, modelOf, phases, sorted } = await import(new URL("timeline.js", at));
 const { Actions, clearBody, clearWords, idsOf } = await import(new URL("actions.js", at));
 const { BatchRuns, policyTile } = await import(new URL("batch_runs.js", at));
+const { ends, nameParts, shortName } = await import(new URL("names.js", at));
+const { inView } = await import(new URL("rows.js", at));
+const { groupsOf, modelOf, phases, sorted } = await import(new URL("tasks.js", at));
+const { progressOf } = await import(new URL("tasktable.js", at));
 const { BatchView } = await import(new URL("batch.js", at));
+const { failureOf } = await import(new URL("failure.js", at));
+const { logPath } = await import(new URL("log.js", at));
+const { causeOf, hits, plain } = await import(new URL("loglines.js", at));
+const { totalsOf, wastesOf } = await import(new URL("use.js", at));
 const { lastActivity, longest, newsOf, RunView } = await import(new URL("run.js", at));
 
 const task = (taskId, status, creationTime, startTime, stopTime, more = {}) =>
@@ -177,9 +184,36 @@ test("durations say two units", () => {
   assert.equal(f.duration(-5), "0 s");
 });
 
-test("copies of a task share a name, and a number inside a name is no copy", () => {
-  const bases = { "ALIGN (sample 7)": "ALIGN", "call-hc-shard-12": "call-hc", "align[3]": "align", "align-3-1": "align", variant_call_02: "variant_call", BWA_MEM2: "BWA_MEM2", step4: "step4", "(x)": "(x)", "12": "12" };
-  for (const [name, base] of Object.entries(bases)) assert.equal(f.baseName(name), base, name);
+test("a name is a process and what tells its copies apart", () => {
+  const names = {
+    "NFCORE_SAREK:SAREK:PREPROCESSING:BWAMEM1_MEM (NA12878-L1)": ["NFCORE_SAREK:SAREK:PREPROCESSING:BWAMEM1_MEM", "NA12878-L1"],
+    "ALIGN (sample 7 (b))": ["ALIGN", "sample 7 (b)"], "call-hc-shard-12": ["call-hc", "shard-12"], "HaplotypeCaller shard-5": ["HaplotypeCaller", "shard-5"],
+    "align[3]": ["align", "3"], "align-3-1": ["align", "3-1"], variant_call_02: ["variant_call", "02"],
+    BWA_MEM2: ["BWA_MEM2", ""], step4: ["step4", ""], "(x)": ["(x)", ""], "12": ["12", ""],
+  };
+  for (const [name, [process, tag]] of Object.entries(names)) assert.deepEqual(nameParts(name), { process, tag }, name);
+});
+
+test("a name is cut where it tells the least", () => {
+  assert.deepEqual(ends("NFCORE_SAREK:SAREK:BWAMEM1_MEM"), ["NFCORE_SAREK:SAREK", ":BWAMEM1_MEM"]);
+  assert.deepEqual(ends("a-very-long-sample-name-L001"), ["a-very-long-sample", "-name-L001"]);
+  assert.deepEqual(ends("short"), ["", "short"]);
+  assert.equal(shortName("NFCORE_SAREK:SAREK:BWAMEM1_MEM (NA:12)"), "BWAMEM1_MEM (NA:12)");
+  assert.equal(shortName("align (s1)"), "align (s1)");
+});
+
+test("only rows in view are drawn, with some to spare", () => {
+  assert.deepEqual(inView(5000, 28_000, 560, 28, 10), [990, 1030]);
+  assert.deepEqual(inView(5, 0, 560, 28, 10), [0, 5]);
+  assert.deepEqual(inView(5, 90_000, 560, 28, 10), [5, 5]);
+  assert.deepEqual(inView(0, 0, 560, 28), [0, 0]);
+});
+
+test("progress counts what is known, and says so", () => {
+  assert.equal(progressOf({ COMPLETED: 120, RUNNING: 1 }, 121, { active: true }), "120 completed of 121 tasks created so far");
+  assert.equal(progressOf({ COMPLETED: 1 }, 1, { active: false }), "1 completed of 1 task");
+  assert.equal(progressOf({}, 5000, { active: true, truncated: true }), "0 completed of 5,000 listed");
+  assert.equal(progressOf({}, 0, { active: true }), "");
 });
 
 test("an unknown state has a look and words", () => {
@@ -208,11 +242,15 @@ test("slowest first counts what still runs, and what has no value comes last in 
   assert.deepEqual(names(false), ["short", "long", "live", "none"]);
 });
 
-test("a group says the longest time of its copies and hides no failure", () => {
+test("a group says the longest and the total time of its copies and hides no failure", () => {
   const models = [task("a-1", "COMPLETED", 0, 5, 20, { cpus: 2, instanceType: "x" }), task("a-2", "FAILED", 1, 2, 90, { cpus: 4, instanceType: "x" }), task("a-3", "PENDING", 3), task("b", "COMPLETED", 0, 0, 1)];
   const [group, single] = groupsOf(models, 100_000);
   assert.deepEqual([group.name, group.of.length, group.status, group.ran, group.queued, group.cpus, group.instance, group.stopped], ["a", 3, "FAILED", 88_000, 97_000, 4, "x", null]);
-  assert.equal(single.name, "b");
+  assert.equal(group.total, 15_000 + 88_000);
+  assert.deepEqual([single.name, single.of.length], ["b", 1]);
+  const used = [task("c-1", "COMPLETED", 0, 0, 30, { cpus: 4, cpusAverage: 1, memoryMaximumGiB: 2 }), task("c-2", "COMPLETED", 0, 0, 10, { cpus: 4, cpusAverage: 3, memoryMaximumGiB: 5 })];
+  const [c] = groupsOf(used, 0);
+  assert.deepEqual([c.cpusUsed, c.memoryUsed], [1.5, 5]);
 });
 
 test("the newest event and the longest task are found", () => {
@@ -230,7 +268,7 @@ test("a run shows what could not be found out, and the engine's log", () => {
   const view = new RunView();
   view.update(runAnswer({ notices: ["No omics:GetRunTask.", "No logs."], engineLogLines: ["one", "two"], failedTotal: 2 }), 0);
   assert.match(view.node.shown("notices"), /GetRunTask.*No logs/);
-  assert.match(view.node.shown("engine-log"), /one\ntwo/);
+  assert.match(view.node.shown("engine-log"), /one\s+two/);
   view.update(runAnswer({ failedTotal: 3 }), 0);
   assert.equal(view.node.shown("notices"), "");
   assert.equal(view.node.shown("engine-log"), "");
@@ -295,4 +333,86 @@ test("only who may edit the task is offered what changes something", () => {
   assert.deepEqual(offered("RUNNING", false), ["command", "ids"]);
   assert.equal(idsOf({ run: { id: "7", uuid: "u", workflowId: "1", batchId: "8" } }), "run 7\nuuid u\nworkflow 1\nbatch 8");
   assert.equal(idsOf({ batch: { id: "8" } }), "batch 8");
+});
+
+test("a line of a log is shown without what only a terminal understands", () => {
+  assert.equal(plain("\u001b[1;31mERROR\u001b[0m \u001b]0;title\u0007done\u001b(B\r\u0008"), "ERROR done");
+  assert.equal(plain("a\tb [31m]"), "a\tb [31m]");
+});
+
+test("the likely cause is the most telling line, and words of good logs are none", () => {
+  const lines = ["INFO start", "0 errors, error rate 0.1, errors=0", "exit code 0", "see --on-error", "Command exit status:", "  0"];
+  assert.equal(causeOf(lines), null);
+  const of = (line) => causeOf(["fine", line, "after"])?.why;
+  assert.equal(of("java.lang.OutOfMemoryError: Java heap space"), "out of memory");
+  assert.equal(of("bash: line 3:  41 Killed   bwa mem"), "killed");
+  assert.equal(of("OSError: [Errno 28] No space left on device"), "no space left");
+  assert.equal(of("Exception in thread \"main\""), "exception");
+  assert.equal(of("ValueError: bad"), "exception");
+  assert.equal(of("[E::main] error: no index"), "error");
+  assert.equal(of("ERROR ~ Process failed"), "error");
+  assert.equal(of("terminated with an error exit status (137)"), "exit code that is not 0");
+  assert.equal(of("Process exited with code 1"), "exit code that is not 0");
+  assert.deepEqual(causeOf(["Command exit status:", "  137"]), { index: 0, why: "exit code that is not 0" });
+  assert.deepEqual(causeOf(["error: a", "Killed", "error: b"]), { index: 1, why: "killed" });
+});
+
+test("lines are found whatever their case", () => {
+  assert.deepEqual(hits(["Alpha", "beta", "ALPHA 2"], " alpha "), [0, 2]);
+  assert.deepEqual(hits(["a"], " "), []);
+});
+
+test("a log has an address, the engine's without a task", () => {
+  assert.equal(logPath("api/x/runs/7", null), "api/x/runs/7/log");
+  assert.equal(logPath("api/x/runs/7", "9", { before: "b/1+2" }), "api/x/runs/7/log?task=9&before=b%2F1%2B2");
+});
+
+test("a failure is one sentence about the task to blame, with the line that looks like the cause", () => {
+  const run = { id: "7", status: "FAILED", failureReason: "RUN_TASK_FAILED", statusMessage: "Run failed" };
+  const failed = [{ taskId: "1", name: "ALIGN (s1)", failureReason: "OUT_OF_MEMORY_ERROR", statusMessage: "killed", logLines: ["a", "\u001b[31mKilled"] }, { taskId: "2" }];
+  const found = failureOf({ run, failed, failedTotal: 3, nextStep: "Give it more." });
+  assert.equal(found.what, "ALIGN (s1) failed with OUT_OF_MEMORY_ERROR, the first of 3 failed tasks (RUN_TASK_FAILED).");
+  assert.equal(found.why, "killed. Run failed.");
+  assert.deepEqual(found.cause, { line: "Killed", at: 2, of: 2 });
+  assert.equal(failureOf({ run: { status: "COMPLETED" }, failed }), null);
+  assert.equal(failureOf({ run: { status: "RUNNING" }, failed }), null);
+  assert.equal(failureOf({ run: { status: "CANCELLED" }, nextStep: "x" }).what, "The run was cancelled.");
+  assert.match(failureOf({ run: { ...run, failureReason: "EXPORT_FAILED" }, nextStep: "x" }).what, /^The run failed \(EXPORT_FAILED\)\.$/);
+});
+
+test("a run is named by its workflow and its sample, and its request ID is a detail", () => {
+  const view = new RunView();
+  const run = { id: "7", status: "RUNNING", name: "scheduled.0123456789abcdef", workflowId: "12", workflowName: "sarek" };
+  view.update(runAnswer({ run, label: "NA12878" }), 0);
+  assert.equal(view.name, "sarek · NA12878");
+  assert.match(view.node.shown("details"), /scheduled\.0123456789abcdef/);
+  view.update(runAnswer({ run: { ...run, workflowName: undefined } }), 0);
+  assert.equal(view.name, "Workflow 12");
+});
+
+test("the next step is beside the failure, and logs are opened only by who may read them", () => {
+  const view = new RunView({ pathOf: (id) => `runs/${id}` });
+  view.update(runAnswer({ run: { id: "7", status: "FAILED", failureReason: "EXPORT_FAILED" }, nextStep: "Check the bucket." }), 0);
+  assert.match(view.node.shown("next-step"), /Check the bucket/);
+  assert.equal(view.node.shown("open-log"), "");
+  view.update(runAnswer({ run: { id: "7", status: "FAILED", failureReason: "EXPORT_FAILED" }, nextStep: "Check the bucket.", logs: true }), 0);
+  assert.match(view.node.shown("open-log"), /engine log/);
+});
+
+test("the largest wastes are named, by process, with what was asked for and used", () => {
+  const hours = 3600;
+  const of = (id, name, cpus, memory, cpusAverage, memoryMaximumGiB) =>
+    modelOf({ taskId: id, name, status: "COMPLETED", creationTime: iso(0), startTime: iso(0), stopTime: iso(hours), cpus, memory, cpusAverage, memoryMaximumGiB });
+  const models = [
+    ...Array.from({ length: 12 }, (_, n) => of(`a${n}`, `P:BWAMEM1_MEM (s${n})`, 4, 48, 3.8, n === 0 ? 9 : 4)),
+    of("b", "P:FASTQC (s1)", 16, 8, 3.2, 7.9), of("c", "P:SMALL (s1)", 2, 4, 1, 1), of("d", "P:TINY (s1)", 1, 1, 0.1, 0.1), of("e", "P:NONE (s1)", 64, 512),
+  ];
+  assert.deepEqual(wastesOf(models).map(({ words }) => words), [
+    "BWAMEM1_MEM asked for 48 GiB, used at most 9 GiB in 12 tasks", "FASTQC asked for 16 CPUs, used 3.2 on average in 1 task", "SMALL asked for 2 CPUs, used 1 on average in 1 task",
+  ]);
+  const { cpu, memory, tasks } = totalsOf(models);
+  assert.equal(tasks, 15);
+  assert.equal(cpu.asked, 48 + 16 + 2 + 1);
+  assert.equal(Math.round(memory.used * 10) / 10, 9 + 44 + 7.9 + 1 + 0.1);
+  assert.deepEqual(wastesOf([of("x", "GOOD", 4, 8, 3.9, 7.8)]), []);
 });

@@ -35,7 +35,6 @@ from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.publishing.resource import DELAY_KEY, XCOM_KEY
 from airflow_healthomics.run_page import (
     answers,
-    app,
     calls,
     clients,
     dag_run_routes,
@@ -187,13 +186,13 @@ def test_rights_that_are_told_in_a_way_that_is_not_known(
     plan_failure(omics)
     path, run_id = start()
     omics.advance("FAILED", run_id=run_id)
-    monkeypatch.setattr(app, "_requires_logs", lambda *_: answer)
+    monkeypatch.setattr(dependencies, "_requires_logs", lambda *_: answer)
     assert get(page, path)["failed"][0]["logLines"] == []
 
 
 def test_airflows_own_check() -> None:
     """A tripwire: it is called and not awaited, and says no by raising."""
-    assert not inspect.iscoroutinefunction(app._requires_logs)
+    assert not inspect.iscoroutinefunction(dependencies._requires_logs)
 
 
 @pytest.mark.parametrize(
@@ -607,7 +606,7 @@ def test_a_connection_with_mistakes(
 def stale(answer: Any) -> str:
     """Return the reason why an answer is an earlier one; empty if it is not."""
     assert answer.status_code == 200
-    return unquote(answer.headers.get(app.STALE_HEADER, ""))
+    return unquote(answer.headers.get(dependencies.STALE_HEADER, ""))
 
 
 def test_the_last_known_state_outlives_an_outage(
@@ -630,7 +629,7 @@ def test_the_last_known_state_is_shown_while_aws_hangs(
     page: TestClient, omics: Control, start: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Soon, and the new answer is shown when it has arrived."""
-    monkeypatch.setattr(app, "REFRESH_PATIENCE", 0)
+    monkeypatch.setattr(dependencies, "REFRESH_PATIENCE", 0)
     omics.set_options(manual=True)
     path, run_id = start()
     get(page, path)
@@ -643,7 +642,7 @@ def test_the_last_known_state_is_shown_while_aws_hangs(
         omics.release("hanging")
     assert stale(during) == "HealthOmics has not answered yet."
     assert during.json()["run"]["status"] == "PENDING"
-    monkeypatch.setattr(app, "REFRESH_PATIENCE", app.PATIENCE)
+    monkeypatch.setattr(dependencies, "REFRESH_PATIENCE", dependencies.PATIENCE)
     assert get(page, path)["run"]["status"] == "RUNNING"
 
 

@@ -207,6 +207,7 @@ def test_a_sensor_and_the_start_share_a_call(
         ]
     for lines, task in enumerate(tasks):
         told = {"kind": "run", "id": run["id"], "region": "us-east-1", "log_tail_lines": lines}
+        told["is_awaited_only"] = task.task_id == "wait"
         tasks_db.add(task, xcoms={XCOM_KEY: told}, rendered={"aws_conn_id": "aws_default"})
     assert len({item["status"] for item in get(page, RUNS)["items"]}) == 1
     assert calls_of(omics, "GetRun") == 1
@@ -243,16 +244,18 @@ def test_what_aws_refuses(page: TestClient, omics: Control, mapped: Any, clock: 
 def test_a_region_that_hangs_costs_its_own_states(
     page: TestClient, omics: Control, mapped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The list is shown without them, soon."""
-    monkeypatch.setattr(dag_run_routes, "PATIENCE", 0)
+    """The list is shown without them, soon, and with them when they have arrived."""
     mapped(1)
     omics.hold("GetRun", "hanging", times=None)
     try:
+        monkeypatch.setattr(dag_run_routes, "PATIENCE", 0)
         answer = get(page, RUNS)
     finally:
         omics.release("hanging")
     assert "has not answered" in answer["notices"][0]
     assert answer["unread"] == 1
+    monkeypatch.setattr(dag_run_routes, "PATIENCE", 30)
+    assert "unread" not in get(page, RUNS)
 
 
 def test_a_connection_that_is_not_known(page: TestClient, omics: Control, tasks_db: Tasks) -> None:

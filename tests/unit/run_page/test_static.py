@@ -17,6 +17,7 @@ import pytest
 
 import airflow_healthomics
 from airflow_healthomics.exceptions import FailedTask
+from airflow_healthomics.reports.utilization import METRICS
 from airflow_healthomics.run_page import payload
 
 STATIC = Path(airflow_healthomics.__file__).parent / "run_page" / "static"
@@ -53,7 +54,7 @@ def page() -> _Page:
 def test_files_are_what_a_server_must_know() -> None:
     """There are only pages, styles and scripts, small enough to be read at once."""
     assert {path.suffix for path in FILES} == {".html", ".css", ".js"}
-    assert sum(path.stat().st_size for path in FILES) < 120_000
+    assert sum(path.stat().st_size for path in FILES) < 160_000
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -119,13 +120,16 @@ def test_all_that_is_sent_is_shown(kind: str) -> None:
         answer = payload.run_answer(
             dict.fromkeys(payload.RUN_FIELDS, "x"),
             workflow_name="x",
-            rows=rows,
+            rows=[row | dict.fromkeys(METRICS, 1.0) for row in rows],
+            label="x",
             truncated=True,
             usage=["x"],
             failed=[{**item, "logUrl": "x"} for item in payload.failed_task_rows(rows, [told])],
             tasks_known=False,
             settling=True,
             engine_log=["x"],
+            next_step="x",
+            may_show_logs=True,
             links={name: "x" for name in ("console", "runLog", "engineLog", "outputs")},
             **more,
         )
@@ -138,7 +142,7 @@ def test_all_that_is_sent_is_shown(kind: str) -> None:
             links={name: "x" for name in ("console", "outputs")},
             **more,
         )
-    scripts = {"run": ("run.js", "timeline.js", "page.js"), "batch": ("batch.js", "page.js")}[kind]
+    scripts = {"run": ("run.js", "failure.js", "tasks.js", "page.js"), "batch": ("batch.js", "page.js")}[kind]
     text = "".join((STATIC / name).read_text() for name in scripts)
     unused = {name for name in _values_of(answer) if not re.search(rf"[.{{ ]{name}\b", text)}
     assert not unused

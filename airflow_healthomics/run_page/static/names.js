@@ -1,0 +1,30 @@
+// SPDX-FileCopyrightText: The airflow-healthomics authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The names of tasks, so that they can be told apart; pure.
+
+/**
+ * The process of a task and what tells its copies apart: "P:ALIGN (sample 7)" is P:ALIGN and sample 7, as Nextflow
+ * writes them; "call-hc-shard-12" is call-hc and shard-12; "align[3]" is align and 3.
+ */
+export function nameParts(name) {
+  const nextflow = [/^(\S+)\s+\((.*)\)\s*$/, /^(.*\S)\s*\((.*)\)\s*$/, /^(.*\S)\s*\[([^\]]*)\]\s*$/].map((form) => form.exec(name)).find(Boolean);
+  if (nextflow) return { process: nextflow[1], tag: nextflow[2] };
+  const process = name.replace(/(?:[-_.:\s]+(?:(?:shard|scatter|attempt|idx)[-_.:]*)?\d+)+$/i, "");
+  return process ? { process, tag: name.slice(process.length).replace(/^[-_.:\s]+/, "") } : { process: name, tag: "" };
+}
+
+/** A name without the workflows that its process is in: "P:Q:ALIGN (s7)" is ALIGN (s7). */
+export const shortName = (name) => name.replace(/^(?:[^\s():]+:)+(?=[^\s:])/, "");
+
+const LONGEST_END = 24;
+
+/**
+ * A name in two parts: the first may be cut at its end, the second may not, since it tells names apart. That is the
+ * last part of a process, or the last characters of anything else.
+ */
+export function ends(name, keep = 10) {
+  const part = name.lastIndexOf(":");
+  const last = part > 0 && name.length - part <= LONGEST_END ? name.length - part : keep;
+  return name.length <= last ? ["", name] : [name.slice(0, -last), name.slice(-last)];
+}

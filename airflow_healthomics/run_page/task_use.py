@@ -1,0 +1,39 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Read what the tasks of a run used, from the manifest, which HealthOmics writes some time after its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from airflow_healthomics.hooks.best_effort import BestEffortClient
+from airflow_healthomics.hooks.polling import PollingHook
+from airflow_healthomics.reports.manifest_log import fetch_manifest
+from airflow_healthomics.reports.utilization import utilization_of
+from airflow_healthomics.service.log import Log
+
+#: No call starts later than this many seconds after the first.
+MAX_SECONDS: Final = 10.0
+
+
+def fetch_task_use(
+    hook: PollingHook, run: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], log: Log
+) -> dict[str, dict[str, float]] | None:
+    """
+    Return the metrics of the tasks by their ids, or None if the manifest is missing or incomplete.
+
+    :param hook: of the task's connection
+    :param run: answer of GetRun, in a terminal state
+    :param rows: tasks of the run
+    :param log: receives a warning if a call is refused
+    """
+    aws = BestEffortClient(
+        hook,
+        f"The use of CPUs and memory by run {run['id']}",
+        seconds=MAX_SECONDS,
+        on_error=log.warning,
+        on_missing=log.info,
+    )
+    own, tasks = fetch_manifest(aws, run, ids={row["taskId"] for row in rows})
+    return utilization_of(tasks) if own and tasks else None

@@ -1,0 +1,26 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""What tasks used, from the manifest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_healthomics.reports.utilization import utilization_of
+
+ARN = "arn:aws:omics:us-east-1:123456789012:task/"
+
+
+def test_only_plausible_metrics_count() -> None:
+    """A task without any is left out, as is what is no number."""
+    tasks: list[dict[str, Any]] = [
+        {"arn": f"{ARN}1", "metrics": {"cpusAverage": 1.5, "memoryMaximumGiB": 2, "cpusMaximum": 3}},
+        {"arn": f"{ARN}2", "metrics": {"cpusAverage": "1.5", "memoryMaximumGiB": -1}},
+        {"arn": f"{ARN}3", "metrics": {"cpusAverage": 0, "memoryMaximumGiB": True}},
+        {"arn": f"{ARN}4", "metrics": None},
+        {"metrics": {"cpusAverage": 1}},
+    ]
+    assert utilization_of(tasks) == {
+        "1": {"cpusAverage": 1.5, "memoryMaximumGiB": 2},
+        "3": {"cpusAverage": 0},
+    }

@@ -1,0 +1,52 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""What tells the page of a run from those of the same workflow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.models.taskinstance import TaskInstance
+from airflow.utils.session import create_session
+from fastapi.testclient import TestClient
+from sqlalchemy import update
+
+from tests.healthomics import Control
+from tests.unit.conftest import calls_of
+from tests.unit.run_page.api_server import get
+
+
+def test_the_default_name_is_no_label(page: TestClient, start: Any) -> None:
+    """It is the request ID, a detail."""
+    path, _ = start()
+    answer = get(page, path)
+    assert answer["run"]["name"]
+    assert "label" not in answer
+
+
+def test_a_name_of_the_dag_author(page: TestClient, start: Any) -> None:
+    """Is one."""
+    path, _ = start(name="trio 7")
+    assert get(page, path)["label"] == "trio 7"
+
+
+def test_a_mapped_task_with_a_label(page: TestClient, start: Any) -> None:
+    """Shows the one that Airflow shows; a plain map index is none, and a change is noticed at once."""
+    path, _ = start(name="trio 7")
+    for column, label in (("NA12878", "NA12878"), ("-1", "trio 7"), (None, "trio 7")):
+        with create_session() as session:
+            table: Any = TaskInstance.__table__
+            session.execute(update(table).values(rendered_map_index=column))
+        assert get(page, path)["label"] == label
+
+
+def test_a_run_of_a_batch(page: TestClient, omics: Control, start_batch: Any, clock: Any) -> None:
+    """Has the id of its run setting, which is looked up once."""
+    path, _ = start_batch()
+    omics.advance_batch("PROCESSED")
+    run_id = omics.runs()[0]["id"]
+    assert get(page, f"{path}/runs/{run_id}")["label"] in ("s0", "s1", "s2")
+    calls = calls_of(omics, "ListRunsInBatch")
+    clock.advance(301)
+    assert get(page, f"{path}/runs/{run_id}")["label"]
+    assert calls_of(omics, "ListRunsInBatch") == calls
