@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 
 import pytest
 
@@ -57,4 +57,4 @@ def test_each_listed_mutant_has_a_reason_and_a_module() -> None:
     """The list stays readable between two runs of mutmut."""
     for mutant, reason in listed().items():
         assert reason.strip()
-        assert importlib.import_module(".".join(mutant.function.split(".")[:3]))
+        assert importlib.util.find_spec(".".join(mutant.function.split(".")[:3]))
