@@ -277,7 +277,7 @@ def _send(metric: Metric, value: float, *tags: str | None) -> None:
             case Kind.TIMER:
                 # Releases and backends disagree on the unit of a number.
                 stats.timing(name, timedelta(seconds=value), tags=tagged)
-    except Exception as error:  # noqa: BLE001 - Stats raises what its backend raises; a start or wait must go on
+    except Exception as error:  # noqa: BLE001 - Stats raises what its backend raises; a start or wait must continue
         _warn(type(error).__name__)
 
 

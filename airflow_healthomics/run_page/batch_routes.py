@@ -4,7 +4,6 @@
 
 # Without ``from __future__ import annotations``, since FastAPI reads annotations of dependencies at run time.
 
-from functools import partial
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
@@ -14,14 +13,9 @@ from airflow_healthomics.publishing.resource_xcom import TaskResource
 from airflow_healthomics.run_page.answers import THROTTLED_SECONDS, PageError, error_lifetime
 from airflow_healthomics.run_page.batch_answers import Sort, policy_answer, runs_answer, runs_csv
 from airflow_healthomics.run_page.batch_runs import MAX_RUNS, BatchRuns, BatchRunsSource
-from airflow_healthomics.run_page.cache import BusyError, Cache
-from airflow_healthomics.run_page.clients import lanes
-from airflow_healthomics.run_page.dependencies import TASK, TaskDep, answer_of
+from airflow_healthomics.run_page.cache import Cache
+from airflow_healthomics.run_page.dependencies import TASK, TaskDep, latest_answer
 from airflow_healthomics.run_page.lookup import FoundTask, TaskConnection
-
-#: Seconds that a request waits for the runs, and for newer ones if there are earlier ones.
-PATIENCE: Final = 25.0
-REFRESH_PATIENCE: Final = 3.0
 
 _MAX_BATCHES: Final = 100
 _MAX_BYTES: Final = 64 * 1024 * 1024
@@ -73,23 +67,10 @@ async def manifest_of_batch(request: Request, task: TaskDep) -> Response:
 
 async def _runs(request: Request, task: FoundTask) -> tuple[BatchRuns, list[str]]:
     """Return the runs, perhaps earlier ones with the reason."""
-    resource, connection = task.resource, task.connection
-    if resource is None or resource.kind != "batch":
+    if task.resource is None or task.resource.kind != "batch":
         raise HTTPException(404, "The task has no batch.")
-    if connection is None:
-        raise PageError(502, "Airflow no longer knows the connection of this task.")
-    cache: Cache[BatchRuns] = request.app.state.batch_runs
-    fetch = partial(_fetch, connection=connection, resource=resource)
-    try:
-        entry = cache.get((connection, resource), fetch, lanes.get(connection, resource.region))
-    except BusyError:
-        raise PageError(503, "Too many runs are being loaded right now.", THROTTLED_SECONDS) from None
-    try:
-        return await answer_of(entry, PATIENCE if entry.latest is None else REFRESH_PATIENCE), []
-    except PageError as error:
-        if entry.latest is None or error.status < 500:
-            raise
-        return entry.latest, [error.detail]
+    runs, reason = await latest_answer(request.app.state.batch_runs, task, (), _fetch)
+    return runs, [reason] if reason else []
 
 
 def _fetch(latest: BatchRuns | None, *, connection: TaskConnection, resource: TaskResource) -> BatchRuns:

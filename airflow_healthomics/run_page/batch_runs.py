@@ -71,7 +71,7 @@ class _Pass:
 @dataclass(kw_only=True, eq=False)
 class Progress:
     """
-    What was read of a batch's runs.
+    The runs of a batch, as far as they were read.
 
     :param settings: items of ListRunsInBatch by run setting
     :param states: items of ListRuns by run

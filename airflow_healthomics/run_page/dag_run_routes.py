@@ -47,7 +47,7 @@ def found_tasks(dag_id: str, run_id: str) -> DagRunTasks:
 def board_with_database(
     dag_id: str, run_id: str, tasks: Annotated[DagRunTasks, Depends(found_tasks)]
 ) -> Board:
-    """Return what is known about the DAG run, with what the metadata database knows."""
+    """Return the known states of the DAG run, with those from the metadata database."""
     known = board_of(dag_id, run_id)
     if new := [key for key in tasks.tasks if key not in known.connections]:
         known.learn(find_summaries(dag_id, run_id, known.unknown(new)))

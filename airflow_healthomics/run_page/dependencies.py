@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the routes of a task instance share: its path, its look-up, rights, and the response."""
+"""Common parts of the routes of a task instance: its path, its look-up, rights, and the response."""
 
 # Without ``from __future__ import annotations``, since FastAPI reads annotations of dependencies at run time.
 
@@ -90,6 +90,34 @@ async def answer_of(entry: Entry[A], seconds: float) -> A:
         raise PageError(503, "HealthOmics has not answered yet.", THROTTLED_SECONDS) from None
 
 
+async def latest_answer(
+    cache: Cache[A], task: FoundTask, key: tuple[Any, ...], fetch: Callable[..., A]
+) -> tuple[A, str | None]:
+    """
+    Return an answer from a cache; or an earlier one, and the reason why there is no new one.
+
+    :param cache: the cache
+    :param task: the task instance
+    :param key: identifies the answer among those of the same connection and run or batch
+    :param fetch: fetches the answer, given the previous one, ``connection`` and ``resource``
+    :raises PageError: if there is no answer
+    """
+    resource, connection = task.resource, task.connection
+    if resource is None or connection is None:
+        raise PageError(502, "Airflow no longer knows the connection of this task.")
+    fetch = partial(fetch, connection=connection, resource=resource)
+    try:
+        entry = cache.get((connection, resource, *key), fetch, lanes.get(connection, resource.region))
+    except BusyError:
+        raise PageError(503, "Too many runs are being loaded right now.", THROTTLED_SECONDS) from None
+    try:
+        return await answer_of(entry, PATIENCE if entry.latest is None else REFRESH_PATIENCE), None
+    except PageError as error:
+        if entry.latest is None or error.status < 500:
+            raise
+        return entry.latest, error.detail
+
+
 async def respond(
     request: Request, task: FoundTask, key: tuple[Any, ...], fetch: Callable[..., Page], *, with_logs: bool
 ) -> Response:
@@ -98,27 +126,12 @@ async def respond(
 
     :param request: of the browser
     :param task: the task instance
-    :param key: what the answer depends on beside the run or batch and its connection
+    :param key: identifies the answer among those of the same connection and run or batch
     :param fetch: fetches the answer, given the previous one, ``connection`` and ``resource``
     :param with_logs: whether the user may read logs
     :raises PageError: if there is no answer
     """
-    resource, connection = task.resource, task.connection
-    if resource is None or connection is None:
-        raise PageError(502, "Airflow no longer knows the connection of this task.")
-    cache: Cache[Page] = request.app.state.cache
-    fetch = partial(fetch, connection=connection, resource=resource)
-    try:
-        entry = cache.get((connection, resource, *key), fetch, lanes.get(connection, resource.region))
-    except BusyError:
-        raise PageError(503, "Too many runs are being loaded right now.", THROTTLED_SECONDS) from None
-    headers = {}
-    try:
-        page = await answer_of(entry, PATIENCE if entry.latest is None else REFRESH_PATIENCE)
-    except PageError as error:
-        if entry.latest is None or error.status < 500:
-            raise
-        page = entry.latest
-        headers[STALE_HEADER] = quote(error.detail)
+    page, reason = await latest_answer(request.app.state.cache, task, key, fetch)
+    headers = {STALE_HEADER: quote(reason)} if reason else {}
     body = page.body if with_logs else page.body_without_logs
     return Response(body, media_type="application/json", headers=headers)

@@ -50,7 +50,7 @@ Row = Mapping[str, Any]
 @dataclass(eq=False)
 class Board:
     """
-    What is known about the runs and batches of a DAG run.
+    The known states of the runs and batches of a DAG run.
 
     :param rows: last known state of each task instance's run or batch
     :param connections: connections of task instances; None for one that Airflow no longer knows
@@ -84,7 +84,7 @@ boards: Final = Memory(_MAX_BOARDS)
 
 
 def board_of(dag_id: str, run_id: str) -> Board:
-    """Return what is known about a DAG run."""
+    """Return the known states of a DAG run."""
     board: Board | None = boards.get((dag_id, run_id))
     if board is None:
         board = Board()
@@ -245,7 +245,7 @@ def list_answer(
     """
     Return the page's answer for a DAG run: its runs and batches, failures first.
 
-    :param board: what is known about them
+    :param board: their known states
     :param tasks: its task instances
     :param limit: maximum number of items
     :param offset: number of items to skip
@@ -280,7 +280,7 @@ def _item(key: TaskKey, state: str | None, row: Row | None) -> dict[str, Any]:
 
 
 def _rank(row: Row | None, task_state: str | None) -> int:
-    """Return the place of a run or batch in the list: failures first, then what is active."""
+    """Return the place of a run or batch in the list: failures first, then active ones."""
     if row is None:
         return 1 if task_state in ("failed", "upstream_failed") else 3
     if row["status"] in ("FAILED", "RUNS_DELETE_FAILED"):

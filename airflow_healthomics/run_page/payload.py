@@ -160,7 +160,7 @@ def run_answer(
 
     :param run: answer of GetRun
     :param workflow_name: name of its workflow, if known
-    :param rows: its tasks, with what they used if that is known
+    :param rows: its tasks, with their usage if it is known
     :param truncated: whether it has more tasks
     :param usage: usage of the run as text
     :param failed: its failed tasks

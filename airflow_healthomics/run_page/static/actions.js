@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The airflow-healthomics authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What a reader can do: cancel the run, start it again, copy its command and its ids.
+// The actions of a reader: cancel the run, start it again, copy its command and its ids.
 //
 // Each action that changes something is announced in a dialog first. Cancelling is a route of the page; starting
 // again is Airflow's own clearTaskInstances. Airflow authorizes both as an edit of the task instance, and logs them.
@@ -26,7 +26,7 @@ export function clearBody({ dagRunId, taskId, mapIndex }, dryRun) {
   };
 }
 
-/** What a Clear will do. */
+/** The effect of a Clear. */
 export function clearWords(count) {
   const others = count > 1 ? ` and ${count - 1} that depend${count === 2 ? "s" : ""} on it` : "";
   return `Airflow clears this task instance${others}, and runs ${count > 1 ? "them" : "it"} again. An active run of the task is cancelled and a new one starts, unless the task has on_clear="reattach".`;

@@ -33,11 +33,11 @@ export function policyTile(policy) {
 }
 
 export class BatchRuns {
-  /** `path` of the task instance's API; `onPolicy(policy)` is told the success policy. */
+  /** `path` of the task instance's API; `onPolicy(policy)` receives the success policy. */
   constructor({ path, openRun, onPolicy }) {
     Object.assign(this, { path, openRun, onPolicy, offset: 0, status: "", sort: "runSettingId", down: false, dueAt: 0, rows: new Map(), options: new Map(), question: 0 });
     this.search = h("input", { type: "search", placeholder: "Run setting or run id", "aria-label": "Filter runs by their setting or id", oninput: () => this.#typed() });
-    this.states = h("select", { "aria-label": "Filter runs by state", onchange: () => this.#ask({ status: this.states.value }) });
+    this.states = h("select", { "aria-label": "Filter runs by state", onchange: () => this.#request({ status: this.states.value }) });
     this.download = h("a", { class: "quiet", href: `${path}/runs.csv`, download: true, hidden: true }, "Download CSV");
     this.shown = h("span", { class: "sub", "aria-live": "polite" });
     this.back = h("button", { type: "button", class: "quiet", onclick: () => this.#turn(-ROWS) }, "Previous");
@@ -61,23 +61,23 @@ export class BatchRuns {
       cell.append(title);
       return cell;
     }
-    cell.append(h("button", { type: "button", onclick: () => this.#ask({ sort: id, down: this.sort === id && !this.down }) }, title, h("span", { class: "arrow" })));
+    cell.append(h("button", { type: "button", onclick: () => this.#request({ sort: id, down: this.sort === id && !this.down }) }, title, h("span", { class: "arrow" })));
     this.heads.set(id, cell);
     return cell;
   }
 
   #typed() {
     clearTimeout(this.typing);
-    this.typing = setTimeout(() => this.#ask({}), TYPING_MS);
+    this.typing = setTimeout(() => this.#request({}), TYPING_MS);
   }
 
   #turn(by) {
     const button = by > 0 ? this.next : this.back;
-    if (button.getAttribute("aria-disabled") !== "true") this.#ask({ offset: Math.max(0, this.offset + by) });
+    if (button.getAttribute("aria-disabled") !== "true") this.#request({ offset: Math.max(0, this.offset + by) });
   }
 
-  /** Ask for another part: the first page, unless `offset` says otherwise. */
-  #ask({ offset = 0, ...more }) {
+  /** Request another part: the first page unless there is an `offset`. */
+  #request({ offset = 0, ...more }) {
     Object.assign(this, more, { offset });
     this.load();
   }

@@ -113,7 +113,7 @@ export class FailedTasks {
   }
 }
 
-/** What the engine said last, for a run that failed without a task's log. */
+/** The last lines of the engine's log, for a run that failed without a task's log. */
 export class EngineLog {
   constructor() {
     this.log = new LogBox("the engine");

@@ -9,7 +9,7 @@ import * as f from "./format.js";
 import { copyButton, linkOut } from "./links.js";
 import { causeOf, hits, plain } from "./loglines.js";
 
-/** A download asks for pages of this many events, and for so many pages at most. */
+/** Events per page of a download, and maximum number of pages. */
 const DOWNLOAD_EVENTS = 10_000;
 const DOWNLOAD_PAGES = 5;
 
@@ -45,7 +45,7 @@ export class LogBox {
     show(this.download, Boolean(path));
   }
 
-  /** Show the last lines, as they came with the run. What a reader has loaded since stays. */
+  /** Show the last lines that came with the run. Lines that a reader has loaded since remain. */
   tail(lines) {
     if (this.loaded || (this.given && this.given.join("\n") === lines.join("\n"))) return;
     this.given = lines;

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The airflow-healthomics authors
 // SPDX-License-Identifier: Apache-2.0
 
-// What the lines of a log say; pure.
+// The lines of a log, and which one looks like the cause of a failure; pure.
 
 // The escape sequences of terminals: colours and cursor moves (CSI), titles (OSC), and the short ones.
 const ESCAPES = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[ -/]*[0-~])/g;
@@ -11,7 +11,7 @@ const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f]/g;
 export const plain = (line) => line.replace(ESCAPES, "").replace(CONTROLS, "");
 
 /**
- * What a line that looks like a cause has, the most telling first. Words that also occur in good logs count only in
+ * Marks of a line that looks like a cause, the most specific first. Words that also occur in good logs count only in
  * the form in which tools report errors: "error:" and "ERROR", but not "error rate" or "0 errors".
  */
 const CAUSES = [
@@ -20,7 +20,7 @@ const CAUSES = [
   [/\bKilled\b|\bSIGKILL\b/, "killed"],
   [/\b[A-Z]\w*(?:Exception|Error)\b|\bException in\b/, "exception"],
   [/(?:^|[\s[(])(?:ERROR|FATAL|Error|error|fatal)\b(?:\s*[:\])]|\s+-)|\b(?:ERROR|FATAL)\b/, "error"],
-  // Nextflow writes the code on a line of its own, below "Command exit status:".
+  // Nextflow writes the code on a separate line, below "Command exit status:".
   [/\bexit(?:ed|ing)?\b(?: with)?(?: (?:status|code|error))*[\s:=(]*[1-9]\d*\b/i, "exit code that is not 0"],
 ];
 

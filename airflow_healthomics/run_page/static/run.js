@@ -91,7 +91,7 @@ export class RunView {
     this.dialog.open(task ? { name: task.name || task.taskId, path, taskId: task.taskId, url: task.logUrl } : { name: "the engine", path, url: links?.engineLog });
   }
 
-  /** What it is: the workflow, and what tells its runs apart. The run's name is often a request ID, so a detail. */
+  /** The title: the workflow and the sample or setting. The run's name is often a request ID, so a detail. */
   get name() {
     const { run, label } = this.data;
     return [run.workflowName ?? (run.workflowId && `Workflow ${run.workflowId}`), label].filter(Boolean).join(" · ") || `Run ${run.id}`;

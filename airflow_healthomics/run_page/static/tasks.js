@@ -1,14 +1,14 @@
 // SPDX-FileCopyrightText: The airflow-healthomics authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The tasks of a run as the table shows them: one by one or by process, in the order that is asked for; pure.
+// The tasks of a run as the table shows them: one by one or by process, in the chosen order; pure.
 
 import * as f from "./format.js";
 import { nameParts } from "./names.js";
 
 const NAMES = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
 
-/** What the table shows of a task, with times in milliseconds. */
+/** The cells of a task in the table, with times in milliseconds. */
 export function modelOf(task) {
   const name = task.name || task.taskId || "–";
   return {

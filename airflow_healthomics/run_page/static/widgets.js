@@ -33,7 +33,7 @@ export function setTime(node, ms, words = dateTime(ms)) {
   setAttr(node, "title", utc(ms));
 }
 
-/** What was used of what was requested, as numbers and a bar; only what was requested, if the use is not known. */
+/** Used and requested amount, as numbers and a bar; only the requested one if the usage is not known. */
 export class Meter {
   constructor() {
     this.word = h("span");

@@ -399,7 +399,7 @@ test("the next step is beside the failure, and logs are opened only by who may r
   assert.match(view.node.shown("open-log"), /engine log/);
 });
 
-test("the largest wastes are named, by process, with what was asked for and used", () => {
+test("the largest wastes are named, by process, with the requested and used amount", () => {
   const hours = 3600;
   const of = (id, name, cpus, memory, cpusAverage, memoryMaximumGiB) =>
     modelOf({ taskId: id, name, status: "COMPLETED", creationTime: iso(0), startTime: iso(0), stopTime: iso(hours), cpus, memory, cpusAverage, memoryMaximumGiB });
@@ -408,11 +408,11 @@ test("the largest wastes are named, by process, with what was asked for and used
     of("b", "P:FASTQC (s1)", 16, 8, 3.2, 7.9), of("c", "P:SMALL (s1)", 2, 4, 1, 1), of("d", "P:TINY (s1)", 1, 1, 0.1, 0.1), of("e", "P:NONE (s1)", 64, 512),
   ];
   assert.deepEqual(wastesOf(models).map(({ words }) => words), [
-    "BWAMEM1_MEM asked for 48 GiB, used at most 9 GiB in 12 tasks", "FASTQC asked for 16 CPUs, used 3.2 on average in 1 task", "SMALL asked for 2 CPUs, used 1 on average in 1 task",
+    "BWAMEM1_MEM requested 48 GiB, used at most 9 GiB in 12 tasks", "FASTQC requested 16 CPUs, used 3.2 on average in 1 task", "SMALL requested 2 CPUs, used 1 on average in 1 task",
   ]);
   const { cpu, memory, tasks } = totalsOf(models);
   assert.equal(tasks, 15);
-  assert.equal(cpu.asked, 48 + 16 + 2 + 1);
+  assert.equal(cpu.requested, 48 + 16 + 2 + 1);
   assert.equal(Math.round(memory.used * 10) / 10, 9 + 44 + 7.9 + 1 + 0.1);
   assert.deepEqual(wastesOf([of("x", "GOOD", 4, 8, 3.9, 7.8)]), []);
 });
