@@ -36,7 +36,7 @@ DIFFERING: Final = (
     "hooks",
     "lineage/test_collector.py",
     "operators/test_start_run.py",
-    "run_page/test_api.py",
+    "run_page/api",
     "run_page/test_plugin.py",
     "sensors/test_run.py",
     "templating/test_typed.py",

@@ -13,7 +13,7 @@ from sqlalchemy import update
 
 from tests.healthomics import Control
 from tests.unit.conftest import calls_of
-from tests.unit.run_page.api_server import get
+from tests.unit.run_page.api.api_server import get
 
 
 def test_the_default_name_is_no_label(page: TestClient, start: Any) -> None:

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from airflow_healthomics.run_page import source
 from tests.healthomics import Control, JsonRESTError, LogsBackend
 from tests.unit.conftest import Clock
-from tests.unit.run_page.api_server import get
+from tests.unit.run_page.api.api_server import get
 
 TASKS: list[dict[str, Any]] = [
     {"name": "align", "cpus": 16, "memory": 48, "cpus_average": 3.5, "memory_maximum": 9.25},

@@ -17,7 +17,7 @@ from airflow_healthomics.sensors import HealthOmicsRunSensor
 from tests.healthomics import Control
 from tests.unit.conftest import WORKFLOW, Clock, FakeTaskInstance, calls_of, context_of
 from tests.unit.metadata_database import DAG_ID
-from tests.unit.run_page.api_server import Tasks, deny, get
+from tests.unit.run_page.api.api_server import Tasks, deny, get
 
 LINES = [f"line {number}" for number in range(1, 6)]
 

@@ -9,12 +9,6 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-
-from airflow_healthomics.run_page.plugin import HAS_VIEWS, URL_PREFIX
-
-if not HAS_VIEWS:
-    pytest.skip("Airflow has no views of plugins before 3.1", allow_module_level=True)
-
 from airflow.api_fastapi.app import get_auth_manager, init_auth_manager, purge_cached_app
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
@@ -24,6 +18,7 @@ from fastapi.testclient import TestClient
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
 from airflow_healthomics.run_page import calls, lookup, overview
 from airflow_healthomics.run_page.app import create_app
+from airflow_healthomics.run_page.plugin import URL_PREFIX
 from tests.healthomics import Control
 from tests.unit.conftest import DAG_RUN_ID, WORKFLOW, Clock, FakeTaskInstance, context_of
 from tests.unit.metadata_database import DAG_ID, StoredTasks, clear, metadata_database

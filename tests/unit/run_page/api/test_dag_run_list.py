@@ -20,7 +20,7 @@ from airflow_healthomics.sensors import HealthOmicsRunSensor
 from tests.healthomics import Control
 from tests.unit.conftest import WORKFLOW, Clock, calls_of
 from tests.unit.metadata_database import DAG_ID
-from tests.unit.run_page.api_server import RUNS, Tasks, deny, get
+from tests.unit.run_page.api.api_server import RUNS, Tasks, deny, get
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

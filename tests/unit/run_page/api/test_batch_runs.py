@@ -16,7 +16,7 @@ from airflow_healthomics.run_page import batch_runs
 from airflow_healthomics.run_page.batch_answers import policy_answer, runs_csv
 from tests.healthomics import Control
 from tests.unit.conftest import OUTPUT, Clock, calls_of
-from tests.unit.run_page.api_server import CANARY, deny, get, url
+from tests.unit.run_page.api.api_server import CANARY, deny, get, url
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

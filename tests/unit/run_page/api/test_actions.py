@@ -20,7 +20,7 @@ from airflow_healthomics.run_page.commands import start_run_command
 from tests.healthomics import Control
 from tests.unit.conftest import DAG_RUN_ID, Clock, calls_of
 from tests.unit.metadata_database import DAG_ID
-from tests.unit.run_page.api_server import CANARY, deny, get, headers, url
+from tests.unit.run_page.api.api_server import CANARY, deny, get, headers, url
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

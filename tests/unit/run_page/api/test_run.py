@@ -14,14 +14,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
 
-import pytest
-
-from airflow_healthomics.run_page.plugin import HAS_VIEWS, URL_PREFIX
-
-if not HAS_VIEWS:
-    pytest.skip("Airflow has no views of plugins before 3.1", allow_module_level=True)
-
 import httpx
+import pytest
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.models import Connection
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -43,6 +37,7 @@ from airflow_healthomics.run_page import (
     source,
 )
 from airflow_healthomics.run_page.clients import lanes
+from airflow_healthomics.run_page.plugin import URL_PREFIX
 from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
 from tests.healthomics import Control
 from tests.unit.conftest import (
@@ -55,7 +50,7 @@ from tests.unit.conftest import (
     intercepting,
 )
 from tests.unit.metadata_database import DAG_ID
-from tests.unit.run_page.api_server import CANARY, RUNS, Tasks, deny, fresh_server, get, headers, url
+from tests.unit.run_page.api.api_server import CANARY, RUNS, Tasks, deny, fresh_server, get, headers, url
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
