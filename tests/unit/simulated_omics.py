@@ -230,12 +230,13 @@ class SimulatedOmics:
         assert arguments["status"] in ACTIVE, "only active runs are of interest"
         with self._call("ListRuns", arguments["status"], is_filtered=bool(filters)) as call:
             offset = int(arguments.get("startingToken", 0))
+            group, name = arguments.get("runGroupId"), arguments.get("name")
             found = [
                 life
                 for life in self._order
-                if life.listed_status(call.looked) == arguments["status"]
-                and arguments.get("runGroupId") in (None, life.group)
-                and arguments.get("name") in (None, name_of(life))
+                if group in (None, life.group)
+                and name in (None, name_of(life))
+                and life.listed_status(call.looked) == arguments["status"]
             ]
             page = found[offset : offset + min(self.page_size, arguments["maxResults"])]
             call.answer = {"items": [item_of(life, arguments["status"]) for life in page]}
