@@ -21,7 +21,7 @@ NEWEST_OF_EVERYTHING := 2.11.2 3.1.8 3.2.2 3.3.2
 HOLD_3.2.2 := 'fastapi<0.137' 'svcs<26'
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint test test-all test-slow soak docs matrix browser services screenshots bench \
+.PHONY: help install demo lint test coverage test-all test-slow soak docs matrix browser services screenshots bench \
 	release-check mutation api-model clean constraints
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo 'make test           unit tests, the local HealthOmics, a smoke test in a real Airflow, and the docs'
 	@echo 'make test-all       adds the slow tests, the matrix and the release check;'
 	@echo '                    for root, installs chromium, PostgreSQL and Redis by apt if they are missing'
+	@echo 'make coverage       unit tests, the local HealthOmics, and which lines and branches they reach'
 	@echo 'make soak           100,000 random histories of a task, and each fault at each point; an hour'
 	@echo 'make docs           the documentation site, into build/docs; a warning is an error'
 	@echo 'make matrix         the built wheel under the pins of each supported Airflow; ROWS="mwaa-3.0.6 ..."'
@@ -85,10 +86,13 @@ lint: install
 	$(BIN)/mypy
 
 test: install
-	$(BIN)/pytest -n auto --cov --cov-report=term:skip-covered tests/unit tests/local
+	$(BIN)/pytest -n auto tests/unit tests/local
 	$(BIN)/pytest -n auto tests/simulation
 	$(BIN)/pytest -m 'not slow' tests/system
 	$(if $(filter $(NEWEST),$(PINS)),$(MAKE) docs)
+
+coverage: install
+	$(BIN)/pytest -n auto --cov --cov-report=term:skip-covered tests/unit tests/local
 
 # HISTORIES, and FIRST for other seeds than the last time.
 HISTORIES ?= 100000
@@ -104,9 +108,10 @@ docs: $(VENV)-docs/.installed
 
 test-all: test-slow matrix release-check
 
+# The matrix runs the rest of tests/compat in each row.
 test-slow: install browser services $(VENV)-topology/.installed
 	$(BIN)/pytest -m slow -n 2 --dist loadfile tests/system
-	$(BIN)/pytest tests/compat
+	$(BIN)/pytest tests/compat/test_example_dags.py
 
 # The built wheel in an environment of each row, with the pins of its file in constraints/.
 matrix: install

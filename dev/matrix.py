@@ -54,8 +54,8 @@ MAX_OUTPUT: Final = 10_000
 #: Arguments of pytest: failures at the end.
 PYTEST: Final = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "--disable-warnings", "-r", "fE")
 
-#: Concurrent rows. An Airflow under test mostly waits, so another row's unit tests can run beside it.
-AT_ONCE: Final = 2
+#: Concurrent rows. An Airflow under test mostly waits, so other rows' unit tests can run beside it.
+AT_ONCE: Final = 3
 
 
 @dataclass
