@@ -97,6 +97,14 @@ def get_provider_info() -> dict[str, Any]:
                         "example": None,
                         "default": "2.0",
                     },
+                    "page_outputs": {
+                        "description": "Whether run pages list the outputs of runs, and show reports, images "
+                        "and text among them. Their names may identify patients.",
+                        "version_added": "0.1.0",
+                        "type": "boolean",
+                        "example": None,
+                        "default": "True",
+                    },
                     "lineage_inputs": {
                         "description": "Whether to report the inputs of runs to OpenLineage: S3 URIs, read "
                         "sets and references in their parameters. Their names may identify patients.",

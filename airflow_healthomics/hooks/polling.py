@@ -16,6 +16,11 @@ from airflow_healthomics.hooks.omics import HealthOmicsHook
 _CLIENT_CONFIG: Final = Config(connect_timeout=5, read_timeout=15, retries={"total_max_attempts": 1})
 
 
+#: Presigned links with signature version 4, and to the endpoint of the region: botocore's default is the
+#: global one, which may redirect the browser to a host that the link is not signed for.
+_S3_CONFIG: Final = _CLIENT_CONFIG.merge(Config(signature_version="s3v4", s3={"addressing_style": "virtual"}))
+
+
 class PollingHook(HealthOmicsHook):
     """
     Hook for cheap polls, with short timeouts.
@@ -40,6 +45,11 @@ class PollingHook(HealthOmicsHook):
     def logs_client(self) -> Any:
         """The client of CloudWatch Logs, with the same timeouts."""
         return self.client_for("logs", _CLIENT_CONFIG.merge(self.config))
+
+    @cached_property
+    def s3_page_client(self) -> Any:
+        """The client of S3 for the run page, with the same timeouts, and for presigned links."""
+        return self.client_for("s3", _S3_CONFIG.merge(self.config))
 
     def get_client_type(
         self, region_name: str | None = None, config: Config | None = None, deferrable: bool = False

@@ -9,8 +9,6 @@ and logs it.
 
 # Without ``from __future__ import annotations``, since FastAPI reads annotations of dependencies at run time.
 
-import asyncio
-from functools import partial
 from typing import Annotated, Final
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
@@ -18,15 +16,10 @@ from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_da
 from airflow.api_fastapi.logging.decorators import action_logging
 from fastapi import APIRouter, Depends, HTTPException, Request
 
-from airflow_healthomics.publishing.resource_xcom import is_resource_id
-from airflow_healthomics.run_page.answers import THROTTLED_SECONDS, PageError
+from airflow_healthomics.publishing.resource_xcom import TaskResource, is_resource_id
 from airflow_healthomics.run_page.cancellation import Cancellation
-from airflow_healthomics.run_page.clients import lanes
-from airflow_healthomics.run_page.dependencies import TASK, TaskDep
-from airflow_healthomics.run_page.lookup import FoundTask
-
-#: Seconds to wait for AWS.
-PATIENCE: Final = 25.0
+from airflow_healthomics.run_page.dependencies import TASK, TaskDep, call_in_lane
+from airflow_healthomics.run_page.lookup import FoundTask, TaskConnection
 
 #: Says that the user may edit the task instance.
 MAY_EDIT_HEADER: Final = "Healthomics-May-Edit"
@@ -83,21 +76,8 @@ async def cancel_healthomics_run_of_batch(task: TaskDep, healthomics_run_id: str
 
 
 async def _cancel(task: FoundTask, run_id: str | None) -> dict[str, str]:
-    resource, connection = task.resource, task.connection
-    if resource is None:
-        raise HTTPException(404, "The task has no run.")
-    if connection is None:
-        raise PageError(502, "Airflow no longer knows the connection of this task.")
-    cancel = partial(Cancellation(connection, resource.region).cancel, resource, run_id)
-    future = lanes.get(connection, resource.region).begin(cancel, None)
-    if future is None:
-        raise PageError(503, "Too many runs are being loaded right now.", THROTTLED_SECONDS)
-    try:
-        detail = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), PATIENCE)
-    except TimeoutError:
-        raise PageError(
-            503,
-            "HealthOmics has not answered yet, so the run may or may not be cancelled.",
-            THROTTLED_SECONDS,
-        ) from None
-    return {"detail": detail}
+    def cancel(connection: TaskConnection, resource: TaskResource) -> str:
+        return Cancellation(connection, resource.region).cancel(resource, run_id)
+
+    unanswered = "HealthOmics has not answered yet, so the run may or may not be cancelled."
+    return {"detail": await call_in_lane(task, cancel, unanswered=unanswered)}

@@ -29,6 +29,9 @@ ERROR_SECONDS: Final = 10
 #: and of an error that more calls would aggravate.
 THROTTLED_SECONDS: Final = 20
 
+#: Other services by the prefix of their operations.
+_SERVICES: Final = {"logs": "CloudWatch Logs", "s3": "S3"}
+
 
 class PageError(Exception):
     """
@@ -89,11 +92,11 @@ def make_page(answer: Mapping[str, Any], *, is_complete: bool = True, **more: An
     return Page(body=body, body_without_logs=body if bare == body else bare, lifetime=lifetime, **more)
 
 
-def make_log_page(answer: Mapping[str, Any], lifetime: float) -> Page:
+def make_restricted_page(answer: Mapping[str, Any], lifetime: float) -> Page:
     """
-    Serialize a page of a log.
+    Serialize an answer for users who may read logs. Others get an empty one.
 
-    :param answer: from :func:`~airflow_healthomics.run_page.payload.log_answer`
+    :param answer: of the page's API
     :param lifetime: in seconds
     """
     return Page(body=_bytes(answer), body_without_logs=b"{}", lifetime=lifetime)
@@ -109,23 +112,37 @@ def page_error(error: Exception, operation: str, subject: str, aws_conn_id: str 
     :param aws_conn_id: Airflow connection
     """
     code = error_code(error)
-    who = f"the connection {aws_conn_id}" if aws_conn_id else "the API server"
     if is_transient(error):
+        service = _SERVICES.get(operation.partition(":")[0], "HealthOmics")
         return PageError(
-            503, f"HealthOmics is temporarily unavailable ({operation}: {code}).", THROTTLED_SECONDS
+            503, f"{service} is temporarily unavailable ({operation}: {code}).", THROTTLED_SECONDS
         )
     if is_not_found(error):
         return not_found(subject)
     if is_access_denied(error):
-        permission = operation if ":" in operation else f"omics:{operation}"
-        return PageError(502, f"The IAM policy of {who} must allow {permission}.")
+        return access_denied(operation, aws_conn_id)
     if is_credentials_error(error):
-        return PageError(502, f"AWS rejects the credentials of {who} ({code}).")
+        return PageError(502, f"AWS rejects the credentials of {_owner(aws_conn_id)} ({code}).")
     return PageError(502, f"{operation} for {subject} failed with {code}.")
+
+
+def access_denied(operation: str, aws_conn_id: str | None) -> PageError:
+    """
+    Return the error of a call that the IAM policy does not allow.
+
+    :param operation: API operation, such as ``GetRun``, or ``logs:GetLogEvents`` of another service
+    :param aws_conn_id: Airflow connection
+    """
+    permission = operation if ":" in operation else f"omics:{operation}"
+    return PageError(502, f"The IAM policy of {_owner(aws_conn_id)} must allow {permission}.")
 
 
 def not_found(subject: str) -> PageError:
     return PageError(404, f"HealthOmics does not find {subject}. It may have been deleted.")
+
+
+def _owner(aws_conn_id: str | None) -> str:
+    return f"the connection {aws_conn_id}" if aws_conn_id else "the API server"
 
 
 def _bytes(answer: Mapping[str, Any]) -> bytes:

@@ -4,7 +4,7 @@
 The API and the files of the run page, mounted in the API server.
 
 Airflow authorizes each request first. A request requires the rights to read the task instance and its XComs;
-log lines require the right to read its log.
+log lines and outputs require the right to read its log.
 """
 
 # Without ``from __future__ import annotations``, since FastAPI reads annotations of dependencies at run time.
@@ -22,7 +22,13 @@ from fastapi.staticfiles import StaticFiles
 
 from airflow_healthomics.monitoring import metrics
 from airflow_healthomics.publishing.resource_xcom import TaskResource
-from airflow_healthomics.run_page import action_routes, batch_routes, dag_run_routes, log_routes
+from airflow_healthomics.run_page import (
+    action_routes,
+    batch_routes,
+    dag_run_routes,
+    log_routes,
+    output_routes,
+)
 from airflow_healthomics.run_page.action_routes import MAY_EDIT_HEADER, EditDep
 from airflow_healthomics.run_page.answers import Page, PageError, error_lifetime
 from airflow_healthomics.run_page.cache import Cache
@@ -56,6 +62,7 @@ api: Final = APIRouter(
 api.include_router(dag_run_routes.router)
 api.include_router(batch_routes.router)
 api.include_router(log_routes.router)
+api.include_router(output_routes.router)
 api.include_router(action_routes.router)
 
 
@@ -125,7 +132,9 @@ async def _count(request: Request, call_next: Callable[[Request], Awaitable[Resp
 
 async def _add_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     response = await call_next(request)
-    response.headers.update(SECURITY_HEADERS)
+    for name, value in SECURITY_HEADERS.items():
+        # A document that shows an output has a policy with the host of its frame.
+        response.headers.setdefault(name, value)
     path = _path_of(request)
     # Files keep their names across releases, so the browser must revalidate them.
     is_file = path == "/page" or path.startswith("/static/")

@@ -46,11 +46,13 @@ batches: Final = Memory(_MAX_NAMES)
 settings: Final = Memory(_MAX_NAMES)
 #: Creation times and engine logs of runs whose logs are read.
 engine_logs: Final = Memory(_MAX_NAMES)
+#: Folders of runs whose outputs are listed.
+output_places: Final = Memory(_MAX_NAMES)
 
 
 def forget() -> None:
     """Clear all caches, for tests."""
-    for memory in (hooks, names, batches, settings, engine_logs, lanes):
+    for memory in (hooks, names, batches, settings, engine_logs, output_places, lanes):
         memory.clear()
 
 

@@ -14,11 +14,11 @@ from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessE
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import Depends, HTTPException, Path, Request, Response
 
-from airflow_healthomics.publishing.resource_xcom import is_resource_id
+from airflow_healthomics.publishing.resource_xcom import TaskResource, is_resource_id
 from airflow_healthomics.run_page.answers import THROTTLED_SECONDS, Page, PageError
 from airflow_healthomics.run_page.cache import Answer, BusyError, Cache, Entry
 from airflow_healthomics.run_page.clients import lanes
-from airflow_healthomics.run_page.lookup import FoundTask, find_task
+from airflow_healthomics.run_page.lookup import FoundTask, TaskConnection, find_task
 
 #: Path of a task instance.
 TASK: Final = "/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/{map_index}"
@@ -32,9 +32,14 @@ REFRESH_PATIENCE: Final = 3.0
 #: Reason, percent-encoded, why an answer is an earlier one.
 STALE_HEADER: Final = "Healthomics-Stale"
 
+#: Messages for the user.
+UNKNOWN_CONNECTION: Final = "Airflow no longer knows the connection of this task."
+BUSY: Final = "Too many runs are being loaded right now."
+
 MapIndex = Annotated[int, Path(ge=-1, le=LARGEST)]
 
 A = TypeVar("A", bound=Answer)
+T = TypeVar("T")
 
 _requires_logs: Final = requires_access_dag("GET", DagAccessEntity.TASK_LOGS)
 
@@ -104,18 +109,43 @@ async def latest_answer(
     """
     resource, connection = task.resource, task.connection
     if resource is None or connection is None:
-        raise PageError(502, "Airflow no longer knows the connection of this task.")
+        raise PageError(502, UNKNOWN_CONNECTION)
     fetch = partial(fetch, connection=connection, resource=resource)
     try:
         entry = cache.get((connection, resource, *key), fetch, lanes.get(connection, resource.region))
     except BusyError:
-        raise PageError(503, "Too many runs are being loaded right now.", THROTTLED_SECONDS) from None
+        raise PageError(503, BUSY, THROTTLED_SECONDS) from None
     try:
         return await answer_of(entry, PATIENCE if entry.latest is None else REFRESH_PATIENCE), None
     except PageError as error:
         if entry.latest is None or error.status < 500:
             raise
         return entry.latest, error.detail
+
+
+async def call_in_lane(
+    task: FoundTask, call: Callable[[TaskConnection, TaskResource], T], *, unanswered: str
+) -> T:
+    """
+    Make AWS calls whose result is not cached, in the lane of the task's connection, and return the result.
+
+    :param task: the task instance
+    :param call: makes the calls
+    :param unanswered: message for the user if AWS does not answer in time
+    :raises PageError: if the calls may not be made now, or if they fail
+    """
+    resource, connection = task.resource, task.connection
+    if resource is None:
+        raise HTTPException(404, "The task has no run.")
+    if connection is None:
+        raise PageError(502, UNKNOWN_CONNECTION)
+    future = lanes.get(connection, resource.region).begin(partial(call, connection, resource), None)
+    if future is None:
+        raise PageError(503, BUSY, THROTTLED_SECONDS)
+    try:
+        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), PATIENCE)
+    except TimeoutError:
+        raise PageError(503, unanswered, THROTTLED_SECONDS) from None
 
 
 async def respond(

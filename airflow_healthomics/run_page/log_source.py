@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from airflow_healthomics.publishing.resource_xcom import TaskResource
 from airflow_healthomics.reports.log_pages import engine_stream, task_stream
 from airflow_healthomics.run_page import payload
-from airflow_healthomics.run_page.answers import ENDED_SECONDS, POLL_SECONDS, Page, make_log_page
+from airflow_healthomics.run_page.answers import ENDED_SECONDS, POLL_SECONDS, Page, make_restricted_page
 from airflow_healthomics.run_page.calls import NAME_SECONDS, Calls, engine_logs, identity_of
 from airflow_healthomics.run_page.task_logs import LogPosition, read_log
 
@@ -34,7 +34,7 @@ class LogSource(Calls):
         with self._calling("logs:GetLogEvents", f"the log {stream}"):
             lines, before = read_log(self._hook.logs_client, stream, created, position)
         answer = payload.log_answer(lines, stream=stream, before=before, as_of=as_of)
-        return make_log_page(answer, ENDED_SECONDS if position.before else POLL_SECONDS)
+        return make_restricted_page(answer, ENDED_SECONDS if position.before else POLL_SECONDS)
 
     def _engine_log(self, resource: TaskResource, run_id: str | None) -> tuple[str | datetime, str]:
         """Return the creation time of a run and the log stream of its engine."""

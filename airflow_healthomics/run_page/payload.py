@@ -224,8 +224,8 @@ def custom_name(run: Mapping[str, Any]) -> str | None:
 
 
 def without_logs(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove log lines, for a user who may not read the logs of tasks."""
-    shown = {key: value for key, value in answer.items() if key not in ("engineLogLines", "logs")}
+    """Remove log lines and the offer of outputs, for a user who may not read the logs of tasks."""
+    shown = {key: value for key, value in answer.items() if key not in ("engineLogLines", "logs", "outputs")}
     if "failed" in shown:
         shown["failed"] = [{**item, "logLines": []} for item in shown["failed"]]
     return shown

@@ -30,6 +30,7 @@ from airflow_healthomics.run_page.batch_source import BatchSource
 from airflow_healthomics.run_page.calls import LINKS, Calls, identity_of
 from airflow_healthomics.run_page.commands import start_run_command
 from airflow_healthomics.run_page.lookup import TaskConnection
+from airflow_healthomics.run_page.outputs import WITH_OUTPUTS, outputs_are_on
 from airflow_healthomics.run_page.task_use import fetch_task_use
 from airflow_healthomics.service.errors import is_transient
 from airflow_healthomics.service.summaries import summarize_run
@@ -169,6 +170,8 @@ class Source(Calls):
             poll_seconds=poll_seconds,
         )
         answer["command"] = start_run_command(run, self._region)
+        if run["status"] in WITH_OUTPUTS and outputs_are_on():
+            answer["outputs"] = True
         memory: dict[Any, Any] = {_failed_ids(run, rows): failure}
         if not active:
             memory[_USE] = use

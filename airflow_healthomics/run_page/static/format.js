@@ -92,6 +92,18 @@ export const utc = (ms) => (ms == null ? null : `${new Date(ms).toISOString().re
 export const number = (value) => (value == null ? "–" : NUMBER.format(value));
 export const gib = (value) => (value == null ? "–" : `${NUMBER.format(value)} GiB`);
 
+const UNITS = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"];
+
+/** A size in the unit in which it has the fewest digits: "1.5 GiB". */
+export function bytes(value) {
+  if (value == null) return "–";
+  const unit = UNITS.findIndex((_, index) => value < 1024 ** (index + 1));
+  return `${number(value / 1024 ** unit)} ${UNITS[unit]}`;
+}
+
+/** "1 file", "2 files". */
+export const plural = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
+
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;

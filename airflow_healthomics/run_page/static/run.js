@@ -9,6 +9,7 @@ import * as f from "./format.js";
 import { copyButton } from "./links.js";
 import { LogDialog } from "./log.js";
 import { shortName } from "./names.js";
+import { Outputs } from "./outputs.js";
 import { modelOf, phases } from "./tasks.js";
 import { TaskTable } from "./tasktable.js";
 import { Use } from "./use.js";
@@ -63,6 +64,8 @@ export class RunView {
     this.failed = new FailedTasks();
     this.tasks = new TaskTable({ openLog: (task) => this.openLog(task) });
     this.engineButton = h("button", { type: "button", class: "quiet", hidden: true, "data-testid": "open-engine-log", onclick: () => this.openLog(null) }, "Read engine log");
+    this.outputs = new Outputs();
+    this.outputsButton = h("button", { type: "button", class: "quiet", hidden: true, "data-testid": "open-outputs", onclick: () => this.outputs.reveal() }, "Outputs");
     this.actions = h("div", { class: "actions" });
     this.use = new Use();
     this.facts = new Facts("facts");
@@ -71,11 +74,12 @@ export class RunView {
         h("div", { class: "title" }, this.title, this.badge.node),
         h("div", { class: "meta" },
           h("p", { class: "sub" }, "HealthOmics run ", this.id, copyButton("the run id", () => this.id.textContent)),
-          this.engineButton, this.actions, this.links.node)),
+          this.engineButton, this.outputsButton, this.actions, this.links.node)),
       this.failure.node,
       this.notices.node,
       this.tiles.node,
       this.tasks.node,
+      this.outputs.node,
       this.failed.node,
       this.engineLog.node,
       this.use.node,
@@ -117,6 +121,8 @@ export class RunView {
     const logs = data.logs ? this.pathOf(run.id) : null;
     this.engineLog.update(data.engineLogLines, logs);
     show(this.engineButton, Boolean(logs));
+    this.outputs.from(data.outputs ? this.pathOf(run.id) : null);
+    show(this.outputsButton, Boolean(data.outputs));
     const { failed = [], failedTotal = failed.length } = data;
     this.failed.update(failed, failedTotal, logs);
     this.use.update(this.active ? [] : this.models);

@@ -103,6 +103,7 @@ const { BatchView } = await import(new URL("batch.js", at));
 const { failureOf } = await import(new URL("failure.js", at));
 const { logPath } = await import(new URL("log.js", at));
 const { causeOf, hits, plain } = await import(new URL("loglines.js", at));
+const { countWords, folderOf, listPath, Outputs, trailOf, viewPath } = await import(new URL("outputs.js", at));
 const { totalsOf, wastesOf } = await import(new URL("use.js", at));
 const { lastActivity, longest, newsOf, RunView } = await import(new URL("run.js", at));
 
@@ -397,6 +398,51 @@ test("the next step is beside the failure, and logs are opened only by who may r
   assert.equal(view.node.shown("open-log"), "");
   view.update(runAnswer({ run: { id: "7", status: "FAILED", failureReason: "EXPORT_FAILED" }, nextStep: "Check the bucket.", logs: true }), 0);
   assert.match(view.node.shown("open-log"), /engine log/);
+});
+
+test("outputs have addresses, whatever their names", () => {
+  assert.equal(listPath("api/runs/7", ""), "api/runs/7/outputs");
+  assert.equal(listPath("api/runs/7", "out/a&b/"), "api/runs/7/outputs?folder=out%2Fa%26b%2F");
+  assert.equal(viewPath("api/runs/7", "out/a b#1.html"), "api/runs/7/outputs/view?path=out%2Fa+b%231.html");
+  assert.deepEqual(["out/a/b.txt", "b.txt", "out/a/"].map(folderOf), ["out/a/", "", "out/a/"]);
+  assert.deepEqual(trailOf("out/a/"), ["", "out/", "out/a/"]);
+  assert.deepEqual(trailOf(""), [""]);
+});
+
+test("a list of outputs says how much it has, and that it is not all", () => {
+  const of = (folders, files, truncated = false) => countWords({ folders: Array(folders), files: Array(files), truncated });
+  assert.equal(of(0, 0), "Nothing is here.");
+  assert.equal(of(1, 2), "1 folder, 2 files");
+  assert.equal(of(0, 1000, true), "The first 1,000 only: 1,000 files. S3 has more.");
+});
+
+test("a size has two decimals at most, and a unit", () => {
+  const sizes = { 0: "0 bytes", 1023: "1,023 bytes", 1024: "1 KiB", 1610612736: "1.5 GiB", 109951162777600: "100 TiB" };
+  for (const [size, words] of Object.entries(sizes)) assert.equal(f.bytes(Number(size)), words);
+  assert.equal(f.bytes(undefined), "–");
+});
+
+test("outputs are offered to who may see them, and listed when they are asked for", async (t) => {
+  const view = new RunView({ pathOf: (id) => `runs/${id}` });
+  view.update(runAnswer({}), 0);
+  assert.deepEqual([view.node.shown("outputs"), view.node.shown("open-outputs")], ["", ""]);
+  view.update(runAnswer({ outputs: true }), 0);
+  assert.match(view.node.shown("open-outputs"), /Outputs/);
+  const answers = [
+    { folders: ["out/"], files: [{ name: "a.bam", size: 2048 }, { name: "b.pdf", size: 1, view: "tab" }], truncated: false, named: [{ name: "W.bam", files: [{ name: "out/x.html", view: "frame" }], more: 3, others: 1 }] },
+    { folders: [], files: [], truncated: false, notices: ["No s3:GetObject."] },
+  ];
+  const asked = t.mock.method(globalThis, "fetch", async () => new Response(JSON.stringify(answers.shift())));
+  const { outputs } = view;
+  await outputs.load("");
+  const text = view.node.shown("outputs");
+  for (const part of [/W\.bam\s+out\/x\.html\s+3 more, 1 value that is not shown/, /out\/\s+a\.bam\s+2 KiB/, /b\.pdf/, /1 folder, 2 files/]) assert.match(text, part);
+  await outputs.load("out/");
+  assert.equal(asked.mock.calls[1].arguments[0], "runs/7/outputs?folder=out%2F");
+  assert.match(view.node.shown("outputs"), /No s3:GetObject.*W\.bam.*All outputs\s+out.*Nothing is here/);
+  asked.mock.mockImplementation(async () => new Response(JSON.stringify({ detail: "Outputs are off." }), { status: 404 }));
+  await outputs.load("");
+  assert.match(view.node.shown("outputs"), /cannot be listed: Outputs are off/);
 });
 
 test("the largest wastes are named, by process, with the requested and used amount", () => {
