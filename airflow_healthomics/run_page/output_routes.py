@@ -91,16 +91,19 @@ async def outputs_of_run(
 
 @_documents.get(TASK + "/runs/{healthomics_run_id}/outputs/view")
 async def view_of_output(
-    task: TaskDep, run_id: RunDep, path: Annotated[str, Query(min_length=1, max_length=_MAX_KEY)]
+    task: TaskDep,
+    run_id: RunDep,
+    path: Annotated[str, Query(min_length=1, max_length=_MAX_KEY)],
+    alone: bool = False,
 ) -> Response:
-    """Return a document that shows an output of a run."""
+    """Return a document that shows an output of a run; or redirect to the output, for a new tab."""
     _check(path)
     view = view_of(path)
     if view is None:
         raise HTTPException(404, "The page does not show files of this type.")
     call = partial(_link, run_id=run_id, path=path, view=view)
     link = await call_in_lane(task, call, unanswered="S3 has not answered yet.")
-    if not view.in_frame:
+    if alone or not view.in_frame:
         return RedirectResponse(link.url, 303)
     return _view_document(link, PurePosixPath(path).name)
 

@@ -114,7 +114,8 @@ def view_of(path: str) -> View | None:
     if media_type == "application/pdf":
         # Chromium has no PDF viewer in sandboxed frames, and Airflow's own frame is one.
         return View(media_type=media_type, in_frame=False)
-    # Reports such as MultiQC's need scripts. Without allow-same-origin these run in an opaque origin.
+    # Reports such as MultiQC's need scripts. Without allow-same-origin these run in an opaque origin: that of
+    # the bucket is shared with reports of other patients, and so is its storage.
     return View(media_type=media_type, sandbox="allow-scripts" if media_type == "text/html" else "")
 
 

@@ -40,6 +40,13 @@ AT_ONCE = {"PENDING": 0, "STARTING": 0, "RUNNING": 0, "STOPPING": 0}
 REASON = "OUT_OF_MEMORY_ERROR"
 LOG = ["Aligning 4 lanes", "java.lang.OutOfMemoryError: Java heap space"]
 
+#: A report with a script that looks for the storage of its origin, which the sandbox denies.
+REPORT = """<!doctype html><h1>All is well</h1><p></p><script>
+let storage = "without";
+try { if (localStorage) storage = "with"; } catch {}
+document.querySelector("p").textContent = `scripts run ${storage} storage`;
+</script>"""
+
 LARGE = 1_000
 
 #: Of the window, for the screenshots.
@@ -58,7 +65,12 @@ def dag_runs(server: HealthOmicsServer, airflow: LocalAirflow) -> dict[str, str]
     boto3.client("s3").create_bucket(Bucket=BUCKET)
     server.control.add_workflow(FORM_WORKFLOW_ID, name=WORKFLOW_NAME, parameter_template=PARAMETER_TEMPLATE)
     plan = server.control.plan_run
-    plan(workflow_id=FORM_WORKFLOW_ID, seconds=HELD, tasks=planned_tasks(60))
+    plan(
+        workflow_id=FORM_WORKFLOW_ID,
+        seconds=HELD,
+        tasks=planned_tasks(60),
+        outputs={"qc/report.html": REPORT, "vcf/sample.vcf": "##fileformat"},
+    )
     plan(
         name="failed",
         status="FAILED",
@@ -125,6 +137,22 @@ def test_from_the_form_to_the_end(
     assert window.run("window.isTheSamePage")
     assert "NA12878" not in window.find("main").text, "a parameter's value"
     assert airflow.wait_for_dag_run(FORM_DAG_ID, dag_run_id, limit=LIMIT) == "success"
+
+    # Two clicks to an output, which the browser gets from S3.
+    window.click("[data-testid=open-outputs]")
+    window.find("[data-testid=outputs]", "out/qc/report.html")
+    window.click("[data-testid=view]", "out/qc/report.html")
+    viewer = window.find("[data-testid=output]")
+    assert f"/runs/{run['id']}/outputs/view?path=out%2Fqc%2Freport.html" in (
+        viewer.get_attribute("src") or ""
+    )
+    window.driver.switch_to.frame(viewer)
+    report = window.find("iframe")
+    assert report.get_attribute("sandbox") == "allow-scripts"
+    assert (report.get_attribute("src") or "").startswith(f"{server.endpoint_url}/")
+    window.driver.switch_to.frame(report)
+    window.find("h1", "All is well")
+    window.find("p", "scripts run without storage")
 
 
 def test_a_failed_run_says_why(airflow: LocalAirflow, dag_runs: dict[str, str], window: Browser) -> None:

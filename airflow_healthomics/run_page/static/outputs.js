@@ -23,7 +23,7 @@ export function trailOf(folder) {
 
 /** The addresses of the outputs below that of their run. */
 export const listPath = (path, folder) => `${path}/outputs${folder ? `?${new URLSearchParams({ folder })}` : ""}`;
-export const viewPath = (path, file) => `${path}/outputs/view?${new URLSearchParams({ path: file })}`;
+export const viewPath = (path, file, query = {}) => `${path}/outputs/view?${new URLSearchParams({ path: file, ...query })}`;
 
 /** What a list says about itself. */
 export function countWords({ folders, files, truncated }) {
@@ -46,9 +46,10 @@ export class Outputs {
       h("table", { class: "plain" }, h("thead", {}, h("tr", {}, ["Name", "Size", "Changed"].map((title) => h("th", { scope: "col" }, title)))), this.rows));
     this.status = h("span", { class: "sub", role: "status" });
     this.viewed = h("h3", { tabindex: "-1" });
+    this.alone = h("span", {});
     this.frame = h("div", { class: "view" });
     this.viewer = h("section", { "aria-label": "Viewer", hidden: true, "data-testid": "viewer" },
-      h("div", { class: "row" }, this.viewed, h("span", { class: "spring" }), h("button", { type: "button", class: "quiet", onclick: () => this.#close() }, "Close")),
+      h("div", { class: "row" }, this.viewed, h("span", { class: "spring" }), this.alone, h("button", { type: "button", class: "quiet", onclick: () => this.#close() }, "Close")),
       this.frame);
     this.node = h("details", { class: "card outputs", "data-testid": "outputs", hidden: true, ontoggle: () => this.#toggled() },
       h("summary", {}, h("h2", {}, "Outputs")),
@@ -138,6 +139,8 @@ export class Outputs {
     this.opener = opener;
     const name = path.split("/").at(-1);
     setText(this.viewed, name);
+    // Some reports need the browser's storage, which the sandbox denies.
+    this.alone.replaceChildren(linkOut("Open alone", viewPath(this.path, path, { alone: true })));
     // A new frame each time: another address of the same one would be a step of the browser's history.
     this.frame.replaceChildren(h("iframe", { src: viewPath(this.path, path), title: `View of ${name}`, "data-testid": "output" }));
     show(this.viewer, true);

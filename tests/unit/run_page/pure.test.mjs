@@ -404,6 +404,7 @@ test("outputs have addresses, whatever their names", () => {
   assert.equal(listPath("api/runs/7", ""), "api/runs/7/outputs");
   assert.equal(listPath("api/runs/7", "out/a&b/"), "api/runs/7/outputs?folder=out%2Fa%26b%2F");
   assert.equal(viewPath("api/runs/7", "out/a b#1.html"), "api/runs/7/outputs/view?path=out%2Fa+b%231.html");
+  assert.equal(viewPath("api/runs/7", "a.html", { alone: true }), "api/runs/7/outputs/view?path=a.html&alone=true");
   assert.deepEqual(["out/a/b.txt", "b.txt", "out/a/"].map(folderOf), ["out/a/", "", "out/a/"]);
   assert.deepEqual(trailOf("out/a/"), ["", "out/", "out/a/"]);
   assert.deepEqual(trailOf(""), [""]);

@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from airflow_healthomics.hooks.polling import PollingHook
 from airflow_healthomics.run_page import output_source, outputs
 from airflow_healthomics.run_page.outputs import Place
 from tests.healthomics import Control
@@ -139,7 +140,9 @@ def test_a_report(page: TestClient, completed: tuple[str, str]) -> None:
     policy = answer.headers["Content-Security-Policy"]
     assert "default-src 'none'; frame-src https://outputs.s3.amazonaws.com; style-src 'sha256-" in policy
     assert "frame-ancestors 'self'" in policy
-    assert requests.get(frame["src"] or "", timeout=9).text == REPORT
+    received = requests.get(frame["src"] or "", timeout=9)
+    assert (received.text, received.headers["Content-Type"]) == (REPORT, "text/html")
+    assert received.headers["Content-Disposition"] == "inline"
 
 
 @pytest.mark.parametrize(
@@ -162,15 +165,31 @@ def test_a_media_type_is_that_of_the_suffix(
     assert frame["sandbox"] == sandbox
 
 
-def test_a_pdf_is_opened_in_a_tab(page: TestClient, completed: tuple[str, str], put: Any) -> None:
-    """By a redirect to its link."""
+def test_a_name_is_text(page: TestClient, completed: tuple[str, str], put: Any) -> None:
+    """In the document too, whatever characters it has."""
     path, run_id = completed
-    put(run_id, "a.pdf")
-    answer = viewed(page, path, "a.pdf")
+    name = 'a"><script>alert(1)<b title=".html'
+    put(run_id, name)
+    document = _Document(viewed(page, path, name).text)
+    assert document.scripts == 0
+    assert [frame["title"] for frame in document.frames] == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "media_type"),
+    [("a.pdf", "", "application/pdf"), ("a.html", "&alone=true", "text/html")],
+)
+def test_a_new_tab(
+    page: TestClient, completed: tuple[str, str], put: Any, name: str, query: str, media_type: str
+) -> None:
+    """Is redirected to S3: for a PDF, and for what the reader opens alone."""
+    path, run_id = completed
+    put(run_id, name)
+    answer = page.get(f"{path}/view?path={name}{query}", follow_redirects=False)
     assert answer.status_code == 303
-    assert parse_qs(urlsplit(answer.headers["Location"]).query)["response-content-type"] == [
-        "application/pdf"
-    ]
+    link = urlsplit(answer.headers["Location"])
+    assert (link.netloc, link.path) == ("outputs.s3.amazonaws.com", f"/results/{run_id}/{name}")
+    assert parse_qs(link.query)["response-content-type"] == [media_type]
 
 
 @pytest.mark.parametrize(
@@ -401,6 +420,14 @@ def test_the_log_has_no_names(
         assert viewed(page, path, f"{CANARY}.txt").status_code == 502
     own = [line for line in logged().splitlines() if "airflow_healthomics" in line or "Run page" in line]
     assert not [line for line in own if CANARY in line]
+
+
+def test_the_host_of_a_link(connection: Any) -> None:
+    """Is that of the bucket's region, since a redirect from the global one would break the link."""
+    connection()
+    client = PollingHook(region_name="eu-west-1").s3_page_client
+    link = client.generate_presigned_url("get_object", Params={"Bucket": "outputs", "Key": "a"})
+    assert urlsplit(link).netloc == "outputs.s3.eu-west-1.amazonaws.com"
 
 
 @pytest.mark.parametrize(
