@@ -16,7 +16,7 @@ from airflow_healthomics.links import RUN_LINKS
 from airflow_healthomics.operators.base import WAITER_DELAY
 from airflow_healthomics.operators.start_base import StartOperator
 from airflow_healthomics.publishing.asset_events import emit_run_event
-from airflow_healthomics.publishing.resource import publish_run
+from airflow_healthomics.publishing.resource import publish_links, push_started
 from airflow_healthomics.requests.fields import MAX_PARAMETERS_BYTES, refuse_broken_templates
 from airflow_healthomics.requests.json_values import BrokenTemplate, as_json, json_bytes, json_size
 from airflow_healthomics.requests.run import ARGUMENTS
@@ -116,7 +116,7 @@ class HealthOmicsStartRunOperator(StartOperator):
     :param retry_user_errors: whether Airflow retries the task after a failure that is expected to recur with
         the same input, such as OUT_OF_MEMORY_ERROR
     :param log_tail_lines: number of lines to show from the end of the failed task's log if the run fails, 0
-        to 50
+        to 50. The run page opens no log if it is 0 or no number (templated)
     :param report_usage: whether to report the usage of a run that the operator waits for, which costs a few
         seconds at most; see :func:`airflow_healthomics.reports.usage.usage_of_run`
     :param aws_conn_id: Airflow connection for AWS. If it is None or empty, boto3's default credential chain
@@ -134,7 +134,9 @@ class HealthOmicsStartRunOperator(StartOperator):
     __supports_durable_execution: ClassVar[bool] = True
 
     resource_type = RunResource
-    template_fields: Sequence[str] = aws_template_fields(*ARGUMENTS, "parameters_s3_uri", "start_run_kwargs")
+    template_fields: Sequence[str] = aws_template_fields(
+        *ARGUMENTS, "parameters_s3_uri", "start_run_kwargs", "log_tail_lines"
+    )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "parameters": "json",
         "engine_settings": "json",
@@ -150,6 +152,7 @@ class HealthOmicsStartRunOperator(StartOperator):
         "storage_capacity",
         "requester_pays_enabled",
         "start_run_kwargs",
+        "log_tail_lines",
     )
     operator_extra_links = RUN_LINKS
     checked_template_fields = template_fields
@@ -198,7 +201,7 @@ class HealthOmicsStartRunOperator(StartOperator):
         on_failure: Literal["leave", "cancel"] = "leave",
         on_unknown_end: Literal["fail", "repeat"] = "fail",
         retry_user_errors: bool = False,
-        log_tail_lines: int = 20,
+        log_tail_lines: int | str = 20,
         report_usage: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -248,6 +251,7 @@ class HealthOmicsStartRunOperator(StartOperator):
     def finish(self, context: Context, summary: dict[str, Any]) -> str:
         """Report usage and lineage, and return the run id; raise unless the run is COMPLETED."""
         from airflow_healthomics.reports.diagnosis import raise_for_status
+        from airflow_healthomics.reports.log_pages import line_count
         from airflow_healthomics.reports.usage_report import add_usage
 
         tasks = None
@@ -260,7 +264,7 @@ class HealthOmicsStartRunOperator(StartOperator):
         raise_for_status(
             summary,
             hook=self.hook,
-            log_tail_lines=self.log_tail_lines,
+            log_tail_lines=line_count(self.log_tail_lines),
             log=self.log,
             retryable=True if self.retry_user_errors else None,
             time_left=time_left(self, context),
@@ -279,14 +283,13 @@ class HealthOmicsStartRunOperator(StartOperator):
 
     def publish(self, context: Context, started: Mapping[str, Any]) -> None:
         """Make the links of the run work and push XCom ``run``."""
-        publish_run(context, self, started, log_tail_lines=self.log_tail_lines)
-        if self.do_xcom_push:
-            fields = ("id", "arn", "uuid", "runOutputUri", "requestId")
-            context["ti"].xcom_push(key="run", value={key: started[key] for key in fields if key in started})
+        publish_links(context, self, started)
+        push_started(context, self, "run", started, ("id", "arn", "uuid", "runOutputUri", "requestId"))
 
     def build_request(self, request_id: str, earlier: Sequence[str]) -> StartRequest:
         """Return the StartRun request."""
-        refuse_broken_templates("StartRun", {"parameters_s3_uri": self.parameters_s3_uri})
+        unsent = {name: getattr(self, name) for name in ("parameters_s3_uri", "log_tail_lines")}
+        refuse_broken_templates("StartRun", unsent)
         arguments = {name: getattr(self, name) for name in ARGUMENTS}
         arguments["request_id"] = request_id
         # By default the name is the request ID, so that ListRuns can find the run of a request.

@@ -26,7 +26,7 @@ from airflow_healthomics.hooks.connection import connection_of
 from airflow_healthomics.operators.base import WAITER_DELAY
 from airflow_healthomics.operators.start_base import StartOperator
 from airflow_healthomics.publishing.asset_events import emit_batch_event
-from airflow_healthomics.publishing.resource import push_resource
+from airflow_healthomics.publishing.resource import push_started
 from airflow_healthomics.requests.batch import BATCH_ARGUMENTS
 from airflow_healthomics.requests.fields import refuse_broken_templates
 from airflow_healthomics.requests.json_values import BrokenTemplate
@@ -305,12 +305,7 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
 
     def publish(self, context: Context, started: Mapping[str, Any]) -> None:
         """Make the page of the batch work and push XCom ``batch``."""
-        push_resource(context, self.hook, "batch", started)
-        if self.do_xcom_push:
-            fields = ("id", "arn", "uuid", "requestId")
-            context["ti"].xcom_push(
-                key="batch", value={key: started[key] for key in fields if key in started}
-            )
+        push_started(context, self, "batch", started, ("id", "arn", "uuid", "requestId"))
 
     def finish(self, context: Context, summary: dict[str, Any]) -> str:
         """Publish the outcome of each run, and return the batch id; raise if too few runs completed."""

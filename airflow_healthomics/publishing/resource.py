@@ -4,12 +4,13 @@
 Publish the run or batch of a task: its links, and the XComs that the run page reads.
 
 A task publishes as soon as it knows the run, and even with ``do_xcom_push=False``, so that links and page
-also work while the task waits.
+also work while the task waits. A task that starts a run or batch pushes it once, for other tasks and for the
+page.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -22,11 +23,38 @@ if TYPE_CHECKING:
 
 Kind = Literal["run", "batch"]
 
-#: Key of the XCom with the run or batch of a task.
+#: Key of the XCom with the run or batch of a task that pushes no XCom ``run`` or ``batch``.
 XCOM_KEY: Final = "healthomics_resource"
 
 #: Key of the XCom with the reason why a task has no run yet.
 DELAY_KEY: Final = "healthomics_start_delay"
+
+
+def region_of(arn: Any) -> str | None:
+    """Return the region in the ARN of a run or batch, or None for any other value."""
+    match arn.split(":", 5) if isinstance(arn, str) else ():
+        case ["arn", _, "omics", str(region), _, _] if region:
+            return region
+    return None
+
+
+def push_started(
+    context: Context, task: Any, kind: Kind, started: Mapping[str, Any], fields: Sequence[str]
+) -> None:
+    """
+    Push the XCom ``run`` or ``batch`` of the task that started it, or what replaces it for the run page.
+
+    :param context: the task's context
+    :param task: the operator
+    :param kind: run or batch, and the key of the XCom
+    :param started: answer of the start
+    :param fields: fields of the XCom, with ``id``, ``uuid`` and ``arn``
+    """
+    if task.do_xcom_push:
+        context["ti"].xcom_push(key=kind, value={name: started[name] for name in fields if name in started})
+        if region_of(started.get("arn")) == task.hook.conn_region_name:
+            return
+    push_resource(context, task.hook, kind, started)
 
 
 def push_resource(
@@ -35,17 +63,15 @@ def push_resource(
     kind: Kind,
     described: Mapping[str, Any],
     *,
-    log_tail_lines: int = 0,
     is_awaited_only: bool = False,
 ) -> None:
     """
-    Publish the run or batch of the task.
+    Push the run or batch of the task for the run page.
 
     :param context: the task's context
     :param hook: hook of the task's connection
     :param kind: run or batch
     :param described: ``id`` and, if known, ``uuid``
-    :param log_tail_lines: argument of the task; 0 for a task without it shows no log
     :param is_awaited_only: whether the task awaits it without having started it, like a sensor
     """
     value = {
@@ -53,7 +79,6 @@ def push_resource(
         "id": described["id"],
         "region": hook.conn_region_name,
         "uuid": described.get("uuid"),
-        "log_tail_lines": log_tail_lines,
         "is_awaited_only": is_awaited_only,
     }
     context["ti"].xcom_push(key=XCOM_KEY, value=value)
@@ -75,24 +100,29 @@ def push_delay(context: Context, *, since: float, reason: str, until: float, reg
 
 
 def publish_run(
-    context: Context,
-    task: Any,
-    run: Mapping[str, Any],
-    *,
-    log_tail_lines: int = 0,
-    is_awaited_only: bool = False,
+    context: Context, task: Any, run: Mapping[str, Any], *, is_awaited_only: bool = False
 ) -> None:
     """
     Publish the links of a run and the XCom of its page, even with ``do_xcom_push=False``.
 
     :param context: the task's context
     :param task: operator or sensor
-    :param run: answer of StartRun or GetRun, or just ``id``
-    :param log_tail_lines: maximum number of log lines that the page shows of a failed task
+    :param run: answer of GetRun, or just ``id``
     :param is_awaited_only: whether the task awaits the run without having started it
     """
+    push_resource(context, task.hook, "run", run, is_awaited_only=is_awaited_only)
+    publish_links(context, task, run)
+
+
+def publish_links(context: Context, task: Any, run: Mapping[str, Any]) -> None:
+    """
+    Publish the links of a run, even with ``do_xcom_push=False``.
+
+    :param context: the task's context
+    :param task: operator or sensor
+    :param run: answer of StartRun or GetRun, or just ``id``
+    """
     hook = task.hook
-    push_resource(context, hook, "run", run, log_tail_lines=log_tail_lines, is_awaited_only=is_awaited_only)
     task.link_urls = run_urls(run, hook.conn_region_name, hook.conn_partition)
     task.operator_extra_links = RUN_LINKS
     if IS_AIRFLOW_2 or task.waits_on_worker:

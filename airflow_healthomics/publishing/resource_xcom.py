@@ -9,7 +9,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from airflow_healthomics.publishing.resource import Kind
+from airflow_healthomics.publishing.resource import XCOM_KEY, Kind, region_of
+
+#: Keys of the XComs with the run or batch of a task.
+RESOURCE_KEYS: Final = ("run", "batch", XCOM_KEY)
 
 #: Ids of runs and batches, from botocore's model.
 _ID: Final = re.compile(r"[0-9]{1,18}")
@@ -23,7 +26,6 @@ class TaskResource(NamedTuple):
     :param id: its HealthOmics id
     :param region: its AWS region
     :param uuid: its uuid, if known, since HealthOmics may reuse the id of a deleted run
-    :param log_tail_lines: maximum number of log lines to show of a failed task
     :param is_awaited_only: whether the task awaits the run without having started it, like a sensor
     """
 
@@ -31,7 +33,6 @@ class TaskResource(NamedTuple):
     id: str
     region: str
     uuid: str | None = None
-    log_tail_lines: int = 0
     is_awaited_only: bool = False
 
 
@@ -48,25 +49,34 @@ def parse_delay(value: Any) -> dict[str, str] | None:
     return delay if all(isinstance(text, str) for text in delay.values()) else None  # type: ignore[return-value]
 
 
-def parse_resource(value: Any) -> TaskResource | None:
+def parse_resource(xcoms: Mapping[str, Any]) -> TaskResource | None:
     """
-    Return the run or batch from ``push_resource``, or None for any other value.
+    Return the run or batch that a task instance has published, or None.
 
-    :param value: of the XCom, as stored in the metadata database
+    The XCom of a start takes precedence, because a start pushes it again whenever its run changes.
+
+    :param xcoms: XComs of the task instance by key, as stored in the metadata database
     """
-    value = _parsed(value)
-    if not isinstance(value, Mapping) or value.get("kind") not in ("run", "batch"):
+    for key in RESOURCE_KEYS:
+        value = _parsed(xcoms.get(key))
+        if isinstance(value, Mapping):
+            place = value if key == XCOM_KEY else {"kind": key, "region": region_of(value.get("arn"))}
+            if resource := _resource(value, kind=place.get("kind"), region=place.get("region")):
+                return resource
+    return None
+
+
+def _resource(value: Mapping[str, Any], *, kind: Any, region: Any) -> TaskResource | None:
+    resource_id, uuid = value.get("id"), value.get("uuid")
+    if kind not in ("run", "batch") or not isinstance(region, str):
         return None
-    resource_id, region, uuid = value.get("id"), value.get("region"), value.get("uuid")
-    lines = value.get("log_tail_lines")
-    if not isinstance(resource_id, str) or not _ID.fullmatch(resource_id) or not isinstance(region, str):
+    if not isinstance(resource_id, str) or not _ID.fullmatch(resource_id):
         return None
     return TaskResource(
-        kind=value["kind"],
+        kind=kind,
         id=resource_id,
         region=region,
         uuid=uuid if isinstance(uuid, str) else None,
-        log_tail_lines=lines if isinstance(lines, int) else 0,
         is_awaited_only=value.get("is_awaited_only") is True,
     )
 

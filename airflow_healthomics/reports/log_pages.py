@@ -12,6 +12,17 @@ from airflow_healthomics.links import LOG_GROUP
 from airflow_healthomics.service.text import shorten
 
 
+def line_count(value: Any) -> int:
+    """
+    Return the argument ``log_tail_lines`` as a number; 0 if it is none, to show no log by mistake.
+
+    :param value: the argument after rendering; a template may yield digits
+    """
+    if isinstance(value, str) and value.isdecimal():
+        return int(value)
+    return value if isinstance(value, int) else 0
+
+
 def engine_stream(run: Mapping[str, Any]) -> str:
     """
     Return the log stream of the engine of a run.

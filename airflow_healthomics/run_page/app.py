@@ -87,8 +87,9 @@ async def _answer(
 ) -> Response:
     # Siblings of a mapped task may have the same run, but not the same label.
     label = task.label if run_id is None else None
-    fetch = partial(_fetch, run_id=run_id, label=label)
-    response = await respond(request, task, (run_id, label), fetch, with_logs=with_logs)
+    lines = task.log_tail_lines
+    fetch = partial(_fetch, run_id=run_id, label=label, log_tail_lines=lines)
+    response = await respond(request, task, (run_id, label, lines), fetch, with_logs=with_logs)
     if may_edit:
         response.headers[MAY_EDIT_HEADER] = "yes"
     return response
@@ -101,8 +102,9 @@ def _fetch(
     resource: TaskResource,
     run_id: str | None,
     label: str | None,
+    log_tail_lines: int,
 ) -> Page:
-    return fetch_page(connection, resource, latest, run_id=run_id, label=label)
+    return fetch_page(connection, resource, latest, run_id=run_id, label=label, log_tail_lines=log_tail_lines)
 
 
 def _refuse(request: Request, error: Exception) -> Response:

@@ -19,13 +19,18 @@ from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from sqlalchemy import and_, select, tuple_
 
-from airflow_healthomics.publishing.resource import XCOM_KEY
 from airflow_healthomics.publishing.resource_xcom import (
+    RESOURCE_KEYS,
     TaskResource,
     parse_resource,
     parse_summary,
 )
-from airflow_healthomics.run_page.lookup import TaskConnection, connection_of_task
+from airflow_healthomics.run_page.lookup import (
+    IS_SMALL,
+    TaskConnection,
+    arguments_of_task,
+    connection_of,
+)
 
 #: Maximum number of task instances to list.
 MAX_TASKS: Final = 5_000
@@ -81,12 +86,13 @@ def list_tasks(dag_id: str, run_id: str) -> DagRunTasks | None:
             select(
                 XComModel.task_id,
                 XComModel.map_index,
+                XComModel.key,
                 XComModel.value,
                 TaskInstance.state,
                 TaskInstance.dag_version_id,
             )
             # dag_run_id is the first column of the primary key. A DAG run may have thousands of mapped tasks.
-            .where(XComModel.dag_run_id == dag_run.id, XComModel.key == XCOM_KEY)
+            .where(XComModel.dag_run_id == dag_run.id, XComModel.key.in_(RESOURCE_KEYS), IS_SMALL)
             .join(
                 TaskInstance,
                 and_(
@@ -99,10 +105,13 @@ def list_tasks(dag_id: str, run_id: str) -> DagRunTasks | None:
             .order_by(XComModel.task_id, XComModel.map_index)
             .limit(MAX_TASKS)
         ).all()
+    xcoms: dict[tuple[str, int], dict[str, Any]] = {}
+    for row in rows:
+        xcoms.setdefault((row.task_id, row.map_index), {})[row.key] = row.value
     found = {
         TaskKey(row.task_id, row.map_index, resource): row
         for row in rows
-        if (resource := parse_resource(row.value))
+        if (resource := parse_resource(xcoms[row.task_id, row.map_index]))
     }
     return DagRunTasks(
         state=dag_run.state,
@@ -160,7 +169,8 @@ def find_connections(
             ).all()
         rendered = {(row.task_id, row.map_index): row.rendered_fields for row in rows}
         for place, key in chunk.items():
-            found[key] = connection_of_task(rendered.get(place), versions[key], key.task_id)
+            arguments = arguments_of_task(rendered.get(place), versions[key], key.task_id)
+            found[key] = connection_of(arguments)
     return found
 
 

@@ -32,8 +32,10 @@ async def log_of_run(
     """Return the last lines of the log of a task of a run, or of its engine, or the lines before these."""
     if not with_logs:
         raise HTTPException(403, "Reading logs requires the right to read the logs of this task.")
-    if task.resource is None or task.resource.log_tail_lines <= 0:
-        raise HTTPException(403, "The task's argument log_tail_lines turns logs off.")
+    if task.log_tail_lines <= 0:
+        raise HTTPException(
+            403, "The task's argument log_tail_lines turns logs off, or is unknown to Airflow."
+        )
     position = LogPosition(task_id=omics_task_id, before=before, limit=limit)
     fetch = partial(_fetch, run_id=run_id, position=position)
     return await respond(request, task, (run_id, position), fetch, with_logs=with_logs)

@@ -19,13 +19,24 @@ from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
-from sqlalchemy import select
+from sqlalchemy import Text, cast, func, select
 
-from airflow_healthomics.publishing.resource import DELAY_KEY, XCOM_KEY
-from airflow_healthomics.publishing.resource_xcom import TaskResource, parse_delay, parse_resource
+from airflow_healthomics.publishing.resource import DELAY_KEY
+from airflow_healthomics.publishing.resource_xcom import (
+    RESOURCE_KEYS,
+    TaskResource,
+    parse_delay,
+    parse_resource,
+)
+from airflow_healthomics.reports.log_pages import line_count
+
+#: Other tasks may push large XComs by the names ``run`` and ``batch``. Those of this package are smaller.
+IS_SMALL: Final = func.length(cast(XComModel.value, Text)) <= 10_000
 
 #: Default connection of the amazon provider's operators.
 DEFAULT_CONNECTION: Final = "aws_default"
+
+_ARGUMENTS: Final = ("aws_conn_id", "verify", "log_tail_lines")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +60,7 @@ class FoundTask:
     :param state: its state in Airflow
     :param resource: its run or batch, if there is one yet
     :param connection: its connection, if there is a run or batch and Airflow still knows the connection
+    :param log_tail_lines: maximum number of log lines to show of a failed task of the run
     :param delay: if its start is delayed: reason, time of the first and of the next attempt, region
     :param success_policy: rendered argument of a task with a batch, if Airflow still has it
     :param attempt: number of its attempt
@@ -58,6 +70,7 @@ class FoundTask:
     state: str | None
     resource: TaskResource | None = None
     connection: TaskConnection | None = None
+    log_tail_lines: int = 0
     delay: Mapping[str, str] | None = None
     success_policy: Any = None
     attempt: int = 1
@@ -97,11 +110,12 @@ def find_task(dag_id: str, run_id: str, task_id: str, map_index: int) -> FoundTa
                 XComModel.run_id == run_id,
                 XComModel.task_id == task_id,
                 XComModel.map_index == map_index,
-                XComModel.key.in_((XCOM_KEY, DELAY_KEY)),
+                XComModel.key.in_((*RESOURCE_KEYS, DELAY_KEY)),
+                IS_SMALL,
             )
         ).all()
         xcoms = {row.key: row.value for row in rows}
-        if (resource := parse_resource(xcoms.get(XCOM_KEY))) is None:
+        if (resource := parse_resource(xcoms)) is None:
             return FoundTask(state=found.state, delay=parse_delay(xcoms.get(DELAY_KEY)))
         rendered = session.execute(
             select(RenderedTaskInstanceFields.rendered_fields).where(
@@ -111,36 +125,44 @@ def find_task(dag_id: str, run_id: str, task_id: str, map_index: int) -> FoundTa
                 RenderedTaskInstanceFields.map_index == map_index,
             )
         ).scalar_one_or_none()
-    connection = connection_of_task(rendered, found.dag_version_id, task_id)
+    arguments = arguments_of_task(rendered, found.dag_version_id, task_id)
     # Without a template, the expression is the map index.
     own = found.label if found.label != str(map_index) else None
     return FoundTask(
         state=found.state,
         resource=resource,
-        connection=connection,
+        connection=connection_of(arguments),
+        # The users who may edit the XComs of a task must not thereby see its logs.
+        log_tail_lines=line_count(arguments.get("log_tail_lines")) if resource.kind == "run" else 0,
         success_policy=rendered.get("success_policy") if isinstance(rendered, Mapping) else None,
         attempt=found.try_number,
         label=own or None,
     )
 
 
-def connection_of_task(rendered: Any, dag_version_id: Any, task_id: str) -> TaskConnection | None:
+def arguments_of_task(rendered: Any, dag_version_id: Any, task_id: str) -> Mapping[str, Any]:
     """
-    Return the connection of a task instance; None if Airflow no longer knows it.
+    Return the known arguments of a task instance. Unlike its XComs, users cannot edit them.
 
     :param rendered: its rendered fields, if Airflow still has them
     :param dag_version_id: the version of its DAG, if known
     :param task_id: its task
     """
     if isinstance(rendered, Mapping) and "aws_conn_id" in rendered:
-        return _connection(rendered)
+        return rendered
     # Airflow deletes the rendered fields of older DAG runs.
-    return _declared_connection(dag_version_id, task_id) if dag_version_id else None
+    return _declared_arguments(dag_version_id, task_id) if dag_version_id else {}
 
 
-def _connection(arguments: Mapping[str, Any]) -> TaskConnection | None:
-    """Return the connection, or None if its arguments are unrendered templates."""
-    conn_id, verify = arguments.get("aws_conn_id"), arguments.get("verify")
+def connection_of(arguments: Mapping[str, Any]) -> TaskConnection | None:
+    """
+    Return the connection of a task instance; None if it is unknown or an unrendered template.
+
+    :param arguments: of the task instance, as far as they are known
+    """
+    if "aws_conn_id" not in arguments:
+        return None
+    conn_id, verify = arguments["aws_conn_id"], arguments.get("verify")
     if any(isinstance(value, str) and "{" in value for value in (conn_id, verify)):
         return None
     return TaskConnection(
@@ -150,24 +172,24 @@ def _connection(arguments: Mapping[str, Any]) -> TaskConnection | None:
 
 
 @lru_cache(maxsize=1024)
-def _declared_connection(dag_version_id: Any, task_id: str) -> TaskConnection | None:
-    """Return the connection of the serialized DAG, or None if it is a template there."""
+def _declared_arguments(dag_version_id: Any, task_id: str) -> Mapping[str, Any]:
+    """Return the arguments of a task of the serialized DAG that are the same for each of its instances."""
     with create_session() as session:
         stored = session.execute(
             select(SerializedDagModel).where(SerializedDagModel.dag_version_id == dag_version_id)
         ).scalar_one_or_none()
         dag: Any = stored.dag if stored else None
     if dag is None or not dag.has_task(task_id):
-        return None
+        return {}
     task = dag.get_task(task_id)
     if "aws_conn_id" not in task.template_fields:
         # Not a task of this package, though it pushed the XCom. It has no connection.
-        return None
+        return {}
     if not getattr(task, "is_mapped", False):
-        return _connection(
-            {"aws_conn_id": getattr(task, "aws_conn_id", None), "verify": getattr(task, "verify", None)}
-        )
+        return {name: getattr(task, name, None) for name in _ARGUMENTS}
     mapped = getattr(task.expand_input, "value", None)
     if not isinstance(mapped, Mapping) or mapped.keys() & {"aws_conn_id", "verify"}:
-        return None
-    return _connection({"aws_conn_id": DEFAULT_CONNECTION, **task.partial_kwargs})
+        return {}
+    # Airflow does not store the defaults of a task group, so log_tail_lines is known only from partial().
+    given = {"aws_conn_id": DEFAULT_CONNECTION, **task.partial_kwargs}
+    return {name: given[name] for name in _ARGUMENTS if name in given}

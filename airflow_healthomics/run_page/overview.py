@@ -137,7 +137,7 @@ class StatesReader(Calls):
         by_resource: dict[TaskResource, list[TaskKey]] = {}
         for key in keys:
             # A sensor and the task that started its run show the same one.
-            shown = key.resource._replace(log_tail_lines=0, is_awaited_only=False)
+            shown = key.resource._replace(is_awaited_only=False)
             by_resource.setdefault(shown, []).append(key)
         known = {each: board.rows.get(own[0]) for each, own in by_resource.items()}
         listed = self._listed([each for each in known if known[each] and each.kind == "run"])

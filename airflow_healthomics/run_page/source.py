@@ -251,6 +251,7 @@ def fetch_page(
     resource: TaskResource,
     latest: Page | None,
     *,
+    log_tail_lines: int = 0,
     run_id: str | None = None,
     label: str | None = None,
 ) -> Page:
@@ -260,6 +261,7 @@ def fetch_page(
     :param connection: the connection of the task
     :param resource: its run or batch
     :param latest: the previous page
+    :param log_tail_lines: number of log lines of a failed task
     :param run_id: a run of the batch; it is checked to belong to the batch
     :param label: what distinguishes the task from its mapped siblings, if anything
     :raises PageError: if AWS refuses a call, or if the batch has no such run
@@ -270,7 +272,7 @@ def fetch_page(
     return Source(connection, resource.region).run(
         resource.id if run_id is None else run_id,
         **identity_of(resource, run_id),
-        log_tail_lines=resource.log_tail_lines,
+        log_tail_lines=log_tail_lines,
         is_awaited_only=resource.is_awaited_only,
         label=label,
         latest=latest,

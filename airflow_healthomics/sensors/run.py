@@ -14,6 +14,7 @@ from airflow_healthomics.compat import conf
 from airflow_healthomics.links import RUN_LINKS
 from airflow_healthomics.publishing.asset_events import emit_run_event
 from airflow_healthomics.publishing.resource import publish_run
+from airflow_healthomics.requests.fields import refuse_broken_templates
 from airflow_healthomics.requests.run import checked_run_id
 from airflow_healthomics.resources.run import RunResource
 from airflow_healthomics.resources.run_watch import RunWatch
@@ -48,7 +49,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
     :param cancel_on_kill: whether to cancel the run when this task is killed; the task that started the run
         has a separate ``cancel_on_kill``
     :param log_tail_lines: number of lines to show from the end of the failed task's log if the run fails, 0
-        to 50
+        to 50. The run page opens no log if it is 0 or no number (templated)
     :param report_usage: whether to report the usage of the run, which costs a few seconds at most; see
         :func:`airflow_healthomics.reports.usage.usage_of_run`
     :param aws_conn_id: Airflow connection for AWS. If it is None or empty, boto3's default credential chain
@@ -63,7 +64,8 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
     """
 
     resource_type = RunResource
-    template_fields: Sequence[str] = aws_template_fields("run_id")
+    template_fields: Sequence[str] = aws_template_fields("run_id", "log_tail_lines")
+    typed_template_fields = ("log_tail_lines",)
     checked_template_fields = template_fields
     operator_extra_links = RUN_LINKS
 
@@ -73,7 +75,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
         run_id: str,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         cancel_on_kill: bool = False,
-        log_tail_lines: int = 20,
+        log_tail_lines: int | str = 20,
         report_usage: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -87,15 +89,17 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
     @cached_property
     def watch(self) -> RunWatch:
         """State of the wait for the run."""
+        refuse_broken_templates("GetRun", {"log_tail_lines": self.log_tail_lines})
         return RunWatch(checked_run_id("GetRun", self.run_id), log=self.log)
 
     def begin(self, context: Context, latest: Mapping[str, Any]) -> None:
         """Publish the data that the links and the page of the run need."""
-        publish_run(context, self, latest, log_tail_lines=self.log_tail_lines, is_awaited_only=True)
+        publish_run(context, self, latest, is_awaited_only=True)
 
     def finish(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         """Report usage and lineage, and return the summary; raise unless the run is COMPLETED."""
         from airflow_healthomics.reports.diagnosis import raise_for_status
+        from airflow_healthomics.reports.log_pages import line_count
         from airflow_healthomics.reports.usage_report import add_usage
         from airflow_healthomics.resources.run_end import recorded_end
 
@@ -111,7 +115,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
         raise_for_status(
             summary,
             hook=self.hook,
-            log_tail_lines=self.log_tail_lines,
+            log_tail_lines=line_count(self.log_tail_lines),
             log=self.log,
             retryable=False,
             time_left=time_left(self, context),

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from copy import copy
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,7 @@ from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.links import RUN_LINKS, batch_urls, console_url, run_urls
 from airflow_healthomics.operators import HealthOmicsCancelRunOperator, HealthOmicsStartRunOperator
 from airflow_healthomics.provider_info import get_provider_info
-from airflow_healthomics.publishing.resource import XCOM_KEY, publish_run
+from airflow_healthomics.publishing.resource import XCOM_KEY, publish_run, push_started
 from airflow_healthomics.publishing.resource_xcom import TaskResource, parse_resource
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from tests.healthomics import Control
@@ -93,7 +94,7 @@ def test_a_waiting_task_has_each_url(
     told = ti.xcoms.pop(XCOM_KEY)
     assert ti.xcoms == run_urls(RUN, "eu-west-1", "aws")
     assert set(ti.xcoms) == {link.xcom_key for link in RUN_LINKS}
-    assert parse_resource(told) == TaskResource(kind="run", id=RUN["id"], region="eu-west-1")
+    assert parse_resource({XCOM_KEY: told}) == TaskResource(kind="run", id=RUN["id"], region="eu-west-1")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,70 @@ def test_a_waiting_task_has_each_url(
 )
 def test_what_is_no_run_of_a_task(value: Any) -> None:
     """Is none to the run page."""
-    assert parse_resource(value) is None
+    assert parse_resource({XCOM_KEY: value}) is None
+
+
+REGION_ARN = "arn:aws-us-gov:omics:us-gov-west-1:123456789012"
+
+
+@pytest.mark.parametrize("kind", ["run", "batch"])
+@pytest.mark.parametrize("is_json", [False, True])
+def test_the_xcom_of_a_start_is_enough(kind: Any, is_json: bool) -> None:
+    """Its ARN has the region, and it takes precedence over an older one for the page."""
+    started = {"id": "7", "uuid": "u", "arn": f"{REGION_ARN}:{kind}/7", "requestId": "r"}
+    older = {"kind": kind, "id": "6", "region": "eu-west-1"}
+    found = parse_resource({kind: json.dumps(started) if is_json else started, XCOM_KEY: older})
+    assert found == TaskResource(kind=kind, id="7", region="us-gov-west-1", uuid="u")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "7",
+        [],
+        {"arn": f"{REGION_ARN}:run/7"},
+        {"id": "7"},
+        {"id": "7", "arn": None},
+        {"id": "7", "arn": 7},
+        {"id": "7", "arn": "arn:aws:s3:::bucket"},
+        {"id": "7", "arn": "arn:aws:omics::123456789012:run/7"},
+        {"id": "7", "arn": REGION_ARN},
+        {"id": "x", "arn": f"{REGION_ARN}:run/x"},
+    ],
+)
+def test_an_xcom_of_another_task_named_run(value: Any) -> None:
+    """Is no run to the run page, and does not hide one."""
+    assert parse_resource({"run": value}) is None
+    told = {"kind": "run", "id": "6", "region": "eu-west-1"}
+    assert parse_resource({"run": value, XCOM_KEY: told}) == TaskResource("run", "6", "eu-west-1")
+
+
+@pytest.mark.parametrize(
+    ("arn", "do_xcom_push", "keys"),
+    [
+        ("arn:aws:omics:eu-west-1:123456789012:run/7", True, {"run"}),
+        ("arn:aws:omics:eu-west-1:123456789012:run/7", False, {XCOM_KEY}),
+        ("arn:aws:omics:us-east-1:123456789012:run/7", True, {"run", XCOM_KEY}),
+        (None, True, {"run", XCOM_KEY}),
+    ],
+)
+def test_a_start_pushes_its_run_once(
+    omics: Control,
+    ti: FakeTaskInstance,
+    context: Context,
+    arn: str | None,
+    do_xcom_push: bool,
+    keys: set[str],
+) -> None:
+    """Unless other tasks must not see it, or the page could not find its region."""
+    task = HealthOmicsStartRunOperator(
+        task_id="a_task", workflow_id=WORKFLOW, region_name="eu-west-1", do_xcom_push=do_xcom_push
+    )
+    started = {"id": "7", "uuid": "u"} | ({"arn": arn} if arn else {})
+    push_started(context, task, "run", started, ("id", "arn", "uuid"))
+    assert ti.xcoms.keys() == keys
+    page = {key: value for key, value in ti.xcoms.items() if key == XCOM_KEY or keys == {"run"}}
+    assert parse_resource(page) == TaskResource("run", "7", "eu-west-1", "u")
 
 
 def test_what_a_batch_has_for_links() -> None:

@@ -315,6 +315,23 @@ def test_every_field_of_the_others_renders(task: Any, field: str) -> None:
     assert getattr(operator, field) == "rendered"
 
 
+@pytest.mark.parametrize("task", [HealthOmicsStartRunOperator, HealthOmicsRunSensor])
+def test_a_number_of_log_lines(omics: Control, task: Any) -> None:
+    """Keeps its type, and one whose template fails is refused before the run is started or polled."""
+    given = {"run_id": "1"} if task is HealthOmicsRunSensor else {"workflow_id": "1"}
+    for template, expected in (("{{ 5 }}", 5), ("{{ nope }}", None)):
+        with dag_of(False):
+            operator = task(task_id="a_task", log_tail_lines=template, **given)
+        context = context_of(FakeTaskInstance(), dag=operator.dag)
+        operator.render_template_fields(context)
+        if expected is not None:
+            assert operator.log_tail_lines == expected
+            continue
+        with pytest.raises(HealthOmicsRequestError, match="log_tail_lines"):
+            operator.execute(context)
+    assert omics.calls() == []
+
+
 @pytest.mark.parametrize("native", NATIVE)
 @pytest.mark.parametrize("field", ["workflow_id", "run_id", "cache_id", "run_group_id"])
 def test_an_id_by_template_is_sent_as_text(native: bool, field: str) -> None:

@@ -41,7 +41,7 @@ def tasks_db(database: None, omics: Control) -> Tasks:
     clear()
     calls.forget()
     overview.boards.clear()
-    lookup._declared_connection.cache_clear()
+    lookup._declared_arguments.cache_clear()
     return Tasks()
 
 
@@ -100,7 +100,11 @@ def start(tasks_db: Tasks, with_defaults: None, clock: Clock) -> Callable[..., t
             )
         ti = FakeTaskInstance(dag_id=DAG_ID, task_id=task_id)
         run_id = task.execute(context_of(ti))
-        rendered = {"aws_conn_id": "aws_default", "parameters": {"sample": CANARY}}
+        rendered = {
+            "aws_conn_id": "aws_default",
+            "parameters": {"sample": CANARY},
+            "log_tail_lines": task.log_tail_lines,
+        }
         return tasks_db.add(task, xcoms=ti.xcoms, rendered=rendered), run_id
 
     return run

@@ -205,8 +205,8 @@ def test_a_sensor_and_the_start_share_a_call(
             HealthOmicsStartRunOperator(task_id="align", workflow_id=WORKFLOW),
             HealthOmicsRunSensor(task_id="wait", run_id=run["id"]),
         ]
-    for lines, task in enumerate(tasks):
-        told = {"kind": "run", "id": run["id"], "region": "us-east-1", "log_tail_lines": lines}
+    for task in tasks:
+        told: dict[str, Any] = {"kind": "run", "id": run["id"], "region": "us-east-1"}
         told["is_awaited_only"] = task.task_id == "wait"
         tasks_db.add(task, xcoms={XCOM_KEY: told}, rendered={"aws_conn_id": "aws_default"})
     assert len({item["status"] for item in get(page, RUNS)["items"]}) == 1
@@ -269,6 +269,29 @@ def test_a_connection_that_is_not_known(page: TestClient, omics: Control, tasks_
     assert "connection" in answer["notices"][0]
     assert "unread" not in answer
     assert omics.calls() == []
+
+
+def test_a_start(page: TestClient, start: Any, tasks_db: Tasks) -> None:
+    """Is known by what it pushes for other tasks, and each task instance is listed once."""
+    with tasks_db.dag:
+        both = HealthOmicsStartRunOperator(task_id="both", workflow_id=WORKFLOW)
+    _, run_id = start()
+    told = {"kind": "run", "id": "1", "region": "us-east-1"}
+    value = {"id": run_id, "arn": f"arn:aws:omics:us-east-1:123456789012:run/{run_id}"}
+    tasks_db.add(both, xcoms={XCOM_KEY: told, "run": value}, rendered={"aws_conn_id": "aws_default"})
+    items = {(item["taskId"], item["mapIndex"]): item for item in get(page, RUNS)["items"]}
+    assert len(items) == 2
+    assert items["align", -1]["id"] == items["both", -1]["id"] == run_id
+
+
+def test_a_large_xcom_of_another_task(page: TestClient, omics: Control, tasks_db: Tasks) -> None:
+    """Is not read, though its key is the same."""
+    with tasks_db.dag:
+        other = HealthOmicsStartRunOperator(task_id="other", workflow_id=WORKFLOW)
+    value = {"id": "7", "arn": "arn:aws:omics:us-east-1:123456789012:batch/7", "rows": "x" * 10_000}
+    path = tasks_db.add(other, xcoms={"batch": value}, rendered={"aws_conn_id": "aws_default"})
+    assert get(page, RUNS)["items"] == []
+    assert get(page, path)["kind"] == "none"
 
 
 def test_tasks_without_a_run(page: TestClient, omics: Control, tasks_db: Tasks, mapped: Any) -> None:
