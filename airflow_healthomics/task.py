@@ -162,6 +162,23 @@ class HealthOmicsTask(_Base):
 
         metrics.ended(self.resource_type.noun, summary, bounded_reason(summary.get("failureReason")))
 
+    def emit_event(self, context: Context, described: Mapping[str, Any], manifest: str | None = None) -> None:
+        """
+        Add the run or batch to the asset events of the task's outlets.
+
+        :param context: the task's context
+        :param described: answer of the start, or a summary
+        :param manifest: S3 URI of the manifest of a batch, if there is one
+        """
+        if not self.outlets:
+            return
+        from airflow_healthomics.publishing.asset_events import emit_batch_event, emit_run_event
+
+        if self.resource_type.noun == "batch":
+            emit_batch_event(self, context, described, manifest)
+        else:
+            emit_run_event(self, context, described)
+
     # --- called by Airflow ---
 
     @_raising_briefly

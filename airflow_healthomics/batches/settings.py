@@ -10,13 +10,13 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_healthomics.batches.s3_folder import BatchFolder
 from airflow_healthomics.exceptions import HealthOmicsError, HealthOmicsRequestError
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.requests.batch import MAX_INLINE_SETTINGS, settings_in_request, settings_json
 from airflow_healthomics.resources.base import StartRequest
 
 if TYPE_CHECKING:
+    from airflow_healthomics.batches.s3_folder import BatchFolder
     from airflow_healthomics.service.log import Log
 
 #: Bytes of run settings that a request holds itself, if S3 is available for them. AWS documents no limit of

@@ -5,10 +5,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from decimal import Context
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.requests.json_values import json_problems
@@ -24,10 +23,9 @@ _PERCENTAGE: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,20})?)%")
 _FRACTION: Final = re.compile(r"[01]\.[0-9]{1,20}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class SuccessPolicy:
+class SuccessPolicy(NamedTuple):
     """
-    The minimum of completed runs of a batch; created by :func:`parse_success_policy`.
+    The minimum of completed runs of a batch; created by :func:`parse_success_policy`. One of both is set.
 
     :param runs: minimum number of runs, or None if ``share`` is set
     :param share: minimum share of all runs, above 0 and up to 1. It is exact, so that 95% of 20 are 19.
@@ -35,15 +33,6 @@ class SuccessPolicy:
 
     runs: int | None = None
     share: Fraction | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse an invalid policy."""
-        if (self.runs is None) == (self.share is None):
-            raise ValueError("pass either runs or share")
-        if self.runs is not None and self.runs < 1:
-            raise ValueError("runs must be at least 1")
-        if self.share is not None and not 0 < self.share <= 1:
-            raise ValueError("share must be above 0 and up to 1")
 
     def required(self, total: int) -> int:
         """

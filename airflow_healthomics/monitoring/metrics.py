@@ -17,9 +17,8 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from functools import cache, partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from airflow_healthomics.compat import airflow_stats
 from airflow_healthomics.service.errors import bounded_code
@@ -37,12 +36,8 @@ _FORBIDDEN: Final = re.compile(r"[^A-Za-z0-9_./-]")
 _END_TIMES: Final = ("stopTime", "processedTime", "failedTime")
 
 
-class Kind(StrEnum):
-    """The kind of a metric. Counters and gauges have plain numbers, timers have milliseconds in StatsD."""
-
-    COUNTER = "counter"
-    GAUGE = "gauge"
-    TIMER = "timer"
+#: The kind of a metric. Counters and gauges have plain numbers, timers have milliseconds in StatsD.
+Kind = Literal["counter", "gauge", "timer"]
 
 
 class Metric(NamedTuple):
@@ -78,20 +73,20 @@ _PLACE: Final = ("connection", "region")
 #: Gauges have the host, since each triggerer sends its own value.
 _OF_TRIGGERER: Final = ("kind", *_PLACE, "hostname")
 
-STARTS: Final = Metric("starts", Kind.COUNTER, ("kind", "outcome"))
-START_DELAYS: Final = Metric("start.delays", Kind.COUNTER, ("kind", "reason"))
-DELAYED_STARTS: Final = Metric("delayed_starts", Kind.GAUGE, _OF_TRIGGERER)
-DELAYED_STARTS_AGE: Final = Metric("delayed_starts.age", Kind.GAUGE, _OF_TRIGGERER)
-WAITS: Final = Metric("waits", Kind.GAUGE, _OF_TRIGGERER)
-POLL_DURATION: Final = Metric("poll.duration", Kind.TIMER, ("operation",))
-AWS_CALLS: Final = Metric("aws.calls", Kind.COUNTER, ("connection", "service", "operation", "code"))
-BACKOFF: Final = Metric("backoff", Kind.TIMER, ("activity", "reason"))
-CREDENTIALS_REFUSED: Final = Metric("credentials.refused", Kind.COUNTER, _PLACE)
-EVENT_LAG: Final = Metric("event.lag", Kind.TIMER, ("kind",))
-ENDED: Final = Metric("ended", Kind.COUNTER, ("kind", "status", "reason"))
-RUN_QUEUED: Final = Metric("run.queued", Kind.TIMER, ("status",))
-RUN_DURATION: Final = Metric("run.duration", Kind.TIMER, ("status",))
-PAGE_ANSWERS: Final = Metric("page.answers", Kind.COUNTER, ("status",))
+STARTS: Final = Metric("starts", "counter", ("kind", "outcome"))
+START_DELAYS: Final = Metric("start.delays", "counter", ("kind", "reason"))
+DELAYED_STARTS: Final = Metric("delayed_starts", "gauge", _OF_TRIGGERER)
+DELAYED_STARTS_AGE: Final = Metric("delayed_starts.age", "gauge", _OF_TRIGGERER)
+WAITS: Final = Metric("waits", "gauge", _OF_TRIGGERER)
+POLL_DURATION: Final = Metric("poll.duration", "timer", ("operation",))
+AWS_CALLS: Final = Metric("aws.calls", "counter", ("connection", "service", "operation", "code"))
+BACKOFF: Final = Metric("backoff", "timer", ("activity", "reason"))
+CREDENTIALS_REFUSED: Final = Metric("credentials.refused", "counter", _PLACE)
+EVENT_LAG: Final = Metric("event.lag", "timer", ("kind",))
+ENDED: Final = Metric("ended", "counter", ("kind", "status", "reason"))
+RUN_QUEUED: Final = Metric("run.queued", "timer", ("status",))
+RUN_DURATION: Final = Metric("run.duration", "timer", ("status",))
+PAGE_ANSWERS: Final = Metric("page.answers", "counter", ("status",))
 
 #: All of them.
 METRICS: Final = tuple(value for value in list(vars().values()) if isinstance(value, Metric))
@@ -270,11 +265,11 @@ def _send(metric: Metric, value: float, *tags: str | None) -> None:
             tag: _FORBIDDEN.sub("_", text or "none") for tag, text in zip(metric.tags, tags, strict=True)
         }
         match metric.kind:
-            case Kind.COUNTER:
+            case "counter":
                 stats.incr(name, int(value), tags=tagged)
-            case Kind.GAUGE:
+            case "gauge":
                 stats.gauge(name, value, tags=tagged)
-            case Kind.TIMER:
+            case "timer":
                 # Releases and backends disagree on the unit of a number.
                 stats.timing(name, timedelta(seconds=value), tags=tagged)
     except Exception as error:  # noqa: BLE001 - Stats raises what its backend raises; a start or wait must continue

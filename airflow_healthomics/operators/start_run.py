@@ -15,7 +15,6 @@ from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.links import RUN_LINKS
 from airflow_healthomics.operators.base import WAITER_DELAY
 from airflow_healthomics.operators.start_base import StartOperator
-from airflow_healthomics.publishing.asset_events import emit_run_event
 from airflow_healthomics.publishing.resource import publish_links, push_started
 from airflow_healthomics.requests.fields import MAX_PARAMETERS_BYTES, refuse_broken_templates
 from airflow_healthomics.requests.json_values import BrokenTemplate, as_json, json_bytes, json_size
@@ -270,7 +269,7 @@ class HealthOmicsStartRunOperator(StartOperator):
             time_left=time_left(self, context),
             tasks=tasks,
         )
-        emit_run_event(self, context, summary)
+        self.emit_event(context, summary)
         return str(summary["id"])
 
     def finish_without_waiting(self, context: Context, started: Mapping[str, Any]) -> None:
@@ -279,7 +278,7 @@ class HealthOmicsStartRunOperator(StartOperator):
         is_known = self.workflow_id and not isinstance(self.workflow_id, BrokenTemplate)
         run = {**({"workflowId": self.workflow_id} if is_known else {}), **started}
         self.lineage.collect_run(context, run)
-        emit_run_event(self, context, run)
+        self.emit_event(context, run)
 
     def publish(self, context: Context, started: Mapping[str, Any]) -> None:
         """Make the links of the run work and push XCom ``run``."""

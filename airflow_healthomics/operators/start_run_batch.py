@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_healthomics.batches.s3_folder import BatchFolder
 from airflow_healthomics.batches.settings import RunSettings, place_settings
 from airflow_healthomics.batches.verdict import BatchVerdict
 from airflow_healthomics.compat import conf
@@ -25,7 +24,6 @@ from airflow_healthomics.hooks.base import check_connection
 from airflow_healthomics.hooks.connection import connection_of
 from airflow_healthomics.operators.base import WAITER_DELAY
 from airflow_healthomics.operators.start_base import StartOperator
-from airflow_healthomics.publishing.asset_events import emit_batch_event
 from airflow_healthomics.publishing.resource import push_started
 from airflow_healthomics.requests.batch import BATCH_ARGUMENTS
 from airflow_healthomics.requests.fields import refuse_broken_templates
@@ -39,6 +37,7 @@ from airflow_healthomics.waiting.deadlines import has_tries_left, time_left
 if TYPE_CHECKING:
     from airflow_healthomics.batches.report import BatchReport, ReportPlan
     from airflow_healthomics.batches.result import BatchReview
+    from airflow_healthomics.batches.s3_folder import BatchFolder
     from airflow_healthomics.compat import Context
     from airflow_healthomics.resources.watch import Watch
 
@@ -335,7 +334,7 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
                 report.counts,
                 f"{report.text}\nNext step: retry the task to repeat the runs that did not complete.",
             )
-        emit_batch_event(self, context, summary, manifest_uri)
+        self.emit_event(context, summary, manifest_uri)
         return str(summary["id"])
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
@@ -367,7 +366,7 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
         # The status of an existing batch was translated to that of a run, which must not be published.
         batch.pop("status", None)
         self._collect_lineage(context, batch)
-        emit_batch_event(self, context, batch)
+        self.emit_event(context, batch)
 
     @cached_property
     def _settings(self) -> RunSettings:
@@ -397,6 +396,8 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
     def _folder(self, request_id: str) -> BatchFolder | None:
         if not self.settings_s3_uri:
             return None
+        from airflow_healthomics.batches.s3_folder import BatchFolder
+
         return BatchFolder(str(self.settings_s3_uri), request_id, self.hook)
 
     @property

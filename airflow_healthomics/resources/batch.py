@@ -14,7 +14,6 @@ from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.links import HealthOmicsRunLink, batch_urls
 from airflow_healthomics.requests.batch import checked_batch_id
 from airflow_healthomics.resources.base import Resource, StartRequest
-from airflow_healthomics.resources.run import RunResource
 from airflow_healthomics.service import batch_states, run_states
 from airflow_healthomics.service.errors import (
     checked_answer,
@@ -205,6 +204,8 @@ class BatchResource(Resource):
 
     def _cancel_runs(self, batch_id: str) -> bool:
         """Cancel the runs of a batch individually, if CancelRunBatch no longer accepts the batch."""
+        from airflow_healthomics.resources.run import RunResource
+
         runs = RunResource(self.hook, self.log)
         is_cancelled = True
         for status in sorted(run_states.ACTIVE - {run_states.STOPPING}):

@@ -27,7 +27,6 @@ from airflow_healthomics.task import HealthOmicsTask
 from airflow_healthomics.waiting import deadlines
 from airflow_healthomics.waiting.clients import client_of
 from airflow_healthomics.waiting.deadlines import is_trigger_timeout
-from airflow_healthomics.waiting.events import summary_from_event
 from airflow_healthomics.waiting.kill_guard import Target
 
 if TYPE_CHECKING:
@@ -121,10 +120,14 @@ class HealthOmicsSensor(HealthOmicsTask, AwsBaseSensor[HealthOmicsHook]):
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Finish after a deferral."""
+        from airflow_healthomics.waiting.events import summary_from_event
+
         return self.finish(context, summary_from_event(event))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume. On every version of Airflow, a timeout is an AirflowSensorTimeout, which may be skipped."""
+        from airflow_healthomics.waiting.events import summary_from_event
+
         with self._soft_failing():
             if is_trigger_timeout(next_method, next_kwargs):
                 raise AirflowSensorTimeout(f"The {self.watch} did not end within {self.timeout} seconds")

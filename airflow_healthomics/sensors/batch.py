@@ -28,7 +28,6 @@ from airflow_healthomics.compat import AirflowTaskTimeout, conf
 from airflow_healthomics.exceptions import HealthOmicsError, HealthOmicsRunBatchFailedPermanentlyError
 from airflow_healthomics.hooks.best_effort import BestEffortClient
 from airflow_healthomics.hooks.place import describe_place
-from airflow_healthomics.publishing.asset_events import emit_batch_event
 from airflow_healthomics.publishing.resource import push_resource
 from airflow_healthomics.reports.diagnosis import MAX_SECONDS, describe_missing, is_missing
 from airflow_healthomics.requests.batch import checked_batch_id
@@ -143,7 +142,7 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
                 raise HealthOmicsRunBatchFailedPermanentlyError(
                     summary["id"], summary["status"], report.counts, report.text
                 )
-        emit_batch_event(self, context, summary)
+        self.emit_event(context, summary)
         return summary
 
     @property

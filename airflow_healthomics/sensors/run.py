@@ -12,7 +12,6 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_healthomics.compat import conf
 from airflow_healthomics.links import RUN_LINKS
-from airflow_healthomics.publishing.asset_events import emit_run_event
 from airflow_healthomics.publishing.resource import publish_run
 from airflow_healthomics.requests.fields import refuse_broken_templates
 from airflow_healthomics.requests.run import checked_run_id
@@ -122,5 +121,5 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
             source=self.source_of("run_id"),
             tasks=tasks,
         )
-        emit_run_event(self, context, summary)
+        self.emit_event(context, summary)
         return summary

@@ -162,22 +162,6 @@ def test_a_template_that_failed_is_told_as_such() -> None:
         parse_success_policy(BrokenTemplate("failed with OSError", is_temporary=True))
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {},
-        {"runs": 1, "share": Fraction(1)},
-        {"runs": 0},
-        {"share": Fraction(0)},
-        {"share": Fraction(3, 2)},
-    ],
-)
-def test_a_policy_that_makes_no_sense_cannot_be_made(fields: dict[str, Any]) -> None:
-    """There is one measure, and a batch can meet it."""
-    with pytest.raises(ValueError, match=r"runs|share"):
-        SuccessPolicy(**fields)
-
-
 @given(policies, st.integers(0, 5))
 def test_a_batch_of_no_runs_is_never_a_success(policy: SuccessPolicy, succeeded: int) -> None:
     """Nothing was done."""

@@ -18,7 +18,7 @@ from botocore.config import Config
 from airflow_healthomics.compat import Context, airflow_stats
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsRunFailedError
 from airflow_healthomics.monitoring import metrics
-from airflow_healthomics.monitoring.metrics import METRICS, Kind, Place
+from airflow_healthomics.monitoring.metrics import METRICS, Place
 from airflow_healthomics.run_page.plugin import HAS_VIEWS
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from airflow_healthomics.service.errors import bounded_code
@@ -30,7 +30,7 @@ from tests.unit.kinds import Kind as Resource
 from tests.unit.monitoring.conftest import StatsD
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
-STATSD_KINDS = {Kind.COUNTER: "c", Kind.GAUGE: "g", Kind.TIMER: "ms"}
+STATSD_KINDS = {"counter": "c", "gauge": "g", "timer": "ms"}
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
@@ -39,7 +39,7 @@ def test_statsd_receives_each_metric_with_its_tags(statsd: StatsD, metric: metri
     metrics._send(metric, 2, *(f"a b,c=d:{tag}" for tag in metric.tags))
     (received,) = statsd.received(metric.name)
     assert received.kind == STATSD_KINDS[metric.kind]
-    assert received.value == (2000 if metric.kind is Kind.TIMER else 2)
+    assert received.value == (2000 if metric.kind == "timer" else 2)
     assert received.tags == {tag: f"a_b_c_d_{tag}" for tag in metric.tags}
 
 
@@ -313,7 +313,7 @@ def test_the_documentation_has_each_metric() -> None:
 def _exported() -> dict[str, metrics.Metric]:
     """Return the metrics by the names that statsd_exporter gives them."""
     names = {"airflow_healthomics_" + metric.name.replace(".", "_"): metric for metric in METRICS}
-    timers = {name: metric for name, metric in names.items() if metric.kind is Kind.TIMER}
+    timers = {name: metric for name, metric in names.items() if metric.kind == "timer"}
     return names | {f"{name}_{part}": metric for name, metric in timers.items() for part in ("sum", "count")}
 
 
