@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Who gets what from the run page's API, with both of Airflow's auth managers."""
+"""Who gets what from each route of the run page, with both of Airflow's auth managers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +13,7 @@ from urllib.parse import quote
 import pytest
 import requests
 
+from airflow_healthomics.run_page.app import create_app
 from airflow_healthomics.testing import HealthOmicsServer
 from dev.fab_airflow import FabAirflow
 from dev.local_airflow import LocalAirflow
@@ -35,17 +37,32 @@ USERS = {"viewer": "viewer", "editor": "user", "guest": ""}
 CUSTOM_ROLES = {"NoLogs": READABLE, "OtherDag": (*READABLE, "Task Logs")}
 CUSTOM_USERS = {"no_logs": "NoLogs", "other_dag": "OtherDag"}
 
-#: Status of the answers, and whether they contain lines of logs.
-NO_LOGIN, FORBIDDEN, WITHOUT_LOGS, WITH_LOGS = (401, False), (403, False), (200, False), (200, True)
+#: Statuses by user. Only FAB has the users with custom roles.
+OPEN = dict.fromkeys(("nobody", "guest", "viewer", "editor", "admin", "other_dag", "no_logs"), 200)
+READ = OPEN | {"nobody": 401, "guest": 403, "other_dag": 403}
+LOGS = READ | {"no_logs": 403}
+EDIT = LOGS | {"viewer": 403}
 
-EXPECTED = {
-    "nobody": NO_LOGIN,
-    "guest": FORBIDDEN,
-    "viewer": WITH_LOGS,
-    "editor": WITH_LOGS,
-    "admin": WITH_LOGS,
+#: Those who see lines of logs in the answer for a run.
+READERS_OF_LOGS = {user for user, status in LOGS.items() if status == 200}
+
+TASK = "/api/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/{map_index}"
+RUN = TASK + "/runs/{healthomics_run_id}"
+
+#: The routes that read, each with the task to read it of.
+READING = {
+    "/page": (OPEN, "run"),
+    "/static": (OPEN, "run"),
+    "/api/dags/{dag_id}/dagRuns/{run_id}": (READ, "run"),
+    TASK: (READ, "run"),
+    RUN: (READ, "run"),
+    RUN + "/log": (LOGS, "run"),
+    TASK + "/runs": (READ, "batch"),
+    TASK + "/runs.csv": (READ, "batch"),
 }
-EXPECTED_WITH_FAB = EXPECTED | {"other_dag": FORBIDDEN, "no_logs": WITHOUT_LOGS}
+
+#: The routes that act.
+ACTIONS = {TASK + "/cancel": EDIT, RUN + "/cancel": EDIT}
 
 pytestmark = pytest.mark.slow
 
@@ -76,61 +93,142 @@ def airflow(
         del request.config.stash[AIRFLOW]
 
 
+@dataclass(frozen=True)
+class Started:
+    """A DAG run, and the HealthOmics runs of its tasks: one that has failed, and those of an active batch."""
+
+    dag_id: str
+    dag_run_id: str
+    failed: str
+    in_batch: tuple[str, ...]
+
+    def path(self, route: str, task_id: str, run_id: str | None = None) -> str:
+        """Return the path of a route for a task and, by default, its first run."""
+        own = self.failed if task_id == "run" else self.in_batch[0]
+        return route.replace("/static", "/static/page.js").format(
+            dag_id=self.dag_id,
+            run_id=quote(self.dag_run_id, safe=""),
+            task_id=task_id,
+            map_index=-1,
+            healthomics_run_id=run_id or own,
+        )
+
+
 @pytest.fixture(scope="module")
-def dag_runs(server: HealthOmicsServer, airflow: LocalAirflow) -> dict[str, str]:
-    """Run both DAGs until their HealthOmics runs have failed, and return the ids of the DAG runs."""
+def started(server: HealthOmicsServer, airflow: LocalAirflow) -> dict[str, Started]:
+    """Run both DAGs until one HealthOmics run of each has failed, and those of its batch are active."""
+    at_once = dict.fromkeys(("PENDING", "STARTING", "RUNNING", "STOPPING"), 0)
     server.control.plan_run(
+        name="failed",
         status="FAILED",
         failure_reason="RUN_TASK_FAILED",
-        seconds=dict.fromkeys(("PENDING", "STARTING", "RUNNING", "STOPPING"), 0),
+        seconds=at_once,
         tasks=[{"name": "align", "failure_reason": "OUT_OF_MEMORY_ERROR", "log": [LOG_LINE]}],
         times=None,
     )
-    started = {dag_id: airflow.trigger_dag(dag_id) for dag_id in ("theirs", "others")}
-    for dag_id, dag_run_id in started.items():
+    server.control.plan_run(seconds={**at_once, "RUNNING": None}, times=None)
+    found = {}
+    active = {run["id"] for run in server.control.runs() if run["status"] == "RUNNING"}
+    for dag_id in ("theirs", "others"):
+        before = {run["id"] for run in server.control.runs()}
+        dag_run_id = airflow.trigger_dag(dag_id)
         assert airflow.wait_for_dag_run(dag_id, dag_run_id, limit=LIMIT) == "failed"
-    return started
+        server.control.wait_for_run("RUNNING", count=len(active) + 3)
+        runs = [run for run in server.control.runs() if run["id"] not in before]
+        (failed,) = [run["id"] for run in runs if not run["batchId"]]
+        batch = tuple(run["id"] for run in runs if run["batchId"])
+        active |= set(batch)
+        found[dag_id] = Started(dag_id, dag_run_id, failed, batch)
+    return found
 
 
-def answer(airflow: LocalAirflow, user: str, path: str) -> requests.Response:
+def answer(airflow: LocalAirflow, user: str, path: str, method: str = "GET") -> requests.Response:
     """Return the answer to a request of a user."""
     headers = {} if user == "nobody" else {"Authorization": f"Bearer {airflow.token(user)}"}
+    if method == "POST":
+        headers["Content-Type"] = "application/json"
     with requests.Session() as session:
         session.trust_env = False
-        return session.get(f"{airflow.url}/healthomics/api/{path}", headers=headers, timeout=60)
+        return session.request(method, f"{airflow.url}/healthomics{path}", headers=headers, timeout=60)
 
 
-def expected(airflow: LocalAirflow) -> dict[str, tuple[int, bool]]:
-    """Return what each user may see."""
-    return EXPECTED_WITH_FAB if isinstance(airflow, FabAirflow) else EXPECTED
+def users_of(airflow: LocalAirflow) -> list[str]:
+    """Return the users, and somebody without a login."""
+    return [user for user in OPEN if isinstance(airflow, FabAirflow) or user not in CUSTOM_USERS]
 
 
-def path_of(dag_id: str, dag_run_id: str, more: str = "") -> str:
-    """Return the path of a DAG run in the API."""
-    return f"dags/{dag_id}/dagRuns/{quote(dag_run_id, safe='')}{more}"
+def test_the_matrix_has_each_route() -> None:
+    """Whoever adds a route says here who may use it."""
+    routes = {
+        (getattr(route, "path", None), method)
+        for route in create_app().routes
+        for method in getattr(route, "methods", {"GET"})
+    }
+    assert routes == {(path, "GET") for path in READING} | {(path, "POST") for path in ACTIONS}
 
 
-def test_who_may_read_a_run(airflow: LocalAirflow, dag_runs: dict[str, str]) -> None:
-    """Its page requires the rights to read the DAG's tasks and XComs; lines of logs that to read its logs."""
-    path = path_of("theirs", dag_runs["theirs"], "/taskInstances/run/-1")
-    seen = {}
-    for user in expected(airflow):
-        response = answer(airflow, user, path)
-        seen[user] = (response.status_code, LOG_LINE in response.text)
-    assert seen == expected(airflow)
+@pytest.mark.parametrize("route", READING, ids=str)
+def test_who_may_read(airflow: LocalAirflow, started: dict[str, Started], route: str) -> None:
+    """A route requires the rights to read the DAG's tasks and XComs; a log that to read its logs."""
+    expected, task_id = READING[route]
+    path = started["theirs"].path(route, task_id)
+    users = users_of(airflow)
+    statuses = {user: answer(airflow, user, path).status_code for user in users}
+    assert statuses == {user: expected[user] for user in users}
 
 
-def test_who_may_read_the_list_of_a_dag_run(airflow: LocalAirflow, dag_runs: dict[str, str]) -> None:
-    """The list requires the same rights."""
-    path = path_of("theirs", dag_runs["theirs"])
-    statuses = {user: answer(airflow, user, path).status_code for user in expected(airflow)}
-    assert statuses == {user: status for user, (status, _) in expected(airflow).items()}
+@pytest.mark.parametrize("route", [TASK, RUN], ids=str)
+def test_who_sees_lines_of_logs(airflow: LocalAirflow, started: dict[str, Started], route: str) -> None:
+    """Lines of logs require the right to read the DAG's logs, wherever they are shown."""
+    path = started["theirs"].path(route, "run")
+    users = users_of(airflow)
+    seeing = {user for user in users if LOG_LINE in answer(airflow, user, path).text}
+    assert seeing == READERS_OF_LOGS & set(users)
 
 
-def test_a_right_to_one_dag_does_not_show_another(airflow: LocalAirflow, dag_runs: dict[str, str]) -> None:
+def test_a_right_to_one_dag_does_not_show_another(airflow: LocalAirflow, started: dict[str, Started]) -> None:
     """Who may read only one DAG sees its run, but no run of another DAG by its path."""
-    (theirs,) = answer(airflow, "admin", path_of("theirs", dag_runs["theirs"])).json()["items"]
-    for user in expected(airflow).keys() & {"admin", "other_dag"}:
-        own = path_of("others", dag_runs["others"], "/taskInstances/run/-1")
-        assert answer(airflow, user, own).status_code == 200
-        assert answer(airflow, user, f"{own}/runs/{theirs['id']}").status_code == 404
+    theirs, others = started["theirs"], started["others"]
+    for user in {"admin", "other_dag"}.intersection(users_of(airflow)):
+        assert answer(airflow, user, others.path(TASK, "run")).status_code == 200
+        for path in (
+            others.path(RUN, "run", theirs.failed),
+            others.path(RUN, "batch", theirs.in_batch[0]),
+            others.path(RUN + "/log", "run", theirs.failed),
+        ):
+            assert answer(airflow, user, path).status_code == 404
+
+
+# The last test, since it changes states.
+def test_who_may_cancel(
+    airflow: LocalAirflow, server: HealthOmicsServer, started: dict[str, Started]
+) -> None:
+    """Cancelling requires the right to edit the DAG's tasks. Who is refused has cancelled nothing."""
+    theirs, others = started["theirs"], started["others"]
+    users = users_of(airflow)
+    forbidden = [user for user in users if EDIT[user] != 200]
+    for route in ACTIONS:
+        path = theirs.path(route, "batch")
+        statuses = {user: answer(airflow, user, path, "POST").status_code for user in forbidden}
+        assert statuses == {user: EDIT[user] for user in forbidden}
+    assert (
+        answer(
+            airflow, "admin", others.path(RUN + "/cancel", "batch", theirs.in_batch[0]), "POST"
+        ).status_code
+        == 404
+    )
+    assert states_of(server, theirs) == {"RUNNING"}
+    assert server.control.calls("CancelRun") == server.control.calls("CancelRunBatch") == []
+
+    for user, run_id in zip(("editor", "admin"), theirs.in_batch, strict=False):
+        path = theirs.path(RUN + "/cancel", "batch", run_id)
+        assert answer(airflow, user, path, "POST").status_code == 200
+        server.control.wait_for_run("CANCELLED", run_id=run_id)
+    assert answer(airflow, "editor", theirs.path(TASK + "/cancel", "batch"), "POST").status_code == 200
+    server.control.wait_for_run("CANCELLED", run_id=theirs.in_batch[-1])
+    assert states_of(server, others) == {"RUNNING"}
+
+
+def states_of(server: HealthOmicsServer, started: Started) -> set[str]:
+    """Return the states of the runs of a batch."""
+    return {run["status"] for run in server.control.runs() if run["id"] in started.in_batch}
