@@ -9,8 +9,8 @@ import { ends } from "./names.js";
 export class CutName {
   constructor() {
     this.head = h("span", { class: "head-part" });
-    this.tail = h("span", { class: "tail-part" });
-    this.node = h("span", { class: "cut" }, this.head, this.tail);
+    this.tail = h("bdi");
+    this.node = h("span", { class: "cut" }, this.head, h("span", { class: "tail-part" }, this.tail));
   }
 
   set(name) {

@@ -31,7 +31,7 @@ export class LogBox {
     this.download = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.#download() }, "Download");
     this.copy = copyButton("the log lines", () => this.lines.join("\n"), "Copy lines");
     this.status = h("span", { class: "sub", role: "status" });
-    this.box = h("pre", { tabindex: "0", role: "region", class: "log", "aria-label": `Log of ${name}` });
+    this.box = h("pre", { tabindex: "0", role: "group", class: "log", "aria-label": `Log of ${name}` });
     this.node = h("div", { class: "logbox" },
       h("div", { class: "tools" }, this.search, this.next, this.cause, h("span", { class: "spring" }), this.earlier, this.copy, this.download),
       this.box, this.status);

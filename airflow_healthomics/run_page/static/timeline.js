@@ -7,6 +7,8 @@ import { h, keyed, setAttr, show } from "./dom.js";
 import * as f from "./format.js";
 import { least, most } from "./tasks.js";
 
+const HOUR = 3_600_000;
+
 export class Timeline {
   constructor() {
     this.ticks = new Map();
@@ -31,6 +33,7 @@ export class Timeline {
       node.style.left = share(at);
       node.classList.toggle("end", at > 0.94 * (this.end - begin));
     });
+    setAttr(this.node, "data-long", step % HOUR ? "yes" : null); // "1 h 30 min": every second label in a narrow column
     table.style.setProperty("--tick", share(step));
     setAttr(this.node, "title", `Time since ${f.dateTime(begin)}`);
   }
