@@ -142,7 +142,7 @@ mutation: install
 	$(BIN)/python -m dev.mutation $(foreach pattern,$(MUTANTS),'$(pattern)')
 
 screenshots: install browser
-	SCREENSHOTS=docs/images $(BIN)/pytest -m slow tests/system/test_run_page.py
+	SCREENSHOTS=docs/images $(BIN)/pytest -m slow -k 'form or picture' tests/system/test_run_page.py tests/system/test_run_page_states.py
 
 bench: $(VENV)-bench/.installed
 	$(BIN)/python -m benchmarks.waiting --peer-python $(VENV)-bench/bin/python $(BENCH)

@@ -92,6 +92,25 @@ class Browser:
         self.driver.switch_to.frame(self.shown("iframe[src*='/healthomics/page']")[0])
         return bool(self.shown("main"))
 
+    def open_page_alone(self, dag_id: str, dag_run_id: str, task_id: str | None = None) -> None:
+        """Open the page of a task or DAG run outside of Airflow's frame."""
+        task = f"&task_id={task_id}&map_index=-1" if task_id else ""
+        self.driver.switch_to.default_content()
+        self.open(f"healthomics/page?dag_id={dag_id}&run_id={quote(dag_run_id)}{task}")
+
+    def resize(self, width: int, height: int) -> None:
+        """Set the size of the viewport in CSS pixels. A window cannot be as narrow as a phone."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+    def set_theme(self, theme: str) -> None:
+        """Choose the theme, like a user in another tab."""
+        self.driver.execute_script(
+            "localStorage.setItem('theme', arguments[0]);"
+            "window.dispatchEvent(new StorageEvent('storage', {key: 'theme', newValue: arguments[0]}))",
+            theme,
+        )
+
     def find(self, css: str, text: str = "") -> WebElement:
         """Wait for a visible element that contains a text, and return it."""
         return self.until(lambda: next(iter(self.shown(css, text)), None), f"{css} with {text!r}")

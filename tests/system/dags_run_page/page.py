@@ -8,7 +8,7 @@ import runpy
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG
 
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
 
@@ -36,14 +36,3 @@ with DAG("page_batch", schedule=None):
         run_settings=[{"run_setting_id": f"sample-{number}"} for number in range(20)],
         **WAITING,
     )
-
-with DAG("page_several", schedule=None):
-
-    @task
-    def nothing() -> None:
-        """Has no run."""
-
-    several = HealthOmicsStartRunOperator.partial(task_id="run", workflow_id="7654321").expand(
-        name=["first", "second"]
-    )
-    nothing() >> several
