@@ -148,14 +148,29 @@ WIDER: Final = """[document.documentElement, ...document.querySelectorAll('body 
     .filter((node) => node.matches('html') || /auto|scroll/.test(getComputedStyle(node).overflowX))
     .map((node) => `${node.tagName}.${node.className} ${node.scrollWidth} > ${node.clientWidth}`)"""
 
+#: What lies on something else, besides the rows of tables.
+OVERLAPPING: Final = """(() => {
+    const root = document.querySelector('dialog[open]') ?? document.body;
+    const parts = 'h1, h2, button, a, input, select, .badge, #notice > span, .axis span';
+    const nodes = [...root.querySelectorAll(parts)]
+        .filter((node) => node.checkVisibility({ visibilityProperty: true }))
+        .filter((node) => node.matches('.axis *') || !node.closest('.scroll'))
+        .map((node) => [node, node.getBoundingClientRect()]);
+    return nodes.flatMap(([one, a], index) => nodes.slice(index + 1)
+        .filter(([other, b]) => !one.contains(other)
+            && Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+            && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1)
+        .map(([other]) => `${one.textContent} on ${other.textContent}`));
+})()"""
+
 
 @every_state
-def test_nothing_but_tables_and_logs_scrolls_sideways(page: Browser) -> None:
-    """The page fits every width from a small phone to a large screen."""
+def test_everything_has_its_place(page: Browser) -> None:
+    """At every width, only tables and logs scroll sideways, and nothing lies on something else."""
     found = {}
     for width in WIDTHS:
         page.resize(width, DESKTOP[1])
-        found[width] = page.run(WIDER)
+        found[width] = page.run(WIDER) + page.run(OVERLAPPING)
     page.resize(*DESKTOP)
     assert found == {width: [] for width in WIDTHS}
 
