@@ -243,7 +243,7 @@ QUESTIONS: Final = {
     ),
     "which process is slowest": Question("germline", {".tiles > div": "BwaMem"}),
     "what did it waste": Question("quantify", {".wastes > li": "STAR_ALIGN requested 128 GiB"}, scrolls=1),
-    "where is the output": Question("quantify", {".links a[href*='/outputs']": "S3 outputs"}),
+    "where is the output": Question("quantify", {".links a[href*='prefix=outputs']": "S3 outputs"}),
     "which samples of the batch failed": Question(
         "germline_batch", {"[data-testid=failed-runs] tr th": "sample-07"}
     ),
