@@ -57,6 +57,8 @@ READING = {
     TASK: (READ, "run"),
     RUN: (READ, "run"),
     RUN + "/log": (LOGS, "run"),
+    RUN + "/outputs": (LOGS, "run"),
+    RUN + "/outputs/view": (LOGS, "run"),
     TASK + "/runs": (READ, "batch"),
     TASK + "/runs.csv": (READ, "batch"),
 }
@@ -105,7 +107,8 @@ class Started:
     def path(self, route: str, task_id: str, run_id: str | None = None) -> str:
         """Return the path of a route for a task and, by default, its first run."""
         own = self.failed if task_id == "run" else self.in_batch[0]
-        return route.replace("/static", "/static/page.js").format(
+        with_file = route.replace("/static", "/static/page.js").replace("/view", "/view?path=logs/engine.log")
+        return with_file.format(
             dag_id=self.dag_id,
             run_id=quote(self.dag_run_id, safe=""),
             task_id=task_id,

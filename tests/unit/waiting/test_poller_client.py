@@ -198,7 +198,7 @@ def test_credentials_that_stay_expired_end_the_waits(make: Make) -> None:
 @pytest.mark.parametrize("error", [EXPIRED, DENIED, unreachable], ids=["expired", "denied", "unreachable"])
 def test_refusals_are_logged_at_intervals_and_when_they_are_over(make: Make, error: Any) -> None:
     """One warning at the beginning, one each ten minutes, one line at the end, and the run is not lost."""
-    # Each run is tried at least once in three minutes, so the third warning comes after 2,630 s at the latest.
+    # Each run is tried at least once in three minutes, so its third warning comes by 2,630 s.
     scene = make([running(number, 2 * HOUR) for number in range(3)], faults=[Fault(1000, 2700, error)])
     summaries = scene.run(scene.wait_for_all())
     assert [each["status"] for each in summaries] == ["COMPLETED"] * 3
