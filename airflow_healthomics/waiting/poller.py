@@ -226,9 +226,9 @@ class Poller:
         ):
             return
         await self._ensure_client()
-        now = asyncio.get_running_loop().time()
-        if self._client is None or self._paused_until > now:
+        if self._client is None:
             return
+        now = asyncio.get_running_loop().time()
         ready = [each for each in self._operations(now) if self._paces[each].ready_at <= now]
         if not ready:
             return

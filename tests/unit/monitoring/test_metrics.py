@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ from tests.unit.conftest import ONE_ATTEMPT, Clock, Tasks, calls_of
 from tests.unit.histories import History, start_of
 from tests.unit.kinds import BATCH, KINDS, RUN
 from tests.unit.kinds import Kind as Resource
-from tests.unit.monitoring.conftest import StatsD
+from tests.unit.monitoring.conftest import Received, StatsD
+from tests.unit.waiting.scenes import Scene, running
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 STATSD_KINDS = {"counter": "c", "gauge": "g", "timer": "ms"}
@@ -120,6 +122,21 @@ def test_the_lag_is_that_since_the_end(statsd: StatsD, clock: Clock, field: str)
     assert [each.value for each in statsd.received("event.lag")] == [42_000]
 
 
+def test_each_poll_of_many_waits_is_measured(statsd: StatsD, clock: Clock) -> None:
+    """Under its operation, lists included; and each wait is counted until it ends."""
+    scene = Scene(clock, [running(number, 200) for number in range(10)])
+    scene.run(scene.wait_for_all())
+    polls = Counter(each.tags["operation"] for each in statsd.received("poll.duration"))
+    assert polls == Counter(call.operation for call in scene.omics.calls)
+    assert polls.keys() == {"GetRun", "ListRuns"}
+    numbers = [each.value for each in statsd.received("waits")]
+    assert numbers == [*range(1, 11), *reversed(range(10))]
+
+
+def _within(least: float, most: float) -> Any:
+    return pytest.approx((least + most) / 2, rel=0, abs=(most - least) / 2)
+
+
 def test_throttled_and_failing_polls_pause(
     statsd: StatsD, omics: Control, tasks: Tasks, clock: Clock
 ) -> None:
@@ -129,10 +146,11 @@ def test_throttled_and_failing_polls_pause(
     omics.inject_error("GetRun", "InternalServerException")
     clock.at(100, lambda: omics.advance("COMPLETED"))
     tasks.fire(RUN.trigger(run_id=run_id, botocore_config=ONE_ATTEMPT))
-    pauses = statsd.received("backoff")
-    assert [each.tags["reason"] for each in pauses].count("throttled") == 2
-    assert [each.tags["reason"] for each in pauses].count("failing") == 1
-    assert all(each.value > 0 for each in pauses)
+    assert statsd.received("backoff") == [
+        Received("backoff", "ms", _within(0, 60_000), {"activity": "poll", "reason": "throttled"}),
+        Received("backoff", "ms", _within(0, 60_000), {"activity": "poll", "reason": "throttled"}),
+        Received("backoff", "ms", _within(500, 1000), {"activity": "poll", "reason": "failing"}),
+    ]
     calls = statsd.counts("aws.calls", "service", "operation", "code")
     assert calls["omics", "GetRun", "ThrottlingException"] == 2
     assert calls["omics", "GetRun", "InternalServerException"] == 1

@@ -142,6 +142,16 @@ def test_a_batch_that_has_just_been_created_is_cancelled_once_more(
     assert BATCH.is_cancelled(omics) is is_cancelled
 
 
+def test_a_batch_that_is_not_created_within_a_minute_is_not_cancelled(
+    omics: Control, hook: HealthOmicsHook, log: Records, clock: Clock
+) -> None:
+    """HealthOmics has refused it until then."""
+    omics.set_options(batch_creating_seconds=3600.0)
+    batch_id = BATCH.start(omics)
+    assert BatchResource(hook, log).cancel(batch_id, None) is False
+    assert 60 <= clock.elapsed <= 62
+
+
 # --- the uuid ---
 
 

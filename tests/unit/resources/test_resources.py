@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -105,15 +106,15 @@ def test_a_watch_of_a_deletion_outlasts_the_end(
 
 
 @pytest.mark.parametrize(
-    ("code", "error"),
+    ("code", "error", "text"),
     [
-        ("ThrottlingException", ClientError),
-        ("AccessDeniedException", HealthOmicsApiError),
-        ("ResourceNotFoundException", None),
+        ("ThrottlingException", ClientError, "ThrottlingException"),
+        ("AccessDeniedException", HealthOmicsApiError, "omics:DeleteBatch"),
+        ("ResourceNotFoundException", None, ""),
     ],
 )
 def test_the_record_of_a_batch_is_deleted_or_gone(
-    omics: Control, hook: HealthOmicsHook, log: Records, clock: Clock, code: str, error: Any
+    omics: Control, hook: HealthOmicsHook, log: Records, clock: Clock, code: str, error: Any, text: str
 ) -> None:
     """A retry finds what the attempt before it did."""
     batch_id = BATCH.start(omics)
@@ -124,7 +125,7 @@ def test_the_record_of_a_batch_is_deleted_or_gone(
     if error is None:
         resource.delete_record(batch_id)
     else:
-        with pytest.raises(error, match=code):
+        with pytest.raises(error, match=text):
             resource.delete_record(batch_id)
     assert len(omics.batches()) == 1
     resource.delete_record(batch_id)
@@ -173,6 +174,27 @@ def test_an_unknown_account_is_no_error(omics: Control, hook: HealthOmicsHook, l
     with crashing("GetCallerIdentity", error=error):
         RunResource(hook, log).check_place(arn_of(RUN, "us-east-1", "1" * 12))
     assert "AccessDenied" in log.lines[0][1]
+
+
+def test_only_what_is_not_found_is_said_to_be_in_a_place(
+    omics: Control, hook: HealthOmicsHook, log: Records
+) -> None:
+    """The look-up of the account costs a call."""
+    resource = RunResource(hook, log)
+    not_found, denied = (
+        resource.refusal("GetRun", "run 1", ClientError({"Error": {"Code": code}}, "GetRun"))
+        for code in ("ResourceNotFoundException", "AccessDeniedException")
+    )
+    assert f"account {ACCOUNT}, region us-east-1" in str(not_found)
+    assert "account" not in str(denied)
+
+
+def test_an_account_is_not_looked_up_if_the_task_is_about_to_time_out(
+    omics: Control, hook: HealthOmicsHook, log: Records
+) -> None:
+    """The error with the region is worth more."""
+    place = RunResource(hook, log).describe_place(timedelta(0))
+    assert place.startswith("region us-east-1 (")
 
 
 def test_the_console_has_a_page_for_each_run(hook: HealthOmicsHook, log: Records) -> None:

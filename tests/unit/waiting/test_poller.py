@@ -19,6 +19,7 @@ from airflow_healthomics.waiting.pace import DEFAULT_RATE
 from tests.unit import virtual_time
 from tests.unit.conftest import Clock
 from tests.unit.simulated_omics import (
+    DENIED,
     THROTTLED,
     Fault,
     Life,
@@ -142,15 +143,19 @@ def test_another_event_loop_has_its_own(make: Make, clock: Clock) -> None:
     assert summary["status"] == "COMPLETED"
 
 
-def test_each_wait_logs_in_its_own_context(make: Make) -> None:
+@pytest.mark.parametrize("error", [None, DENIED, THROTTLED])
+def test_each_wait_logs_in_its_own_context(make: Make, error: Any) -> None:
     """Airflow finds a task's log by it. The calls, which all share, are made in none."""
-    scene = make([running(number, 300) for number in range(20)])
+    faults = [Fault(0, 200, error, ("ListRuns",))] if error else []
+    scene = make([running(number, 300) for number in range(20)], faults=faults)
     task: ContextVar[str] = ContextVar("task", default="nobody")
     seen: dict[str, set[str]] = defaultdict(set)
 
     class Log(Records):
         def info(self, message: str, *args: Any) -> None:
             seen[self.warnings[0]].add(task.get())
+
+        warning = info
 
     async def wait(life: Life) -> None:
         task.set(life.id)
@@ -246,6 +251,24 @@ def test_waits_that_are_cancelled_during_a_pass_leave_it_to_others(make: Make) -
         assert [(await each)["status"] for each in waits[60:]] == ["COMPLETED"] * 10
 
     scene.run(main())
+
+
+def test_a_list_for_cancelled_waits_is_not_read(make: Make) -> None:
+    """A single wait costs a call of its own."""
+    cancelled, other = [running(number) for number in range(60)], running(60, 60)
+    scene = make([*cancelled, other], faults=[Fault(0, 20, THROTTLED, ("ListRuns",))])
+
+    async def main() -> None:
+        waits = [
+            asyncio.ensure_future(scene.wait(each, creation_time=each.creation_time)) for each in cancelled
+        ]
+        await asyncio.sleep(15)
+        for each in waits:
+            each.cancel()
+        assert (await scene.wait(other))["status"] == "COMPLETED"
+
+    scene.run(main())
+    assert 1 <= scene.omics.count("ListRuns") == scene.omics.count("ListRuns", until=15)
 
 
 def test_a_listed_run_that_may_be_another_one_is_confirmed_at_once(make: Make) -> None:

@@ -32,7 +32,7 @@ def test_lists_that_fail_otherwise_are_made_up_for(make: Make) -> None:
     """GetRun may work though ListRuns does not; and the lists come back soon."""
     lives = [running(number) for number in range(60)]
     scene = make(lives, faults=[Fault(1000, 1600, BROKEN, ("ListRuns",))])
-    scene.run(scene.wait_for_all())
+    assert [each["status"] for each in scene.run(scene.wait_for_all())] == ["COMPLETED"] * 60
     assert scene.omics.count("GetRun", since=1000, until=1600) >= 60
     assert scene.omics.count("GetRun", since=1700, until=HOUR - 100) <= 20
 
@@ -112,6 +112,20 @@ def test_passes_are_rarer_while_lists_are_throttled(make: Make) -> None:
     throttled = [later - earlier for earlier, later in pairwise(passes) if 120 < earlier < later < 400]
     assert all(19 < gap < 25 for gap in throttled)
     assert any(later - earlier < 15 for earlier, later in pairwise(passes) if 450 < earlier < later < 890)
+
+
+def test_new_waits_are_polled_at_once_while_lists_are_throttled(make: Make) -> None:
+    """Only those whose status is known can be polled later."""
+    lives = [running(number, 300) for number in range(20)]
+    late = [running(number, 150) for number in range(1000, 1005)]
+    scene = make([*lives, *late], faults=[Fault(100, 120, THROTTLED, ("ListRuns",))])
+
+    async def main() -> None:
+        waits = (scene.wait(life, 15) for life in lives)
+        await asyncio.gather(*waits, *(scene.wait(life, 15, at=200) for life in late))
+
+    scene.run(main())
+    assert max(scene.ends[life.id] for life in late) <= 203
 
 
 def test_missing_runs_are_polled_while_a_list_is_throttled(
