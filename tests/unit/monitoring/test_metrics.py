@@ -129,8 +129,9 @@ def test_each_poll_of_many_waits_is_measured(statsd: StatsD, clock: Clock) -> No
     polls = Counter(each.tags["operation"] for each in statsd.received("poll.duration"))
     assert polls == Counter(call.operation for call in scene.omics.calls)
     assert polls.keys() == {"GetRun", "ListRuns"}
-    numbers = [each.value for each in statsd.received("waits")]
-    assert numbers == [*range(1, 11), *reversed(range(10))]
+    numbers = statsd.received("waits")
+    assert [each.value for each in numbers] == [*range(1, 11), *reversed(range(10))]
+    assert {each.tags["kind"] for each in numbers} == {"run"}
 
 
 def _within(least: float, most: float) -> Any:
