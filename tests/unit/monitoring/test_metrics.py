@@ -211,6 +211,7 @@ def test_a_sensor_counts_the_end_and_the_times(
     sensor = HealthOmicsRunSensor(task_id="wait", run_id=run["id"], poke_interval=10, report_usage=False)
     sensor.execute(context)
     assert statsd.counts("ended", "kind", "status", "reason") == {("run", "COMPLETED", "none"): 1}
+    assert {each.tags["operation"] for each in statsd.received("poll.duration")} == {"GetRun"}
     (queued,), (ran,) = statsd.received("run.queued"), statsd.received("run.duration")
     assert queued.tags == ran.tags == {"status": "COMPLETED"}
 
