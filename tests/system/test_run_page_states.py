@@ -69,6 +69,11 @@ STATES: Final = {
         ("dialog[open] .log", page_runs.CAUSE),
         act=lambda window: window.click("[data-testid=open-log]"),
     ),
+    "outputs": State(
+        "quantify",
+        ("[data-testid=outputs] .scroll", "logs"),
+        act=lambda window: window.click("[data-testid=open-outputs]"),
+    ),
     "cancelling": State(
         "germline",
         ("dialog[open]", "Its tasks stop"),
@@ -152,10 +157,16 @@ WIDER: Final = """[document.documentElement, ...document.querySelectorAll('body 
 OVERLAPPING: Final = """(() => {
     const root = document.querySelector('dialog[open]') ?? document.body;
     const parts = 'h1, h2, button, a, input, select, .badge, #notice > span, .axis span';
+    // The box of a heading is wider than its text.
+    const boxOf = (node) => {
+        const range = document.createRange();
+        range.selectNodeContents(node);
+        return (node.matches('h1, h2') ? range : node).getBoundingClientRect();
+    };
     const nodes = [...root.querySelectorAll(parts)]
         .filter((node) => node.checkVisibility({ visibilityProperty: true }))
         .filter((node) => node.matches('.axis *') || !node.closest('.scroll'))
-        .map((node) => [node, node.getBoundingClientRect()]);
+        .map((node) => [node, boxOf(node)]);
     return nodes.flatMap(([one, a], index) => nodes.slice(index + 1)
         .filter(([other, b]) => !one.contains(other)
             && Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
