@@ -215,12 +215,8 @@ def test_who_may_cancel(
         path = theirs.path(route, "batch")
         statuses = {user: answer(airflow, user, path, "POST").status_code for user in forbidden}
         assert statuses == {user: EDIT[user] for user in forbidden}
-    assert (
-        answer(
-            airflow, "admin", others.path(RUN + "/cancel", "batch", theirs.in_batch[0]), "POST"
-        ).status_code
-        == 404
-    )
+    foreign = others.path(RUN + "/cancel", "batch", theirs.in_batch[0])
+    assert answer(airflow, "admin", foreign, "POST").status_code == 404
     assert states_of(server, theirs) == {"RUNNING"}
     assert cancellations(server) == calls
 
