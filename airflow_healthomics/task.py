@@ -170,14 +170,10 @@ class HealthOmicsTask(_Base):
         :param described: answer of the start, or a summary
         :param manifest: S3 URI of the manifest of a batch, if there is one
         """
-        if not self.outlets:
-            return
-        from airflow_healthomics.publishing.asset_events import emit_batch_event, emit_run_event
+        if self.outlets:
+            from airflow_healthomics.publishing.asset_events import emit_event
 
-        if self.resource_type.noun == "batch":
-            emit_batch_event(self, context, described, manifest)
-        else:
-            emit_run_event(self, context, described)
+            emit_event(self, context, described, manifest)
 
     # --- called by Airflow ---
 

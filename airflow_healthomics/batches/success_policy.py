@@ -25,7 +25,7 @@ _FRACTION: Final = re.compile(r"[01]\.[0-9]{1,20}")
 
 class SuccessPolicy(NamedTuple):
     """
-    The minimum of completed runs of a batch; created by :func:`parse_success_policy`. One of both is set.
+    The minimum of completed runs of a batch; created by :func:`parse_success_policy`, which sets one field.
 
     :param runs: minimum number of runs, or None if ``share`` is set
     :param share: minimum share of all runs, above 0 and up to 1. It is exact, so that 95% of 20 are 19.

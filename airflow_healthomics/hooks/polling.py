@@ -15,7 +15,6 @@ from airflow_healthomics.hooks.omics import HealthOmicsHook
 #: calls.
 _CLIENT_CONFIG: Final = Config(connect_timeout=5, read_timeout=15, retries={"total_max_attempts": 1})
 
-
 #: Presigned links with signature version 4, and to the endpoint of the region: botocore's default is the
 #: global one, which may redirect the browser to a host that the link is not signed for.
 _S3_CONFIG: Final = _CLIENT_CONFIG.merge(Config(signature_version="s3v4", s3={"addressing_style": "virtual"}))

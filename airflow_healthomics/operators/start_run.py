@@ -115,7 +115,7 @@ class HealthOmicsStartRunOperator(StartOperator):
     :param retry_user_errors: whether Airflow retries the task after a failure that is expected to recur with
         the same input, such as OUT_OF_MEMORY_ERROR
     :param log_tail_lines: number of lines to show from the end of the failed task's log if the run fails, 0
-        to 50. The run page opens no log if it is 0 or no number (templated)
+        to 50. The run page opens no log if it is 0, or a template that does not yield a number
     :param report_usage: whether to report the usage of a run that the operator waits for, which costs a few
         seconds at most; see :func:`airflow_healthomics.reports.usage.usage_of_run`
     :param aws_conn_id: Airflow connection for AWS. If it is None or empty, boto3's default credential chain

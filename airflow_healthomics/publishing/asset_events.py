@@ -13,45 +13,36 @@ from airflow_healthomics.service.errors import error_code
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
 
-#: Extras of a run: GetRun name to extra name.
-_OF_A_RUN = {"id": "runId", "uuid": "uuid", "runOutputUri": "runOutputUri", "workflowId": "workflowId"}
+#: Extras by kind of resource: name in the answer or summary to name of the extra.
+_EXTRAS = {
+    "run": {"id": "runId", "uuid": "uuid", "runOutputUri": "runOutputUri", "workflowId": "workflowId"},
+    "batch": {"id": "batchId", "uuid": "uuid", "outputUri": "outputUri", "workflowId": "workflowId"},
+}
 
-#: Extras of a batch: summary name to extra name.
-_OF_A_BATCH = {"id": "batchId", "uuid": "uuid", "outputUri": "outputUri", "workflowId": "workflowId"}
-
-
-def emit_run_event(task: Any, context: Context, run: Mapping[str, Any]) -> None:
-    """
-    Add a run to the asset events of a task's outlets. An alias gets an event for the run's outputs.
-
-    :param task: operator or sensor that is about to succeed
-    :param context: the task's context
-    :param run: answer of StartRun or GetRun, or a summary of it
-    """
-    _emit(task, context, _extra(run, _OF_A_RUN), run.get("runOutputUri"))
+#: The field with the folder of the outputs.
+_FOLDER = {"run": "runOutputUri", "batch": "outputUri"}
 
 
-def emit_batch_event(
-    task: Any, context: Context, batch: Mapping[str, Any], manifest: str | None = None
+def emit_event(
+    task: Any, context: Context, described: Mapping[str, Any], manifest: str | None = None
 ) -> None:
     """
-    Add a batch to the asset events of a task's outlets, with one event whatever the number of runs.
+    Add a run or batch to the asset events of a task's outlets: one event, whatever the number of runs.
 
-    An alias gets an event for the manifest, or else for the folder of the outputs.
+    An alias gets an event for the manifest of a batch, or else for the folder of the outputs.
 
     :param task: operator or sensor that is about to succeed
     :param context: the task's context
-    :param batch: answer of StartRunBatch, or a summary of the batch
-    :param manifest: S3 URI of the manifest, if there is one
+    :param described: answer of the start or of GetRun, or a summary
+    :param manifest: S3 URI of the manifest of a batch, if there is one
     """
-    extra = _extra(batch, _OF_A_BATCH)
+    kind = task.resource_type.noun
+    extra = {
+        name: described[field] for field, name in _EXTRAS[kind].items() if described.get(field) is not None
+    }
     if manifest:
         extra["manifest"] = manifest
-    _emit(task, context, extra, manifest or batch.get("outputUri"))
-
-
-def _extra(source: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    return {name: source[field] for field, name in names.items() if source.get(field) is not None}
+    _emit(task, context, extra, manifest or described.get(_FOLDER[kind]))
 
 
 def _emit(task: Any, context: Context, extra: Mapping[str, Any], uri: str | None) -> None:

@@ -14,7 +14,7 @@ from airflow_healthomics.service.text import shorten
 
 def line_count(value: Any) -> int:
     """
-    Return the argument ``log_tail_lines`` as a number; 0 if it is none, to show no log by mistake.
+    Return the argument ``log_tail_lines`` as a number. Any other value is 0, so that it shows no log.
 
     :param value: the argument after rendering; a template may yield digits
     """

@@ -48,7 +48,7 @@ class HealthOmicsRunSensor(HealthOmicsSensor):
     :param cancel_on_kill: whether to cancel the run when this task is killed; the task that started the run
         has a separate ``cancel_on_kill``
     :param log_tail_lines: number of lines to show from the end of the failed task's log if the run fails, 0
-        to 50. The run page opens no log if it is 0 or no number (templated)
+        to 50. The run page opens no log if it is 0, or a template that does not yield a number
     :param report_usage: whether to report the usage of the run, which costs a few seconds at most; see
         :func:`airflow_healthomics.reports.usage.usage_of_run`
     :param aws_conn_id: Airflow connection for AWS. If it is None or empty, boto3's default credential chain

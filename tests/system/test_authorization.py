@@ -190,7 +190,7 @@ def test_who_sees_lines_of_logs(airflow: LocalAirflow, started: dict[str, Starte
 
 
 def test_a_right_to_one_dag_does_not_show_another(airflow: LocalAirflow, started: dict[str, Started]) -> None:
-    """Who may read only one DAG sees its run, but no run of another DAG by its path."""
+    """A user who may read only one DAG sees its run, but no run of another DAG by its path."""
     theirs, others = started["theirs"], started["others"]
     for user in {"admin", "other_dag"}.intersection(users_of(airflow)):
         assert answer(airflow, user, others.path(TASK, "run")).status_code == 200
@@ -206,7 +206,7 @@ def test_a_right_to_one_dag_does_not_show_another(airflow: LocalAirflow, started
 def test_who_may_cancel(
     airflow: LocalAirflow, server: HealthOmicsServer, started: dict[str, Started]
 ) -> None:
-    """Cancelling requires the right to edit the DAG's tasks. Who is refused has cancelled nothing."""
+    """Cancelling requires the right to edit the DAG's tasks. A refused request cancels nothing."""
     theirs, others = started["theirs"], started["others"]
     users = users_of(airflow)
     calls = cancellations(server)

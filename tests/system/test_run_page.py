@@ -143,7 +143,7 @@ def test_from_the_form_to_the_end(
     window.find("p", "scripts run without storage")
 
 
-def test_who_may_not_read_the_dag_is_told_so(airflow: LocalAirflow, dag_runs: dict[str, str]) -> None:
+def test_the_page_refuses_users_without_the_dag(airflow: LocalAirflow, dag_runs: dict[str, str]) -> None:
     """The page shows a notice, and nothing of the run."""
     dag_run_id = dag_runs["page_failed"]
     airflow.wait_for_dag_run("page_failed", dag_run_id, limit=LIMIT)

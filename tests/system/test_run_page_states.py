@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Each state of the run page in a browser: what it answers at a glance, and whether everybody can read it.
+Each state of the run page in a browser: which questions it answers, and whether it is accessible.
 
 ``SCREENSHOTS=docs/images`` takes the pictures of the documentation.
 """
@@ -33,7 +33,7 @@ DESKTOP: Final = (1440, 900)
 PHONE: Final = (390, 844)
 WIDTHS: Final = (320, 375, 640, 820, 1024, 1440, 1920)
 
-#: Who reads the page takes one more click or scroll than this only if a question is hard to answer.
+#: Clicks and scrolls that the answer to a question may take.
 MOST_STEPS: Final = 2
 
 
@@ -125,7 +125,7 @@ def outage(server: HealthOmicsServer) -> Iterator[None]:
 def page(
     request: pytest.FixtureRequest, server: HealthOmicsServer, window: Browser, dag_run_id: str
 ) -> Iterator[Browser]:
-    """The page alone, in the state that the test asks for."""
+    """The page alone, in the state that the test requires."""
     state = STATES[request.param]
     window.resize(*state.size)
     window.set_theme("light")
@@ -143,7 +143,7 @@ every_state = pytest.mark.parametrize("page", STATES, indirect=True)
 
 @every_state
 def test_axe_finds_nothing(page: Browser) -> None:
-    """Who cannot see or point can use the page, in both themes."""
+    """People who cannot see well or use a mouse can use the page, in both themes."""
     assert violations(page) == {"light": [], "dark": []}
 
 

@@ -64,7 +64,7 @@ export class Outputs {
     show(this.node, Boolean(path));
   }
 
-  /** Open the section, for who asks for it elsewhere on the page. */
+  /** Open the section, and move the focus to it: what the button in the page's header does. */
   reveal() {
     this.node.open = true;
     this.node.scrollIntoView({ block: "start" });

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""How many log lines the run page shows: what the DAG author said, whatever users make of the XComs."""
+"""How many log lines the run page shows: what the DAG's author set, whatever users write to the XComs."""
 
 from __future__ import annotations
 
