@@ -13,18 +13,29 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import random
 import statistics
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
-from rich.console import Console
-from rich.table import Table
 
 from airflow_healthomics.starting.dispatcher import Dispatcher
 from airflow_healthomics.starting.turnstile import Turnstile
+
+RESULTS: Final = Path(__file__).parent / "results"
+
+STARTS: Final = (200, 1000)
+REPETITIONS: Final = 3
+#: Key and title of each figure.
+FIGURES: Final = {
+    "time": "Time, as a multiple of the quota's floor",
+    "launches": "Launches of a worker for each start",
+    "calls": "Calls of StartRun for each start",
+}
 
 #: Starts a second, as AWS documents for StartRun.
 RATE: Final = 1.0
@@ -170,31 +181,48 @@ def play(starts: int, seed: int, *, is_dispatched: bool) -> dict[str, float]:
     with asyncio.Runner(loop_factory=SimulatedTime) as runner:
         storm, seconds = runner.run(run())
     return {
-        "time, of the quota's floor": seconds * RATE / starts,
-        "launches of a worker per start": storm.launches / starts,
-        "calls of StartRun per start": storm.quota.calls / starts,
+        "time": seconds * RATE / starts,
+        "launches": storm.launches / starts,
+        "calls": storm.quota.calls / starts,
     }
 
 
+def run() -> list[dict[str, Any]]:
+    """Return the figures of both ways, a list of one for each repetition."""
+    sides = {"in_turns": False, "dispatched": True}
+    return [
+        {"starts": starts}
+        | {
+            side: [play(starts, seed, is_dispatched=is_dispatched) for seed in range(REPETITIONS)]
+            for side, is_dispatched in sides.items()
+        }
+        for starts in STARTS
+    ]
+
+
+def starting_table(results: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table for the documentation: the median of the repetitions, with their spread."""
+    lines = ["| Starts | | in turns | dispatched |", "|--:|---|--:|--:|"]
+    for result in results:
+        for key, title in FIGURES.items():
+            cells = [_shown([each[key] for each in result[side]]) for side in ("in_turns", "dispatched")]
+            lines.append(f"| {result['starts']:,} | {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _shown(values: Sequence[float]) -> str:
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
 def main() -> None:
-    """Play storms of both kinds, and print their figures with the spread of the repetitions."""
+    """Play storms of both kinds, print the table, and store the results for the documentation."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.starting", description=main.__doc__)
-    parser.add_argument("--starts", type=int, nargs="+", default=[200, 1000])
-    parser.add_argument("--repetitions", type=int, default=3)
-    arguments = parser.parse_args()
-    table = Table("starts", "figure", "in turns", "dispatched")
-    for starts in arguments.starts:
-        sides = [
-            [play(starts, seed, is_dispatched=side) for seed in range(arguments.repetitions)]
-            for side in (False, True)
-        ]
-        for name in sides[0][0]:
-            shown = [
-                f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
-                for values in ([each[name] for each in side] for side in sides)
-            ]
-            table.add_row(str(starts), name, *shown)
-    Console(width=110).print(table)
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of starting.json")
+    output = parser.parse_args().output
+    results = run()
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "starting.json").write_text(json.dumps(results, indent=1) + "\n")
+    print(starting_table(results))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import ast
 import inspect
 import json
 import re
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +16,10 @@ import pytest
 
 import airflow_healthomics
 from airflow_healthomics import exceptions
+from benchmarks.overhead import overhead_table
 from benchmarks.quotas import quota_table
 from benchmarks.report import further_run_line, markdown_table, outcomes_table
+from benchmarks.starting import starting_table
 
 # Behind links, where the installed package is tested.
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,6 +86,23 @@ def test_the_costs_of_outcomes_are_those_of_the_benchmark() -> None:
     results = json.loads((ROOT / "benchmarks" / "results" / "outcomes.json").read_text())
     assert outcomes_table(results) in (DOCS / "explanation" / "waiting.md").read_text()
     assert all(target["met"] for target in results["targets"])
+
+
+def test_the_costs_of_a_task_are_those_of_the_benchmark() -> None:
+    """The table of the page What a task costs is that of the committed results."""
+    results = json.loads((ROOT / "benchmarks" / "results" / "overhead.json").read_text())
+    assert overhead_table(results) in (DOCS / "explanation" / "cost-of-a-task.md").read_text()
+
+
+def test_the_costs_of_many_starts_are_those_of_the_benchmark() -> None:
+    """The second table, too, and the results meet every target."""
+    results = json.loads((ROOT / "benchmarks" / "results" / "starting.json").read_text())
+    assert starting_table(results) in (DOCS / "explanation" / "cost-of-a-task.md").read_text()
+    limits = {"time": {200: 1.12, 1000: 1.06}, "launches": {200: 2, 1000: 2}, "calls": {200: 2.8, 1000: 2.8}}
+    for result in results:
+        for key, limit in limits.items():
+            figures = [each[key] for each in result["dispatched"]]
+            assert statistics.median(figures) <= limit[result["starts"]], key
 
 
 def test_the_documented_arguments_exist() -> None:
