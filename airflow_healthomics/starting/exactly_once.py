@@ -9,49 +9,29 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random
 
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsError,
     HealthOmicsOutcomeLostError,
-    HealthOmicsOutcomeUnknownError,
-    HealthOmicsRequestChangedError,
 )
 from airflow_healthomics.monitoring import metrics
-from airflow_healthomics.requests.description import describe_ids, describe_start
 from airflow_healthomics.resources.base import Resource, StartRequest
 from airflow_healthomics.resources.kinds import resource_of_kind
 from airflow_healthomics.service import run_states
-from airflow_healthomics.service.errors import (
-    checked_answer,
-    error_code,
-    is_access_denied,
-    is_credentials_error,
-    is_not_found,
-    is_throttling,
-    is_transient,
-    is_unreachable,
-)
+from airflow_healthomics.service.errors import checked_answer, is_not_found, is_transient
 from airflow_healthomics.starting.decision import UNKNOWN, Decision, Plan, decide
 from airflow_healthomics.starting.identity import RequestIds
 from airflow_healthomics.starting.outcome import (
-    CONFLICT,
     NOT_VISIBLE,
     Delays,
     StartDelay,
     StartOutcome,
     count_outcome,
 )
-from airflow_healthomics.starting.record import Attempt, StartRecord, StartStore, fingerprint, has_changed
+from airflow_healthomics.starting.record import Attempt, StartRecord, StartStore, fingerprint
+from airflow_healthomics.starting.start_call import StartCall
 from airflow_healthomics.waiting.kill_guard import KillGuard, Target
-
-#: StartRun calls on the worker, 1 to 2 s apart with jitter, before the task defers. A throttled call is not
-#: repeated there.
-_CALLS: Final = 2
-
-#: Turns after which a ConflictException counts as permanent.
-MAX_CONFLICT_TURNS: Final = 3
 
 #: Seconds after a start in which the run may not be visible yet. AWS documents no delay. The value is below
 #: the age at which a run can be removed, and above the clock difference of two workers.
@@ -120,12 +100,8 @@ class ExactlyOnceStart:
         self.log = log
         self.started = started
         self._discarded: tuple[Target, ...] = ()
-        self._request_id = ""
         self._is_invisible = False
-        #: Whether a run may exist of which no id is known.
-        self._may_exist = False
-        #: Fields of the start whose call failed.
-        self._failed: Mapping[str, Any] | None = None
+        self._call = StartCall(resource, guard, log, may_exist=not store.is_complete)
 
     def run(self, delays: Delays) -> StartOutcome | StartDelay:
         """
@@ -152,20 +128,14 @@ class ExactlyOnceStart:
         try:
             return self._run(delays)
         except (ClientError, BotoCoreError) as error:
-            if is_credentials_error(error):
-                operation = getattr(error, "operation_name", "The connection")
-                raise self._refusal(operation, f"request {self._request_id}", error) from error
-            if not _may_pass(error):
-                raise
-            return StartDelay(error_code(error), is_unreachable=is_unreachable(error), request=self._failed)
+            return self._call.delay(error)
 
     def _run(self, delays: Delays) -> StartOutcome | StartDelay:
-        self._may_exist = not self.store.is_complete
         record, first_epoch = self._load()
-        self._request_id = record.request_id if record else self.request_ids.of(first_epoch)
+        self._call.request_id = record.request_id if record else self.request_ids.of(first_epoch)
         self._watch_for_kill(record)
         # Until GetRun has shown otherwise.
-        self._may_exist = self._may_exist or record is not None
+        self._call.may_exist |= record is not None
         run = self._recorded_run(record)
         is_discarded = record is not None and self._is_discarded(record, run)
         self._refuse_unknown_end(record, run, is_discarded)
@@ -283,7 +253,7 @@ class ExactlyOnceStart:
                 return None
             if is_transient(error):
                 raise
-            raise self._refusal(
+            raise self._call.refusal(
                 self.resource.get_operation, f"{self.resource.noun} {run_id}", error
             ) from error
         checked_answer(self.resource.get_operation, run, record.uuid)
@@ -418,20 +388,20 @@ class ExactlyOnceStart:
         if plan.decision is Decision.REPEAT and record:
             # Search first: since the crashed attempt, HealthOmics may have forgotten the request ID, or a
             # template or sample sheet that the request requires may have disappeared.
-            run = self._answer_for(record) or self._find(record)
+            run = self._answer_for(record) or self._call.find(record)
             if run is None:
                 request = self.build_request(record.request_id, record.earlier)
-                run = self._call(record, request, conflict_turns)
+                run = self._call.make(record, request, conflict_turns)
             record = record._replace(started=time.time())
         else:
             record, request = self._new_record(plan, record, epoch)
             # Save before the call, so that the next attempt repeats this request ID after a crash.
             self.store.save(record)
-            self._request_id = record.request_id
-            self._may_exist = not self.store.is_complete
+            self._call.request_id = record.request_id
+            self._call.may_exist = not self.store.is_complete
             self._watch_for_kill(record)
-            run = self._answer_for(record) or self._call(record, request, conflict_turns)
-        self._may_exist = True
+            run = self._answer_for(record) or self._call.make(record, request, conflict_turns)
+        self._call.may_exist = True
         record = self._hold(record, run)
         self._watch_for_kill(record)
         return record, {**run, "requestId": record.request_id}
@@ -461,85 +431,7 @@ class ExactlyOnceStart:
         )
         return new, request
 
-    def _call(self, record: StartRecord, request: StartRequest, conflict_turns: int) -> dict[str, Any]:
-        retrying = Retrying(
-            stop=stop_after_attempt(_CALLS),
-            wait=wait_random(1, 2),
-            retry=retry_if_exception(lambda error: _may_pass(error) and not is_throttling(error)),
-            reraise=True,
-        )
-        self.log.info("Starting %s", describe_start(request.fields))
-        try:
-            answer = retrying(self._send, request)
-        except (ClientError, BotoCoreError) as error:
-            code = error_code(error)
-            if code == CONFLICT and conflict_turns >= MAX_CONFLICT_TURNS:
-                return self._adopt(record, request.fields, error)
-            if _may_pass(error):
-                # An upload may not have been written, and only an answer of HealthOmics shows that it was.
-                is_answer = (
-                    isinstance(error, ClientError) and error.operation_name == self.resource.start_operation
-                )
-                is_complete = request.upload is None or is_answer
-                if code != CONFLICT and is_complete and not self.guard.is_fired:
-                    self._failed = request.fields
-                raise
-            subject = f"request {record.request_id}{describe_ids(request.fields)}"
-            raise self._refusal(self.resource.start_operation, subject, error) from error
-        return checked_answer(self.resource.start_operation, answer)
-
-    def _send(self, request: StartRequest) -> dict[str, Any]:
-        if self.guard.is_fired:
-            raise HealthOmicsError(f"The task was killed before its {self.resource.noun} was started")
-        try:
-            return self.resource.start(request)
-        except (ClientError, BotoCoreError) as error:
-            self._may_exist = self._may_exist or is_transient(error)
-            raise
-
     def _answer_for(self, record: StartRecord) -> dict[str, Any] | None:
         """Return the answer to this request that the triggerer has received."""
         started = self.started
         return dict(started) if started and started["requestId"] == record.request_id else None
-
-    def _adopt(self, record: StartRecord, request: Mapping[str, Any], error: Exception) -> dict[str, Any]:
-        """Return the run that the request ID started, because repeating the request always conflicts."""
-        run = self._find(record)
-        if run is None:
-            raise HealthOmicsRequestChangedError(
-                record.request_id,
-                has_changed(record, request),
-                self.resource.start_operation,
-                self.resource.noun,
-            ) from error
-        self.log.warning(
-            "%s was refused with %s; reattaching to the %s %s of an earlier attempt",
-            self.resource.start_operation,
-            CONFLICT,
-            self.resource.noun,
-            run["id"],
-        )
-        return run
-
-    def _refusal(
-        self, operation: str, subject: str, error: ClientError | BotoCoreError
-    ) -> HealthOmicsApiError | HealthOmicsOutcomeUnknownError:
-        """Return the error for a refused call, retryable if the run of an earlier call may be active."""
-        if is_credentials_error(error):
-            hook = self.resource.hook
-            metrics.credentials_refused(metrics.Place(hook.aws_conn_id, hook.client_region))
-        refused = self.resource.refusal(operation, subject, error)
-        if self._may_exist and (is_credentials_error(error) or is_access_denied(error)):
-            unknown = f"the {self.resource.noun} with request ID {self._request_id}"
-            return HealthOmicsOutcomeUnknownError(unknown, str(refused), refused.code)
-        return refused
-
-    def _find(self, record: StartRecord) -> dict[str, Any] | None:
-        # Another task's run may have the same custom name.
-        return self.resource.find(record.name) if record.name is not None else None
-
-
-def _may_pass(error: BaseException) -> bool:
-    # A ConflictException means that a duplicate request is in flight, which "typically resolves on its own":
-    # https://docs.aws.amazon.com/omics/latest/dev/workflows-batch.html
-    return is_transient(error) or is_unreachable(error) or error_code(error) == CONFLICT

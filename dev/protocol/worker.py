@@ -171,7 +171,7 @@ def search(world: World, worker: Worker, rules: Rules) -> Steps:
     """
     Look for the run of a recorded request ID before StartRun is repeated.
 
-    :meth:`airflow_healthomics.starting.exactly_once.ExactlyOnceStart._find`
+    :meth:`airflow_healthomics.starting.start_call.StartCall.find`
     """
     assert worker.record is not None
     run = find(world, rules, worker.record.request_id)
@@ -187,8 +187,8 @@ def call(world: World, worker: Worker, rules: Rules) -> Steps:
     """
     Call StartRun, unless the task was killed.
 
-    :meth:`airflow_healthomics.starting.exactly_once.ExactlyOnceStart._call`,
-    :meth:`airflow_healthomics.starting.exactly_once.ExactlyOnceStart._send`
+    :meth:`airflow_healthomics.starting.start_call.StartCall.make`,
+    :meth:`airflow_healthomics.starting.start_call.StartCall._send`
     """
     assert worker.record is not None
     if worker.is_killed:
@@ -205,7 +205,7 @@ def answer(world: World, worker: Worker, rules: Rules) -> Steps:
     Receive the answer of StartRun. After too many conflicts, look for the run by name.
 
     :meth:`airflow_healthomics.starting.exactly_once.ExactlyOnceStart.run`,
-    :meth:`airflow_healthomics.starting.exactly_once.ExactlyOnceStart._adopt`,
+    :meth:`airflow_healthomics.starting.start_call.StartCall._adopt`,
     :class:`airflow_healthomics.starting.outcome.StartDelay`
     """
     made = next(each for each in world.calls if each.attempt == worker.attempt)

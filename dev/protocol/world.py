@@ -16,7 +16,7 @@ from airflow_healthomics.starting.record import Attempt, StartRecord
 RETRIES: Final = 2
 
 #: Turns after which a conflict counts as permanent. The real limit is
-#: :data:`airflow_healthomics.starting.exactly_once.MAX_CONFLICT_TURNS`.
+#: :data:`airflow_healthomics.starting.start_call.MAX_CONFLICT_TURNS`.
 CONFLICT_TURNS: Final = 1
 
 #: Status of a run that was removed: GetRun does not find it.
