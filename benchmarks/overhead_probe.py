@@ -76,7 +76,7 @@ def _import_ms(statement: str) -> float:
 def clients() -> dict[str, float]:
     """Return the cost of the first client of a process, and of each further one."""
     os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-    from airflow_healthomics.hooks.omics import HealthOmicsHook
+    from airflow_healthomics.hooks import HealthOmicsHook
 
     kept: list[Any] = []
 

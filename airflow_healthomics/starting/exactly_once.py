@@ -22,13 +22,7 @@ from airflow_healthomics.service import run_states
 from airflow_healthomics.service.errors import checked_answer, is_not_found, is_transient
 from airflow_healthomics.starting.decision import UNKNOWN, Decision, Plan, decide
 from airflow_healthomics.starting.identity import RequestIds
-from airflow_healthomics.starting.outcome import (
-    NOT_VISIBLE,
-    Delays,
-    StartDelay,
-    StartOutcome,
-    count_outcome,
-)
+from airflow_healthomics.starting.outcome import NOT_VISIBLE, Delays, StartDelay, StartOutcome
 from airflow_healthomics.starting.record import Attempt, StartRecord, StartStore, fingerprint
 from airflow_healthomics.starting.start_call import StartCall
 from airflow_healthomics.waiting.kill_guard import KillGuard, Target
@@ -101,6 +95,8 @@ class ExactlyOnceStart:
         self.started = started
         self._discarded: tuple[Target, ...] = ()
         self._is_invisible = False
+        #: The start as metrics name it.
+        self._name: Literal["started", "repeated", "reattached"] = "reattached"
         self._call = StartCall(resource, guard, log, may_exist=not store.is_complete)
 
     def run(self, delays: Delays) -> StartOutcome | StartDelay:
@@ -121,7 +117,10 @@ class ExactlyOnceStart:
             if not self.guard.is_fired:
                 metrics.start_made(self.resource.noun, "refused")
             raise
-        count_outcome(self.resource.noun, outcome, delays)
+        if isinstance(outcome, StartDelay):
+            metrics.start_delayed(self.resource.noun, outcome.code)
+        else:
+            metrics.start_made(self.resource.noun, self._name)
         return outcome
 
     def _run_or_delay(self, delays: Delays) -> StartOutcome | StartDelay:
@@ -172,9 +171,14 @@ class ExactlyOnceStart:
 
     def _load(self) -> tuple[StartRecord | None, int]:
         """Return the record and the current epoch."""
+        epoch = 0
+        if not self.store.counts_clears:
+            epoch = self.attempt.max_tries
+            # This store calls AWS, and the error of a refused call names the request.
+            self._call.request_id = self.request_ids.of(epoch)
         record = self.store.load()
         if record is None:
-            return None, 0 if self.store.counts_clears else self.attempt.max_tries
+            return None, epoch
         if record.kind != self.resource.noun:
             self._discard_other_kind(record)
             return None, record.epoch + 1
@@ -386,12 +390,7 @@ class ExactlyOnceStart:
         self, plan: Plan, record: StartRecord | None, epoch: int, conflict_turns: int
     ) -> tuple[StartRecord, dict[str, Any]]:
         if plan.decision is Decision.REPEAT and record:
-            # Search first: since the crashed attempt, HealthOmics may have forgotten the request ID, or a
-            # template or sample sheet that the request requires may have disappeared.
-            run = self._answer_for(record) or self._call.find(record)
-            if run is None:
-                request = self.build_request(record.request_id, record.earlier)
-                run = self._call.make(record, request, conflict_turns)
+            run = self._repeat(record, conflict_turns)
             record = record._replace(started=time.time())
         else:
             record, request = self._new_record(plan, record, epoch)
@@ -401,10 +400,24 @@ class ExactlyOnceStart:
             self._call.may_exist = not self.store.is_complete
             self._watch_for_kill(record)
             run = self._answer_for(record) or self._call.make(record, request, conflict_turns)
-        self._call.may_exist = True
+            self._name = "started"
         record = self._hold(record, run)
         self._watch_for_kill(record)
         return record, {**run, "requestId": record.request_id}
+
+    def _repeat(self, record: StartRecord, conflict_turns: int) -> dict[str, Any]:
+        """Return the run of a request of which no answer is recorded; send the request again if need be."""
+        # Search first: since the crashed attempt, HealthOmics may have forgotten the request ID, or a
+        # template or sample sheet that the request requires may have disappeared.
+        run = self._answer_for(record) or self._call.find(record)
+        if run is None:
+            request = self.build_request(record.request_id, record.earlier)
+            run = self._call.make(record, request, conflict_turns)
+            self._name = "repeated"
+        if record.attempt == self.attempt.number:
+            # This attempt has made the request before its delay.
+            self._name = "started"
+        return run
 
     def _new_record(
         self, plan: Plan, record: StartRecord | None, epoch: int

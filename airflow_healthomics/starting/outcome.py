@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from airflow_healthomics.compat import conf
-from airflow_healthomics.monitoring import metrics
 from airflow_healthomics.starting.decision import Decision
 
 #: A duplicate of the request is in flight, or a different request used the same ID.
@@ -97,24 +96,3 @@ class StartOutcome(NamedTuple):
     def is_new(self) -> bool:
         """Whether it may not be found yet."""
         return self.is_invisible or self.decision in (Decision.START, Decision.REPEAT)
-
-
-#: The name of a decision in metrics. Any other one reattaches.
-_NAMES: Final[Mapping[Decision, str]] = {Decision.START: "started", Decision.REPEAT: "repeated"}
-
-
-def count_outcome(kind: str, outcome: StartOutcome | StartDelay, delays: Delays) -> None:
-    """
-    Count the outcome of a start in the metrics.
-
-    :param kind: run or batch
-    :param outcome: the outcome
-    :param delays: delays before it
-    """
-    if isinstance(outcome, StartDelay):
-        metrics.start_delayed(kind, outcome.code)
-    elif outcome.decision is Decision.REPEAT and delays.turns:
-        # It repeats the request of this attempt, not of an earlier one.
-        metrics.start_made(kind, "started")
-    else:
-        metrics.start_made(kind, _NAMES.get(outcome.decision, "reattached"))

@@ -263,7 +263,8 @@ def reconsider(world: World, worker: Worker, rules: Rules) -> Steps:
     """
     Decide again, as HealthOmics may have answered with an older run.
 
-    :meth:`airflow_healthomics.starting.exactly_once.ExactlyOnceStart._answered_run`
+    :meth:`airflow_healthomics.starting.exactly_once.ExactlyOnceStart._answered_run`,
+    :meth:`airflow_healthomics.starting.exactly_once.ExactlyOnceStart._refuse_unknown_end`
     """
     record = worker.record
     assert record is not None
@@ -272,6 +273,10 @@ def reconsider(world: World, worker: Worker, rules: Rules) -> Steps:
     if status is None:
         text = f"Attempt {worker.attempt} does not see run {record.run + 1} yet"
         yield Step(text, world.put(worker, at="poll"))
+        return
+    if status == "DELETED":
+        text = f"Attempt {worker.attempt} finds another run under the id of run {record.run + 1} and fails"
+        yield Step(text, fail(world, worker, rules, is_final=True))
         return
     plan = decision(record, status, False)
     at = "poll" if plan.decision != START else "save"

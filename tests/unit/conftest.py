@@ -28,6 +28,7 @@ from tests.healthomics import Control, mock_healthomics, omics_client
 from tests.sdk import TaskDeferred
 from tests.speed import _work_once_per_process  # noqa: F401 - a fixture is found by its name
 from tests.unit import virtual_time
+from tests.unit.statsd import statsd  # noqa: F401 - a fixture is found by its name
 
 ROLE = "arn:aws:iam::123456789012:role/omics"
 OUTPUT = "s3://outputs/results"

@@ -25,10 +25,10 @@ from airflow_healthomics.sensors import HealthOmicsRunSensor
 from airflow_healthomics.service.errors import bounded_code
 from tests.healthomics import Control
 from tests.unit.conftest import ONE_ATTEMPT, Clock, Tasks, calls_of
-from tests.unit.histories import History, start_of
+from tests.unit.histories import start_of
 from tests.unit.kinds import BATCH, KINDS, RUN
 from tests.unit.kinds import Kind as Resource
-from tests.unit.monitoring.conftest import Received, StatsD
+from tests.unit.statsd import Received, StatsD
 from tests.unit.waiting.scenes import Scene, running
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
@@ -43,54 +43,6 @@ def test_statsd_receives_each_metric_with_its_tags(statsd: StatsD, metric: metri
     assert received.kind == STATSD_KINDS[metric.kind]
     assert received.value == (2000 if metric.kind == "timer" else 2)
     assert received.tags == {tag: f"a_b_c_d_{tag}" for tag in metric.tags}
-
-
-# --- starts ---
-
-
-@KINDS
-def test_a_start_is_counted(
-    statsd: StatsD, omics: Control, tasks: Tasks, context: Context, kind: Resource
-) -> None:
-    """By its kind and outcome."""
-    tasks.run(lambda: kind.task(wait_for_completion=False), context)
-    assert statsd.counts("starts", "kind", "outcome") == {(kind.name, "started"): 1}
-
-
-def test_a_retry_is_a_reattachment(statsd: StatsD, omics: Control) -> None:
-    """It starts nothing."""
-    history = History(omics, with_store=False)
-    history.try_again()
-    history.try_again()
-    assert statsd.counts("starts", "outcome") == {("started",): 1, ("reattached",): 1}
-
-
-def test_a_refusal_is_counted(statsd: StatsD, omics: Control, context: Context) -> None:
-    """Once, with the code of the call."""
-    omics.inject_error("StartRun", "AccessDeniedException")
-    with pytest.raises(HealthOmicsApiError):
-        start_of().execute(context)
-    assert statsd.counts("starts", "outcome") == {("refused",): 1}
-    assert statsd.counts("aws.calls", "operation", "code") == {("StartRun", "AccessDeniedException"): 1}
-
-
-@KINDS
-def test_a_delayed_start_is_visible_while_it_waits(
-    statsd: StatsD, omics: Control, tasks: Tasks, context: Context, kind: Resource
-) -> None:
-    """With its reason, its age and the pauses; afterwards none is left."""
-    omics.inject_error(kind.operation("Start"), "ThrottlingException", times=4)
-    tasks.run(lambda: kind.task(wait_for_completion=False), context)
-    assert statsd.counts("start.delays", "kind", "reason") == {(kind.name, "ThrottlingException"): 1}
-    assert statsd.counts("starts", "outcome") == {("started",): 1}
-    numbers = statsd.received("delayed_starts")
-    assert (numbers[0].value, numbers[-1].value) == (1, 0)
-    assert {each.tags["connection"] for each in numbers} == {"aws_default"}
-    ages = [each.value for each in statsd.received("delayed_starts.age")]
-    assert max(ages) > 0
-    assert ages[-1] == 0
-    pauses = statsd.received("backoff")
-    assert {(each.tags["activity"], each.tags["reason"]) for each in pauses} == {("start", "throttled")}
 
 
 # --- waits ---

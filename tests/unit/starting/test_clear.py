@@ -15,7 +15,7 @@ from airflow_healthomics.starting.record import KEY
 from tests.healthomics import Control
 from tests.sdk import TaskDeferred
 from tests.unit.batch_attempts import hold_runs
-from tests.unit.conftest import OUTPUT, ROLE, FakeTaskInstance, Store, calls_of, needs_store, try_of
+from tests.unit.conftest import OUTPUT, ROLE, Clock, FakeTaskInstance, Store, calls_of, needs_store, try_of
 from tests.unit.histories import History, start_of
 from tests.unit.kinds import KINDS, RUN, Kind
 
@@ -42,6 +42,19 @@ def test_the_log_says_what_a_clear_discards(omics: Control, logged: Callable[[],
     text = logged()
     assert f"discards the run {first} ({status})" in text
     assert "on_clear='reattach'" in text
+
+
+def test_the_log_names_the_request_of_a_start_without_an_answer(
+    omics: Control, clock: Clock, logged: Callable[[], str]
+) -> None:
+    """Its run has no id yet."""
+    history = History(omics, with_store=True)
+    history.try_again("after-record")
+    assert history.store is not None
+    request_id = history.store.get(KEY)["request_id"]
+    history.clear()
+    history.try_again()
+    assert f"discards the run with request ID {request_id} (start not confirmed)" in logged()
 
 
 @pytest.mark.parametrize("status", LIVE_OR_DONE)

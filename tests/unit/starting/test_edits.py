@@ -112,6 +112,20 @@ def test_another_account_is_an_error_and_no_deletion(omics: Control, clock: Cloc
     assert [run["id"] for run in omics.runs()] == [first]
 
 
+def test_an_id_that_another_account_has_given_away_is_an_error(omics: Control, clock: Clock) -> None:
+    """The run of the same id there is a stranger's, and this task's may still be active."""
+    history = History(omics, with_store=True)
+    first = history.try_again()
+    assert history.store is not None
+    record = history.store.get(KEY)
+    account = record["arn"].split(":")[4]
+    elsewhere = {"arn": record["arn"].replace(account, "1" * 12), "uuid": "0" * 8}
+    history.store.set(KEY, {**record, **elsewhere})
+    with pytest.raises(HealthOmicsConnectionChangedError, match=f"account {account}"):
+        history.try_again()
+    assert [run["id"] for run in omics.runs()] == [first]
+
+
 # --- answers ---
 
 

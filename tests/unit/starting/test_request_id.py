@@ -15,10 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_healthomics.exceptions import HealthOmicsRequestError
+from airflow_healthomics.requests.json_values import BrokenTemplate
 from airflow_healthomics.resources.base import Resource
 from airflow_healthomics.resources.batch import BatchResource
 from airflow_healthomics.resources.run import RunResource
-from airflow_healthomics.starting.identity import RequestIds, TaskIdentity, derive_request_id
+from airflow_healthomics.starting.identity import RequestIds, TaskIdentity, derive_request_id, is_derived
 from tests.healthomics import omics_client
 from tests.unit.conftest import FakeTaskInstance, context_of
 
@@ -181,3 +183,22 @@ def test_one_of_the_dag_author_is_used_as_it_is() -> None:
 def test_a_character_that_the_api_rejects_is_replaced() -> None:
     """One by one, so that a person still recognises the DAG run."""
     assert derive_request_id(IDENTITY._replace(dag_run_id="a\nb\u200bc")).startswith("a-b-c.")
+
+
+def test_one_whose_template_is_broken_is_refused() -> None:
+    """The error names the argument and the operation."""
+    broken = BrokenTemplate("uses a name that is undefined")
+    request_ids = RequestIds(context_of(FakeTaskInstance()), broken, BatchResource)
+    with pytest.raises(HealthOmicsRequestError, match=r"StartRunBatch.*request_id"):
+        request_ids.of(0)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "sample-7", "a.0123456789abcdeg", "a.0123456789abcde", "a0123456789abcdef"]
+)
+def test_a_name_of_a_person_is_not_taken_for_a_derived_one(text: str) -> None:
+    """Nor is a derived one with more behind it."""
+    assert not is_derived(text)
+    derived = derive_request_id(IDENTITY)
+    assert is_derived(derived)
+    assert not is_derived(f"{derived}-2")

@@ -454,6 +454,41 @@ def test_the_record_says_what_later_attempts_need(omics: Control, clock: Clock, 
     assert store.get(KEY) == {**before, **changes}
 
 
+@KINDS
+@needs_store
+def test_the_record_is_whole_before_the_call(omics: Control, clock: Clock, kind: Kind) -> None:
+    """A crash in the call leaves all that later attempts and the API server need."""
+    hold_runs(omics)
+    ti, store = FakeTaskInstance(max_tries=2), Store()
+    first = kind.task().execute(try_of(ti, store))
+    kind.end(omics, "FAILED")
+    context = try_of(ti, store)
+    context["dag_run"].clear_number = 3
+    ti.try_number = 2
+    task = kind.task(cancel_on_kill=False, region_name="us-east-1")
+    with crashing(kind.operation("Start"), "after"), pytest.raises(Crash):
+        task.execute(context)
+    record = parse_record(store.get(KEY))
+    assert record is not None
+    newest = kind.all(omics)[-1]
+    assert record == StartRecord(
+        request_id=newest["requestId"],
+        kind=kind.name,
+        name=newest["requestId"],
+        epoch=0,
+        generation=1,
+        started=clock.time(),
+        fingerprint=record.fingerprint,
+        earlier=(first,),
+        attempt=2,
+        max_tries=2,
+        clear_number=3,
+        connection={"aws_conn_id": "aws_default", "region_name": "us-east-1", "verify": None},
+        cancel_on_kill=False,
+    )
+    assert len(str(record.fingerprint).partition(":")[2]) == 64
+
+
 @needs_store
 @pytest.mark.parametrize("wait", [False, True])
 @pytest.mark.parametrize("deferrable", WAYS)

@@ -73,6 +73,21 @@ def test_the_attempt_after_a_repeated_start_may_not_find_it_yet(
 
 
 @KINDS
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_a_retry_soon_after_the_start_waits_for_a_run_that_is_not_found_yet(
+    omics: Control, clock: Clock, tasks: Tasks, kind: Kind, deferrable: bool
+) -> None:
+    """Neither its first look nor its first polls take it for deleted."""
+    ti, store = FakeTaskInstance(max_tries=5), Store()
+    first = kind.task().execute(try_of(ti, store))
+    ti.try_number = 2
+    omics.inject_error(kind.get, **NOT_FOUND, times=3)
+    fields = {"wait_for_completion": True, "deferrable": deferrable, "waiter_delay": 10}
+    assert tasks.run(lambda: kind.task(**fields), try_of(ti, store)) == first
+    assert [each["id"] for each in kind.all(omics)] == [first]
+
+
+@KINDS
 def test_a_clear_waits_for_a_run_that_is_not_found_yet(
     omics: Control, clock: Clock, tasks: Tasks, kind: Kind
 ) -> None:

@@ -142,6 +142,28 @@ def test_a_kill_during_the_start_cancels(
 
 
 @KINDS
+@needs_store
+def test_a_kill_during_the_first_look_at_the_recorded_one_cancels_it(
+    omics: Control, clock: Clock, kind: Kind
+) -> None:
+    """A retry knows it from the record."""
+    ti, store = FakeTaskInstance(max_tries=2), Store()
+    kind.task().execute(try_of(ti, store))
+    clock.advance(10)
+    ti.try_number = 2
+    task, context = kind.task(), try_of(ti, store)
+
+    def kill(**_: Any) -> None:
+        end_by_a_person(task, context)
+        raise Killed
+
+    task.hook.conn.meta.events.register(f"before-send.omics.{kind.get}", kill)
+    with pytest.raises(Killed):
+        task.execute(context)
+    assert kind.is_cancelled(omics)
+
+
+@KINDS
 @pytest.mark.parametrize("cancel_on_kill", [True, False])
 def test_a_kill_before_anything_was_started_does_nothing(
     omics: Control, kind: Kind, cancel_on_kill: bool
