@@ -133,7 +133,7 @@ def find_task(dag_id: str, run_id: str, task_id: str, map_index: int) -> FoundTa
         resource=resource,
         connection=connection_of(arguments),
         # The users who may edit the XComs of a task must not thereby see its logs.
-        log_tail_lines=line_count(arguments.get("log_tail_lines")) if resource.kind == "run" else 0,
+        log_tail_lines=line_count(arguments.get("log_tail_lines")),
         success_policy=rendered.get("success_policy") if isinstance(rendered, Mapping) else None,
         attempt=found.try_number,
         label=own or None,

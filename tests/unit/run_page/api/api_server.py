@@ -123,7 +123,8 @@ def start_batch(tasks_db: Tasks, with_defaults: None, clock: Clock) -> Callable[
             task = HealthOmicsStartRunBatchOperator(task_id="cohort", workflow_id=WORKFLOW, **arguments)
         ti = FakeTaskInstance(dag_id=DAG_ID, task_id="cohort")
         batch_id = task.execute(context_of(ti))
-        return tasks_db.add(task, xcoms=ti.xcoms, rendered={"aws_conn_id": "aws_default"}), batch_id
+        rendered = {"aws_conn_id": "aws_default", "log_tail_lines": task.log_tail_lines}
+        return tasks_db.add(task, xcoms=ti.xcoms, rendered=rendered), batch_id
 
     return run
 
