@@ -17,6 +17,9 @@ export function nameParts(name) {
 /** A name without the workflows that its process is in: "P:Q:ALIGN (s7)" is ALIGN (s7). */
 export const shortName = (name) => name.replace(/^(?:[^\s():]+:)+(?=[^\s:])/, "");
 
+/** The title of a run or batch: its workflow, and what tells it apart. Its name is often a request ID, so a detail. */
+export const titleOf = ({ workflowId, workflowName }, label) => [workflowName ?? (workflowId && `Workflow ${workflowId}`), label].filter(Boolean).join(" · ");
+
 const LONGEST_END = 24;
 
 /**

@@ -8,7 +8,7 @@ import { EngineLog, FailedTasks, FailureSentence } from "./failure.js";
 import * as f from "./format.js";
 import { copyButton } from "./links.js";
 import { LogDialog } from "./log.js";
-import { shortName } from "./names.js";
+import { shortName, titleOf } from "./names.js";
 import { Outputs } from "./outputs.js";
 import { modelOf, phases } from "./tasks.js";
 import { TaskTable } from "./tasktable.js";
@@ -95,10 +95,9 @@ export class RunView {
     this.dialog.open(task ? { name: task.name || task.taskId, path, taskId: task.taskId, url: task.logUrl } : { name: "the engine", path, url: links?.engineLog });
   }
 
-  /** The title: the workflow and the sample or setting. The run's name is often a request ID, so a detail. */
   get name() {
     const { run, label } = this.data;
-    return [run.workflowName ?? (run.workflowId && `Workflow ${run.workflowId}`), label].filter(Boolean).join(" · ") || `Run ${run.id}`;
+    return titleOf(run, label) || `Run ${run.id}`;
   }
 
   update(data, now) {

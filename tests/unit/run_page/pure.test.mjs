@@ -291,6 +291,19 @@ test("a batch shows what could not be found out", () => {
   assert.match(view.node.shown("notices"), /ListRuns/);
 });
 
+test("a batch is named by its workflow and what tells it apart, and its own name is a detail", () => {
+  const view = new BatchView({ openRun() {}, path: "api" });
+  const batch = { id: "8", status: "PROCESSED", name: "scheduled.0123456789abcdef", workflowId: "12" };
+  const update = (more, label) => view.update({ kind: "batch", active: false, batch: { ...batch, ...more }, counts: {}, failed: [], failedTotal: 0, links: {}, label }, 0);
+  update({ workflowName: "sarek" }, "november");
+  assert.equal(view.name, "sarek · november");
+  assert.match(view.node.shown(), /Batch name.*scheduled\.0123456789abcdef/);
+  update({});
+  assert.equal(view.name, "Workflow 12");
+  update({ workflowId: undefined });
+  assert.equal(view.name, "Batch 8");
+});
+
 test("a success policy is met, missed or open, and says so", () => {
   assert.equal(policyTile(undefined), null);
   assert.deepEqual(policyTile({ text: "all runs", state: "open", required: 60, completed: 7 }), { label: "Success policy", value: "Open", sub: "all runs: 7 completed, 60 required" });
