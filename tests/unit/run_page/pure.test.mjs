@@ -190,6 +190,8 @@ test("a name is a process and what tells its copies apart", () => {
     "NFCORE_SAREK:SAREK:PREPROCESSING:BWAMEM1_MEM (NA12878-L1)": ["NFCORE_SAREK:SAREK:PREPROCESSING:BWAMEM1_MEM", "NA12878-L1"],
     "ALIGN (sample 7 (b))": ["ALIGN", "sample 7 (b)"], "call-hc-shard-12": ["call-hc", "shard-12"], "HaplotypeCaller shard-5": ["HaplotypeCaller", "shard-5"],
     "align[3]": ["align", "3"], "align-3-1": ["align", "3-1"], variant_call_02: ["variant_call", "02"],
+    "BwaMem C0L01ACXX.1": ["BwaMem", "C0L01ACXX.1"], "align sample 7 ": ["align", "sample 7"], "GATK.4 x": ["GATK.4", "x"],
+    "hc_gvcf-01-1234": ["hc_gvcf", "01-1234"], "hc-2-17-retry.1": ["hc", "2-17-retry.1"], "hc-shard-3-attempt-2": ["hc", "shard-3-attempt-2"],
     BWA_MEM2: ["BWA_MEM2", ""], step4: ["step4", ""], "(x)": ["(x)", ""], "12": ["12", ""],
   };
   for (const [name, [process, tag]] of Object.entries(names)) assert.deepEqual(nameParts(name), { process, tag }, name);
