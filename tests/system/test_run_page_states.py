@@ -282,6 +282,7 @@ def test_the_frame_shows_state_failure_and_tasks(window: Browser, dag_run_id: st
     assert len(boxes) == 2 + 8
     hidden = {name: edges for name, edges in boxes.items() if edges[0] < 0 or edges[1] > height}
     assert hidden == {}, f"in a frame of {height} px"
+    assert window.find("main").text.count(str(page_runs.TASKS)) == 1, "the number of tasks is there once"
     window.driver.switch_to.default_content()
     frame = box(window.find("iframe[src*='/healthomics/page']"))
     assert frame[1] <= DESKTOP[1]

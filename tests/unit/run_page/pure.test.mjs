@@ -98,14 +98,13 @@ const { BatchRuns, policyTile } = await import(new URL("batch_runs.js", at));
 const { ends, nameParts, shortName } = await import(new URL("names.js", at));
 const { inView } = await import(new URL("rows.js", at));
 const { groupsOf, modelOf, phases, sorted } = await import(new URL("tasks.js", at));
-const { progressOf } = await import(new URL("tasktable.js", at));
 const { BatchView } = await import(new URL("batch.js", at));
 const { failureOf } = await import(new URL("failure.js", at));
 const { logPath } = await import(new URL("log.js", at));
 const { causeOf, hits, plain } = await import(new URL("loglines.js", at));
 const { countWords, folderOf, listPath, Outputs, trailOf, viewPath } = await import(new URL("outputs.js", at));
 const { totalsOf, wastesOf } = await import(new URL("use.js", at));
-const { lastActivity, longest, newsOf, RunView } = await import(new URL("run.js", at));
+const { lastActivity, longest, newsOf, progressOf, RunView } = await import(new URL("run.js", at));
 
 const task = (taskId, status, creationTime, startTime, stopTime, more = {}) =>
   modelOf({ taskId, name: taskId, status, creationTime: iso(creationTime), startTime: iso(startTime), stopTime: iso(stopTime), ...more });
@@ -213,10 +212,11 @@ test("only rows in view are drawn, with some to spare", () => {
 });
 
 test("progress counts what is known, and says so", () => {
-  assert.equal(progressOf({ COMPLETED: 120, RUNNING: 1 }, 121, { active: true }), "120 completed of 121 tasks created so far");
-  assert.equal(progressOf({ COMPLETED: 1 }, 1, { active: false }), "1 completed of 1 task");
-  assert.equal(progressOf({}, 5000, { active: true, truncated: true }), "0 completed of 5,000 listed");
-  assert.equal(progressOf({}, 0, { active: true }), "");
+  const of = (counts, context) => progressOf(Object.entries(counts).flatMap(([status, count]) => Array.from({ length: count }, () => ({ status, cached: status === "COMPLETED" ? 1 : 0 }))), context);
+  assert.deepEqual(of({ COMPLETED: 120, RUNNING: 1 }, { active: true }), { value: "120 completed", sub: "of 121 created so far · 1 running · 120 from cache" });
+  assert.deepEqual(of({ COMPLETED: 1, FAILED: 2 }, { active: false }), { value: "1 completed", sub: "of 3 · 2 failed · 1 from cache" });
+  assert.deepEqual(of({ PENDING: 5000 }, { active: true, truncated: true }), { value: "0 completed", sub: "of 5,000 listed · 5,000 pending" });
+  assert.deepEqual(["unknown", "active", "none"].map((context) => of({}, { [context]: true }).value), ["Not known", "None yet", "None"]);
 });
 
 test("an unknown state has a look and words", () => {
