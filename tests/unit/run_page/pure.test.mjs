@@ -310,6 +310,7 @@ test("a success policy is met, missed or open, and says so", () => {
   assert.equal(policyTile(undefined), null);
   assert.deepEqual(policyTile({ text: "all runs", state: "open", required: 60, completed: 7 }), { label: "Success policy", value: "Open", sub: "all runs: 7 completed, 60 required" });
   assert.match(policyTile({ text: "all runs", completed: 7 }).sub, /earlier attempts/);
+  assert.match(policyTile({ text: "all runs", state: "met", required: 60, completed: 60, batches: 2 }).sub, /60 completed, in 2 batches, 60 required/);
 });
 
 test("the runs of a batch say which part is shown, and how many are read", () => {
