@@ -27,6 +27,20 @@ export function nameParts(name) {
 /** A name without the workflows that its process is in: "P:Q:ALIGN (s7)" is ALIGN (s7). */
 export const shortName = (name) => name.replace(/^(?:[^\s():]+:)+(?=[^\s:])/, "");
 
+/**
+ * The shortest end of each process by which it can be told from the others, as a map: "P:Q:ALIGN" is ALIGN, and
+ * "P:Q:STATS" beside "P:R:STATS" is Q:STATS.
+ */
+export function shortest(processes) {
+  const all = [...new Set(processes)].map((process) => {
+    const parts = process.split(":");
+    return [process, parts.map((_, index) => parts.slice(-1 - index).join(":")).filter(Boolean)];
+  });
+  const counts = new Map();
+  for (const end of all.flatMap(([, ends]) => ends)) counts.set(end, (counts.get(end) ?? 0) + 1);
+  return new Map(all.map(([process, ends]) => [process, ends.find((end) => counts.get(end) === 1) ?? process]));
+}
+
 /** The title of a run or batch: its workflow, and what tells it apart. Its name is often a request ID, so a detail. */
 export const titleOf = ({ workflowId, workflowName }, label) => [workflowName ?? (workflowId && `Workflow ${workflowId}`), label].filter(Boolean).join(" · ");
 

@@ -8,7 +8,7 @@ import { h, icon, keyed, setAttr, setText, show } from "./dom.js";
 import * as f from "./format.js";
 import { Rows } from "./rows.js";
 import { TaskRow } from "./taskrow.js";
-import { COLUMNS, groupsOf, modelOf, sorted } from "./tasks.js";
+import { COLUMNS, groupsOf, modelsOf, sorted } from "./tasks.js";
 import { Timeline } from "./timeline.js";
 import { CountsBar } from "./widgets.js";
 
@@ -116,7 +116,7 @@ export class TaskTable {
     if (this.context && this.context.logs !== context.logs) this.rows.clear();
     this.context = context;
     this.now = context.now;
-    this.models = tasks.map(modelOf);
+    this.models = modelsOf(tasks);
     const counts = {};
     for (const { status } of this.models) counts[status] = (counts[status] ?? 0) + 1;
     if (this.grouped === null && tasks.length >= GROUP_FROM) {
@@ -126,6 +126,7 @@ export class TaskTable {
     this.#pillsFor(counts);
     setAttr(this.table, "data-gpus", this.models.some((m) => m.gpus) ? "yes" : null);
     setAttr(this.table, "data-tags", this.models.some((m) => m.tag) ? "yes" : null);
+    setAttr(this.table, "data-cached", this.models.some((m) => m.cached) ? "yes" : null);
     const some = this.models.length > 0;
     for (const part of [this.counts.node, this.tools, this.region, this.under]) show(part, some);
     show(this.truncated, context.truncated);

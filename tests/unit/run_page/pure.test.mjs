@@ -95,7 +95,7 @@ const { safeUrl } = await import(new URL("links.js", at));
 const { elapsed, ListView, reasonOf } = await import(new URL("list.js", at));
 const { Actions, clearBody, clearWords, idsOf } = await import(new URL("actions.js", at));
 const { BatchRuns, policyTile } = await import(new URL("batch_runs.js", at));
-const { ends, nameParts, shortName } = await import(new URL("names.js", at));
+const { ends, nameParts, shortest, shortName } = await import(new URL("names.js", at));
 const { inView } = await import(new URL("rows.js", at));
 const { groupsOf, modelOf, phases, sorted } = await import(new URL("tasks.js", at));
 const { BatchView } = await import(new URL("batch.js", at));
@@ -181,6 +181,7 @@ test("durations say two units", () => {
   const said = { 0: "0 s", 59: "59 s", 60: "1 min 00 s", 3599: "59 min 59 s", 3600: "1 h 00 min", 86399: "23 h 59 min", 86400: "1 d 00 h", 270000: "3 d 03 h" };
   for (const [seconds, words] of Object.entries(said)) assert.equal(f.duration(seconds * 1000), words);
   assert.equal(f.duration(null), "–");
+  assert.deepEqual([5000, 3599000, 86399000, 270000000, null].map(f.brief), ["5s", "59m 59s", "23h 59m", "3d 03h", "–"]);
   assert.equal(f.duration(-5), "0 s");
 });
 
@@ -202,6 +203,13 @@ test("a name is cut where it tells the least", () => {
   assert.deepEqual(ends("short"), ["", "short"]);
   assert.equal(shortName("NFCORE_SAREK:SAREK:BWAMEM1_MEM (NA:12)"), "BWAMEM1_MEM (NA:12)");
   assert.equal(shortName("align (s1)"), "align (s1)");
+});
+
+test("a process is shown by its shortest end that no other one has", () => {
+  const of = (...processes) => [...shortest(processes).values()];
+  assert.deepEqual(of("NFCORE_SAREK:SAREK:FASTQC", "NFCORE_SAREK:SAREK:FASTQC", "NFCORE_SAREK:SAREK:PREPROCESSING:BWAMEM1_MEM"), ["FASTQC", "BWAMEM1_MEM"]);
+  assert.deepEqual(of("P:Q:STATS", "P:R:STATS", "P:R:SORT"), ["Q:STATS", "R:STATS", "SORT"]);
+  assert.deepEqual(of("STATS", "P:STATS", "align", "odd:"), ["STATS", "P:STATS", "align", "odd:"]);
 });
 
 test("only rows in view are drawn, with some to spare", () => {
