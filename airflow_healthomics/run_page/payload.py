@@ -189,7 +189,6 @@ def run_answer(
         "run": shown,
         "history": history(run),
         "tasks": list(rows),
-        "tasksTotal": len(rows),
         "tasksTruncated": truncated,
         "usage": list(usage),
         "failed": list(failed),

@@ -9,7 +9,7 @@ const FORMS = [
   /^(.*\S)\s*\((.*)\)\s*$/,
   /^(.*\S)\s*\[([^\]]*)\]\s*$/,
   /^(\S+)\s+(.*\S)\s*$/, // names of processes in Nextflow and WDL have no space
-  /^([^-]+)-(\d+-\d+.*)$/, // WDL, as in https://github.com/awslabs/aws-healthomics-tools (task_base_name)
+  /^([^-]+)-(\d+-\d+.*)$/, // WDL, as task_base_name of AWS HealthOmics Tools has it
 ];
 
 /**

@@ -272,7 +272,7 @@ test("the newest event and the longest task are found", () => {
 });
 
 const runAnswer = (more) => ({
-  kind: "run", active: false, run: { id: "7", status: "FAILED" }, history: [], tasks: [], tasksTotal: 0, failed: [], failedTotal: 0, links: {}, ...more,
+  kind: "run", active: false, run: { id: "7", status: "FAILED" }, history: [], tasks: [], failed: [], failedTotal: 0, links: {}, ...more,
 });
 
 test("a run shows what could not be found out, and the engine's log", () => {

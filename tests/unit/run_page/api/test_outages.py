@@ -137,7 +137,7 @@ def test_a_page_of_tasks_that_is_throttled(page: TestClient, omics: Control, sta
     path, run_id = start()
     omics.advance("RUNNING", run_id=run_id)
     omics.inject_error("ListRunTasks", "ThrottlingException", times=source.PAGE_ATTEMPTS - 1)
-    assert get(page, path)["tasksTotal"] == 250
+    assert len(get(page, path)["tasks"]) == 250
 
 
 def test_tasks_that_stay_throttled(page: TestClient, omics: Control, start: Any) -> None:

@@ -54,7 +54,7 @@ def test_a_run_on_its_way(page: TestClient, omics: Control, start: Any) -> None:
     assert [step["status"] for step in answer["history"]] == ["PENDING", "RUNNING"]
     assert set(answer["links"]) == {"console", "runLog", "engineLog", "outputs"}
     assert answer["failed"] == []
-    assert answer["tasksTotal"] == len(answer["tasks"]) == 3
+    assert len(answer["tasks"]) == 3
     assert datetime.fromisoformat(answer["asOf"]).tzinfo
     assert datetime.fromisoformat(answer["tasks"][0]["creationTime"]).tzinfo
 
@@ -193,7 +193,7 @@ def test_too_many_tasks(
     path, run_id = start()
     omics.advance("RUNNING", run_id=run_id)
     answer = get(page, path)
-    assert answer["tasksTotal"] == len(answer["tasks"]) == 700
+    assert len(answer["tasks"]) == 700
     assert answer["tasksTruncated"] is True
     assert answer["usage"][0].startswith("Used at least")
     assert answer["pollSeconds"] == 14
