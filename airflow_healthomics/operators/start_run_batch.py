@@ -133,6 +133,9 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
         reason other than the batch, such as revoked permissions
     :param on_unknown_end: what the task does if the batch no longer exists and its outcome is unknown: fail
         (``fail``) or start a new batch in a retry (``repeat``)
+    :param log_tail_lines: number of lines that the run page shows from the end of a failed task's log, 0 to
+        50. The page opens no log of the runs if it is 0, or a template that does not yield a number. Errors
+        of a batch have no log lines (templated)
     :param aws_conn_id: Airflow connection for AWS. If it is None or empty, boto3's default credential chain
         is used (templated)
     :param region_name: AWS region; the connection's by default (templated)
@@ -156,6 +159,7 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
         "settings_s3_uri",
         "success_policy",
         *BATCH_ARGUMENTS,
+        "log_tail_lines",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "run_settings": "json",
@@ -178,6 +182,7 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
         "priority",
         "storage_capacity",
         "requester_pays_enabled",
+        "log_tail_lines",
     )
     checked_template_fields = template_fields
     name_argument = "batch_name"
@@ -231,6 +236,7 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
         on_clear: Literal["new", "reattach"] | None = None,
         on_failure: Literal["leave", "cancel"] = "leave",
         on_unknown_end: Literal["fail", "repeat"] = "fail",
+        log_tail_lines: int | str = 20,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -276,6 +282,7 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
         self.on_clear = on_clear
         self.on_failure = on_failure
         self.on_unknown_end = on_unknown_end
+        self.log_tail_lines = log_tail_lines
 
     @cached_property
     def resource(self) -> BatchResource:
@@ -284,8 +291,8 @@ class HealthOmicsStartRunBatchOperator(StartOperator):
 
     def build_request(self, request_id: str, earlier: Sequence[str]) -> StartRequest:
         """Return the StartRunBatch request; after a failed batch, only for the runs that did not complete."""
-        places = {"settings_s3_uri": self.settings_s3_uri, "sample_sheet": self.sample_sheet}
-        refuse_broken_templates("StartRunBatch", places)
+        unsent = {name: getattr(self, name) for name in ("settings_s3_uri", "sample_sheet", "log_tail_lines")}
+        refuse_broken_templates("StartRunBatch", unsent)
         # Before the sheet is read, which may use other credentials.
         check_connection(self.hook)
         # By default the name is the request ID, so that ListBatch can find the batch of a request.

@@ -61,23 +61,44 @@ router: Final = APIRouter(
 
 
 @router.post(TASK + "/cancel")
-async def cancel_healthomics_run(task: TaskDep) -> dict[str, str]:
+async def cancel_healthomics_run(request: Request, task: TaskDep) -> dict[str, str]:
     """Cancel the run or batch of a task instance."""
-    return await _cancel(task, None)
+    return await _cancel(request, task, None)
 
 
 @router.post(TASK + "/runs/{healthomics_run_id}/cancel")
-async def cancel_healthomics_run_of_batch(task: TaskDep, healthomics_run_id: str) -> dict[str, str]:
+async def cancel_healthomics_run_of_batch(
+    request: Request, task: TaskDep, healthomics_run_id: str
+) -> dict[str, str]:
     """Cancel a run of the batch of a task instance."""
     resource = task.resource
     if resource is None or resource.kind != "batch" or not is_resource_id(healthomics_run_id):
         raise HTTPException(404, "The task has no such run.")
-    return await _cancel(task, healthomics_run_id)
+    return await _cancel(request, task, healthomics_run_id)
 
 
-async def _cancel(task: FoundTask, run_id: str | None) -> dict[str, str]:
+async def _cancel(request: Request, task: FoundTask, run_id: str | None) -> dict[str, str]:
     def cancel(connection: TaskConnection, resource: TaskResource) -> str:
         return Cancellation(connection, resource.region).cancel(resource, run_id)
 
     unanswered = "HealthOmics has not answered yet, so the run may or may not be cancelled."
-    return {"detail": await call_in_lane(task, cancel, unanswered=unanswered)}
+    try:
+        return {"detail": await call_in_lane(task, cancel, unanswered=unanswered)}
+    finally:
+        # A refusal, too: the run may have ended meanwhile.
+        _expire(request, task)
+
+
+def _expire(request: Request, task: FoundTask) -> None:
+    """
+    Let the next answers for the run or batch of a task, and the list of its DAG run, be fetched.
+
+    Other processes of the API server keep their answers, which live for seconds.
+    """
+    resource, state = task.resource, request.app.state
+    dag_run = (request.path_params["dag_id"], request.path_params["run_id"])
+    state.readings.expire(lambda key: key[:2] == dag_run)
+    if resource is not None:
+        # A sensor shows the same run in another way.
+        for cache in (state.cache, state.batch_runs):
+            cache.expire(lambda key: key[1][:3] == (resource.kind, resource.id, resource.region))

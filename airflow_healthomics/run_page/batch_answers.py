@@ -74,14 +74,21 @@ def runs_answer(
     return answer
 
 
-def policy_answer(batch: Mapping[str, Any], success_policy: Any, attempt: int) -> dict[str, Any] | None:
+def policy_answer(
+    batch: Mapping[str, Any],
+    success_policy: Any,
+    *,
+    may_repeat: bool = False,
+    summary: Mapping[str, Any] | None = None,
+) -> dict[str, Any] | None:
     """
     Return the success policy of a task, and whether its batch meets it so far; None if it is not known.
 
     :param batch: answer of GetBatch
     :param success_policy: rendered argument of the task
-    :param attempt: number of the task's attempt. The batch of a later one may repeat a part of the runs only,
-        so that it alone decides nothing.
+    :param may_repeat: whether the batch may repeat only a part of the runs of an earlier attempt, so that it
+        alone decides nothing
+    :param summary: of the batch, with the counts of all attempts, if the task has published it
     """
     total = batch.get("totalRuns", 0)
     if success_policy is None or not total:
@@ -91,11 +98,16 @@ def policy_answer(batch: Mapping[str, Any], success_policy: Any, attempt: int) -
     except HealthOmicsRequestError:
         return None
     completed, lost = completed_and_lost(batch)
-    if attempt > 1:
+    batches = 1
+    if summary and (counts := _counts(summary)):
+        total, completed = sum(counts.values()), counts.get("COMPLETED", 0)
+        lost, batches = total - completed, len(summary["batchIds"])
+    elif may_repeat:
         return {"text": str(policy), "completed": completed}
     required = policy.required(total)
     state = "met" if completed >= required else "missed" if total - lost < required else "open"
-    return {"text": str(policy), "state": state, "required": required, "completed": completed}
+    answer = {"text": str(policy), "state": state, "required": required, "completed": completed}
+    return {**answer, "batches": batches} if batches > 1 else answer
 
 
 def runs_csv(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -109,6 +121,16 @@ def runs_csv(rows: Iterable[Mapping[str, Any]]) -> str:
     writer.writerow("runId" if name == "id" else name for name in COLUMNS)
     writer.writerows([_cell(row.get(name, "")) for name in COLUMNS] for row in rows)
     return text.getvalue()
+
+
+def _counts(summary: Mapping[str, Any]) -> Mapping[str, int]:
+    """Return the counts in a summary, which whoever may edit XComs may have edited."""
+    match summary:
+        case {"counts": dict(counts), "batchIds": list()} if all(
+            type(each) is int for each in counts.values()
+        ):
+            return counts
+    return {}
 
 
 def _cell(text: str) -> str:

@@ -7,12 +7,13 @@
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
+from airflow.utils.state import State
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 
 from airflow_healthomics.publishing.resource_xcom import TaskResource
 from airflow_healthomics.run_page.answers import THROTTLED_SECONDS, PageError, error_lifetime
 from airflow_healthomics.run_page.batch_answers import Sort, policy_answer, runs_answer, runs_csv
-from airflow_healthomics.run_page.batch_runs import MAX_RUNS, BatchRuns, BatchRunsSource
+from airflow_healthomics.run_page.batch_runs import MAX_RUNS, REFRESH_SECONDS, BatchRuns, BatchRunsSource
 from airflow_healthomics.run_page.cache import Cache
 from airflow_healthomics.run_page.dependencies import TASK, TaskDep, latest_answer
 from airflow_healthomics.run_page.lookup import FoundTask, TaskConnection
@@ -41,9 +42,10 @@ async def runs_of_batch(
 ) -> dict[str, Any]:
     """Return some runs of the batch of a task instance."""
     runs, notices = await _runs(request, task)
+    policy = policy_answer(runs.batch, task.success_policy, may_repeat=task.may_repeat, summary=task.summary)
     answer = runs_answer(
         runs,
-        policy=policy_answer(runs.batch, task.success_policy, task.attempt),
+        policy=policy,
         status=status,
         search=search,
         sort=sort,
@@ -51,6 +53,9 @@ async def runs_of_batch(
         limit=limit,
         offset=offset,
     )
+    if policy and "state" not in policy and task.state not in State.finished:
+        # The task is about to publish the counts of all attempts.
+        answer["pollSeconds"] = answer["pollSeconds"] or REFRESH_SECONDS
     return {**answer, "notices": [*answer.get("notices", ()), *notices]} if notices else answer
 
 

@@ -21,12 +21,15 @@ MAX_DESCRIBED: Final = 10
 class BatchSource(Calls):
     """Batches, fetched with the connection of a task."""
 
-    def batch(self, batch_id: str, *, uuid: str | None, latest: Page | None) -> Page:
+    def batch(
+        self, batch_id: str, *, uuid: str | None, label: str | None = None, latest: Page | None
+    ) -> Page:
         """
         Fetch a batch and some of its failed runs.
 
         :param batch_id: HealthOmics batch id
         :param uuid: its uuid, if known
+        :param label: what distinguishes the task from its mapped siblings, if anything
         :param latest: the previous page
         :raises PageError: if AWS refuses a call
         """
@@ -47,7 +50,9 @@ class BatchSource(Calls):
         urls = batch_urls(batch, self._region, self._hook.conn_partition)
         answer = payload.batch_answer(
             batch,
+            workflow_name=self._workflow_name(batch.get("defaultRunSetting", {}), notices),
             failed=failed,
+            label=label or payload.custom_name(batch),
             links={LINKS[key]: url for key, url in urls.items()},
             notices=notices,
             as_of=as_of,

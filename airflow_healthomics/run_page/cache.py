@@ -135,12 +135,27 @@ class Cache(Generic[A]):
             latest = entry.latest if entry else None
             overdue = time.monotonic() - entry.expires if entry and latest else None
             if (future := lane.begin(partial(fetch, latest), overdue)) is None:
-                return _expired(latest)
+                if latest is None:
+                    raise BusyError
+                return _settled(latest)
             entry = Entry(future, latest)
             self._entries[key] = entry
             self._entries.move_to_end(key)
         future.add_done_callback(partial(self._settle, entry))
         return entry
+
+    def expire(self, matches: Callable[[Any], bool]) -> None:
+        """
+        Fetch answers again on the next request, if only enough calls for that are left.
+
+        :param matches: returns whether the answer of a key is concerned
+        """
+        with self._lock:
+            for key in [each for each in self._entries if matches(each)]:
+                # A fetch in progress may return what has changed since, so its answer is not used.
+                entry = self._entries.pop(key)
+                if entry.latest is not None:
+                    self._entries[key] = _settled(entry.latest)
 
     def _settle(self, entry: Entry[A], future: Future[A]) -> None:
         error = future.exception()
@@ -164,9 +179,8 @@ class Cache(Generic[A]):
                 total -= entry.latest.size if entry.latest else 0
 
 
-def _expired(answer: A | None) -> Entry[A]:
-    if answer is None:
-        raise BusyError
+def _settled(answer: A) -> Entry[A]:
+    """Return the entry of an answer that has expired long ago."""
     future = Future[A]()
     future.set_result(answer)
-    return Entry(future, answer)
+    return Entry(future, answer, -math.inf)

@@ -27,6 +27,7 @@ from airflow_healthomics.publishing.resource_xcom import (
     TaskResource,
     parse_delay,
     parse_resource,
+    parse_summary,
 )
 from airflow_healthomics.reports.log_pages import line_count
 
@@ -63,7 +64,8 @@ class FoundTask:
     :param log_tail_lines: maximum number of log lines to show of a failed task of the run
     :param delay: if its start is delayed: reason, time of the first and of the next attempt, region
     :param success_policy: rendered argument of a task with a batch, if Airflow still has it
-    :param attempt: number of its attempt
+    :param summary: of the run or batch, if the task has published it after the end
+    :param may_repeat: whether the batch may repeat only a part of the runs of an earlier attempt
     :param label: what its ``map_index_template`` renders to, if it has one
     """
 
@@ -73,7 +75,8 @@ class FoundTask:
     log_tail_lines: int = 0
     delay: Mapping[str, str] | None = None
     success_policy: Any = None
-    attempt: int = 1
+    summary: Mapping[str, Any] | None = None
+    may_repeat: bool = False
     label: str | None = None
 
 
@@ -110,7 +113,7 @@ def find_task(dag_id: str, run_id: str, task_id: str, map_index: int) -> FoundTa
                 XComModel.run_id == run_id,
                 XComModel.task_id == task_id,
                 XComModel.map_index == map_index,
-                XComModel.key.in_((*RESOURCE_KEYS, DELAY_KEY)),
+                XComModel.key.in_((*RESOURCE_KEYS, DELAY_KEY, "summary")),
                 IS_SMALL,
             )
         ).all()
@@ -126,6 +129,7 @@ def find_task(dag_id: str, run_id: str, task_id: str, map_index: int) -> FoundTa
             )
         ).scalar_one_or_none()
     arguments = arguments_of_task(rendered, found.dag_version_id, task_id)
+    own_arguments = rendered if isinstance(rendered, Mapping) else {}
     # Without a template, the expression is the map index.
     own = found.label if found.label != str(map_index) else None
     return FoundTask(
@@ -133,9 +137,11 @@ def find_task(dag_id: str, run_id: str, task_id: str, map_index: int) -> FoundTa
         resource=resource,
         connection=connection_of(arguments),
         # The users who may edit the XComs of a task must not thereby see its logs.
-        log_tail_lines=line_count(arguments.get("log_tail_lines")) if resource.kind == "run" else 0,
-        success_policy=rendered.get("success_policy") if isinstance(rendered, Mapping) else None,
-        attempt=found.try_number,
+        log_tail_lines=line_count(arguments.get("log_tail_lines")),
+        success_policy=own_arguments.get("success_policy"),
+        summary=parse_summary(xcoms.get("summary"), resource),
+        # A sensor awaits the batch of another task.
+        may_repeat=found.try_number > 1 and "batch_id" not in own_arguments,
         label=own or None,
     )
 

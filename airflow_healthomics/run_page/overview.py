@@ -3,9 +3,9 @@
 """
 The states of all runs and batches of a DAG run, with few calls.
 
-An ended run is read once, and not at all if its task has pushed its summary to XCom. Each fetch makes a
-limited number of calls, so that the states of many runs arrive one after the other, those of failed tasks
-first.
+An ended run is read once, and not at all if its task has pushed its summary to XCom; then only the name of
+its workflow is read, once for all its runs. Each fetch makes a limited number of calls, so that the states of
+many runs arrive one after the other, those of failed tasks first.
 """
 
 from __future__ import annotations
@@ -73,8 +73,12 @@ class Board:
     def groups(self, tasks: DagRunTasks) -> dict[tuple[TaskConnection, str], list[TaskKey]]:
         """Return the task instances to poll by connection and region, the most urgent first."""
         groups: dict[tuple[TaskConnection, str], list[TaskKey]] = {}
-        due = [key for key in tasks.tasks if is_active_row(self.rows.get(key))]
-        for key in sorted(due, key=lambda key: _urgency(tasks.tasks[key])):
+
+        def priority(key: TaskKey) -> tuple[bool, int]:
+            return not is_active_row(self.rows.get(key)), _urgency(tasks.tasks[key])
+
+        due = [key for key in tasks.tasks if _is_due(self.rows.get(key))]
+        for key in sorted(due, key=priority):
             if connection := self.connections.get(key):
                 groups.setdefault((connection, key.resource.region), []).append(key)
         return groups
@@ -124,6 +128,7 @@ class StatesReader(Calls):
         super().__init__(connection, region)
         self._calls_left = MAX_CALLS
         self._notices: list[str] = []
+        self._workflows: dict[str, str | None] = {}
 
     def read(self, board: Board, keys: Sequence[TaskKey]) -> Reading:
         """
@@ -139,37 +144,55 @@ class StatesReader(Calls):
             # A sensor and the task that started its run show the same one.
             shown = key.resource._replace(is_awaited_only=False)
             by_resource.setdefault(shown, []).append(key)
-        known = {each: board.rows.get(own[0]) for each, own in by_resource.items()}
-        listed = self._listed([each for each in known if known[each] and each.kind == "run"])
+        known = {
+            each: next((row for key in own if (row := board.rows.get(key))), None)
+            for each, own in by_resource.items()
+        }
+        listed = self._listed(
+            [each for each, row in known.items() if row and is_active_row(row) and each.kind == "run"]
+        )
         left = 0
         for resource, own in by_resource.items():
-            if item := listed.get(resource.id) if known[resource] and resource.kind == "run" else None:
-                row: Row = {**(known[resource] or {}), **run_row(item, workflow_name=None)}
-            elif self._calls_left > 0:
-                row = self._row(resource)
-            else:
+            row = known[resource]
+            if row and resource in listed:
+                row = {**row, **run_row(listed[resource], workflow_name=None)}
+            elif self._calls_left <= 0:
                 left += 1
                 continue
+            elif row and not is_active_row(row):
+                row = self._named(row)
+            else:
+                row = self._row(resource)
             board.rows.update(dict.fromkeys(own, row))
         return Reading(
             as_of=as_of, lifetime=_INCOMPLETE_LIFETIME if left else LIFETIME, notices=tuple(self._notices)
         )
 
-    def _listed(self, active: Sequence[TaskResource]) -> dict[str, Row]:
+    def _listed(self, active: Sequence[TaskResource]) -> dict[TaskResource, Row]:
         """
-        Return the runs in the lists of active runs, by id, if that costs fewer calls.
+        Return the items of the lists of active runs, if these cost fewer calls.
 
         :param active: runs that GetRun has shown as active. The lists have no uuid.
         """
         found: dict[str, Row] = {}
         if len(active) <= MAX_DIRECT_POLLS:
-            return found
+            return {}
         for status in sorted(run_states.ACTIVE):
             with self._calling("ListRuns", "the active runs", self._notices):
                 runs = list(islice(self._hook.list_runs(status=status), _MAX_LISTED))
                 self._calls_left -= len(runs) // PAGE_SIZE + 1
                 found.update((run["id"], run) for run in runs)
-        return found
+        return {each: found[each.id] for each in active if each.id in found}
+
+    def _named(self, row: Row) -> Row:
+        """Return the state of an ended run or batch with the name of its workflow, if it can be read."""
+        workflow_id = row["workflowId"]
+        if workflow_id not in self._workflows:
+            self._calls_left -= 1
+            # Without the notices: a summary does not have the owner of a shared workflow.
+            self._workflows[workflow_id] = self._workflow_name(row, [])
+        name = self._workflows[workflow_id]
+        return {**row, "workflowName": name} if name else row
 
     def _row(self, resource: TaskResource) -> Row:
         """Return the state of a run or batch; DELETED if HealthOmics does not find it."""
@@ -195,6 +218,7 @@ _RUN_FIELDS: Final = (
     "name",
     "status",
     "workflowId",
+    "workflowType",
     "workflowName",
     "workflowVersionName",
     "creationTime",
@@ -237,6 +261,11 @@ def is_active_row(row: Row | None) -> bool:
     if row is None:
         return True
     return payload.is_active(row["status"]) and payload.is_active_batch(row["status"])
+
+
+def _is_due(row: Row | None) -> bool:
+    """Whether the state of a run or batch may have changed, or the name of its workflow is unknown."""
+    return is_active_row(row) or (row is not None and "workflowId" in row and "workflowName" not in row)
 
 
 def list_answer(

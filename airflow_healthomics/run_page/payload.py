@@ -189,7 +189,6 @@ def run_answer(
         "run": shown,
         "history": history(run),
         "tasks": list(rows),
-        "tasksTotal": len(rows),
         "tasksTruncated": truncated,
         "usage": list(usage),
         "failed": list(failed),
@@ -213,13 +212,13 @@ def run_answer(
     return answer
 
 
-def custom_name(run: Mapping[str, Any]) -> str | None:
+def custom_name(resource: Mapping[str, Any]) -> str | None:
     """
-    Return the name that a person gave to a run, or None for the default, which is the request ID.
+    Return the name that a person gave to a run or batch, or None for the default, which is the request ID.
 
-    :param run: answer of GetRun
+    :param resource: answer of GetRun or GetBatch
     """
-    name: str = run.get("name", "")
+    name: str = resource.get("name", "")
     return None if is_derived(name) else name or None
 
 
@@ -278,7 +277,9 @@ def failed_run(item: Mapping[str, Any], described: Mapping[str, Any]) -> dict[st
 def batch_answer(
     batch: Mapping[str, Any],
     *,
+    workflow_name: str | None = None,
     failed: Sequence[Mapping[str, Any]],
+    label: str | None = None,
     links: Mapping[str, str],
     notices: Sequence[str],
     as_of: datetime,
@@ -288,7 +289,9 @@ def batch_answer(
     Return the page's answer for a batch.
 
     :param batch: answer of GetBatch
+    :param workflow_name: name of its workflow, if known
     :param failed: some of its failed runs
+    :param label: what distinguishes it from other batches of the workflow, such as a name
     :param links: URLs
     :param notices: messages about refused calls
     :param as_of: time of the AWS calls
@@ -298,6 +301,8 @@ def batch_answer(
     for field in ("workflowId", "workflowVersionName"):
         if value := batch.get("defaultRunSetting", {}).get(field):
             shown[field] = value
+    if workflow_name:
+        shown["workflowName"] = workflow_name
     counts = counts_of_batch(batch)
     answer: dict[str, Any] = {
         "kind": "batch",
@@ -311,6 +316,8 @@ def batch_answer(
         "failedTotal": max(counts.get("FAILED", 0) + counts.get(NOT_STARTED, 0), len(failed)),
         "links": dict(links),
     }
+    if label:
+        answer["label"] = label
     if notices:
         answer["notices"] = list(notices)
     return answer

@@ -268,7 +268,7 @@ def fetch_page(
     """
     if resource.kind == "batch" and run_id is None:
         batches = BatchSource(connection, resource.region)
-        return batches.batch(resource.id, uuid=resource.uuid, latest=latest)
+        return batches.batch(resource.id, uuid=resource.uuid, label=label, latest=latest)
     return Source(connection, resource.region).run(
         resource.id if run_id is None else run_id,
         **identity_of(resource, run_id),

@@ -31,6 +31,7 @@ from airflow_healthomics.hooks.place import describe_place
 from airflow_healthomics.publishing.resource import push_resource
 from airflow_healthomics.reports.diagnosis import MAX_SECONDS, describe_missing, is_missing
 from airflow_healthomics.requests.batch import checked_batch_id
+from airflow_healthomics.requests.fields import refuse_broken_templates
 from airflow_healthomics.resources.batch import BatchResource
 from airflow_healthomics.resources.batch_watch import BatchWatch
 from airflow_healthomics.resources.watch import Watch
@@ -74,6 +75,9 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
     :param deferrable: whether to wait in the triggerer; ``[operators] default_deferrable`` by default
     :param cancel_on_kill: whether to cancel the batch when this task is killed; the task that started the
         batch has a separate ``cancel_on_kill``
+    :param log_tail_lines: number of lines that the run page shows from the end of a failed task's log, 0 to
+        50. The page opens no log of the runs if it is 0, or a template that does not yield a number. Errors
+        of a batch have no log lines (templated)
     :param aws_conn_id: Airflow connection for AWS. If it is None or empty, boto3's default credential chain
         is used (templated)
     :param region_name: AWS region; the connection's by default (templated)
@@ -85,7 +89,8 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
     """
 
     resource_type = BatchResource
-    template_fields: Sequence[str] = aws_template_fields("batch_id", "success_policy")
+    template_fields: Sequence[str] = aws_template_fields("batch_id", "success_policy", "log_tail_lines")
+    typed_template_fields = ("log_tail_lines",)
     checked_template_fields = template_fields
 
     #: The trigger's report on the runs.
@@ -98,6 +103,7 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
         success_policy: str | float = "all",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         cancel_on_kill: bool = False,
+        log_tail_lines: int | str = 20,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -105,11 +111,13 @@ class HealthOmicsRunBatchSensor(HealthOmicsSensor):
         self.success_policy = success_policy
         self.deferrable = deferrable
         self.cancel_on_kill = cancel_on_kill
+        self.log_tail_lines = log_tail_lines
 
     @cached_property
     def watch(self) -> BatchWatch:
         """State of the wait for the batch."""
         parse_success_policy(self.success_policy, operation="GetBatch")
+        refuse_broken_templates("GetBatch", {"log_tail_lines": self.log_tail_lines})
         return BatchWatch(checked_batch_id("GetBatch", self.batch_id), log=self.log)
 
     def begin(self, context: Context, latest: Mapping[str, Any]) -> None:

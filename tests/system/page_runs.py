@@ -69,6 +69,8 @@ SAREK: Final = (
     ("PREPROCESSING:APPLYBQSR", SHARDS[:7], 124, 8, 2, 2, 4, 8),
 )
 
+TASKS: Final = sum(len(tags) for _, tags, *_ in SAREK)
+
 #: The same of nf-core/rnaseq.
 RNASEQ: Final = (
     ("PREPARE_GENOME:GTF_FILTER", ("genes.gtf",), 0, 4, 1, 2, 2, 8),

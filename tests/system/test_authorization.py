@@ -63,6 +63,9 @@ READING = {
     TASK + "/runs.csv": (READ, "batch"),
 }
 
+#: Those that read a run of a batch like any other.
+READING_IN_BATCH = (RUN, RUN + "/log")
+
 #: The routes that act.
 ACTIONS = {TASK + "/cancel": EDIT, RUN + "/cancel": EDIT}
 
@@ -170,10 +173,16 @@ def test_the_matrix_has_each_route() -> None:
     assert routes == {(path, "GET") for path in READING} | {(path, "POST") for path in ACTIONS}
 
 
-@pytest.mark.parametrize("route", READING, ids=str)
-def test_who_may_read(airflow: LocalAirflow, started: dict[str, Started], route: str) -> None:
+@pytest.mark.parametrize(
+    ("route", "task_id"),
+    [
+        *((route, task_id) for route, (_, task_id) in READING.items()),
+        *((each, "batch") for each in READING_IN_BATCH),
+    ],
+)
+def test_who_may_read(airflow: LocalAirflow, started: dict[str, Started], route: str, task_id: str) -> None:
     """A route requires the rights to read the DAG's tasks and XComs; a log that to read its logs."""
-    expected, task_id = READING[route]
+    expected, _ = READING[route]
     path = started["theirs"].path(route, task_id)
     users = users_of(airflow)
     statuses = {user: answer(airflow, user, path).status_code for user in users}
@@ -198,6 +207,7 @@ def test_a_right_to_one_dag_does_not_show_another(airflow: LocalAirflow, started
             others.path(RUN, "run", theirs.failed),
             others.path(RUN, "batch", theirs.in_batch[0]),
             others.path(RUN + "/log", "run", theirs.failed),
+            others.path(RUN + "/log", "batch", theirs.in_batch[0]),
         ):
             assert answer(airflow, user, path).status_code == 404
 

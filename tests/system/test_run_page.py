@@ -169,7 +169,7 @@ def test_a_large_run(
         window.fetch(api_path("page_large", dag_run_id, "run"))
         fetched = time.monotonic() - begin
         window.open_run_page("page_large", dag_run_id, "run")
-        window.find("[data-testid=shown]", "1,000")
+        window.find(".tiles", "of 1,000")
         assert window.run("document.documentElement.dataset.theme") == theme
         paint = window.until(
             lambda: window.run("performance.getEntriesByName('first-contentful-paint')[0]?.startTime"),

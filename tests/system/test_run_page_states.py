@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import pytest
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 from airflow_healthomics.testing import HealthOmicsServer
@@ -282,9 +283,28 @@ def test_the_frame_shows_state_failure_and_tasks(window: Browser, dag_run_id: st
     assert len(boxes) == 2 + 8
     hidden = {name: edges for name, edges in boxes.items() if edges[0] < 0 or edges[1] > height}
     assert hidden == {}, f"in a frame of {height} px"
+    assert window.find("main").text.count(str(page_runs.TASKS)) == 1, "the number of tasks is there once"
     window.driver.switch_to.default_content()
     frame = box(window.find("iframe[src*='/healthomics/page']"))
     assert frame[1] <= DESKTOP[1]
+
+
+def test_the_table_fits_into_the_frame(window: Browser, dag_run_id: str) -> None:
+    """In Airflow, all columns of a run of nf-core are visible, and the names of processes whole on focus."""
+    window.resize(*DESKTOP)
+    window.open_run_page("cohort", dag_run_id, "call_variants")
+    row = window.find("[data-testid=tasks] tbody button", "BWAMEM1_MEM")
+    assert window.run(WIDTHS_OF_TABLE) == []
+    row.send_keys(Keys.ARROW_DOWN)
+    window.find(".whole", "NFCORE_SAREK:SAREK:")
+
+
+#: The table of tasks, if it scrolls sideways, and its cells that are cut, besides those whose names may be.
+WIDTHS_OF_TABLE: Final = """[...document.querySelectorAll(
+    '[data-testid=tasks] :is(.scroll, th, td):not(.c-name, .c-tag, .c-timeline)'
+)]
+    .filter((node) => node.scrollWidth > node.clientWidth)
+    .map((node) => `${node.className} ${node.textContent}: ${node.scrollWidth} > ${node.clientWidth}`)"""
 
 
 def box(element: WebElement) -> tuple[float, float]:

@@ -26,6 +26,7 @@ from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import LazyDeserializedDAG
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState
+from sqlalchemy import update
 
 from tests.unit.conftest import DAG_RUN_ID
 
@@ -108,17 +109,7 @@ class StoredTasks:
             session.add(instance)
             session.flush()
             for name, value in (xcoms or {}).items():
-                session.add(
-                    XComModel(
-                        dag_run_id=self.dag_run_id,
-                        task_id=task.task_id,
-                        map_index=map_index,
-                        key=name,
-                        dag_id=self.dag.dag_id,
-                        run_id=self.run_id,
-                        value=value,
-                    )
-                )
+                session.add(self._xcom(task, map_index, name, value))
             if rendered is not None:
                 fields = RenderedTaskInstanceFields.__table__
                 session.execute(
@@ -137,6 +128,28 @@ class StoredTasks:
             session.query(RenderedTaskInstanceFields).filter_by(task_id=task_id, map_index=-1).update(
                 {"rendered_fields": rendered}
             )
+
+    def push(self, task: Any, key: str, value: Any) -> None:
+        """Add an XCom of a task instance that is not mapped."""
+        with create_session() as session:
+            session.add(self._xcom(task, -1, key, value))
+
+    def update(self, **values: Any) -> None:
+        """Change all task instances."""
+        with create_session() as session:
+            table: Any = TaskInstance.__table__
+            session.execute(update(table).values(**values))
+
+    def _xcom(self, task: Any, map_index: int, key: str, value: Any) -> XComModel:
+        return XComModel(
+            dag_run_id=self.dag_run_id,
+            task_id=task.task_id,
+            map_index=map_index,
+            key=key,
+            dag_id=self.dag.dag_id,
+            run_id=self.run_id,
+            value=value,
+        )
 
     def _add_dag_run(self, session: Any) -> None:
         dag_id = self.dag.dag_id

@@ -7,6 +7,7 @@ import { BatchRuns, policyTile } from "./batch_runs.js";
 import { announce, h, keyed, setAttr, setText, show } from "./dom.js";
 import * as f from "./format.js";
 import { copyButton } from "./links.js";
+import { titleOf } from "./names.js";
 import { Badge, Callout, CountsBar, Facts, Links, Notices } from "./widgets.js";
 
 export class BatchView {
@@ -53,7 +54,8 @@ export class BatchView {
   }
 
   get name() {
-    return this.data.batch.name || `Batch ${this.data.batch.id}`;
+    const { batch, label } = this.data;
+    return titleOf(batch, label) || `Batch ${batch.id}`;
   }
 
   update(data, now) {
@@ -91,13 +93,14 @@ export class BatchView {
       { label: "Submitted", at: f.time(batch.submittedTime) },
       { label: "Processed", at: f.time(batch.processedTime) },
       { label: "Failed", at: f.time(batch.failedTime) },
+      { label: "Batch name", value: batch.name, copy: true, mono: true },
       { label: "Workflow id", value: batch.workflowId, copy: true, mono: true },
       { label: "Workflow version", value: batch.workflowVersionName },
       { label: "UUID", value: batch.uuid, copy: true, mono: true },
     ]);
     this.now = now;
     this.#moving(now);
-    if (before && before.batch.status !== batch.status) announce(`Batch ${this.name}: ${f.stateWord(batch.status)}`);
+    if (before && before.batch.status !== batch.status) announce(`Batch ${batch.id}: ${f.stateWord(batch.status)}`);
   }
 
   #row(run) {

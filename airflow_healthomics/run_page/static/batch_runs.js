@@ -27,9 +27,10 @@ const POLICY_WORDS = { met: "Met", open: "Open", missed: "Cannot be met" };
 /** The success policy as a tile, or null. */
 export function policyTile(policy) {
   if (!policy) return null;
-  const { text, state, required, completed } = policy;
+  const { text, state, required, completed, batches = 1 } = policy;
   if (!state) return { label: "Success policy", value: text, sub: "runs of earlier attempts count too" };
-  return { label: "Success policy", value: POLICY_WORDS[state], sub: `${text}: ${f.number(completed)} completed, ${f.number(required)} required` };
+  const where = batches > 1 ? `, in ${f.number(batches)} batches` : "";
+  return { label: "Success policy", value: POLICY_WORDS[state], sub: `${text}: ${f.number(completed)} completed${where}, ${f.number(required)} required` };
 }
 
 export class BatchRuns {

@@ -1,23 +1,26 @@
 // SPDX-FileCopyrightText: The airflow-healthomics authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Names that are cut in their middle, and whole under the pointer or the focus.
+// Names that are shortened, and cut in their middle, but whole under the pointer or the focus.
 
 import { h, setAttr, setText } from "./dom.js";
 import { ends } from "./names.js";
 
 export class CutName {
   constructor() {
+    this.left = h("span", { class: "sr" });
     this.head = h("span", { class: "head-part" });
     this.tail = h("bdi");
-    this.node = h("span", { class: "cut" }, this.head, h("span", { class: "tail-part" }, this.tail));
+    this.node = h("span", { class: "cut" }, this.left, this.head, h("span", { class: "tail-part" }, this.tail));
   }
 
-  set(name) {
+  /** `name` is the end of the `whole` that is seen. */
+  set(name, whole = name) {
     const [head, tail] = ends(name);
+    setText(this.left, whole.slice(0, whole.length - name.length));
     setText(this.head, head);
     setText(this.tail, tail);
-    setAttr(this.node, "data-whole", name || null);
+    setAttr(this.node, "data-whole", whole || null);
   }
 }
 

@@ -69,6 +69,9 @@ export function duration(ms) {
   return `${Math.floor(min / 1440)} d ${pad(Math.floor((min % 1440) / 60))} h`;
 }
 
+/** The same in a narrow column: "2d 03h", "1h 05m", "3m 07s", "12s". */
+export const brief = (ms) => duration(ms).replace(/ (d|h|m|s)(in)?/g, "$1");
+
 export function ago(ms) {
   const s = Math.max(0, Math.round(ms / 1000));
   if (s < 60) return `${s} s ago`;
@@ -78,9 +81,10 @@ export function ago(ms) {
 }
 
 const DATE_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
-const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+// As in Airflow's UI, and narrow.
+const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 // A run lasts for 7 days at most.
-const SHORT = new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "2-digit", minute: "2-digit" });
+const SHORT = new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const NUMBER = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
 
 const sameDay = (a, b) => new Date(a).toDateString() === new Date(b).toDateString();

@@ -3,19 +3,46 @@
 
 // The names of tasks, so that they can be told apart; pure.
 
+/** The forms of names that say where the process ends. The first that fits counts. */
+const FORMS = [
+  /^(\S+)\s+\((.*)\)\s*$/, // Nextflow
+  /^(.*\S)\s*\((.*)\)\s*$/,
+  /^(.*\S)\s*\[([^\]]*)\]\s*$/,
+  /^(\S+)\s+(.*\S)\s*$/, // names of processes in Nextflow and WDL have no space
+  /^([^-]+)-(\d+-\d+.*)$/, // WDL, as task_base_name of AWS HealthOmics Tools has it
+];
+
 /**
  * The process of a task and what tells its copies apart: "P:ALIGN (sample 7)" is P:ALIGN and sample 7, as Nextflow
- * writes them; "call-hc-shard-12" is call-hc and shard-12; "align[3]" is align and 3.
+ * writes them; "align C0L01.1" is align and C0L01.1; "align-3-1234" and "align_3", as WDL and CWL write them, are align
+ * and the numbers; "call-hc-shard-12" is call-hc and shard-12. Without such a form, numbers at the end are the tag.
  */
 export function nameParts(name) {
-  const nextflow = [/^(\S+)\s+\((.*)\)\s*$/, /^(.*\S)\s*\((.*)\)\s*$/, /^(.*\S)\s*\[([^\]]*)\]\s*$/].map((form) => form.exec(name)).find(Boolean);
-  if (nextflow) return { process: nextflow[1], tag: nextflow[2] };
-  const process = name.replace(/(?:[-_.:\s]+(?:(?:shard|scatter|attempt|idx)[-_.:]*)?\d+)+$/i, "");
-  return process ? { process, tag: name.slice(process.length).replace(/^[-_.:\s]+/, "") } : { process: name, tag: "" };
+  const found = FORMS.map((form) => form.exec(name)).find(Boolean);
+  if (found) return { process: found[1], tag: found[2] };
+  const process = name.replace(/(?:[-_.:]+(?:(?:shard|scatter|attempt|idx)[-_.:]*)?\d+)+$/i, "");
+  return process ? { process, tag: name.slice(process.length).replace(/^[-_.:]+/, "") } : { process: name, tag: "" };
 }
 
 /** A name without the workflows that its process is in: "P:Q:ALIGN (s7)" is ALIGN (s7). */
 export const shortName = (name) => name.replace(/^(?:[^\s():]+:)+(?=[^\s:])/, "");
+
+/**
+ * The shortest end of each process by which it can be told from the others, as a map: "P:Q:ALIGN" is ALIGN, and
+ * "P:Q:STATS" beside "P:R:STATS" is Q:STATS.
+ */
+export function shortest(processes) {
+  const all = [...new Set(processes)].map((process) => {
+    const parts = process.split(":");
+    return [process, parts.map((_, index) => parts.slice(-1 - index).join(":")).filter(Boolean)];
+  });
+  const counts = new Map();
+  for (const end of all.flatMap(([, ends]) => ends)) counts.set(end, (counts.get(end) ?? 0) + 1);
+  return new Map(all.map(([process, ends]) => [process, ends.find((end) => counts.get(end) === 1) ?? process]));
+}
+
+/** The title of a run or batch: its workflow, and what tells it apart. Its name is often a request ID, so a detail. */
+export const titleOf = ({ workflowId, workflowName }, label) => [workflowName ?? (workflowId && `Workflow ${workflowId}`), label].filter(Boolean).join(" · ");
 
 const LONGEST_END = 24;
 

@@ -8,7 +8,7 @@ import { EngineLog, FailedTasks, FailureSentence } from "./failure.js";
 import * as f from "./format.js";
 import { copyButton } from "./links.js";
 import { LogDialog } from "./log.js";
-import { shortName } from "./names.js";
+import { shortName, titleOf } from "./names.js";
 import { Outputs } from "./outputs.js";
 import { modelOf, phases } from "./tasks.js";
 import { TaskTable } from "./tasktable.js";
@@ -38,6 +38,18 @@ export function longest(models, now) {
     if (ran !== null && (!most || ran > most.ran)) most = { model, ran };
   }
   return most;
+}
+
+/** How far the tasks are: {value, sub}. An engine creates tasks as it goes, so the number of those known is no goal. */
+export function progressOf(models, { active, truncated, unknown }) {
+  const known = models.length;
+  if (!known) return { value: unknown ? "Not known" : active ? "None yet" : "None", sub: "" };
+  const count = (status) => models.filter((model) => model.status === status).length;
+  const some = (number, word) => number && `${f.number(number)} ${word}`;
+  const of = `of ${f.number(known)} ${truncated ? "listed" : active ? "created so far" : ""}`.trim();
+  const cached = models.reduce((sum, model) => sum + model.cached, 0);
+  const others = ["FAILED", "RUNNING", "PENDING"].map((status) => some(count(status), f.stateWord(status).toLowerCase()));
+  return { value: `${f.number(count("COMPLETED"))} completed`, sub: [of, ...others, some(cached, "from cache")].filter(Boolean).join(" · ") };
 }
 
 /** What a screen reader says of an answer after the one before, or null. */
@@ -95,10 +107,9 @@ export class RunView {
     this.dialog.open(task ? { name: task.name || task.taskId, path, taskId: task.taskId, url: task.logUrl } : { name: "the engine", path, url: links?.engineLog });
   }
 
-  /** The title: the workflow and the sample or setting. The run's name is often a request ID, so a detail. */
   get name() {
     const { run, label } = this.data;
-    return [run.workflowName ?? (run.workflowId && `Workflow ${run.workflowId}`), label].filter(Boolean).join(" · ") || `Run ${run.id}`;
+    return titleOf(run, label) || `Run ${run.id}`;
   }
 
   update(data, now) {
@@ -130,7 +141,7 @@ export class RunView {
     const end = this.active ? now : (this.stopped ?? f.time(data.asOf) ?? now);
     this.tasks.update(tasks, {
       active: this.active, now: end, from: this.started ?? this.created, until: this.stopped,
-      total: data.tasksTotal ?? tasks.length, truncated: Boolean(data.tasksTruncated), unknown: Boolean(data.tasksUnknown), logs: Boolean(logs), failed: run.status === "FAILED",
+      truncated: Boolean(data.tasksTruncated), unknown: Boolean(data.tasksUnknown), logs: Boolean(logs), failed: run.status === "FAILED",
     });
     this.#moving(now);
     const news = newsOf(before, data);
@@ -166,24 +177,13 @@ export class RunView {
   #moving(now) {
     const { history = [], tasksTruncated, tasksUnknown } = this.data;
     const end = this.active ? now : (this.stopped ?? now);
-    const counts = {};
-    for (const { status } of this.models) counts[status] = (counts[status] ?? 0) + 1;
-    const cached = this.models.reduce((sum, m) => sum + m.cached, 0);
-    const some = (status, word) => counts[status] && `${f.number(counts[status])} ${word}`;
     const begin = this.started ?? this.created;
     const ran = begin !== null && (this.active || this.stopped !== null) ? end - begin : null;
     const waited = this.created !== null && this.started !== null ? `after ${f.duration(this.started - this.created)} in the queue` : null;
     const slow = longest(this.models, end);
-    const known = this.models.length;
-    const none = tasksUnknown ? "Not known" : this.active ? "None yet" : "None";
     this.tiles.update([
       { label: this.started === null && this.active ? "Waiting" : "Duration", value: ran === null ? null : f.duration(ran), sub: waited },
-      {
-        label: "Tasks",
-        value: known ? `${f.number(counts.COMPLETED ?? 0)} completed` : none,
-        // The engine creates tasks as it goes: how many there will be is not known before the end.
-        sub: [known && `of ${f.number(known)} ${tasksTruncated ? "listed" : this.active ? "created so far" : ""}`.trim(), some("FAILED", "failed"), some("RUNNING", "running"), some("PENDING", "pending"), cached && `${f.number(cached)} from cache`].filter(Boolean).join(" · "),
-      },
+      { label: "Tasks", ...progressOf(this.models, { active: this.active, truncated: tasksTruncated, unknown: tasksUnknown }) },
       { label: "Last activity", value: this.active && this.last ? f.ago(now - this.last.at) : null, sub: this.last?.words },
       { label: "Longest task", value: slow && f.duration(slow.ran), sub: slow && shortName(slow.model.name) + (f.ended(slow.model.status) ? "" : ", still running") },
     ]);

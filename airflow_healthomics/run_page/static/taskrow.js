@@ -63,7 +63,7 @@ export class TaskRow {
     this.track.dataset.state = f.kin(model.usual ?? model.status);
     this.node.classList.toggle("child", Boolean(model.child));
     this.node.classList.toggle("group", Boolean(model.of));
-    this.name.set(model.process);
+    this.name.set(model.shown, model.process);
     this.tag.set(model.of ? `${f.number(size)} ${size === 1 ? "task" : "tasks"}` : model.tag);
     if (this.words) setText(this.words, ` ${model.tag}, open its log`);
     if (model.of) {
@@ -74,7 +74,8 @@ export class TaskRow {
     this.cpus.set(model.cpusUsed, model.cpus, f.number, model.of ? "CPUs, used on average" : "CPUs used on average");
     this.memory.set(model.memoryUsed, model.memory, f.gib, "memory used at most");
     setText(cells.gpus, f.number(model.gpus));
-    setText(cells.instance, model.instance ?? (model.instances ? `${model.instances} types` : "–"));
+    setText(cells.instance, model.instance?.replace(/^omics\./, "") ?? (model.instances ? `${model.instances} types` : "–"));
+    setAttr(cells.instance, "title", model.instance);
     setText(cells.cache, model.of ? (model.cached ? `${model.cached}/${size}` : "–") : model.cached ? "Hit" : "–");
   }
 
@@ -92,10 +93,10 @@ export class TaskRow {
     const { model, cells } = this;
     const several = model.of?.length > 1;
     const { ran, queued, total } = model.of ? (model.live ? timesOf(model.of, now) : model) : { ...phases(model, now), total: null };
-    const prefix = several ? "≤ " : "";
-    setText(cells.duration, ran === null ? "–" : prefix + f.duration(ran));
-    setText(cells.queue, queued === null ? "–" : prefix + f.duration(queued));
-    setText(cells.total, f.duration(total ?? ran));
+    const prefix = several ? "≤" : "";
+    setText(cells.duration, ran === null ? "–" : prefix + f.brief(ran));
+    setText(cells.queue, queued === null ? "–" : prefix + f.brief(queued));
+    setText(cells.total, f.brief(total ?? ran));
     const end = model.stopped ?? (this.live ? now : null);
     timeline.place(this.queued, model.created, model.started ?? end);
     timeline.place(this.ran, model.started, end);

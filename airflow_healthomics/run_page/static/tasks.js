@@ -4,7 +4,7 @@
 // The tasks of a run as the table shows them: one by one or by process, in the chosen order; pure.
 
 import * as f from "./format.js";
-import { nameParts } from "./names.js";
+import { nameParts, shortest } from "./names.js";
 
 const NAMES = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
 
@@ -28,6 +28,13 @@ export function modelOf(task) {
     instance: task.instanceType ?? null,
     cached: task.cacheHit ? 1 : 0,
   };
+}
+
+/** The cells of all tasks; the process is shown by its shortest end. */
+export function modelsOf(tasks) {
+  const models = tasks.map(modelOf);
+  const ends = shortest(models.map(({ process }) => process));
+  return models.map((model) => ({ ...model, shown: ends.get(model.process) }));
 }
 
 export const isLive = (model) => !f.ended(model.status) && model.stopped === null;
@@ -80,6 +87,7 @@ export function groupsOf(models, now) {
       key: `g:${process}`,
       name: process,
       process,
+      shown: of[0].shown,
       tag: "",
       of,
       counts,
@@ -106,8 +114,8 @@ const times = (model, now) => (model.of ? model : phases(model, now));
 
 /** `down`: the first click sorts downwards, since the most is what one looks for. */
 export const COLUMNS = [
-  { id: "name", label: "Process", value: (m) => m.process },
-  { id: "tag", label: "Sample or shard", value: (m) => m.tag || null },
+  { id: "name", label: "Process", value: (m) => m.shown },
+  { id: "tag", label: "Sample/shard", value: (m) => m.tag || null },
   { id: "state", label: "State", value: (m) => f.RUN_STATES.indexOf(m.status) },
   { id: "timeline", label: "Timeline" },
   { id: "duration", label: "Duration", num: true, down: true, value: (m, now) => times(m, now).ran },

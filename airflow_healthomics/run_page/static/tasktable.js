@@ -8,7 +8,7 @@ import { h, icon, keyed, setAttr, setText, show } from "./dom.js";
 import * as f from "./format.js";
 import { Rows } from "./rows.js";
 import { TaskRow } from "./taskrow.js";
-import { COLUMNS, groupsOf, modelOf, sorted } from "./tasks.js";
+import { COLUMNS, groupsOf, modelsOf, sorted } from "./tasks.js";
 import { Timeline } from "./timeline.js";
 import { CountsBar } from "./widgets.js";
 
@@ -35,7 +35,6 @@ export class TaskTable {
 
   #build() {
     this.counts = new CountsBar("Tasks created so far, by state");
-    this.progress = h("span", { class: "sub", "data-testid": "progress" });
     this.search = h("input", { type: "search", placeholder: "Filter by name", "aria-label": "Filter tasks by name", oninput: () => this.render() });
     this.pillBox = h("fieldset", { class: "pills" }, h("legend", { class: "sr" }, "Show only tasks in state"));
     this.pillList = h("div");
@@ -61,7 +60,7 @@ export class TaskTable {
     this.tools = h("div", { class: "tools" }, this.search, this.pillBox, h("span", { class: "spring" }), this.group, this.slowest);
     this.under = h("div", { class: "under" }, this.shown, this.legend);
     this.node = h("section", { class: "card tasks", "aria-labelledby": "tasks-title", "data-testid": "tasks" },
-      h("div", { class: "row" }, h("h2", { id: "tasks-title" }, "Tasks"), this.progress, this.counts.node), this.tools, this.truncated, this.region, this.empty, this.under, this.whole.node);
+      h("div", { class: "row" }, h("h2", { id: "tasks-title" }, "Tasks"), this.counts.node), this.tools, this.truncated, this.region, this.empty, this.under, this.whole.node);
   }
 
   #head(column) {
@@ -112,22 +111,22 @@ export class TaskTable {
     this.render();
   }
 
-  /** `context`: {active, failed, logs, now, from, until, total, truncated, unknown}, times in milliseconds. */
+  /** `context`: {active, failed, logs, now, from, until, truncated, unknown}, times in milliseconds. */
   update(tasks, context) {
     if (this.context && this.context.logs !== context.logs) this.rows.clear();
     this.context = context;
     this.now = context.now;
-    this.models = tasks.map(modelOf);
+    this.models = modelsOf(tasks);
     const counts = {};
     for (const { status } of this.models) counts[status] = (counts[status] ?? 0) + 1;
     if (this.grouped === null && tasks.length >= GROUP_FROM) {
       this.grouped = groupsOf(this.models, this.now).length < tasks.length / 2;
     }
     this.counts.update(counts, tasks.length);
-    setText(this.progress, progressOf(counts, tasks.length, context));
     this.#pillsFor(counts);
     setAttr(this.table, "data-gpus", this.models.some((m) => m.gpus) ? "yes" : null);
     setAttr(this.table, "data-tags", this.models.some((m) => m.tag) ? "yes" : null);
+    setAttr(this.table, "data-cached", this.models.some((m) => m.cached) ? "yes" : null);
     const some = this.models.length > 0;
     for (const part of [this.counts.node, this.tools, this.region, this.under]) show(part, some);
     show(this.truncated, context.truncated);
@@ -171,7 +170,7 @@ export class TaskTable {
     setAttr(this.slowest, "aria-pressed", order.by === "duration" && order.down);
     setAttr(this.group, "aria-pressed", Boolean(this.grouped));
     const all = this.models.length;
-    setText(this.shown, filtered.length === all ? `${f.number(all)} ${all === 1 ? "task" : "tasks"}` : `Showing ${f.number(filtered.length)} of ${f.number(all)} tasks`);
+    setText(this.shown, filtered.length === all ? "" : `Showing ${f.number(filtered.length)} of ${f.number(all)} tasks`);
     show(this.empty, !rows.length);
     setText(this.empty, all ? "No task matches the filter." : this.context.unknown ? "The tasks of the run could not be read." : this.context.active ? "No task has been created yet." : "The run has no tasks.");
     show(this.region, rows.length > 0);
@@ -193,12 +192,4 @@ export class TaskTable {
     this.#tickNow();
     for (const row of this.rows.shown) if (row.live) row.bar(now, this.timeline);
   }
-}
-
-/** How far the tasks are that are known: an engine creates tasks as it goes, so their number is no goal. */
-export function progressOf(counts, known, { active, truncated }) {
-  if (!known) return "";
-  const done = `${f.number(counts.COMPLETED ?? 0)} completed`;
-  const so = active ? " created so far" : "";
-  return `${done} of ${f.number(known)} ${truncated ? "listed" : `${known === 1 ? "task" : "tasks"}${so}`}`;
 }

@@ -95,17 +95,16 @@ const { safeUrl } = await import(new URL("links.js", at));
 const { elapsed, ListView, reasonOf } = await import(new URL("list.js", at));
 const { Actions, clearBody, clearWords, idsOf } = await import(new URL("actions.js", at));
 const { BatchRuns, policyTile } = await import(new URL("batch_runs.js", at));
-const { ends, nameParts, shortName } = await import(new URL("names.js", at));
+const { ends, nameParts, shortest, shortName } = await import(new URL("names.js", at));
 const { inView } = await import(new URL("rows.js", at));
 const { groupsOf, modelOf, phases, sorted } = await import(new URL("tasks.js", at));
-const { progressOf } = await import(new URL("tasktable.js", at));
 const { BatchView } = await import(new URL("batch.js", at));
 const { failureOf } = await import(new URL("failure.js", at));
 const { logPath } = await import(new URL("log.js", at));
 const { causeOf, hits, plain } = await import(new URL("loglines.js", at));
 const { countWords, folderOf, listPath, Outputs, trailOf, viewPath } = await import(new URL("outputs.js", at));
 const { totalsOf, wastesOf } = await import(new URL("use.js", at));
-const { lastActivity, longest, newsOf, RunView } = await import(new URL("run.js", at));
+const { lastActivity, longest, newsOf, progressOf, RunView } = await import(new URL("run.js", at));
 
 const task = (taskId, status, creationTime, startTime, stopTime, more = {}) =>
   modelOf({ taskId, name: taskId, status, creationTime: iso(creationTime), startTime: iso(startTime), stopTime: iso(stopTime), ...more });
@@ -182,6 +181,7 @@ test("durations say two units", () => {
   const said = { 0: "0 s", 59: "59 s", 60: "1 min 00 s", 3599: "59 min 59 s", 3600: "1 h 00 min", 86399: "23 h 59 min", 86400: "1 d 00 h", 270000: "3 d 03 h" };
   for (const [seconds, words] of Object.entries(said)) assert.equal(f.duration(seconds * 1000), words);
   assert.equal(f.duration(null), "–");
+  assert.deepEqual([5000, 3599000, 86399000, 270000000, null].map(f.brief), ["5s", "59m 59s", "23h 59m", "3d 03h", "–"]);
   assert.equal(f.duration(-5), "0 s");
 });
 
@@ -190,6 +190,8 @@ test("a name is a process and what tells its copies apart", () => {
     "NFCORE_SAREK:SAREK:PREPROCESSING:BWAMEM1_MEM (NA12878-L1)": ["NFCORE_SAREK:SAREK:PREPROCESSING:BWAMEM1_MEM", "NA12878-L1"],
     "ALIGN (sample 7 (b))": ["ALIGN", "sample 7 (b)"], "call-hc-shard-12": ["call-hc", "shard-12"], "HaplotypeCaller shard-5": ["HaplotypeCaller", "shard-5"],
     "align[3]": ["align", "3"], "align-3-1": ["align", "3-1"], variant_call_02: ["variant_call", "02"],
+    "BwaMem C0L01ACXX.1": ["BwaMem", "C0L01ACXX.1"], "align sample 7 ": ["align", "sample 7"], "GATK.4 x": ["GATK.4", "x"],
+    "hc_gvcf-01-1234": ["hc_gvcf", "01-1234"], "hc-2-17-retry.1": ["hc", "2-17-retry.1"], "hc-shard-3-attempt-2": ["hc", "shard-3-attempt-2"],
     BWA_MEM2: ["BWA_MEM2", ""], step4: ["step4", ""], "(x)": ["(x)", ""], "12": ["12", ""],
   };
   for (const [name, [process, tag]] of Object.entries(names)) assert.deepEqual(nameParts(name), { process, tag }, name);
@@ -203,6 +205,13 @@ test("a name is cut where it tells the least", () => {
   assert.equal(shortName("align (s1)"), "align (s1)");
 });
 
+test("a process is shown by its shortest end that no other one has", () => {
+  const of = (...processes) => [...shortest(processes).values()];
+  assert.deepEqual(of("NFCORE_SAREK:SAREK:FASTQC", "NFCORE_SAREK:SAREK:FASTQC", "NFCORE_SAREK:SAREK:PREPROCESSING:BWAMEM1_MEM"), ["FASTQC", "BWAMEM1_MEM"]);
+  assert.deepEqual(of("P:Q:STATS", "P:R:STATS", "P:R:SORT"), ["Q:STATS", "R:STATS", "SORT"]);
+  assert.deepEqual(of("STATS", "P:STATS", "align", "odd:"), ["STATS", "P:STATS", "align", "odd:"]);
+});
+
 test("only rows in view are drawn, with some to spare", () => {
   assert.deepEqual(inView(5000, 28_000, 560, 28, 10), [990, 1030]);
   assert.deepEqual(inView(5, 0, 560, 28, 10), [0, 5]);
@@ -211,10 +220,11 @@ test("only rows in view are drawn, with some to spare", () => {
 });
 
 test("progress counts what is known, and says so", () => {
-  assert.equal(progressOf({ COMPLETED: 120, RUNNING: 1 }, 121, { active: true }), "120 completed of 121 tasks created so far");
-  assert.equal(progressOf({ COMPLETED: 1 }, 1, { active: false }), "1 completed of 1 task");
-  assert.equal(progressOf({}, 5000, { active: true, truncated: true }), "0 completed of 5,000 listed");
-  assert.equal(progressOf({}, 0, { active: true }), "");
+  const of = (counts, context) => progressOf(Object.entries(counts).flatMap(([status, count]) => Array.from({ length: count }, () => ({ status, cached: status === "COMPLETED" ? 1 : 0 }))), context);
+  assert.deepEqual(of({ COMPLETED: 120, RUNNING: 1 }, { active: true }), { value: "120 completed", sub: "of 121 created so far · 1 running · 120 from cache" });
+  assert.deepEqual(of({ COMPLETED: 1, FAILED: 2 }, { active: false }), { value: "1 completed", sub: "of 3 · 2 failed · 1 from cache" });
+  assert.deepEqual(of({ PENDING: 5000 }, { active: true, truncated: true }), { value: "0 completed", sub: "of 5,000 listed · 5,000 pending" });
+  assert.deepEqual(["unknown", "active", "none"].map((context) => of({}, { [context]: true }).value), ["Not known", "None yet", "None"]);
 });
 
 test("an unknown state has a look and words", () => {
@@ -262,7 +272,7 @@ test("the newest event and the longest task are found", () => {
 });
 
 const runAnswer = (more) => ({
-  kind: "run", active: false, run: { id: "7", status: "FAILED" }, history: [], tasks: [], tasksTotal: 0, failed: [], failedTotal: 0, links: {}, ...more,
+  kind: "run", active: false, run: { id: "7", status: "FAILED" }, history: [], tasks: [], failed: [], failedTotal: 0, links: {}, ...more,
 });
 
 test("a run shows what could not be found out, and the engine's log", () => {
@@ -291,10 +301,24 @@ test("a batch shows what could not be found out", () => {
   assert.match(view.node.shown("notices"), /ListRuns/);
 });
 
+test("a batch is named by its workflow and what tells it apart, and its own name is a detail", () => {
+  const view = new BatchView({ openRun() {}, path: "api" });
+  const batch = { id: "8", status: "PROCESSED", name: "scheduled.0123456789abcdef", workflowId: "12" };
+  const update = (more, label) => view.update({ kind: "batch", active: false, batch: { ...batch, ...more }, counts: {}, failed: [], failedTotal: 0, links: {}, label }, 0);
+  update({ workflowName: "sarek" }, "november");
+  assert.equal(view.name, "sarek · november");
+  assert.match(view.node.shown(), /Batch name.*scheduled\.0123456789abcdef/);
+  update({});
+  assert.equal(view.name, "Workflow 12");
+  update({ workflowId: undefined });
+  assert.equal(view.name, "Batch 8");
+});
+
 test("a success policy is met, missed or open, and says so", () => {
   assert.equal(policyTile(undefined), null);
   assert.deepEqual(policyTile({ text: "all runs", state: "open", required: 60, completed: 7 }), { label: "Success policy", value: "Open", sub: "all runs: 7 completed, 60 required" });
   assert.match(policyTile({ text: "all runs", completed: 7 }).sub, /earlier attempts/);
+  assert.match(policyTile({ text: "all runs", state: "met", required: 60, completed: 60, batches: 2 }).sub, /60 completed, in 2 batches, 60 required/);
 });
 
 test("the runs of a batch say which part is shown, and how many are read", () => {

@@ -107,6 +107,53 @@ def test_an_error_is_remembered_briefly(clock: Clock, lane: Lane) -> None:
     assert [each and each.text for each in given] == [None, "good", "good"]
 
 
+def test_an_answer_that_is_made_to_expire(clock: Clock, lane: Lane) -> None:
+    """Is fetched again, given the one before, and others stay."""
+    given: list[Text | None] = []
+
+    def fetch(latest: Text | None) -> Text:
+        given.append(latest)
+        return Text(str(len(given)))
+
+    cache = cache_of()
+    for key in ("key", "other"):
+        cache.get(key, fetch, lane).future.result(30)
+    settle(lane)
+    cache.expire(lambda key: key == "key")
+    assert [cache.get(key, fetch, lane).future.result(30).text for key in ("key", "other")] == ["3", "2"]
+    assert [each and each.text for each in given] == [None, None, "1"]
+
+
+def test_a_fetch_that_began_before(clock: Clock, lane: Lane) -> None:
+    """May return what has changed since, so its answer is not the next one."""
+    release = threading.Event()
+
+    def slow(_: Text | None) -> Text:
+        assert release.wait(30)
+        return Text("old")
+
+    cache = cache_of()
+    before = cache.get("key", slow, lane)
+    cache.expire(lambda _: True)
+    assert cache.get("key", lambda _: Text("new"), lane).future.result(30).text == "new"
+    release.set()
+    assert before.future.result(30).text == "old"
+    settle(lane)
+    assert cache.get("key", slow, lane).future.result(30).text == "new"
+
+
+def test_an_answer_that_is_made_to_expire_needs_few_calls(clock: Clock) -> None:
+    """Though an answer that has just expired would leave some to others."""
+    lane = lane_of(Budget(1))
+    for _ in range(8):
+        lane.budget.charge()
+    cache = cache_of()
+    cache.get("key", lambda _: Text("1"), lane).future.result(30)
+    settle(lane)
+    cache.expire(lambda _: True)
+    assert cache.get("key", lambda _: Text("2"), lane).future.result(30).text == "2"
+
+
 def test_no_more_than_so_many_are_on_their_way(clock: Clock) -> None:
     """Further ones are refused, those that are there are not."""
     release = threading.Event()

@@ -138,12 +138,14 @@ def test_all_that_is_sent_is_shown(kind: str) -> None:
         answer = payload.batch_answer(
             dict.fromkeys(payload.BATCH_FIELDS, "x")
             | {"totalRuns": 1, "defaultRunSetting": {"workflowId": "x", "workflowVersionName": "x"}},
+            workflow_name="x",
+            label="x",
             failed=[payload.failed_run({"id": "x", "name": "x", "status": "FAILED"}, described)],
             links={name: "x" for name in ("console", "outputs")},
             **more,
         )
-    scripts = {"run": ("run.js", "failure.js", "tasks.js", "page.js"), "batch": ("batch.js", "page.js")}[kind]
-    text = "".join((STATIC / name).read_text() for name in scripts)
+    scripts = {"run": ("run.js", "failure.js", "tasks.js"), "batch": ("batch.js",)}[kind]
+    text = "".join((STATIC / name).read_text() for name in (*scripts, "names.js", "page.js"))
     unused = {name for name in _values_of(answer) if not re.search(rf"[.{{ ]{name}\b", text)}
     assert not unused
 

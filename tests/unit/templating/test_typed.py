@@ -19,11 +19,12 @@ from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.operators import (
     HealthOmicsCancelRunOperator,
     HealthOmicsDeleteRunOperator,
+    HealthOmicsStartRunBatchOperator,
     HealthOmicsStartRunOperator,
 )
 from airflow_healthomics.requests.json_values import BrokenTemplate
 from airflow_healthomics.requests.run import ARGUMENTS
-from airflow_healthomics.sensors import HealthOmicsRunSensor
+from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
 from tests.healthomics import Control
 from tests.sdk import DAG
 from tests.unit.conftest import FakeTaskInstance, context_of
@@ -315,10 +316,17 @@ def test_every_field_of_the_others_renders(task: Any, field: str) -> None:
     assert getattr(operator, field) == "rendered"
 
 
-@pytest.mark.parametrize("task", [HealthOmicsStartRunOperator, HealthOmicsRunSensor])
-def test_a_number_of_log_lines(omics: Control, task: Any) -> None:
-    """Keeps its type, and one whose template fails is refused before the run is started or polled."""
-    given = {"run_id": "1"} if task is HealthOmicsRunSensor else {"workflow_id": "1"}
+@pytest.mark.parametrize(
+    ("task", "given"),
+    [
+        (HealthOmicsStartRunOperator, {"workflow_id": "1"}),
+        (HealthOmicsStartRunBatchOperator, {"workflow_id": "1", "run_settings": [{"run_setting_id": "s"}]}),
+        (HealthOmicsRunSensor, {"run_id": "1"}),
+        (HealthOmicsRunBatchSensor, {"batch_id": "1"}),
+    ],
+)
+def test_a_number_of_log_lines(omics: Control, task: Any, given: dict[str, Any]) -> None:
+    """Keeps its type, and one whose template fails is refused before anything is started or polled."""
     for template, expected in (("{{ 5 }}", 5), ("{{ nope }}", None)):
         with dag_of(False):
             operator = task(task_id="a_task", log_tail_lines=template, **given)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 from airflow.api_fastapi.app import get_auth_manager, init_auth_manager, purge_cached_app
@@ -16,7 +16,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
-from airflow_healthomics.run_page import calls, lookup, overview
+from airflow_healthomics.publishing.resource import XCOM_KEY
+from airflow_healthomics.run_page import calls, dependencies, lookup, overview
 from airflow_healthomics.run_page.app import create_app
 from airflow_healthomics.run_page.plugin import URL_PREFIX
 from tests.healthomics import Control
@@ -123,7 +124,8 @@ def start_batch(tasks_db: Tasks, with_defaults: None, clock: Clock) -> Callable[
             task = HealthOmicsStartRunBatchOperator(task_id="cohort", workflow_id=WORKFLOW, **arguments)
         ti = FakeTaskInstance(dag_id=DAG_ID, task_id="cohort")
         batch_id = task.execute(context_of(ti))
-        return tasks_db.add(task, xcoms=ti.xcoms, rendered={"aws_conn_id": "aws_default"}), batch_id
+        rendered = {"aws_conn_id": "aws_default", "log_tail_lines": task.log_tail_lines}
+        return tasks_db.add(task, xcoms=ti.xcoms, rendered=rendered), batch_id
 
     return run
 
@@ -145,3 +147,34 @@ def deny(monkeypatch: pytest.MonkeyPatch, entity: DagAccessEntity) -> None:
         return access_entity is not entity and allowed(access_entity=access_entity, **more)
 
     monkeypatch.setattr(manager, "is_authorized_dag", is_authorized)
+
+
+def plan_failure(omics: Control) -> None:
+    """Let the next run fail, with a line in its log."""
+    omics.plan_run(
+        status="FAILED",
+        failure_reason="RUN_TASK_FAILED",
+        tasks=[{"name": "bad", "failure_reason": "OUT_OF_MEMORY_ERROR", "log": ["a line"]}],
+    )
+
+
+def stale(answer: Any) -> str:
+    """Return the reason why an answer is an earlier one; empty if it is not."""
+    assert answer.status_code == 200
+    return unquote(answer.headers.get(dependencies.STALE_HEADER, ""))
+
+
+def pages_of(tasks_db: Tasks, runs: list[str], *, last_region: str = "us-east-1") -> list[str]:
+    """Return the URLs of mapped tasks with these runs, of which the last one may be in another region."""
+    regions = ["us-east-1"] * (len(runs) - 1) + [last_region]
+    with tasks_db.dag:
+        mapped = HealthOmicsStartRunOperator.partial(task_id="mapped").expand(workflow_id=["1"])
+    return [
+        tasks_db.add(
+            mapped,
+            map_index=index,
+            xcoms={XCOM_KEY: {"kind": "run", "id": run_id, "region": region}},
+            rendered={"aws_conn_id": "aws_default"},
+        )
+        for index, (run_id, region) in enumerate(zip(runs, regions, strict=True))
+    ]

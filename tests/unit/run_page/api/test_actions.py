@@ -20,7 +20,7 @@ from airflow_healthomics.run_page.commands import start_run_command
 from tests.healthomics import Control
 from tests.unit.conftest import DAG_RUN_ID, Clock, calls_of
 from tests.unit.metadata_database import DAG_ID
-from tests.unit.run_page.api.api_server import CANARY, deny, get, headers, url
+from tests.unit.run_page.api.api_server import CANARY, RUNS, deny, get, headers, url
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -78,6 +78,52 @@ def test_cancel_a_batch_and_a_run_of_it(
         "cancel_healthomics_run",
         "cancel_healthomics_run_of_batch",
     }
+
+
+def test_the_page_shows_at_once_that_a_run_was_cancelled(
+    editor: TestClient, omics: Control, start: Any, clock: Clock
+) -> None:
+    """And the list of the DAG run, though no answer has expired."""
+    omics.set_options(manual=True)
+    path, run_id = start()
+    omics.advance("RUNNING", run_id=run_id)
+
+    def states() -> list[str]:
+        return [get(editor, path)["run"]["status"], get(editor, RUNS)["items"][0]["status"]]
+
+    assert states() == ["RUNNING", "RUNNING"]
+    assert editor.post(f"{path}/cancel", json={}).status_code == 200
+    assert states() == ["STOPPING", "STOPPING"]
+
+
+def test_the_page_shows_at_once_that_a_run_of_a_batch_was_cancelled(
+    editor: TestClient, omics: Control, start_batch: Any, clock: Clock
+) -> None:
+    """And the list of the batch's runs."""
+    omics.set_options(manual=True)
+    path, _ = start_batch()
+    omics.advance_batch("INPROGRESS")
+    run_path = f"{path}/runs/{omics.runs()[0]['id']}"
+
+    def states() -> list[str]:
+        rows = get(editor, f"{path}/runs")["rows"]
+        return [get(editor, run_path)["run"]["status"], *(row["status"] for row in rows)]
+
+    before = states()
+    assert "STOPPING" not in before
+    assert editor.post(f"{run_path}/cancel", json={}).status_code == 200
+    assert states() == ["STOPPING", "STOPPING", *before[2:]]
+
+
+def test_the_page_shows_at_once_that_a_run_has_ended(
+    editor: TestClient, omics: Control, start: Any, clock: Clock
+) -> None:
+    """If it is too late to cancel it."""
+    path, run_id = start()
+    assert get(editor, path)["active"]
+    omics.advance("COMPLETED", run_id=run_id)
+    assert editor.post(f"{path}/cancel", json={}).status_code == 409
+    assert get(editor, path)["run"]["status"] == "COMPLETED"
 
 
 def test_what_has_ended(editor: TestClient, omics: Control, start: Any) -> None:

@@ -47,6 +47,12 @@ def mapped(tasks_db: Tasks, started: Any) -> Any:
     return add
 
 
+def completed(run: dict[str, Any]) -> dict[str, Any]:
+    """Return the XComs of a task that has awaited the end of a run."""
+    workflow = {"workflowId": WORKFLOW, "workflowType": "PRIVATE"}
+    return {"summary": {"id": run["id"], "uuid": run["uuid"], "status": "COMPLETED", **workflow}}
+
+
 def end_dag_run() -> None:
     """Let the DAG run end."""
     with create_session() as session:
@@ -129,6 +135,37 @@ def test_a_summary_saves_the_call(page: TestClient, omics: Control, mapped: Any)
     answer = get(page, RUNS)
     assert [item["failureReason"] for item in answer["items"]] == ["RUN_TASK_FAILED"] * 3
     assert calls_of(omics, "GetRun") == 0
+
+
+def test_the_workflow_of_an_awaited_run_that_has_ended(
+    page: TestClient, omics: Control, mapped: Any, clock: Clock
+) -> None:
+    """Is read by its name, with one call for all its runs."""
+    omics.add_workflow(WORKFLOW, name="germline")
+    mapped(3, xcoms=completed)
+    before = len(omics.calls())
+    answer = get(page, RUNS)
+    assert [item["workflowName"] for item in answer["items"]] == ["germline"] * 3
+    clock.advance(16)
+    get(page, RUNS)
+    assert [call["operation"] for call in omics.calls()[before:]] == ["GetWorkflow"]
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])
+def test_a_workflow_without_a_name(
+    page: TestClient, omics: Control, mapped: Any, clock: Clock, code: str
+) -> None:
+    """Is listed by its id, and read again when that may help."""
+    omics.add_workflow(WORKFLOW, name="germline")
+    omics.inject_error("GetWorkflow", code, times=1)
+    mapped(1, xcoms=completed)
+    end_dag_run()
+    answer = get(page, RUNS)
+    (item,) = answer["items"]
+    assert (item["workflowId"], item.get("workflowName")) == (WORKFLOW, None)
+    assert ("notices" in answer, answer["pollSeconds"]) == (False, 0)
+    clock.advance(301)
+    assert get(page, RUNS)["items"][0]["workflowName"] == "germline"
 
 
 @pytest.mark.parametrize("more", [{"uuid": "another"}, {"id": "1"}, {"status": "RUNNING"}, {"status": None}])

@@ -168,12 +168,30 @@ def test_the_log_of_another_run(page: TestClient, start: Any, started: Any) -> N
     assert page.get(f"{path}/runs/{started()['id']}/log").status_code == 404
 
 
-def test_logs_of_a_batch(page: TestClient, omics: Control, start_batch: Any) -> None:
-    """Are links only."""
+def test_the_logs_of_a_run_of_a_batch(
+    page: TestClient, omics: Control, start_batch: Any, started: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Are those of any run, of its tasks and its engine; but of no run outside of the batch."""
+    omics.plan_run(
+        run_setting_id="s1",
+        status="FAILED",
+        failure_reason="RUN_TASK_FAILED",
+        tasks=[{"name": "bad", "failure_reason": "OUT_OF_MEMORY_ERROR", "log": LINES}],
+        engine_log=["the engine"],
+    )
     path, _ = start_batch()
     omics.advance_batch("PROCESSED")
-    run_id = omics.runs()[0]["id"]
-    assert page.get(f"{path}/runs/{run_id}/log").status_code == 403
+    (run_id,) = [row["id"] for row in get(page, f"{path}/runs?status=FAILED")["rows"]]
+    answer = get(page, f"{path}/runs/{run_id}")
+    assert answer["failed"][0]["logLines"][-1] == LINES[-1]
+    log = f"{path}/runs/{run_id}/log"
+    task = f"{log}?task={answer['tasks'][0]['taskId']}"
+    assert get(page, task)["lines"][-len(LINES) :] == LINES
+    assert get(page, log)["lines"][-1] == "the engine"
+    assert page.get(f"{path}/runs/{started()['id']}/log").status_code == 404
+    deny(monkeypatch, DagAccessEntity.TASK_LOGS)
+    assert page.get(task).status_code == 403
+    assert LINES[-1] not in page.get(f"{path}/runs/{run_id}").text
 
 
 def test_a_log_that_may_not_be_read(log_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 
 from airflow_healthomics.operators import HealthOmicsStartRunOperator
 from airflow_healthomics.publishing.resource import XCOM_KEY
-from airflow_healthomics.sensors import HealthOmicsRunSensor
+from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
 from tests.healthomics import Control
 from tests.unit.conftest import WORKFLOW
 from tests.unit.metadata_database import DAG_ID
@@ -136,12 +136,20 @@ def test_a_dag_that_is_gone(page: TestClient, tasks_db: Tasks, failed_run: Faile
     assert page.get(f"{path}/runs/{failed_run.run['id']}/log").status_code == 403
 
 
-def test_runs_of_a_batch(page: TestClient, omics: Control, tasks_db: Tasks, start_batch: Any) -> None:
-    """Have no logs, not even below a task of another kind whose XCom was edited."""
+@pytest.mark.parametrize("lines", [0, 20])
+def test_runs_of_a_batch(
+    page: TestClient, omics: Control, tasks_db: Tasks, start_batch: Any, lines: int
+) -> None:
+    """Have logs if the task's author wants it, also below another task whose XCom was edited."""
     with tasks_db.dag:
-        task = HealthOmicsStartRunOperator(task_id="align", workflow_id=WORKFLOW)
-    _, batch_id = start_batch()
+        tasks = [
+            HealthOmicsStartRunOperator(task_id="align", workflow_id=WORKFLOW, log_tail_lines=lines),
+            HealthOmicsRunBatchSensor(task_id="wait", batch_id="1", log_tail_lines=lines),
+        ]
+    path, batch_id = start_batch(log_tail_lines=lines)
     omics.advance_batch("PROCESSED")
+    run_id = omics.runs()[0]["id"]
     edited = {"kind": "batch", "id": batch_id, "region": "us-east-1"}
-    path = tasks_db.add(task, xcoms={XCOM_KEY: edited})
-    assert page.get(f"{path}/runs/{omics.runs()[0]['id']}/log").status_code == 403
+    for each in (path, *(tasks_db.add(task, xcoms={XCOM_KEY: edited}) for task in tasks)):
+        assert get(page, f"{each}/runs/{run_id}").get("logs", False) == (lines > 0)
+        assert page.get(f"{each}/runs/{run_id}/log").status_code == (200 if lines else 403)

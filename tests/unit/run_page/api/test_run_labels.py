@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What tells the page of a run from those of the same workflow."""
+"""What tells the page of a run or batch from those of the same workflow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import update
 
 from tests.healthomics import Control
-from tests.unit.conftest import calls_of
+from tests.unit.conftest import WORKFLOW, calls_of
 from tests.unit.run_page.api.api_server import get
 
 
@@ -50,3 +50,19 @@ def test_a_run_of_a_batch(page: TestClient, omics: Control, start_batch: Any, cl
     clock.advance(301)
     assert get(page, f"{path}/runs/{run_id}")["label"]
     assert calls_of(omics, "ListRunsInBatch") == calls
+
+
+def test_a_batch(page: TestClient, omics: Control, start_batch: Any) -> None:
+    """Has the name of its workflow, and its own if the DAG author gave it one."""
+    omics.add_workflow(WORKFLOW, name="germline")
+    path, _ = start_batch(batch_name="november")
+    answer = get(page, path)
+    assert (answer["batch"]["workflowName"], answer["label"]) == ("germline", "november")
+
+
+def test_a_batch_with_the_default_name(page: TestClient, start_batch: Any) -> None:
+    """It is the request ID, a detail."""
+    path, _ = start_batch()
+    answer = get(page, path)
+    assert answer["batch"]["name"]
+    assert "label" not in answer
