@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 from airflow_healthomics.run_page import live_use
 from tests.healthomics import Control
-from tests.unit.conftest import Clock, calls_of
+from tests.unit.conftest import Clock, calls_of, intercepting
 from tests.unit.run_page.api.api_server import Tasks, get
 from tests.unit.run_page.api.test_run import pages_of
 
@@ -58,6 +58,26 @@ def test_a_running_task_shows_what_it_uses(
     assert (calls_of(omics, "QueryMetrics"), calls_of(omics, "GetRun")) == (4, 4)
     clock.advance(61)
     assert in_use(page, path) == {"align": (3.5, 9.25)}
+
+
+def test_a_task_that_has_ended_uses_nothing(
+    page: TestClient, running: Callable[..., list[str]], clock: Clock
+) -> None:
+    """Though PromQL answers with a data point of the last minutes."""
+    (path,) = running()
+    answers: list[Any] = []
+
+    def respond(operation: str, call: Callable[[], Any]) -> Any:
+        if operation != "QueryMetrics":
+            return call()
+        answers.append(call() if len(answers) < 2 else answers[len(answers) % 2])
+        return answers[-1]
+
+    with intercepting(respond):
+        assert in_use(page, path).keys() == {"align", "index"}
+        clock.advance(61)
+        assert in_use(page, path).keys() == {"align"}
+    assert len(answers) == 4
 
 
 @pytest.mark.parametrize(
