@@ -15,8 +15,8 @@ from airflow_healthomics.hooks.omics import HealthOmicsHook
 #: calls.
 _CLIENT_CONFIG: Final = Config(connect_timeout=5, read_timeout=15, retries={"total_max_attempts": 1})
 
-#: Shorter ones for calls that a page can do without.
-_OPTIONAL_CONFIG: Final = _CLIENT_CONFIG.merge(Config(connect_timeout=2, read_timeout=5))
+#: Shorter ones for figures that a page can do without.
+_LIVE_CONFIG: Final = _CLIENT_CONFIG.merge(Config(connect_timeout=2, read_timeout=3))
 
 #: Regions with the Price List API, according to botocore 1.44.8. The first one is that of AWS's run analyzer.
 PRICING_REGIONS: Final = ("us-east-1", "ap-south-1", "eu-central-1")
@@ -62,7 +62,7 @@ class PollingHook(HealthOmicsHook):
         cloudwatch = self.client_for("cloudwatch")
         return self.client_for(
             "cloudwatch-promql",
-            _OPTIONAL_CONFIG.merge(self.config),
+            _LIVE_CONFIG.merge(self.config),
             endpoint_url=cloudwatch.meta.endpoint_url,
         )
 
@@ -70,9 +70,7 @@ class PollingHook(HealthOmicsHook):
     def pricing_client(self) -> Any:
         """The client of the Price List API, which only some regions have."""
         region = self.conn_region_name if self.conn_region_name in PRICING_REGIONS else PRICING_REGIONS[0]
-        return self.client_for(
-            "pricing", _OPTIONAL_CONFIG.merge(self.config).merge(Config(region_name=region))
-        )
+        return self.client_for("pricing", _CLIENT_CONFIG.merge(self.config).merge(Config(region_name=region)))
 
     def get_client_type(
         self, region_name: str | None = None, config: Config | None = None, deferrable: bool = False

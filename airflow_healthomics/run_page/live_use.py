@@ -38,7 +38,7 @@ UNPUBLISHED_SECONDS: Final = 480.0
 #: Seconds without queries for a connection that lacks the permission,
 REFUSED_SECONDS: Final = 1800.0
 #: and for one whose CloudWatch throttles or does not answer.
-FAILED_SECONDS: Final = 60.0
+FAILED_SECONDS: Final = 300.0
 
 
 class LiveUse(NamedTuple):
@@ -68,22 +68,25 @@ class LiveUseSource(Calls):
         :param rows: its tasks
         :param latest: the previous figures
         """
-        if latest and time.monotonic() < latest.expires:
-            return latest
-        connection = (self._connection, self._region)
         running = {row["taskId"] for row in rows if row["status"] == "RUNNING"}
-        if not running or not _may_publish(run) or live_pauses.get(connection):
+        if not running or not _may_publish(run):
+            return LiveUse({})
+        live = latest if latest and time.monotonic() < latest.expires else self._read(run["id"], latest)
+        # Figures outlast a task: those of the page, and the latest data point of a metric.
+        return live._replace(tasks={each: live.tasks[each] for each in live.tasks.keys() & running})
+
+    def _read(self, run_id: str, latest: LiveUse | None) -> LiveUse:
+        connection = (self._connection, self._region)
+        if live_pauses.get(connection):
             return LiveUse({})
         try:
-            tasks = self._query(run["id"])
+            tasks = self._query(run_id)
         except PageError as error:
             live_pauses.put(connection, True, FAILED_SECONDS if error.retry_after else REFUSED_SECONDS)
             return LiveUse({})
         lifetime = FRESH_SECONDS
         if not tasks and latest:
             lifetime = min(max(2 * latest.lifetime, FRESH_SECONDS), UNPUBLISHED_SECONDS)
-        # A series goes on for minutes after the end of its task.
-        tasks = {task_id: figures for task_id, figures in tasks.items() if task_id in running}
         return LiveUse(tasks, lifetime, time.monotonic() + lifetime)
 
     def _query(self, run_id: str) -> dict[str, dict[str, float]]:
