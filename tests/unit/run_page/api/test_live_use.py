@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from airflow_healthomics.hooks.polling import PollingHook
 from airflow_healthomics.run_page import live_use
 from tests.healthomics import Control
 from tests.unit.conftest import Clock, calls_of, intercepting
@@ -157,3 +158,12 @@ def test_a_run_whose_role_publishes_nothing(
 def test_the_values_of_an_answer(answer: dict[str, Any], values: dict[str, float]) -> None:
     """Are numbers of tasks, in their unit."""
     assert live_use.latest_values(answer, 2_000_000_000) == values
+
+
+def test_queries_have_the_endpoint_of_cloudwatch(connection: Callable[..., None]) -> None:
+    """That of the region, or of the connection, such as a VPC endpoint."""
+    client = PollingHook(aws_conn_id=None, region_name="eu-west-2").promql_client
+    assert client.meta.endpoint_url == "https://monitoring.eu-west-2.amazonaws.com"
+    url = "https://vpce-1.monitoring.eu-west-2.vpce.amazonaws.com"
+    connection(region_name="eu-west-2", service_config={"cloudwatch": {"endpoint_url": url}})
+    assert PollingHook(aws_conn_id="aws_default").promql_client.meta.endpoint_url == url
