@@ -105,6 +105,14 @@ def get_provider_info() -> dict[str, Any]:
                         "example": None,
                         "default": "True",
                     },
+                    "page_prices": {
+                        "description": "Whether the pages of ended runs estimate their cost from AWS's price "
+                        "list. The connection must allow pricing:GetProducts.",
+                        "version_added": "0.1.0",
+                        "type": "boolean",
+                        "example": None,
+                        "default": "False",
+                    },
                     "lineage_inputs": {
                         "description": "Whether to report the inputs of runs to OpenLineage: S3 URIs, read "
                         "sets and references in their parameters. Their names may identify patients.",

@@ -202,6 +202,8 @@ def planned_tasks(seconds: float) -> list[dict[str, Any]]:
             "cpus": cpus,
             "memory": memory,
             "instance_type": instance_type,
+            "cpus_in_use": round(cpus * 0.82, 2),
+            "memory_in_use": round(memory * 0.57, 2),
         }
         for name, begin, share, cpus, memory, instance_type in TASKS
     ]

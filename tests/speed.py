@@ -47,9 +47,17 @@ def _work_once_per_process() -> Iterator[None]:
 
 
 def _cache_sessions(patch: pytest.MonkeyPatch) -> None:
-    services = cache(Loader().list_available_services)
+    listed = Loader.list_available_services
+    known: dict[tuple[str, ...], Any] = {}
+
+    def services(loader: Loader, type_name: str) -> Any:
+        key = (type_name, *loader.search_paths)
+        if key not in known:
+            known[key] = listed(loader, type_name)
+        return known[key]
+
     alias = cache(EventAliaser(BaseEventHooks())._alias_event_name)  # type: ignore[attr-defined]
-    patch.setattr(Loader, "list_available_services", lambda _, type_name: services(type_name))
+    patch.setattr(Loader, "list_available_services", services)
     patch.setattr(JSONFileLoader, "load_file", staticmethod(cache(JSONFileLoader().load_file)))
     patch.setattr(EventAliaser, "_alias_event_name", lambda _, event_name: alias(event_name))
     patch.setattr(BaseEventHooks, "_verify_accept_kwargs", lambda *_: None)

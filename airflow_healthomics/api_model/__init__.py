@@ -7,6 +7,8 @@ Amazon MWAA pins botocore, from 1.37.3 on. Old releases lack run batches and hal
 The folder ``botocore-<version>`` has the additions of that release since 1.37.3, without documentation, in
 the format of extras: botocore's loader merges them into the model. It also lists the regions with an
 endpoint. ``make api-model`` writes it.
+
+The folder ``promql`` has a model of CloudWatch's Prometheus-compatible API, which no botocore has.
 """
 
 from __future__ import annotations
@@ -24,6 +26,10 @@ DATA: Final = next(path for path in Path(__file__).parent.iterdir() if path.name
 
 #: The botocore release of the additions.
 SOURCE: Final = DATA.name.removeprefix("botocore-")
+
+#: Search path with the service ``cloudwatch-promql``:
+#: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch-PromQL-API-QueryMetrics.html
+PROMQL: Final = Path(__file__).parent / "promql"
 
 _SERVICE_MODEL: Final = DATA / "omics" / "2022-11-28" / "service-2.sdk-extras.json"
 
@@ -44,7 +50,8 @@ def is_needed() -> bool:
 
 def extend_session(session: Any) -> None:
     """
-    Add the current API to the clients of a session. Other sessions stay unchanged.
+    Add the current API, and that of CloudWatch's PromQL, to the clients of a session. Other sessions stay
+    unchanged.
 
     The sessions share botocore's loader, so that a process reads the model and the endpoints once, not once
     per connection and region.
@@ -52,8 +59,9 @@ def extend_session(session: Any) -> None:
     :param session: a ``boto3.session.Session`` without a HealthOmics client yet
     """
     loader = session._session.get_component("data_loader")
-    if is_needed() and str(DATA) not in loader.search_paths:
-        loader.search_paths.append(str(DATA))
+    for path in (*([DATA] if is_needed() else ()), PROMQL):
+        if str(path) not in loader.search_paths:
+            loader.search_paths.append(str(path))
     # The search paths depend on the user's AWS configuration.
     shared = _loaders.setdefault(tuple(loader.search_paths), loader)
     session._session.register_component("data_loader", shared)

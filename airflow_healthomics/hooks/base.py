@@ -136,14 +136,17 @@ class ConnectedHook(AwsGenericHook["OmicsClient"]):
             region_name, Config(inject_host_prefix=False).merge(config or self.config)
         )
 
-    def client_for(self, service: str, config: Config | None = None) -> Any:
+    def client_for(
+        self, service: str, config: Config | None = None, *, endpoint_url: str | None = None
+    ) -> Any:
         """
         Make a client of an AWS service from the session of this hook, so that a role is assumed only once.
 
         :param service: name of the service, such as ``s3``
         :param config: settings of the client; by default those of the connection
+        :param endpoint_url: by default that of the connection, if it has one
         """
-        url = self.conn_config.get_service_endpoint_url(service)
+        url = endpoint_url or self.conn_config.get_service_endpoint_url(service)
         session = self.get_session(self.region_name)
         with _making_clients:
             return session.client(service, endpoint_url=url, config=config or self.config, verify=self.verify)

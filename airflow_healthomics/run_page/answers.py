@@ -30,7 +30,12 @@ ERROR_SECONDS: Final = 10
 THROTTLED_SECONDS: Final = 20
 
 #: Other services by the prefix of their operations.
-_SERVICES: Final = {"logs": "CloudWatch Logs", "s3": "S3"}
+_SERVICES: Final = {
+    "cloudwatch": "CloudWatch",
+    "logs": "CloudWatch Logs",
+    "pricing": "The Price List API",
+    "s3": "S3",
+}
 
 
 class PageError(Exception):

@@ -48,11 +48,16 @@ settings: Final = Memory(_MAX_NAMES)
 engine_logs: Final = Memory(_MAX_NAMES)
 #: Folders of runs whose outputs are listed.
 output_places: Final = Memory(_MAX_NAMES)
+#: Connections whose metrics of running tasks are not queried for a while.
+live_pauses: Final = Memory(_MAX_NAMES)
+#: List prices by connection and region, or why there are none.
+price_lists: Final = Memory(_MAX_NAMES)
 
 
 def forget() -> None:
     """Clear all caches, for tests."""
-    for memory in (hooks, names, batches, settings, engine_logs, output_places, lanes):
+    others = (output_places, live_pauses, price_lists, lanes)
+    for memory in (hooks, names, batches, settings, engine_logs, *others):
         memory.clear()
 
 

@@ -16,6 +16,7 @@ from tenacity import Retrying, retry_if_exception, wait_random_exponential
 from airflow_healthomics.exceptions import Diagnosis
 from airflow_healthomics.links import run_urls, task_log_url
 from airflow_healthomics.publishing.resource_xcom import TaskResource
+from airflow_healthomics.reports.cost import estimate
 from airflow_healthomics.reports.diagnosis import diagnose
 from airflow_healthomics.reports.remedies import NOT_FAILED, SENSOR_STEPS
 from airflow_healthomics.reports.usage import describe_run_usage, usage_of_run
@@ -29,9 +30,11 @@ from airflow_healthomics.run_page.answers import (
 from airflow_healthomics.run_page.batch_source import BatchSource
 from airflow_healthomics.run_page.calls import LINKS, Calls, identity_of
 from airflow_healthomics.run_page.commands import start_run_command
+from airflow_healthomics.run_page.live_use import LiveUse, LiveUseSource
 from airflow_healthomics.run_page.lookup import TaskConnection
 from airflow_healthomics.run_page.outputs import WITH_OUTPUTS, outputs_are_on
-from airflow_healthomics.run_page.task_use import fetch_task_use
+from airflow_healthomics.run_page.price_source import PriceSource, prices_are_on
+from airflow_healthomics.run_page.run_use import RunUse, fetch_run_use
 from airflow_healthomics.service.errors import is_transient
 from airflow_healthomics.service.summaries import summarize_run
 
@@ -56,7 +59,7 @@ PAGE_SIZE: Final = 100
 PAGE_ATTEMPTS: Final = 3
 PAGES_SECONDS: Final = 20.0
 
-#: Key of what the tasks used, in the memory of a page.
+#: Key of what the tasks use or used, in the memory of a page.
 _USE: Final = "use"
 
 log = logging.getLogger(__name__)
@@ -131,14 +134,15 @@ class Source(Calls):
         diagnosis = failure.diagnosis
         notices += failure.missing
         active = payload.is_active(run["status"])
-        use = {} if active or not rows else self._use(run, rows, latest, notices)
-        rows = [{**row, **(use or {}).get(row["taskId"], {})} for row in rows]
+        used = self._used(run, rows, latest, notices)
+        rows = [{**row, **(used.tasks.get(row["taskId"], {}) if used else {})} for row in rows]
+        cost = self._cost(used, notices)
         partition = self._hook.conn_partition
         failed = payload.failed_task_rows(rows, diagnosis.failed_tasks)
         for item in failed:
             item["logUrl"] = task_log_url(run_id, item["taskId"], self._region, partition)
         has_task_log = any(item["logLines"] for item in failed)
-        is_complete = failure.is_complete and (use is not None or not _has_just_ended(run, as_of))
+        is_complete = failure.is_complete and (used is not None or not _has_just_ended(run, as_of))
         settling = not is_complete and _has_just_ended(run, as_of)
         if settling:
             poll_seconds = INCOMPLETE_SECONDS
@@ -172,9 +176,9 @@ class Source(Calls):
         answer["command"] = start_run_command(run, self._region)
         if run["status"] in WITH_OUTPUTS and outputs_are_on():
             answer["outputs"] = True
-        memory: dict[Any, Any] = {_failed_ids(run, rows): failure}
-        if not active:
-            memory[_USE] = use
+        if cost:
+            answer["cost"] = cost
+        memory: dict[Any, Any] = {_failed_ids(run, rows): failure, _USE: used}
         return make_page(answer, is_complete=is_complete, memory=memory)
 
     def _tasks(self, run_id: str, notices: list[str]) -> tuple[list[Mapping[str, Any]] | None, bool]:
@@ -228,22 +232,35 @@ class Source(Calls):
             return _Failure(diagnosis, tuple(attentive.warnings), time.monotonic() + INCOMPLETE_SECONDS)
         return _Failure(diagnosis)
 
-    def _use(
+    def _used(
         self,
         run: Mapping[str, Any],
         rows: list[dict[str, Any]],
         latest: Page | None,
         notices: list[str],
-    ) -> Mapping[str, Mapping[str, float]] | None:
-        """Return what each task of an ended run used, or None if that is not known."""
-        if latest and (known := latest.memory.get(_USE)) is not None:
-            return known  # type: ignore[no-any-return]
+    ) -> LiveUse | RunUse | None:
+        """Return what the tasks of a run use or, after its end, what they used; None if that is unknown."""
+        known = latest.memory.get(_USE) if latest else None
+        if payload.is_active(run["status"]):
+            source = LiveUseSource(self._connection, self._region)
+            return source.read(run, rows, known if isinstance(known, LiveUse) else None)
+        if not rows:
+            return RunUse({})
+        if isinstance(known, RunUse):
+            return known
         attentive = _AttentiveLog(log)
-        use = fetch_task_use(self._hook, run, rows, attentive)
+        used = fetch_run_use(self._hook, run, rows, attentive)
         # The diagnosis of a failed run may have met the same refusal.
         if not any("logs:GetLogEvents" in notice for notice in notices):
             notices += attentive.warnings
-        return use
+        return used
+
+    def _cost(self, used: LiveUse | RunUse | None, notices: list[str]) -> Mapping[str, Any]:
+        """Return the estimated cost of an ended run, if it is known and turned on."""
+        if not isinstance(used, RunUse) or not used.amounts or not prices_are_on():
+            return {}
+        prices = PriceSource(self._connection, self._region).price_list(notices)
+        return estimate(used.amounts, prices) if prices else {}
 
 
 def fetch_page(

@@ -15,7 +15,8 @@ class TaskPlan:
     One task of a run. ``memory`` is in GiB. With a ``failure_reason`` the task ends as FAILED.
 
     Starts ``after`` seconds into RUNNING and runs for ``seconds``; by default until the run leaves RUNNING.
-    Average and maximum of CPUs and memory (in GiB) are only in the manifest.
+    Average and maximum of CPUs and memory (in GiB) are only in the manifest. CPUs and memory in use are
+    metrics in CloudWatch while the task is running; with None, the role of the run may not publish any.
     """
 
     name: str
@@ -31,6 +32,8 @@ class TaskPlan:
     cpus_maximum: float | None = None
     memory_average: float | None = None
     memory_maximum: float | None = None
+    cpus_in_use: float | None = None
+    memory_in_use: float | None = None
     failure_reason: str | None = None
     status_message: str | None = None
     log: Sequence[str] = ()

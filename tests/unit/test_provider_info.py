@@ -25,6 +25,7 @@ from airflow_healthomics.provider_info import get_provider_info
 from airflow_healthomics.resources.refusals import DEFAULT_PATIENCE
 from airflow_healthomics.run_page.budget import DEFAULT_RATE
 from airflow_healthomics.run_page.outputs import outputs_are_on
+from airflow_healthomics.run_page.price_source import prices_are_on
 from airflow_healthomics.starting.outcome import start_patience
 
 PACKAGE = Path(airflow_healthomics.__file__).parent
@@ -46,6 +47,7 @@ def test_the_documented_patience_is_that_of_the_code() -> None:
     assert float(options["refusal_patience"]["default"]) == DEFAULT_PATIENCE
     assert float(options["page_rate"]["default"]) == DEFAULT_RATE
     assert options["page_outputs"]["default"] == str(outputs_are_on())
+    assert options["page_prices"]["default"] == str(prices_are_on())
 
 
 def test_it_has_an_entry_point() -> None:

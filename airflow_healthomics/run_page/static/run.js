@@ -3,6 +3,7 @@
 
 // One run: is it moving, which task is slow, why did it fail, where are the outputs, what was it run with.
 
+import { Cost } from "./cost.js";
 import { announce, h, setText, show } from "./dom.js";
 import { EngineLog, FailedTasks, FailureSentence } from "./failure.js";
 import * as f from "./format.js";
@@ -80,6 +81,7 @@ export class RunView {
     this.outputsButton = h("button", { type: "button", class: "quiet", hidden: true, "data-testid": "open-outputs", onclick: () => this.outputs.reveal() }, "Outputs");
     this.actions = h("div", { class: "actions" });
     this.use = new Use();
+    this.cost = new Cost();
     this.facts = new Facts("facts");
     this.node = h("article", { "data-testid": "run" },
       h("header", { class: "run-head" },
@@ -95,6 +97,7 @@ export class RunView {
       this.failed.node,
       this.engineLog.node,
       this.use.node,
+      this.cost.node,
       h("section", { class: "card", "aria-labelledby": "history-title", "data-testid": "history" }, h("h2", { id: "history-title" }, "Status history"), this.steps.node),
       h("section", { class: "card", "aria-labelledby": "details-title", "data-testid": "details" }, h("h2", { id: "details-title" }, "Run details"), this.facts.node),
       this.dialog.node);
@@ -137,6 +140,7 @@ export class RunView {
     const { failed = [], failedTotal = failed.length } = data;
     this.failed.update(failed, failedTotal, logs);
     this.use.update(this.active ? [] : this.models);
+    this.cost.update(data.cost);
     this.#details(run);
     const end = this.active ? now : (this.stopped ?? f.time(data.asOf) ?? now);
     this.tasks.update(tasks, {

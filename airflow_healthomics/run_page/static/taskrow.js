@@ -6,7 +6,7 @@
 import { CutName } from "./cutname.js";
 import { h, icon, keyed, setAttr, setText, show } from "./dom.js";
 import * as f from "./format.js";
-import { COLUMNS, isLive, phases, timesOf } from "./tasks.js";
+import { COLUMNS, isLive, phases, timesOf, useWords } from "./tasks.js";
 import { Badge, Meter, setTime } from "./widgets.js";
 
 const TEMPLATE = h("tr", { role: "row" }, COLUMNS.map(({ id, num }) =>
@@ -71,8 +71,9 @@ export class TaskRow {
       this.#chips(model.counts);
     } else this.badge.set(model.status);
     setTime(this.time, model.started, f.clock(model.started, timeline.begin));
-    this.cpus.set(model.cpusUsed, model.cpus, f.number, model.of ? "CPUs, used on average" : "CPUs used on average");
-    this.memory.set(model.memoryUsed, model.memory, f.gib, "memory used at most");
+    const [cpus, memory] = useWords(model);
+    this.cpus.set(model.cpusUsed, model.cpus, f.number, cpus);
+    this.memory.set(model.memoryUsed, model.memory, f.gib, memory);
     setText(cells.gpus, f.number(model.gpus));
     setText(cells.instance, model.instance?.replace(/^omics\./, "") ?? (model.instances ? `${model.instances} types` : "–"));
     setAttr(cells.instance, "title", model.instance);

@@ -22,8 +22,10 @@ export function modelOf(task) {
     stopped: f.time(task.stopTime),
     cpus: task.cpus ?? null,
     memory: task.memory ?? null,
-    cpusUsed: task.cpusAverage ?? null,
-    memoryUsed: task.memoryMaximumGiB ?? null,
+    // A running task may have what it uses now, and an ended one what it used.
+    cpusUsed: task.cpusAverage ?? task.cpusInUse ?? null,
+    memoryUsed: task.memoryMaximumGiB ?? task.memoryInUseGiB ?? null,
+    uses: task.cpusInUse != null || task.memoryInUseGiB != null,
     gpus: task.gpus || null,
     instance: task.instanceType ?? null,
     cached: task.cacheHit ? 1 : 0,
@@ -47,6 +49,9 @@ export function phases(model, now) {
   const queued = model.created === null || waitedUntil === null ? null : Math.max(0, waitedUntil - model.created);
   return { queued, ran };
 }
+
+/** What the figures of CPUs and memory of a task or a process say. */
+export const useWords = ({ of, uses }) => [`CPUs${of ? "," : ""} ${uses ? "in use" : "used on average"}`, `memory ${uses ? "in use" : "used at most"}`];
 
 const only = (values) => (new Set(values).size === 1 ? values[0] : null);
 export const least = (values) => values.reduce((a, b) => (a === null || (b !== null && b < a) ? b : a), null);
@@ -102,6 +107,7 @@ export function groupsOf(models, now) {
       memory: most(of.map((m) => m.memory)),
       cpusUsed: cpusUsed(of, now),
       memoryUsed: most(of.map((m) => m.memoryUsed)),
+      uses: of.some((m) => m.uses),
       gpus: most(of.map((m) => m.gpus)),
       instance: only(of.map((m) => m.instance).filter(Boolean)),
       instances: new Set(of.map((m) => m.instance).filter(Boolean)).size,

@@ -28,6 +28,14 @@ from .exceptions import (
 from .models import OmicsBackend, apply_due_transitions, omics_backends
 
 
+def dropped_connection(request: Any) -> Exception:
+    """Return an error that ends the connection: werkzeug closes the socket, or botocore raises it."""
+    if request.from_wsgi_server:
+        return ConnectionResetError("dropped by the local HealthOmics")
+    error: Exception = ConnectionClosedError(endpoint_url=request.url)
+    return error
+
+
 class OmicsResponse(BaseResponse):
     """Answers requests to HealthOmics."""
 
@@ -58,7 +66,7 @@ class OmicsResponse(BaseResponse):
                 call.error = error.code
             except DroppedConnectionError:
                 call.error = "DroppedConnection"
-                raise self._dropped_connection() from None
+                raise dropped_connection(self.normalized_request) from None
             call.status = status
             headers, body = self._enrich_response(headers, body)  # adds the request id
             return status, headers, body
@@ -135,13 +143,6 @@ class OmicsResponse(BaseResponse):
         finally:
             with LOCAL.lock:
                 LOCAL.in_flight.discard(key)
-
-    def _dropped_connection(self) -> Exception:
-        """Return an error that ends the connection: werkzeug closes the socket, or botocore raises it."""
-        if self.normalized_request.from_wsgi_server:
-            return ConnectionResetError("dropped by the local HealthOmics")
-        error: Exception = ConnectionClosedError(endpoint_url=self.normalized_request.url)
-        return error
 
     # --- operations: one method of the same name for each ---
 

@@ -97,12 +97,13 @@ const { Actions, clearBody, clearWords, idsOf } = await import(new URL("actions.
 const { BatchRuns, policyTile } = await import(new URL("batch_runs.js", at));
 const { ends, nameParts, shortest, shortName } = await import(new URL("names.js", at));
 const { inView } = await import(new URL("rows.js", at));
-const { groupsOf, modelOf, phases, sorted } = await import(new URL("tasks.js", at));
+const { groupsOf, modelOf, phases, sorted, useWords } = await import(new URL("tasks.js", at));
 const { BatchView } = await import(new URL("batch.js", at));
 const { failureOf } = await import(new URL("failure.js", at));
 const { logPath } = await import(new URL("log.js", at));
 const { causeOf, hits, plain } = await import(new URL("loglines.js", at));
 const { countWords, folderOf, listPath, Outputs, trailOf, viewPath } = await import(new URL("outputs.js", at));
+const { cellsOf, Cost, usd } = await import(new URL("cost.js", at));
 const { totalsOf, wastesOf } = await import(new URL("use.js", at));
 const { lastActivity, longest, newsOf, progressOf, RunView } = await import(new URL("run.js", at));
 
@@ -486,4 +487,28 @@ test("the largest wastes are named, by process, with the requested and used amou
   assert.equal(cpu.requested, 48 + 16 + 2 + 1);
   assert.equal(Math.round(memory.used * 10) / 10, 9 + 44 + 7.9 + 1 + 0.1);
   assert.deepEqual(wastesOf([of("x", "GOOD", 4, 8, 3.9, 7.8)]), []);
+});
+
+test("a running task shows what it uses, an ended one what it used", () => {
+  const running = task("a", "RUNNING", 0, 0, null, { memory: 8, cpusInUse: 1.5, memoryInUseGiB: 6 });
+  assert.deepEqual([running.cpusUsed, running.memoryUsed, useWords(running)], [1.5, 6, ["CPUs in use", "memory in use"]]);
+  const ended = task("a", "COMPLETED", 0, 0, 9, { memory: 8, cpusAverage: 1 });
+  assert.deepEqual([ended.cpusUsed, ended.memoryUsed, useWords(ended)], [1, null, ["CPUs used on average", "memory used at most"]]);
+  const [group] = groupsOf([task("a", "COMPLETED", 0, 0, 9, { memory: 8 }), running], 10_000);
+  assert.deepEqual([group.memoryUsed, useWords(group)], [6, ["CPUs, in use", "memory in use"]]);
+});
+
+test("an estimate has its inputs, its date and what it leaves out", () => {
+  assert.deepEqual([usd(1234.5), usd(0), usd(0.001), usd(null)], ["$1,234.50", "$0.00", "< $0.01", "–"]);
+  const instance = { resource: "omics.m.large", tasks: 3, quantity: 1.5, usdPerUnit: 0.12, usd: 0.18 };
+  const storage = { resource: "Dynamic Run Storage" };
+  assert.deepEqual(cellsOf(instance), ["omics.m.large", "3", "1.5 hours", "$0.12 per hour", "$0.18"]);
+  assert.deepEqual(cellsOf({ ...storage, quantity: 1 }), ["Dynamic Run Storage", "–", "1 GiB hour", "Not known", "–"]);
+  const cost = new Cost();
+  cost.update(undefined);
+  assert.equal(cost.node.hidden, true);
+  cost.update({ usd: 0.18, isPartial: true, amounts: [instance, storage], priceListDate: "2026-11-20T23:59:59Z" });
+  assert.match(cost.node.shown("cost"), /At least \$0\.18.*omics\.m\.large.*Dynamic Run Storage.*price list of Nov 20, 2026.*without discounts/s);
+  cost.update({ usd: 0.18, isPartial: false, amounts: [instance] });
+  assert.doesNotMatch(cost.node.shown("cost"), /At least|Dynamic/);
 });

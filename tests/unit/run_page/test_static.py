@@ -17,8 +17,10 @@ import pytest
 
 import airflow_healthomics
 from airflow_healthomics.exceptions import FailedTask
+from airflow_healthomics.reports.cost import Amount, estimate
 from airflow_healthomics.reports.utilization import METRICS
-from airflow_healthomics.run_page import payload
+from airflow_healthomics.run_page import live_use, payload
+from airflow_healthomics.service.price_list import PriceList
 
 STATIC = Path(airflow_healthomics.__file__).parent / "run_page" / "static"
 FILES = sorted(STATIC.iterdir())
@@ -120,7 +122,7 @@ def test_all_that_is_sent_is_shown(kind: str) -> None:
         answer = payload.run_answer(
             dict.fromkeys(payload.RUN_FIELDS, "x"),
             workflow_name="x",
-            rows=[row | dict.fromkeys(METRICS, 1.0) for row in rows],
+            rows=[row | dict.fromkeys([*METRICS, *live_use.METRICS], 1.0) for row in rows],
             label="x",
             truncated=True,
             usage=["x"],
@@ -133,6 +135,7 @@ def test_all_that_is_sent_is_shown(kind: str) -> None:
             links={name: "x" for name in ("console", "runLog", "engineLog", "outputs")},
             **more,
         )
+        answer["cost"] = estimate([Amount("x", 1.0, 1)], PriceList({"x": 1.0}, "x"))
     else:
         described = {"runSettingId": "x", "failureReason": "x", "statusMessage": "x"}
         answer = payload.batch_answer(
@@ -144,7 +147,7 @@ def test_all_that_is_sent_is_shown(kind: str) -> None:
             links={name: "x" for name in ("console", "outputs")},
             **more,
         )
-    scripts = {"run": ("run.js", "failure.js", "tasks.js"), "batch": ("batch.js",)}[kind]
+    scripts = {"run": ("run.js", "failure.js", "tasks.js", "cost.js"), "batch": ("batch.js",)}[kind]
     text = "".join((STATIC / name).read_text() for name in (*scripts, "names.js", "page.js"))
     unused = {name for name in _values_of(answer) if not re.search(rf"[.{{ ]{name}\b", text)}
     assert not unused

@@ -62,7 +62,7 @@ def test_a_manifest_that_is_not_there_yet(
     path, run_id = start()
     omics.advance("COMPLETED", run_id=run_id)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(source, "fetch_task_use", lambda *_: None)
+        patch.setattr(source, "fetch_run_use", lambda *_: None)
         assert get(page, path)["settling"] is True
     clock.advance(31)
     answer = get(page, path)

@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from airflow_healthomics.hooks.best_effort import BestEffortClient
 from airflow_healthomics.hooks.polling import PollingHook
+from airflow_healthomics.reports.cost import Amount, amounts_of
 from airflow_healthomics.reports.manifest_log import fetch_manifest
 from airflow_healthomics.reports.utilization import utilization_of
 from airflow_healthomics.service.log import Log
@@ -17,11 +18,23 @@ from airflow_healthomics.service.log import Log
 MAX_SECONDS: Final = 10.0
 
 
-def fetch_task_use(
-    hook: PollingHook, run: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], log: Log
-) -> dict[str, dict[str, float]] | None:
+class RunUse(NamedTuple):
     """
-    Return the metrics of the tasks by their ids, or None if the manifest is missing or incomplete.
+    What a run used.
+
+    :param tasks: metrics by task id
+    :param amounts: what the run is charged for
+    """
+
+    tasks: Mapping[str, Mapping[str, float]]
+    amounts: Sequence[Amount] = ()
+
+
+def fetch_run_use(
+    hook: PollingHook, run: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], log: Log
+) -> RunUse | None:
+    """
+    Return what a run used, or None if the manifest is missing or incomplete.
 
     :param hook: of the task's connection
     :param run: answer of GetRun, in a terminal state
@@ -36,4 +49,4 @@ def fetch_task_use(
         on_missing=log.info,
     )
     own, tasks = fetch_manifest(aws, run, ids={row["taskId"] for row in rows})
-    return utilization_of(tasks) if own and tasks else None
+    return RunUse(utilization_of(tasks), amounts_of(run, own, tasks)) if own and tasks else None
