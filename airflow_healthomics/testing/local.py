@@ -118,20 +118,21 @@ class LocalHealthOmics:
 class _Plan(Protocol):
     times: int | None
 
+    @property
+    def specificity(self) -> tuple[bool, ...]: ...
+
 
 P = TypeVar("P", bound=_Plan)
 
 
 def _take(plans: list[P], matches: Callable[[P], bool]) -> P | None:
-    """Return the first matching plan, and remove it after its last use."""
-    for plan in plans:
-        if matches(plan):
-            if plan.times is not None:
-                plan.times -= 1
-                if plan.times <= 0:
-                    plans.remove(plan)
-            return plan
-    return None
+    """Return the most specific matching plan, the first of equal ones, and remove it after its last use."""
+    plan = max((plan for plan in plans if matches(plan)), key=lambda plan: plan.specificity, default=None)
+    if plan is not None and plan.times is not None:
+        plan.times -= 1
+        if plan.times <= 0:
+            plans[:] = [each for each in plans if each is not plan]
+    return plan
 
 
 #: The state of this process.

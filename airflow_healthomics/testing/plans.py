@@ -62,6 +62,11 @@ class RunPlan:
             and self.run_setting_id in (None, run_setting_id)
         )
 
+    @property
+    def specificity(self) -> tuple[bool, ...]:
+        """How closely the plan names its runs: a run setting before a name before a workflow."""
+        return tuple(given is not None for given in (self.run_setting_id, self.name, self.workflow_id))
+
     def task_plans(self, default_count: int) -> Sequence[TaskPlan]:
         """Return the plan of each task."""
         tasks = default_count if self.tasks is None else self.tasks
@@ -86,6 +91,11 @@ class BatchPlan:
     reason: str = TRANSIENT_ERROR
     code: str = TRANSIENT_CODE
 
+    @property
+    def specificity(self) -> tuple[bool, ...]:
+        """How closely the plan names its batches."""
+        return (self.name is not None,)
+
 
 @dataclass(kw_only=True)
 class SubmissionPlan:
@@ -101,3 +111,8 @@ class SubmissionPlan:
         """Whether the plan applies to a request."""
         ids = self.run_setting_ids
         return operation == self.operation and (ids is None or run_setting_id in ids)
+
+    @property
+    def specificity(self) -> tuple[bool, ...]:
+        """How closely the plan names its requests."""
+        return (self.run_setting_ids is not None,)

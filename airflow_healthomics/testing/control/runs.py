@@ -59,6 +59,9 @@ class RunVerbs(Verbs):
         """
         Plan the next run, or the next runs with a name, a workflow or a run setting.
 
+        Of the plans that match a run, the most specific one applies: by run setting, then by name, then by
+        workflow. Of equally specific plans, the first one applies.
+
         :param run_setting_id: Only runs of a batch with this run setting id.
         :param times: Number of runs; None for all.
         :param status: Their terminal status.
