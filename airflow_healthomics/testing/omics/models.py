@@ -13,6 +13,7 @@ from typing import Any
 
 from moto.core.base_backend import BackendDict, BaseBackend
 
+from airflow_healthomics.api_model import listed_regions
 from airflow_healthomics.testing.local import LOCAL
 
 from . import side_effects
@@ -489,7 +490,8 @@ def _canonical(params: Mapping[str, Any]) -> str:
     return json.dumps(params, sort_keys=True)
 
 
-omics_backends = BackendDict(OmicsBackend, "omics")
+#: In the regions of the installed botocore, and in those of the current API.
+omics_backends = BackendDict(OmicsBackend, "omics", additional_regions=sorted(listed_regions()))
 
 
 def all_backends() -> list[OmicsBackend]:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +24,7 @@ from .exceptions import (
     ThrottlingException,
     ValidationException,
 )
+from .json_body import json_object
 from .models import OmicsBackend, apply_due_transitions, omics_backends
 
 
@@ -52,6 +52,7 @@ class OmicsResponse(BaseResponse):
         )
         with LOCAL.recording(call):
             try:
+                self._check_region()
                 status, headers, body = self._answer(call)
             except HealthOmicsError as error:
                 status, headers, body = error.response()
@@ -93,13 +94,7 @@ class OmicsResponse(BaseResponse):
             elif location == "querystring" and key in query:
                 fields[name] = _typed(query.getlist(key), member.type_name)
         if self.body and not (shape and "payload" in shape.serialization):
-            try:
-                body = json.loads(self.body)
-            except ValueError:
-                raise ValidationException("the request body must be JSON") from None
-            if not isinstance(body, dict):
-                raise ValidationException("the request body must be a JSON object")
-            fields |= body
+            fields |= json_object(self.body)
         return {name: value for name, value in fields.items() if value is not None}
 
     def _checked(self, operation: str, fields: dict[str, Any]) -> dict[str, Any]:
@@ -109,6 +104,11 @@ class OmicsResponse(BaseResponse):
             plural = "s" if len(broken) > 1 else ""
             raise ValidationException(f"{len(broken)} validation error{plural}: {'; '.join(broken)}")
         return fields
+
+    def _check_region(self) -> None:
+        """Refuse a region without HealthOmics. AWS has no host there, and so no error for it."""
+        if self.region not in omics_backends[self.current_account]:
+            raise NotImplementedHereError(f"HealthOmics is not available in the region {self.region}")
 
     def _check_rate(self, call: Call) -> None:
         rate = LOCAL.options.rates.get(call.operation)
