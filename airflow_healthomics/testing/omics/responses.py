@@ -25,6 +25,7 @@ from .exceptions import (
     ValidationException,
 )
 from .json_body import json_object
+from .members import refuse_not_implemented
 from .models import OmicsBackend, apply_due_transitions, omics_backends
 
 
@@ -103,6 +104,8 @@ class OmicsResponse(BaseResponse):
         if broken:
             plural = "s" if len(broken) > 1 else ""
             raise ValidationException(f"{len(broken)} validation error{plural}: {'; '.join(broken)}")
+        if shape:
+            refuse_not_implemented(shape, fields)
         return fields
 
     def _check_region(self) -> None:
