@@ -20,6 +20,7 @@ from .clock import Clock
 from .faults import Faults
 from .omics.exceptions import error_of
 from .options import Options
+from .outbox import Outbox
 from .plans import BatchPlan, RunPlan, SubmissionPlan
 from .throttling import Throttle
 
@@ -76,6 +77,7 @@ class LocalHealthOmics:
             self.submission_plans: list[SubmissionPlan] = []
             self.calls: list[Call] = []
             self.in_flight: set[tuple[str, str, str, str]] = set()
+            self.outbox = Outbox(self.options.seed)
             self.throttle.clear()
             self.faults.clear(self.options.seed)
 

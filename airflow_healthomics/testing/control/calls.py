@@ -12,6 +12,7 @@ from typing import Any
 from airflow_healthomics.testing.faults import DelayFault, DropFault, ErrorFault, Fault, HoldFault, When
 from airflow_healthomics.testing.local import LOCAL
 from airflow_healthomics.testing.omics.exceptions import error_of
+from airflow_healthomics.testing.outbox import EventFaults
 
 from .verbs import Verbs, verb, wait
 
@@ -103,8 +104,34 @@ class CallVerbs(Verbs):
 
     @verb
     def clear_faults(self) -> None:
-        """Remove all planned faults, and release held and delayed calls."""
+        """Remove all planned faults of calls and events, and release held and delayed calls."""
         LOCAL.faults.clear(LOCAL.options.seed)
+        self.disturb_events()
+
+    @verb
+    def disturb_events(
+        self,
+        *,
+        loss: float = 0.0,
+        duplication: float = 0.0,
+        reordering: float = 0.0,
+        delay_seconds: float = 0.0,
+    ) -> None:
+        """
+        Disturb the delivery of all further events to EventBridge. Without arguments, it is perfect again.
+
+        :param loss: Probability that an event is lost.
+        :param duplication: Probability that an event is delivered twice.
+        :param reordering: Probability that an event is delivered after the next one, or after a second of the
+            local clock.
+        :param delay_seconds: Maximum delay by the local clock. Each event gets a random part of it, so that
+            later events may overtake it.
+        """
+        faults = EventFaults(
+            loss=loss, duplication=duplication, reordering=reordering, delay_seconds=delay_seconds
+        )
+        with LOCAL.lock:
+            LOCAL.outbox.faults = faults
 
     @verb
     def set_throttling(self, on: bool = True, *, rates: Mapping[str, float] | None = None) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 from airflow_healthomics.testing.local import LOCAL
 
-from . import side_effects
 from .backend import Backend
 from .batch import CANCELLABLE, ENDS, ORDER, REQUESTS, RUNS_DELETABLE, TERMINAL, Batch, BatchRun
 from .batch_rules import (
@@ -21,6 +20,7 @@ from .batch_rules import (
     merged,
     read_settings,
 )
+from .events import announce_batch
 from .exceptions import (
     ConflictException,
     HealthOmicsError,
@@ -320,7 +320,7 @@ class Batches:
         self._announce(batch)
 
     def _announce(self, batch: Batch) -> None:
-        side_effects.announce_batch(batch)
+        announce_batch(batch)
         self._backend.schedule(batch)
         LOCAL.changed.notify_all()
 

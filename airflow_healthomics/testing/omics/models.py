@@ -19,6 +19,7 @@ from airflow_healthomics.testing.local import LOCAL
 from . import side_effects
 from .batch import Batch
 from .batches import Batches
+from .changes import TaskChange, WorkflowChange, announce_change
 from .exceptions import ConflictException, ResourceNotFoundException, error_of
 from .listing import name_matches, page
 from .run import ENDED, ORDER, Run, Task
@@ -51,7 +52,7 @@ class OmicsBackend(BaseBackend):
         self._tokens: dict[tuple[str, str], Token] = {}
         self._last_id = LOCAL.random.randrange(1_000_000, 9_000_000)
         self._sequence = 0
-        self._schedule: list[tuple[float, int, Run | Batch]] = []
+        self._schedule: list[tuple[float, int, Run | Batch | TaskChange | WorkflowChange]] = []
         self._tickets = count()
 
     def arn(self, kind: str, resource_id: str) -> str:
@@ -69,19 +70,23 @@ class OmicsBackend(BaseBackend):
                 continue  # it has moved since then, and was scheduled again
             if isinstance(thing, Batch):
                 self.batches.step(thing, due)
-            else:
+            elif isinstance(thing, Run):
                 self.step(thing, due)
+            else:
+                thing.apply(due)
+                self.schedule(thing)
 
-    def schedule(self, thing: Run | Batch) -> None:
-        """Schedule the next transition of a run or batch."""
+    def schedule(self, thing: Run | Batch | TaskChange | WorkflowChange) -> None:
+        """Schedule the next change of something."""
         due = thing.due(LOCAL.options)
         if due is not None:
             heappush(self._schedule, (due, next(self._tickets), thing))
 
     def reschedule(self) -> None:
         """Schedule everything again after a change of the pace."""
+        others = [thing for *_, thing in self._schedule if isinstance(thing, TaskChange | WorkflowChange)]
         self._schedule.clear()
-        for thing in (*self.active.values(), *self.batches):
+        for thing in (*self.active.values(), *self.batches, *others):
             self.schedule(thing)
 
     def advance(self, run: Run, status: str, reason: str | None = None, message: str | None = None) -> None:
@@ -124,10 +129,19 @@ class OmicsBackend(BaseBackend):
         if not run.active:
             self.active.pop(run.id, None)
         side_effects.announce(run)
+        self._announce_tasks(run, at)
         self.schedule(run)
         self.run_groups.entered(run, at)
         self.batches.entered(run, before, at)
         LOCAL.changed.notify_all()
+
+    def _announce_tasks(self, run: Run, at: float) -> None:
+        """Announce the tasks that the new status of their run has changed, and schedule the others."""
+        for task in run.tasks.values():
+            if task.started <= at:
+                announce_change(run, task, at)
+            if run.status == "RUNNING":
+                self.schedule(TaskChange(run, task))
 
     def _make_tasks(self, run: Run, at: float) -> Iterable[Task]:
         for plan in run.plan.task_plans(LOCAL.options.tasks):
@@ -373,6 +387,7 @@ class OmicsBackend(BaseBackend):
             check_source(params)
             workflow = self.add_workflow(self.new_id(), params)
             self.remember_token("CreateWorkflow", params, workflow)
+            self._await_creation(workflow, None)
         return {**workflow.created_view(), "id": workflow.id}
 
     def add_workflow(self, workflow_id: str, request: Mapping[str, Any], type_: str = "PRIVATE") -> Workflow:
@@ -422,6 +437,7 @@ class OmicsBackend(BaseBackend):
             version = Definition(arn=f"{workflow.arn}/version/{name}", uuid=LOCAL.uuid(), request=params)
             workflow.versions[name] = version
             self.remember_token("CreateWorkflowVersion", params, version)
+            self._await_creation(version, name)
         return {
             **version.created_view(),
             "workflowId": params["workflowId"],
@@ -438,6 +454,10 @@ class OmicsBackend(BaseBackend):
             )
         view = {name: value for name, value in version.view(params.get("export")).items() if name != "name"}
         return {**view, "workflowId": workflow.id, "versionName": params["versionName"]}
+
+    def _await_creation(self, definition: Definition, version: str | None) -> None:
+        """Schedule the end of the creation of a workflow or of a version."""
+        self.schedule(WorkflowChange(definition, version, self.account_id, self.region_name))
 
     def _workflow(self, workflow_id: str, type_: str | None) -> Workflow:
         """Return a workflow. A READY2RUN workflow is only found with its type."""
@@ -500,6 +520,7 @@ def all_backends() -> list[OmicsBackend]:
 
 
 def apply_due_transitions() -> None:
-    """Apply the due transitions of all accounts and regions. The caller holds the lock."""
+    """Apply due transitions everywhere, and deliver due events. The caller holds the lock."""
+    LOCAL.outbox.deliver_due(LOCAL.clock.now())
     for backend in all_backends():
         backend.apply_due_transitions()

@@ -63,6 +63,8 @@ class Task:
     started: float
     status: str = "RUNNING"
     stopped: float | None = None
+    #: The last status that an event had.
+    announced: str | None = None
 
     def enter(self, status: str, at: float) -> None:
         """Change the state."""
@@ -75,12 +77,16 @@ class Task:
         """The terminal state, unless the run is cancelled."""
         return "FAILED" if self.plan.failure_reason else "COMPLETED"
 
+    @property
+    def planned_end(self) -> float | None:
+        """The time at which the task ends, or None if it ends with the run."""
+        return None if self.plan.seconds is None else self.started + self.plan.seconds
+
     def settle(self, at: float) -> None:
         """End the task if its planned time is over."""
-        if self.status == "RUNNING" and self.plan.seconds is not None:
-            end = self.started + self.plan.seconds
-            if end <= at:
-                self.enter(self.finished, end)
+        end = self.planned_end
+        if self.status == "RUNNING" and end is not None and end <= at:
+            self.enter(self.finished, end)
 
     def item(self) -> dict[str, Any]:
         """Return the task for ListRunTasks, without failure reason and log."""

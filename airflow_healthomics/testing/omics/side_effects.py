@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Effects of runs and batches in other services: objects in S3, logs in CloudWatch, events in EventBridge.
+Effects of runs in other services: objects in S3, logs in CloudWatch, events in EventBridge.
 
 They use moto's backends, so any client of moto sees them.
 """
@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from moto.events.models import events_backends
 from moto.logs.models import logs_backends
 from moto.s3.exceptions import MissingBucket
 from moto.s3.models import s3_backends
@@ -21,24 +20,14 @@ from moto.s3.models import s3_backends
 from airflow_healthomics.testing.clock import to_iso
 from airflow_healthomics.testing.local import LOCAL
 
-from .batch import Batch
+from .events import announce_run
 from .run import ENDED, LOG_GROUP, Run, Task
 from .run_rules import DEFAULT_STATIC_GIB, provisioned_gib
 
 
 def announce(run: Run) -> None:
-    """Send the "Run Status Change" event and write the run log (user guide, page "eventbridge")."""
-    detail = {
-        "arn": run.arn,
-        "status": run.status,
-        "uuid": run.uuid,
-        "runId": run.id,
-        "runName": run.request.get("name"),
-        "runOutputUri": run.output_uri,
-        "workflowId": run.workflow.id,
-        "workflowName": run.workflow.name,
-    }
-    _send("Run Status Change", run, detail)
+    """Send the event of a status change, and write the run log."""
+    announce_run(run)
     _log(run, f"run/{run.id}", [f"Run {run.id} is {run.status}"])
     if run.status == "RUNNING":
         _log(run, f"run/{run.id}/engine", [f"Workflow {run.workflow.id} started"])
@@ -50,53 +39,6 @@ def announce(run: Run) -> None:
             _log(run, task.log_stream, task.plan.log or [f"Task {task.plan.name} is {task.status}"])
     if run.status in ENDED:
         _log(run, f"manifest/run/{run.id}/{run.uuid}", map(json.dumps, _manifest(run)))
-
-
-def announce_batch(batch: Batch) -> None:
-    """
-    Send the "RunBatch Status Change" event (user guide, page "workflows-batch"). All its values are strings.
-
-    According to that page, there is no event for RUNS_DELETE_FAILED.
-    """
-    if batch.status == "RUNS_DELETE_FAILED":
-        return
-    defaults = batch.defaults
-    cache = defaults.get("cacheId")
-    detail = {
-        "arn": batch.arn,
-        "batchId": batch.id,
-        "status": batch.status,
-        "uuid": batch.uuid,
-        "batchName": batch.request.get("batchName"),
-        "totalRuns": None if batch.entries is None else len(batch.entries),
-        "failureReason": batch.failure_code,
-        "failureMessage": batch.failure_reason,
-        **{name: n for name, n in batch.submission_summary().items() if "Start" in name},
-        **batch.run_summary(batch.entered),
-        "workflowId": batch.workflow.id,
-        "workflowArn": batch.workflow.arn,
-        "workflowVersionArn": batch.definition.arn if defaults.get("workflowVersionName") else None,
-        "workflowOwnerId": defaults.get("workflowOwnerId"),
-        "runCache": f"{batch.arn.rsplit(':', 1)[0]}:runCache/{cache}" if cache else None,
-        "runCacheBehavior": defaults.get("cacheBehavior"),
-    }
-    _send(
-        "RunBatch Status Change",
-        batch,
-        {name: str(value) for name, value in detail.items() if value is not None},
-    )
-
-
-def _send(kind: str, source: Run | Batch, detail: Mapping[str, Any]) -> None:
-    event = {
-        "Source": "aws.omics",
-        "DetailType": kind,
-        "Detail": json.dumps({"omicsVersion": "1.0.0"} | _without_none(detail)),
-        "Resources": [source.arn],
-        # The form of moto: seconds instead of ISO 8601, and no account.
-        "Time": source.entered,
-    }
-    events_backends[source.account][source.region].put_events([event])
 
 
 def export(run: Run) -> None:
