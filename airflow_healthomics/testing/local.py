@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import threading
 import uuid
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,7 +41,11 @@ RECORDED_MEMBERS = (
 )
 
 
-@dataclass(kw_only=True)
+#: Number of calls that are kept. All calls are counted.
+RECORDED_CALLS = 10_000
+
+
+@dataclass(kw_only=True, slots=True)
 class Call:
     """A recorded request. ``status`` is its HTTP status, or None if its connection was dropped."""
 
@@ -63,6 +68,8 @@ class LocalHealthOmics:
         self.faults = Faults()
         self.throttle = Throttle()
         self.initial_options = Options()
+        #: Whether a server answers several callers, and applies due transitions in a thread.
+        self.served = False
         self.reset()
 
     def reset(self, options: Options | None = None) -> None:
@@ -75,7 +82,11 @@ class LocalHealthOmics:
             self.plans: list[RunPlan] = []
             self.batch_plans: list[BatchPlan] = []
             self.submission_plans: list[SubmissionPlan] = []
-            self.calls: list[Call] = []
+            self.calls: deque[Call] = deque(maxlen=RECORDED_CALLS)
+            #: Numbers of calls by operation: that arrived, were answered, and succeeded.
+            self.arrived: Counter[str] = Counter()
+            self.answered: Counter[str] = Counter()
+            self.succeeded: Counter[str] = Counter()
             self.in_flight: set[tuple[str, str, str, str]] = set()
             self.outbox = Outbox(self.options.seed)
             self.throttle.clear()
@@ -90,12 +101,15 @@ class LocalHealthOmics:
         """Record a call, and notify waiting threads of its start and end."""
         with self.lock:
             self.calls.append(call)
+            self.arrived[call.operation] += 1
             self.changed.notify_all()
         try:
             yield
         finally:
             with self.lock:
                 call.done = True
+                self.answered[call.operation] += 1
+                self.succeeded[call.operation] += call.status is not None and call.status < 400
                 self.changed.notify_all()
 
     def take_plan(self, request: Mapping[str, Any], run_setting_id: str | None = None) -> RunPlan:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
 
 
@@ -72,7 +73,13 @@ class RunPlan:
         tasks = default_count if self.tasks is None else self.tasks
         if not isinstance(tasks, int):
             return tasks
-        return [TaskPlan(name=f"task-{number}") for number in range(1, tasks + 1)]
+        return _default_tasks(tasks)
+
+
+@cache
+def _default_tasks(count: int) -> Sequence[TaskPlan]:
+    """Return the plans of tasks without a plan, which all runs share."""
+    return [TaskPlan(name=f"task-{number}") for number in range(1, count + 1)]
 
 
 #: User guide, page "workflows-batch", table of the batch-level failures.

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -142,15 +141,23 @@ class CallVerbs(Verbs):
 
     @verb
     def calls(self, operation: str | None = None) -> list[dict[str, Any]]:
-        """Return the recorded calls: operation, time, HTTP status, error and ids, but no parameter values."""
+        """
+        Return the last 10,000 calls: operation, time, HTTP status, error and ids, but no parameter values.
+
+        :param operation: Only calls of this operation.
+        """
         with LOCAL.lock:
             return [asdict(call) for call in LOCAL.calls if operation in (None, call.operation)]
 
     @verb
-    def call_counts(self) -> dict[str, int]:
-        """Return the number of recorded calls by operation."""
+    def call_counts(self, *, ok: bool = False) -> dict[str, int]:
+        """
+        Return the number of calls by operation.
+
+        :param ok: Without calls that got an error, or no answer.
+        """
         with LOCAL.lock:
-            return dict(Counter(call.operation for call in LOCAL.calls))
+            return {name: n for name, n in (LOCAL.succeeded if ok else LOCAL.arrived).items() if n}
 
     @verb
     def wait_for_call(
@@ -159,8 +166,7 @@ class CallVerbs(Verbs):
         """Wait until ``count`` calls of an operation arrived and, by default, were answered."""
 
         def seen() -> int:
-            calls = [call for call in LOCAL.calls if call.operation == operation]
-            return len([call for call in calls if call.done or not answered])
+            return (LOCAL.answered if answered else LOCAL.arrived)[operation]
 
         wait(lambda: seen() >= count, timeout, lambda: f"{seen()} of {count} calls of {operation}")
 

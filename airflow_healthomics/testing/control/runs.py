@@ -11,7 +11,7 @@ from typing import Any, Literal
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from airflow_healthomics.testing.local import LOCAL
-from airflow_healthomics.testing.omics.models import all_backends, apply_due_transitions, omics_backends
+from airflow_healthomics.testing.omics.models import all_backends, apply_all_due_transitions, omics_backends
 from airflow_healthomics.testing.omics.run import ACTIVE, ENDED, Run
 from airflow_healthomics.testing.plans import RunPlan, TaskPlan
 
@@ -119,7 +119,7 @@ class RunVerbs(Verbs):
         if status not in (*ACTIVE, *ENDED, "DELETED"):
             raise ValueError(f"{status} is not a status of a run")
         with LOCAL.lock:
-            apply_due_transitions()
+            apply_all_due_transitions()
             chosen = [
                 (backend, run)
                 for backend in all_backends()
@@ -136,8 +136,26 @@ class RunVerbs(Verbs):
     def runs(self) -> list[dict[str, Any]]:
         """Return all started runs, including deleted ones, in the order of their start."""
         with LOCAL.lock:
-            apply_due_transitions()
+            apply_all_due_transitions()
             return [_summary(run) for run in _all_runs()]
+
+    @verb
+    def runs_started(
+        self, *, name: str | None = None, workflow_id: str | None = None, batch_id: str | None = None
+    ) -> list[dict[str, Any]]:
+        """
+        Return the started runs, as :meth:`runs` does; a refused StartRun has started none.
+
+        :param name: Only runs with this name.
+        :param workflow_id: Only runs of this workflow.
+        :param batch_id: Only runs of this batch.
+        """
+        wanted = {"name": name, "workflowId": workflow_id, "batchId": batch_id}
+        return [
+            run
+            for run in self.runs()
+            if all(value in (None, run[member]) for member, value in wanted.items())
+        ]
 
     @verb
     def wait_for_run(

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -28,12 +30,16 @@ from .run_rules import DEFAULT_STATIC_GIB, check_parameters, check_request, chec
 from .s3_inputs import parameters_problem, presigned
 from .workflows import Definition, Workflow, check_active, check_source
 
+#: Seconds for which transitions are applied before other callers get the lock, and for which they get it.
+SLICE_SECONDS = 0.02
+YIELD_SECONDS = 0.004
 
-@dataclass(kw_only=True)
+
+@dataclass(kw_only=True, slots=True)
 class Token:
-    """A used request id, with its request and result."""
+    """A used request id, with the digest of its request, and its result."""
 
-    body: str
+    body: bytes
     used: float
     made: Any
 
@@ -61,8 +67,13 @@ class OmicsBackend(BaseBackend):
 
     # --- time ---
 
-    def apply_due_transitions(self) -> None:
-        """Apply all due transitions of runs and batches, in order and at their due times."""
+    def apply_due_transitions(self, deadline: float) -> bool:
+        """
+        Apply due transitions of runs and batches, in order and at their due times.
+
+        :param deadline: Time of ``time.perf_counter`` after which, from the second on, none is applied.
+        :return: whether all were applied
+        """
         now = LOCAL.clock.now()
         while self._schedule and self._schedule[0][0] <= now:
             due, _, thing = heappop(self._schedule)
@@ -75,6 +86,9 @@ class OmicsBackend(BaseBackend):
             else:
                 thing.apply(due)
                 self.schedule(thing)
+            if time.perf_counter() > deadline:
+                return False
+        return True
 
     def schedule(self, thing: Run | Batch | TaskChange | WorkflowChange) -> None:
         """Schedule the next change of something."""
@@ -492,13 +506,13 @@ class OmicsBackend(BaseBackend):
         lifetime = LOCAL.options.request_id_lifetime
         if token is None or (lifetime is not None and token.used + lifetime <= LOCAL.clock.now()):
             return None
-        if token.body != _canonical(params) and LOCAL.options.request_id_reuse == "conflict":
+        if token.body != _digest(params) and LOCAL.options.request_id_reuse == "conflict":
             raise ConflictException("The requestId was used before with another request")
         return token.made
 
     def remember_token(self, operation: str, params: Mapping[str, Any], made: object) -> None:
         """Store the result of a request id."""
-        token = Token(body=_canonical(params), used=LOCAL.clock.now(), made=made)
+        token = Token(body=_digest(params), used=LOCAL.clock.now(), made=made)
         self._tokens[operation, params["requestId"]] = token
 
     def forget_token(self, operation: str, request_id: str) -> None:
@@ -506,8 +520,8 @@ class OmicsBackend(BaseBackend):
         self._tokens.pop((operation, request_id), None)
 
 
-def _canonical(params: Mapping[str, Any]) -> str:
-    return json.dumps(params, sort_keys=True)
+def _digest(params: Mapping[str, Any]) -> bytes:
+    return hashlib.sha256(json.dumps(params, sort_keys=True).encode()).digest()
 
 
 #: In the regions of the installed botocore, and in those of the current API.
@@ -519,8 +533,19 @@ def all_backends() -> list[OmicsBackend]:
     return [backend for regions in list(omics_backends.values()) for backend in list(regions.values())]
 
 
-def apply_due_transitions() -> None:
-    """Apply due transitions everywhere, and deliver due events. The caller holds the lock."""
+def apply_due_transitions(seconds: float) -> bool:
+    """
+    Apply due transitions everywhere for some seconds, and deliver due events. The caller holds the lock.
+
+    :return: whether all were applied
+    """
     LOCAL.outbox.deliver_due(LOCAL.clock.now())
-    for backend in all_backends():
-        backend.apply_due_transitions()
+    deadline = time.perf_counter() + seconds
+    return all([backend.apply_due_transitions(deadline) for backend in all_backends()])
+
+
+def apply_all_due_transitions() -> None:
+    """Apply all due transitions. The caller holds the lock, which the callers of a server get meanwhile."""
+    while not apply_due_transitions(SLICE_SECONDS):
+        if LOCAL.served:
+            LOCAL.changed.wait(YIELD_SECONDS)

@@ -28,6 +28,10 @@ from .json_body import json_object
 from .members import refuse_not_implemented
 from .models import OmicsBackend, apply_due_transitions, omics_backends
 
+#: Seconds for which a call applies due transitions, alone and beside the thread of a server.
+SECONDS_OF_CALL = 0.1
+SECONDS_OF_SERVED_CALL = 0.01
+
 
 class OmicsResponse(BaseResponse):
     """Answers requests to HealthOmics."""
@@ -78,7 +82,7 @@ class OmicsResponse(BaseResponse):
                         f"{call.operation} is not implemented by the local HealthOmics"
                     )
                 self.params = self._checked(call.operation, fields)
-                apply_due_transitions()
+                apply_due_transitions(SECONDS_OF_SERVED_CALL if LOCAL.served else SECONDS_OF_CALL)
                 answer = self.serialized(action())
         LOCAL.faults.meet("after", call.operation, fields)
         return answer

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_healthomics.testing.clock import to_datetime
 from airflow_healthomics.testing.options import Options
@@ -52,7 +52,15 @@ ECHOED = (
 )
 
 
-@dataclass(kw_only=True)
+class StatusChange(NamedTuple):
+    """A status, its time, and the outcome that was planned then."""
+
+    status: str
+    at: float
+    outcome: str
+
+
+@dataclass(kw_only=True, eq=False, slots=True)
 class Task:
     """A started task. It runs for the planned time, or until the run leaves RUNNING."""
 
@@ -117,7 +125,7 @@ class Task:
         }
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False, slots=True)
 class Run:
     """A run. Times are seconds of the local clock."""
 
@@ -144,10 +152,14 @@ class Run:
     failure_reason: str | None = None
     status_message: str | None = None
     tasks: dict[str, Task] = field(default_factory=dict)
+    #: All statuses so far, and how many of them the logs have.
+    history: list[StatusChange] = field(default_factory=list)
+    logged: int = 0
 
     def __post_init__(self) -> None:
         self.entered = self.created
         self.end_as(self.plan.status, self.plan.failure_reason, self.plan.status_message)
+        self.history.append(StatusChange(self.status, self.created, self.outcome))
 
     @property
     def arn(self) -> str:
@@ -187,6 +199,7 @@ class Run:
     def enter(self, status: str, at: float) -> None:
         """Change the state of the run and of its tasks."""
         self.status, self.entered = status, at
+        self.history.append(StatusChange(status, at, self.outcome))
         if status == "RUNNING":
             self.started = at
         if status in ENDED:
