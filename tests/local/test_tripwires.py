@@ -159,19 +159,19 @@ def test_side_effects_find_the_backends_that_they_write_to(backend: object, name
 
 def test_streams_of_logs_are_in_a_dictionary() -> None:
     """Log groups find their streams in ``streams``, and send what is put to ``subscription_filters``."""
-    group = LogGroup("123456789012", "us-east-1", "a")
+    group = LogGroup("123456789012", "us-east-1", "a")  # type: ignore[abstract]
     assert (group.streams, group.subscription_filters) == ({}, {})
     assert set(re.findall(r"self\.streams\.?(\w*)", inspect.getsource(LogGroup))) <= {"", "items", "values"}
 
 
 def test_objects_of_a_bucket_are_in_a_versioned_dictionary() -> None:
     """A look-up of a key goes through ``__sgetitem__``, one of all keys through ``_self_iterable``."""
-    bucket = FakeBucket("a", "123456789012", "us-east-1")
+    bucket = FakeBucket("a", "123456789012", "us-east-1")  # type: ignore[abstract]
     assert type(bucket.keys) is _VersionedKeyStore
     assert (bucket.notification_configuration, bucket.is_versioned) == (None, False)
     for reads in (_VersionedKeyStore.__getitem__, _VersionedKeyStore.__setitem__, _VersionedKeyStore.getlist):
         assert "self.__sgetitem__(" in inspect.getsource(reads)
-    for reads in (
+    for each in (
         _VersionedKeyStore._iteritems,
         _VersionedKeyStore._itervalues,
         _VersionedKeyStore._iterlists,
