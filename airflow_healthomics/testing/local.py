@@ -87,6 +87,8 @@ class LocalHealthOmics:
             self.arrived: Counter[str] = Counter()
             self.answered: Counter[str] = Counter()
             self.succeeded: Counter[str] = Counter()
+            #: URL of the server that received the current request; None in-process.
+            self.endpoint_url: str | None = None
             self.in_flight: set[tuple[str, str, str, str]] = set()
             self.outbox = Outbox(self.options.seed)
             self.throttle.clear()

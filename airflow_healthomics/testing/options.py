@@ -18,7 +18,11 @@ DEFAULT_RATES: Mapping[str, float] = MappingProxyType(
         "CreateWorkflow": 5,
         **dict.fromkeys(("CancelRun", "DeleteRun", "GetRun", "GetRunTask", "ListRunTasks", "ListRuns"), 10),
         **dict.fromkeys(("DeleteWorkflow", "GetWorkflow", "ListWorkflows"), 10),
-        **dict.fromkeys(("CreateRunGroup", "GetRunGroup", "ListRunGroups", "DeleteRunGroup"), 10),
+        **dict.fromkeys(("DeleteRunGroup", "UpdateRunGroup", "UpdateWorkflow"), 10),
+        **dict.fromkeys(("CreateRunGroup", "GetRunGroup", "ListRunGroups"), 10),
+        **dict.fromkeys(("CreateRunCache", "GetRunCache", "ListRunCaches"), 10),
+        **dict.fromkeys(("DeleteRunCache", "UpdateRunCache"), 10),
+        **dict.fromkeys(("ListTagsForResource", "TagResource", "UntagResource"), 5),
     }
 )
 
@@ -74,6 +78,8 @@ class Options:
     batch_runs_per_second: float | None = 100.0
     #: Seconds that a new workflow stays CREATING.
     workflow_creating_seconds: float = 0.0
+    #: Seconds that a new configuration stays CREATING. AWS: up to 15 minutes.
+    configuration_creating_seconds: float = 0.0
     #: Number of tasks of a run without a plan.
     tasks: int = 3
     #: Makes ids, uuids and random faults reproducible.
@@ -81,9 +87,19 @@ class Options:
 
     #: Accept any workflow id in StartRun, so that tests need not create workflows.
     any_workflow: bool = False
+    #: Enforce what AWS enforces, also where that makes tests longer. Fields whose value is None follow it.
+    strict: bool = False
     #: Accept any run group id in StartRun and StartRunBatch, so that tests need not create run groups. If
-    #: off, an unknown id gets ResourceNotFoundException. Only a created group limits its runs.
-    any_run_group: bool = True
+    #: off, an unknown id gets ResourceNotFoundException. Only a created group limits its runs. None for the
+    #: value of ``any_workflow``, without ``strict``.
+    any_run_group: bool | None = None
+    #: The same for run caches, configurations, and owners of shared workflows.
+    any_run_cache: bool | None = None
+    any_configuration: bool | None = None
+    any_workflow_owner: bool | None = None
+    #: Inspect the definition of a new workflow, which becomes FAILED with an invalid archive, a missing main
+    #: file or gross mistakes in WDL. If off, every definition becomes ACTIVE.
+    check_definitions: bool = True
     #: Check parameter names against the workflow's parameter template. AWS documents that StartRun refuses
     #: missing and unknown parameters. Turn it off for a workflow without a known template.
     check_parameters: bool = True
@@ -168,6 +184,11 @@ class Options:
                 raise ValueError(f"{name} must be one of {', '.join(get_args(hint))}")
         if self.batch_runs_per_second is not None and self.batch_runs_per_second <= 0:
             raise ValueError("batch_runs_per_second must be positive, or None for all at once")
+
+    def lenient(self, name: str) -> bool:
+        """Whether an ``any_`` field is on."""
+        value: bool | None = getattr(self, name)
+        return self.any_workflow and not self.strict if value is None else value
 
     def seconds(self, status: str) -> float | None:
         """Return the seconds that a run stays in an active state; None if only the control moves it."""

@@ -13,6 +13,7 @@ import pytest
 
 from airflow_healthomics.testing import Control, mock_healthomics
 
+from .archives import ARCHIVE
 from .conftest import BUCKET, ROLE, aws
 
 Start = Callable[..., dict[str, Any]]
@@ -76,7 +77,7 @@ def test_every_status_change_of_a_batch_is_an_event(
     """Each state of a batch is told, in order, in the documented form: every value is a string."""
     read = listen("RunBatch Status Change")
     control.add_workflow("3", name="align")
-    omics.create_workflow_version(workflowId="3", versionName="v1", definitionUri="s3://code/v1.zip")
+    omics.create_workflow_version(workflowId="3", versionName="v1", definitionZip=ARCHIVE)
     control.fail_submission(["b"])
     control.plan_run(run_setting_id="c", status="FAILED")
     defaults = {
@@ -225,9 +226,9 @@ def test_a_created_workflow_is_an_event(control: Control, omics: Any) -> None:
     """Workflow and version are announced once they are ACTIVE."""
     control.stop_clock()
     read = listen("Workflow Status Change")
-    workflow = omics.create_workflow(name="w", definitionUri="s3://code/w.zip")
+    workflow = omics.create_workflow(name="w", definitionZip=ARCHIVE)
     version = omics.create_workflow_version(
-        workflowId=workflow["id"], versionName="v1", definitionUri="s3://code/v1.zip"
+        workflowId=workflow["id"], versionName="v1", definitionZip=ARCHIVE
     )
     control.set_options(workflow_creating_seconds=30)
     assert read() == []

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from botocore.model import ServiceModel
-from moto.core.utils import camelcase_to_underscores, get_service_model
+from moto.core.utils import get_service_model
 
 from airflow_healthomics.testing import Control
 from airflow_healthomics.testing.omics import batch_rules, responses
 from airflow_healthomics.testing.omics.members import IMPLEMENTED
-from airflow_healthomics.testing.omics.responses import OmicsResponse
+from airflow_healthomics.testing.omics.models import OmicsBackend
 from airflow_healthomics.testing.registration import register
 
 from .conftest import BUCKET, aws, error_of
@@ -25,8 +25,8 @@ from .conftest import BUCKET, aws, error_of
 def operations() -> list[str]:
     """Return the implemented operations."""
     register()
-    names = get_service_model("omics").operation_names
-    return [name for name in names if hasattr(OmicsResponse, camelcase_to_underscores(name))]
+    backend = OmicsBackend("us-east-1", "123456789012")
+    return [name for name in get_service_model("omics").operation_names if backend.action(name)]
 
 
 def structures(shape: Any, seen: set[str]) -> Iterator[tuple[str, set[str]]]:

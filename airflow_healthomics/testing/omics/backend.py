@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What batches and run groups use of the backend that they belong to."""
+"""What the resources use of the backend that they belong to."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from .batch import Batch
+    from .changes import TaskChange, WorkflowChange
     from .run import Run
-    from .workflows import Definition, Workflow
+    from .workflow import Definition, Workflow
 
 
 class Backend(Protocol):
@@ -47,8 +48,8 @@ class Backend(Protocol):
     ) -> Run:
         """Start a run."""
 
-    def schedule(self, thing: Run | Batch) -> None:
-        """Plan the next change of a run or batch."""
+    def schedule(self, thing: Run | Batch | TaskChange | WorkflowChange) -> None:
+        """Schedule the next change of something."""
 
     def step(self, run: Run, at: float) -> bool:
         """Move a run to its next status."""

@@ -16,7 +16,7 @@ from airflow_healthomics.testing.validation import violations
 from .exceptions import ValidationException, error_of
 from .members import refuse_not_implemented
 from .run_rules import MAX_TAGS, check_request
-from .s3_inputs import S3_URI, stored_object
+from .s3_objects import S3_URI, stored_object
 
 #: Maximum number of runs of a batch. The model limits inline settings to 100.
 MAX_RUNS = 100_000

@@ -10,7 +10,7 @@ from airflow_healthomics.testing.options import Options
 
 from .events import announce_task, announce_workflow
 from .run import Run, Task
-from .workflows import Definition
+from .workflow import Definition
 
 
 @dataclass(eq=False)
@@ -47,7 +47,6 @@ class WorkflowChange:
     """The end of the creation of a workflow or of a version."""
 
     definition: Definition
-    version: str | None
     account: str
     region: str
     announced: bool = False
@@ -59,4 +58,4 @@ class WorkflowChange:
     def apply(self, at: float) -> None:
         """Announce the status."""
         self.announced = True
-        announce_workflow(self.definition, self.version, (self.account, self.region), at)
+        announce_workflow(self.definition, (self.account, self.region), at)

@@ -18,7 +18,7 @@ from airflow_healthomics.testing.local import LOCAL
 
 from .batch import Batch
 from .run import Run, Task
-from .workflows import Definition
+from .workflow import Definition, Version
 
 log = logging.getLogger(__name__)
 
@@ -55,20 +55,19 @@ def announce_task(run: Run, task: Task, at: float) -> None:
     _send("Task Status Change", (run.account, run.region), at, detail)
 
 
-def announce_workflow(definition: Definition, version: str | None, place: Place, at: float) -> None:
+def announce_workflow(definition: Definition, place: Place, at: float) -> None:
     """
     Send the "Workflow Status Change" event of a workflow or of a version.
 
     Its members are those of the schema in AWS's observability sample.
 
-    :param version: Name of the version; None for a workflow.
     :param place: Account and region.
     """
     detail = {
         "arn": definition.arn,
         "status": definition.status,
         "workflowUuid": definition.uuid,
-        "workflowVersionName": version,
+        "workflowVersionName": definition.name if isinstance(definition, Version) else None,
     }
     _send("Workflow Status Change", place, at, detail)
 

@@ -24,6 +24,10 @@ IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
         "CancelRunBatchRequest": "batchId",
         "CancelRunRequest": "id",
         "ContainerRegistryMap": "imageMappings registryMappings",
+        "CreateConfigurationRequest": "description name requestId runConfigurations tags",
+        "CreateRunCacheRequest": (
+            "cacheBehavior cacheBucketOwnerId cacheS3Location description name requestId tags"
+        ),
         "CreateRunGroupRequest": "maxCpus maxDuration maxGpus maxRuns name requestId tags",
         "CreateWorkflowRequest": (
             "accelerators containerRegistryMap containerRegistryMapUri definitionRepository definitionUri "
@@ -45,11 +49,16 @@ IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
         ),
         "DefinitionRepository": "connectionArn excludeFilePatterns fullRepositoryId sourceReference",
         "DeleteBatchRequest": "batchId",
+        "DeleteConfigurationRequest": "name",
         "DeleteRunBatchRequest": "batchId",
+        "DeleteRunCacheRequest": "id",
         "DeleteRunGroupRequest": "id",
         "DeleteRunRequest": "id",
         "DeleteWorkflowRequest": "id",
+        "DeleteWorkflowVersionRequest": "versionName workflowId",
         "GetBatchRequest": "batchId",
+        "GetConfigurationRequest": "name",
+        "GetRunCacheRequest": "id",
         "GetRunGroupRequest": "id",
         "GetRunRequest": "export id",
         "GetRunTaskRequest": "id taskId",
@@ -60,14 +69,19 @@ IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
             "engineSettings name outputBucketOwnerId outputUri parameters priority runSettingId runTags"
         ),
         "ListBatchRequest": "maxItems name runGroupId startingToken status",
+        "ListConfigurationsRequest": "maxResults startingToken",
+        "ListRunCachesRequest": "maxResults startingToken",
         "ListRunGroupsRequest": "maxResults name startingToken",
         "ListRunTasksRequest": "id maxResults startingToken status",
         "ListRunsInBatchRequest": "batchId maxItems runId runSettingId startingToken submissionStatus",
         "ListRunsRequest": "batchId maxResults name runGroupId startingToken status",
+        "ListTagsForResourceRequest": "resourceArn",
+        "ListWorkflowVersionsRequest": "maxResults startingToken type workflowId workflowOwnerId",
         "ListWorkflowsRequest": "maxResults name startingToken type",
         "RegistryMapping": (
             "credentialArn ecrAccountId ecrRepositoryPrefix upstreamRegistryUrl upstreamRepositoryPrefix"
         ),
+        "RunConfigurations": "vpcConfig",
         "SourceReference": "type value",
         "StartRunBatchRequest": "batchName batchRunSettings defaultRunSetting requestId tags",
         "StartRunRequest": (
@@ -76,6 +90,14 @@ IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
             "retentionMode roleArn runGroupId runId scratchStorageMode sessionPolicy storageCapacity "
             "storageType tags workflowId workflowOwnerId workflowType workflowVersionName"
         ),
+        "TagResourceRequest": "resourceArn tags",
+        "UntagResourceRequest": "resourceArn tagKeys",
+        "UpdateRunCacheRequest": "cacheBehavior description id name",
+        "UpdateWorkflowRequest": "description id name readmeMarkdown storageCapacity storageType",
+        "UpdateWorkflowVersionRequest": (
+            "description readmeMarkdown storageCapacity storageType versionName workflowId"
+        ),
+        "VpcConfig": "securityGroupIds subnetIds vpcOwnerAccountId",
         "WorkflowParameter": "description optional",
     }.items()
 }

@@ -1,19 +1,20 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""HealthOmics in one account and region: runs, workflows and time. Run groups and batches are separate."""
+"""HealthOmics in one account and region: runs, request ids and time. Other resources are separate."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any
 
 from moto.core.base_backend import BackendDict, BaseBackend
+from moto.core.utils import camelcase_to_underscores
 
 from airflow_healthomics.api_model import listed_regions
 from airflow_healthomics.testing.local import LOCAL
@@ -22,13 +23,19 @@ from . import side_effects
 from .batch import Batch
 from .batches import Batches
 from .changes import TaskChange, WorkflowChange, announce_change
+from .configurations import Configurations
 from .exceptions import ConflictException, ResourceNotFoundException, error_of
+from .exports import exported
 from .listing import name_matches, page
 from .run import ENDED, ORDER, Run, Task
+from .run_caches import RunCaches
 from .run_groups import RunGroups
 from .run_rules import DEFAULT_STATIC_GIB, check_parameters, check_request, check_run
-from .s3_inputs import parameters_problem, presigned
-from .workflows import Definition, Workflow, check_active, check_source
+from .s3_inputs import parameters_problem
+from .s3_objects import presigned
+from .tags import Tagged, Tags
+from .workflow import Definition, Workflow, check_active
+from .workflows import Workflows
 
 #: Seconds for which transitions are applied before other callers get the lock, and for which they get it.
 SLICE_SECONDS = 0.02
@@ -51,15 +58,42 @@ class OmicsBackend(BaseBackend):
         super().__init__(region_name, account_id)
         self.runs: dict[str, Run] = {}
         self.deleted_runs: dict[str, Run] = {}
-        self.workflows: dict[str, Workflow] = {}
         self.active: dict[str, Run] = {}
+        self.workflows = Workflows(self)
         self.run_groups = RunGroups(self)
+        self.run_caches = RunCaches(self)
+        self.configurations = Configurations(self)
         self.batches = Batches(self)
+        self.tags = Tags(self._tagged)
         self._tokens: dict[tuple[str, str], Token] = {}
         self._last_id = LOCAL.random.randrange(1_000_000, 9_000_000)
         self._sequence = 0
         self._schedule: list[tuple[float, int, Run | Batch | TaskChange | WorkflowChange]] = []
         self._tickets = count()
+
+    @property
+    def resources(self) -> tuple[object, ...]:
+        """The collections of resources. Each has a method for each of its operations."""
+        return (
+            self,
+            self.workflows,
+            self.run_groups,
+            self.run_caches,
+            self.configurations,
+            self.batches,
+            self.tags,
+        )
+
+    def action(self, operation: str) -> Callable[[Mapping[str, Any]], dict[str, Any] | None] | None:
+        """Return the method of an operation: from the request to the response, or None for an empty one."""
+        name = camelcase_to_underscores(operation)
+        return next((getattr(each, name) for each in self.resources if hasattr(each, name)), None)
+
+    def _tagged(self) -> Iterator[Tagged]:
+        yield from self.runs.values()
+        for resource in (self.workflows, self.run_groups, self.run_caches, self.configurations):
+            yield from resource.tagged()
+        yield from self.batches
 
     def arn(self, kind: str, resource_id: str) -> str:
         """Return the ARN of a resource of this account."""
@@ -132,6 +166,7 @@ class OmicsBackend(BaseBackend):
                 return True
         if run.status == "RUNNING" and run.outcome != "CANCELLED":
             side_effects.export(run)
+            self.run_caches.save(run)
         self._enter(run, run.next_status, at)
         return True
 
@@ -158,7 +193,8 @@ class OmicsBackend(BaseBackend):
                 self.schedule(TaskChange(run, task))
 
     def _make_tasks(self, run: Run, at: float) -> Iterable[Task]:
-        for plan in run.plan.task_plans(LOCAL.options.tasks):
+        for planned in run.plan.task_plans(LOCAL.options.tasks):
+            plan = self.run_caches.reuse(run, planned)
             task_id = self.new_id()
             stream = f"run/{run.id}/task/{task_id}"
             yield Task(id=task_id, uuid=LOCAL.uuid(), plan=plan, log_stream=stream, started=at + plan.after)
@@ -195,7 +231,7 @@ class OmicsBackend(BaseBackend):
     def check_whole(self, request: Mapping[str, Any]) -> tuple[Workflow, Definition]:
         """Validate the request of a run, or of all runs of a batch; return workflow and definition."""
         check_run(request)
-        workflow = self._workflow_to_run(request)
+        workflow = self.workflows.to_run(request)
         definition = workflow.version(request.get("workflowVersionName"))
         if definition is None:
             raise ResourceNotFoundException(
@@ -203,12 +239,14 @@ class OmicsBackend(BaseBackend):
             )
         check_active(definition, f"Workflow {workflow.id}")
         self.run_groups.check(request)
+        self.run_caches.check(request)
+        self.configurations.of(request)
         return workflow, definition
 
     def get_run(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return a run."""
         run = self.run(params["id"])
-        view = run.view(params.get("export"))
+        view = {**run.view(), **exported(run.definition, params, self)}
         if view["parametersUri"] and LOCAL.options.presigned_parameters_uri:
             view["parametersUri"] = presigned(view["parametersUri"], run.region)
         return view
@@ -277,7 +315,8 @@ class OmicsBackend(BaseBackend):
             raise ResourceNotFoundException(f"Task {params['taskId']} of run {run.id} not found")
         task = run.tasks[params["taskId"]]
         task.settle(LOCAL.clock.now())
-        return task.view(run.log_prefix)
+        cache_uri = self.run_caches.uri(run) if task.plan.cache_hit else None
+        return {**task.view(run.log_prefix), "cacheS3Uri": cache_uri}
 
     def run(self, run_id: str) -> Run:
         """Return an existing run."""
@@ -359,6 +398,7 @@ class OmicsBackend(BaseBackend):
             request=request,
             workflow=workflow,
             definition=definition,
+            configuration=self.configurations.of(request),
             output_uri=output_uri,
             plan=LOCAL.take_plan(request, run_setting_id),
             created=at,
@@ -394,97 +434,9 @@ class OmicsBackend(BaseBackend):
 
     # --- workflows ---
 
-    def create_workflow(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Create a workflow."""
-        workflow = self.known_token("CreateWorkflow", params)
-        if workflow is None:
-            check_source(params)
-            workflow = self.add_workflow(self.new_id(), params)
-            self.remember_token("CreateWorkflow", params, workflow)
-            self._await_creation(workflow, None)
-        return {**workflow.created_view(), "id": workflow.id}
-
-    def add_workflow(self, workflow_id: str, request: Mapping[str, Any], type_: str = "PRIVATE") -> Workflow:
-        """Add a workflow, possibly a READY2RUN one."""
-        # "The ARN of a Ready2Run workflow has an empty account field" (AWS's rerun tool).
-        account = "" if type_ == "READY2RUN" else self.account_id
-        workflow = self.workflows[workflow_id] = Workflow(
-            id=workflow_id,
-            arn=f"arn:{self.partition}:omics:{self.region_name}:{account}:workflow/{workflow_id}",
-            uuid=LOCAL.uuid(),
-            request=request,
-            type=type_,
-        )
-        return workflow
-
-    def get_workflow(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a workflow."""
-        workflow = self._workflow(params["id"], params.get("type"))
-        return {**workflow.view(params.get("export")), "id": workflow.id}
-
-    def list_workflows(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a page of workflows."""
-        return page(
-            enumerate(self.workflows.values(), 1),
-            params,
-            key=lambda pair: pair[0],
-            item=lambda pair: pair[1].item(),
-            wanted=lambda pair: (
-                pair[1].type == params.get("type", "PRIVATE")
-                and name_matches(params.get("name"), pair[1].name)
-            ),
-        )
-
-    def delete_workflow(self, params: Mapping[str, Any]) -> None:
-        """Delete a workflow."""
-        del self.workflows[self._workflow(params["id"], None).id]
-
-    def create_workflow_version(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Add a version. It inherits nothing from its workflow."""
-        version = self.known_token("CreateWorkflowVersion", params)
-        if version is None:
-            workflow = self._workflow(params["workflowId"], None)
-            check_source(params)
-            name = params["versionName"]
-            if name in workflow.versions:
-                raise ConflictException(f"Version {name} of workflow {workflow.id} exists already")
-            version = Definition(arn=f"{workflow.arn}/version/{name}", uuid=LOCAL.uuid(), request=params)
-            workflow.versions[name] = version
-            self.remember_token("CreateWorkflowVersion", params, version)
-            self._await_creation(version, name)
-        return {
-            **version.created_view(),
-            "workflowId": params["workflowId"],
-            "versionName": params["versionName"],
-        }
-
-    def get_workflow_version(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a version."""
-        workflow = self._workflow(params["workflowId"], params.get("type"))
-        version = workflow.versions.get(params["versionName"])
-        if version is None:
-            raise ResourceNotFoundException(
-                f"Version {params['versionName']} of workflow {workflow.id} not found"
-            )
-        view = {name: value for name, value in version.view(params.get("export")).items() if name != "name"}
-        return {**view, "workflowId": workflow.id, "versionName": params["versionName"]}
-
-    def _await_creation(self, definition: Definition, version: str | None) -> None:
-        """Schedule the end of the creation of a workflow or of a version."""
-        self.schedule(WorkflowChange(definition, version, self.account_id, self.region_name))
-
-    def _workflow(self, workflow_id: str, type_: str | None) -> Workflow:
-        """Return a workflow. A READY2RUN workflow is only found with its type."""
-        workflow = self.workflows.get(workflow_id)
-        if workflow is None or workflow.type != (type_ or "PRIVATE"):
-            raise ResourceNotFoundException(f"Workflow {workflow_id} not found")
-        return workflow
-
-    def _workflow_to_run(self, request: Mapping[str, Any]) -> Workflow:
-        workflow_id, type_ = request["workflowId"], request.get("workflowType")
-        if LOCAL.options.any_workflow and workflow_id not in self.workflows:
-            return self.add_workflow(workflow_id, {"name": f"workflow-{workflow_id}"}, type_ or "PRIVATE")
-        return self._workflow(workflow_id, type_)
+    def add_workflow(self, workflow_id: str, request: Mapping[str, Any], type_: str = "PRIVATE") -> None:
+        """Add a workflow with a chosen id, for the control."""
+        self.workflows.add(workflow_id, request, type_)
 
     # --- ids and request ids ---
 

@@ -12,7 +12,8 @@ from airflow_healthomics.testing.clock import to_datetime
 from airflow_healthomics.testing.options import Options
 from airflow_healthomics.testing.plans import RunPlan, TaskPlan
 
-from .workflows import Definition, Workflow
+from .configuration import Configuration
+from .workflow import Definition, Workflow
 
 #: User guide, page "monitoring-runs". STOPPING precedes every terminal state; the outcome decides which one.
 FOLLOWS: Mapping[str, str] = {"PENDING": "STARTING", "STARTING": "RUNNING", "RUNNING": "STOPPING"}
@@ -138,6 +139,7 @@ class Run:
     request: Mapping[str, Any]
     workflow: Workflow
     definition: Definition
+    configuration: Configuration | None
     output_uri: str
     plan: RunPlan
     created: float
@@ -236,7 +238,7 @@ class Run:
             "workflowName": self.workflow.name,
         }
 
-    def view(self, export: list[str] | None = None) -> dict[str, Any]:
+    def view(self) -> dict[str, Any]:
         """Return the run for GetRun."""
         failed = self.status == "FAILED"
         logs = self.log_prefix
@@ -249,10 +251,9 @@ class Run:
             "failureReason": self.failure_reason if failed else None,
             "statusMessage": self.status_message if self.status in ENDED else None,
             "digest": self.definition.digest,
-            "definition": self.definition.request.get("definitionUri")
-            if "DEFINITION" in (export or [])
-            else None,
             "workflowUuid": self.definition.uuid,
+            # "The run takes a snapshot of the configuration" (SOP of the service's MCP server).
+            "vpcConfig": self.configuration and self.configuration.vpc,
             "startedBy": f"arn:{self.partition}:iam::{self.account}:root",
             "accelerators": self.definition.request.get("accelerators"),
             # "Nextflow only, ignored and absent from GetRun for WDL and CWL" (user guide, "starting-a-run").
@@ -289,5 +290,7 @@ class Run:
         }
 
     def _configuration(self) -> dict[str, Any] | None:
+        if self.configuration is not None:
+            return self.configuration.run_view()
         name = self.request.get("configurationName")
         return {"name": name} if name else None

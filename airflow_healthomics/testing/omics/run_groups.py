@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Any
@@ -15,8 +15,11 @@ from airflow_healthomics.testing.local import LOCAL
 from .backend import Backend
 from .exceptions import ResourceNotFoundException, error_of
 from .listing import name_matches, page
+from .quotas import check_quota
 from .run import Run
 
+#: User guide, page "fixed-quotas".
+MAX_GROUPS = 1000
 #: Members of Create that Get returns under the same name.
 ECHOED = ("name", "maxCpus", "maxRuns", "maxDuration", "maxGpus")
 
@@ -51,12 +54,17 @@ class RunGroups:
         self._backend = backend
         self._groups: dict[str, RunGroup] = {}
 
+    def tagged(self) -> Iterator[RunGroup]:
+        """Yield everything that can have tags."""
+        yield from self._groups.values()
+
     # --- operations ---
 
     def create_run_group(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Create a run group."""
         group: RunGroup | None = self._backend.known_token("CreateRunGroup", params)
         if group is None:
+            check_quota("run groups", len(self._groups), MAX_GROUPS)
             group_id = self._backend.new_id()
             arn = self._backend.arn("runGroup", group_id)
             group = RunGroup(id=group_id, arn=arn, request=params, created=LOCAL.clock.now())
@@ -89,8 +97,8 @@ class RunGroups:
     # --- for runs ---
 
     def check(self, request: Mapping[str, Any]) -> None:
-        """Require that the run group of a request exists, unless ``any_run_group`` is set."""
-        if "runGroupId" in request and not LOCAL.options.any_run_group:
+        """Require that the run group of a request exists, unless the option ``any_run_group`` is on."""
+        if "runGroupId" in request and not LOCAL.options.lenient("any_run_group"):
             self._group(request["runGroupId"])
 
     def admit(self, run: Run) -> bool:

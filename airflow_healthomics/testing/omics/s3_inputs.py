@@ -5,28 +5,11 @@
 from __future__ import annotations
 
 import json
-import re
-from typing import Any
-
-from moto.s3.exceptions import MissingBucket
-from moto.s3.models import s3_backends
 
 from .exceptions import ValidationException
 from .run import Run
 from .run_rules import check_parameters
-
-S3_URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.+)")
-
-
-def stored_object(uri: str, account: str, partition: str) -> Any:
-    """Return moto's object, or None if it does not exist."""
-    location = S3_URI.fullmatch(uri)
-    if location is None:
-        return None
-    try:
-        return s3_backends[account][partition].get_object(location[1], location[2])
-    except MissingBucket:
-        return None
+from .s3_objects import stored_object
 
 
 def parameters_problem(run: Run, *, check_names: bool) -> str | None:
@@ -53,10 +36,3 @@ def parameters_problem(run: Run, *, check_names: bool) -> str | None:
     except ValidationException as error:
         return str(error)
     return None
-
-
-def presigned(uri: str, region: str) -> str:
-    """Return a URL in the form of a presigned URL, with fake credentials."""
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    query = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIAEXAMPLE&X-Amz-Signature=0123456789abcdef"
-    return f"https://{bucket}.s3.{region}.amazonaws.com/{key}?{query}"

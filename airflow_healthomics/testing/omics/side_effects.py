@@ -179,7 +179,7 @@ def _manifest(run: Run, status: str) -> Iterable[dict[str, Any]]:
             **_times(run.created, run.started, run.stopped),
             "digest": run.definition.digest,
             "engine": run.definition.engine,
-            "main": run.definition.request.get("main"),
+            "main": run.definition.main,
             "workflow": run.workflow.arn,
             "workflowVersion": run.definition.arn if request.get("workflowVersionName") else None,
             "workflowType": request.get("workflowType"),

@@ -1,0 +1,95 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Configurations of one account in one region."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from airflow_healthomics.testing.local import LOCAL
+
+from .backend import Backend
+from .configuration import Configuration
+from .exceptions import ConflictException, ResourceNotFoundException, error_of
+from .listing import page
+from .quotas import check_quota
+
+#: Service quota L-D91CDC5E, "Maximum configurations".
+MAX_CONFIGURATIONS = 10
+
+
+class Configurations:
+    """The configurations."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._configurations: dict[str, Configuration] = {}
+        self._created = 0
+
+    def tagged(self) -> Iterator[Configuration]:
+        """Yield everything that can have tags."""
+        yield from self._configurations.values()
+
+    # --- operations ---
+
+    def create_configuration(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Create a configuration. AWS does not document the error for a name in use."""
+        known: Configuration | None = self._backend.known_token("CreateConfiguration", params)
+        if known is not None:
+            return known.view()
+        name = params["name"]
+        if name in self._configurations:
+            raise ConflictException(f"Configuration {name} exists already")
+        check_quota("configurations", len(self._configurations), MAX_CONFIGURATIONS)
+        self._created += 1
+        made = self._configurations[name] = Configuration(
+            name=name,
+            # AWS does not document the form of this ARN.
+            arn=self._backend.arn("configuration", name),
+            uuid=LOCAL.uuid(),
+            number=self._created,
+            request=params,
+            created=LOCAL.clock.now(),
+        )
+        self._backend.remember_token("CreateConfiguration", params, made)
+        return {**made.view(), "status": "CREATING"}
+
+    def get_configuration(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a configuration."""
+        return self._configuration(params["name"]).view()
+
+    def list_configurations(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a page of configurations."""
+        return page(
+            self._configurations.values(), params, key=lambda each: each.number, item=Configuration.item
+        )
+
+    def delete_configuration(self, params: Mapping[str, Any]) -> None:
+        """Delete a configuration that no active run uses. DELETING is skipped."""
+        name = self._configuration(params["name"]).name
+        if any(run.request.get("configurationName") == name for run in self._backend.active.values()):
+            raise error_of(LOCAL.options.delete_error, f"Configuration {name} has active runs")
+        del self._configurations[name]
+
+    # --- for runs ---
+
+    def of(self, request: Mapping[str, Any]) -> Configuration | None:
+        """
+        Return the configuration of a StartRun request, if any.
+
+        It must exist, unless the option ``any_configuration`` is on, and be ACTIVE. AWS does not document the
+        error of another status.
+        """
+        name = request.get("configurationName")
+        if name is None or (name not in self._configurations and LOCAL.options.lenient("any_configuration")):
+            return None
+        found = self._configuration(name)
+        if found.status != "ACTIVE":
+            raise ConflictException(f"Configuration {name} is {found.status}, not ACTIVE")
+        return found
+
+    def _configuration(self, name: str) -> Configuration:
+        if name not in self._configurations:
+            raise ResourceNotFoundException(f"Configuration {name} not found")
+        return self._configurations[name]
