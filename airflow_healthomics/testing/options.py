@@ -69,6 +69,13 @@ class Options:
     starting_seconds: float = 0.5
     running_seconds: float = 2.0
     stopping_seconds: float = 0.5
+    #: Seconds that a task is PENDING and STARTING. None for 0.2 with ``strict``, else for 0: tasks begin
+    #: RUNNING, so that their durations are predictable. Those of a run that the control moves always do.
+    task_pending_seconds: float | None = None
+    task_starting_seconds: float | None = None
+    #: Seconds of RUNNING after which a run fails with RUN_TIMED_OUT; None for no limit. The default is AWS's
+    #: quota (user guide, page "fixed-quotas"). A run group can have a smaller one.
+    max_run_seconds: float | None = 604_800.0
     #: Seconds that a batch stays CREATING, and PENDING while its settings are validated.
     batch_creating_seconds: float = 0.5
     batch_pending_seconds: float = 0.5
@@ -103,6 +110,11 @@ class Options:
     #: Check parameter names against the workflow's parameter template. AWS documents that StartRun refuses
     #: missing and unknown parameters. Turn it off for a workflow without a known template.
     check_parameters: bool = True
+    #: Let a run fail with INPUT_URI_NOT_FOUND if its parameters have an S3 URI of no object. None for the
+    #: value of ``strict``, since most tests have no inputs.
+    check_inputs: bool | None = None
+    #: Refuse an output bucket of another region. None for the value of ``strict``.
+    check_output_region: bool | None = None
     #: Create a missing output bucket. If off, the run fails with EXPORT_FAILED, as in the service.
     create_buckets: bool = False
     #: Throttle every operation in ``rates``, per account and region.
@@ -133,6 +145,9 @@ class Options:
     default_storage_type: Literal["DYNAMIC", "STATIC"] = "DYNAMIC"
     #: Maximum number of runs of an account, active or not. AWS publishes no default; None for no limit.
     max_stored_runs: int | None = None
+    #: Maximum number of runs of an account from STARTING to STOPPING, for STATIC and for DYNAMIC storage
+    #: each. Further runs stay PENDING. None for no limit, so that tests need not wait for each other.
+    max_active_runs: int | None = None
     #: AWS does not document the error of StartRun if the account is full of RETAIN runs.
     stored_runs_error: Literal["ServiceQuotaExceededException", "ValidationException"] = (
         "ServiceQuotaExceededException"
@@ -189,6 +204,18 @@ class Options:
         """Whether an ``any_`` field is on."""
         value: bool | None = getattr(self, name)
         return self.any_workflow and not self.strict if value is None else value
+
+    def enforces(self, name: str) -> bool:
+        """Whether a ``check_`` field is on."""
+        value: bool | None = getattr(self, name)
+        return self.strict if value is None else value
+
+    def task_seconds(self, status: str) -> float:
+        """Return the seconds that a task is PENDING or STARTING."""
+        value: float | None = getattr(self, f"task_{status.lower()}_seconds")
+        if value is not None:
+            return value
+        return 0.2 if self.strict else 0.0
 
     def seconds(self, status: str) -> float | None:
         """Return the seconds that a run stays in an active state; None if only the control moves it."""

@@ -25,13 +25,13 @@ class TaskChange:
         if self.run.status != "RUNNING":
             return None
         if self.task.announced is None:
-            return self.task.started
-        return self.task.planned_end if self.task.announced == "RUNNING" else None
+            return self.task.created
+        return self.task.next_change
 
     def apply(self, at: float) -> None:
-        """Change the task, and announce it."""
+        """Begin the task, or move it to its next state, and announce it."""
         if self.task.announced is not None:
-            self.task.settle(at)
+            self.task.change()
         announce_change(self.run, self.task, at)
 
 

@@ -93,6 +93,7 @@ IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
         "TagResourceRequest": "resourceArn tags",
         "UntagResourceRequest": "resourceArn tagKeys",
         "UpdateRunCacheRequest": "cacheBehavior description id name",
+        "UpdateRunGroupRequest": "id maxCpus maxDuration maxGpus maxRuns name",
         "UpdateWorkflowRequest": "description id name readmeMarkdown storageCapacity storageType",
         "UpdateWorkflowVersionRequest": (
             "description readmeMarkdown storageCapacity storageType versionName workflowId"

@@ -27,11 +27,11 @@ from .configurations import Configurations
 from .exceptions import ConflictException, ResourceNotFoundException, error_of
 from .exports import exported
 from .listing import name_matches, page
-from .run import ENDED, ORDER, Run, Task
+from .run import ENDED, FAILS_BEFORE_RUNNING, FAILS_BEFORE_TASKS, ORDER, Run, Task
 from .run_caches import RunCaches
 from .run_groups import RunGroups
 from .run_rules import DEFAULT_STATIC_GIB, check_parameters, check_request, check_run
-from .s3_inputs import parameters_problem
+from .s3_inputs import check_output_region, missing_input, parameters_problem
 from .s3_objects import presigned
 from .tags import Tagged, Tags
 from .workflow import Definition, Workflow, check_active
@@ -120,6 +120,8 @@ class OmicsBackend(BaseBackend):
             else:
                 thing.apply(due)
                 self.schedule(thing)
+                if isinstance(thing, TaskChange):
+                    self._task_changed(thing, due)
             if time.perf_counter() > deadline:
                 return False
         return True
@@ -147,31 +149,57 @@ class OmicsBackend(BaseBackend):
             if status == run.outcome:
                 reason, message = reason or run.failure_reason, message or run.status_message
             run.end_as(status, reason, message)
+        self._move_by_hand(run, status)
+        return None
+
+    def _move_by_hand(self, run: Run, status: str) -> None:
+        """Move a run without regard to the pace, and to the limits of its run group for tasks."""
+        run.by_hand, run.limited = True, False
+        for task in run.tasks.values():
+            if task.queued:
+                task.dequeue(LOCAL.clock.now())
+                self.schedule(TaskChange(run, task))
         if status == "CANCELLED" and run.status in ("PENDING", "STARTING", "RUNNING"):
             self._enter(run, "STOPPING", LOCAL.clock.now())
         while run.active and ORDER.index(run.status) < ORDER.index(status):
             if not self.step(run, LOCAL.clock.now()):
                 break
-        return None
+        run.by_hand = False
 
     def step(self, run: Run, at: float) -> bool:
         """Move an active run to its next state, unless its run group is full; return whether it moved."""
         if run.status == "PENDING" and not self.run_groups.admit(run):
             return False
-        if run.status == "STARTING":
-            check_names = LOCAL.options.check_parameters
-            if problem := parameters_problem(run, check_names=check_names):
-                run.end_as("FAILED", "INVALID_RUN_PARAMETERS", problem)
-                self._enter(run, "STOPPING", at)
-                return True
+        if run.status == "STARTING" and self._fails_early(run):
+            self._enter(run, "STOPPING", at)
+            return True
         if run.status == "RUNNING" and run.outcome != "CANCELLED":
-            side_effects.export(run)
-            self.run_caches.save(run)
+            if not run.by_hand and run.deadline is not None and run.deadline <= at:
+                run.time_out()
+            else:
+                side_effects.export(run)
+                self.run_caches.save(run)
         self._enter(run, run.next_status, at)
         return True
 
+    def _fails_early(self, run: Run) -> bool:
+        """Whether a STARTING run fails before RUNNING; check what is checked there."""
+        options = LOCAL.options
+        if problem := parameters_problem(run, check_names=options.check_parameters):
+            run.end_as("FAILED", "INVALID_RUN_PARAMETERS", problem)
+        elif options.enforces("check_inputs") and (name := missing_input(run)):
+            run.end_as("FAILED", "INPUT_URI_NOT_FOUND", f"An object in the parameter {name} does not exist")
+        return run.outcome == "FAILED" and run.failure_reason in FAILS_BEFORE_RUNNING
+
+    def _task_changed(self, change: TaskChange, at: float) -> None:
+        """Give what an ended task used to others, and schedule the end of its run after its last task."""
+        if change.run.limited and change.task.stopped is not None:
+            self.run_groups.tasks_ended(change.run, at)
+            self.schedule(change.run)
+
     def _enter(self, run: Run, status: str, at: float) -> None:
         if status == "RUNNING":
+            self.run_groups.limit(run)
             run.tasks = {task.id: task for task in self._make_tasks(run, at)}
         before = run.status
         run.enter(status, at)
@@ -187,17 +215,32 @@ class OmicsBackend(BaseBackend):
     def _announce_tasks(self, run: Run, at: float) -> None:
         """Announce the tasks that the new status of their run has changed, and schedule the others."""
         for task in run.tasks.values():
-            if task.started <= at:
+            if task.created <= at:
                 announce_change(run, task, at)
             if run.status == "RUNNING":
                 self.schedule(TaskChange(run, task))
 
     def _make_tasks(self, run: Run, at: float) -> Iterable[Task]:
-        for planned in run.plan.task_plans(LOCAL.options.tasks):
+        options = LOCAL.options
+        delays = [0.0 if run.by_hand else options.task_seconds(name) for name in ("PENDING", "STARTING")]
+        run_seconds = run.plan.seconds.get("RUNNING", options.seconds("RUNNING"))
+        count = 0 if run.failure_reason in FAILS_BEFORE_TASKS else options.tasks
+        for planned in run.plan.task_plans(count):
             plan = self.run_caches.reuse(run, planned)
-            task_id = self.new_id()
-            stream = f"run/{run.id}/task/{task_id}"
-            yield Task(id=task_id, uuid=LOCAL.uuid(), plan=plan, log_stream=stream, started=at + plan.after)
+            task_id, queued = self.new_id(), run.limited and not plan.cache_hit
+            created = at + plan.after
+            yield Task(
+                id=task_id,
+                uuid=LOCAL.uuid(),
+                plan=plan,
+                log_stream=f"run/{run.id}/task/{task_id}",
+                created=created,
+                started=created + (0.0 if plan.cache_hit else sum(delays)),
+                starting_seconds=delays[1],
+                # A task in a queue needs an end, or those after it would wait for ever.
+                seconds=run_seconds if plan.seconds is None and queued else plan.seconds,
+                queued=queued,
+            )
 
     # --- runs ---
 
@@ -222,6 +265,8 @@ class OmicsBackend(BaseBackend):
     ) -> Run:
         """Start a run from a complete request, for a caller or for a batch."""
         workflow, definition = self.check_whole(request)
+        if LOCAL.options.enforces("check_output_region"):
+            check_output_region(request, self.region_name, self.account_id, self.partition)
         if LOCAL.options.check_parameters and "parametersUri" not in request:
             check_parameters(request.get("parameters") or {}, definition)
         self._make_room()
@@ -297,9 +342,7 @@ class OmicsBackend(BaseBackend):
     def list_run_tasks(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return a page of a run's tasks."""
         now = LOCAL.clock.now()
-        tasks = [task for task in self.run(params["id"]).tasks.values() if task.started <= now]
-        for task in tasks:
-            task.settle(now)
+        tasks = [task for task in self.run(params["id"]).tasks.values() if task.created <= now]
         return page(
             enumerate(tasks, 1),
             params,
@@ -314,7 +357,6 @@ class OmicsBackend(BaseBackend):
         if params["taskId"] not in run.tasks:
             raise ResourceNotFoundException(f"Task {params['taskId']} of run {run.id} not found")
         task = run.tasks[params["taskId"]]
-        task.settle(LOCAL.clock.now())
         cache_uri = self.run_caches.uri(run) if task.plan.cache_hit else None
         return {**task.view(run.log_prefix), "cacheS3Uri": cache_uri}
 

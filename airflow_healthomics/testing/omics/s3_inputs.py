@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from .exceptions import ValidationException
 from .run import Run
 from .run_rules import check_parameters
-from .s3_objects import stored_object
+from .s3_objects import exists, region_of_bucket, stored_object, uris_in
 
 
 def parameters_problem(run: Run, *, check_names: bool) -> str | None:
@@ -36,3 +38,31 @@ def parameters_problem(run: Run, *, check_names: bool) -> str | None:
     except ValidationException as error:
         return str(error)
     return None
+
+
+def missing_input(run: Run) -> str | None:
+    """
+    Return the name of a parameter with an S3 URI of no object, or None.
+
+    A URI that ends with a slash is a prefix; globs of Nextflow are not resolved (user guide, page
+    "workflows-run-inputs"). Every S3 URI counts as an input, also one that the workflow only writes to.
+    """
+    parameters = run.request.get("parameters")
+    if parameters is None and "parametersUri" in run.request:
+        parameters = json.loads(stored_object(run.request["parametersUri"], run.account, run.partition).value)
+    for name, value in (parameters or {}).items():
+        for uri in uris_in(value):
+            if "*" not in uri and not exists(uri, run.account, run.partition):
+                return str(name)
+    return None
+
+
+def check_output_region(request: Mapping[str, Any], region: str, account: str, partition: str) -> None:
+    """
+    Refuse an output bucket of another region. AWS does not document the error.
+
+    "The S3 bucket must be in the same region as the workflow" (API reference of StartRun).
+    """
+    home = region_of_bucket(request["outputUri"], account, partition)
+    if home not in (None, region):
+        raise ValidationException(f"the bucket of outputUri is in {home}, not in {region}")

@@ -25,6 +25,27 @@ def stored_object(uri: str, account: str, partition: str) -> Any:
         return None
 
 
+def exists(uri: str, account: str, partition: str) -> bool:
+    """Whether an object exists or, for a URI that ends with a slash, an object below that prefix."""
+    if not uri.endswith("/"):
+        return stored_object(uri, account, partition) is not None
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    try:
+        keys = s3_backends[account][partition].get_bucket(bucket).keys
+    except MissingBucket:
+        return False
+    return any(key.startswith(prefix) for key in keys)
+
+
+def region_of_bucket(uri: str, account: str, partition: str) -> str | None:
+    """Return the region of a URI's bucket, or None if it does not exist."""
+    try:
+        found = s3_backends[account][partition].get_bucket(uri.removeprefix("s3://").partition("/")[0])
+    except MissingBucket:
+        return None
+    return str(found.region_name)
+
+
 def uris_in(value: Any) -> Iterator[str]:
     """Yield the S3 URIs in a JSON value."""
     if isinstance(value, str):

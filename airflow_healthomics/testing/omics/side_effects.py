@@ -239,7 +239,7 @@ def _task_manifest(run: Run, task: Task, arn: str) -> dict[str, Any]:
             "gpus": plan.gpus,
             "instanceType": plan.instance_type if ran else None,
             "image": plan.image,
-            **(_times(task.started, task.started, task.stopped) if ran else {}),
+            **(_times(task.created, task.started, task.stopped) if ran else {}),
             "metrics": _without_none(metrics) if ran else {},
         }
     )
