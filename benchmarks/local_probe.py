@@ -49,10 +49,10 @@ def rate(call: Callable[[int], Any], calls: int = CALLS) -> float:
 
 def fill(runs: int) -> None:
     """Start runs without a client."""
-    backend = omics_backends[ACCOUNT][REGION]
+    start: Any = omics_backends[ACCOUNT][REGION].action("StartRun")
     for number in range(runs):
         with LOCAL.lock:
-            backend.start_run({**REQUEST, "requestId": f"fill-{number}", "name": f"sample-{number}"})
+            start({**REQUEST, "requestId": f"fill-{number}", "name": f"sample-{number}"})
 
 
 def job_queue() -> dict[str, str]:
@@ -98,11 +98,8 @@ def memory(runs: int) -> dict[str, float]:
     client("s3").create_bucket(Bucket="outputs")
     process = psutil.Process(os.getpid())
     before = process.memory_info().rss
-    backend = omics_backends[ACCOUNT][REGION]
     fill(runs)
-    for run in list(backend.active.values()):
-        with LOCAL.lock:
-            backend.advance(run, "COMPLETED")
+    server.control.advance("COMPLETED")
     return {"megabytes": (process.memory_info().rss - before) / 1e6}
 
 
@@ -113,13 +110,13 @@ def due(runs: int) -> dict[str, float]:
         manual=False, pending_seconds=600, starting_seconds=0, running_seconds=0, stopping_seconds=0
     )
     fill(runs)
-    backend = omics_backends[ACCOUNT][REGION]
-    omics, run_id = client("omics"), next(iter(backend.runs))
+    active = omics_backends[ACCOUNT][REGION].runs.active
+    omics, run_id = client("omics"), next(iter(active))
     omics.get_run(id=run_id)
     LOCAL.clock.advance(600)
     durations: list[float] = []
     started = time.perf_counter()
-    while backend.active and time.perf_counter() - started < PATIENCE:
+    while active and time.perf_counter() - started < PATIENCE:
         began = time.perf_counter()
         omics.get_run(id=run_id)
         durations.append(time.perf_counter() - began)

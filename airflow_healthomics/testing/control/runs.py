@@ -36,7 +36,7 @@ class RunVerbs(Verbs):
         """Add a workflow with a chosen id, or a READY2RUN workflow. CreateWorkflow supports neither."""
         request = {"name": name, "engine": engine, "parameterTemplate": parameter_template}
         with LOCAL.lock:
-            omics_backends[account][region].add_workflow(workflow_id, request, type)
+            omics_backends[account][region].workflows.add(workflow_id, request, type)
 
     @verb
     def plan_run(
@@ -123,13 +123,13 @@ class RunVerbs(Verbs):
             chosen = [
                 (backend, run)
                 for backend in all_backends()
-                for run in list(backend.runs.values())
+                for run in list(backend.runs.stored.values())
                 if run.id == run_id or (run_id is None and run.active)
             ]
             if run_id is not None and not chosen:
                 raise LookupError(f"there is no run {run_id}")
             for backend, run in chosen:
-                backend.advance(run, status, failure_reason, status_message)
+                backend.transitions.advance(run, status, failure_reason, status_message)
             return {run.id: run.status for _, run in chosen}
 
     @verb
@@ -175,7 +175,10 @@ class RunVerbs(Verbs):
 
 def _all_runs() -> list[Run]:
     runs: Iterable[Run] = (
-        run for backend in all_backends() for run in (*backend.runs.values(), *backend.deleted_runs.values())
+        run
+        for backend in all_backends()
+        for runs in (backend.runs.stored, backend.runs.deleted)
+        for run in runs.values()
     )
     return sorted(runs, key=lambda run: (run.created, run.sequence))
 

@@ -4,14 +4,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from .batch import Batch
+    from .batches import Batches
     from .changes import TaskChange, WorkflowChange
+    from .configurations import Configurations
+    from .request_ids import RequestIds
     from .run import Run
-    from .workflow import Definition, Workflow
+    from .run_caches import RunCaches
+    from .run_groups import RunGroups
+    from .runs import Runs
+    from .schedule import Schedule
+    from .transitions import Transitions
+    from .workflows import Workflows
+
+#: What changes by itself.
+Change: TypeAlias = "Run | Batch | TaskChange | WorkflowChange"
 
 
 class Backend(Protocol):
@@ -19,7 +29,15 @@ class Backend(Protocol):
 
     account_id: str
     region_name: str
-    active: dict[str, Run]
+    runs: Runs
+    workflows: Workflows
+    run_groups: RunGroups
+    run_caches: RunCaches
+    configurations: Configurations
+    batches: Batches
+    transitions: Transitions
+    schedule: Schedule[Change]
+    request_ids: RequestIds
 
     @property
     def partition(self) -> str:
@@ -29,36 +47,4 @@ class Backend(Protocol):
         """Return the ARN of a resource."""
 
     def new_id(self) -> str:
-        """Return an id that no resource has."""
-
-    def known_token(self, operation: str, params: Mapping[str, Any]) -> Any:
-        """Return the result of an earlier request with the same request ID."""
-
-    def remember_token(self, operation: str, params: Mapping[str, Any], made: object) -> None:
-        """Remember the result of a request."""
-
-    def forget_token(self, operation: str, request_id: str) -> None:
-        """Forget a request ID."""
-
-    def check_whole(self, request: Mapping[str, Any]) -> tuple[Workflow, Definition]:
-        """Check a request, and return its workflow."""
-
-    def submit_run(
-        self, request: dict[str, Any], *, at: float, batch_id: str | None, run_setting_id: str | None
-    ) -> Run:
-        """Start a run."""
-
-    def schedule(self, thing: Run | Batch | TaskChange | WorkflowChange) -> None:
-        """Schedule the next change of something."""
-
-    def step(self, run: Run, at: float) -> bool:
-        """Move a run to its next status."""
-
-    def advance(self, run: Run, status: str, reason: str | None = None, message: str | None = None) -> None:
-        """Move a run to a status."""
-
-    def cancel(self, run: Run, at: float) -> None:
-        """Cancel a run."""
-
-    def delete(self, run: Run, at: float) -> None:
-        """Delete a run."""
+        """Return an unused id."""

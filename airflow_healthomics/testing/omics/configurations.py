@@ -35,7 +35,7 @@ class Configurations:
 
     def create_configuration(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Create a configuration. AWS does not document the error for a name in use."""
-        known: Configuration | None = self._backend.known_token("CreateConfiguration", params)
+        known: Configuration | None = self._backend.request_ids.result("CreateConfiguration", params)
         if known is not None:
             return known.view()
         name = params["name"]
@@ -52,7 +52,7 @@ class Configurations:
             request=params,
             created=LOCAL.clock.now(),
         )
-        self._backend.remember_token("CreateConfiguration", params, made)
+        self._backend.request_ids.remember("CreateConfiguration", params, made)
         return {**made.view(), "status": "CREATING"}
 
     def get_configuration(self, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class Configurations:
     def delete_configuration(self, params: Mapping[str, Any]) -> None:
         """Delete a configuration that no active run uses. DELETING is skipped."""
         name = self._configuration(params["name"]).name
-        if any(run.request.get("configurationName") == name for run in self._backend.active.values()):
+        if any(run.request.get("configurationName") == name for run in self._backend.runs.active.values()):
             raise error_of(LOCAL.options.delete_error, f"Configuration {name} has active runs")
         del self._configurations[name]
 

@@ -84,7 +84,7 @@ class RunCaches:
 
     def create_run_cache(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Create a run cache."""
-        cache: RunCache | None = self._backend.known_token("CreateRunCache", params)
+        cache: RunCache | None = self._backend.request_ids.result("CreateRunCache", params)
         if cache is None:
             check_quota("run caches", len(self._caches), MAX_CACHES)
             cache_id = self._backend.new_id()
@@ -95,7 +95,7 @@ class RunCaches:
                 request=params,
                 created=LOCAL.clock.now(),
             )
-            self._backend.remember_token("CreateRunCache", params, cache)
+            self._backend.request_ids.remember("CreateRunCache", params, cache)
         tags = cache.request.get("tags") or {}
         return {"arn": cache.arn, "id": cache.id, "status": "ACTIVE", "tags": tags}
 

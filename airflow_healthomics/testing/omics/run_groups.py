@@ -128,14 +128,14 @@ class RunGroups:
 
     def create_run_group(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Create a run group."""
-        group: RunGroup | None = self._backend.known_token("CreateRunGroup", params)
+        group: RunGroup | None = self._backend.request_ids.result("CreateRunGroup", params)
         if group is None:
             check_quota("run groups", len(self._groups), MAX_GROUPS)
             group_id = self._backend.new_id()
             arn = self._backend.arn("runGroup", group_id)
             group = RunGroup(id=group_id, arn=arn, request=params, created=LOCAL.clock.now())
             self._groups[group_id] = group
-            self._backend.remember_token("CreateRunGroup", params, group)
+            self._backend.request_ids.remember("CreateRunGroup", params, group)
         return {"arn": group.arn, "id": group.id, "tags": group.request.get("tags") or {}}
 
     def get_run_group(self, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class RunGroups:
     def delete_run_group(self, params: Mapping[str, Any]) -> None:
         """Delete a run group in which no run is PENDING, STARTING, RUNNING or STOPPING."""
         group = self._group(params["id"])
-        if any(run.request.get("runGroupId") == group.id for run in self._backend.active.values()):
+        if any(run.request.get("runGroupId") == group.id for run in self._backend.runs.active.values()):
             raise error_of(LOCAL.options.delete_error, f"Run group {group.id} has active runs")
         del self._groups[group.id]
 
@@ -214,7 +214,7 @@ class RunGroups:
 
     def _start_tasks(self, group: RunGroup, at: float) -> None:
         for run, task in group.dequeue_tasks(at):
-            self._backend.schedule(TaskChange(run, task))
+            self._backend.schedule.add(TaskChange(run, task))
 
     def _has_room(self, run: Run) -> bool:
         """
@@ -235,7 +235,7 @@ class RunGroups:
                 run = heappop(queue)[-1]
                 due = run.due(LOCAL.options)
                 if run.status == "PENDING" and due is not None and due <= at:
-                    self._backend.step(run, at)
+                    self._backend.transitions.step(run, at)
 
     def _of(self, run: Run) -> RunGroup | None:
         return self._groups.get(run.request.get("runGroupId", ""))

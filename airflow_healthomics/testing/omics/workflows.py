@@ -41,11 +41,11 @@ class Workflows:
 
     def create_workflow(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Create a workflow. An unusable definition does not fail the call, but the workflow."""
-        workflow: Workflow | None = self._backend.known_token("CreateWorkflow", params)
+        workflow: Workflow | None = self._backend.request_ids.result("CreateWorkflow", params)
         if workflow is None:
             check_source(params)
             workflow = self.add(self._backend.new_id(), params, inspection=self._inspect(params))
-            self._backend.remember_token("CreateWorkflow", params, workflow)
+            self._backend.request_ids.remember("CreateWorkflow", params, workflow)
             self._await_creation(workflow)
         return {**workflow.created_view(), "id": workflow.id}
 
@@ -77,7 +77,7 @@ class Workflows:
 
     def create_workflow_version(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Add a version. It inherits nothing from its workflow."""
-        version: Version | None = self._backend.known_token("CreateWorkflowVersion", params)
+        version: Version | None = self._backend.request_ids.result("CreateWorkflowVersion", params)
         if version is None:
             workflow = self.find(params["workflowId"])
             check_source(params)
@@ -94,7 +94,7 @@ class Workflows:
                 name=name,
             )
             workflow.versions[name] = version
-            self._backend.remember_token("CreateWorkflowVersion", params, version)
+            self._backend.request_ids.remember("CreateWorkflowVersion", params, version)
             self._await_creation(version)
         return {**version.created_view(), "workflowId": version.workflow_id, "versionName": version.name}
 
@@ -178,7 +178,7 @@ class Workflows:
     def _await_creation(self, definition: Definition) -> None:
         """Schedule the end of the creation of a workflow or of a version."""
         backend = self._backend
-        backend.schedule(WorkflowChange(definition, backend.account_id, backend.region_name))
+        backend.schedule.add(WorkflowChange(definition, backend.account_id, backend.region_name))
 
     def _inspect(self, request: Mapping[str, Any]) -> Inspection:
         return inspect(request, self._backend.account_id, self._backend.partition)
