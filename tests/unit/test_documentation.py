@@ -98,7 +98,11 @@ def test_the_costs_of_many_starts_are_those_of_the_benchmark() -> None:
     """The second table, too, and the results meet every target."""
     results = json.loads((ROOT / "benchmarks" / "results" / "starting.json").read_text())
     assert starting_table(results) in (DOCS / "explanation" / "cost-of-a-task.md").read_text()
-    limits = {"time": {200: 1.12, 1000: 1.06}, "launches": {200: 2, 1000: 2}, "calls": {200: 2.8, 1000: 2.8}}
+    limits: dict[str, dict[int, float]] = {
+        "time": {200: 1.12, 1000: 1.06},
+        "launches": {200: 2, 1000: 2},
+        "calls": {200: 2.8, 1000: 2.8},
+    }
     for result in results:
         for key, limit in limits.items():
             figures = [each[key] for each in result["dispatched"]]
