@@ -74,7 +74,7 @@ class Options:
     task_pending_seconds: float | None = None
     task_starting_seconds: float | None = None
     #: Seconds of RUNNING after which a run fails with RUN_TIMED_OUT; None for no limit. The default is AWS's
-    #: quota (user guide, page "fixed-quotas"). A run group can have a smaller one.
+    #: (user guide, page "workflows-run-errors"). A run group can have a smaller limit.
     max_run_seconds: float | None = 604_800.0
     #: Seconds that a batch stays CREATING, and PENDING while its settings are validated.
     batch_creating_seconds: float = 0.5
@@ -113,7 +113,8 @@ class Options:
     #: Let a run fail with INPUT_URI_NOT_FOUND if its parameters have an S3 URI of no object. None for the
     #: value of ``strict``, since most tests have no inputs.
     check_inputs: bool | None = None
-    #: Refuse an output bucket of another region. None for the value of ``strict``.
+    #: Refuse an output bucket of another region, except in networking mode VPC. AWS does not document the
+    #: error; here it is ValidationException. None for the value of ``strict``.
     check_output_region: bool | None = None
     #: Create a missing output bucket. If off, the run fails with EXPORT_FAILED, as in the service.
     create_buckets: bool = False
@@ -138,15 +139,28 @@ class Options:
     #: state.
     cancel_error: Literal["ConflictException", "ValidationException"] = "ConflictException"
     #: AWS does not document the error of DeleteRun in an active state, of DeleteRunBatch and DeleteBatch in a
-    #: wrong state, and of DeleteRunGroup with active runs.
+    #: wrong state, and of DeleteRunGroup, DeleteRunCache and DeleteConfiguration with active runs.
     delete_error: Literal["ConflictException", "ValidationException"] = "ConflictException"
+    #: AWS does not document the error of StartRun with a workflow or a configuration that is not ACTIVE.
+    inactive_error: Literal["ConflictException", "ValidationException"] = "ConflictException"
+    #: AWS does not document the error of a name that another version of the workflow, or another
+    #: configuration, has already.
+    used_name_error: Literal["ConflictException", "ValidationException"] = "ConflictException"
+    #: AWS does not document in which status each failure occurs. These occur in STARTING, since HealthOmics
+    #: needs role, parameters and engine before it can import anything; others in RUNNING.
+    fails_in_starting: tuple[str, ...] = (
+        "ASSUME_ROLE_FAILED",
+        "INVALID_RUN_PARAMETERS",
+        "WORKFLOW_VER_VALIDATION_FAILED",
+    )
     #: AWS documents both as the default storage type. The user guide of 2026 and observations agree on
     #: DYNAMIC.
     default_storage_type: Literal["DYNAMIC", "STATIC"] = "DYNAMIC"
     #: Maximum number of runs of an account, active or not. AWS publishes no default; None for no limit.
     max_stored_runs: int | None = None
     #: Maximum number of runs of an account from STARTING to STOPPING, for STATIC and for DYNAMIC storage
-    #: each. Further runs stay PENDING. None for no limit, so that tests need not wait for each other.
+    #: each (service quotas L-A30FD31B and L-BE38079A). Further runs stay PENDING (user guide, page
+    #: "monitoring-runs"). None for no limit, so that tests need not wait for each other.
     max_active_runs: int | None = None
     #: AWS does not document the error of StartRun if the account is full of RETAIN runs.
     stored_runs_error: Literal["ServiceQuotaExceededException", "ValidationException"] = (

@@ -40,6 +40,32 @@ def test_a_run_cache_is_created_updated_and_deleted(omics: Any) -> None:
         assert error_of(call, id=made["id"])[:2] == ("ResourceNotFoundException", 404)
 
 
+def test_a_run_cache_with_active_runs_is_kept(control: Control, omics: Any, start: Start) -> None:
+    """It can be deleted once they have ended."""
+    cache_id = omics.create_run_cache(cacheS3Location="s3://cache")["id"]
+    start(cacheId=cache_id)
+    assert error_of(omics.delete_run_cache, id=cache_id)[0] == "ConflictException"
+    control.advance("COMPLETED")
+    omics.delete_run_cache(id=cache_id)
+
+
+@pytest.mark.parametrize(
+    "options", [{"inactive_error": "ValidationException", "used_name_error": "ValidationException"}]
+)
+def test_undocumented_errors_can_be_chosen(control: Control, omics: Any, start: Start) -> None:
+    """Those of what is not ACTIVE, and of names in use."""
+    workflow = omics.create_workflow(definitionZip=b"x")
+    version = {"workflowId": workflow["id"], "versionName": "v1", "definitionZip": ARCHIVE}
+    omics.create_workflow_version(**version)
+    configuration = {"name": "c", "runConfigurations": VPC}
+    omics.create_configuration(**configuration)
+    assert error_of(start, workflowId=workflow["id"])[0] == "ValidationException"
+    assert error_of(omics.create_workflow_version, **version)[0] == "ValidationException"
+    assert error_of(omics.create_configuration, **configuration)[0] == "ValidationException"
+    control.set_options(configuration_creating_seconds=1e9)
+    assert error_of(start, networkingMode="VPC", configurationName="c")[0] == "ValidationException"
+
+
 @pytest.mark.parametrize("options", [{"configuration_creating_seconds": 60.0, "any_configuration": False}])
 def test_a_configuration_must_be_active(control: Control, omics: Any, start: Start) -> None:
     """Its run keeps what it was at the start; a configuration with active runs cannot be deleted."""

@@ -51,7 +51,7 @@ def hits(control: Control, omics: Any, start: Start, cache: str) -> Callable[...
         ("FAILED", "WORKFLOW_RUN_FAILED", ALWAYS, 3),
         ("FAILED", "RUN_TIMED_OUT", ALWAYS, 0),
         ("FAILED", "FILE_SYSTEM_OUT_OF_SPACE", ALWAYS, 0),
-        ("CANCELLED", None, ALWAYS, 0),
+        ("CANCELLED", None, ALWAYS, 0),  # none of its tasks has completed
     ],
 )
 def test_the_behavior_decides_what_is_saved(
@@ -61,6 +61,20 @@ def test_the_behavior_decides_what_is_saved(
     fields = {} if behavior is None else {"cacheBehavior": behavior}
     assert hits(end, reason, parameters={"a": 1}, **fields) == 0
     assert hits(parameters={"a": 1}) == found
+
+
+@pytest.mark.parametrize("behavior", [ON_FAILURE, ALWAYS])
+def test_a_cancelled_run_saves_what_it_completed(
+    control: Control, omics: Any, start: Start, hits: Callable[..., int], cache: str, behavior: str
+) -> None:
+    """The outputs of tasks that were still running are not saved."""
+    control.stop_clock()
+    control.plan_run(tasks=[{"name": "task-1", "seconds": 5}, {"name": "task-2"}])
+    run_id = start(cacheId=cache, cacheBehavior=behavior)["id"]
+    control.advance("RUNNING")
+    control.advance_clock(5)
+    omics.cancel_run(id=run_id)
+    assert hits(cacheBehavior=behavior) == 1
 
 
 def test_only_equal_inputs_hit(control: Control, omics: Any, hits: Callable[..., int]) -> None:
@@ -89,6 +103,7 @@ def test_a_hit_takes_no_time(control: Control, omics: Any, start: Start, cache: 
     assert (first["status"], first["cacheHit"], first["cacheS3Uri"]) == ("COMPLETED", True, "s3://cache")
     assert (second["status"], second["cacheHit"]) == ("RUNNING", False)
     assert "cacheS3Uri" not in second
+    assert [task.get("cacheS3Uri") for task in found] == ["s3://cache", None]
 
 
 def test_without_the_cache_nothing_hits(control: Control, omics: Any, start: Start, cache: str) -> None:

@@ -166,6 +166,18 @@ def test_a_run_without_its_role_does_not_run(clocked: Control, reason: str, by_h
     assert tasks_of(run_id) == []
 
 
+@pytest.mark.parametrize("omics_options", [{"fails_in_starting": ["IMPORT_FAILED"]}])
+@pytest.mark.parametrize(
+    ("reason", "status"), [("IMPORT_FAILED", "STOPPING"), ("ASSUME_ROLE_FAILED", "RUNNING")]
+)
+def test_the_failures_before_running_can_be_chosen(clocked: Control, reason: str, status: str) -> None:
+    """AWS does not document them."""
+    clocked.plan_run(status="FAILED", failure_reason=reason)
+    run_id = start_run()
+    clocked.advance_clock(2)
+    assert status_of(run_id) == [status]
+
+
 def test_a_failed_import_has_no_tasks(clocked: Control) -> None:
     """The import is in RUNNING, before the tasks."""
     clocked.plan_run(status="FAILED", failure_reason="INPUT_URI_NOT_FOUND")
@@ -233,13 +245,15 @@ def test_missing_inputs_fail_a_strict_run(
         assert (status, reason) == ("COMPLETED", None)
 
 
-@pytest.mark.parametrize("omics_options", [{}, {"strict": True}])
+@pytest.mark.parametrize("omics_options", [{}, {"strict": True, "any_configuration": True}])
 def test_a_strict_output_bucket_is_in_the_region(clocked: Control, omics_options: dict[str, Any]) -> None:
-    """A bucket of another region is refused; a missing one fails the export."""
+    """A bucket of another region is refused, unless the run uses a VPC."""
     aws("s3").create_bucket(Bucket="elsewhere", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     request = {"workflowId": "1", "roleArn": ROLE, "outputUri": "s3://elsewhere/x"}
+    start = aws("omics").start_run
+    assert start(**request, networkingMode="VPC", configurationName="vpc")["id"]
     if omics_options:
-        code, _, message = error_of(aws("omics").start_run, **request)
+        code, _, message = error_of(start, **request)
         assert (code, "eu-west-1" in message) == ("ValidationException", True)
     else:
-        assert aws("omics").start_run(**request)["id"]
+        assert start(**request)["id"]

@@ -11,11 +11,11 @@ from airflow_healthomics.testing.local import LOCAL
 
 from .backend import Backend
 from .configuration import Configuration
-from .exceptions import ConflictException, ResourceNotFoundException, error_of
+from .exceptions import ResourceNotFoundException, error_of
 from .listing import page
 from .quotas import check_quota
 
-#: Service quota L-D91CDC5E, "Maximum configurations".
+#: Service quota L-D91CDC5E, "Configurations - Maximum configurations".
 MAX_CONFIGURATIONS = 10
 
 
@@ -34,18 +34,17 @@ class Configurations:
     # --- operations ---
 
     def create_configuration(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Create a configuration. AWS does not document the error for a name in use."""
+        """Create a configuration. The user guide allows names of 50 characters, the model 128 as here."""
         known: Configuration | None = self._backend.request_ids.result("CreateConfiguration", params)
         if known is not None:
             return known.view()
         name = params["name"]
         if name in self._configurations:
-            raise ConflictException(f"Configuration {name} exists already")
+            raise error_of(LOCAL.options.used_name_error, f"Configuration {name} exists already")
         check_quota("configurations", len(self._configurations), MAX_CONFIGURATIONS)
         self._created += 1
         made = self._configurations[name] = Configuration(
             name=name,
-            # AWS does not document the form of this ARN.
             arn=self._backend.arn("configuration", name),
             uuid=LOCAL.uuid(),
             number=self._created,
@@ -66,7 +65,11 @@ class Configurations:
         )
 
     def delete_configuration(self, params: Mapping[str, Any]) -> None:
-        """Delete a configuration that no active run uses. DELETING is skipped."""
+        """
+        Delete a configuration that no active run uses (user guide, page "workflows-vpc-networking").
+
+        DELETING and DELETED, which precede its removal, are skipped.
+        """
         name = self._configuration(params["name"]).name
         if any(run.request.get("configurationName") == name for run in self._backend.runs.active.values()):
             raise error_of(LOCAL.options.delete_error, f"Configuration {name} has active runs")
@@ -78,15 +81,15 @@ class Configurations:
         """
         Return the configuration of a StartRun request, if any.
 
-        It must exist, unless the option ``any_configuration`` is on, and be ACTIVE. AWS does not document the
-        error of another status.
+        It must exist, unless the option ``any_configuration`` is on, and be ACTIVE.
         """
         name = request.get("configurationName")
         if name is None or (name not in self._configurations and LOCAL.options.lenient("any_configuration")):
             return None
         found = self._configuration(name)
         if found.status != "ACTIVE":
-            raise ConflictException(f"Configuration {name} is {found.status}, not ACTIVE")
+            message = f"Configuration {name} is {found.status}, not ACTIVE"
+            raise error_of(LOCAL.options.inactive_error, message)
         return found
 
     def _configuration(self, name: str) -> Configuration:

@@ -26,10 +26,8 @@ LOG_GROUP = "/aws/omics/WorkflowLog"
 #: User guide, page "workflows-run-types": DYNAMIC storage may not be measured in a run under two hours.
 MEASURED_SECONDS = 7200.0
 
-#: Failures before RUNNING: the role is assumed, and engine and parameters are checked, before anything is
-#: imported.
-FAILS_BEFORE_RUNNING = ("ASSUME_ROLE_FAILED", "INVALID_RUN_PARAMETERS", "WORKFLOW_VER_VALIDATION_FAILED")
-#: Failures of the import, which is in RUNNING (user guide, page "monitoring-runs") and before all tasks.
+#: Failures of the import, which is in RUNNING and before all tasks (user guide, page "monitoring-runs"):
+#: those that are about inputs (page "workflows-run-errors").
 FAILS_BEFORE_TASKS = (
     "IMPORT_FAILED",
     "INPUT_URI_NOT_FOUND",
@@ -153,7 +151,7 @@ class Task:
         self.started += max(0.0, at - self.created)
         self.queued = False
 
-    def item(self) -> dict[str, Any]:
+    def item(self, cache_uri: str | None) -> dict[str, Any]:
         """Return the task for ListRunTasks, without failure reason and log."""
         return {
             "taskId": self.id,
@@ -165,16 +163,17 @@ class Task:
             "gpus": self.plan.gpus,
             "instanceType": self.plan.instance_type,
             "cacheHit": self.plan.cache_hit,
+            "cacheS3Uri": cache_uri if self.plan.cache_hit else None,
             "creationTime": to_datetime(self.created),
             "startTime": None if self.status in ("PENDING", "STARTING") else to_datetime(self.started),
             "stopTime": to_datetime(self.stopped),
         }
 
-    def view(self, log_prefix: str | None) -> dict[str, Any]:
+    def view(self, log_prefix: str | None, cache_uri: str | None) -> dict[str, Any]:
         """Return the task for GetRunTask."""
         failed = self.status == "FAILED"
         return {
-            **self.item(),
+            **self.item(cache_uri),
             "failureReason": self.plan.failure_reason if failed else None,
             "statusMessage": self.plan.status_message if failed else None,
             "logStream": log_prefix and log_prefix + self.log_stream,

@@ -15,7 +15,7 @@ from airflow_healthomics.testing.local import LOCAL
 from airflow_healthomics.testing.plans import TaskPlan
 
 from .backend import Backend
-from .exceptions import ResourceNotFoundException
+from .exceptions import ResourceNotFoundException, error_of
 from .listing import page
 from .quotas import check_quota
 from .run import Run
@@ -25,8 +25,8 @@ from .s3_objects import etags_in
 MAX_CACHES = 1000
 #: API reference of UpdateRunCache.
 UPDATABLE = ("name", "description", "cacheBehavior")
-#: User guide, page "workflow-cache-startrun", "Error cases for the run cache": in these cases nothing is
-#: saved, whatever the behavior. A cancelled run saves nothing either.
+#: User guide, page "workflow-cache-startrun", "Error cases for run caches": in these cases nothing is saved,
+#: whatever the behavior.
 SAVES_NOTHING = ("RUN_TIMED_OUT", "EXPORT_FAILED", "FILE_SYSTEM_OUT_OF_SPACE")
 
 
@@ -114,8 +114,11 @@ class RunCaches:
         cache.request = {**cache.request, **changes}
 
     def delete_run_cache(self, params: Mapping[str, Any]) -> None:
-        """Delete a run cache. AWS does not document whether active runs prevent it; here they do not."""
-        del self._caches[self._cache(params["id"]).id]
+        """Delete a run cache "if no active runs are using it" (user guide, page "workflow-cache-delete")."""
+        cache = self._cache(params["id"])
+        if any(run.request.get("cacheId") == cache.id for run in self._backend.runs.active.values()):
+            raise error_of(LOCAL.options.delete_error, f"Run cache {cache.id} has active runs")
+        del self._caches[cache.id]
 
     # --- for runs ---
 
@@ -137,17 +140,18 @@ class RunCaches:
 
     def save(self, run: Run) -> None:
         """
-        Save the outputs of a run's completed tasks, as the service does when it exports.
+        Save the outputs of the completed tasks of a run that is STOPPING.
 
-        CACHE_ON_FAILURE saves those of failed runs only (API reference of CreateRunCache).
+        CACHE_ON_FAILURE saves those of failed runs (API reference of CreateRunCache), and both behaviors
+        those of cancelled runs (user guide, page "workflow-cache-startrun", "Caching on cancelled runs").
         """
         cache = self._of(run)
-        if cache is None or run.outcome == "CANCELLED" or run.failure_reason in SAVES_NOTHING:
+        if cache is None or run.failure_reason in SAVES_NOTHING:
             return
         behavior = run.request.get("cacheBehavior") or cache.behavior
-        if behavior == "CACHE_ON_FAILURE" and run.outcome != "FAILED":
+        if behavior == "CACHE_ON_FAILURE" and run.outcome == "COMPLETED":
             return
-        cache.keys.update(_key(run, task.plan) for task in run.tasks.values() if not task.plan.failure_reason)
+        cache.keys.update(_key(run, task.plan) for task in run.tasks.values() if task.status == "COMPLETED")
 
     def uri(self, run: Run) -> str | None:
         """Return the S3 URI of the run's cache."""

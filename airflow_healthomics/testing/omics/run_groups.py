@@ -44,8 +44,9 @@ class RunGroup:
         "A run remains in Pending if the run is part of a run group that has reached any of its resource
         maximum values" (user guide, page "monitoring-runs").
         """
-        used = {"maxRuns": len(self.running), "maxCpus": self._used("cpus"), "maxGpus": self._used("gpus")}
-        return any(count >= self.request[name] for name, count in used.items() if name in self.request)
+        if len(self.running) >= self.request.get("maxRuns", float("inf")):
+            return True
+        return any(count <= 0 for count in self._free().values())
 
     @property
     def limits_tasks(self) -> bool:
@@ -66,30 +67,29 @@ class RunGroup:
         is that of the runs. AWS does not document what becomes of a task that is larger than the group; here
         it waits until the run times out.
         """
+        free = self._free()
         for run in sorted(self.running.values(), key=place):
             for task in run.tasks.values():
                 if not task.queued:
                     continue
-                if not self._fits(task):
+                needs = {kind: getattr(task.plan, kind) for kind in free}
+                if any(0 < count > free[kind] for kind, count in needs.items()):
                     return
+                for kind, count in needs.items():
+                    free[kind] -= count
                 task.dequeue(at)
                 yield run, task
 
-    def _fits(self, task: Task) -> bool:
-        needs = {"maxCpus": ("cpus", task.plan.cpus), "maxGpus": ("gpus", task.plan.gpus)}
-        return all(
-            count == 0 or self._used(kind) + count <= self.request[name]
-            for name, (kind, count) in needs.items()
-            if name in self.request
-        )
-
-    def _used(self, kind: str) -> int:
-        return sum(
-            getattr(task.plan, kind)
-            for run in self.running.values()
-            for task in run.tasks.values()
-            if task.stopped is None and not task.queued
-        )
+    def _free(self) -> dict[str, int]:
+        """Return the free CPUs and GPUs, if they are limited."""
+        kinds = {"cpus": "maxCpus", "gpus": "maxGpus"}
+        free = {kind: self.request[name] for kind, name in kinds.items() if name in self.request}
+        for run in self.running.values() if free else ():
+            for task in run.tasks.values():
+                if task.stopped is None and not task.queued:
+                    for kind in free:
+                        free[kind] -= getattr(task.plan, kind)
+        return free
 
     def item(self) -> dict[str, Any]:
         """Return the group for ListRunGroups, without tags."""

@@ -135,13 +135,14 @@ class Runs:
 
     def list_run_tasks(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return a page of a run's tasks."""
-        now = LOCAL.clock.now()
-        tasks = [task for task in self.find(params["id"]).tasks.values() if task.created <= now]
+        run, now = self.find(params["id"]), LOCAL.clock.now()
+        tasks = [task for task in run.tasks.values() if task.created <= now]
+        cache_uri = self._backend.run_caches.uri(run)
         return page(
             enumerate(tasks, 1),
             params,
             key=lambda pair: pair[0],
-            item=lambda pair: pair[1].item(),
+            item=lambda pair: pair[1].item(cache_uri),
             wanted=lambda pair: params.get("status") in (None, pair[1].status),
         )
 
@@ -150,9 +151,8 @@ class Runs:
         run = self.find(params["id"])
         if params["taskId"] not in run.tasks:
             raise ResourceNotFoundException(f"Task {params['taskId']} of run {run.id} not found")
-        task = run.tasks[params["taskId"]]
-        cache_uri = self._backend.run_caches.uri(run) if task.plan.cache_hit else None
-        return {**task.view(run.log_prefix), "cacheS3Uri": cache_uri}
+        cache_uri = self._backend.run_caches.uri(run)
+        return run.tasks[params["taskId"]].view(run.log_prefix, cache_uri)
 
     def find(self, run_id: str) -> Run:
         """Return an existing run."""

@@ -59,10 +59,13 @@ def missing_input(run: Run) -> str | None:
 
 def check_output_region(request: Mapping[str, Any], region: str, account: str, partition: str) -> None:
     """
-    Refuse an output bucket of another region. AWS does not document the error.
+    Refuse an output bucket of another region.
 
-    "The S3 bucket must be in the same region as the workflow" (API reference of StartRun).
+    "The S3 bucket must be in the same region as the workflow" (API reference of StartRun). In networking mode
+    VPC, runs can write to other regions (user guide, page "workflows-vpc-networking").
     """
+    if request.get("networkingMode") == "VPC":
+        return
     home = region_of_bucket(request["outputUri"], account, partition)
     if home not in (None, region):
         raise ValidationException(f"the bucket of outputUri is in {home}, not in {region}")

@@ -11,7 +11,7 @@ from airflow_healthomics.testing.local import LOCAL
 from . import side_effects
 from .backend import Backend
 from .changes import TaskChange, announce_change
-from .run import ENDED, FAILS_BEFORE_RUNNING, FAILS_BEFORE_TASKS, ORDER, Run, Task
+from .run import ENDED, FAILS_BEFORE_TASKS, ORDER, Run, Task
 from .s3_inputs import missing_input, parameters_problem
 
 
@@ -60,7 +60,6 @@ class Transitions:
                 run.time_out()
             else:
                 side_effects.export(run)
-                self._backend.run_caches.save(run)
         self.enter(run, run.next_status, at)
         return True
 
@@ -71,7 +70,7 @@ class Transitions:
             run.end_as("FAILED", "INVALID_RUN_PARAMETERS", problem)
         elif options.enforces("check_inputs") and (name := missing_input(run)):
             run.end_as("FAILED", "INPUT_URI_NOT_FOUND", f"An object in the parameter {name} does not exist")
-        return run.outcome == "FAILED" and run.failure_reason in FAILS_BEFORE_RUNNING
+        return run.outcome == "FAILED" and run.failure_reason in options.fails_in_starting
 
     def task_changed(self, change: TaskChange, at: float) -> None:
         """Give what an ended task used to others, and schedule the end of its run after its last task."""
@@ -86,6 +85,8 @@ class Transitions:
             run.tasks = {task.id: task for task in self._make_tasks(run, at)}
         before = run.status
         run.enter(status, at)
+        if status == "STOPPING":
+            self._backend.run_caches.save(run)
         if not run.active:
             self._backend.runs.active.pop(run.id, None)
         side_effects.announce(run)

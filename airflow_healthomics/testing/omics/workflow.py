@@ -13,7 +13,7 @@ from airflow_healthomics.testing.clock import to_datetime
 from airflow_healthomics.testing.local import LOCAL
 
 from .definitions import Inspection
-from .exceptions import ConflictException, ValidationException
+from .exceptions import ValidationException, error_of
 
 SOURCES = ("definitionZip", "definitionUri", "definitionRepository")
 
@@ -161,4 +161,4 @@ def check_source(request: Mapping[str, Any]) -> None:
 def check_active(definition: Definition, what: str) -> None:
     """Require an ACTIVE definition. User guide: "after the workflow is ACTIVE"."""
     if definition.status != "ACTIVE":
-        raise ConflictException(f"{what} is {definition.status}, not ACTIVE")
+        raise error_of(LOCAL.options.inactive_error, f"{what} is {definition.status}, not ACTIVE")

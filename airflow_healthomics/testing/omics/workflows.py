@@ -12,7 +12,7 @@ from airflow_healthomics.testing.local import LOCAL
 from .backend import Backend
 from .changes import WorkflowChange
 from .definitions import Inspection, inspect
-from .exceptions import ConflictException, ResourceNotFoundException
+from .exceptions import ResourceNotFoundException, error_of
 from .exports import exported
 from .listing import name_matches, page
 from .quotas import check_quota
@@ -83,7 +83,8 @@ class Workflows:
             check_source(params)
             name = params["versionName"]
             if name in workflow.versions:
-                raise ConflictException(f"Version {name} of workflow {workflow.id} exists already")
+                message = f"Version {name} of workflow {workflow.id} exists already"
+                raise error_of(LOCAL.options.used_name_error, message)
             check_quota(f"versions of workflow {workflow.id}", len(workflow.versions), MAX_VERSIONS)
             version = Version(
                 arn=f"{workflow.arn}/version/{name}",
