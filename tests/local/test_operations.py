@@ -36,6 +36,7 @@ IMPLEMENTED = {
     "CreateRunGroup",
     "GetRunGroup",
     "ListRunGroups",
+    "UpdateRunGroup",
     "DeleteRunGroup",
     "StartRunBatch",
     "GetBatch",
@@ -165,6 +166,7 @@ def test_answers_have_only_members_of_the_model(
     group = omics.create_run_group(name="g", maxRuns=5, maxCpus=1, maxDuration=1, maxGpus=1, tags={"a": "b"})
     omics.get_run_group(id=group["id"])
     omics.list_run_groups()
+    omics.update_run_group(id=group["id"], name="h", maxRuns=6)
     omics.delete_run_group(id=group["id"])
     answer_resources(omics)
     answer_batches(control, omics)
