@@ -139,7 +139,8 @@ class Options:
     #: state.
     cancel_error: Literal["ConflictException", "ValidationException"] = "ConflictException"
     #: AWS does not document the error of DeleteRun in an active state, of DeleteRunBatch and DeleteBatch in a
-    #: wrong state, and of DeleteRunGroup, DeleteRunCache and DeleteConfiguration with active runs.
+    #: wrong state, of DeleteWorkflow with versions, and of DeleteRunGroup, DeleteRunCache and
+    #: DeleteConfiguration with active runs.
     delete_error: Literal["ConflictException", "ValidationException"] = "ConflictException"
     #: AWS does not document the error of StartRun with a workflow or a configuration that is not ACTIVE.
     inactive_error: Literal["ConflictException", "ValidationException"] = "ConflictException"

@@ -44,6 +44,32 @@ def test_a_deleted_workflow_is_not_found(omics: Any) -> None:
     assert error_of(omics.create_workflow_version, **version)[0] == "ResourceNotFoundException"
 
 
+@pytest.mark.parametrize("options", [{"workflow_creating_seconds": 60.0}])
+@pytest.mark.parametrize("control", ["in-process"], indirect=True)
+def test_a_workflow_is_deleted_after_its_versions(control: Control, omics: Any) -> None:
+    """One that is CREATING or has versions is refused."""
+    control.stop_clock()
+    workflow_id = omics.create_workflow(definitionZip=ARCHIVE)["id"]
+    assert error_of(omics.delete_workflow, id=workflow_id)[:2] == ("ConflictException", 409)
+    control.advance_clock(60)
+    version = {"workflowId": workflow_id, "versionName": "v1"}
+    omics.create_workflow_version(**version, definitionZip=ARCHIVE)
+    assert error_of(omics.delete_workflow, id=workflow_id)[:2] == ("ConflictException", 409)
+    omics.delete_workflow_version(**version)
+    omics.delete_workflow(id=workflow_id)
+    assert omics.list_workflows()["items"] == []
+
+
+@pytest.mark.parametrize("control", ["in-process"], indirect=True)
+def test_a_deletion_shifts_no_page(omics: Any) -> None:
+    """A page begins after the last item of the previous one, though that is gone."""
+    ids = [omics.create_workflow(definitionZip=ARCHIVE)["id"] for _ in range(4)]
+    page = omics.list_workflows(maxResults=2)
+    omics.delete_workflow(id=ids[1])
+    rest = omics.list_workflows(maxResults=2, startingToken=page["nextToken"])["items"]
+    assert [item["id"] for item in rest] == ids[2:]
+
+
 def test_a_workflow_of_aws_is_found_by_its_type(control: Control, omics: Any) -> None:
     """Without the type it is not found; its ARN names no account."""
     control.add_workflow("77", name="germline", type="READY2RUN")

@@ -35,6 +35,8 @@ class Definition:
 
     arn: str
     uuid: str
+    #: Its place in the lists.
+    number: int
     request: Mapping[str, Any]
     inspection: Inspection = field(default_factory=Inspection)
     type: str = "PRIVATE"

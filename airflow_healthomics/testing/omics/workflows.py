@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import count
 from typing import Any
 
 from airflow_healthomics.testing.local import LOCAL
@@ -30,6 +31,7 @@ class Workflows:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._workflows: dict[str, Workflow] = {}
+        self._numbers = count(1)
 
     def tagged(self) -> Iterator[Definition]:
         """Yield everything that can have tags."""
@@ -55,15 +57,15 @@ class Workflows:
         return {**workflow.view(), **exported(workflow, params, self._backend), "id": workflow.id}
 
     def list_workflows(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a page of workflows."""
+        """Return a page of workflows, the oldest first. AWS does not document the order."""
         return page(
-            enumerate(self._workflows.values(), 1),
+            self._workflows.values(),
             params,
-            key=lambda pair: pair[0],
-            item=lambda pair: pair[1].item(),
-            wanted=lambda pair: (
-                pair[1].type == params.get("type", "PRIVATE")
-                and name_matches(params.get("name"), pair[1].name)
+            key=lambda workflow: workflow.number,
+            item=Workflow.item,
+            wanted=lambda workflow: (
+                workflow.type == params.get("type", "PRIVATE")
+                and name_matches(params.get("name"), workflow.name)
             ),
         )
 
@@ -72,8 +74,16 @@ class Workflows:
         _update(self.find(params["id"]), params)
 
     def delete_workflow(self, params: Mapping[str, Any]) -> None:
-        """Delete a workflow and its versions."""
-        del self._workflows[self.find(params["id"]).id]
+        """
+        Delete an ACTIVE or FAILED workflow without versions. Runs that use it continue.
+
+        User guide, page "delete-private-workflow".
+        """
+        workflow = self.find(params["id"])
+        if workflow.versions or workflow.status == "CREATING":
+            state = "has versions" if workflow.versions else "is CREATING"
+            raise error_of(LOCAL.options.delete_error, f"Workflow {workflow.id} {state}")
+        del self._workflows[workflow.id]
 
     def create_workflow_version(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Add a version. It inherits nothing from its workflow."""
@@ -89,6 +99,7 @@ class Workflows:
             version = Version(
                 arn=f"{workflow.arn}/version/{name}",
                 uuid=LOCAL.uuid(),
+                number=next(self._numbers),
                 request=params,
                 inspection=self._inspect(params),
                 workflow_id=workflow.id,
@@ -108,10 +119,10 @@ class Workflows:
         """Return a page of a workflow's versions, the oldest first. AWS does not document the order."""
         workflow = self.find(params["workflowId"], params.get("type"), params.get("workflowOwnerId"))
         return page(
-            enumerate(workflow.versions.values(), 1),
+            workflow.versions.values(),
             params,
-            key=lambda pair: pair[0],
-            item=lambda pair: pair[1].item(),
+            key=lambda version: version.number,
+            item=Version.item,
         )
 
     def update_workflow_version(self, params: Mapping[str, Any]) -> None:
@@ -119,7 +130,7 @@ class Workflows:
         _update(self._version(params), params)
 
     def delete_workflow_version(self, params: Mapping[str, Any]) -> None:
-        """Delete a version. Runs that use it continue."""
+        """Delete a version. Runs that use it continue (API reference)."""
         version = self._version(params)
         del self.find(version.workflow_id).versions[version.name]
 
@@ -136,10 +147,12 @@ class Workflows:
         # "The ARN of a Ready2Run workflow has an empty account field" (AWS's rerun tool).
         account = "" if type_ == "READY2RUN" else self._backend.account_id
         prefix = f"arn:{self._backend.partition}:omics:{self._backend.region_name}:{account}"
+        self._workflows.pop(workflow_id, None)  # so that the order is that of the numbers
         workflow = self._workflows[workflow_id] = Workflow(
             id=workflow_id,
             arn=f"{prefix}:workflow/{workflow_id}",
             uuid=LOCAL.uuid(),
+            number=next(self._numbers),
             request=request,
             inspection=inspection or Inspection(),
             type=type_,
