@@ -251,6 +251,15 @@ def test_a_created_workflow_is_an_event(control: Control, omics: Any) -> None:
     ]
 
 
+def test_a_failed_workflow_is_an_event(control: Control, omics: Any) -> None:
+    """One with an unusable definition is announced as FAILED."""
+    read = listen("Workflow Status Change")
+    workflow = omics.create_workflow(definitionZip=b"x")
+    omics.list_workflows()
+    details = [(event["detail"]["arn"], event["detail"]["status"]) for event in read()]
+    assert details == [(workflow["arn"], "FAILED")]
+
+
 def test_a_disabled_rule_receives_nothing(control: Control, start: Start) -> None:
     """EventBridge delivers only to rules that are enabled."""
     read = listen("Run Status Change")

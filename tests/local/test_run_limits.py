@@ -12,6 +12,7 @@ import pytest
 from airflow_healthomics.testing import Control, mock_healthomics
 
 from .conftest import BUCKET, ROLE, aws, error_of
+from .test_events import listen
 
 PACE = {"pending_seconds": 1, "starting_seconds": 1, "running_seconds": 10, "stopping_seconds": 1}
 DAY = 86_400.0
@@ -199,6 +200,34 @@ def test_tasks_begin_pending(clocked: Control) -> None:
     assert seen == [("PENDING", False), ("STARTING", False), ("RUNNING", True), ("COMPLETED", True)]
     assert (task["startTime"] - task["creationTime"]).total_seconds() == 5
     assert (task["stopTime"] - task["startTime"]).total_seconds() == 4
+
+
+@pytest.mark.parametrize("omics_options", [{"task_pending_seconds": 2.0, "task_starting_seconds": 3.0}])
+def test_each_state_of_a_task_is_an_event(clocked: Control) -> None:
+    """Also if nobody looks meanwhile."""
+    read = listen("Task Status Change")
+    clocked.plan_run(tasks=[{"name": "a", "seconds": 4}], seconds={"RUNNING": 20})
+    start_run()
+    clocked.advance_clock(100)
+    assert [event["detail"]["status"] for event in read()] == ["PENDING", "STARTING", "RUNNING", "COMPLETED"]
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_a_queued_task_is_an_event(clocked: Control, by_hand: bool) -> None:
+    """It is PENDING until it gets its CPUs, or until the control moves its run."""
+    read = listen("Task Status Change")
+    clocked.plan_run(tasks=[{"name": "a", "cpus": 8}, {"name": "b", "cpus": 8, "after": 1}])
+    run_id = start_run(runGroupId=aws("omics").create_run_group(maxCpus=8)["id"])
+    clocked.advance_clock(3)
+    assert [event["detail"]["status"] for event in read()] == ["PENDING", "RUNNING", "PENDING"]
+    if by_hand:
+        clocked.advance("RUNNING")
+        assert tasks_of(run_id) == ["RUNNING", "RUNNING"]
+        assert [event["detail"]["status"] for event in read()] == ["RUNNING"]
+    clocked.advance_clock(100)
+    ended = ["COMPLETED", "COMPLETED"] if by_hand else ["COMPLETED", "RUNNING", "COMPLETED"]
+    assert [event["detail"]["status"] for event in read()] == ended
+    assert status_of(run_id) == ["COMPLETED"]
 
 
 def test_tasks_begin_running_unless_strict(clocked: Control) -> None:

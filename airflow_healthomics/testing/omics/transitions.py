@@ -36,17 +36,23 @@ class Transitions:
 
     def _move_by_hand(self, run: Run, status: str) -> None:
         """Move a run without regard to the pace, and to the limits of its run group for tasks."""
-        run.by_hand, run.limited = True, False
-        for task in run.tasks.values():
-            if task.queued:
-                task.dequeue(LOCAL.clock.now())
-                self._backend.schedule.add(TaskChange(run, task))
+        run.by_hand = True
+        if run.limited:
+            self._lift_limits(run)
         if status == "CANCELLED" and run.status in ("PENDING", "STARTING", "RUNNING"):
             self.enter(run, "STOPPING", LOCAL.clock.now())
         while run.active and ORDER.index(run.status) < ORDER.index(status):
             if not self.step(run, LOCAL.clock.now()):
                 break
         run.by_hand = False
+
+    def _lift_limits(self, run: Run) -> None:
+        run.limited = False
+        for task in run.tasks.values():
+            if task.queued:
+                task.dequeue(LOCAL.clock.now())
+                self._backend.schedule.add(TaskChange(run, task))
+        self._backend.schedule.add(run)
 
     def step(self, run: Run, at: float) -> bool:
         """Move an active run to its next state, unless its run group is full; return whether it moved."""
