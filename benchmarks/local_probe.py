@@ -110,7 +110,7 @@ def due(runs: int) -> dict[str, float]:
         manual=False, pending_seconds=600, starting_seconds=0, running_seconds=0, stopping_seconds=0
     )
     fill(runs)
-    active = omics_backends[ACCOUNT][REGION].runs.active
+    active = omics_backends[ACCOUNT][REGION].active
     omics, run_id = client("omics"), next(iter(active))
     omics.get_run(id=run_id)
     LOCAL.clock.advance(600)

@@ -129,7 +129,10 @@ class RunVerbs(Verbs):
             if run_id is not None and not chosen:
                 raise LookupError(f"there is no run {run_id}")
             for backend, run in chosen:
-                backend.transitions.advance(run, status, failure_reason, status_message)
+                if status == "DELETED":
+                    backend.runs.remove(run, LOCAL.clock.now())
+                else:
+                    backend.transitions.advance(run, status, failure_reason, status_message)
             return {run.id: run.status for _, run in chosen}
 
     @verb

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the resources use of the backend that they belong to."""
+"""What all resources use of the backend that they belong to."""
 
 from __future__ import annotations
 
@@ -8,36 +8,24 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from .batch import Batch
-    from .batches import Batches
     from .changes import TaskChange, WorkflowChange
-    from .configurations import Configurations
     from .request_ids import RequestIds
     from .run import Run
-    from .run_caches import RunCaches
-    from .run_groups import RunGroups
-    from .runs import Runs
     from .schedule import Schedule
-    from .transitions import Transitions
-    from .workflows import Workflows
 
 #: What changes by itself.
 Change: TypeAlias = "Run | Batch | TaskChange | WorkflowChange"
 
 
 class Backend(Protocol):
-    """The resources of one account in one region."""
+    """HealthOmics in one account and region."""
 
     account_id: str
     region_name: str
-    runs: Runs
-    workflows: Workflows
-    run_groups: RunGroups
-    run_caches: RunCaches
-    configurations: Configurations
-    batches: Batches
-    transitions: Transitions
     schedule: Schedule[Change]
     request_ids: RequestIds
+    #: The runs that are not in a terminal state, by id.
+    active: dict[str, Run]
 
     @property
     def partition(self) -> str:

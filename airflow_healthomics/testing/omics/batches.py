@@ -31,13 +31,17 @@ from .exceptions import (
 from .listing import after, name_matches, only_filter, page
 from .run import Run
 from .run_rules import check_request
+from .runs import Runs
+from .transitions import Transitions
 
 
 class Batches:
     """The run batches."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, runs: Runs, transitions: Transitions) -> None:
         self._backend = backend
+        self._runs = runs
+        self._transitions = transitions
         self._batches: dict[str, Batch] = {}
 
     def __iter__(self) -> Iterator[Batch]:
@@ -52,7 +56,7 @@ class Batches:
             status = "CREATING" if LOCAL.options.duplicate_status == "pending" else known.status
             return {**known.start_view(), "status": status}
         check_batch(params)
-        workflow, definition = self._backend.runs.check_whole(params["defaultRunSetting"])
+        workflow, definition = self._runs.check_whole(params["defaultRunSetting"])
         settings = params["batchRunSettings"]
         inline, uri = settings.get("inlineSettings"), settings.get("s3UriSettings")
         batch_id = self._backend.new_id()
@@ -263,9 +267,7 @@ class Batches:
             if "outputUri" not in request:
                 raise ValidationException("outputUri is required, in defaultRunSetting or for the run")
             check_request(request)
-            run = self._backend.runs.submit(
-                request, at=at, batch_id=batch.id, run_setting_id=entry.setting_id
-            )
+            run = self._runs.submit(request, at=at, batch_id=batch.id, run_setting_id=entry.setting_id)
         except HealthOmicsError as error:
             batch.record(entry, "FAILED", error)
         else:
@@ -274,10 +276,10 @@ class Batches:
             batch.runs.change(None, run.status, at)
 
     def _cancel(self, batch: Batch, entry: BatchRun, at: float) -> None:
-        self._request(batch, entry, at, "CANCEL", self._backend.runs.cancel)
+        self._request(batch, entry, at, "CANCEL", self._runs.cancel)
 
     def _delete(self, batch: Batch, entry: BatchRun, at: float) -> None:
-        self._request(batch, entry, at, "DELETE", self._backend.runs.delete)
+        self._request(batch, entry, at, "DELETE", self._runs.delete)
 
     def _request(
         self, batch: Batch, entry: BatchRun, at: float, kind: str, perform: Callable[[Run, float], None]
@@ -309,7 +311,7 @@ class Batches:
     def _end_runs(self, batch: Batch) -> None:
         for entry in batch.entries or ():
             if entry.run is not None and entry.run.active:
-                self._backend.transitions.advance(entry.run, entry.run.outcome)
+                self._transitions.advance(entry.run, entry.run.outcome)
 
     def _fail(self, batch: Batch, reason: str, code: str, at: float) -> None:
         batch.failure_reason, batch.failure_code = reason, code

@@ -71,7 +71,7 @@ class Configurations:
         DELETING and DELETED, which precede its removal, are skipped.
         """
         name = self._configuration(params["name"]).name
-        if any(run.request.get("configurationName") == name for run in self._backend.runs.active.values()):
+        if any(run.request.get("configurationName") == name for run in self._backend.active.values()):
             raise error_of(LOCAL.options.delete_error, f"Configuration {name} has active runs")
         del self._configurations[name]
 

@@ -39,16 +39,26 @@ class OmicsBackend(BaseBackend):
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
-        self.runs = Runs(self)
-        self.workflows = Workflows(self)
-        self.run_groups = RunGroups(self)
-        self.run_caches = RunCaches(self)
-        self.configurations = Configurations(self)
-        self.batches = Batches(self)
-        self.tags = Tags(self._tagged)
-        self.transitions = Transitions(self)
         self.schedule: Schedule[Change] = Schedule(self._change)
         self.request_ids = RequestIds()
+        self.active: dict[str, Run] = {}
+        self.workflows = Workflows(self)
+        self.run_groups = RunGroups(self, lambda run, at: self.transitions.step(run, at))
+        self.run_caches = RunCaches(self)
+        self.configurations = Configurations(self)
+        self.transitions = Transitions(
+            self, self.run_groups, self.run_caches, lambda *change: self.batches.entered(*change)
+        )
+        self.runs = Runs(
+            self,
+            workflows=self.workflows,
+            run_groups=self.run_groups,
+            run_caches=self.run_caches,
+            configurations=self.configurations,
+            transitions=self.transitions,
+        )
+        self.batches = Batches(self, self.runs, self.transitions)
+        self.tags = Tags(self._tagged)
         self._last_id = LOCAL.random.randrange(1_000_000, 9_000_000)
 
     def action(self, operation: str) -> Callable[[Mapping[str, Any]], dict[str, Any] | None] | None:
@@ -73,7 +83,7 @@ class OmicsBackend(BaseBackend):
         """Schedule everything again after a change of the pace."""
         waiting = self.schedule.things()
         others = [thing for thing in waiting if isinstance(thing, TaskChange | WorkflowChange)]
-        self.schedule.rebuild([*self.runs.active.values(), *self.batches, *others])
+        self.schedule.rebuild([*self.active.values(), *self.batches, *others])
 
     def _resources(self) -> tuple[object, ...]:
         tagged = (self.runs, self.workflows, self.run_groups, self.run_caches, self.configurations)

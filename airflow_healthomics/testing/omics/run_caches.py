@@ -116,7 +116,7 @@ class RunCaches:
     def delete_run_cache(self, params: Mapping[str, Any]) -> None:
         """Delete a run cache "if no active runs are using it" (user guide, page "workflow-cache-delete")."""
         cache = self._cache(params["id"])
-        if any(run.request.get("cacheId") == cache.id for run in self._backend.runs.active.values()):
+        if any(run.request.get("cacheId") == cache.id for run in self._backend.active.values()):
             raise error_of(LOCAL.options.delete_error, f"Run cache {cache.id} has active runs")
         del self._caches[cache.id]
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Any
@@ -110,10 +110,15 @@ def place(run: Run) -> tuple[int, int]:
 
 
 class RunGroups:
-    """The run groups of one account in one region."""
+    """
+    The run groups of one account in one region.
 
-    def __init__(self, backend: Backend) -> None:
+    :param step: Moves a run for which there is room again.
+    """
+
+    def __init__(self, backend: Backend, step: Callable[[Run, float], object]) -> None:
         self._backend = backend
+        self._step = step
         self._groups: dict[str, RunGroup] = {}
         #: Storage types of the runs from STARTING to STOPPING, by uuid.
         self._running: dict[str, str] = {}
@@ -163,7 +168,7 @@ class RunGroups:
     def delete_run_group(self, params: Mapping[str, Any]) -> None:
         """Delete a run group in which no run is PENDING, STARTING, RUNNING or STOPPING."""
         group = self._group(params["id"])
-        if any(run.request.get("runGroupId") == group.id for run in self._backend.runs.active.values()):
+        if any(run.request.get("runGroupId") == group.id for run in self._backend.active.values()):
             raise error_of(LOCAL.options.delete_error, f"Run group {group.id} has active runs")
         del self._groups[group.id]
 
@@ -235,7 +240,7 @@ class RunGroups:
                 run = heappop(queue)[-1]
                 due = run.due(LOCAL.options)
                 if run.status == "PENDING" and due is not None and due <= at:
-                    self._backend.transitions.step(run, at)
+                    self._step(run, at)
 
     def _of(self, run: Run) -> RunGroup | None:
         return self._groups.get(run.request.get("runGroupId", ""))

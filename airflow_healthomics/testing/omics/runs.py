@@ -11,24 +11,42 @@ from airflow_healthomics.testing.local import LOCAL
 
 from . import side_effects
 from .backend import Backend
+from .configurations import Configurations
 from .exceptions import ResourceNotFoundException, error_of
 from .exports import exported
 from .listing import name_matches, page
 from .run import ENDED, Run
+from .run_caches import RunCaches
+from .run_groups import RunGroups
 from .run_rules import DEFAULT_STATIC_GIB, check_parameters, check_request, check_run
 from .s3_inputs import check_output_region
 from .s3_objects import presigned
+from .transitions import Transitions
 from .workflow import Definition, Workflow, check_active
+from .workflows import Workflows
 
 
 class Runs:
     """The runs."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        workflows: Workflows,
+        run_groups: RunGroups,
+        run_caches: RunCaches,
+        configurations: Configurations,
+        transitions: Transitions,
+    ) -> None:
         self._backend = backend
+        self._workflows = workflows
+        self._run_groups = run_groups
+        self._run_caches = run_caches
+        self._configurations = configurations
+        self._transitions = transitions
         self.stored: dict[str, Run] = {}
         self.deleted: dict[str, Run] = {}
-        self.active: dict[str, Run] = {}
         self._sequence = 0
 
     def tagged(self) -> Iterator[Run]:
@@ -70,16 +88,16 @@ class Runs:
     def check_whole(self, request: Mapping[str, Any]) -> tuple[Workflow, Definition]:
         """Validate the request of a run, or of all runs of a batch; return workflow and definition."""
         check_run(request)
-        workflow = self._backend.workflows.to_run(request)
+        workflow = self._workflows.to_run(request)
         definition = workflow.version(request.get("workflowVersionName"))
         if definition is None:
             raise ResourceNotFoundException(
                 f"Workflow version {request['workflowVersionName']} of workflow {workflow.id} not found"
             )
         check_active(definition, f"Workflow {workflow.id}")
-        self._backend.run_groups.check(request)
-        self._backend.run_caches.check(request)
-        self._backend.configurations.of(request)
+        self._run_groups.check(request)
+        self._run_caches.check(request)
+        self._configurations.of(request)
         return workflow, definition
 
     def get_run(self, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,7 +139,7 @@ class Runs:
             )
         run.end_as("CANCELLED")
         if run.status != "STOPPING":
-            self._backend.transitions.enter(run, "STOPPING", at)
+            self._transitions.enter(run, "STOPPING", at)
 
     def delete_run(self, params: Mapping[str, Any]) -> None:
         """Delete the record of a run in a terminal state. Outputs and logs remain."""
@@ -137,7 +155,7 @@ class Runs:
         """Return a page of a run's tasks."""
         run, now = self.find(params["id"]), LOCAL.clock.now()
         tasks = [task for task in run.tasks.values() if task.created <= now]
-        cache_uri = self._backend.run_caches.uri(run)
+        cache_uri = self._run_caches.uri(run)
         return page(
             enumerate(tasks, 1),
             params,
@@ -151,7 +169,7 @@ class Runs:
         run = self.find(params["id"])
         if params["taskId"] not in run.tasks:
             raise ResourceNotFoundException(f"Task {params['taskId']} of run {run.id} not found")
-        cache_uri = self._backend.run_caches.uri(run)
+        cache_uri = self._run_caches.uri(run)
         return run.tasks[params["taskId"]].view(run.log_prefix, cache_uri)
 
     def find(self, run_id: str) -> Run:
@@ -234,7 +252,7 @@ class Runs:
             request=request,
             workflow=workflow,
             definition=definition,
-            configuration=self._backend.configurations.of(request),
+            configuration=self._configurations.of(request),
             output_uri=output_uri,
             plan=LOCAL.take_plan(request, run_setting_id),
             created=at,
@@ -242,7 +260,7 @@ class Runs:
             batch_id=batch_id,
             run_setting_id=run_setting_id,
         )
-        self.stored[run_id] = self.active[run_id] = run
+        self.stored[run_id] = self._backend.active[run_id] = run
         side_effects.announce(run)
         self._backend.schedule.add(run)
         LOCAL.changed.notify_all()
@@ -267,7 +285,7 @@ class Runs:
         self.deleted[run.id] = run
         if run.request_id is not None and not LOCAL.options.request_id_survives_delete:
             self._backend.request_ids.forget("StartRun", run.request_id)
-        self._backend.transitions.enter(run, "DELETED", at)
+        self._transitions.enter(run, "DELETED", at)
 
     def _new_run_id(self) -> str:
         if LOCAL.options.reuse_run_ids:

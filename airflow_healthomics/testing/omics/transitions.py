@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from airflow_healthomics.testing.local import LOCAL
 
@@ -12,30 +12,42 @@ from . import side_effects
 from .backend import Backend
 from .changes import TaskChange, announce_change
 from .run import ENDED, FAILS_BEFORE_TASKS, ORDER, Run, Task
+from .run_caches import RunCaches
+from .run_groups import RunGroups
 from .s3_inputs import missing_input, parameters_problem
 
 
 class Transitions:
-    """The transitions of the runs of one account in one region."""
+    """
+    The transitions of the runs of one account in one region.
 
-    def __init__(self, backend: Backend) -> None:
+    :param entered: Called after each transition with the run, its status before, and the time.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        run_groups: RunGroups,
+        run_caches: RunCaches,
+        entered: Callable[[Run, str, float], None],
+    ) -> None:
         self._backend = backend
+        self._run_groups = run_groups
+        self._run_caches = run_caches
+        self._entered = entered
 
     def advance(self, run: Run, status: str, reason: str | None = None, message: str | None = None) -> None:
-        """Move a run through all intermediate states to a status."""
-        if status == "DELETED":
-            return self._backend.runs.remove(run, LOCAL.clock.now())
+        """
+        Move a run through all intermediate states to a status.
+
+        The pace does not matter, nor do the limits of its run group for tasks.
+        """
         # The export precedes STOPPING, so a STOPPING run without an export cannot complete.
         too_late = status == "COMPLETED" and run.status == "STOPPING"
         if status in ENDED and run.active and not too_late and (status != run.outcome or reason or message):
             if status == run.outcome:
                 reason, message = reason or run.failure_reason, message or run.status_message
             run.end_as(status, reason, message)
-        self._move_by_hand(run, status)
-        return None
-
-    def _move_by_hand(self, run: Run, status: str) -> None:
-        """Move a run without regard to the pace, and to the limits of its run group for tasks."""
         run.by_hand = True
         if run.limited:
             self._lift_limits(run)
@@ -56,7 +68,7 @@ class Transitions:
 
     def step(self, run: Run, at: float) -> bool:
         """Move an active run to its next state, unless its run group is full; return whether it moved."""
-        if run.status == "PENDING" and not self._backend.run_groups.admit(run):
+        if run.status == "PENDING" and not self._run_groups.admit(run):
             return False
         if run.status == "STARTING" and self._fails_early(run):
             self.enter(run, "STOPPING", at)
@@ -81,25 +93,25 @@ class Transitions:
     def task_changed(self, change: TaskChange, at: float) -> None:
         """Give what an ended task used to others, and schedule the end of its run after its last task."""
         if change.run.limited and change.task.stopped is not None:
-            self._backend.run_groups.tasks_ended(change.run, at)
+            self._run_groups.tasks_ended(change.run, at)
             self._backend.schedule.add(change.run)
 
     def enter(self, run: Run, status: str, at: float) -> None:
         """Move a run to a state, with all that follows from it."""
         if status == "RUNNING":
-            self._backend.run_groups.limit(run)
+            self._run_groups.limit(run)
             run.tasks = {task.id: task for task in self._make_tasks(run, at)}
         before = run.status
         run.enter(status, at)
         if status == "STOPPING":
-            self._backend.run_caches.save(run)
+            self._run_caches.save(run)
         if not run.active:
-            self._backend.runs.active.pop(run.id, None)
+            self._backend.active.pop(run.id, None)
         side_effects.announce(run)
         self._announce_tasks(run, at)
         self._backend.schedule.add(run)
-        self._backend.run_groups.entered(run, at)
-        self._backend.batches.entered(run, before, at)
+        self._run_groups.entered(run, at)
+        self._entered(run, before, at)
         LOCAL.changed.notify_all()
 
     def _announce_tasks(self, run: Run, at: float) -> None:
@@ -116,7 +128,7 @@ class Transitions:
         run_seconds = run.plan.seconds.get("RUNNING", options.seconds("RUNNING"))
         count = 0 if run.failure_reason in FAILS_BEFORE_TASKS else options.tasks
         for planned in run.plan.task_plans(count):
-            plan = self._backend.run_caches.reuse(run, planned)
+            plan = self._run_caches.reuse(run, planned)
             task_id, queued = self._backend.new_id(), run.limited and not plan.cache_hit
             created = at + plan.after
             yield Task(
