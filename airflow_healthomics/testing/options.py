@@ -87,6 +87,8 @@ class Options:
     workflow_creating_seconds: float = 0.0
     #: Seconds that a new configuration stays CREATING. AWS: up to 15 minutes.
     configuration_creating_seconds: float = 0.0
+    #: Seconds that a deleted configuration stays DELETING.
+    configuration_deleting_seconds: float = 0.0
     #: Number of tasks of a run without a plan.
     tasks: int = 3
     #: Makes ids, uuids and random faults reproducible.

@@ -84,6 +84,22 @@ def test_a_configuration_must_be_active(control: Control, omics: Any, start: Sta
     assert error_of(omics.get_configuration, name="private")[0] == "ResourceNotFoundException"
 
 
+@pytest.mark.parametrize("options", [{"configuration_deleting_seconds": 60.0}])
+def test_a_deleted_configuration_is_deleting(control: Control, omics: Any, start: Start) -> None:
+    """No run can use it, and its name is used until it is gone."""
+    control.stop_clock()
+    request = {"name": "private", "runConfigurations": VPC}
+    omics.create_configuration(**request)
+    omics.delete_configuration(name="private")
+    assert [item["status"] for item in omics.list_configurations()["items"]] == ["DELETING"]
+    fields = {"networkingMode": "VPC", "configurationName": "private"}
+    assert error_of(start, **fields)[0] == "ConflictException"
+    assert error_of(omics.create_configuration, **request)[0] == "ConflictException"
+    control.advance_clock(60)
+    assert omics.list_configurations()["items"] == []
+    assert omics.create_configuration(**request)["status"] == "CREATING"
+
+
 def test_an_account_has_ten_configurations(omics: Any) -> None:
     """A name is used once, and the eleventh configuration exceeds the quota."""
     for number in range(10):

@@ -22,6 +22,7 @@ from moto.moto_server import werkzeug_app
 from moto.s3.exceptions import MissingBucket
 from moto.s3.models import FakeBucket, s3_backends
 from moto.s3.utils import _VersionedKeyStore
+from werkzeug.exceptions import NotFound
 
 from airflow_healthomics.testing.omics.models import OmicsBackend
 from airflow_healthomics.testing.registration import register
@@ -127,11 +128,18 @@ def test_dispatch_ends_in_the_method_that_we_override() -> None:
     assert "self.call_action()" in inspect.getsource(responses.BaseResponse._dispatch)
 
 
-def test_the_router_reads_method_and_path_only() -> None:
+def test_the_router_reads_no_host() -> None:
     """Host prefixes take no part in routing."""
     request = Request.from_primitives("POST", "http://127.0.0.1:5000/run/12/cancel", {})
     operation, parameters = get_service_router("omics").match(request)
     assert (operation.name, parameters) == ("CancelRun", {"id": "12"})
+
+
+def test_the_router_requires_the_required_query() -> None:
+    """So UntagResource without keys is no operation, instead of a broken rule."""
+    request = Request.from_primitives("DELETE", "http://127.0.0.1:5000/tags/arn", {})
+    with pytest.raises(NotFound):
+        get_service_router("omics").match(request)
 
 
 @pytest.mark.parametrize(

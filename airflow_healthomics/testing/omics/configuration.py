@@ -23,12 +23,15 @@ class Configuration:
     number: int
     request: Mapping[str, Any]
     created: float
+    deleted: float | None = None
 
     @property
     def status(self) -> str:
-        """CREATING for the configured time, then ACTIVE. A local configuration never fails."""
-        ready_at = self.created + LOCAL.options.configuration_creating_seconds
-        return "CREATING" if LOCAL.clock.now() < ready_at else "ACTIVE"
+        """The status (user guide, page "workflows-vpc-networking"). A local configuration never fails."""
+        now, options = LOCAL.clock.now(), LOCAL.options
+        if self.deleted is not None:
+            return "DELETING" if now < self.deleted + options.configuration_deleting_seconds else "DELETED"
+        return "CREATING" if now < self.created + options.configuration_creating_seconds else "ACTIVE"
 
     @property
     def vpc(self) -> dict[str, Any] | None:

@@ -29,7 +29,7 @@ class Configurations:
 
     def tagged(self) -> Iterator[Configuration]:
         """Yield everything that can have tags."""
-        yield from self._configurations.values()
+        yield from self._existing().values()
 
     # --- operations ---
 
@@ -39,7 +39,7 @@ class Configurations:
         if known is not None:
             return known.view()
         name = params["name"]
-        if name in self._configurations:
+        if name in self._existing():
             raise error_of(LOCAL.options.used_name_error, f"Configuration {name} exists already")
         check_quota("configurations", len(self._configurations), MAX_CONFIGURATIONS)
         self._created += 1
@@ -60,20 +60,19 @@ class Configurations:
 
     def list_configurations(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return a page of configurations."""
-        return page(
-            self._configurations.values(), params, key=lambda each: each.number, item=Configuration.item
-        )
+        return page(self._existing().values(), params, key=lambda each: each.number, item=Configuration.item)
 
     def delete_configuration(self, params: Mapping[str, Any]) -> None:
         """
         Delete a configuration that no active run uses (user guide, page "workflows-vpc-networking").
 
-        DELETING and DELETED, which precede its removal, are skipped.
+        AWS does not document whether a DELETED configuration can be found; here it cannot.
         """
-        name = self._configuration(params["name"]).name
+        found = self._configuration(params["name"])
+        name = found.name
         if any(run.request.get("configurationName") == name for run in self._backend.active.values()):
             raise error_of(LOCAL.options.delete_error, f"Configuration {name} has active runs")
-        del self._configurations[name]
+        found.deleted = found.deleted or LOCAL.clock.now()
 
     # --- for runs ---
 
@@ -84,7 +83,7 @@ class Configurations:
         It must exist, unless the option ``any_configuration`` is on, and be ACTIVE.
         """
         name = request.get("configurationName")
-        if name is None or (name not in self._configurations and LOCAL.options.lenient("any_configuration")):
+        if name is None or (name not in self._existing() and LOCAL.options.lenient("any_configuration")):
             return None
         found = self._configuration(name)
         if found.status != "ACTIVE":
@@ -92,7 +91,14 @@ class Configurations:
             raise error_of(LOCAL.options.inactive_error, message)
         return found
 
+    def _existing(self) -> dict[str, Configuration]:
+        """Forget deleted configurations, and return the others."""
+        for each in list(self._configurations.values()):
+            if each.status == "DELETED":
+                del self._configurations[each.name]
+        return self._configurations
+
     def _configuration(self, name: str) -> Configuration:
-        if name not in self._configurations:
+        if name not in self._existing():
             raise ResourceNotFoundException(f"Configuration {name} not found")
         return self._configurations[name]
