@@ -149,6 +149,11 @@ class Options:
     #: AWS does not document the error of a name that another version of the workflow, or another
     #: configuration, has already.
     used_name_error: Literal["ConflictException", "ValidationException"] = "ConflictException"
+    #: AWS does not document the answer to a definitionUri that cannot be read: a workflow that fails, as with
+    #: an invalid archive, or an error of CreateWorkflow.
+    unreadable_definition: Literal[
+        "FAILED", "ValidationException", "AccessDeniedException", "ResourceNotFoundException"
+    ] = "FAILED"
     #: AWS does not document in which status each failure occurs. These occur in STARTING, since HealthOmics
     #: needs role, parameters and engine before it can import anything; others in RUNNING.
     fails_in_starting: tuple[str, ...] = (

@@ -82,6 +82,15 @@ def test_an_unusable_definition_fails_the_workflow(
 
 
 @in_process
+@pytest.mark.parametrize("options", [{"unreadable_definition": "AccessDeniedException"}])
+def test_an_unreadable_definition_can_be_refused(omics: Any) -> None:
+    """AWS does not document it."""
+    source = {"definitionUri": "s3://nowhere/workflow.zip"}
+    assert error_of(omics.create_workflow, **source)[:2] == ("AccessDeniedException", 403)
+    assert omics.list_workflows()["items"] == []
+
+
+@in_process
 @pytest.mark.parametrize("options", [{"workflow_creating_seconds": 60.0}])
 def test_a_definition_fails_after_creating(control: Control, omics: Any) -> None:
     """FAILED comes as late as ACTIVE would."""

@@ -19,6 +19,7 @@ from typing import Any
 
 from airflow_healthomics.testing.local import LOCAL
 
+from .exceptions import error_of
 from .s3_objects import stored_object
 from .wdl import WdlError, check_document, imports_of, inputs_of
 
@@ -58,6 +59,8 @@ def inspect(request: Mapping[str, Any], account: str, partition: str) -> Inspect
     Inspect the definition of a CreateWorkflow or CreateWorkflowVersion request.
 
     The content of a repository is unknown here, so it is never refused.
+
+    :raises HealthOmicsError: if the definition cannot be read, and the options say so.
     """
     if "definitionRepository" in request:
         return Inspection()
@@ -65,7 +68,7 @@ def inspect(request: Mapping[str, Any], account: str, partition: str) -> Inspect
     if not LOCAL.options.check_definitions:
         return Inspection(archive=archive)
     if archive is None:
-        return Inspection(problem="definitionUri cannot be read")
+        return _unreadable()
     found = Inspection(archive=archive)
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
@@ -105,6 +108,13 @@ def _archive(request: Mapping[str, Any], account: str, partition: str) -> bytes 
         return base64.b64decode(request["definitionZip"])
     stored = stored_object(request["definitionUri"], account, partition)
     return None if stored is None else bytes(stored.value)
+
+
+def _unreadable() -> Inspection:
+    problem = "definitionUri cannot be read"
+    if LOCAL.options.unreadable_definition != "FAILED":
+        raise error_of(LOCAL.options.unreadable_definition, problem)
+    return Inspection(problem=problem)
 
 
 def _inspect_files(found: Inspection, files: Files, request: Mapping[str, Any]) -> Inspection:
