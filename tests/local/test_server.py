@@ -152,12 +152,12 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Any:
         processes.append(process)
         assert process.stdout is not None
         for line in process.stdout:
+            if line.startswith("# AWS SDK for JavaScript"):  # the last one
+                return process
             exported = re.fullmatch(r"export (\w+)=(.*)\n", line)
             assert exported, line
             (value,) = shlex.split(exported[2]) or [""]
             monkeypatch.setenv(exported[1], value)
-            if exported[1] == "AWS_EC2_METADATA_DISABLED":
-                return process
         pytest.fail(process.stderr.read() if process.stderr else "")
 
     yield run
