@@ -9,12 +9,14 @@ Run the germline example in a real Airflow against the local HealthOmics, and sh
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
 import threading
 import time
 import webbrowser
+import zipfile
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -177,7 +179,7 @@ def prepare_aws(server: HealthOmicsServer) -> str:
     workflow = boto3.client("omics").create_workflow(
         name=WORKFLOW_NAME,
         engine="WDL",
-        definitionZip=b"not read by the local HealthOmics",
+        definitionZip=definition(),
         parameterTemplate=PARAMETER_TEMPLATE,
         requestId=WORKFLOW_NAME,
     )
@@ -186,6 +188,14 @@ def prepare_aws(server: HealthOmicsServer) -> str:
             workflow_id=workflow_id, times=None, tasks=planned_tasks(PACE["running_seconds"])
         )
     return str(workflow["id"])
+
+
+def definition() -> bytes:
+    """Return the archive of a workflow without tasks, since the local HealthOmics plans them."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("main.wdl", "version 1.0\nworkflow germline {\n}\n")
+    return archive.getvalue()
 
 
 def planned_tasks(seconds: float) -> list[dict[str, Any]]:

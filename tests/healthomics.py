@@ -21,7 +21,7 @@ try:
     from moto.logs.models import LogsBackend, LogStream
 
     from airflow_healthomics.testing import Control, HealthOmicsServer, mock_healthomics
-    from airflow_healthomics.testing.omics.models import OmicsBackend
+    from airflow_healthomics.testing.omics.runs import Runs
     from airflow_healthomics.testing.validation import violations
 except ImportError:
     from tests.remote_healthomics import (  # type: ignore[assignment]
@@ -32,7 +32,7 @@ except ImportError:
     )
 
     IS_REMOTE = True
-    JsonRESTError = LogsBackend = LogStream = OmicsBackend = violations = Inside()  # type: ignore[assignment,misc]
+    JsonRESTError = LogsBackend = LogStream = Runs = violations = Inside()  # type: ignore[assignment,misc]
 else:
     IS_REMOTE = False
 
@@ -42,7 +42,7 @@ __all__ = [
     "JsonRESTError",
     "LogStream",
     "LogsBackend",
-    "OmicsBackend",
+    "Runs",
     "input_shape",
     "mock_healthomics",
     "omics_client",

@@ -12,7 +12,7 @@ As a server, for any client in any process with the variables ``server.environ``
     with HealthOmicsServer(any_workflow=True) as server: ...
 
 As a command that prints those variables: ``python -m airflow_healthomics.testing --port 5000``. As pytest
-fixtures: see :mod:`airflow_healthomics.testing.fixtures`. The keyword arguments are the fields of
+fixtures: see :mod:`airflow_healthomics.pytest_plugin`. The keyword arguments are the fields of
 :class:`Options`; :class:`Control` sets the pace, plans outcomes and injects faults.
 
 It imports nothing from the rest of this package except the AWS model, and interprets that independently. So

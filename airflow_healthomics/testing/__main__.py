@@ -39,6 +39,11 @@ def main() -> None:
     with HealthOmicsServer(options.pop("port"), host=options.pop("host"), **options) as server:
         for name, value in server.environ.items():
             print(f"export {name}={shlex.quote(value)}", flush=True)
+        print(
+            "# AWS SDK for JavaScript: pass disableHostPrefix: true to the client, or use the endpoint "
+            f"{server.prefixable_endpoint_url}",
+            flush=True,
+        )
         stop.wait()
 
 

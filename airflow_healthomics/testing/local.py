@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import threading
 import uuid
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from .clock import Clock
 from .faults import Faults
 from .omics.exceptions import error_of
 from .options import Options
+from .outbox import Outbox
 from .plans import BatchPlan, RunPlan, SubmissionPlan
 from .throttling import Throttle
 
@@ -39,7 +41,11 @@ RECORDED_MEMBERS = (
 )
 
 
-@dataclass(kw_only=True)
+#: Number of calls that are kept. All calls are counted.
+RECORDED_CALLS = 10_000
+
+
+@dataclass(kw_only=True, slots=True)
 class Call:
     """A recorded request. ``status`` is its HTTP status, or None if its connection was dropped."""
 
@@ -62,6 +68,8 @@ class LocalHealthOmics:
         self.faults = Faults()
         self.throttle = Throttle()
         self.initial_options = Options()
+        #: Whether a server answers several callers, and applies due transitions in a thread.
+        self.served = False
         self.reset()
 
     def reset(self, options: Options | None = None) -> None:
@@ -74,8 +82,15 @@ class LocalHealthOmics:
             self.plans: list[RunPlan] = []
             self.batch_plans: list[BatchPlan] = []
             self.submission_plans: list[SubmissionPlan] = []
-            self.calls: list[Call] = []
+            self.calls: deque[Call] = deque(maxlen=RECORDED_CALLS)
+            #: Numbers of calls by operation: that arrived, were answered, and succeeded.
+            self.arrived: Counter[str] = Counter()
+            self.answered: Counter[str] = Counter()
+            self.succeeded: Counter[str] = Counter()
+            #: URL of the server that received the current request; None in-process.
+            self.endpoint_url: str | None = None
             self.in_flight: set[tuple[str, str, str, str]] = set()
+            self.outbox = Outbox(self.options.seed)
             self.throttle.clear()
             self.faults.clear(self.options.seed)
 
@@ -88,12 +103,15 @@ class LocalHealthOmics:
         """Record a call, and notify waiting threads of its start and end."""
         with self.lock:
             self.calls.append(call)
+            self.arrived[call.operation] += 1
             self.changed.notify_all()
         try:
             yield
         finally:
             with self.lock:
                 call.done = True
+                self.answered[call.operation] += 1
+                self.succeeded[call.operation] += call.status is not None and call.status < 400
                 self.changed.notify_all()
 
     def take_plan(self, request: Mapping[str, Any], run_setting_id: str | None = None) -> RunPlan:
@@ -118,20 +136,21 @@ class LocalHealthOmics:
 class _Plan(Protocol):
     times: int | None
 
+    @property
+    def specificity(self) -> tuple[bool, ...]: ...
+
 
 P = TypeVar("P", bound=_Plan)
 
 
 def _take(plans: list[P], matches: Callable[[P], bool]) -> P | None:
-    """Return the first matching plan, and remove it after its last use."""
-    for plan in plans:
-        if matches(plan):
-            if plan.times is not None:
-                plan.times -= 1
-                if plan.times <= 0:
-                    plans.remove(plan)
-            return plan
-    return None
+    """Return the most specific matching plan, the first of equal ones, and remove it after its last use."""
+    plan = max((plan for plan in plans if matches(plan)), key=lambda plan: plan.specificity, default=None)
+    if plan is not None and plan.times is not None:
+        plan.times -= 1
+        if plan.times <= 0:
+            plans[:] = [each for each in plans if each is not plan]
+    return plan
 
 
 #: The state of this process.

@@ -13,6 +13,7 @@ from moto import mock_aws
 from .activation import activated
 from .control import Control
 from .local import LOCAL
+from .omics.side_effects import forget_unread
 from .options import Options
 
 
@@ -33,3 +34,4 @@ def mock_healthomics(**options: Any) -> Iterator[Control]:
             yield Control()
         finally:
             LOCAL.faults.clear()
+            forget_unread()

@@ -18,7 +18,11 @@ DEFAULT_RATES: Mapping[str, float] = MappingProxyType(
         "CreateWorkflow": 5,
         **dict.fromkeys(("CancelRun", "DeleteRun", "GetRun", "GetRunTask", "ListRunTasks", "ListRuns"), 10),
         **dict.fromkeys(("DeleteWorkflow", "GetWorkflow", "ListWorkflows"), 10),
-        **dict.fromkeys(("CreateRunGroup", "GetRunGroup", "ListRunGroups", "DeleteRunGroup"), 10),
+        **dict.fromkeys(("DeleteRunGroup", "UpdateRunGroup", "UpdateWorkflow"), 10),
+        **dict.fromkeys(("CreateRunGroup", "GetRunGroup", "ListRunGroups"), 10),
+        **dict.fromkeys(("CreateRunCache", "GetRunCache", "ListRunCaches"), 10),
+        **dict.fromkeys(("DeleteRunCache", "UpdateRunCache"), 10),
+        **dict.fromkeys(("ListTagsForResource", "TagResource", "UntagResource"), 5),
     }
 )
 
@@ -65,6 +69,13 @@ class Options:
     starting_seconds: float = 0.5
     running_seconds: float = 2.0
     stopping_seconds: float = 0.5
+    #: Seconds that a task is PENDING and STARTING. None for 0.2 with ``strict``, else for 0: tasks begin
+    #: RUNNING, so that their durations are predictable. Those of a run that the control moves always do.
+    task_pending_seconds: float | None = None
+    task_starting_seconds: float | None = None
+    #: Seconds of RUNNING after which a run fails with RUN_TIMED_OUT; None for no limit. The default is AWS's
+    #: (user guide, page "workflows-run-errors"). A run group can have a smaller limit.
+    max_run_seconds: float | None = 604_800.0
     #: Seconds that a batch stays CREATING, and PENDING while its settings are validated.
     batch_creating_seconds: float = 0.5
     batch_pending_seconds: float = 0.5
@@ -74,6 +85,10 @@ class Options:
     batch_runs_per_second: float | None = 100.0
     #: Seconds that a new workflow stays CREATING.
     workflow_creating_seconds: float = 0.0
+    #: Seconds that a new configuration stays CREATING. AWS: up to 15 minutes.
+    configuration_creating_seconds: float = 0.0
+    #: Seconds that a deleted configuration stays DELETING.
+    configuration_deleting_seconds: float = 0.0
     #: Number of tasks of a run without a plan.
     tasks: int = 3
     #: Makes ids, uuids and random faults reproducible.
@@ -81,12 +96,28 @@ class Options:
 
     #: Accept any workflow id in StartRun, so that tests need not create workflows.
     any_workflow: bool = False
+    #: Enforce what AWS enforces, also where that makes tests longer. Fields whose value is None follow it.
+    strict: bool = False
     #: Accept any run group id in StartRun and StartRunBatch, so that tests need not create run groups. If
-    #: off, an unknown id gets ResourceNotFoundException. Only a created group limits its runs.
-    any_run_group: bool = True
+    #: off, an unknown id gets ResourceNotFoundException. Only a created group limits its runs. None for the
+    #: value of ``any_workflow``, without ``strict``.
+    any_run_group: bool | None = None
+    #: The same for run caches, configurations, and owners of shared workflows.
+    any_run_cache: bool | None = None
+    any_configuration: bool | None = None
+    any_workflow_owner: bool | None = None
+    #: Inspect the definition of a new workflow, which becomes FAILED with an invalid archive, a missing main
+    #: file or gross mistakes in WDL. If off, every definition becomes ACTIVE.
+    check_definitions: bool = True
     #: Check parameter names against the workflow's parameter template. AWS documents that StartRun refuses
     #: missing and unknown parameters. Turn it off for a workflow without a known template.
     check_parameters: bool = True
+    #: Let a run fail with INPUT_URI_NOT_FOUND if its parameters have an S3 URI of no object. None for the
+    #: value of ``strict``, since most tests have no inputs.
+    check_inputs: bool | None = None
+    #: Refuse an output bucket of another region, except in networking mode VPC. AWS does not document the
+    #: error; here it is ValidationException. None for the value of ``strict``.
+    check_output_region: bool | None = None
     #: Create a missing output bucket. If off, the run fails with EXPORT_FAILED, as in the service.
     create_buckets: bool = False
     #: Throttle every operation in ``rates``, per account and region.
@@ -110,13 +141,35 @@ class Options:
     #: state.
     cancel_error: Literal["ConflictException", "ValidationException"] = "ConflictException"
     #: AWS does not document the error of DeleteRun in an active state, of DeleteRunBatch and DeleteBatch in a
-    #: wrong state, and of DeleteRunGroup with active runs.
+    #: wrong state, of DeleteWorkflow with versions, and of DeleteRunGroup, DeleteRunCache and
+    #: DeleteConfiguration with active runs.
     delete_error: Literal["ConflictException", "ValidationException"] = "ConflictException"
+    #: AWS does not document the error of StartRun with a workflow or a configuration that is not ACTIVE.
+    inactive_error: Literal["ConflictException", "ValidationException"] = "ConflictException"
+    #: AWS does not document the error of a name that another version of the workflow, or another
+    #: configuration, has already.
+    used_name_error: Literal["ConflictException", "ValidationException"] = "ConflictException"
+    #: AWS does not document the answer to a definitionUri that cannot be read: a workflow that fails, as with
+    #: an invalid archive, or an error of CreateWorkflow.
+    unreadable_definition: Literal[
+        "FAILED", "ValidationException", "AccessDeniedException", "ResourceNotFoundException"
+    ] = "FAILED"
+    #: AWS does not document in which status each failure occurs. These occur in STARTING, since HealthOmics
+    #: needs role, parameters and engine before it can import anything; others in RUNNING.
+    fails_in_starting: tuple[str, ...] = (
+        "ASSUME_ROLE_FAILED",
+        "INVALID_RUN_PARAMETERS",
+        "WORKFLOW_VER_VALIDATION_FAILED",
+    )
     #: AWS documents both as the default storage type. The user guide of 2026 and observations agree on
     #: DYNAMIC.
     default_storage_type: Literal["DYNAMIC", "STATIC"] = "DYNAMIC"
     #: Maximum number of runs of an account, active or not. AWS publishes no default; None for no limit.
     max_stored_runs: int | None = None
+    #: Maximum number of runs of an account from STARTING to STOPPING, for STATIC and for DYNAMIC storage
+    #: each (service quotas L-A30FD31B and L-BE38079A). Further runs stay PENDING (user guide, page
+    #: "monitoring-runs"). None for no limit, so that tests need not wait for each other.
+    max_active_runs: int | None = None
     #: AWS does not document the error of StartRun if the account is full of RETAIN runs.
     stored_runs_error: Literal["ServiceQuotaExceededException", "ValidationException"] = (
         "ServiceQuotaExceededException"
@@ -168,6 +221,23 @@ class Options:
                 raise ValueError(f"{name} must be one of {', '.join(get_args(hint))}")
         if self.batch_runs_per_second is not None and self.batch_runs_per_second <= 0:
             raise ValueError("batch_runs_per_second must be positive, or None for all at once")
+
+    def lenient(self, name: str) -> bool:
+        """Whether an ``any_`` field is on."""
+        value: bool | None = getattr(self, name)
+        return self.any_workflow and not self.strict if value is None else value
+
+    def enforces(self, name: str) -> bool:
+        """Whether a ``check_`` field is on."""
+        value: bool | None = getattr(self, name)
+        return self.strict if value is None else value
+
+    def task_seconds(self, status: str) -> float:
+        """Return the seconds that a task is PENDING or STARTING."""
+        value: float | None = getattr(self, f"task_{status.lower()}_seconds")
+        if value is not None:
+            return value
+        return 0.2 if self.strict else 0.0
 
     def seconds(self, status: str) -> float | None:
         """Return the seconds that a run stays in an active state; None if only the control moves it."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
 
 
@@ -65,12 +66,23 @@ class RunPlan:
             and self.run_setting_id in (None, run_setting_id)
         )
 
+    @property
+    def specificity(self) -> tuple[bool, ...]:
+        """How closely the plan names its runs: a run setting before a name before a workflow."""
+        return tuple(given is not None for given in (self.run_setting_id, self.name, self.workflow_id))
+
     def task_plans(self, default_count: int) -> Sequence[TaskPlan]:
         """Return the plan of each task."""
         tasks = default_count if self.tasks is None else self.tasks
         if not isinstance(tasks, int):
             return tasks
-        return [TaskPlan(name=f"task-{number}") for number in range(1, tasks + 1)]
+        return _default_tasks(tasks)
+
+
+@cache
+def _default_tasks(count: int) -> Sequence[TaskPlan]:
+    """Return the plans of tasks without a plan, which all runs share."""
+    return [TaskPlan(name=f"task-{number}") for number in range(1, count + 1)]
 
 
 #: User guide, page "workflows-batch", table of the batch-level failures.
@@ -89,6 +101,11 @@ class BatchPlan:
     reason: str = TRANSIENT_ERROR
     code: str = TRANSIENT_CODE
 
+    @property
+    def specificity(self) -> tuple[bool, ...]:
+        """How closely the plan names its batches."""
+        return (self.name is not None,)
+
 
 @dataclass(kw_only=True)
 class SubmissionPlan:
@@ -104,3 +121,8 @@ class SubmissionPlan:
         """Whether the plan applies to a request."""
         ids = self.run_setting_ids
         return operation == self.operation and (ids is None or run_setting_id in ids)
+
+    @property
+    def specificity(self) -> tuple[bool, ...]:
+        """How closely the plan names its requests."""
+        return (self.run_setting_ids is not None,)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import Any
+from urllib.parse import urlsplit
 
 from moto.core.base_backend import BackendDict
 from moto.moto_server.werkzeug_app import (
@@ -23,7 +24,8 @@ from werkzeug.wrappers import Request, Response
 from .activation import activated
 from .control import ERRORS, PATH, Control, perform
 from .local import LOCAL
-from .omics.models import apply_due_transitions
+from .omics.models import apply_all_due_transitions
+from .omics.side_effects import forget_unread
 from .options import Options
 
 log = logging.getLogger(__name__)
@@ -58,6 +60,16 @@ class HealthOmicsServer:
         return f"http://{self._host}:{self._server.port}"
 
     @property
+    def prefixable_endpoint_url(self) -> str:
+        """
+        The URL for clients that put a host prefix before the host, whatever the variables say.
+
+        ``workflows-omics.localhost`` resolves only where all names below ``localhost`` do (RFC 6761), as with
+        systemd-resolved.
+        """
+        return f"http://omics.localhost:{urlsplit(self.endpoint_url).port}"
+
+    @property
     def environ(self) -> dict[str, str]:
         """The environment variables for AWS clients of the server."""
         return {
@@ -83,10 +95,13 @@ class HealthOmicsServer:
             undo.callback(server.server_close)
             BackendDict.reset()
             LOCAL.reset(self._options)
+            undo.callback(setattr, LOCAL, "served", False)
+            LOCAL.served = True
             self._stopping.clear()
             self._run(undo, server.serve_forever, server.shutdown)
             self._run(undo, self._tick, self._stopping.set)
             undo.callback(LOCAL.faults.clear)
+            undo.callback(forget_unread)
             self._server, self._undo = server, undo.pop_all()
         return self
 
@@ -113,7 +128,7 @@ class HealthOmicsServer:
         while not self._stopping.wait(TICK_SECONDS):
             try:
                 with LOCAL.lock:
-                    apply_due_transitions()
+                    apply_all_due_transitions()
             except Exception:  # Without further ticks, all runs would keep their state.
                 log.exception("A due transition failed")
 

@@ -19,6 +19,9 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
+#: AWS General Reference, page "aws_tagging": the prefix "aws:" in upper or lower case is reserved for AWS.
+RESERVED_TAG_PREFIX = "aws:"
+
 
 def violations(shape: Any, value: Any, path: str = "") -> Iterator[str]:
     """
@@ -69,6 +72,8 @@ def _map(shape: Any, value: Any, path: str) -> Iterator[str]:
         yield _broken(path, "must be an object")
         return
     yield from _range(shape, len(value), path, "must have", "entries")
+    if shape.name == "TagMap" and any(key.lower().startswith(RESERVED_TAG_PREFIX) for key in value):
+        yield _broken(path, f"must not have keys with the reserved prefix {RESERVED_TAG_PREFIX}")
     for key, item in value.items():
         yield from violations(shape.key, key, f"{path} key")
         yield from violations(shape.value, item, f"{path}.{key}")

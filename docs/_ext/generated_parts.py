@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+import botocore.session
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
@@ -16,6 +18,7 @@ from airflow_healthomics.provider_info import get_provider_info
 from airflow_healthomics.reports.remedies import REMEDIES
 from airflow_healthomics.requests.run import BUILT_IN_DEFAULTS, DEFAULTABLE
 from airflow_healthomics.service import batch_states, run_states
+from airflow_healthomics.testing.omics.models import OmicsBackend
 
 
 def configuration() -> Iterator[str]:
@@ -64,13 +67,31 @@ def failure_reasons() -> Iterator[str]:
     yield from _table(("`failureReason`", "Retried", "Next step in the error"), rows)
 
 
+def local_operations() -> Iterator[str]:
+    """Return what the local HealthOmics does for each operation, and the names of the others."""
+    names = botocore.session.get_session().get_service_model("omics").operation_names
+    backend = OmicsBackend("us-east-1", "123456789012")
+    actions = {name: action for name in names if (action := backend.action(name)) is not None}
+    rows = [(f"`{name}`", _first_paragraph(action)) for name, action in actions.items()]
+    yield from _table(("Operation", "What the local HealthOmics does"), rows)
+    yield ""
+    others = set(names) - set(actions)
+    yield f"The other {len(others)} answer `NotSupportedOperationException` (501): {_codes(others)}."
+
+
 PARTS = {
+    "local-operations": local_operations,
     "configuration": configuration,
     "connection": connection,
     "run-states": run_state_sets,
     "batch-states": batch_state_sets,
     "failure-reasons": failure_reasons,
 }
+
+
+def _first_paragraph(function: Callable[..., Any]) -> str:
+    """Return the first paragraph of a docstring, in Markdown."""
+    return " ".join((inspect.getdoc(function) or "").split("\n\n")[0].replace("``", "`").split())
 
 
 def _codes(states: Iterable[str]) -> str:

@@ -12,13 +12,14 @@ import pytest
 from botocore.config import Config
 
 from airflow_healthomics.api_model import extend_session
-from airflow_healthomics.testing import Control, HealthOmicsServer, mock_healthomics
-from airflow_healthomics.testing.fixtures import (  # noqa: F401 - fixtures are found by their names
+from airflow_healthomics.pytest_plugin import (  # noqa: F401 - fixtures are found by their names
     aws_environment,
     healthomics,
+    healthomics_airflow,
     healthomics_options,
     healthomics_server,
 )
+from airflow_healthomics.testing import Control, HealthOmicsServer, mock_healthomics
 from tests.speed import _work_once_per_process  # noqa: F401 - a fixture is found by its name
 
 ROLE = "arn:aws:iam::123456789012:role/omics"

@@ -610,3 +610,17 @@ def test_a_batch_can_have_ten_thousand_runs(by_the_clock: Control) -> None:
     assert len({run["runId"] for run in runs}) == 10_000
     (last,) = entries(batch_id, runSettingId=names[-1])
     assert omics.get_run(id=last["runId"])["parameters"] == {"sample": names[-1]}
+
+
+def test_the_more_specific_batch_plans_apply(
+    control: Control, omics: Any, start_batch: Callable[..., str]
+) -> None:
+    """Plans for all batches or submissions do not hide later ones by name or run setting."""
+    control.fail_submission(times=None, message="any")
+    control.fail_submission(["a"], message="this one")
+    control.fail_batch(times=None, after=1)
+    control.fail_batch(name="own", after=2)
+    batch_id = start_batch("a", "b", "c", batchName="own")
+    control.advance_batch("INPROGRESS", batch_id=batch_id)
+    runs = omics.list_runs_in_batch(batchId=batch_id)["runs"]
+    assert [run.get("submissionFailureMessage") for run in runs] == ["this one", "any", None]

@@ -175,3 +175,17 @@ def test_options_are_checked() -> None:
         Options(output_layout="flat")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="pace"), mock_healthomics(pace=1):
         pass
+
+
+def test_the_more_specific_plan_applies(control: Control, omics: Any, start: Start) -> None:
+    """A plan by workflow or for any run does not hide a later plan by name."""
+    control.plan_run(times=None)
+    control.plan_run(workflow_id="1234567", times=None)
+    control.plan_run(name="broken", status="FAILED")
+    control.plan_run(name="broken", workflow_id="1234567", status="CANCELLED")
+    for number in range(4):
+        start(name="broken" if number < 3 else "other", requestId=str(number))
+    control.set_options(
+        manual=False, pending_seconds=0, starting_seconds=0, running_seconds=0, stopping_seconds=0
+    )
+    assert [run["status"] for run in control.runs()] == ["CANCELLED", "FAILED", "COMPLETED", "COMPLETED"]

@@ -11,6 +11,9 @@ import pytest
 
 from airflow_healthomics.testing import Control
 
+from .archives import ARCHIVE
+from .conftest import aws
+
 Start = Callable[..., dict[str, Any]]
 
 
@@ -91,7 +94,7 @@ def test_thousands_of_tasks_are_paged_and_filtered(control: Control, omics: Any,
 
 def test_workflows_are_listed_by_type_and_name(control: Control, omics: Any) -> None:
     """AWS's own workflows are listed apart from the account's."""
-    created = [omics.create_workflow(name=name, definitionZip=b"zip")["id"] for name in ("a", "b", "c")]
+    created = [omics.create_workflow(name=name, definitionZip=ARCHIVE)["id"] for name in ("a", "b", "c")]
     control.add_workflow("9", name="a", type="READY2RUN")
     pages = omics.get_paginator("list_workflows").paginate(PaginationConfig={"PageSize": 2})
     assert [workflow["id"] for page in pages for workflow in page["items"]] == created
@@ -101,8 +104,6 @@ def test_workflows_are_listed_by_type_and_name(control: Control, omics: Any) -> 
 
 def test_accounts_and_regions_are_apart(control: Control, omics: Any, start: Start) -> None:
     """A run is seen only in its own region."""
-    from .conftest import aws
-
     run_id = start()["id"]
     assert [run["id"] for run in omics.list_runs()["items"]] == [run_id]
     assert aws("omics", region_name="eu-west-1").list_runs()["items"] == []

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import re
 import shlex
@@ -13,6 +15,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
@@ -149,12 +152,12 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Any:
         processes.append(process)
         assert process.stdout is not None
         for line in process.stdout:
+            if line.startswith("# AWS SDK for JavaScript"):  # the last one
+                return process
             exported = re.fullmatch(r"export (\w+)=(.*)\n", line)
             assert exported, line
             (value,) = shlex.split(exported[2]) or [""]
             monkeypatch.setenv(exported[1], value)
-            if exported[1] == "AWS_EC2_METADATA_DISABLED":
-                return process
         pytest.fail(process.stderr.read() if process.stderr else "")
 
     yield run
@@ -184,3 +187,18 @@ def test_the_command_has_a_pace(command: Callable[..., subprocess.Popen[str]]) -
     command("--any-workflow", "--create-buckets", *pace)
     run = aws("omics").start_run(workflowId="1", roleArn=ROLE, outputUri="s3://outputs")
     Control(os.environ["AWS_ENDPOINT_URL"]).wait_for_run("COMPLETED", run_id=run["id"], timeout=20)
+
+
+def test_a_host_prefix_is_accepted(healthomics_server: HealthOmicsServer) -> None:
+    """A client that ignores the variable against host prefixes is answered under a name of localhost."""
+    url = urlsplit(healthomics_server.prefixable_endpoint_url)
+    scope = "AKIA/20260101/us-east-1/omics/aws4_request"
+    connection = http.client.HTTPConnection("127.0.0.1", url.port)
+    headers = {
+        "Host": f"workflows-{url.netloc}",
+        "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0",
+    }
+    connection.request("GET", "/run", headers=headers)
+    response = connection.getresponse()
+    assert (response.status, json.loads(response.read())) == (200, {"items": []})
+    connection.close()

@@ -11,6 +11,7 @@ import pytest
 
 from airflow_healthomics.testing import Control
 
+from .archives import ARCHIVE
 from .conftest import BUCKET, ROLE, error_of
 
 Start = Callable[..., dict[str, Any]]
@@ -216,7 +217,7 @@ def test_a_workflow_must_exist(control: Control, omics: Any, start: Start) -> No
 @pytest.mark.parametrize("options", [{"workflow_creating_seconds": 60.0}])
 def test_a_workflow_must_be_active(control: Control, omics: Any, start: Start) -> None:
     """A workflow can be run when it is no longer CREATING."""
-    workflow_id = omics.create_workflow(definitionZip=b"zip")["id"]
+    workflow_id = omics.create_workflow(definitionZip=ARCHIVE)["id"]
     assert error_of(start, workflowId=workflow_id)[0] == "ConflictException"
     control.advance_clock(60)
     assert start(workflowId=workflow_id)["id"]
@@ -243,7 +244,7 @@ def test_storage_is_the_requests_else_the_workflows_else_the_default(
     capacity: int | None,
 ) -> None:
     """STATIC has a capacity of 1200 unless one is said; DYNAMIC ignores what is said."""
-    workflow_id = omics.create_workflow(definitionZip=b"zip", **workflow)["id"]
+    workflow_id = omics.create_workflow(definitionZip=ARCHIVE, **workflow)["id"]
     run = omics.get_run(id=start(workflowId=workflow_id, **request_fields)["id"])
     assert (run["storageType"], run.get("storageCapacity")) == (storage_type, capacity)
 

@@ -15,11 +15,14 @@ from moto.core import responses
 from moto.core.base_backend import BackendDict, BaseBackend
 from moto.core.request import Request
 from moto.core.routing import get_service_router
-from moto.events.models import events_backends
+from moto.core.utils import get_service_model
+from moto.events.models import Rule, events_backends
 from moto.logs.models import LogGroup, logs_backends
 from moto.moto_server import werkzeug_app
 from moto.s3.exceptions import MissingBucket
-from moto.s3.models import s3_backends
+from moto.s3.models import FakeBucket, s3_backends
+from moto.s3.utils import _VersionedKeyStore
+from werkzeug.exceptions import NotFound
 
 from airflow_healthomics.testing.omics.models import OmicsBackend
 from airflow_healthomics.testing.registration import register
@@ -110,7 +113,9 @@ def test_a_backend_finds_its_urls_beside_its_models() -> None:
         (werkzeug_app, "DomainDispatcherApplication"),
         (werkzeug_app, "MotoRequestHandler"),
         (werkzeug_app, "create_backend_app"),
+        (LogGroup, "create_log_stream"),
         (LogGroup, "put_log_events"),
+        (Rule, "send_to_targets"),
     ],
 )
 def test_moto_still_has(owner: object, name: str) -> None:
@@ -123,11 +128,18 @@ def test_dispatch_ends_in_the_method_that_we_override() -> None:
     assert "self.call_action()" in inspect.getsource(responses.BaseResponse._dispatch)
 
 
-def test_the_router_reads_method_and_path_only() -> None:
+def test_the_router_reads_no_host() -> None:
     """Host prefixes take no part in routing."""
     request = Request.from_primitives("POST", "http://127.0.0.1:5000/run/12/cancel", {})
     operation, parameters = get_service_router("omics").match(request)
     assert (operation.name, parameters) == ("CancelRun", {"id": "12"})
+
+
+def test_the_router_requires_the_required_query() -> None:
+    """So UntagResource without keys is no operation, instead of a broken rule."""
+    request = Request.from_primitives("DELETE", "http://127.0.0.1:5000/tags/arn", {})
+    with pytest.raises(NotFound):
+        get_service_router("omics").match(request)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +153,7 @@ def test_the_router_reads_method_and_path_only() -> None:
             lambda: logs_backends["123456789012"]["us-east-1"],
             ("ensure_log_group", "ensure_log_stream", "groups"),
         ),
-        (lambda: events_backends["123456789012"]["us-east-1"], ("put_events",)),
+        (lambda: events_backends["123456789012"]["us-east-1"], ("describe_event_bus",)),
     ],
     ids=["s3", "logs", "events"],
 )
@@ -151,3 +163,50 @@ def test_side_effects_find_the_backends_that_they_write_to(backend: object, name
     for name in names:
         assert hasattr(backend(), name)
     assert issubclass(MissingBucket, Exception)
+
+
+def test_streams_of_logs_are_in_a_dictionary() -> None:
+    """Log groups find their streams in ``streams``, and send what is put to ``subscription_filters``."""
+    group = LogGroup("123456789012", "us-east-1", "a")  # type: ignore[abstract]
+    assert (group.streams, group.subscription_filters) == ({}, {})
+    assert set(re.findall(r"self\.streams\.?(\w*)", inspect.getsource(LogGroup))) <= {"", "items", "values"}
+
+
+def test_objects_of_a_bucket_are_in_a_versioned_dictionary() -> None:
+    """A look-up of a key goes through ``__sgetitem__``, one of all keys through ``_self_iterable``."""
+    bucket = FakeBucket("a", "123456789012", "us-east-1")  # type: ignore[abstract]
+    assert type(bucket.keys) is _VersionedKeyStore
+    assert (bucket.notification_configuration, bucket.is_versioned) == (None, False)
+    for reads in (_VersionedKeyStore.__getitem__, _VersionedKeyStore.__setitem__, _VersionedKeyStore.getlist):
+        assert "self.__sgetitem__(" in inspect.getsource(reads)
+    for each in (
+        _VersionedKeyStore._iteritems,
+        _VersionedKeyStore._itervalues,
+        _VersionedKeyStore._iterlists,
+    ):
+        assert "self._self_iterable()" in inspect.getsource(each)
+
+
+def test_a_rule_has_what_is_read_of_it() -> None:
+    """Its state and its targets, the latter as the dictionaries of the request."""
+    rule = Rule("a", "123456789012", "us-east-1", None, None, None, None, "default", None)  # type: ignore[abstract]
+    assert (rule.state, rule.targets) == ("ENABLED", [])
+
+
+def test_a_target_gets_an_untransformed_event_as_it_is() -> None:
+    """The default transformation would drop the account."""
+    assert "transform_input" in inspect.signature(Rule.send_to_targets).parameters
+
+
+def test_the_regions_of_a_service_can_be_extended() -> None:
+    """Membership does not make a backend."""
+    found = BackendDict(OmicsBackend, "omics", additional_regions=["xx-test-1"])
+    assert "xx-test-1" in found["123456789012"]
+    assert "eu-north-1" not in found["123456789012"]
+
+
+def test_the_model_of_a_service_is_cached_and_mutable() -> None:
+    """The registration adds the operations that the installed botocore lacks."""
+    model = get_service_model("omics")
+    assert get_service_model("omics") is model
+    assert isinstance(model._service_description, dict)  # type: ignore[attr-defined]

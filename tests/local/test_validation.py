@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
+from collections.abc import Callable
 from typing import Any
 
 import botocore.session
@@ -14,14 +16,20 @@ from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_healthomics.api_model import listed_regions
 from airflow_healthomics.testing import Control
 from airflow_healthomics.testing.validation import compiled, violations
 
-from .conftest import BUCKET, ROLE, SESSION, error_of
+from .conftest import BUCKET, ROLE, SESSION, aws, error_of
 
 MODEL = botocore.session.get_session().get_service_model("omics")
 START_RUN: Any = MODEL.operation_model("StartRun").input_shape
 VALID = {"workflowId": "1", "roleArn": ROLE, "outputUri": f"s3://{BUCKET}", "requestId": "one"}
+
+
+def nested(levels: int) -> bytes:
+    """Return lists within lists."""
+    return b"[" * levels + b"]" * levels
 
 
 @pytest.mark.parametrize(
@@ -47,6 +55,11 @@ VALID = {"workflowId": "1", "roleArn": ROLE, "outputUri": f"s3://{BUCKET}", "req
         ({"tags": {"": "x"}}, "tags key must have at least 1 characters"),
         ({"tags": {"k": "x" * 257}}, "tags.k must have at most 256 characters"),
         ({"tags": ["k"]}, "tags must be an object"),
+        (
+            {"tags": {"aws:cloudformation:stack-name": "x"}},
+            "tags must not have keys with the reserved prefix aws:",
+        ),
+        ({"tags": {"AWS:owner": "x"}}, "tags must not have keys with the reserved prefix aws:"),
         ({"workflowOwnerId": "123"}, "workflowOwnerId must match [0-9]{12}"),
         ({"workflowVersionName": "-x"}, "workflowVersionName must match"),
         ({"outputBucketOwnerId": "1"}, "outputBucketOwnerId is not a member of the request"),
@@ -58,8 +71,6 @@ def test_each_rule_of_the_model_is_kept(control: Control, fields: dict[str, Any]
     client = SESSION.client("omics", config=Config(parameter_validation=False))
 
     def send(params: dict[str, Any], **_: Any) -> None:
-        import json
-
         body = {name: value for name, value in {**VALID, **fields}.items() if value is not None}
         params["body"] = json.dumps(body).encode()
 
@@ -70,13 +81,27 @@ def test_each_rule_of_the_model_is_kept(control: Control, fields: dict[str, Any]
     assert control.runs() == []
 
 
-@pytest.mark.parametrize("body", [b"no json", b"[]", b'"text"', b"\xff"])
-@pytest.mark.parametrize("control", ["in-process"], indirect=True)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"no json",
+        b"[]",
+        b'"text"',
+        b"\xff",
+        *(
+            b'{"parameters": {"a": %b}}' % value
+            for value in (b"NaN", b"[-Infinity]", nested(150), nested(3000))
+        ),
+    ],
+    ids=["text", "list", "string", "bytes", "NaN", "Infinity", "nested", "nested-very-deeply"],
+)
 def test_a_body_must_be_an_object(control: Control, body: bytes) -> None:
-    """What is no JSON object is refused, not a fault of the server."""
+    """What is no JSON object of a sane depth is refused, not a fault of the server."""
     client = SESSION.client("omics")
     client.meta.events.register("before-call.omics.StartRun", lambda params, **_: params.update(body=body))
-    assert error_of(client.start_run, **VALID)[:2] == ("ValidationException", 400)
+    code, status, message = error_of(client.start_run, **VALID)
+    assert (code, status) == ("ValidationException", 400)
+    assert message.startswith("the request body must")
 
 
 @pytest.mark.parametrize(
@@ -105,6 +130,38 @@ def test_rules_hold_in_paths_and_queries_too(
     code, status, message = error_of(getattr(omics, operation), **arguments)
     assert (code, status) == ("ValidationException", 400)
     assert complaint in message
+
+
+def test_nested_parameters_are_accepted(control: Control, omics: Any) -> None:
+    """Parameters of a sane depth come back as they were sent."""
+    parameters = {"a": json.loads(nested(90))}
+    run = omics.start_run(**VALID, parameters=parameters)
+    assert omics.get_run(id=run["id"])["parameters"] == parameters
+
+
+@pytest.mark.parametrize("operation", ["list_runs", "list_workflows"])
+def test_a_region_without_healthomics_gets_an_error(control: Control, operation: str) -> None:
+    """The error has the form of the service's, names the region, and the call is recorded."""
+    client = aws("omics", region_name="eu-north-1")
+    code, status, message = error_of(getattr(client, operation))
+    assert (code, status) == ("NotSupportedOperationException", 501)
+    assert "eu-north-1" in message
+    assert [call["error"] for call in control.calls()] == ["NotSupportedOperationException"]
+
+
+@pytest.mark.parametrize("region", sorted(listed_regions()))
+@pytest.mark.parametrize("control", ["in-process"], indirect=True)
+def test_every_region_with_healthomics_answers(control: Control, region: str) -> None:
+    """The regions are those of the current API, whatever botocore is installed."""
+    assert aws("omics", region_name=region).list_runs()["items"] == []
+
+
+def test_run_tags_of_a_batch_must_not_be_reserved(omics: Any, start_batch: Callable[..., str]) -> None:
+    """A reserved tag key is refused wherever it is."""
+    for place in ({"defaults": {"runTags": {"aws:a": "b"}}}, {"tags": {"aws:a": "b"}}):
+        code, _, message = error_of(start_batch, "a", **place)
+        assert code == "ValidationException"
+        assert "reserved prefix" in message
 
 
 def test_all_broken_rules_are_told() -> None:

@@ -110,12 +110,14 @@ def test_the_costs_of_many_starts_are_those_of_the_benchmark() -> None:
 
 
 def test_the_documented_arguments_exist() -> None:
-    """Each argument that a page sets in running text is one of the package's or Airflow's."""
+    """Each argument that a page sets in running text is one of the package's or Airflow's, or an option."""
     known = {"do_xcom_push", "execution_timeout", "mode", "outlets", "schedule", "soft_fail"}
     for path in Path(airflow_healthomics.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.arg):
                 known.add(node.arg)
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                known.add(node.target.id)
     written = {
         name
         for page in PAGES

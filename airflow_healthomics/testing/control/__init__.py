@@ -17,7 +17,8 @@ from typing import Any
 from moto.core.base_backend import BackendDict
 
 from airflow_healthomics.testing.local import LOCAL
-from airflow_healthomics.testing.omics.models import all_backends, apply_due_transitions
+from airflow_healthomics.testing.omics.models import all_backends, apply_all_due_transitions
+from airflow_healthomics.testing.omics.side_effects import forget_unread
 
 from .batches import BatchVerbs
 from .calls import CallVerbs
@@ -38,6 +39,7 @@ class Control(RunVerbs, BatchVerbs, CallVerbs):
     def reset(self) -> None:
         """Remove all runs, batches, workflows, faults, plans and calls, and all other data of moto."""
         with LOCAL.lock:
+            forget_unread()
             BackendDict.reset()
             LOCAL.reset()
 
@@ -54,7 +56,7 @@ class Control(RunVerbs, BatchVerbs, CallVerbs):
         """Move the local clock forward, and apply due transitions of runs and batches."""
         with LOCAL.lock:
             LOCAL.clock.advance(seconds)
-            apply_due_transitions()
+            apply_all_due_transitions()
 
     @verb
     def stop_clock(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from airflow_healthomics.testing.local import LOCAL
 from airflow_healthomics.testing.omics.batch import ORDER, REQUESTS, Batch
 from airflow_healthomics.testing.omics.exceptions import error_of
-from airflow_healthomics.testing.omics.models import OmicsBackend, all_backends, apply_due_transitions
+from airflow_healthomics.testing.omics.models import OmicsBackend, all_backends, apply_all_due_transitions
 from airflow_healthomics.testing.plans import TRANSIENT_CODE, TRANSIENT_ERROR, BatchPlan, SubmissionPlan
 
 from .verbs import Verbs, verb, wait
@@ -125,7 +125,7 @@ class BatchVerbs(Verbs):
     def batches(self) -> list[dict[str, Any]]:
         """Return the batches that are not deleted, in the order of their start."""
         with LOCAL.lock:
-            apply_due_transitions()
+            apply_all_due_transitions()
             return [_summary(batch) for batch in _all_batches()]
 
     @verb
@@ -150,7 +150,7 @@ def _all_batches() -> list[Batch]:
 
 
 def _chosen_batches(batch_id: str | None) -> list[tuple[OmicsBackend, Batch]]:
-    apply_due_transitions()
+    apply_all_due_transitions()
     chosen = [
         (backend, batch)
         for backend in all_backends()

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from airflow_healthomics.testing.faults import DelayFault, DropFault, ErrorFault, Fault, HoldFault, When
 from airflow_healthomics.testing.local import LOCAL
 from airflow_healthomics.testing.omics.exceptions import error_of
+from airflow_healthomics.testing.outbox import EventFaults
 
 from .verbs import Verbs, verb, wait
 
@@ -103,8 +103,34 @@ class CallVerbs(Verbs):
 
     @verb
     def clear_faults(self) -> None:
-        """Remove all planned faults, and release held and delayed calls."""
+        """Remove all planned faults of calls and events, and release held and delayed calls."""
         LOCAL.faults.clear(LOCAL.options.seed)
+        self.disturb_events()
+
+    @verb
+    def disturb_events(
+        self,
+        *,
+        loss: float = 0.0,
+        duplication: float = 0.0,
+        reordering: float = 0.0,
+        delay_seconds: float = 0.0,
+    ) -> None:
+        """
+        Disturb the delivery of all further events to EventBridge. Without arguments, it is perfect again.
+
+        :param loss: Probability that an event is lost.
+        :param duplication: Probability that an event is delivered twice.
+        :param reordering: Probability that an event is delivered after the next one, or after a second of the
+            local clock.
+        :param delay_seconds: Maximum delay by the local clock. Each event gets a random part of it, so that
+            later events may overtake it.
+        """
+        faults = EventFaults(
+            loss=loss, duplication=duplication, reordering=reordering, delay_seconds=delay_seconds
+        )
+        with LOCAL.lock:
+            LOCAL.outbox.faults = faults
 
     @verb
     def set_throttling(self, on: bool = True, *, rates: Mapping[str, float] | None = None) -> None:
@@ -115,15 +141,23 @@ class CallVerbs(Verbs):
 
     @verb
     def calls(self, operation: str | None = None) -> list[dict[str, Any]]:
-        """Return the recorded calls: operation, time, HTTP status, error and ids, but no parameter values."""
+        """
+        Return the last 10,000 calls: operation, time, HTTP status, error and ids, but no parameter values.
+
+        :param operation: Only calls of this operation.
+        """
         with LOCAL.lock:
             return [asdict(call) for call in LOCAL.calls if operation in (None, call.operation)]
 
     @verb
-    def call_counts(self) -> dict[str, int]:
-        """Return the number of recorded calls by operation."""
+    def call_counts(self, *, ok: bool = False) -> dict[str, int]:
+        """
+        Return the number of calls by operation.
+
+        :param ok: Without calls that got an error, or no answer.
+        """
         with LOCAL.lock:
-            return dict(Counter(call.operation for call in LOCAL.calls))
+            return {name: n for name, n in (LOCAL.succeeded if ok else LOCAL.arrived).items() if n}
 
     @verb
     def wait_for_call(
@@ -132,8 +166,7 @@ class CallVerbs(Verbs):
         """Wait until ``count`` calls of an operation arrived and, by default, were answered."""
 
         def seen() -> int:
-            calls = [call for call in LOCAL.calls if call.operation == operation]
-            return len([call for call in calls if call.done or not answered])
+            return (LOCAL.answered if answered else LOCAL.arrived)[operation]
 
         wait(lambda: seen() >= count, timeout, lambda: f"{seen()} of {count} calls of {operation}")
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from airflow_healthomics.testing.local import LOCAL
-from airflow_healthomics.testing.omics.models import all_backends, apply_due_transitions, omics_backends
+from airflow_healthomics.testing.omics.models import all_backends, apply_all_due_transitions, omics_backends
 from airflow_healthomics.testing.omics.run import ACTIVE, ENDED, Run
 from airflow_healthomics.testing.plans import RunPlan, TaskPlan
 
@@ -36,7 +36,7 @@ class RunVerbs(Verbs):
         """Add a workflow with a chosen id, or a READY2RUN workflow. CreateWorkflow supports neither."""
         request = {"name": name, "engine": engine, "parameterTemplate": parameter_template}
         with LOCAL.lock:
-            omics_backends[account][region].add_workflow(workflow_id, request, type)
+            omics_backends[account][region].workflows.add(workflow_id, request, type)
 
     @verb
     def plan_run(
@@ -58,6 +58,9 @@ class RunVerbs(Verbs):
     ) -> None:
         """
         Plan the next run, or the next runs with a name, a workflow or a run setting.
+
+        Of the plans that match a run, the most specific one applies: by run setting, then by name, then by
+        workflow. Of equally specific plans, the first one applies.
 
         :param run_setting_id: Only runs of a batch with this run setting id.
         :param times: Number of runs; None for all.
@@ -116,25 +119,46 @@ class RunVerbs(Verbs):
         if status not in (*ACTIVE, *ENDED, "DELETED"):
             raise ValueError(f"{status} is not a status of a run")
         with LOCAL.lock:
-            apply_due_transitions()
+            apply_all_due_transitions()
             chosen = [
                 (backend, run)
                 for backend in all_backends()
-                for run in list(backend.runs.values())
+                for run in list(backend.runs.stored.values())
                 if run.id == run_id or (run_id is None and run.active)
             ]
             if run_id is not None and not chosen:
                 raise LookupError(f"there is no run {run_id}")
             for backend, run in chosen:
-                backend.advance(run, status, failure_reason, status_message)
+                if status == "DELETED":
+                    backend.runs.remove(run, LOCAL.clock.now())
+                else:
+                    backend.transitions.advance(run, status, failure_reason, status_message)
             return {run.id: run.status for _, run in chosen}
 
     @verb
     def runs(self) -> list[dict[str, Any]]:
         """Return all started runs, including deleted ones, in the order of their start."""
         with LOCAL.lock:
-            apply_due_transitions()
+            apply_all_due_transitions()
             return [_summary(run) for run in _all_runs()]
+
+    @verb
+    def runs_started(
+        self, *, name: str | None = None, workflow_id: str | None = None, batch_id: str | None = None
+    ) -> list[dict[str, Any]]:
+        """
+        Return the started runs, as :meth:`runs` does; a refused StartRun has started none.
+
+        :param name: Only runs with this name.
+        :param workflow_id: Only runs of this workflow.
+        :param batch_id: Only runs of this batch.
+        """
+        wanted = {"name": name, "workflowId": workflow_id, "batchId": batch_id}
+        return [
+            run
+            for run in self.runs()
+            if all(value in (None, run[member]) for member, value in wanted.items())
+        ]
 
     @verb
     def wait_for_run(
@@ -154,7 +178,10 @@ class RunVerbs(Verbs):
 
 def _all_runs() -> list[Run]:
     runs: Iterable[Run] = (
-        run for backend in all_backends() for run in (*backend.runs.values(), *backend.deleted_runs.values())
+        run
+        for backend in all_backends()
+        for runs in (backend.runs.stored, backend.runs.deleted)
+        for run in runs.values()
     )
     return sorted(runs, key=lambda run: (run.created, run.sequence))
 

@@ -14,7 +14,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from airflow_healthomics.testing.local import LOCAL
-from airflow_healthomics.testing.omics.models import apply_due_transitions
+from airflow_healthomics.testing.omics.models import SLICE_SECONDS, YIELD_SECONDS, apply_due_transitions
 
 PATH = "/_healthomics/"
 
@@ -66,12 +66,12 @@ def wait(reached: Callable[[], bool], timeout: float, describe: Callable[[], str
     deadline = time.monotonic() + timeout
     with LOCAL.lock:
         while True:
-            apply_due_transitions()
+            done = apply_due_transitions(SLICE_SECONDS)
             if reached():
                 return
             if time.monotonic() >= deadline:
                 raise TimeoutError(f"{describe()} after {timeout} seconds")
-            LOCAL.changed.wait(0.02)
+            LOCAL.changed.wait(0.02 if done else YIELD_SECONDS)
 
 
 def _post(endpoint_url: str, name: str, arguments: Mapping[str, Any]) -> Any:

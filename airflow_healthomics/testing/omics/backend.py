@@ -1,23 +1,30 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What batches and run groups use of the backend that they belong to."""
+"""What all resources use of the backend that they belong to."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from .batch import Batch
+    from .changes import TaskChange, WorkflowChange
+    from .request_ids import RequestIds
     from .run import Run
-    from .workflows import Definition, Workflow
+    from .schedule import Schedule
+
+#: What changes by itself.
+Change: TypeAlias = "Run | Batch | TaskChange | WorkflowChange"
 
 
 class Backend(Protocol):
-    """The resources of one account in one region."""
+    """HealthOmics in one account and region."""
 
     account_id: str
     region_name: str
+    schedule: Schedule[Change]
+    request_ids: RequestIds
+    #: The runs that are not in a terminal state, by id.
     active: dict[str, Run]
 
     @property
@@ -28,36 +35,4 @@ class Backend(Protocol):
         """Return the ARN of a resource."""
 
     def new_id(self) -> str:
-        """Return an id that no resource has."""
-
-    def known_token(self, operation: str, params: Mapping[str, Any]) -> Any:
-        """Return the result of an earlier request with the same request ID."""
-
-    def remember_token(self, operation: str, params: Mapping[str, Any], made: object) -> None:
-        """Remember the result of a request."""
-
-    def forget_token(self, operation: str, request_id: str) -> None:
-        """Forget a request ID."""
-
-    def check_whole(self, request: Mapping[str, Any]) -> tuple[Workflow, Definition]:
-        """Check a request, and return its workflow."""
-
-    def submit_run(
-        self, request: dict[str, Any], *, at: float, batch_id: str | None, run_setting_id: str | None
-    ) -> Run:
-        """Start a run."""
-
-    def schedule(self, thing: Run | Batch) -> None:
-        """Plan the next change of a run or batch."""
-
-    def step(self, run: Run, at: float) -> bool:
-        """Move a run to its next status."""
-
-    def advance(self, run: Run, status: str, reason: str | None = None, message: str | None = None) -> None:
-        """Move a run to a status."""
-
-    def cancel(self, run: Run, at: float) -> None:
-        """Cancel a run."""
-
-    def delete(self, run: Run, at: float) -> None:
-        """Delete a run."""
+        """Return an unused id."""

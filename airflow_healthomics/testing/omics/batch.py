@@ -16,7 +16,7 @@ from airflow_healthomics.testing.plans import BatchPlan
 
 from .exceptions import HealthOmicsError
 from .run import ACTIVE, ENDED, Run
-from .workflows import Definition, Workflow
+from .workflow import Definition, Workflow
 
 #: User guide, page "workflows-batch": the states of a batch that is not cancelled.
 ORDER = ("CREATING", "PENDING", "SUBMITTING", "INPROGRESS", "PROCESSED")

@@ -14,8 +14,9 @@ from airflow_healthomics.testing.local import LOCAL
 from airflow_healthomics.testing.validation import violations
 
 from .exceptions import ValidationException, error_of
+from .members import refuse_not_implemented
 from .run_rules import MAX_TAGS, check_request
-from .s3_inputs import S3_URI, stored_object
+from .s3_objects import S3_URI, stored_object
 
 #: Maximum number of runs of a batch. The model limits inline settings to 100.
 MAX_RUNS = 100_000
@@ -56,8 +57,10 @@ def merged(defaults: Mapping[str, Any], setting: Mapping[str, Any]) -> dict[str,
 def check_setting(setting: Mapping[str, Any]) -> None:
     """Refuse an invalid setting from S3. Inline settings are validated with the request."""
     shape = get_service_model("omics").shape_for("InlineSetting")
-    if broken := list(violations(shape, {k: v for k, v in setting.items() if v is not None})):
+    given = {name: value for name, value in setting.items() if value is not None}
+    if broken := list(violations(shape, given)):
         raise ValidationException("; ".join(broken))
+    refuse_not_implemented(shape, given)
 
 
 def check_settings(settings: Sequence[Mapping[str, Any]]) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 from airflow_healthomics.testing.local import LOCAL
 
-from . import side_effects
 from .backend import Backend
 from .batch import CANCELLABLE, ENDS, ORDER, REQUESTS, RUNS_DELETABLE, TERMINAL, Batch, BatchRun
 from .batch_rules import (
@@ -21,6 +20,7 @@ from .batch_rules import (
     merged,
     read_settings,
 )
+from .events import announce_batch
 from .exceptions import (
     ConflictException,
     HealthOmicsError,
@@ -31,13 +31,17 @@ from .exceptions import (
 from .listing import after, name_matches, only_filter, page
 from .run import Run
 from .run_rules import check_request
+from .runs import Runs
+from .transitions import Transitions
 
 
 class Batches:
     """The run batches."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, runs: Runs, transitions: Transitions) -> None:
         self._backend = backend
+        self._runs = runs
+        self._transitions = transitions
         self._batches: dict[str, Batch] = {}
 
     def __iter__(self) -> Iterator[Batch]:
@@ -47,12 +51,12 @@ class Batches:
 
     def start_run_batch(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Start a batch, or return the batch of a known request id."""
-        known: Batch | None = self._backend.known_token("StartRunBatch", params)
+        known: Batch | None = self._backend.request_ids.result("StartRunBatch", params)
         if known is not None:
             status = "CREATING" if LOCAL.options.duplicate_status == "pending" else known.status
             return {**known.start_view(), "status": status}
         check_batch(params)
-        workflow, definition = self._backend.check_whole(params["defaultRunSetting"])
+        workflow, definition = self._runs.check_whole(params["defaultRunSetting"])
         settings = params["batchRunSettings"]
         inline, uri = settings.get("inlineSettings"), settings.get("s3UriSettings")
         batch_id = self._backend.new_id()
@@ -71,7 +75,7 @@ class Batches:
             etag=None if uri is None else etag_of(uri, self._backend.account_id, self._backend.partition),
         )
         self._batches[batch_id] = batch
-        self._backend.remember_token("StartRunBatch", params, batch)
+        self._backend.request_ids.remember("StartRunBatch", params, batch)
         self._announce(batch)
         return batch.start_view()
 
@@ -146,7 +150,7 @@ class Batches:
             )
         del self._batches[batch.id]
         if not LOCAL.options.request_id_survives_delete:
-            self._backend.forget_token("StartRunBatch", batch.request["requestId"])
+            self._backend.request_ids.forget("StartRunBatch", batch.request["requestId"])
 
     # --- called by runs and the control ---
 
@@ -221,13 +225,13 @@ class Batches:
                 return self._fail(batch, plan.reason, plan.code, at)
             if throttled and (wait := self._wait(REQUESTS[batch.status], at)):
                 batch.next_request = at + wait
-                return self._backend.schedule(batch)
+                return self._backend.schedule.add(batch)
             handle(batch, entries[batch.cursor], at)
             batch.cursor += 1  # after the request: a deleted run must be counted before the batch ends
         if not batch.all_requested:
             rate = LOCAL.options.batch_runs_per_second
             batch.next_request = at if rate is None else at + 1 / rate
-            return self._backend.schedule(batch)
+            return self._backend.schedule.add(batch)
         batch.next_request = None
         if batch.status == "SUBMITTING":
             self._enter(batch, "INPROGRESS", at)
@@ -263,7 +267,7 @@ class Batches:
             if "outputUri" not in request:
                 raise ValidationException("outputUri is required, in defaultRunSetting or for the run")
             check_request(request)
-            run = self._backend.submit_run(request, at=at, batch_id=batch.id, run_setting_id=entry.setting_id)
+            run = self._runs.submit(request, at=at, batch_id=batch.id, run_setting_id=entry.setting_id)
         except HealthOmicsError as error:
             batch.record(entry, "FAILED", error)
         else:
@@ -272,10 +276,10 @@ class Batches:
             batch.runs.change(None, run.status, at)
 
     def _cancel(self, batch: Batch, entry: BatchRun, at: float) -> None:
-        self._request(batch, entry, at, "CANCEL", self._backend.cancel)
+        self._request(batch, entry, at, "CANCEL", self._runs.cancel)
 
     def _delete(self, batch: Batch, entry: BatchRun, at: float) -> None:
-        self._request(batch, entry, at, "DELETE", self._backend.delete)
+        self._request(batch, entry, at, "DELETE", self._runs.delete)
 
     def _request(
         self, batch: Batch, entry: BatchRun, at: float, kind: str, perform: Callable[[Run, float], None]
@@ -307,21 +311,21 @@ class Batches:
     def _end_runs(self, batch: Batch) -> None:
         for entry in batch.entries or ():
             if entry.run is not None and entry.run.active:
-                self._backend.advance(entry.run, entry.run.outcome)
+                self._transitions.advance(entry.run, entry.run.outcome)
 
     def _fail(self, batch: Batch, reason: str, code: str, at: float) -> None:
         batch.failure_reason, batch.failure_code = reason, code
         self._enter(batch, "FAILED", at)
         if not LOCAL.options.batch_request_id_survives_failure:
-            self._backend.forget_token("StartRunBatch", batch.request["requestId"])
+            self._backend.request_ids.forget("StartRunBatch", batch.request["requestId"])
 
     def _enter(self, batch: Batch, status: str, at: float) -> None:
         batch.enter(status, at)
         self._announce(batch)
 
     def _announce(self, batch: Batch) -> None:
-        side_effects.announce_batch(batch)
-        self._backend.schedule(batch)
+        announce_batch(batch)
+        self._backend.schedule.add(batch)
         LOCAL.changed.notify_all()
 
     # --- look-up ---

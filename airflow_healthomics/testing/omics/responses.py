@@ -1,18 +1,22 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Parse requests, call the backend, and serialize the answers."""
+"""
+Parse requests, call the backend, and serialize the answers.
+
+An operation needs no code here: :meth:`OmicsBackend.action` finds the method of its name.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from botocore.exceptions import ConnectionClosedError
 from moto.core.common_types import TYPE_RESPONSE
 from moto.core.responses import ActionResult, BaseResponse, EmptyResult
-from moto.core.utils import camelcase_to_underscores, get_service_model
+from moto.core.utils import get_service_model
 
 from airflow_healthomics.testing.faults import DroppedConnectionError
 from airflow_healthomics.testing.local import LOCAL, RECORDED_MEMBERS, Call
@@ -25,7 +29,13 @@ from .exceptions import (
     ThrottlingException,
     ValidationException,
 )
+from .json_body import json_object
+from .members import refuse_not_implemented
 from .models import OmicsBackend, apply_due_transitions, omics_backends
+
+#: Seconds for which a call applies due transitions, alone and beside the thread of a server.
+SECONDS_OF_CALL = 0.1
+SECONDS_OF_SERVED_CALL = 0.01
 
 
 def dropped_connection(request: Any) -> Exception:
@@ -60,6 +70,7 @@ class OmicsResponse(BaseResponse):
         )
         with LOCAL.recording(call):
             try:
+                self._check_region()
                 status, headers, body = self._answer(call)
             except HealthOmicsError as error:
                 status, headers, body = error.response()
@@ -78,14 +89,16 @@ class OmicsResponse(BaseResponse):
             LOCAL.faults.meet("before", call.operation, fields)
             with LOCAL.lock:
                 self._check_rate(call)
-                action = getattr(self, camelcase_to_underscores(call.operation), None)
+                action = self.backend.action(call.operation)
                 if action is None:
                     raise NotImplementedHereError(
                         f"{call.operation} is not implemented by the local HealthOmics"
                     )
-                self.params = self._checked(call.operation, fields)
-                apply_due_transitions()
-                answer = self.serialized(action())
+                params = self._checked(call.operation, fields)
+                apply_due_transitions(SECONDS_OF_SERVED_CALL if LOCAL.served else SECONDS_OF_CALL)
+                LOCAL.endpoint_url = self._endpoint_url()
+                result = action(params)
+                answer = self.serialized(EmptyResult() if result is None else ActionResult(result))
         LOCAL.faults.meet("after", call.operation, fields)
         return answer
 
@@ -101,13 +114,7 @@ class OmicsResponse(BaseResponse):
             elif location == "querystring" and key in query:
                 fields[name] = _typed(query.getlist(key), member.type_name)
         if self.body and not (shape and "payload" in shape.serialization):
-            try:
-                body = json.loads(self.body)
-            except ValueError:
-                raise ValidationException("the request body must be JSON") from None
-            if not isinstance(body, dict):
-                raise ValidationException("the request body must be a JSON object")
-            fields |= body
+            fields |= json_object(self.body)
         return {name: value for name, value in fields.items() if value is not None}
 
     def _checked(self, operation: str, fields: dict[str, Any]) -> dict[str, Any]:
@@ -116,7 +123,14 @@ class OmicsResponse(BaseResponse):
         if broken:
             plural = "s" if len(broken) > 1 else ""
             raise ValidationException(f"{len(broken)} validation error{plural}: {'; '.join(broken)}")
+        if shape:
+            refuse_not_implemented(shape, fields)
         return fields
+
+    def _check_region(self) -> None:
+        """Refuse a region without HealthOmics. AWS has no host there, and so no error for it."""
+        if self.region not in omics_backends[self.current_account]:
+            raise NotImplementedHereError(f"HealthOmics is not available in the region {self.region}")
 
     def _check_rate(self, call: Call) -> None:
         rate = LOCAL.options.rates.get(call.operation)
@@ -144,86 +158,14 @@ class OmicsResponse(BaseResponse):
             with LOCAL.lock:
                 LOCAL.in_flight.discard(key)
 
-    # --- operations: one method of the same name for each ---
-
-    def start_run(self) -> ActionResult:
-        return ActionResult(self.backend.start_run(self.params))
-
-    def get_run(self) -> ActionResult:
-        return ActionResult(self.backend.get_run(self.params))
-
-    def list_runs(self) -> ActionResult:
-        return ActionResult(self.backend.list_runs(self.params))
-
-    def cancel_run(self) -> ActionResult:
-        self.backend.cancel_run(self.params)
-        return EmptyResult()
-
-    def delete_run(self) -> ActionResult:
-        self.backend.delete_run(self.params)
-        return EmptyResult()
-
-    def list_run_tasks(self) -> ActionResult:
-        return ActionResult(self.backend.list_run_tasks(self.params))
-
-    def get_run_task(self) -> ActionResult:
-        return ActionResult(self.backend.get_run_task(self.params))
-
-    def create_run_group(self) -> ActionResult:
-        return ActionResult(self.backend.run_groups.create_run_group(self.params))
-
-    def get_run_group(self) -> ActionResult:
-        return ActionResult(self.backend.run_groups.get_run_group(self.params))
-
-    def list_run_groups(self) -> ActionResult:
-        return ActionResult(self.backend.run_groups.list_run_groups(self.params))
-
-    def delete_run_group(self) -> ActionResult:
-        self.backend.run_groups.delete_run_group(self.params)
-        return EmptyResult()
-
-    def start_run_batch(self) -> ActionResult:
-        return ActionResult(self.backend.batches.start_run_batch(self.params))
-
-    def get_batch(self) -> ActionResult:
-        return ActionResult(self.backend.batches.get_batch(self.params))
-
-    def list_batch(self) -> ActionResult:
-        return ActionResult(self.backend.batches.list_batch(self.params))
-
-    def list_runs_in_batch(self) -> ActionResult:
-        return ActionResult(self.backend.batches.list_runs_in_batch(self.params))
-
-    def cancel_run_batch(self) -> ActionResult:
-        self.backend.batches.cancel_run_batch(self.params)
-        return EmptyResult()
-
-    def delete_run_batch(self) -> ActionResult:
-        self.backend.batches.delete_run_batch(self.params)
-        return EmptyResult()
-
-    def delete_batch(self) -> ActionResult:
-        self.backend.batches.delete_batch(self.params)
-        return EmptyResult()
-
-    def create_workflow(self) -> ActionResult:
-        return ActionResult(self.backend.create_workflow(self.params))
-
-    def get_workflow(self) -> ActionResult:
-        return ActionResult(self.backend.get_workflow(self.params))
-
-    def list_workflows(self) -> ActionResult:
-        return ActionResult(self.backend.list_workflows(self.params))
-
-    def delete_workflow(self) -> ActionResult:
-        self.backend.delete_workflow(self.params)
-        return EmptyResult()
-
-    def create_workflow_version(self) -> ActionResult:
-        return ActionResult(self.backend.create_workflow_version(self.params))
-
-    def get_workflow_version(self) -> ActionResult:
-        return ActionResult(self.backend.get_workflow_version(self.params))
+    def _endpoint_url(self) -> str | None:
+        """Return the URL of the server that received the request, or None without a server."""
+        request = self.normalized_request
+        return (
+            f"{urlsplit(request.url)._replace(path='', query='').geturl()}"
+            if request.from_wsgi_server
+            else None
+        )
 
 
 def _typed(values: list[str], type_name: str) -> Any:

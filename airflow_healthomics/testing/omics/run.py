@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_healthomics.testing.clock import to_datetime
 from airflow_healthomics.testing.options import Options
 from airflow_healthomics.testing.plans import RunPlan, TaskPlan
 
-from .workflows import Definition, Workflow
+from .configuration import Configuration
+from .workflow import Definition, Workflow
 
 #: User guide, page "monitoring-runs". STOPPING precedes every terminal state; the outcome decides which one.
 FOLLOWS: Mapping[str, str] = {"PENDING": "STARTING", "STARTING": "RUNNING", "RUNNING": "STOPPING"}
@@ -24,6 +25,16 @@ LOG_GROUP = "/aws/omics/WorkflowLog"
 
 #: User guide, page "workflows-run-types": DYNAMIC storage may not be measured in a run under two hours.
 MEASURED_SECONDS = 7200.0
+
+#: Failures of the import, which is in RUNNING and before all tasks (user guide, page "monitoring-runs"):
+#: those that are about inputs (page "workflows-run-errors").
+FAILS_BEFORE_TASKS = (
+    "IMPORT_FAILED",
+    "INPUT_URI_NOT_FOUND",
+    "INVALID_URI_INPUT",
+    "INACTIVE_OMICS_STORAGE_RESOURCE",
+    "UNSUPPORTED_INPUT_SIZE",
+)
 
 #: Members of StartRun that GetRun returns under the same name.
 ECHOED = (
@@ -52,17 +63,60 @@ ECHOED = (
 )
 
 
-@dataclass(kw_only=True)
+class StatusChange(NamedTuple):
+    """A status, its time, and the outcome that was planned then."""
+
+    status: str
+    at: float
+    outcome: str
+
+
+@dataclass(kw_only=True, eq=False, slots=True)
 class Task:
-    """A started task. It runs for the planned time, or until the run leaves RUNNING."""
+    """
+    A task: PENDING and STARTING if the options say so, then RUNNING for the planned time.
+
+    User guide, page "workflow-run-tasks". Without a planned time, it is RUNNING until its run no longer is.
+    """
 
     id: str
     uuid: str
     plan: TaskPlan
     log_stream: str
+    created: float
+    #: When it is RUNNING, and the seconds of STARTING before that.
     started: float
-    status: str = "RUNNING"
+    starting_seconds: float = 0.0
+    #: Seconds of RUNNING; None until the run leaves RUNNING.
+    seconds: float | None = None
+    #: Whether it waits for CPUs or GPUs of its run group.
+    queued: bool = False
+    status: str = "PENDING"
     stopped: float | None = None
+    #: The last status that an event had.
+    announced: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.queued and self.started <= self.created:
+            self.status = "RUNNING"
+
+    @property
+    def next_change(self) -> float | None:
+        """The time of its next state, or None if its run or its run group decides it."""
+        if self.queued:
+            return None
+        if self.status == "PENDING":
+            return self.started - self.starting_seconds
+        if self.status == "STARTING":
+            return self.started
+        if self.status == "RUNNING" and self.seconds is not None:
+            return self.started + self.seconds
+        return None
+
+    @property
+    def remains(self) -> bool:
+        """Whether it will end before its run does."""
+        return self.queued or (self.stopped is None and self.seconds is not None)
 
     def enter(self, status: str, at: float) -> None:
         """Change the state."""
@@ -76,13 +130,28 @@ class Task:
         return "FAILED" if self.plan.failure_reason else "COMPLETED"
 
     def settle(self, at: float) -> None:
-        """End the task if its planned time is over."""
-        if self.status == "RUNNING" and self.plan.seconds is not None:
-            end = self.started + self.plan.seconds
-            if end <= at:
-                self.enter(self.finished, end)
+        """Move the task through all states that are due."""
+        while (due := self.next_change) is not None and due <= at:
+            self.change()
 
-    def item(self) -> dict[str, Any]:
+    def change(self) -> None:
+        """Move the task to its next state, at its time."""
+        due = self.next_change
+        if due is not None:
+            self.enter(self._next_status, due)
+
+    @property
+    def _next_status(self) -> str:
+        if self.status == "PENDING" and self.starting_seconds:
+            return "STARTING"
+        return self.finished if self.status == "RUNNING" else "RUNNING"
+
+    def dequeue(self, at: float) -> None:
+        """Give the task the CPUs and GPUs that it waited for; one that is planned for later keeps them."""
+        self.started += max(0.0, at - self.created)
+        self.queued = False
+
+    def item(self, cache_uri: str | None) -> dict[str, Any]:
         """Return the task for ListRunTasks, without failure reason and log."""
         return {
             "taskId": self.id,
@@ -94,16 +163,17 @@ class Task:
             "gpus": self.plan.gpus,
             "instanceType": self.plan.instance_type,
             "cacheHit": self.plan.cache_hit,
-            "creationTime": to_datetime(self.started),
-            "startTime": to_datetime(self.started),
+            "cacheS3Uri": cache_uri if self.plan.cache_hit else None,
+            "creationTime": to_datetime(self.created),
+            "startTime": None if self.status in ("PENDING", "STARTING") else to_datetime(self.started),
             "stopTime": to_datetime(self.stopped),
         }
 
-    def view(self, log_prefix: str | None) -> dict[str, Any]:
+    def view(self, log_prefix: str | None, cache_uri: str | None) -> dict[str, Any]:
         """Return the task for GetRunTask."""
         failed = self.status == "FAILED"
         return {
-            **self.item(),
+            **self.item(cache_uri),
             "failureReason": self.plan.failure_reason if failed else None,
             "statusMessage": self.plan.status_message if failed else None,
             "logStream": log_prefix and log_prefix + self.log_stream,
@@ -111,7 +181,7 @@ class Task:
         }
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False, slots=True)
 class Run:
     """A run. Times are seconds of the local clock."""
 
@@ -124,6 +194,7 @@ class Run:
     request: Mapping[str, Any]
     workflow: Workflow
     definition: Definition
+    configuration: Configuration | None
     output_uri: str
     plan: RunPlan
     created: float
@@ -138,10 +209,20 @@ class Run:
     failure_reason: str | None = None
     status_message: str | None = None
     tasks: dict[str, Task] = field(default_factory=dict)
+    #: All statuses so far, and how many of them the logs have.
+    history: list[StatusChange] = field(default_factory=list)
+    logged: int = 0
+    #: Seconds after which a RUNNING run times out.
+    max_seconds: float | None = None
+    #: Whether its tasks wait for CPUs or GPUs of the run group.
+    limited: bool = False
+    #: Whether the control is moving it, so that pace and limits do not apply.
+    by_hand: bool = False
 
     def __post_init__(self) -> None:
         self.entered = self.created
         self.end_as(self.plan.status, self.plan.failure_reason, self.plan.status_message)
+        self.history.append(StatusChange(self.status, self.created, self.outcome))
 
     @property
     def arn(self) -> str:
@@ -170,7 +251,28 @@ class Run:
         if not self.active:
             return None
         seconds = self.plan.seconds.get(self.status, options.seconds(self.status))
-        return None if seconds is None else self.entered + seconds
+        end = None if seconds is None else self.entered + seconds
+        if self.status != "RUNNING" or options.manual:
+            return end
+        if self.limited:
+            end = self._end_of_tasks(end)
+        return min((time for time in (end, self.deadline) if time is not None), default=None)
+
+    @property
+    def deadline(self) -> float | None:
+        """The time at which the run times out."""
+        return None if self.started is None or self.max_seconds is None else self.started + self.max_seconds
+
+    def _end_of_tasks(self, end: float | None) -> float | None:
+        """Return the end of a run that lasts until its last task, or None as long as tasks remain."""
+        if end is None or any(task.remains for task in self.tasks.values()):
+            return None
+        return max([end, *(task.stopped for task in self.tasks.values() if task.stopped is not None)])
+
+    def time_out(self) -> None:
+        """Let the run fail, with the message of the user guide's table (page "workflows-run-errors")."""
+        minutes = round((self.max_seconds or 0.0) / 60)
+        self.end_as("FAILED", "RUN_TIMED_OUT", f"Run timeout after {minutes} minutes")
 
     def end_as(self, outcome: str, reason: str | None = None, message: str | None = None) -> None:
         """Set the outcome."""
@@ -181,18 +283,25 @@ class Run:
     def enter(self, status: str, at: float) -> None:
         """Change the state of the run and of its tasks."""
         self.status, self.entered = status, at
+        self.history.append(StatusChange(status, at, self.outcome))
         if status == "RUNNING":
             self.started = at
         if status in ENDED:
             self.stopped = at
         if status == "STOPPING":
-            self.tasks = {task.id: task for task in self.tasks.values() if task.started <= at}
+            self.tasks = {task.id: task for task in self.tasks.values() if task.created <= at}
         for task in self.tasks.values():
             task.settle(at)
-            if status == "STOPPING" and task.status == "RUNNING":
-                task.enter("STOPPING" if self.outcome == "CANCELLED" else task.finished, at)
+            if status == "STOPPING" and task.status not in (*ENDED, "STOPPING"):
+                task.started, task.queued = min(task.started, at), False
+                task.enter("STOPPING" if self.interrupted else task.finished, at)
             elif task.status == "STOPPING" and status in ENDED:
                 task.enter("CANCELLED", at)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the end of the run ends its tasks too."""
+        return self.outcome == "CANCELLED" or self.failure_reason == "RUN_TIMED_OUT"
 
     def start_view(self) -> dict[str, Any]:
         """Return the run for StartRun."""
@@ -217,7 +326,7 @@ class Run:
             "workflowName": self.workflow.name,
         }
 
-    def view(self, export: list[str] | None = None) -> dict[str, Any]:
+    def view(self) -> dict[str, Any]:
         """Return the run for GetRun."""
         failed = self.status == "FAILED"
         logs = self.log_prefix
@@ -230,10 +339,9 @@ class Run:
             "failureReason": self.failure_reason if failed else None,
             "statusMessage": self.status_message if self.status in ENDED else None,
             "digest": self.definition.digest,
-            "definition": self.definition.request.get("definitionUri")
-            if "DEFINITION" in (export or [])
-            else None,
             "workflowUuid": self.definition.uuid,
+            # "The run takes a snapshot of the configuration" (SOP of the service's MCP server).
+            "vpcConfig": self.configuration and self.configuration.vpc,
             "startedBy": f"arn:{self.partition}:iam::{self.account}:root",
             "accelerators": self.definition.request.get("accelerators"),
             # "Nextflow only, ignored and absent from GetRun for WDL and CWL" (user guide, "starting-a-run").
@@ -270,5 +378,7 @@ class Run:
         }
 
     def _configuration(self) -> dict[str, Any] | None:
+        if self.configuration is not None:
+            return self.configuration.run_view()
         name = self.request.get("configurationName")
         return {"name": name} if name else None

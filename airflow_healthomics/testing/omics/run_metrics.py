@@ -22,7 +22,7 @@ from airflow_healthomics.testing.local import LOCAL, Call
 from airflow_healthomics.testing.plans import TaskPlan
 
 from .exceptions import HealthOmicsError
-from .models import apply_due_transitions, omics_backends
+from .models import apply_all_due_transitions, omics_backends
 from .responses import dropped_connection
 from .run import Run
 
@@ -72,8 +72,8 @@ class RunMetricsResponse(BaseResponse):
             error = {"status": "error", "errorType": "bad_data", "error": "this query is not supported here"}
             return 422, headers, json.dumps(error)
         with LOCAL.lock:
-            apply_due_transitions()
-            run = omics_backends[self.current_account][self.region].runs.get(query["run"])
+            apply_all_due_transitions()
+            run = omics_backends[self.current_account][self.region].runs.stored.get(query["run"])
             series = list(_series(run, query["metric"])) if run else []
         data = {"resultType": "vector", "result": series[:MAX_SERIES]}
         return 200, headers, json.dumps({"status": "success", "data": data})

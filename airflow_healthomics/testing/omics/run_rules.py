@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .exceptions import ValidationException
-from .workflows import Definition
+from .workflow import Definition
 
 #: User guide, page "fixed-quotas".
 MAX_PARAMETER_BYTES = 50_000

@@ -5,28 +5,13 @@
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Mapping
 from typing import Any
-
-from moto.s3.exceptions import MissingBucket
-from moto.s3.models import s3_backends
 
 from .exceptions import ValidationException
 from .run import Run
 from .run_rules import check_parameters
-
-S3_URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.+)")
-
-
-def stored_object(uri: str, account: str, partition: str) -> Any:
-    """Return moto's object, or None if it does not exist."""
-    location = S3_URI.fullmatch(uri)
-    if location is None:
-        return None
-    try:
-        return s3_backends[account][partition].get_object(location[1], location[2])
-    except MissingBucket:
-        return None
+from .s3_objects import exists, region_of_bucket, stored_object, uris_in
 
 
 def parameters_problem(run: Run, *, check_names: bool) -> str | None:
@@ -55,8 +40,32 @@ def parameters_problem(run: Run, *, check_names: bool) -> str | None:
     return None
 
 
-def presigned(uri: str, region: str) -> str:
-    """Return a URL in the form of a presigned URL, with fake credentials."""
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    query = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIAEXAMPLE&X-Amz-Signature=0123456789abcdef"
-    return f"https://{bucket}.s3.{region}.amazonaws.com/{key}?{query}"
+def missing_input(run: Run) -> str | None:
+    """
+    Return the name of a parameter with an S3 URI of no object, or None.
+
+    A URI that ends with a slash is a prefix; globs of Nextflow are not resolved (user guide, page
+    "workflows-run-inputs"). Every S3 URI counts as an input, also one that the workflow only writes to.
+    """
+    parameters = run.request.get("parameters")
+    if parameters is None and "parametersUri" in run.request:
+        parameters = json.loads(stored_object(run.request["parametersUri"], run.account, run.partition).value)
+    for name, value in (parameters or {}).items():
+        for uri in uris_in(value):
+            if "*" not in uri and not exists(uri, run.account, run.partition):
+                return str(name)
+    return None
+
+
+def check_output_region(request: Mapping[str, Any], region: str, account: str, partition: str) -> None:
+    """
+    Refuse an output bucket of another region.
+
+    "The S3 bucket must be in the same region as the workflow" (API reference of StartRun). In networking mode
+    VPC, runs can write to other regions (user guide, page "workflows-vpc-networking").
+    """
+    if request.get("networkingMode") == "VPC":
+        return
+    home = region_of_bucket(request["outputUri"], account, partition)
+    if home not in (None, region):
+        raise ValidationException(f"the bucket of outputUri is in {home}, not in {region}")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Effects of runs and batches in other services: objects in S3, logs in CloudWatch, events in EventBridge.
+Effects of runs in other services: objects in S3, logs in CloudWatch, events in EventBridge.
 
 They use moto's backends, so any client of moto sees them.
 """
@@ -9,11 +9,12 @@ They use moto's backends, so any client of moto sees them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from moto.events.models import events_backends
+from moto.core.utils import utcnow
 from moto.logs.models import logs_backends
 from moto.s3.exceptions import MissingBucket
 from moto.s3.models import s3_backends
@@ -21,105 +22,103 @@ from moto.s3.models import s3_backends
 from airflow_healthomics.testing.clock import to_iso
 from airflow_healthomics.testing.local import LOCAL
 
-from .batch import Batch
-from .run import ENDED, LOG_GROUP, Run, Task
+from .deferred import RunObjects, RunStreams
+from .events import announce_run
+from .run import ENDED, LOG_GROUP, Run, StatusChange, Task
 from .run_rules import DEFAULT_STATIC_GIB, provisioned_gib
 
 
 def announce(run: Run) -> None:
-    """Send the "Run Status Change" event and write the run log (user guide, page "eventbridge")."""
-    detail = {
-        "arn": run.arn,
-        "status": run.status,
-        "uuid": run.uuid,
-        "runId": run.id,
-        "runName": run.request.get("name"),
-        "runOutputUri": run.output_uri,
-        "workflowId": run.workflow.id,
-        "workflowName": run.workflow.name,
-    }
-    _send("Run Status Change", run, detail)
-    _log(run, f"run/{run.id}", [f"Run {run.id} is {run.status}"])
-    if run.status == "RUNNING":
-        _log(run, f"run/{run.id}/engine", [f"Workflow {run.workflow.id} started"])
-        for task in run.tasks.values():
-            _log(run, task.log_stream, [f"Task {task.plan.name} started"])
-    if run.status == "STOPPING":
-        _log(run, f"run/{run.id}/engine", engine_log(run))
-        for task in run.tasks.values():
-            _log(run, task.log_stream, task.plan.log or [f"Task {task.plan.name} is {task.status}"])
-    if run.status in ENDED:
-        _log(run, f"manifest/run/{run.id}/{run.uuid}", map(json.dumps, _manifest(run)))
-
-
-def announce_batch(batch: Batch) -> None:
-    """
-    Send the "RunBatch Status Change" event (user guide, page "workflows-batch"). All its values are strings.
-
-    According to that page, there is no event for RUNS_DELETE_FAILED.
-    """
-    if batch.status == "RUNS_DELETE_FAILED":
+    """Send the event of a status change, and write the logs once somebody reads them."""
+    announce_run(run)
+    if run.log_prefix is None:
         return
-    defaults = batch.defaults
-    cache = defaults.get("cacheId")
-    detail = {
-        "arn": batch.arn,
-        "batchId": batch.id,
-        "status": batch.status,
-        "uuid": batch.uuid,
-        "batchName": batch.request.get("batchName"),
-        "totalRuns": None if batch.entries is None else len(batch.entries),
-        "failureReason": batch.failure_code,
-        "failureMessage": batch.failure_reason,
-        **{name: n for name, n in batch.submission_summary().items() if "Start" in name},
-        **batch.run_summary(batch.entered),
-        "workflowId": batch.workflow.id,
-        "workflowArn": batch.workflow.arn,
-        "workflowVersionArn": batch.definition.arn if defaults.get("workflowVersionName") else None,
-        "workflowOwnerId": defaults.get("workflowOwnerId"),
-        "runCache": f"{batch.arn.rsplit(':', 1)[0]}:runCache/{cache}" if cache else None,
-        "runCacheBehavior": defaults.get("cacheBehavior"),
-    }
-    _send(
-        "RunBatch Status Change",
-        batch,
-        {name: str(value) for name, value in detail.items() if value is not None},
-    )
-
-
-def _send(kind: str, source: Run | Batch, detail: Mapping[str, Any]) -> None:
-    event = {
-        "Source": "aws.omics",
-        "DetailType": kind,
-        "Detail": json.dumps({"omicsVersion": "1.0.0"} | _without_none(detail)),
-        "Resources": [source.arn],
-        # The form of moto: seconds instead of ISO 8601, and no account.
-        "Time": source.entered,
-    }
-    events_backends[source.account][source.region].put_events([event])
+    group = _log_group(run)
+    streams = _streams(group)
+    streams.deferred.add(run.id, run)
+    if group.subscription_filters:
+        streams.deferred.make(run.id)
 
 
 def export(run: Run) -> None:
     """
     Write the run's objects below its output URI. A run with a missing bucket fails, as in the service.
 
-    User guide, page "workflows-run-outputs": outputs below ``out/``, logs and the summary below ``logs/``.
+    The objects are made when somebody reads them.
     """
     location = urlsplit(run.output_uri)
     s3 = s3_backends[run.account][run.partition]
     try:
-        s3.get_bucket(location.netloc)
+        bucket = s3.get_bucket(location.netloc)
     except MissingBucket:
         if not LOCAL.options.create_buckets:
             run.end_as("FAILED", "EXPORT_FAILED", f"The output bucket {location.netloc} does not exist")
             return
-        s3.create_bucket(location.netloc, run.region)
+        bucket = s3.create_bucket(location.netloc, run.region)
+    objects = _objects(bucket)
+    place = location.path.strip("/")
+    objects.deferred.add(place, (run, run.outcome, utcnow()))
+    if bucket.notification_configuration or bucket.is_versioned:
+        objects.deferred.make(place)
+
+
+def forget_unread() -> None:
+    """Forget the logs and objects that nobody has read, before moto is reset."""
+    for s3 in _all(s3_backends):
+        for bucket in s3.buckets.values():
+            if isinstance(bucket.keys, RunObjects):
+                bucket.keys.deferred.clear()
+    for logs in _all(logs_backends):
+        for group in logs.groups.values():
+            if isinstance(group.streams, RunStreams):
+                group.streams.deferred.clear()
+
+
+def _all(backends: Mapping[str, Mapping[str, Any]]) -> list[Any]:
+    return [backend for places in backends.values() for backend in places.values()]
+
+
+def _objects(bucket: Any) -> RunObjects:
+    if not isinstance(bucket.keys, RunObjects):
+        bucket.keys = RunObjects(bucket.keys, _put_objects)
+    objects: RunObjects = bucket.keys
+    return objects
+
+
+def _log_group(run: Run) -> Any:
+    # By get at first, since moto's own look-up is slow.
+    regions = logs_backends.get(run.account)
+    logs = (regions and regions.get(run.region)) or logs_backends[run.account][run.region]
+    if LOG_GROUP not in logs.groups:
+        logs.ensure_log_group(LOG_GROUP)
+    return logs.groups[LOG_GROUP]
+
+
+def _streams(group: Any) -> RunStreams:
+    if not isinstance(group.streams, RunStreams):
+        group.streams = RunStreams(group.streams, _put_logs)
+    streams: RunStreams = group.streams
+    return streams
+
+
+def _put_objects(exported: tuple[Run, str, datetime]) -> None:
+    """
+    Write the objects of a run.
+
+    User guide, page "workflows-run-outputs": outputs below ``out/``, logs and the summary below ``logs/``.
+    """
+    run, outcome, at = exported
+    location = urlsplit(run.output_uri)
+    s3 = s3_backends[run.account][run.partition]
 
     def put(key: str, text: str) -> None:
-        s3.put_object(location.netloc, f"{location.path.strip('/')}/{key}".lstrip("/"), text.encode())
+        stored = s3.put_object(
+            location.netloc, f"{location.path.strip('/')}/{key}".lstrip("/"), text.encode()
+        )
+        stored.last_modified = at
 
-    put("logs/engine.log", "\n".join(engine_log(run)) + "\n")
-    if run.outcome != "COMPLETED":
+    put("logs/engine.log", "\n".join(_engine_log(run, outcome)) + "\n")
+    if outcome != "COMPLETED":
         return
     outputs = run.plan.outputs if run.plan.outputs is not None else {"result/result.txt": f"run {run.id}\n"}
     for path, text in outputs.items():
@@ -129,26 +128,43 @@ def export(run: Run) -> None:
         put("logs/outputs.json", json.dumps(summary, indent=2))
 
 
-def engine_log(run: Run) -> list[str]:
+def _put_logs(run: Run) -> None:
+    """Write the logs of the statuses since the last time."""
+    group = _log_group(run)
+    for change in run.history[run.logged :]:
+        for stream, lines in _log_lines(run, change):
+            if stream not in group.streams:
+                group.create_log_stream(stream)
+            # Not through the backend: it drops events far from the wall clock, but the local clock may have
+            # been moved.
+            timestamp = int(change.at * 1000)
+            group.put_log_events(stream, [{"timestamp": timestamp, "message": line} for line in lines])
+    run.logged = len(run.history)
+
+
+def _log_lines(run: Run, change: StatusChange) -> Iterator[tuple[str, Iterable[str]]]:
+    """Yield the log streams, and their lines, of a status change."""
+    status = change.status
+    yield f"run/{run.id}", [f"Run {run.id} is {status}"]
+    if status == "RUNNING":
+        yield f"run/{run.id}/engine", [f"Workflow {run.workflow.id} started"]
+        for task in run.tasks.values():
+            yield task.log_stream, [f"Task {task.plan.name} started"]
+    if status == "STOPPING":
+        yield f"run/{run.id}/engine", _engine_log(run, change.outcome)
+        for task in run.tasks.values():
+            stopping = "STOPPING" if task.status == "CANCELLED" else task.status
+            yield task.log_stream, task.plan.log or [f"Task {task.plan.name} is {stopping}"]
+    if status in ENDED:
+        yield f"manifest/run/{run.id}/{run.uuid}", map(json.dumps, _manifest(run, status))
+
+
+def _engine_log(run: Run, outcome: str) -> list[str]:
     """Return the lines of the engine's log."""
-    return list(run.plan.engine_log) or [f"Workflow {run.workflow.id} ends as {run.outcome}"]
+    return list(run.plan.engine_log) or [f"Workflow {run.workflow.id} ends as {outcome}"]
 
 
-def _log(run: Run, stream: str, lines: Iterable[str]) -> None:
-    if run.log_prefix is None:
-        return
-    logs = logs_backends[run.account][run.region]
-    logs.ensure_log_group(LOG_GROUP)
-    logs.ensure_log_stream(LOG_GROUP, stream)
-    timestamp = int(run.entered * 1000)
-    # Not through the backend: it drops events far from the wall clock, but the local clock may have been
-    # moved.
-    logs.groups[LOG_GROUP].put_log_events(
-        stream, [{"timestamp": timestamp, "message": line} for line in lines]
-    )
-
-
-def _manifest(run: Run) -> Iterable[dict[str, Any]]:
+def _manifest(run: Run, status: str) -> Iterable[dict[str, Any]]:
     """Yield the objects of the manifest: the run and its tasks, one event each."""
     request = run.request
     arn = f"arn:{run.partition}:omics:{run.region}:{run.account}"
@@ -157,13 +173,13 @@ def _manifest(run: Run) -> Iterable[dict[str, Any]]:
             "arn": run.arn,
             "uuid": run.uuid,
             "name": request.get("name"),
-            "status": run.status,
+            "status": status,
             "statusMessage": run.status_message,
             "failureReason": run.failure_reason,
             **_times(run.created, run.started, run.stopped),
             "digest": run.definition.digest,
             "engine": run.definition.engine,
-            "main": run.definition.request.get("main"),
+            "main": run.definition.main,
             "workflow": run.workflow.arn,
             "workflowVersion": run.definition.arn if request.get("workflowVersionName") else None,
             "workflowType": request.get("workflowType"),
@@ -223,7 +239,7 @@ def _task_manifest(run: Run, task: Task, arn: str) -> dict[str, Any]:
             "gpus": plan.gpus,
             "instanceType": plan.instance_type if ran else None,
             "image": plan.image,
-            **(_times(task.started, task.started, task.stopped) if ran else {}),
+            **(_times(task.created, task.started, task.stopped) if ran else {}),
             "metrics": _without_none(metrics) if ran else {},
         }
     )

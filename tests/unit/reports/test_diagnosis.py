@@ -24,7 +24,7 @@ from airflow_healthomics.hooks import best_effort as module
 from airflow_healthomics.reports.diagnosis import describe_failure, diagnose, raise_for_status
 from airflow_healthomics.reports.remedies import REMEDIES, remedy_for
 from airflow_healthomics.service.summaries import summarize_run
-from tests.healthomics import Control, HealthOmicsServer, JsonRESTError, LogsBackend, OmicsBackend
+from tests.healthomics import Control, HealthOmicsServer, JsonRESTError, LogsBackend, Runs
 from tests.unit.conftest import OUTPUT, ROLE, WORKFLOW, calls_of
 from tests.unit.reports.conftest import Lines
 
@@ -149,7 +149,7 @@ def test_the_first_failure_comes_first(
     omics: Control, failed: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others often follow from it, so the log is that of the first one."""
-    answer = OmicsBackend.list_run_tasks
+    answer = Runs.list_run_tasks
 
     def list_run_tasks(self: Any, params: Any) -> Any:
         page = answer(self, params)
@@ -157,7 +157,7 @@ def test_the_first_failure_comes_first(
         return page
 
     summary = failed(tasks=[task("last", log=["last"]), task("first", log=["first"])])
-    monkeypatch.setattr(OmicsBackend, "list_run_tasks", list_run_tasks)
+    monkeypatch.setattr(Runs, "list_run_tasks", list_run_tasks)
     found = look(summary, log)
     assert [each.name for each in found.failed_tasks] == ["first", "last"]
     assert found.log_lines[-1] == "first"
@@ -280,7 +280,7 @@ def test_empty_pages_are_turned_a_few_times(
     found: int,
 ) -> None:
     """A filtered list may have empty pages before the one that matters, but not without end."""
-    answer, pages = OmicsBackend.list_run_tasks, itertools.count()
+    answer, pages = Runs.list_run_tasks, itertools.count()
 
     def list_run_tasks(self: Any, params: Any) -> Any:
         if next(pages) < empty_pages:
@@ -288,7 +288,7 @@ def test_empty_pages_are_turned_a_few_times(
         return answer(self, params)
 
     summary = failed(tasks=[task("align")])
-    monkeypatch.setattr(OmicsBackend, "list_run_tasks", list_run_tasks)
+    monkeypatch.setattr(Runs, "list_run_tasks", list_run_tasks)
     assert len(look(summary, log).failed_tasks) == found
     assert omics.call_counts()["ListRunTasks"] == calls
 

@@ -21,7 +21,7 @@ from airflow_healthomics.reports import usage_report as use_report
 from airflow_healthomics.reports.usage_report import add_usage
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 from airflow_healthomics.service.summaries import summarize_run
-from tests.healthomics import Control, HealthOmicsServer, JsonRESTError, LogsBackend, LogStream, OmicsBackend
+from tests.healthomics import Control, HealthOmicsServer, JsonRESTError, LogsBackend, LogStream, Runs
 from tests.unit.conftest import ONE_ATTEMPT, OUTPUT, ROLE, WORKFLOW, Clock, FakeTaskInstance, Tasks, calls_of
 from tests.unit.histories import WAYS, waiting
 from tests.unit.reports.conftest import Lines
@@ -275,14 +275,14 @@ def test_more_pages_than_the_bound_are_left_unread(
     omics: Control, ended: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the list says, it ends."""
-    answer = OmicsBackend.list_run_tasks
+    answer = Runs.list_run_tasks
 
     def list_run_tasks(self: Any, params: Any) -> Any:
         return {**answer(self, {**params, "startingToken": "0"}), "nextToken": "0"}
 
     summary = ended()
     forget_manifest(summary)
-    monkeypatch.setattr(OmicsBackend, "list_run_tasks", list_run_tasks)
+    monkeypatch.setattr(Runs, "list_run_tasks", list_run_tasks)
     monkeypatch.setattr(best_effort, "monotonic", lambda: 0.0)
     assert look(summary, log)["isPartial"]
     assert calls_of(omics, "ListRunTasks") == use_report.MAX_PAGES
@@ -338,7 +338,7 @@ def test_a_list_that_breaks_off_is_partial(
     omics: Control, ended: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was read by then is told as "at least"."""
-    answer = OmicsBackend.list_run_tasks
+    answer = Runs.list_run_tasks
 
     def list_run_tasks(self: Any, params: Any) -> Any:
         if params.get("startingToken") == "2":
@@ -347,7 +347,7 @@ def test_a_list_that_breaks_off_is_partial(
 
     summary = ended()
     forget_manifest(summary)
-    monkeypatch.setattr(OmicsBackend, "list_run_tasks", list_run_tasks)
+    monkeypatch.setattr(Runs, "list_run_tasks", list_run_tasks)
     use = look(summary, log)
     assert (use["isPartial"], sum(use["tasks"].values())) == (True, 4)
     assert [line for line in log.lines if "ThrottlingException" in line] == log.lines[1:2]

@@ -15,8 +15,7 @@ from airflow_healthomics.hooks.polling import PollingHook
 from airflow_healthomics.run_page import price_source
 from tests.healthomics import Control
 from tests.unit.conftest import Clock, intercepting
-from tests.unit.run_page.api.api_server import Tasks, get
-from tests.unit.run_page.api.test_run import pages_of
+from tests.unit.run_page.api.api_server import Tasks, get, pages_of
 from tests.unit.service.test_price_list import product
 
 PRODUCTS = [product("omics.m.large", "0.12"), product("Run Storage", "0.0002")]

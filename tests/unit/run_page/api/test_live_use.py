@@ -14,8 +14,7 @@ from airflow_healthomics.hooks.polling import PollingHook
 from airflow_healthomics.run_page import live_use
 from tests.healthomics import Control
 from tests.unit.conftest import Clock, calls_of, intercepting
-from tests.unit.run_page.api.api_server import Tasks, get
-from tests.unit.run_page.api.test_run import pages_of
+from tests.unit.run_page.api.api_server import Tasks, get, pages_of
 
 TASKS: list[dict[str, Any]] = [
     {"name": "align", "cpus": 16, "memory": 48, "cpus_in_use": 3.5, "memory_in_use": 9.25},

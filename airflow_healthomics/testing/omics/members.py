@@ -1,0 +1,139 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The members of requests that the local HealthOmics implements.
+
+A newer botocore accepts further members. They are refused, because a test with a member that has no effect
+shows nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from .exceptions import NotImplementedHereError
+
+#: Members by structure of the service model. A test compares them with the model. These are only validated:
+#: ``outputBucketOwnerId``, and of workflows ``containerRegistryMapUri``, ``parameterTemplatePath``,
+#: ``readmeMarkdown``, ``readmeUri`` and ``workflowBucketOwnerId``.
+IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
+    structure: frozenset(members.split())
+    for structure, members in {
+        "BatchRunSettings": "inlineSettings s3UriSettings",
+        "CancelRunBatchRequest": "batchId",
+        "CancelRunRequest": "id",
+        "ContainerRegistryMap": "imageMappings registryMappings",
+        "CreateConfigurationRequest": "description name requestId runConfigurations tags",
+        "CreateRunCacheRequest": (
+            "cacheBehavior cacheBucketOwnerId cacheS3Location description name requestId tags"
+        ),
+        "CreateRunGroupRequest": "maxCpus maxDuration maxGpus maxRuns name requestId tags",
+        "CreateWorkflowRequest": (
+            "accelerators containerRegistryMap containerRegistryMapUri definitionRepository definitionUri "
+            "definitionZip description engine main name parameterTemplate parameterTemplatePath "
+            "readmeMarkdown readmePath readmeUri requestId storageCapacity storageType tags "
+            "workflowBucketOwnerId"
+        ),
+        "CreateWorkflowVersionRequest": (
+            "accelerators containerRegistryMap containerRegistryMapUri definitionRepository definitionUri "
+            "definitionZip description engine main parameterTemplate parameterTemplatePath readmeMarkdown "
+            "readmePath readmeUri requestId storageCapacity storageType tags versionName "
+            "workflowBucketOwnerId workflowId"
+        ),
+        "DefaultRunSetting": (
+            "cacheBehavior cacheId configurationName engineSettings logLevel name networkingMode "
+            "outputBucketOwnerId outputUri parameters priority requesterPaysEnabled retentionMode roleArn "
+            "runGroupId runTags scratchStorageMode sessionPolicy storageCapacity storageType workflowId "
+            "workflowOwnerId workflowType workflowVersionName"
+        ),
+        "DefinitionRepository": "connectionArn excludeFilePatterns fullRepositoryId sourceReference",
+        "DeleteBatchRequest": "batchId",
+        "DeleteConfigurationRequest": "name",
+        "DeleteRunBatchRequest": "batchId",
+        "DeleteRunCacheRequest": "id",
+        "DeleteRunGroupRequest": "id",
+        "DeleteRunRequest": "id",
+        "DeleteWorkflowRequest": "id",
+        "DeleteWorkflowVersionRequest": "versionName workflowId",
+        "GetBatchRequest": "batchId",
+        "GetConfigurationRequest": "name",
+        "GetRunCacheRequest": "id",
+        "GetRunGroupRequest": "id",
+        "GetRunRequest": "export id",
+        "GetRunTaskRequest": "id taskId",
+        "GetWorkflowRequest": "export id type workflowOwnerId",
+        "GetWorkflowVersionRequest": "export type versionName workflowId workflowOwnerId",
+        "ImageMapping": "destinationImage sourceImage",
+        "InlineSetting": (
+            "engineSettings name outputBucketOwnerId outputUri parameters priority runSettingId runTags"
+        ),
+        "ListBatchRequest": "maxItems name runGroupId startingToken status",
+        "ListConfigurationsRequest": "maxResults startingToken",
+        "ListRunCachesRequest": "maxResults startingToken",
+        "ListRunGroupsRequest": "maxResults name startingToken",
+        "ListRunTasksRequest": "id maxResults startingToken status",
+        "ListRunsInBatchRequest": "batchId maxItems runId runSettingId startingToken submissionStatus",
+        "ListRunsRequest": "batchId maxResults name runGroupId startingToken status",
+        "ListTagsForResourceRequest": "resourceArn",
+        "ListWorkflowVersionsRequest": "maxResults startingToken type workflowId workflowOwnerId",
+        "ListWorkflowsRequest": "maxResults name startingToken type",
+        "RegistryMapping": (
+            "credentialArn ecrAccountId ecrRepositoryPrefix upstreamRegistryUrl upstreamRepositoryPrefix"
+        ),
+        "RunConfigurations": "vpcConfig",
+        "SourceReference": "type value",
+        "StartRunBatchRequest": "batchName batchRunSettings defaultRunSetting requestId tags",
+        "StartRunRequest": (
+            "cacheBehavior cacheId configurationName engineSettings logLevel name networkingMode outputUri "
+            "outputUriPrefixMode parameters parametersUri priority requestId requesterPaysEnabled "
+            "retentionMode roleArn runGroupId runId scratchStorageMode sessionPolicy storageCapacity "
+            "storageType tags workflowId workflowOwnerId workflowType workflowVersionName"
+        ),
+        "TagResourceRequest": "resourceArn tags",
+        "UntagResourceRequest": "resourceArn tagKeys",
+        "UpdateRunCacheRequest": "cacheBehavior description id name",
+        "UpdateRunGroupRequest": "id maxCpus maxDuration maxGpus maxRuns name",
+        "UpdateWorkflowRequest": "description id name readmeMarkdown storageCapacity storageType",
+        "UpdateWorkflowVersionRequest": (
+            "description readmeMarkdown storageCapacity storageType versionName workflowId"
+        ),
+        "VpcConfig": "securityGroupIds subnetIds vpcOwnerAccountId",
+        "WorkflowParameter": "description optional",
+    }.items()
+}
+
+
+def refuse_not_implemented(shape: Any, request: Mapping[str, Any]) -> None:
+    """
+    Refuse a valid request with members that the local HealthOmics does not implement.
+
+    :raises NotImplementedHereError: with their names.
+    """
+    if names := list(not_implemented(shape, request)):
+        raise NotImplementedHereError(
+            f"{', '.join(names)} of {shape.name} is not implemented by the local HealthOmics"
+        )
+
+
+def not_implemented(shape: Any, value: Any, path: str = "") -> Iterator[str]:
+    """
+    Yield the path of each member that the local HealthOmics does not implement.
+
+    :param shape: A botocore shape.
+    :param value: A value that is valid for the shape.
+    """
+    if shape.type_name == "list":
+        for index, item in enumerate(value):
+            yield from not_implemented(shape.member, item, f"{path}[{index}]")
+    elif shape.type_name == "map":
+        for key, item in value.items():
+            yield from not_implemented(shape.value, item, f"{path}.{key}")
+    elif shape.type_name == "structure" and not getattr(shape, "is_document_type", False):
+        known = IMPLEMENTED.get(shape.name, frozenset())
+        for name, item in value.items():
+            below = f"{path}.{name}" if path else name
+            if name not in known:
+                yield below
+            elif item is not None:
+                yield from not_implemented(shape.members[name], item, below)
