@@ -17,27 +17,25 @@ triggerer's runner directly, since a thousand tasks are slow with SQLite and two
 A probe (``benchmarks/probe.py``) in the runner process measures, in this order:
 
 1. *Sleeping.* Each trigger sleeps before the first line of its ``run`` until all triggers exist. The
-resources
-   at this point are the baseline: the side's imported modules and Airflow's overhead for the triggers, but no
-   client.
+   resources at this point are the baseline: the side's imported modules and Airflow's overhead for the
+   triggers, but no client.
 2. *Start.* The triggers are released one after another, without a pause. "Until all are polled" is the time
    from then to the first answer of HealthOmics for the last run: an answer of GetRun, or a page of ListRuns
    with the run, after the start of the run's trigger. It excludes the time that Airflow needs to create the
    triggers, which is equal on both sides (``seconds_to_create`` in the JSON).
 3. *Steady state*, over some poll intervals. Requests are counted at the server. CPU time is that of the
-runner
-   process, all threads, user and system, above the baseline. Its supervisor, which also writes the logs, is
-   counted separately. Memory is the process's unique set size after a garbage collection and malloc_trim,
-   above the baseline, divided by the number of runs, including client and service model; "each further run"
-   excludes the cost of the first run of a triggerer. The event loop's stall is the delay of a timer of 50 ms.
-   "By its own code" is the longest time in one iteration of the event loop, from the first answer to the last
-   end, that was spent in steps of the side's triggers and, for ours, in all other tasks and callbacks of the
-   package. It is wall-clock time, so other processes and threads add to it; the JSON also has the event
-   loop's CPU time.
-4. *Ends.* The runs complete in random order at random times within two poll intervals, evenly spread. The
-delay
-   is the time from the end of a run at the server to the event of its trigger. The events are held until the
-   last one, since the workers that they start would slow down the triggerer.
+   runner process, all threads, user and system, above the baseline. Its supervisor, which also writes the
+   logs, is counted separately. Memory is the process's unique set size after a garbage collection and
+   malloc_trim, above the baseline, divided by the number of runs, including client and service model; "each
+   further run" excludes the cost of the first run of a triggerer. The event loop's stall is the delay of a
+   timer of 50 ms. "By its own code" is the longest time in one iteration of the event loop, from the first
+   answer to the last end, that was spent in steps of the side's triggers and, for ours, in all other tasks
+   and callbacks of the package. It is wall-clock time, so other processes and threads add to it; the JSON
+   also has the event loop's CPU time.
+4. *Ends.* Runs complete in random order at random times within two poll intervals, evenly spread, at most
+   five a second: each end costs a GetRun, of which AWS allows ten a second. The delay is the time from the
+   end of a run at the server to the event of its trigger. The events are held until the last one, since the
+   workers that they start would slow down the triggerer.
 
 For 1 and 4 runs, requests are counted with a shorter interval; for 1 run also the memory.
 
@@ -94,6 +92,8 @@ SLEEPING = 1
 STEADY = 2
 FEW_STEADY = 3
 ENDS = 2
+#: Each end costs a GetRun, of which AWS allows ten a second.
+ENDS_PER_SECOND = 5
 
 #: Minimum and maximum duration of a call in seconds, beside that of the local HealthOmics.
 LATENCY: Final = (0.05, 0.1)
@@ -320,13 +320,14 @@ class SideBenchmark:
         }
 
     def _end(self, runs: Sequence[Mapping[str, Any]]) -> list[float]:
-        """Complete the runs at random times, and return the delays of the events."""
+        """Complete runs at random times, and return the delays of their events."""
         chance = random.Random(0)
+        number = min(len(runs), int(ENDS * self.interval * ENDS_PER_SECOND))
         # One in each of equal parts of the time, so that even a few runs are evenly distributed.
-        part = ENDS * self.interval / len(runs)
-        moments = [(index + chance.random()) * part for index in range(len(runs))]
+        part = ENDS * self.interval / number
+        moments = [(index + chance.random()) * part for index in range(number)]
         began, ended = time.time(), {}
-        for run, moment in zip(chance.sample(runs, len(runs)), moments, strict=True):
+        for run, moment in zip(chance.sample(runs, number), moments, strict=True):
             time.sleep(max(0.0, began + moment - time.time()))
             ended[run["id"]] = time.time()
             self.server.control.advance("COMPLETED", run_id=run["id"])
