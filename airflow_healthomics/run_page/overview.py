@@ -18,7 +18,7 @@ from itertools import islice
 from typing import Any, Final
 
 from airflow_healthomics.batches.outcomes import PAGE_SIZE, counts_of_batch
-from airflow_healthomics.publishing.resource_xcom import TaskResource
+from airflow_healthomics.publishing.resource_xcom import TaskResource, is_resource_id
 from airflow_healthomics.run_page import payload
 from airflow_healthomics.run_page.answers import PageError
 from airflow_healthomics.run_page.calls import Calls
@@ -265,7 +265,12 @@ def is_active_row(row: Row | None) -> bool:
 
 def _is_due(row: Row | None) -> bool:
     """Whether the state of a run or batch may have changed, or the name of its workflow is unknown."""
-    return is_active_row(row) or (row is not None and "workflowId" in row and "workflowName" not in row)
+    if row is None or is_active_row(row):
+        return True
+    workflow_id = row.get("workflowId")
+    # Whoever may edit XComs may have edited the summary.
+    is_valid = isinstance(workflow_id, str) and is_resource_id(workflow_id)
+    return is_valid and "workflowName" not in row
 
 
 def list_answer(

@@ -168,6 +168,16 @@ def test_a_workflow_without_a_name(
     assert get(page, RUNS)["items"][0]["workflowName"] == "germline"
 
 
+@pytest.mark.parametrize("workflow_id", [["1"], 1, "../run/1"])
+def test_a_summary_with_an_edited_workflow(
+    page: TestClient, omics: Control, mapped: Any, workflow_id: Any
+) -> None:
+    """Costs no call, and is no error."""
+    mapped(1, xcoms=lambda run: {"summary": {**completed(run)["summary"], "workflowId": workflow_id}})
+    assert get(page, RUNS)["items"][0]["status"] == "COMPLETED"
+    assert calls_of(omics, "GetWorkflow") == 0
+
+
 @pytest.mark.parametrize("more", [{"uuid": "another"}, {"id": "1"}, {"status": "RUNNING"}, {"status": None}])
 def test_a_summary_that_does_not_fit(
     page: TestClient, omics: Control, mapped: Any, more: dict[str, Any]
