@@ -131,10 +131,11 @@ class ExactlyOnceStart:
 
     def _run(self, delays: Delays) -> StartOutcome | StartDelay:
         record, first_epoch = self._load()
-        self._call.request_id = record.request_id if record else self.request_ids.of(first_epoch)
+        if record:
+            self._call.request_id = record.request_id
+            # Until GetRun has shown otherwise.
+            self._call.may_exist = True
         self._watch_for_kill(record)
-        # Until GetRun has shown otherwise.
-        self._call.may_exist |= record is not None
         run = self._recorded_run(record)
         is_discarded = record is not None and self._is_discarded(record, run)
         self._refuse_unknown_end(record, run, is_discarded)

@@ -112,8 +112,10 @@ def test_another_account_is_an_error_and_no_deletion(omics: Control, clock: Cloc
     assert [run["id"] for run in omics.runs()] == [first]
 
 
-def test_an_id_that_another_account_has_given_away_is_an_error(omics: Control, clock: Clock) -> None:
-    """The run of the same id there is a stranger's, and this task's may still be active."""
+def test_an_id_that_another_account_has_given_away_is_an_error(
+    omics: Control, clock: Clock, logged: Callable[[], str]
+) -> None:
+    """The run of the same id there is a stranger's, and this task's was not deleted."""
     history = History(omics, with_store=True)
     first = history.try_again()
     assert history.store is not None
@@ -123,6 +125,7 @@ def test_an_id_that_another_account_has_given_away_is_an_error(omics: Control, c
     history.store.set(KEY, {**record, **elsewhere})
     with pytest.raises(HealthOmicsConnectionChangedError, match=f"account {account}"):
         history.try_again()
+    assert "deleted" not in logged()
     assert [run["id"] for run in omics.runs()] == [first]
 
 
