@@ -31,6 +31,7 @@ export class Timeline {
     const share = (at) => `${((100 * at) / (this.end - begin)).toFixed(3)}%`;
     keyed(this.node, this.ticks, ticks, (at) => `${at} ${step}`, (at) => ({ node: h("span", {}, f.tickLabel(at, step)) }), ({ node }, at) => {
       node.style.left = share(at);
+      node.classList.toggle("late", at > 0.7 * (this.end - begin));
       node.classList.toggle("end", at > 0.94 * (this.end - begin));
     });
     setAttr(this.node, "data-long", step % HOUR ? "yes" : null); // "1 h 30 min": every second label in a narrow column
