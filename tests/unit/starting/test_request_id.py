@@ -189,7 +189,7 @@ def test_one_whose_template_is_broken_is_refused() -> None:
     """The error names the argument and the operation."""
     broken = BrokenTemplate("uses a name that is undefined")
     request_ids = RequestIds(context_of(FakeTaskInstance()), broken, BatchResource)
-    with pytest.raises(HealthOmicsRequestError, match=r"StartRunBatch.*request_id"):
+    with pytest.raises(HealthOmicsRequestError, match=r"StartRunBatch.*\brequest_id\b"):
         request_ids.of(0)
 
 

@@ -56,6 +56,18 @@ def test_a_killed_operator_cancels(
 
 
 @KINDS
+def test_a_killed_operator_cancels_what_has_a_name_of_the_dag_author(
+    omics: Control, clock: Clock, context: Context, kind: Kind
+) -> None:
+    """By its id, since others may have the name."""
+    other = kind.start_beside(omics_client(), "mine")["id"]
+    task = kind.task(**ON_A_WORKER, **{kind.task().name_argument: "mine"})
+    killed_while_waiting(task, clock, context)
+    (cancelled,) = kind.cancelled(omics)
+    assert cancelled != other
+
+
+@KINDS
 @pytest.mark.parametrize("fields", [{"cancel_on_kill": True}, {}], ids=["asked", "default"])
 def test_a_killed_sensor_cancels_only_if_asked(
     omics: Control, clock: Clock, context: Context, kind: Kind, fields: dict[str, Any]
