@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from airflow_healthomics.exceptions import HealthOmicsRequestError
+from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsRequestError
 from airflow_healthomics.hooks import HealthOmicsHook
 from airflow_healthomics.starting.request_folder import RunFolder
+from tests.unit.batch_attempts import BUCKET, PLACE, crashing
 
 HOOK = HealthOmicsHook(aws_conn_id=None)
 
@@ -43,3 +46,28 @@ def test_a_prefix_that_is_no_s3_uri_is_refused(prefix: str) -> None:
     with pytest.raises(HealthOmicsRequestError, match="parameters_s3_uri must be an S3 URI") as caught:
         RunFolder(prefix, "id", HOOK)
     assert caught.value.operation == "StartRun"
+
+
+def test_an_input_file_is_never_overwritten(bucket: Any) -> None:
+    """A run may read the first one; other objects are replaced."""
+    folder = RunFolder(PLACE, "id", HOOK)
+    file = folder.input_file("parameters", b"{}")
+    key = file.uri.removeprefix(f"s3://{BUCKET}/")
+    file.write()
+    file._replace(content=b"[]").write()
+    assert bucket.get_object(Bucket=BUCKET, Key=key)["Body"].read() == b"{}"
+    folder.write(file.name, b"[]")
+    assert folder.read(file.name) == b"[]"
+
+
+@pytest.mark.parametrize(("code", "has_advice"), [("AccessDenied", True), ("NoSuchBucket", False)])
+def test_a_refused_object_is_an_error_with_its_place(bucket: Any, code: str, has_advice: bool) -> None:
+    """Only a permission can be added to the policy."""
+    file = RunFolder(PLACE, "id", HOOK).input_file("parameters", b"{}")
+    with (
+        crashing("PutObject", error=ClientError({"Error": {"Code": code}}, "PutObject")),
+        pytest.raises(HealthOmicsApiError, match=f"{file.uri} .parameters_s3_uri.*{code}") as caught,
+    ):
+        file.write()
+    assert caught.value.code == code
+    assert ("s3:PutObject" in str(caught.value)) is has_advice
