@@ -293,7 +293,7 @@ def test_the_table_fits_into_the_frame(window: Browser, dag_run_id: str) -> None
     """In Airflow, all columns of a run of nf-core are visible, and the names of processes whole on focus."""
     window.resize(*DESKTOP)
     window.open_run_page("cohort", dag_run_id, "call_variants")
-    row = window.find("[data-testid=tasks] tbody button", "BWAMEM1_MEM")
+    row = window.find("[data-testid=tasks] tbody button", "NFCORE_SAREK:SAREK:PREPROCESSING:BWAMEM1_MEM")
     assert window.run(WIDTHS_OF_TABLE) == []
     row.send_keys(Keys.ARROW_DOWN)
     window.find(".whole", "NFCORE_SAREK:SAREK:")

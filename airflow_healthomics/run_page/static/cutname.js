@@ -8,16 +8,16 @@ import { ends } from "./names.js";
 
 export class CutName {
   constructor() {
-    this.left = h("span", { class: "sr" });
-    this.head = h("span", { class: "head-part" });
+    this.whole = h("span", { class: "sr" });
+    this.head = h("span", { class: "head-part", "aria-hidden": "true" });
     this.tail = h("bdi");
-    this.node = h("span", { class: "cut" }, this.left, this.head, h("span", { class: "tail-part" }, this.tail));
+    this.node = h("span", { class: "cut" }, this.whole, this.head, h("span", { class: "tail-part", "aria-hidden": "true" }, this.tail));
   }
 
   /** `name` is the end of the `whole` that is seen. */
   set(name, whole = name) {
     const [head, tail] = ends(name);
-    setText(this.left, whole.slice(0, whole.length - name.length));
+    setText(this.whole, whole);
     setText(this.head, head);
     setText(this.tail, tail);
     setAttr(this.node, "data-whole", whole || null);
