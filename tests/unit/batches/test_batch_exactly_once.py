@@ -240,6 +240,20 @@ def test_a_retry_repeats_the_failed_part_only(
 
 
 @pytest.mark.parametrize("with_store", STORES)
+def test_the_retry_after_a_crashed_one_repeats_the_failed_part_only(
+    omics: Control, tasks: Tasks, client: Any, with_store: bool
+) -> None:
+    """The request that it sends again is that of the crashed retry."""
+    fail_runs(omics, "sample-1")
+    attempts = Attempts(tasks, with_store=with_store, run_settings=some_settings(5))
+    fail(attempts)
+    attempts.crash("StartRunBatch")
+    batch_id = attempts.again()
+    assert len(omics.batches()) == 2
+    assert setting_ids(client, batch_id) == ["sample-1"]
+
+
+@pytest.mark.parametrize("with_store", STORES)
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_a_retry_after_two_failures_repeats_what_is_left(
     omics: Control, tasks: Tasks, client: Any, with_store: bool, deferrable: bool

@@ -159,6 +159,19 @@ def test_an_answer_without_what_the_api_requires_is_repeated(
     assert [run["id"] for run in omics.runs()] == [run_id]
 
 
+def test_an_answer_about_the_run_without_its_status_is_repeated(omics: Control, clock: Clock) -> None:
+    """Even if it is about the right run."""
+    history = History(omics, with_store=True)
+    history.try_again()
+
+    def respond(_: str, call: Callable[[], Any]) -> Any:
+        answer = call()
+        return {name: answer[name] for name in answer if name != "status"}
+
+    with intercepting(respond), pytest.raises(TaskDeferred):
+        history.try_again()
+
+
 def test_an_answer_needs_no_uuid(omics: Control, clock: Clock) -> None:
     """AWS's model does not require it."""
 
