@@ -16,7 +16,13 @@ RETRIES: dict[str, Any] = {"retries": 2, "retry_delay": timedelta(seconds=1)}
 
 #: On the worker, which is no slower, and nothing is lost when a run ends soon (apache/airflow#67287).
 ENDED: dict[str, Any] = {"wait_for_completion": True, "deferrable": False, **RETRIES}
-ACTIVE: dict[str, Any] = {"wait_for_completion": True, "deferrable": True, **RETRIES}
+#: A cancelled run is not replaced before the test has seen it.
+ACTIVE: dict[str, Any] = {
+    "wait_for_completion": True,
+    "deferrable": True,
+    **RETRIES,
+    "retry_delay": timedelta(minutes=2),
+}
 NOT_AWAITED: dict[str, Any] = {"wait_for_completion": False, **RETRIES}
 
 with DAG("cohort", schedule=None):
