@@ -135,7 +135,7 @@ def _plan(
             for status in rest
         }
         # A run with an unknown status may be in any list.
-        unknown = numbers[None] if rest else 0
+        unknown = numbers[None]
         found = {status for status in rest if costs[status] < numbers[status]}
         separate = unknown + sum(min(costs[status], numbers[status]) for status in rest)
         if unknown and sum(costs.values()) < separate:
