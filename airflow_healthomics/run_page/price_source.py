@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from airflow_healthomics.compat import conf
 from airflow_healthomics.run_page.answers import PageError
 from airflow_healthomics.run_page.calls import Calls, price_lists
 from airflow_healthomics.service.price_list import PriceList, products_request, read_price_list
@@ -30,11 +29,6 @@ class _Known(NamedTuple):
 
     prices: PriceList | None
     notices: tuple[str, ...] = ()
-
-
-def prices_are_on() -> bool:
-    """Whether ``[healthomics] page_prices`` allows cost estimates on the page."""
-    return bool(conf.getboolean("healthomics", "page_prices", fallback=False))
 
 
 class PriceSource(Calls):

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from airflow_healthomics.compat import conf
 from airflow_healthomics.hooks.best_effort import BestEffortClient
 from airflow_healthomics.hooks.polling import PollingHook
 from airflow_healthomics.reports.cost import Amount, amounts_of
@@ -28,6 +29,11 @@ class RunUse(NamedTuple):
 
     tasks: Mapping[str, Mapping[str, float]]
     amounts: Sequence[Amount] = ()
+
+
+def prices_are_on() -> bool:
+    """Whether ``[healthomics] page_prices`` allows cost estimates on the page."""
+    return bool(conf.getboolean("healthomics", "page_prices", fallback=False))
 
 
 def fetch_run_use(

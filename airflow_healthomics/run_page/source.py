@@ -33,8 +33,8 @@ from airflow_healthomics.run_page.commands import start_run_command
 from airflow_healthomics.run_page.live_use import LiveUse, LiveUseSource
 from airflow_healthomics.run_page.lookup import TaskConnection
 from airflow_healthomics.run_page.outputs import WITH_OUTPUTS, outputs_are_on
-from airflow_healthomics.run_page.price_source import PriceSource, prices_are_on
-from airflow_healthomics.run_page.run_use import RunUse, fetch_run_use
+from airflow_healthomics.run_page.price_source import PriceSource
+from airflow_healthomics.run_page.run_use import RunUse, fetch_run_use, prices_are_on
 from airflow_healthomics.service.errors import is_transient
 from airflow_healthomics.service.summaries import summarize_run
 

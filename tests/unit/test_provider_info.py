@@ -25,7 +25,7 @@ from airflow_healthomics.provider_info import get_provider_info
 from airflow_healthomics.resources.refusals import DEFAULT_PATIENCE
 from airflow_healthomics.run_page.budget import DEFAULT_RATE
 from airflow_healthomics.run_page.outputs import outputs_are_on
-from airflow_healthomics.run_page.price_source import prices_are_on
+from airflow_healthomics.run_page.run_use import prices_are_on
 from airflow_healthomics.starting.outcome import start_patience
 
 PACKAGE = Path(airflow_healthomics.__file__).parent

@@ -19,7 +19,7 @@ import airflow_healthomics
 from airflow_healthomics.exceptions import FailedTask
 from airflow_healthomics.reports.cost import Amount, estimate
 from airflow_healthomics.reports.utilization import METRICS
-from airflow_healthomics.run_page import live_use, payload
+from airflow_healthomics.run_page import payload
 from airflow_healthomics.service.price_list import PriceList
 
 STATIC = Path(airflow_healthomics.__file__).parent / "run_page" / "static"
@@ -122,7 +122,7 @@ def test_all_that_is_sent_is_shown(kind: str) -> None:
         answer = payload.run_answer(
             dict.fromkeys(payload.RUN_FIELDS, "x"),
             workflow_name="x",
-            rows=[row | dict.fromkeys([*METRICS, *live_use.METRICS], 1.0) for row in rows],
+            rows=[row | dict.fromkeys([*METRICS, "cpusInUse", "memoryInUseGiB"], 1.0) for row in rows],
             label="x",
             truncated=True,
             usage=["x"],

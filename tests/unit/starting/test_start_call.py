@@ -125,6 +125,7 @@ def test_a_delay_knows_whether_healthomics_was_reached(
 
 
 @KINDS
+@needs_store
 def test_a_refusal_names_the_request(omics: Control, kind: Kind) -> None:
     """And the workflow, so that a person finds it in CloudTrail."""
     omics.inject_error(kind.operation("Start"), "ValidationException")
@@ -188,6 +189,7 @@ def test_a_refused_first_start_is_permanent_with_the_store(omics: Control) -> No
 
 
 @KINDS
+@needs_store
 def test_a_refused_look_at_the_recorded_one_is_retryable(omics: Control, kind: Kind) -> None:
     """It may still be active."""
     ti, store = FakeTaskInstance(max_tries=2), Store()
