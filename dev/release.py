@@ -32,9 +32,10 @@ DATA: Final = ("py.typed", "lineage/facets.json", "run_page/static/index.html", 
 #: Forbidden files.
 UNWANTED: Final = re.compile(r"(^|/)(tests|benchmarks|\.ci|__pycache__|\.venv[^/]*)(/|$)|\.pyc$")
 
-#: Modules that require an extra, by extra.
+#: Modules that require an extra, or pytest, which loads its plugin itself.
 OPTIONAL: Final = {
     f"{PACKAGE}.testing": "testing",
+    f"{PACKAGE}.pytest_plugin": "pytest",
     f"{PACKAGE}.lineage.facets": "openlineage",
 }
 
