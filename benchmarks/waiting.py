@@ -33,9 +33,9 @@ A probe (``benchmarks/probe.py``) in the runner process measures, in this order:
    and callbacks of the package. It is wall-clock time, so other processes and threads add to it; the JSON
    also has the event loop's CPU time.
 4. *Ends.* Runs complete in random order at random times within two poll intervals, evenly spread, at most
-   five a second: each end costs a GetRun, of which AWS allows ten a second. The delay is the time from the
-   end of a run at the server to the event of its trigger. The events are held until the last one, since the
-   workers that they start would slow down the triggerer.
+   five a second: each end requires a GetRun call, and AWS allows ten per second. The delay is the time from
+   the end of a run at the server to the event of its trigger. The events are held until the last one, since
+   the workers that they start would slow down the triggerer.
 
 For 1 and 4 runs, requests are counted with a shorter interval; for 1 run also the memory.
 
@@ -92,7 +92,7 @@ SLEEPING = 1
 STEADY = 2
 FEW_STEADY = 3
 ENDS = 2
-#: Each end costs a GetRun, of which AWS allows ten a second.
+#: Each end requires a GetRun call, and AWS allows ten per second.
 ENDS_PER_SECOND = 5
 
 #: Minimum and maximum duration of a call in seconds, beside that of the local HealthOmics.

@@ -124,7 +124,7 @@ def runs_csv(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _counts(summary: Mapping[str, Any]) -> Mapping[str, int]:
-    """Return the counts in a summary, which whoever may edit XComs may have edited."""
+    """Return the counts in a summary. A user who may edit XComs may have changed them."""
     match summary:
         case {"counts": dict(counts), "batchIds": list()} if all(
             type(each) is int for each in counts.values()

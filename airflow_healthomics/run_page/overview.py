@@ -268,7 +268,7 @@ def _is_due(row: Row | None) -> bool:
     if row is None or is_active_row(row):
         return True
     workflow_id = row.get("workflowId")
-    # Whoever may edit XComs may have edited the summary.
+    # A user who may edit XComs may have changed the summary.
     is_valid = isinstance(workflow_id, str) and is_resource_id(workflow_id)
     return is_valid and "workflowName" not in row
 

@@ -407,7 +407,7 @@ class ExactlyOnceStart:
         return record, {**run, "requestId": record.request_id}
 
     def _repeat(self, record: StartRecord, conflict_turns: int) -> dict[str, Any]:
-        """Return the run of a request of which no answer is recorded; send the request again if need be."""
+        """Return the run of a request without a recorded response; if none is found, send it again."""
         # Search first: since the crashed attempt, HealthOmics may have forgotten the request ID, or a
         # template or sample sheet that the request requires may have disappeared.
         run = self._answer_for(record) or self._call.find(record)

@@ -13,7 +13,7 @@ const FORMS = [
 ];
 
 /**
- * The process of a task and what tells its copies apart: "P:ALIGN (sample 7)" is P:ALIGN and sample 7, as Nextflow
+ * The process of a task and what distinguishes its copies: "P:ALIGN (sample 7)" is P:ALIGN and sample 7, as Nextflow
  * writes them; "align C0L01.1" is align and C0L01.1; "align-3-1234" and "align_3", as WDL and CWL write them, are align
  * and the numbers; "call-hc-shard-12" is call-hc and shard-12. Without such a form, numbers at the end are the tag.
  */
@@ -41,13 +41,13 @@ export function shortest(processes) {
   return new Map(all.map(([process, ends]) => [process, ends.find((end) => counts.get(end) === 1) ?? process]));
 }
 
-/** The title of a run or batch: its workflow, and what tells it apart. Its name is often a request ID, so a detail. */
+/** The title of a run or batch: its workflow, and what distinguishes it. The name is a detail, as it is often a request ID. */
 export const titleOf = ({ workflowId, workflowName }, label) => [workflowName ?? (workflowId && `Workflow ${workflowId}`), label].filter(Boolean).join(" · ");
 
 const LONGEST_END = 24;
 
 /**
- * A name in two parts: the first may be cut at its end, the second may not, since it tells names apart. That is the
+ * A name in two parts: the first may be cut at its end, the second may not, since it distinguishes names. That is the
  * last part of a process, or the last characters of anything else.
  */
 export function ends(name, keep = 10) {

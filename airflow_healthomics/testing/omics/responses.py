@@ -8,7 +8,7 @@ An operation needs no code here: :meth:`OmicsBackend.action` finds the method of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,7 +38,22 @@ SECONDS_OF_CALL = 0.1
 SECONDS_OF_SERVED_CALL = 0.01
 
 
-def dropped_connection(request: Any) -> Exception:
+def recorded_answer(call: Call, request: Any, answer: Callable[[], TYPE_RESPONSE]) -> TYPE_RESPONSE:
+    """Record a call, and return its answer or error; raise an error if its connection is dropped."""
+    with LOCAL.recording(call):
+        try:
+            status, headers, body = answer()
+        except HealthOmicsError as error:
+            status, headers, body = error.response()
+            call.error = error.code
+        except DroppedConnectionError:
+            call.error = "DroppedConnection"
+            raise _dropped_connection(request) from None
+        call.status = status
+        return status, headers, body
+
+
+def _dropped_connection(request: Any) -> Exception:
     """Return an error that ends the connection: werkzeug closes the socket, or botocore raises it."""
     if request.from_wsgi_server:
         return ConnectionResetError("dropped by the local HealthOmics")
@@ -68,21 +83,12 @@ class OmicsResponse(BaseResponse):
         call = Call(
             operation=operation, account=self.current_account, region=self.region, time=LOCAL.clock.now()
         )
-        with LOCAL.recording(call):
-            try:
-                self._check_region()
-                status, headers, body = self._answer(call)
-            except HealthOmicsError as error:
-                status, headers, body = error.response()
-                call.error = error.code
-            except DroppedConnectionError:
-                call.error = "DroppedConnection"
-                raise dropped_connection(self.normalized_request) from None
-            call.status = status
-            headers, body = self._enrich_response(headers, body)  # adds the request id
-            return status, headers, body
+        status, headers, body = recorded_answer(call, self.normalized_request, lambda: self._answer(call))
+        headers, body = self._enrich_response(headers, body)  # adds the request id
+        return status, headers, body
 
     def _answer(self, call: Call) -> TYPE_RESPONSE:
+        self._check_region()
         fields = self._fields(call.operation)
         call.ids = {name: fields[name] for name in RECORDED_MEMBERS if isinstance(fields.get(name), str)}
         with self._in_flight(call):

@@ -17,13 +17,11 @@ from typing import Any, Final
 from moto.core.common_types import TYPE_RESPONSE
 from moto.core.responses import BaseResponse
 
-from airflow_healthomics.testing.faults import DroppedConnectionError
 from airflow_healthomics.testing.local import LOCAL, Call
 from airflow_healthomics.testing.plans import TaskPlan
 
-from .exceptions import HealthOmicsError
 from .models import apply_all_due_transitions, omics_backends
-from .responses import dropped_connection
+from .responses import recorded_answer
 from .run import Run
 
 OPERATION: Final = "QueryMetrics"
@@ -52,20 +50,10 @@ class RunMetricsResponse(BaseResponse):
         call = Call(
             operation=OPERATION, account=self.current_account, region=self.region, time=LOCAL.clock.now()
         )
-        with LOCAL.recording(call):
-            try:
-                LOCAL.faults.meet("before", OPERATION, {})
-                status, headers, body = self._answer()
-            except HealthOmicsError as error:
-                status, headers, body = error.response()
-                call.error = error.code
-            except DroppedConnectionError:
-                call.error = "DroppedConnection"
-                raise dropped_connection(self.normalized_request) from None
-            call.status = status
-            return status, headers, body
+        return recorded_answer(call, self.normalized_request, self._answer)
 
     def _answer(self) -> TYPE_RESPONSE:
+        LOCAL.faults.meet("before", OPERATION, {})
         headers = {"content-type": "application/json"}
         query = _QUERY.fullmatch(self.querystring.get("query", [""])[0])
         if query is None:
