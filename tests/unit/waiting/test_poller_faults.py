@@ -185,6 +185,34 @@ def test_waits_that_come_during_a_refused_list_are_not_lost(make: Make) -> None:
     assert max(scene.ends.values()) <= 400
 
 
+def test_waits_that_come_before_a_refused_page_are_not_lost(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are due while the page before it is read. Their runs end at once, so no later list shows them."""
+    early = [running(number, 300, group="7") for number in range(30)]
+    late = [running(number, 0.9, group="7") for number in range(30, 40)]
+    scene = make([*early, *late], page_size=20, latency=(1, 1))
+    read = scene.omics.list_runs
+
+    def list_runs(**arguments: Any) -> dict[str, Any]:
+        if arguments.keys() >= {"startingToken", "runGroupId"}:
+            raise INVALID("ListRuns")
+        return read(**arguments)
+
+    monkeypatch.setattr(scene.omics, "list_runs", list_runs)
+
+    async def main() -> None:
+        waits = (
+            scene.wait(life, at=at, creation_time=life.creation_time, list_filter=("runGroupId", "7"))
+            for lives, at in ((early, 0), (late, 0.5))
+            for life in lives
+        )
+        await asyncio.wait_for(asyncio.gather(*waits), HOUR)
+
+    scene.run(main())
+    assert max(scene.ends[life.id] for life in late) <= 60
+
+
 @pytest.mark.parametrize(("count", "operation"), [(3, "GetRun"), (60, "ListRuns")])
 def test_only_a_delay_of_an_interval_is_said(make: Make, count: int, operation: str) -> None:
     """With the run and the operation that is throttled."""
