@@ -25,6 +25,7 @@ IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
         "CancelRunRequest": "id",
         "ContainerRegistryMap": "imageMappings registryMappings",
         "CreateConfigurationRequest": "description name requestId runConfigurations tags",
+        "CreateReferenceStoreRequest": "clientToken description name sseConfig tags",
         "CreateRunCacheRequest": (
             "cacheBehavior cacheBucketOwnerId cacheS3Location description name requestId tags"
         ),
@@ -50,6 +51,8 @@ IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
         "DefinitionRepository": "connectionArn excludeFilePatterns fullRepositoryId sourceReference",
         "DeleteBatchRequest": "batchId",
         "DeleteConfigurationRequest": "name",
+        "DeleteReferenceRequest": "id referenceStoreId",
+        "DeleteReferenceStoreRequest": "id",
         "DeleteRunBatchRequest": "batchId",
         "DeleteRunCacheRequest": "id",
         "DeleteRunGroupRequest": "id",
@@ -58,6 +61,10 @@ IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
         "DeleteWorkflowVersionRequest": "versionName workflowId",
         "GetBatchRequest": "batchId",
         "GetConfigurationRequest": "name",
+        "GetReferenceImportJobRequest": "id referenceStoreId",
+        "GetReferenceMetadataRequest": "id referenceStoreId",
+        "GetReferenceRequest": "file id partNumber range referenceStoreId",
+        "GetReferenceStoreRequest": "id",
         "GetRunCacheRequest": "id",
         "GetRunGroupRequest": "id",
         "GetRunRequest": "export id",
@@ -65,11 +72,15 @@ IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
         "GetWorkflowRequest": "export id type workflowOwnerId",
         "GetWorkflowVersionRequest": "export type versionName workflowId workflowOwnerId",
         "ImageMapping": "destinationImage sourceImage",
+        "ImportReferenceFilter": "createdAfter createdBefore status",
         "InlineSetting": (
             "engineSettings name outputBucketOwnerId outputUri parameters priority runSettingId runTags"
         ),
         "ListBatchRequest": "maxItems name runGroupId startingToken status",
         "ListConfigurationsRequest": "maxResults startingToken",
+        "ListReferenceImportJobsRequest": "filter maxResults nextToken referenceStoreId",
+        "ListReferenceStoresRequest": "filter maxResults nextToken",
+        "ListReferencesRequest": "filter maxResults nextToken referenceStoreId",
         "ListRunCachesRequest": "maxResults startingToken",
         "ListRunGroupsRequest": "maxResults name startingToken",
         "ListRunTasksRequest": "id maxResults startingToken status",
@@ -78,11 +89,16 @@ IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
         "ListTagsForResourceRequest": "resourceArn",
         "ListWorkflowVersionsRequest": "maxResults startingToken type workflowId workflowOwnerId",
         "ListWorkflowsRequest": "maxResults name startingToken type",
+        "ReferenceFilter": "createdAfter createdBefore md5 name",
+        "ReferenceStoreFilter": "createdAfter createdBefore name",
         "RegistryMapping": (
             "credentialArn ecrAccountId ecrRepositoryPrefix upstreamRegistryUrl upstreamRepositoryPrefix"
         ),
         "RunConfigurations": "vpcConfig",
         "SourceReference": "type value",
+        "SseConfig": "keyArn type",
+        "StartReferenceImportJobRequest": "clientToken referenceStoreId roleArn sources",
+        "StartReferenceImportJobSourceItem": "description name sourceFile tags",
         "StartRunBatchRequest": "batchName batchRunSettings defaultRunSetting requestId tags",
         "StartRunRequest": (
             "cacheBehavior cacheId configurationName engineSettings logLevel name networkingMode outputUri "
