@@ -116,6 +116,11 @@ class Options:
     #: Seconds that a job of a store (an import, an export or an activation) stays SUBMITTED and IN_PROGRESS.
     job_submitted_seconds: float = 0.5
     job_in_progress_seconds: float = 1.0
+    #: Seconds that a new sequence store stays CREATING, and a changed one UPDATING.
+    store_changing_seconds: float = 0.0
+    #: Seconds without use after which a read set is ARCHIVED; None for never. AWS: 30 days (API reference of
+    #: StartReadSetActivationJob).
+    read_set_archive_seconds: float | None = 2_592_000.0
     #: Number of tasks of a run without a plan.
     tasks: int = 3
     #: Makes ids, uuids and random faults reproducible.
@@ -183,7 +188,8 @@ class Options:
     #: wrong state, of DeleteWorkflow with versions, of DeleteRunGroup, DeleteRunCache and DeleteConfiguration
     #: with active runs, of DeleteReference with read sets, and of a store that is not empty.
     delete_error: Literal["ConflictException", "ValidationException"] = "ConflictException"
-    #: AWS does not document the error of StartRun with a workflow or a configuration that is not ACTIVE.
+    #: AWS does not document the error of StartRun with a workflow or a configuration that is not ACTIVE, and
+    #: of GetReadSet with such a read set.
     inactive_error: Literal["ConflictException", "ValidationException"] = "ConflictException"
     #: AWS does not document the error of a name that another version of the workflow, or another
     #: configuration, has already.
@@ -261,6 +267,13 @@ class Options:
     #: AWS does not document whether the range of GetReference counts from the beginning of the part or of the
     #: file.
     reference_range: Literal["part", "file"] = "part"
+    #: AWS does not document the error of GetReadSet for a file that the read set does not have.
+    missing_file_error: Literal["ResourceNotFoundException", "ValidationException"] = (
+        "ResourceNotFoundException"
+    )
+    #: AWS does not document the answer to an export or activation of an unknown read set: a source that
+    #: fails, or an error of its start.
+    unknown_read_set: Literal["FAILED", "ResourceNotFoundException"] = "FAILED"
     #: AWS does not document the status of a job whose sources all failed.
     job_without_success: Literal["FAILED", "COMPLETED_WITH_FAILURES"] = "FAILED"
 

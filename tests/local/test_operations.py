@@ -18,7 +18,7 @@ from airflow_healthomics.testing.validation import violations
 
 from .archives import ARCHIVE, archive
 from .conftest import ROLE, aws, error_of
-from .storage_calls import answer_references
+from .storage_calls import answer_read_sets, answer_references
 
 IMPLEMENTED = {
     "StartRun",
@@ -73,6 +73,24 @@ IMPLEMENTED = {
     "StartReferenceImportJob",
     "GetReferenceImportJob",
     "ListReferenceImportJobs",
+    "CreateSequenceStore",
+    "GetSequenceStore",
+    "ListSequenceStores",
+    "UpdateSequenceStore",
+    "DeleteSequenceStore",
+    "GetReadSet",
+    "GetReadSetMetadata",
+    "ListReadSets",
+    "BatchDeleteReadSet",
+    "StartReadSetImportJob",
+    "GetReadSetImportJob",
+    "ListReadSetImportJobs",
+    "StartReadSetExportJob",
+    "GetReadSetExportJob",
+    "ListReadSetExportJobs",
+    "StartReadSetActivationJob",
+    "GetReadSetActivationJob",
+    "ListReadSetActivationJobs",
 }
 MODEL = botocore.session.get_session().get_service_model("omics")
 EVERYTHING = {
@@ -203,6 +221,7 @@ def test_answers_have_only_members_of_the_model(
     answer_resources(omics)
     answer_batches(control, omics)
     answer_references(control, omics)
+    answer_read_sets(control, omics)
     assert set(answered) == IMPLEMENTED
     for operation, answers in answered.items():
         shape = MODEL.operation_model(operation).output_shape

@@ -64,3 +64,51 @@ def test_the_life_of_a_reference_is_announced(control: Control, omics: Any) -> N
         "creationJobId": job_id,
         "status": "ACTIVE",
     }
+
+
+def test_the_life_of_a_read_set_is_announced(control: Control, omics: Any) -> None:
+    """Its states, those of its store, and those of its jobs."""
+    kinds = ("Sequence Store", "Read Set", "Read Set Import Job", "Read Set Activation Job")
+    read = listen(*(f"{kind} Status Change" for kind in kinds))
+    store = omics.create_sequence_store(name="reads")
+    key = {"sequenceStoreId": store["id"]}
+    files = {"sourceFiles": {"source1": "s3://reads/a.fastq.gz"}, "sourceFileType": "FASTQ"}
+    source = {**files, "subjectId": "s", "sampleId": "t", "name": "n"}
+    job_id = omics.start_read_set_import_job(**key, roleArn=ROLE, sources=[source])["id"]
+    control.advance_job("COMPLETED")
+    (read_set,) = omics.list_read_sets(**key)["readSets"]
+    control.archive_read_sets()
+    sources = [{"readSetId": read_set["id"]}]
+    omics.start_read_set_activation_job(**key, sources=sources)
+    control.advance_job("COMPLETED")
+    omics.batch_delete_read_set(**key, ids=[read_set["id"]])
+    omics.update_sequence_store(id=store["id"], name="other")
+    omics.delete_sequence_store(id=store["id"])
+    heard = read()
+    assert statuses(heard) == [
+        ("Sequence Store", "CREATED"),
+        ("Sequence Store", "ACTIVE"),
+        ("Read Set Import Job", "SUBMITTED"),
+        ("Read Set Import Job", "IN_PROGRESS"),
+        ("Read Set", "ACTIVE"),
+        ("Read Set Import Job", "COMPLETED"),
+        ("Read Set", "ARCHIVED"),
+        ("Read Set Activation Job", "SUBMITTED"),
+        ("Read Set Activation Job", "IN_PROGRESS"),
+        ("Read Set", "ACTIVATING"),
+        ("Read Set", "ACTIVE"),
+        ("Read Set Activation Job", "COMPLETED"),
+        ("Read Set", "DELETED"),
+        ("Sequence Store", "UPDATED"),
+        ("Sequence Store", "ACTIVE"),
+        ("Sequence Store", "DELETED"),
+    ]
+    assert heard[4]["resources"] == [read_set["arn"]]
+    assert heard[4]["detail"] == {
+        "omicsVersion": "1.0.0",
+        "arn": read_set["arn"],
+        "sequenceStoreId": store["id"],
+        "id": read_set["id"],
+        "creationJobId": job_id,
+        "status": "ACTIVE",
+    }

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 from airflow_healthomics.testing.local import LOCAL
@@ -84,6 +85,26 @@ class StorageVerbs(Verbs):
                 _advance(job, status, message)
                 backend.schedule.add(job)
             return {job.id: job.status for _, job in chosen}
+
+    @verb
+    def archive_read_sets(self, read_set_ids: Sequence[str] | None = None) -> list[str]:
+        """
+        Archive read sets, as the service does with those that are not used for 30 days.
+
+        :param read_set_ids: None for all.
+        :return: the ids of those that are ARCHIVED now.
+        """
+        if isinstance(read_set_ids, str):
+            raise TypeError("read_set_ids must be a list of strings")
+        with LOCAL.lock:
+            apply_all_due_transitions()
+            archived = []
+            for backend in all_backends():
+                for read_set in backend.storage.read_sets:
+                    if read_set_ids is None or read_set.id in read_set_ids:
+                        backend.storage.read_sets.archive(read_set, LOCAL.clock.now())
+                        archived += [read_set.id] if read_set.status == "ARCHIVED" else []
+            return archived
 
     @verb
     def jobs(self) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 from airflow_healthomics.testing.options import Options
 
@@ -27,8 +28,10 @@ class PlannedChange:
 
     def due(self, options: Options) -> float | None:
         """Return the time of the change, or None after it."""
+        if self.done:
+            return None
         seconds = self.seconds(options)
-        return None if self.done or seconds is None else self.since + seconds
+        return inf if seconds is None else self.since + seconds
 
     def apply(self, at: float) -> None:
         """Make the change, or postpone it."""

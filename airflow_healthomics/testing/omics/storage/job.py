@@ -68,6 +68,8 @@ class JobKind(Protocol):
     operation: str
     #: Member of requests and responses with the id of the store.
     store_member: str
+    #: Members of the request that each response has.
+    echoed: tuple[str, ...]
 
     def step(self, job: Job, at: float) -> None:
         """Move a job to its next status."""
@@ -110,7 +112,7 @@ class Job:
         return {
             "id": self.id,
             self.kind.store_member: self.store_id,
-            **{name: self.request[name] for name in ("roleArn", "destination") if name in self.request},
+            **{name: self.request[name] for name in self.kind.echoed},
             "status": self.status,
             "creationTime": to_datetime(self.created),
             "completionTime": to_datetime(self.completed),

@@ -25,7 +25,7 @@ class Jobs:
     """
     The jobs of one kind in one account and region.
 
-    ``name``, ``operation`` and ``store_member`` are those of :class:`JobKind`.
+    ``name``, ``operation``, ``store_member`` and ``echoed`` are those of :class:`JobKind`.
 
     :param process: Processes a source at a time, and raises SourceError if that fails.
     :param begin: Called for each source when the job begins.
@@ -38,6 +38,7 @@ class Jobs:
         name: str,
         operation: str,
         store_member: str,
+        echoed: tuple[str, ...],
         process: Callable[[Job, Source, float], None],
         begin: Callable[[Job, Source, float], None] = lambda *_: None,
         give_up: Callable[[Job, Source, float], None] = lambda *_: None,
@@ -45,6 +46,7 @@ class Jobs:
         self.name = name
         self.operation = operation
         self.store_member = store_member
+        self.echoed = echoed
         self._backend = backend
         self._process = process
         self._begin = begin

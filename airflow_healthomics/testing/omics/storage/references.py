@@ -42,7 +42,12 @@ class References:
         self._stores = stores
         self._users = users
         self.imports = Jobs(
-            backend, "Reference Import Job", "StartReferenceImportJob", "referenceStoreId", self._import
+            backend,
+            "Reference Import Job",
+            "StartReferenceImportJob",
+            "referenceStoreId",
+            ("roleArn",),
+            self._import,
         )
 
     # --- operations ---
