@@ -19,6 +19,7 @@ from airflow_healthomics.reports.remedies import REMEDIES
 from airflow_healthomics.requests.run import BUILT_IN_DEFAULTS, DEFAULTABLE
 from airflow_healthomics.service import batch_states, run_states
 from airflow_healthomics.testing.omics.models import OmicsBackend
+from airflow_healthomics.testing.omics.unavailable import is_closed
 
 
 def configuration() -> Iterator[str]:
@@ -75,8 +76,15 @@ def local_operations() -> Iterator[str]:
     rows = [(f"`{name}`", _first_paragraph(action)) for name, action in actions.items()]
     yield from _table(("Operation", "What the local HealthOmics does"), rows)
     yield ""
-    others = set(names) - set(actions)
-    yield f"The other {len(others)} answer `NotSupportedOperationException` (501): {_codes(others)}."
+    others = set(names) - set(actions)  # none, unless botocore is newer
+    closed = {name for name in others if is_closed(name)}
+    yield (
+        f"The {len(closed)} operations on annotation stores and variant stores, which are closed to new "
+        f"customers, answer `AccessDeniedException` (403): {_codes(closed)}."
+    )
+    if unknown := others - closed:
+        yield ""
+        yield f"The other {len(unknown)} answer `NotSupportedOperationException` (501): {_codes(unknown)}."
 
 
 PARTS = {

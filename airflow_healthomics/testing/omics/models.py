@@ -17,14 +17,16 @@ from airflow_healthomics.testing.local import LOCAL
 from .backend import Change
 from .batch import Batch
 from .batches import Batches
-from .changes import TaskChange, WorkflowChange
+from .changes import TaskChange
 from .configurations import Configurations
-from .request_ids import RequestIds
+from .request_ids import ClientTokens, RequestIds
 from .run import Run
 from .run_caches import RunCaches
 from .run_groups import RunGroups
 from .runs import Runs
 from .schedule import Schedule
+from .storage.job import Job
+from .storage.storage import Storage
 from .tags import Tagged, Tags
 from .transitions import Transitions
 from .workflows import Workflows
@@ -41,6 +43,7 @@ class OmicsBackend(BaseBackend):
         super().__init__(region_name, account_id)
         self.schedule: Schedule[Change] = Schedule(self._change)
         self.request_ids = RequestIds()
+        self.client_tokens = ClientTokens()
         self.active: dict[str, Run] = {}
         self.workflows = Workflows(self)
         self.run_groups = RunGroups(self, lambda run, at: self.transitions.step(run, at))
@@ -58,6 +61,7 @@ class OmicsBackend(BaseBackend):
             transitions=self.transitions,
         )
         self.batches = Batches(self, self.runs, self.transitions)
+        self.storage = Storage(self)
         self.tags = Tags(self._tagged)
         self._last_id = LOCAL.random.randrange(1_000_000, 9_000_000)
 
@@ -79,20 +83,25 @@ class OmicsBackend(BaseBackend):
         self._last_id += 1
         return str(self._last_id)
 
+    def new_storage_id(self) -> str:
+        """Return an unused id of a store, of its contents and its jobs, which has at least 10 digits."""
+        return f"1{self.new_id():0>9}"
+
     def reschedule(self) -> None:
         """Schedule everything again after a change of the pace."""
         waiting = self.schedule.things()
-        others = [thing for thing in waiting if isinstance(thing, TaskChange | WorkflowChange)]
-        self.schedule.rebuild([*self.active.values(), *self.batches, *others])
+        others = [thing for thing in waiting if not isinstance(thing, Run | Batch | Job)]
+        self.schedule.rebuild([*self.active.values(), *self.batches, *self.storage.jobs(), *others])
 
     def _resources(self) -> tuple[object, ...]:
         tagged = (self.runs, self.workflows, self.run_groups, self.run_caches, self.configurations)
-        return (*tagged, self.batches, self.tags)
+        return (*tagged, self.batches, *self.storage.resources(), self.tags)
 
     def _tagged(self) -> Iterator[Tagged]:
         for resource in (self.runs, self.workflows, self.run_groups, self.run_caches, self.configurations):
             yield from resource.tagged()
         yield from self.batches
+        yield from self.storage.tagged()
 
     def _change(self, thing: Change, at: float) -> None:
         """Make a change that is due."""

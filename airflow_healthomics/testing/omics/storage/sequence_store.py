@@ -1,0 +1,93 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""A sequence store, and its views in the API."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from airflow_healthomics.testing.clock import to_datetime
+from airflow_healthomics.testing.local import LOCAL
+
+from .read_set import ReadSet
+
+#: Members of Create that Get returns under the same name.
+ECHOED: Final = ("name", "description", "sseConfig", "fallbackLocation")
+
+
+@dataclass(eq=False, kw_only=True)
+class SequenceStore:
+    """
+    A sequence store with its read sets.
+
+    :param changing: Its status for some time after a change: CREATING or UPDATING.
+    :param policy: Its S3 access policy, and the time of its last change.
+    """
+
+    id: str
+    arn: str
+    account: str
+    region: str
+    partition: str
+    request: Mapping[str, Any]
+    created: float
+    changed: float
+    changing: str = "CREATING"
+    read_sets: dict[str, ReadSet] = field(default_factory=dict)
+    policy: tuple[str, float] | None = None
+
+    @property
+    def status(self) -> str:
+        """The status."""
+        pending = LOCAL.clock.now() < self.changed + LOCAL.options.store_changing_seconds
+        return self.changing if pending else "ACTIVE"
+
+    @property
+    def family(self) -> str:
+        """The ETag algorithm family. "The default value is MD5up" (API reference of CreateSequenceStore)."""
+        return str(self.request.get("eTagAlgorithmFamily") or "MD5up")
+
+    @property
+    def access_point_arn(self) -> str:
+        """The ARN of the S3 access point."""
+        prefix = f"arn:{self.partition}:s3:{self.region}:{self.account}:accesspoint"
+        return f"{prefix}/{self.account}-{self.id}"
+
+    @property
+    def uri(self) -> str:
+        """The S3 URI of the read sets. The local S3 has no objects there."""
+        alias = hashlib.sha256(self.arn.encode()).hexdigest()[:26]
+        bucket = f"{self.account}-{self.id[:7]}-{alias}-s3alias"
+        return f"s3://{bucket}/{self.account}/sequenceStore/{self.id}/"
+
+    def item(self) -> dict[str, Any]:
+        """Return the store for ListSequenceStores."""
+        return {
+            "id": self.id,
+            "arn": self.arn,
+            **{name: self.request.get(name) for name in ECHOED},
+            "eTagAlgorithmFamily": self.family,
+            "status": self.status,
+            "creationTime": to_datetime(self.created),
+            "updateTime": to_datetime(self.changed),
+        }
+
+    def view(self) -> dict[str, Any]:
+        """Return the store for Get and Update."""
+        logs = (self.request.get("s3AccessConfig") or {}).get("accessLogLocation")
+        return {
+            **self.item(),
+            "propagatedSetLevelTags": self.request.get("propagatedSetLevelTags") or [],
+            "s3Access": {
+                "s3Uri": self.uri,
+                "s3AccessPointArn": self.access_point_arn,
+                "accessLogLocation": logs,
+            },
+        }
+
+    def created_view(self) -> dict[str, Any]:
+        """Return the store for CreateSequenceStore."""
+        return {name: value for name, value in self.view().items() if name != "updateTime"}

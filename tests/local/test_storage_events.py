@@ -1,0 +1,114 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Status changes of stores, their contents and their jobs are events in EventBridge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_healthomics.testing import Control
+
+from .conftest import ROLE
+from .test_events import listen
+
+pytestmark = pytest.mark.parametrize("control", ["in-process"], indirect=True)
+
+
+def statuses(events: list[Any]) -> list[tuple[str, str]]:
+    """Return kind and status of each event."""
+    return [(each["detail-type"].removesuffix(" Status Change"), each["detail"]["status"]) for each in events]
+
+
+def test_the_life_of_a_reference_is_announced(control: Control, omics: Any) -> None:
+    """Store, job and reference each have their events, in order."""
+    kinds = ("Reference Store", "Reference", "Reference Import Job")
+    read = listen(*(f"{kind} Status Change" for kind in kinds))
+    store = omics.create_reference_store(name="genomes")
+    job_id = omics.start_reference_import_job(
+        referenceStoreId=store["id"],
+        roleArn=ROLE,
+        sources=[{"sourceFile": "s3://genomes/a.fa", "name": "hg38"}],
+    )["id"]
+    control.advance_job("COMPLETED")
+    (reference,) = omics.list_references(referenceStoreId=store["id"])["references"]
+    omics.delete_reference(referenceStoreId=store["id"], id=reference["id"])
+    omics.delete_reference_store(id=store["id"])
+    heard = read()
+    assert statuses(heard) == [
+        ("Reference Store", "CREATED"),
+        ("Reference Store", "ACTIVE"),
+        ("Reference Import Job", "SUBMITTED"),
+        ("Reference Import Job", "IN_PROGRESS"),
+        ("Reference", "ACTIVE"),
+        ("Reference Import Job", "COMPLETED"),
+        ("Reference", "DELETED"),
+        ("Reference Store", "DELETED"),
+    ]
+    assert heard[0]["detail"] == {"omicsVersion": "1.0.0", "arn": store["arn"], "status": "CREATED"}
+    assert (heard[2]["account"], heard[2]["resources"]) == ("123456789012", [store["arn"]])
+    assert heard[2]["detail"] == {
+        "omicsVersion": "1.0.0",
+        "id": job_id,
+        "referenceStoreId": store["id"],
+        "status": "SUBMITTED",
+        "statusMessage": "The job is submitted and will start soon.",
+    }
+    assert heard[4]["resources"] == [reference["arn"]]
+    assert heard[4]["detail"] == {
+        "omicsVersion": "1.0.0",
+        "arn": reference["arn"],
+        "id": reference["id"],
+        "referenceStoreId": store["id"],
+        "creationJobId": job_id,
+        "status": "ACTIVE",
+    }
+
+
+def test_the_life_of_a_read_set_is_announced(control: Control, omics: Any) -> None:
+    """Its states, those of its store, and those of its jobs."""
+    kinds = ("Sequence Store", "Read Set", "Read Set Import Job", "Read Set Activation Job")
+    read = listen(*(f"{kind} Status Change" for kind in kinds))
+    store = omics.create_sequence_store(name="reads")
+    key = {"sequenceStoreId": store["id"]}
+    files = {"sourceFiles": {"source1": "s3://reads/a.fastq.gz"}, "sourceFileType": "FASTQ"}
+    source = {**files, "subjectId": "s", "sampleId": "t", "name": "n"}
+    job_id = omics.start_read_set_import_job(**key, roleArn=ROLE, sources=[source])["id"]
+    control.advance_job("COMPLETED")
+    (read_set,) = omics.list_read_sets(**key)["readSets"]
+    control.archive_read_sets()
+    sources = [{"readSetId": read_set["id"]}]
+    omics.start_read_set_activation_job(**key, sources=sources)
+    control.advance_job("COMPLETED")
+    omics.batch_delete_read_set(**key, ids=[read_set["id"]])
+    omics.update_sequence_store(id=store["id"], name="other")
+    omics.delete_sequence_store(id=store["id"])
+    heard = read()
+    assert statuses(heard) == [
+        ("Sequence Store", "CREATED"),
+        ("Sequence Store", "ACTIVE"),
+        ("Read Set Import Job", "SUBMITTED"),
+        ("Read Set Import Job", "IN_PROGRESS"),
+        ("Read Set", "ACTIVE"),
+        ("Read Set Import Job", "COMPLETED"),
+        ("Read Set", "ARCHIVED"),
+        ("Read Set Activation Job", "SUBMITTED"),
+        ("Read Set Activation Job", "IN_PROGRESS"),
+        ("Read Set", "ACTIVATING"),
+        ("Read Set", "ACTIVE"),
+        ("Read Set Activation Job", "COMPLETED"),
+        ("Read Set", "DELETED"),
+        ("Sequence Store", "UPDATED"),
+        ("Sequence Store", "ACTIVE"),
+        ("Sequence Store", "DELETED"),
+    ]
+    assert heard[4]["resources"] == [read_set["arn"]]
+    assert heard[4]["detail"] == {
+        "omicsVersion": "1.0.0",
+        "arn": read_set["arn"],
+        "sequenceStoreId": store["id"],
+        "id": read_set["id"],
+        "creationJobId": job_id,
+        "status": "ACTIVE",
+    }
