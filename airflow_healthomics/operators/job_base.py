@@ -105,8 +105,7 @@ class JobOperator(StartOperator):
 
     def finish_without_waiting(self, context: Context, started: Mapping[str, Any]) -> None:
         """Emit the asset events of an active job."""
-        fields = {"id": started["id"], self._job_type.store: self.resource.store_id}
-        self.emit_event(context, {**fields, **self.further_arguments})
+        self.emit_event(context, {**started, self._job_type.store: self.resource.store_id})
 
     def trigger_arguments(self, context: Context, watch: Watch) -> Mapping[str, Any]:
         """Let the trigger return the ids of the earlier jobs: Airflow before 3.3 stores them nowhere else."""

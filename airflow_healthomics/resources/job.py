@@ -16,7 +16,7 @@ from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.resources.base import Kind, Resource, StartRequest
 from airflow_healthomics.service import jobs
 from airflow_healthomics.service.errors import error_code, is_not_found, is_retryable
-from airflow_healthomics.service.jobs import JobType, key_of, sources_of
+from airflow_healthomics.service.jobs import JobType, key_of, sources_of, without_values
 
 if TYPE_CHECKING:
     from airflow_healthomics.resources.job_watch import JobWatch
@@ -57,9 +57,19 @@ class JobResource(Resource):
         self.store_id = store_id
 
     def start(self, request: StartRequest) -> dict[str, Any]:
-        """Make the call that starts the job."""
+        """
+        Make the call that starts the job.
+
+        :raises ClientError: if it fails, without values of the sources in its message
+        """
         call = getattr(self.hook.conn_without_retries, xform_name(self.start_operation))
-        return dict(call(**request.fields))
+        try:
+            return dict(call(**request.fields))
+        except ClientError as error:
+            details = error.response.get("Error", {})
+            message = without_values(details.get("Message", ""), request.fields["sources"])
+            answer: Any = {**error.response, "Error": {**details, "Message": message}}
+            raise ClientError(answer, error.operation_name) from None
 
     def describe(self, job_id: str) -> dict[str, Any]:
         """
@@ -93,10 +103,10 @@ class JobResource(Resource):
                 raise
             if not is_not_found(error):
                 self.log.warning(
-                    "The jobs of %s store %s could not be searched for that of an earlier attempt (%s). The "
+                    "The jobs of %s %s could not be searched for that of an earlier attempt (%s). The "
                     "start is repeated with the same client token. The IAM policy should allow omics:List%ss "
                     "and omics:%s",
-                    self.job_type.store_noun.removesuffix(" store"),
+                    self.job_type.store_noun,
                     request.fields[self.job_type.store],
                     error_code(error),
                     self.job_type.operation,

@@ -36,7 +36,7 @@ from airflow_healthomics.waiting import deadlines
 from airflow_healthomics.waiting.kill_guard import Target
 
 #: Fields of an answer that the resumed task requires.
-_ANSWER: Final = ("id", "arn", "uuid", "runOutputUri")
+_ANSWER: Final = ("id", "arn", "uuid", "runOutputUri", "destination")
 
 #: Separate from the event loop's threads, which Airflow needs for log lines and look-ups of connections.
 _threads: Final = ThreadPoolExecutor(max_workers=8, thread_name_prefix="healthomics-start")

@@ -293,7 +293,41 @@ def test_a_refusal_says_what_to_allow(omics: Control, tasks: Tasks, stores: Stor
     assert stores.ids[kind.store] in str(caught.value)
 
 
+@IMPORTS
+def test_a_refusal_has_no_value_of_a_source(
+    omics: Control, tasks: Tasks, stores: Stores, logged: Callable[[], str], kind: JobKind
+) -> None:
+    """Even if HealthOmics names the file."""
+    attempts = JobAttempts(tasks, stores, kind)
+    source = attempts.fields["sources"][0]
+    uri = source.get("source_file") or source["source_files"]["source1"]
+    start = f"Start{kind.operation}"
+    omics.inject_error(start, "ValidationException", message=f"{uri} of {source['name']} is too large")
+    with pytest.raises(HealthOmicsApiError, match=f"{start} for request .* of <name> is too large") as caught:
+        attempts.again()
+    assert caught.value.code == "ValidationException"
+    assert CANARY not in f"{caught.value} {caught.value.__cause__} {logged()}"
+
+
 # --- templates ---
+
+
+def test_a_template_that_yields_none_is_refused(omics: Control, tasks: Tasks, stores: Stores) -> None:
+    """With its path, also deep within a source."""
+    source = read_set_source(
+        sample_id="{{ ti.xcom_pull('sheet', key='sample') }}",
+        source_files={"source1": "{{ ti.xcom_pull('sheet', key='reads') }}"},
+    )
+    attempts = JobAttempts(tasks, stores, READ_SET_IMPORT, sources=[source, "{{ none_such }}"])
+    operator = READ_SET_IMPORT.operator(**attempts.fields)
+    operator.render_template_fields(attempts.context)
+    with pytest.raises(HealthOmicsRequestError) as caught:
+        operator.execute(attempts.context)
+    text = str(caught.value)
+    assert "sources[0].sample_id is a template that yields None" in text
+    assert "sources[0].source_files.source1 is a template that yields None" in text
+    assert "sources[1] is a template that is undefined" in text
+    assert stores.jobs(READ_SET_IMPORT) == []
 
 
 def test_templates_keep_their_type(tasks: Tasks, stores: Stores) -> None:
