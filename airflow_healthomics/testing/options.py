@@ -118,6 +118,8 @@ class Options:
     job_in_progress_seconds: float = 1.0
     #: Seconds that a new sequence store stays CREATING, and a changed one UPDATING.
     store_changing_seconds: float = 0.0
+    #: Seconds that an uploaded read set stays PROCESSING_UPLOAD.
+    upload_processing_seconds: float = 0.0
     #: Seconds without use after which a read set is ARCHIVED; None for never. AWS: 30 days (API reference of
     #: StartReadSetActivationJob).
     read_set_archive_seconds: float | None = 2_592_000.0
@@ -152,8 +154,9 @@ class Options:
     #: Refuse an output bucket of another region, except in networking mode VPC. AWS does not document the
     #: error; here it is ValidationException. None for the value of ``strict``.
     check_output_region: bool | None = None
-    #: Let a source of an import fail if there is no such object, or if its bucket is in another region. If
-    #: off, the content of a missing file is made up. None for the value of ``strict``.
+    #: Let a source of an import fail if there is no such object, if its bucket is in another region, or if a
+    #: reference does not have the extension of a FASTA file. If off, the content of a missing file is made
+    #: up. None for the value of ``strict``.
     check_sources: bool | None = None
     #: Refuse an import of references while another one into the same store is active. AWS does not document
     #: the error; here it is ServiceQuotaExceededException. None for the value of ``strict``.

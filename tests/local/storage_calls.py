@@ -87,6 +87,40 @@ def answer_read_sets(control: Control, omics: Any) -> None:
     omics.delete_sequence_store(id=store_id)
 
 
+def answer_uploads(control: Control, omics: Any) -> None:
+    """Call every operation of multipart uploads and S3 access policies."""
+    made = omics.create_sequence_store(name="uploads")
+    store = {"sequenceStoreId": made["id"]}
+    request = {
+        "sourceFileType": "BAM",
+        "subjectId": "s",
+        "sampleId": "t",
+        "generatedFrom": "g",
+        "referenceArn": "arn:aws:omics:us-east-1:123456789012:referenceStore/1/reference/2",
+        "name": "n",
+        "description": "d",
+        "tags": TAGS,
+    }
+    key = {**store, "uploadId": omics.create_multipart_read_set_upload(**store, **request)["uploadId"]}
+    place = {"partSource": "SOURCE1", "partNumber": 1}
+    checksum = omics.upload_read_set_part(**key, **place, payload=b"reads")["checksum"]
+    omics.list_multipart_read_set_uploads(**store)
+    omics.list_read_set_upload_parts(**key, partSource="SOURCE1")
+    control.set_options(upload_processing_seconds=1e9)
+    parts = [{**place, "checksum": checksum}]
+    read_set_id = omics.complete_multipart_read_set_upload(**key, parts=parts)["readSetId"]
+    omics.get_read_set_metadata(**store, id=read_set_id)
+    control.fail_source(message="truncated")
+    control.set_options(upload_processing_seconds=0.0)
+    omics.get_read_set_metadata(**store, id=read_set_id)
+    key = {**store, "uploadId": omics.create_multipart_read_set_upload(**store, **request)["uploadId"]}
+    omics.abort_multipart_read_set_upload(**key)
+    access_point = {"s3AccessPointArn": made["s3Access"]["s3AccessPointArn"]}
+    omics.put_s3_access_policy(**access_point, s3AccessPolicy='{"Statement": []}')
+    omics.get_s3_access_policy(**access_point)
+    omics.delete_s3_access_policy(**access_point)
+
+
 def see_job(control: Control, start: Callable[[], Any], get: Callable[..., Any]) -> None:
     """Start jobs, and get them in all of their states."""
     for status in ("IN_PROGRESS", "COMPLETED", "FAILED", "CANCELLED"):

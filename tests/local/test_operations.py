@@ -18,7 +18,7 @@ from airflow_healthomics.testing.validation import violations
 
 from .archives import ARCHIVE, archive
 from .conftest import ROLE, aws, error_of
-from .storage_calls import answer_read_sets, answer_references
+from .storage_calls import answer_read_sets, answer_references, answer_uploads
 
 IMPLEMENTED = {
     "StartRun",
@@ -91,6 +91,15 @@ IMPLEMENTED = {
     "StartReadSetActivationJob",
     "GetReadSetActivationJob",
     "ListReadSetActivationJobs",
+    "CreateMultipartReadSetUpload",
+    "UploadReadSetPart",
+    "CompleteMultipartReadSetUpload",
+    "AbortMultipartReadSetUpload",
+    "ListMultipartReadSetUploads",
+    "ListReadSetUploadParts",
+    "PutS3AccessPolicy",
+    "GetS3AccessPolicy",
+    "DeleteS3AccessPolicy",
 }
 MODEL = botocore.session.get_session().get_service_model("omics")
 EVERYTHING = {
@@ -222,6 +231,7 @@ def test_answers_have_only_members_of_the_model(
     answer_batches(control, omics)
     answer_references(control, omics)
     answer_read_sets(control, omics)
+    answer_uploads(control, omics)
     assert set(answered) == IMPLEMENTED
     for operation, answers in answered.items():
         shape = MODEL.operation_model(operation).output_shape

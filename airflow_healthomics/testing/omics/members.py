@@ -20,13 +20,20 @@ from .exceptions import NotImplementedHereError
 IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
     structure: frozenset(members.split())
     for structure, members in {
+        "AbortMultipartReadSetUploadRequest": "sequenceStoreId uploadId",
         "ActivateReadSetFilter": "createdAfter createdBefore status",
         "BatchDeleteReadSetRequest": "ids sequenceStoreId",
         "BatchRunSettings": "inlineSettings s3UriSettings",
         "CancelRunBatchRequest": "batchId",
         "CancelRunRequest": "id",
+        "CompleteMultipartReadSetUploadRequest": "parts sequenceStoreId uploadId",
+        "CompleteReadSetUploadPartListItem": "checksum partNumber partSource",
         "ContainerRegistryMap": "imageMappings registryMappings",
         "CreateConfigurationRequest": "description name requestId runConfigurations tags",
+        "CreateMultipartReadSetUploadRequest": (
+            "clientToken description generatedFrom name referenceArn sampleId sequenceStoreId sourceFileType "
+            "subjectId tags"
+        ),
         "CreateReferenceStoreRequest": "clientToken description name sseConfig tags",
         "CreateRunCacheRequest": (
             "cacheBehavior cacheBucketOwnerId cacheS3Location description name requestId tags"
@@ -63,6 +70,7 @@ IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
         "DeleteRunCacheRequest": "id",
         "DeleteRunGroupRequest": "id",
         "DeleteRunRequest": "id",
+        "DeleteS3AccessPolicyRequest": "s3AccessPointArn",
         "DeleteSequenceStoreRequest": "id",
         "DeleteWorkflowRequest": "id",
         "DeleteWorkflowVersionRequest": "versionName workflowId",
@@ -83,6 +91,7 @@ IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
         "GetRunGroupRequest": "id",
         "GetRunRequest": "export id",
         "GetRunTaskRequest": "id taskId",
+        "GetS3AccessPolicyRequest": "s3AccessPointArn",
         "GetSequenceStoreRequest": "id",
         "GetWorkflowRequest": "export id type workflowOwnerId",
         "GetWorkflowVersionRequest": "export type versionName workflowId workflowOwnerId",
@@ -94,9 +103,11 @@ IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
         ),
         "ListBatchRequest": "maxItems name runGroupId startingToken status",
         "ListConfigurationsRequest": "maxResults startingToken",
+        "ListMultipartReadSetUploadsRequest": "maxResults nextToken sequenceStoreId",
         "ListReadSetActivationJobsRequest": "filter maxResults nextToken sequenceStoreId",
         "ListReadSetExportJobsRequest": "filter maxResults nextToken sequenceStoreId",
         "ListReadSetImportJobsRequest": "filter maxResults nextToken sequenceStoreId",
+        "ListReadSetUploadPartsRequest": "filter maxResults nextToken partSource sequenceStoreId uploadId",
         "ListReadSetsRequest": "filter maxResults nextToken sequenceStoreId",
         "ListReferenceImportJobsRequest": "filter maxResults nextToken referenceStoreId",
         "ListReferenceStoresRequest": "filter maxResults nextToken",
@@ -110,10 +121,12 @@ IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
         "ListTagsForResourceRequest": "resourceArn",
         "ListWorkflowVersionsRequest": "maxResults startingToken type workflowId workflowOwnerId",
         "ListWorkflowsRequest": "maxResults name startingToken type",
+        "PutS3AccessPolicyRequest": "s3AccessPointArn s3AccessPolicy",
         "ReadSetFilter": (
             "createdAfter createdBefore creationType generatedFrom name referenceArn sampleId status "
             "subjectId"
         ),
+        "ReadSetUploadPartListFilter": "createdAfter createdBefore",
         "ReferenceFilter": "createdAfter createdBefore md5 name",
         "ReferenceStoreFilter": "createdAfter createdBefore name",
         "RegistryMapping": (
@@ -152,6 +165,7 @@ IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
         "UpdateWorkflowVersionRequest": (
             "description readmeMarkdown storageCapacity storageType versionName workflowId"
         ),
+        "UploadReadSetPartRequest": "partNumber partSource payload sequenceStoreId uploadId",
         "VpcConfig": "securityGroupIds subnetIds vpcOwnerAccountId",
         "WorkflowParameter": "description optional",
     }.items()

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -123,7 +124,7 @@ class ReadSets:
         """Add a read set. The content of an index is made up."""
         read_set_id = self._backend.new_storage_id()
         if len({file.name for file in files.values()}) < len(files):
-            files = {key: replace(file, name=f"{key}_{file.name}") for key, file in files.items()}
+            files = {key: replace(file, name=_unique(file.name, key)) for key, file in files.items()}
         suffix = INDEXES.get(request["sourceFileType"])
         if suffix is not None:
             name = f"{files['source1'].name}.{suffix}"
@@ -189,3 +190,10 @@ def check_active(read_set: ReadSet) -> None:
         raise error_of(
             LOCAL.options.inactive_error, f"Read set {read_set.id} is {read_set.status}, not ACTIVE"
         )
+
+
+def _unique(name: str, key: str) -> str:
+    """Return a name with its source before the extension (user guide, page "s3-access")."""
+    extension = next((each for each in (".fastq.gz", ".fq.gz") if name.endswith(each)), "")
+    stem, suffix = (name.removesuffix(extension), extension) if extension else posixpath.splitext(name)
+    return f"{stem}_{key}{suffix}"

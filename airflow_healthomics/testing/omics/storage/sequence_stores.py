@@ -63,6 +63,7 @@ class SequenceStores:
                 created=now,
                 changed=now,
             )
+            store.policy = (store.default_policy(), now)
             self._backend.client_tokens.remember("CreateSequenceStore", params, store)
             self._await_change(store, "CREATED")
         return store.created_view()
