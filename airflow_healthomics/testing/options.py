@@ -116,6 +116,8 @@ class Options:
     #: Seconds that a job of a store (an import, an export or an activation) stays SUBMITTED and IN_PROGRESS.
     job_submitted_seconds: float = 0.5
     job_in_progress_seconds: float = 1.0
+    #: Seconds that an accepted share stays ACTIVATING, and a deleted one DELETING.
+    share_changing_seconds: float = 0.0
     #: Seconds that a new sequence store stays CREATING, and a changed one UPDATING.
     store_changing_seconds: float = 0.0
     #: Seconds that an uploaded read set stays PROCESSING_UPLOAD.
@@ -205,6 +207,8 @@ class Options:
     #: AWS does not document the error of the operations on annotation stores and variant stores, which are
     #: closed to new customers.
     closed_error: Literal["AccessDeniedException", "ValidationException"] = "AccessDeniedException"
+    #: AWS documents that a shared workflow cannot be exported or run again, but not with which error.
+    shared_workflow_error: Literal["AccessDeniedException", "ValidationException"] = "AccessDeniedException"
     #: AWS does not document in which status each failure occurs. These occur in STARTING, since HealthOmics
     #: needs role, parameters and engine before it can import anything; others in RUNNING.
     fails_in_starting: tuple[str, ...] = (

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Calls of every operation on stores, in every state of what they are about."""
+"""Calls of every operation on stores and shares, in every state of what they are about."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any
 
 from airflow_healthomics.testing import Control
 
+from .archives import ARCHIVE
 from .conftest import ROLE
+from .test_shares import in_account
 
 TAGS = {"a": "b"}
 KEY = {"type": "KMS", "keyArn": "arn:aws:kms:us-east-1:123456789012:key/1"}
@@ -119,6 +121,21 @@ def answer_uploads(control: Control, omics: Any) -> None:
     omics.put_s3_access_policy(**access_point, s3AccessPolicy='{"Statement": []}')
     omics.get_s3_access_policy(**access_point)
     omics.delete_s3_access_policy(**access_point)
+
+
+def answer_shares(omics: Any, keep: Callable[..., None]) -> None:
+    """Call every operation of shares, for both accounts."""
+    workflow = omics.create_workflow(definitionZip=ARCHIVE)
+    request = {"resourceArn": workflow["arn"], "principalSubscriber": "222222222222", "shareName": "s"}
+    share_id = omics.create_share(**request)["shareId"]
+    omics.get_share(shareId=share_id)
+    subscriber = in_account("222222222222", "omics")
+    subscriber.meta.events.register("after-call.omics", keep)
+    subscriber.accept_share(shareId=share_id)
+    subscriber.list_shares(resourceOwner="OTHER")
+    subscriber.get_workflow(id=workflow["id"], workflowOwnerId="123456789012")
+    subscriber.get_share(shareId=share_id)
+    omics.delete_share(shareId=share_id)
 
 
 def see_job(control: Control, start: Callable[[], Any], get: Callable[..., Any]) -> None:

@@ -21,6 +21,7 @@ IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
     structure: frozenset(members.split())
     for structure, members in {
         "AbortMultipartReadSetUploadRequest": "sequenceStoreId uploadId",
+        "AcceptShareRequest": "shareId",
         "ActivateReadSetFilter": "createdAfter createdBefore status",
         "BatchDeleteReadSetRequest": "ids sequenceStoreId",
         "BatchRunSettings": "inlineSettings s3UriSettings",
@@ -43,6 +44,7 @@ IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
             "clientToken description eTagAlgorithmFamily fallbackLocation name propagatedSetLevelTags "
             "s3AccessConfig sseConfig tags"
         ),
+        "CreateShareRequest": "principalSubscriber resourceArn shareName",
         "CreateWorkflowRequest": (
             "accelerators containerRegistryMap containerRegistryMapUri definitionRepository definitionUri "
             "definitionZip description engine main name parameterTemplate parameterTemplatePath "
@@ -72,10 +74,12 @@ IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
         "DeleteRunRequest": "id",
         "DeleteS3AccessPolicyRequest": "s3AccessPointArn",
         "DeleteSequenceStoreRequest": "id",
+        "DeleteShareRequest": "shareId",
         "DeleteWorkflowRequest": "id",
         "DeleteWorkflowVersionRequest": "versionName workflowId",
         "ExportReadSet": "readSetId",
         "ExportReadSetFilter": "createdAfter createdBefore status",
+        "Filter": "resourceArns status type",
         "GetBatchRequest": "batchId",
         "GetConfigurationRequest": "name",
         "GetReadSetActivationJobRequest": "id sequenceStoreId",
@@ -93,6 +97,7 @@ IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
         "GetRunTaskRequest": "id taskId",
         "GetS3AccessPolicyRequest": "s3AccessPointArn",
         "GetSequenceStoreRequest": "id",
+        "GetShareRequest": "shareId",
         "GetWorkflowRequest": "export id type workflowOwnerId",
         "GetWorkflowVersionRequest": "export type versionName workflowId workflowOwnerId",
         "ImageMapping": "destinationImage sourceImage",
@@ -118,6 +123,7 @@ IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
         "ListRunsInBatchRequest": "batchId maxItems runId runSettingId startingToken submissionStatus",
         "ListRunsRequest": "batchId maxResults name runGroupId startingToken status",
         "ListSequenceStoresRequest": "filter maxResults nextToken",
+        "ListSharesRequest": "filter maxResults nextToken resourceOwner",
         "ListTagsForResourceRequest": "resourceArn",
         "ListWorkflowVersionsRequest": "maxResults startingToken type workflowId workflowOwnerId",
         "ListWorkflowsRequest": "maxResults name startingToken type",
