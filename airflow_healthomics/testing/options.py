@@ -150,8 +150,9 @@ class Options:
     #: Check parameter names against the workflow's parameter template. AWS documents that StartRun refuses
     #: missing and unknown parameters. Turn it off for a workflow without a known template.
     check_parameters: bool = True
-    #: Let a run fail with INPUT_URI_NOT_FOUND if its parameters have an S3 URI of no object. None for the
-    #: value of ``strict``, since most tests have no inputs.
+    #: Let a run fail with INPUT_URI_NOT_FOUND if its parameters have an S3 URI of no object, or the URI of an
+    #: unknown reference or read set, and with INACTIVE_OMICS_STORAGE_RESOURCE if a read set is not ACTIVE.
+    #: None for the value of ``strict``, since most tests have no inputs.
     check_inputs: bool | None = None
     #: Refuse an output bucket of another region, except in networking mode VPC. AWS does not document the
     #: error; here it is ValidationException. None for the value of ``strict``.

@@ -51,8 +51,13 @@ class OmicsBackend(BaseBackend):
         self.run_groups = RunGroups(self, lambda run, at: self.transitions.step(run, at))
         self.run_caches = RunCaches(self)
         self.configurations = Configurations(self)
+        self.storage = Storage(self)
         self.transitions = Transitions(
-            self, self.run_groups, self.run_caches, lambda *change: self.batches.entered(*change)
+            self,
+            self.run_groups,
+            self.run_caches,
+            self.storage.inputs.failure,
+            lambda *change: self.batches.entered(*change),
         )
         self.runs = Runs(
             self,
@@ -63,7 +68,6 @@ class OmicsBackend(BaseBackend):
             transitions=self.transitions,
         )
         self.batches = Batches(self, self.runs, self.transitions)
-        self.storage = Storage(self)
         self.tags = Tags(self._tagged)
         self._last_id = LOCAL.random.randrange(1_000_000, 9_000_000)
 

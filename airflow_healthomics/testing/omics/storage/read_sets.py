@@ -25,6 +25,7 @@ from .files import StoredFile, file_of
 from .filters import matches
 from .read_set import ALIGNED, ReadSet
 from .reference_stores import ReferenceStores
+from .s3_access import publish, withdraw
 from .sequence_store import SequenceStore
 from .sequence_stores import SequenceStores
 
@@ -146,7 +147,14 @@ class ReadSets:
         return read_set
 
     def enter(self, read_set: ReadSet, status: str, at: float, message: str | None = None) -> None:
-        """Move a read set to a status. An ACTIVE one is archived once it was not used for some time."""
+        """
+        Move a read set to a status.
+
+        An ACTIVE one has objects in S3, and is archived once it was not used for some time.
+        """
+        if read_set.published:
+            withdraw(read_set, self._backend)
+        read_set.published = status == "ACTIVE"
         read_set.status, read_set.message = status, message
         events.announce(
             "Read Set",
@@ -160,8 +168,9 @@ class ReadSets:
             status=status,
             statusMessage=message,
         )
-        if status == "ACTIVE":
+        if read_set.published:
             read_set.used = at
+            publish(read_set, self._backend)
             self._backend.schedule.add(
                 PlannedChange(
                     at,

@@ -62,7 +62,7 @@ class SequenceStore:
 
     @property
     def uri(self) -> str:
-        """The S3 URI of the read sets. The local S3 has no objects there."""
+        """The S3 URI of the read sets."""
         alias = hashlib.sha256(self.arn.encode()).hexdigest()[:26]
         bucket = f"{self.account}-{self.id[:7]}-{alias}-s3alias"
         return f"s3://{bucket}/{self.account}/sequenceStore/{self.id}/"

@@ -10,6 +10,7 @@ from airflow_healthomics.testing.omics.backend import Backend
 from airflow_healthomics.testing.omics.tags import Tagged
 
 from .access_policies import AccessPolicies
+from .inputs import Inputs
 from .job import Job
 from .jobs import Jobs
 from .read_set_jobs import ReadSetJobs
@@ -31,6 +32,8 @@ class Storage:
         self.read_set_jobs = ReadSetJobs(backend, self.sequence_stores, self.read_sets)
         self.uploads = Uploads(backend, self.sequence_stores, self.read_sets)
         self.access_policies = AccessPolicies(backend, self.sequence_stores)
+
+        self.inputs = Inputs(backend, self.reference_stores, self.read_sets)
 
     def resources(self) -> tuple[object, ...]:
         """Return the objects with operations."""
