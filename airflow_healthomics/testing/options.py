@@ -116,8 +116,12 @@ class Options:
     #: Seconds that a job of a store (an import, an export or an activation) stays SUBMITTED and IN_PROGRESS.
     job_submitted_seconds: float = 0.5
     job_in_progress_seconds: float = 1.0
+    #: Seconds that an accepted share stays ACTIVATING, and a deleted one DELETING.
+    share_changing_seconds: float = 0.0
     #: Seconds that a new sequence store stays CREATING, and a changed one UPDATING.
     store_changing_seconds: float = 0.0
+    #: Seconds that an uploaded read set stays PROCESSING_UPLOAD.
+    upload_processing_seconds: float = 0.0
     #: Seconds without use after which a read set is ARCHIVED; None for never. AWS: 30 days (API reference of
     #: StartReadSetActivationJob).
     read_set_archive_seconds: float | None = 2_592_000.0
@@ -146,14 +150,16 @@ class Options:
     #: Check parameter names against the workflow's parameter template. AWS documents that StartRun refuses
     #: missing and unknown parameters. Turn it off for a workflow without a known template.
     check_parameters: bool = True
-    #: Let a run fail with INPUT_URI_NOT_FOUND if its parameters have an S3 URI of no object. None for the
-    #: value of ``strict``, since most tests have no inputs.
+    #: Let a run fail with INPUT_URI_NOT_FOUND if its parameters have an S3 URI of no object, or the URI of an
+    #: unknown reference or read set, and with INACTIVE_OMICS_STORAGE_RESOURCE if a read set is not ACTIVE.
+    #: None for the value of ``strict``, since most tests have no inputs.
     check_inputs: bool | None = None
     #: Refuse an output bucket of another region, except in networking mode VPC. AWS does not document the
     #: error; here it is ValidationException. None for the value of ``strict``.
     check_output_region: bool | None = None
-    #: Let a source of an import fail if there is no such object, or if its bucket is in another region. If
-    #: off, the content of a missing file is made up. None for the value of ``strict``.
+    #: Let a source of an import fail if there is no such object, if its bucket is in another region, or if a
+    #: reference does not have the extension of a FASTA file. If off, the content of a missing file is made
+    #: up. None for the value of ``strict``.
     check_sources: bool | None = None
     #: Refuse an import of references while another one into the same store is active. AWS does not document
     #: the error; here it is ServiceQuotaExceededException. None for the value of ``strict``.
@@ -202,6 +208,8 @@ class Options:
     #: AWS does not document the error of the operations on annotation stores and variant stores, which are
     #: closed to new customers.
     closed_error: Literal["AccessDeniedException", "ValidationException"] = "AccessDeniedException"
+    #: AWS documents that a shared workflow cannot be exported or run again, but not with which error.
+    shared_workflow_error: Literal["AccessDeniedException", "ValidationException"] = "AccessDeniedException"
     #: AWS does not document in which status each failure occurs. These occur in STARTING, since HealthOmics
     #: needs role, parameters and engine before it can import anything; others in RUNNING.
     fails_in_starting: tuple[str, ...] = (

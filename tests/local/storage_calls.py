@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Calls of every operation on stores, in every state of what they are about."""
+"""Calls of every operation on stores and shares, in every state of what they are about."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any
 
 from airflow_healthomics.testing import Control
 
+from .archives import ARCHIVE
 from .conftest import ROLE
+from .test_shares import in_account
 
 TAGS = {"a": "b"}
 KEY = {"type": "KMS", "keyArn": "arn:aws:kms:us-east-1:123456789012:key/1"}
@@ -85,6 +87,55 @@ def answer_read_sets(control: Control, omics: Any) -> None:
     ids = [each["readSetId"] for each in chosen]
     omics.batch_delete_read_set(**store, ids=[*ids, "9999999999"])
     omics.delete_sequence_store(id=store_id)
+
+
+def answer_uploads(control: Control, omics: Any) -> None:
+    """Call every operation of multipart uploads and S3 access policies."""
+    made = omics.create_sequence_store(name="uploads")
+    store = {"sequenceStoreId": made["id"]}
+    request = {
+        "sourceFileType": "BAM",
+        "subjectId": "s",
+        "sampleId": "t",
+        "generatedFrom": "g",
+        "referenceArn": "arn:aws:omics:us-east-1:123456789012:referenceStore/1/reference/2",
+        "name": "n",
+        "description": "d",
+        "tags": TAGS,
+    }
+    key = {**store, "uploadId": omics.create_multipart_read_set_upload(**store, **request)["uploadId"]}
+    place = {"partSource": "SOURCE1", "partNumber": 1}
+    checksum = omics.upload_read_set_part(**key, **place, payload=b"reads")["checksum"]
+    omics.list_multipart_read_set_uploads(**store)
+    omics.list_read_set_upload_parts(**key, partSource="SOURCE1")
+    control.set_options(upload_processing_seconds=1e9)
+    parts = [{**place, "checksum": checksum}]
+    read_set_id = omics.complete_multipart_read_set_upload(**key, parts=parts)["readSetId"]
+    omics.get_read_set_metadata(**store, id=read_set_id)
+    control.fail_source(message="truncated")
+    control.set_options(upload_processing_seconds=0.0)
+    omics.get_read_set_metadata(**store, id=read_set_id)
+    key = {**store, "uploadId": omics.create_multipart_read_set_upload(**store, **request)["uploadId"]}
+    omics.abort_multipart_read_set_upload(**key)
+    access_point = {"s3AccessPointArn": made["s3Access"]["s3AccessPointArn"]}
+    omics.put_s3_access_policy(**access_point, s3AccessPolicy='{"Statement": []}')
+    omics.get_s3_access_policy(**access_point)
+    omics.delete_s3_access_policy(**access_point)
+
+
+def answer_shares(omics: Any, keep: Callable[..., None]) -> None:
+    """Call every operation of shares, for both accounts."""
+    workflow = omics.create_workflow(definitionZip=ARCHIVE)
+    request = {"resourceArn": workflow["arn"], "principalSubscriber": "222222222222", "shareName": "s"}
+    share_id = omics.create_share(**request)["shareId"]
+    omics.get_share(shareId=share_id)
+    subscriber = in_account("222222222222", "omics")
+    subscriber.meta.events.register("after-call.omics", keep)
+    subscriber.accept_share(shareId=share_id)
+    subscriber.list_shares(resourceOwner="OTHER")
+    subscriber.get_workflow(id=workflow["id"], workflowOwnerId="123456789012")
+    subscriber.get_share(shareId=share_id)
+    omics.delete_share(shareId=share_id)
 
 
 def see_job(control: Control, start: Callable[[], Any], get: Callable[..., Any]) -> None:

@@ -172,7 +172,7 @@ def test_etags_follow_the_family_of_the_store(control: Control, omics: Any) -> N
     assert read_set["etag"]["source1"] == hashlib.sha256(b"made up for x.ubam\n").hexdigest()
     files = omics.get_read_set_metadata(**store, id=read_set["id"])["files"]
     uris = [file["s3Access"]["s3Uri"] for file in files.values()]
-    assert [uri.rpartition("/")[2] for uri in uris] == ["source1_x.ubam", "source2_x.ubam"]
+    assert [uri.rpartition("/")[2] for uri in uris] == ["x_source1.ubam", "x_source2.ubam"]
 
 
 @in_process

@@ -206,7 +206,8 @@ def test_strict_imports_need_their_source(control: Control, omics: Any, store_id
     """It must exist, in the store's region, and imports into a store come one after another."""
     aws("s3").create_bucket(Bucket="elsewhere", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     aws("s3").put_object(Bucket="elsewhere", Key="a.fa", Body=FASTA)
-    job_id = imports(omics, store_id, URI, "s3://genomes/missing.fa", "s3://elsewhere/a.fa")
+    sources = ("s3://genomes/missing.fa", "s3://elsewhere/a.fa", "s3://genomes/reads.bam")
+    job_id = imports(omics, store_id, URI, *sources)
     second = {"referenceStoreId": store_id, "roleArn": ROLE, "sources": [{"sourceFile": URI, "name": "abc"}]}
     code, _, message = error_of(omics.start_reference_import_job, **second)
     assert code == "ServiceQuotaExceededException"
@@ -217,6 +218,7 @@ def test_strict_imports_need_their_source(control: Control, omics: Any, store_id
         "The source completed successfully.",
         "The source file does not exist.",
         "The bucket of the source file is in another region.",
+        "The source file does not have the extension of a FASTA file.",
     ]
     omics.start_reference_import_job(**second)
 

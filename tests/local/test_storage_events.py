@@ -112,3 +112,34 @@ def test_the_life_of_a_read_set_is_announced(control: Control, omics: Any) -> No
         "creationJobId": job_id,
         "status": "ACTIVE",
     }
+
+
+def test_uploads_and_access_policies_are_announced(control: Control, omics: Any) -> None:
+    """An upload by the states of its read set, a policy by its store."""
+    read = listen("Read Set Status Change", "S3 Access Policy Status Change")
+    store = omics.create_sequence_store(name="reads")
+    request = {"sourceFileType": "FASTQ", "subjectId": "s", "sampleId": "t", "name": "n"}
+    key = {"sequenceStoreId": store["id"]}
+    upload = {**key, "uploadId": omics.create_multipart_read_set_upload(**key, **request)["uploadId"]}
+    place = {"partSource": "SOURCE1", "partNumber": 1}
+    checksum = omics.upload_read_set_part(**upload, **place, payload=b"reads")["checksum"]
+    control.fail_source("t", message="truncated")
+    omics.complete_multipart_read_set_upload(**upload, parts=[{**place, "checksum": checksum}])
+    access_point = {"s3AccessPointArn": store["s3Access"]["s3AccessPointArn"]}
+    omics.put_s3_access_policy(**access_point, s3AccessPolicy='{"Statement": []}')
+    omics.delete_s3_access_policy(**access_point)
+    heard = read()
+    assert statuses(heard) == [
+        ("Read Set", "PROCESSING_UPLOAD"),
+        ("Read Set", "UPLOAD_FAILED"),
+        ("S3 Access Policy", "UPDATED"),
+        ("S3 Access Policy", "DELETED"),
+    ]
+    assert heard[1]["detail"]["statusMessage"] == "truncated"
+    assert heard[2]["detail"] == {
+        "omicsVersion": "1.0.0",
+        **access_point,
+        "storeId": store["id"],
+        "storeType": "SEQUENCE_STORE",
+        "status": "UPDATED",
+    }

@@ -148,7 +148,7 @@ def test_the_router_requires_the_required_query() -> None:
     [
         (
             lambda: s3_backends["123456789012"]["aws"],
-            ("get_bucket", "create_bucket", "put_object", "get_object"),
+            ("get_bucket", "create_bucket", "put_object", "get_object", "delete_object", "delete_bucket"),
         ),
         (
             lambda: logs_backends["123456789012"]["us-east-1"],
@@ -234,3 +234,23 @@ def test_an_object_has_what_is_read_of_it() -> None:
     first, second = (FakeKey("a", content, "123456789012", "us-east-1") for content in (b"1", b"2"))
     assert (first.value, second.value) == (b"1", b"2")
     assert first.etag != second.etag
+
+
+def test_a_bucket_is_found_from_each_account() -> None:
+    """So the files of read sets are in a bucket of another account, which is in no list of the caller's."""
+    owner, other = (s3_backends[account]["aws"] for account in ("000000000000", "123456789012"))
+    bucket = owner.create_bucket("tripwire-bucket", "us-east-1")
+    try:
+        assert other.get_bucket("tripwire-bucket") is bucket
+        assert "tripwire-bucket" in owner.buckets
+        assert "tripwire-bucket" not in other.buckets
+        other.put_object("tripwire-bucket", "a", b"1")
+        stored = other.get_object("tripwire-bucket", "a")
+        assert stored is not None
+        assert stored.value == b"1"
+        owner.delete_object("tripwire-bucket", "a")
+        assert other.get_object("tripwire-bucket", "a") is None
+    finally:
+        owner.delete_bucket("tripwire-bucket")
+    with pytest.raises(MissingBucket):
+        other.get_bucket("tripwire-bucket")

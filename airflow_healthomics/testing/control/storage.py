@@ -15,18 +15,23 @@ from airflow_healthomics.testing.plans import SourcePlan
 
 from .verbs import Verbs, verb, wait
 
-#: Kinds of jobs by the operations that start them.
+#: Kinds of jobs and uploads by the operations that start or complete them.
 KINDS: Final = {
     "StartReferenceImportJob": "Reference Import Job",
     "StartReadSetImportJob": "Read Set Import Job",
     "StartReadSetExportJob": "Read Set Export Job",
     "StartReadSetActivationJob": "Read Set Activation Job",
+    "CompleteMultipartReadSetUpload": "Read Set Upload",
 }
 #: The model's limit of a statusMessage.
 MAX_MESSAGE: Final = 127
 
 Operation = Literal[
-    "StartReferenceImportJob", "StartReadSetImportJob", "StartReadSetExportJob", "StartReadSetActivationJob"
+    "StartReferenceImportJob",
+    "StartReadSetImportJob",
+    "StartReadSetExportJob",
+    "StartReadSetActivationJob",
+    "CompleteMultipartReadSetUpload",
 ]
 
 
@@ -43,10 +48,11 @@ class StorageVerbs(Verbs):
         times: int | None = 1,
     ) -> None:
         """
-        Make a source of a job fail, or the next source of any job.
+        Make a source of a job fail, or the next source of any job, or an upload.
 
-        :param source: URI of a file, id of a read set, or name, sample id or subject id of an import.
-        :param operation: Only in jobs that this operation started.
+        :param source: URI of a file, id of a read set, or name, sample id or subject id of an import or an
+            upload.
+        :param operation: Only in jobs that this operation started, or only uploads.
         :param message: Its statusMessage, at most 127 characters.
         :param times: Number of sources; None for all.
         """

@@ -20,13 +20,21 @@ from .exceptions import NotImplementedHereError
 IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
     structure: frozenset(members.split())
     for structure, members in {
+        "AbortMultipartReadSetUploadRequest": "sequenceStoreId uploadId",
+        "AcceptShareRequest": "shareId",
         "ActivateReadSetFilter": "createdAfter createdBefore status",
         "BatchDeleteReadSetRequest": "ids sequenceStoreId",
         "BatchRunSettings": "inlineSettings s3UriSettings",
         "CancelRunBatchRequest": "batchId",
         "CancelRunRequest": "id",
+        "CompleteMultipartReadSetUploadRequest": "parts sequenceStoreId uploadId",
+        "CompleteReadSetUploadPartListItem": "checksum partNumber partSource",
         "ContainerRegistryMap": "imageMappings registryMappings",
         "CreateConfigurationRequest": "description name requestId runConfigurations tags",
+        "CreateMultipartReadSetUploadRequest": (
+            "clientToken description generatedFrom name referenceArn sampleId sequenceStoreId sourceFileType "
+            "subjectId tags"
+        ),
         "CreateReferenceStoreRequest": "clientToken description name sseConfig tags",
         "CreateRunCacheRequest": (
             "cacheBehavior cacheBucketOwnerId cacheS3Location description name requestId tags"
@@ -36,6 +44,7 @@ IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
             "clientToken description eTagAlgorithmFamily fallbackLocation name propagatedSetLevelTags "
             "s3AccessConfig sseConfig tags"
         ),
+        "CreateShareRequest": "principalSubscriber resourceArn shareName",
         "CreateWorkflowRequest": (
             "accelerators containerRegistryMap containerRegistryMapUri definitionRepository definitionUri "
             "definitionZip description engine main name parameterTemplate parameterTemplatePath "
@@ -63,11 +72,14 @@ IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
         "DeleteRunCacheRequest": "id",
         "DeleteRunGroupRequest": "id",
         "DeleteRunRequest": "id",
+        "DeleteS3AccessPolicyRequest": "s3AccessPointArn",
         "DeleteSequenceStoreRequest": "id",
+        "DeleteShareRequest": "shareId",
         "DeleteWorkflowRequest": "id",
         "DeleteWorkflowVersionRequest": "versionName workflowId",
         "ExportReadSet": "readSetId",
         "ExportReadSetFilter": "createdAfter createdBefore status",
+        "Filter": "resourceArns status type",
         "GetBatchRequest": "batchId",
         "GetConfigurationRequest": "name",
         "GetReadSetActivationJobRequest": "id sequenceStoreId",
@@ -83,7 +95,9 @@ IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
         "GetRunGroupRequest": "id",
         "GetRunRequest": "export id",
         "GetRunTaskRequest": "id taskId",
+        "GetS3AccessPolicyRequest": "s3AccessPointArn",
         "GetSequenceStoreRequest": "id",
+        "GetShareRequest": "shareId",
         "GetWorkflowRequest": "export id type workflowOwnerId",
         "GetWorkflowVersionRequest": "export type versionName workflowId workflowOwnerId",
         "ImageMapping": "destinationImage sourceImage",
@@ -94,9 +108,11 @@ IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
         ),
         "ListBatchRequest": "maxItems name runGroupId startingToken status",
         "ListConfigurationsRequest": "maxResults startingToken",
+        "ListMultipartReadSetUploadsRequest": "maxResults nextToken sequenceStoreId",
         "ListReadSetActivationJobsRequest": "filter maxResults nextToken sequenceStoreId",
         "ListReadSetExportJobsRequest": "filter maxResults nextToken sequenceStoreId",
         "ListReadSetImportJobsRequest": "filter maxResults nextToken sequenceStoreId",
+        "ListReadSetUploadPartsRequest": "filter maxResults nextToken partSource sequenceStoreId uploadId",
         "ListReadSetsRequest": "filter maxResults nextToken sequenceStoreId",
         "ListReferenceImportJobsRequest": "filter maxResults nextToken referenceStoreId",
         "ListReferenceStoresRequest": "filter maxResults nextToken",
@@ -107,13 +123,16 @@ IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
         "ListRunsInBatchRequest": "batchId maxItems runId runSettingId startingToken submissionStatus",
         "ListRunsRequest": "batchId maxResults name runGroupId startingToken status",
         "ListSequenceStoresRequest": "filter maxResults nextToken",
+        "ListSharesRequest": "filter maxResults nextToken resourceOwner",
         "ListTagsForResourceRequest": "resourceArn",
         "ListWorkflowVersionsRequest": "maxResults startingToken type workflowId workflowOwnerId",
         "ListWorkflowsRequest": "maxResults name startingToken type",
+        "PutS3AccessPolicyRequest": "s3AccessPointArn s3AccessPolicy",
         "ReadSetFilter": (
             "createdAfter createdBefore creationType generatedFrom name referenceArn sampleId status "
             "subjectId"
         ),
+        "ReadSetUploadPartListFilter": "createdAfter createdBefore",
         "ReferenceFilter": "createdAfter createdBefore md5 name",
         "ReferenceStoreFilter": "createdAfter createdBefore name",
         "RegistryMapping": (
@@ -152,6 +171,7 @@ IMPLEMENTED: Final[Mapping[str, frozenset[str]]] = {
         "UpdateWorkflowVersionRequest": (
             "description readmeMarkdown storageCapacity storageType versionName workflowId"
         ),
+        "UploadReadSetPartRequest": "partNumber partSource payload sequenceStoreId uploadId",
         "VpcConfig": "securityGroupIds subnetIds vpcOwnerAccountId",
         "WorkflowParameter": "description optional",
     }.items()

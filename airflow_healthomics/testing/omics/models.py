@@ -25,6 +25,7 @@ from .run_caches import RunCaches
 from .run_groups import RunGroups
 from .runs import Runs
 from .schedule import Schedule
+from .shares import Shares
 from .storage.job import Job
 from .storage.storage import Storage
 from .tags import Tagged, Tags
@@ -45,12 +46,18 @@ class OmicsBackend(BaseBackend):
         self.request_ids = RequestIds()
         self.client_tokens = ClientTokens()
         self.active: dict[str, Run] = {}
-        self.workflows = Workflows(self)
+        self.workflows = Workflows(self, lambda *workflow: self.shares.workflow_of(*workflow))
+        self.shares = Shares(self, self.workflows.private, self._shares_of_region)
         self.run_groups = RunGroups(self, lambda run, at: self.transitions.step(run, at))
         self.run_caches = RunCaches(self)
         self.configurations = Configurations(self)
+        self.storage = Storage(self)
         self.transitions = Transitions(
-            self, self.run_groups, self.run_caches, lambda *change: self.batches.entered(*change)
+            self,
+            self.run_groups,
+            self.run_caches,
+            self.storage.inputs.failure,
+            lambda *change: self.batches.entered(*change),
         )
         self.runs = Runs(
             self,
@@ -61,7 +68,6 @@ class OmicsBackend(BaseBackend):
             transitions=self.transitions,
         )
         self.batches = Batches(self, self.runs, self.transitions)
-        self.storage = Storage(self)
         self.tags = Tags(self._tagged)
         self._last_id = LOCAL.random.randrange(1_000_000, 9_000_000)
 
@@ -95,7 +101,13 @@ class OmicsBackend(BaseBackend):
 
     def _resources(self) -> tuple[object, ...]:
         tagged = (self.runs, self.workflows, self.run_groups, self.run_caches, self.configurations)
-        return (*tagged, self.batches, *self.storage.resources(), self.tags)
+        return (*tagged, self.batches, self.shares, *self.storage.resources(), self.tags)
+
+    def _shares_of_region(self) -> Iterator[Shares]:
+        """Yield the shares of all accounts in this region."""
+        for backend in all_backends():
+            if backend.region_name == self.region_name:
+                yield backend.shares
 
     def _tagged(self) -> Iterator[Tagged]:
         for resource in (self.runs, self.workflows, self.run_groups, self.run_caches, self.configurations):

@@ -13,10 +13,10 @@ from airflow_healthomics.testing.local import LOCAL
 from airflow_healthomics.testing.options import Options
 
 ENDED: Final = ("COMPLETED", "COMPLETED_WITH_FAILURES", "FAILED", "CANCELLED")
-#: User guide, page "activating-read-sets"; the others in the same words.
+#: User guide, pages "activating-read-sets" and "import-sequence-store"; the others in similar words.
 MESSAGES: Final[Mapping[str, str]] = {
     "SUBMITTED": "The job is submitted and will start soon.",
-    "IN_PROGRESS": "The job is in progress.",
+    "IN_PROGRESS": "The job is currently in progress.",
     "COMPLETED": "The job completed successfully.",
     "COMPLETED_WITH_FAILURES": "The job completed with failures.",
     "FAILED": "The job failed.",
@@ -24,7 +24,7 @@ MESSAGES: Final[Mapping[str, str]] = {
 }
 SOURCE_MESSAGES: Final[Mapping[str, str]] = {
     "NOT_STARTED": "The source is queued for the job.",
-    "IN_PROGRESS": "The source is in progress.",
+    "IN_PROGRESS": "The job is currently in progress.",
     "FINISHED": "The source completed successfully.",
 }
 

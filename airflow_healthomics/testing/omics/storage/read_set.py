@@ -28,6 +28,7 @@ class ReadSet:
     :param family: ETag algorithm family of its store.
     :param prefix: S3 URI of its folder.
     :param used: When its content was last used.
+    :param published: Whether its objects are in S3.
     """
 
     id: str
@@ -43,6 +44,7 @@ class ReadSet:
     job_id: str | None = None
     status: str = "ACTIVE"
     message: str | None = None
+    published: bool = False
 
     @property
     def etag(self) -> dict[str, Any]:

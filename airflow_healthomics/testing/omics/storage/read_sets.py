@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -24,6 +25,7 @@ from .files import StoredFile, file_of
 from .filters import matches
 from .read_set import ALIGNED, ReadSet
 from .reference_stores import ReferenceStores
+from .s3_access import publish, withdraw
 from .sequence_store import SequenceStore
 from .sequence_stores import SequenceStores
 
@@ -123,7 +125,7 @@ class ReadSets:
         """Add a read set. The content of an index is made up."""
         read_set_id = self._backend.new_storage_id()
         if len({file.name for file in files.values()}) < len(files):
-            files = {key: replace(file, name=f"{key}_{file.name}") for key, file in files.items()}
+            files = {key: replace(file, name=_unique(file.name, key)) for key, file in files.items()}
         suffix = INDEXES.get(request["sourceFileType"])
         if suffix is not None:
             name = f"{files['source1'].name}.{suffix}"
@@ -145,7 +147,14 @@ class ReadSets:
         return read_set
 
     def enter(self, read_set: ReadSet, status: str, at: float, message: str | None = None) -> None:
-        """Move a read set to a status. An ACTIVE one is archived once it was not used for some time."""
+        """
+        Move a read set to a status.
+
+        An ACTIVE one has objects in S3, and is archived once it was not used for some time.
+        """
+        if read_set.published:
+            withdraw(read_set, self._backend)
+        read_set.published = status == "ACTIVE"
         read_set.status, read_set.message = status, message
         events.announce(
             "Read Set",
@@ -159,8 +168,9 @@ class ReadSets:
             status=status,
             statusMessage=message,
         )
-        if status == "ACTIVE":
+        if read_set.published:
             read_set.used = at
+            publish(read_set, self._backend)
             self._backend.schedule.add(
                 PlannedChange(
                     at,
@@ -189,3 +199,10 @@ def check_active(read_set: ReadSet) -> None:
         raise error_of(
             LOCAL.options.inactive_error, f"Read set {read_set.id} is {read_set.status}, not ACTIVE"
         )
+
+
+def _unique(name: str, key: str) -> str:
+    """Return a name with its source before the extension (user guide, page "s3-access")."""
+    extension = next((each for each in (".fastq.gz", ".fq.gz") if name.endswith(each)), "")
+    stem, suffix = (name.removesuffix(extension), extension) if extension else posixpath.splitext(name)
+    return f"{stem}_{key}{suffix}"

@@ -25,7 +25,7 @@ from .filters import matches
 from .job import Job, Source, SourceError
 from .jobs import Jobs
 from .reference_stores import Reference, ReferenceStores
-from .sources import check_source
+from .sources import check_fasta, check_source
 
 _RANGE = re.compile(r"(\d*)-(\d*)")
 
@@ -127,6 +127,7 @@ class References:
         except ResourceNotFoundException as deleted:
             raise SourceError(deleted.message) from None
         uri = source.request["sourceFile"]
+        check_fasta(uri)
         check_source(uri, self._backend)
         file = imported_file(uri, self._backend.account_id, self._backend.partition)
         reference_id = self._backend.new_storage_id()

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -13,6 +14,7 @@ from airflow_healthomics.testing.clock import to_datetime
 from airflow_healthomics.testing.local import LOCAL
 
 from .read_set import ReadSet
+from .upload import Upload
 
 #: Members of Create that Get returns under the same name.
 ECHOED: Final = ("name", "description", "sseConfig", "fallbackLocation")
@@ -24,6 +26,7 @@ class SequenceStore:
     A sequence store with its read sets.
 
     :param changing: Its status for some time after a change: CREATING or UPDATING.
+    :param uploads: Those in progress, by id.
     :param policy: Its S3 access policy, and the time of its last change.
     """
 
@@ -37,6 +40,7 @@ class SequenceStore:
     changed: float
     changing: str = "CREATING"
     read_sets: dict[str, ReadSet] = field(default_factory=dict)
+    uploads: dict[str, Upload] = field(default_factory=dict)
     policy: tuple[str, float] | None = None
 
     @property
@@ -58,10 +62,28 @@ class SequenceStore:
 
     @property
     def uri(self) -> str:
-        """The S3 URI of the read sets. The local S3 has no objects there."""
+        """The S3 URI of the read sets."""
         alias = hashlib.sha256(self.arn.encode()).hexdigest()[:26]
         bucket = f"{self.account}-{self.id[:7]}-{alias}-s3alias"
         return f"s3://{bucket}/{self.account}/sequenceStore/{self.id}/"
+
+    def default_policy(self) -> str:
+        """Return the S3 access policy of a new store (user guide, page "s3-sharing")."""
+        prefix = f"{self.account}/sequenceStore/{self.id}/*"
+        actions = {
+            f"{self.access_point_arn}/object/{prefix}": ["s3:GetObject", "s3:GetObjectTagging"],
+            f"{self.access_point_arn}/{prefix}": "s3:ListBucket",
+        }
+        statements = [
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": f"arn:{self.partition}:iam::{self.account}:root"},
+                "Action": action,
+                "Resource": resource,
+            }
+            for resource, action in actions.items()
+        ]
+        return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
     def item(self) -> dict[str, Any]:
         """Return the store for ListSequenceStores."""

@@ -21,6 +21,7 @@ from . import events
 from .changes import PlannedChange
 from .filters import matches
 from .read_set import ReadSet
+from .s3_access import forget
 from .sequence_store import SequenceStore
 
 #: User guide, page "create-sequence-store": "up to five read set tag keys". The model allows 50.
@@ -63,6 +64,7 @@ class SequenceStores:
                 created=now,
                 changed=now,
             )
+            store.policy = (store.default_policy(), now)
             self._backend.client_tokens.remember("CreateSequenceStore", params, store)
             self._await_change(store, "CREATED")
         return store.created_view()
@@ -104,6 +106,7 @@ class SequenceStores:
         if store.read_sets:
             raise error_of(LOCAL.options.delete_error, f"Sequence store {store.id} has read sets")
         del self._stores[store.id]
+        forget(store, self._backend)
         self._announce(store, "DELETED", LOCAL.clock.now())
 
     # --- for what is in the stores ---

@@ -4,11 +4,26 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from airflow_healthomics.testing.local import LOCAL
 from airflow_healthomics.testing.omics.backend import Backend
 from airflow_healthomics.testing.omics.s3_objects import exists, region_of_bucket
 
 from .job import SourceError
+
+#: Extensions of references, each also with ".gz" of bgzip (user guide, page "create-reference-store").
+FASTA_EXTENSIONS: Final = tuple(
+    f".{extension}{compressed}"
+    for extension in ("fasta", "fa", "fas", "fsa", "faa", "fna", "ffn", "frn", "mpfa", "seq", "txt")
+    for compressed in ("", ".gz")
+)
+
+
+def check_fasta(uri: str) -> None:
+    """Require the extension of a FASTA file, if the option ``check_sources`` is on."""
+    if LOCAL.options.enforces("check_sources") and not uri.endswith(FASTA_EXTENSIONS):
+        raise SourceError("The source file does not have the extension of a FASTA file.")
 
 
 def check_source(uri: str, backend: Backend) -> None:

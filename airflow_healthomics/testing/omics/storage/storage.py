@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from airflow_healthomics.testing.omics.backend import Backend
 from airflow_healthomics.testing.omics.tags import Tagged
 
+from .access_policies import AccessPolicies
+from .inputs import Inputs
 from .job import Job
 from .jobs import Jobs
 from .read_set_jobs import ReadSetJobs
@@ -16,6 +18,7 @@ from .read_sets import ReadSets
 from .reference_stores import ReferenceStores
 from .references import References
 from .sequence_stores import SequenceStores
+from .uploads import Uploads
 
 
 class Storage:
@@ -27,6 +30,10 @@ class Storage:
         self.sequence_stores = SequenceStores(backend)
         self.read_sets = ReadSets(backend, self.sequence_stores, self.reference_stores)
         self.read_set_jobs = ReadSetJobs(backend, self.sequence_stores, self.read_sets)
+        self.uploads = Uploads(backend, self.sequence_stores, self.read_sets)
+        self.access_policies = AccessPolicies(backend, self.sequence_stores)
+
+        self.inputs = Inputs(backend, self.reference_stores, self.read_sets)
 
     def resources(self) -> tuple[object, ...]:
         """Return the objects with operations."""
@@ -36,6 +43,8 @@ class Storage:
             self.sequence_stores,
             self.read_sets,
             self.read_set_jobs,
+            self.uploads,
+            self.access_policies,
         )
 
     def tagged(self) -> Iterator[Tagged]:
