@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from airflow_healthomics.resources.job_watch import JobWatch
     from airflow_healthomics.service.log import Log
 
-#: Seconds by which the clock of a worker may be ahead of that of HealthOmics.
-_CLOCK_TOLERANCE: Final = 60
+#: Seconds by which the clock of a worker may be ahead of that of HealthOmics. A longer tolerance might find a
+#: job from before a Clear.
+_CLOCK_TOLERANCE: Final = 10
 
 #: Jobs that are compared with a request. Each costs a call, of which an account has 5 a second.
 _MAX_CANDIDATES: Final = 50

@@ -111,6 +111,20 @@ def test_a_job_with_other_sources_is_not_adopted(
 
 
 @needs_store
+def test_a_failed_job_of_the_task_is_not_adopted(omics: Control, tasks: Tasks, stores: Stores) -> None:
+    """Though a retry starts one with the same sources seconds later."""
+    attempts = JobAttempts(tasks, stores, READ_SET_IMPORT, with_store=True, waiter_delay=1)
+    omics.fail_source(times=3)
+    with pytest.raises(HealthOmicsJobFailedError):
+        attempts.again()
+    attempts.crash("StartReadSetImportJob")
+    job_id = attempts.again()
+    first, second = stores.jobs(READ_SET_IMPORT)
+    assert (first["status"], second["id"]) == ("FAILED", job_id)
+    assert attempts.ti.xcoms["summary"]["jobIds"] == [first["id"], job_id]
+
+
+@needs_store
 @pytest.mark.parametrize("is_forgotten", [False, True])
 def test_equal_jobs_are_left_to_the_client_token(
     omics: Control, clock: Clock, tasks: Tasks, stores: Stores, is_forgotten: bool
