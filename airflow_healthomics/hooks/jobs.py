@@ -11,7 +11,7 @@ from typing import Any
 from botocore import xform_name
 
 from airflow_healthomics.hooks.base import ConnectedHook, without_metadata
-from airflow_healthomics.requests.jobs import build_job_request
+from airflow_healthomics.requests.jobs import build_job_request, build_job_sources
 from airflow_healthomics.service import jobs
 from airflow_healthomics.service.errors import checked_answer
 from airflow_healthomics.service.jobs import JobType
@@ -229,6 +229,16 @@ class JobsHook(ConnectedHook):
         given = {job_type.store_argument: store_id, **arguments}
         with self._naming_a_hidden_connection():
             return build_job_request(job_type, given, sources, self.connection_defaults, shape)
+
+    def build_job_sources(self, job_type: JobType, sources: Any) -> list[dict[str, Any]]:
+        """
+        Return the validated sources of a job, by API name.
+
+        :param job_type: kind of the job
+        :param sources: the sources, or the ids of read sets
+        :raises HealthOmicsRequestError: if a source breaks a rule
+        """
+        return build_job_sources(job_type, sources, self._input_shape(f"Start{job_type.operation}"))
 
     def get_job(self, job_type: JobType, store_id: str, job_id: str) -> dict[str, Any]:
         """

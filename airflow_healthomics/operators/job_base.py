@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.exceptions import (
+    HealthOmicsError,
     HealthOmicsJobFailedError,
     HealthOmicsRequestError,
     HealthOmicsResultUnavailableError,
@@ -22,7 +23,7 @@ from airflow_healthomics.resources.base import StartRequest
 from airflow_healthomics.resources.job import JobResource
 from airflow_healthomics.service import jobs
 from airflow_healthomics.service.errors import error_code
-from airflow_healthomics.service.jobs import key_of, results_by_key, sources_of, summarize_job
+from airflow_healthomics.service.jobs import key_of, results_by_key, sources_of
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
@@ -80,7 +81,9 @@ class JobOperator(StartOperator):
     def build_request(self, request_id: str, earlier: Sequence[str]) -> StartRequest:
         """Return the request; after a failed job, only for the sources that it did not process."""
         self._earlier = tuple(earlier)
-        request = self._request(request_id)
+        arguments = {**self.further_arguments, "client_token": request_id}
+        store_id = getattr(self, self._job_type.store_argument)
+        request = self.hook.build_job_request(self._job_type, store_id, self.source_values, arguments)
         if earlier:
             done = self._results([self.resource.describe(job_id) for job_id in earlier])
             left = [source for source in request["sources"] if key_of(self._job_type, source) not in done]
@@ -121,21 +124,12 @@ class JobOperator(StartOperator):
         """Push the ids of the read sets or references, and return the job id; raise if any is missing."""
         record = self.recorded(context)
         earlier = record.earlier if record else self._earlier
-        job = self._describe(summary)
-        results = self._results([*(self._describe({"id": each}) for each in earlier), job])
-        keys = [key_of(self._job_type, source) for source in self._request("-")["sources"]]
         if self.do_xcom_push:
             value = {**summary, "jobIds": [*earlier, summary["id"]]}
             context["ti"].xcom_push(key="summary", value=value)
         if summary["status"] not in jobs.SUCCEEDED:
-            raise self._failure(job, keys)
-        ids = [results[key] for key in keys if results.get(key)]
-        if len(ids) < len(keys):
-            self.log.warning(
-                "%d sources of the task are in no job of it, because the DAG was edited after the job had "
-                "started. Clear the task to start a job for all of its sources",
-                len(keys) - len(ids),
-            )
+            raise self._failure(summary)
+        ids = self._result_ids([*earlier, summary["id"]])
         if self.do_xcom_push:
             context["ti"].xcom_push(key=self.results_key, value=ids)
         self.emit_event(context, {**summary, self.results_key: ids})
@@ -145,11 +139,6 @@ class JobOperator(StartOperator):
     def _job_type(self) -> jobs.JobType:
         return self.resource_type.job_type
 
-    def _request(self, client_token: str) -> dict[str, Any]:
-        arguments = {**self.further_arguments, "client_token": client_token}
-        store_id = getattr(self, self._job_type.store_argument)
-        return self.hook.build_job_request(self._job_type, store_id, self.source_values, arguments)
-
     def _results(self, described: Sequence[Mapping[str, Any]]) -> dict[str, str | None]:
         """Return the ids of read sets or references by source, of all jobs of the task."""
         results: dict[str, str | None] = {}
@@ -157,25 +146,39 @@ class JobOperator(StartOperator):
             results |= results_by_key(self._job_type, job)
         return results
 
-    def _describe(self, summary: Mapping[str, Any]) -> dict[str, Any]:
-        """Describe an ended job."""
+    def _keys(self) -> list[str]:
+        """Return what distinguishes the sources of the argument, in its order."""
+        sources = self.hook.build_job_sources(self._job_type, self.source_values)
+        return [key_of(self._job_type, source) for source in sources]
+
+    def _result_ids(self, job_ids: Sequence[str]) -> list[str]:
+        """Return the ids of the read sets or references of all jobs, in the order of the argument."""
         try:
-            return self.resource.describe(summary["id"])
+            results = self._results([self.resource.describe(job_id) for job_id in job_ids])
         except (ClientError, BotoCoreError) as error:
             raise HealthOmicsResultUnavailableError(
-                f"The {self.resource.noun} {summary['id']} has ended, but its sources could not be read: "
+                f"The {self.resource.noun} {job_ids[-1]} is COMPLETED, but its sources could not be read: "
                 f"{self.resource.get_operation} failed with {error_code(error)}. Correct the cause, then "
                 "retry or clear the task: it starts no other job"
             ) from error
+        keys = self._keys()
+        ids = [found for key in keys if (found := results.get(key))]
+        if len(ids) < len(keys):
+            self.log.warning(
+                "%d of %d sources of the task are in no job of it, because the DAG was edited after the job "
+                "had started. Clear the task to start a job for all of its sources",
+                len(keys) - len(ids),
+                len(keys),
+            )
+        return ids
 
-    def _failure(self, job: Mapping[str, Any], keys: Sequence[str]) -> HealthOmicsJobFailedError:
+    def _failure(self, summary: Mapping[str, Any]) -> HealthOmicsJobFailedError:
         """Return the error of a job that did not process all of its sources."""
         from airflow_healthomics.reports.job_failure import describe_job_failure
 
-        summary = summarize_job(self._job_type, job)
-        labels = [
-            self._label(index, source, keys) for index, source in enumerate(sources_of(self._job_type, job))
-        ]
+        indexes = self._indexes(summary)
+        # A job of a retry has only some of the sources.
+        missing = [{**each, "index": indexes[each["index"]]} for each in jobs.unprocessed(summary)]
         next_step = (
             f"correct the cause, then retry the task: it {self.verb} only what is missing. After a Clear it "
             f"{self.verb} everything again."
@@ -183,16 +186,20 @@ class JobOperator(StartOperator):
         text = describe_job_failure(
             self._job_type,
             summary,
-            labels,
+            missing,
             location=self.resource.location(summary["id"]),
             next_step=next_step,
         )
-        missing = jobs.unprocessed(summary)
         return HealthOmicsJobFailedError(self.resource.noun, summary["id"], summary["status"], missing, text)
 
-    def _label(self, index: int, source: Mapping[str, Any], keys: Sequence[str]) -> str:
-        """Return what to call a source of the job: its read set, or its index in the argument."""
-        key = key_of(self._job_type, source)
-        if self._job_type.key == ("readSetId",):
-            return f"read set {source['readSetId']}"
-        return f"sources[{keys.index(key) if key in keys else index}]"
+    def _indexes(self, summary: Mapping[str, Any]) -> list[int]:
+        """Return the index in the argument for each source of the job; if unknown, that in the job."""
+        count = len(summary["sources"])
+        try:
+            keys = self._keys()
+            sources = sources_of(self._job_type, self.resource.describe(summary["id"]))
+        except (ClientError, BotoCoreError, HealthOmicsError) as error:
+            self.log.info("The error has the indexes of the job (%s)", error_code(error))
+            return list(range(count))
+        found = [key_of(self._job_type, source) for source in sources]
+        return [keys.index(key) if key in keys else index for index, key in enumerate(found)]

@@ -85,6 +85,21 @@ def build_job_request(
     return request
 
 
+def build_job_sources(job_type: JobType, sources: Any, shape: Any) -> list[dict[str, Any]]:
+    """
+    Build and validate the sources of a job.
+
+    :param job_type: kind of the job
+    :param sources: as for :func:`build_job_request`
+    :param shape: as for :func:`build_job_request`
+    :raises HealthOmicsRequestError: with all problems
+    """
+    problems = Problems(f"Start{job_type.operation}")
+    built = _SourceReader(job_type, shape.members["sources"], problems).read(sources)
+    problems.refuse()
+    return built
+
+
 class _SourceReader:
     """
     Validates the sources of a job.

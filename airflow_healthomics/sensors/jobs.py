@@ -71,7 +71,7 @@ class JobSensor(HealthOmicsSensor):
             text = describe_job_failure(
                 self.resource_type.job_type,
                 summary,
-                [_label(source) for source in summary["sources"]],
+                jobs.unprocessed(summary),
                 location=self.resource.location(summary["id"]),
                 next_step=_NEXT_STEP,
             )
@@ -89,11 +89,6 @@ class JobSensor(HealthOmicsSensor):
         missing = jobs.unprocessed(summary)
         noun = self.resource_type.noun
         return HealthOmicsJobFailedPermanentlyError(noun, summary["id"], summary["status"], missing, text)
-
-
-def _label(source: dict[str, Any]) -> str:
-    """Return what to call a source of the job: its read set if it is one, or its index."""
-    return f"read set {source['readSetId']}" if "readSetId" in source else f"sources[{source['index']}]"
 
 
 class HealthOmicsReadSetImportJobSensor(JobSensor):

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 import pytest
@@ -17,8 +19,17 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRequestError,
     HealthOmicsResultUnavailableError,
 )
-from tests.healthomics import Control
-from tests.unit.conftest import Clock, Tasks, calls_of
+from tests.healthomics import Control, omics_client
+from tests.unit.conftest import (
+    OUTPUT,
+    ROLE,
+    WORKFLOW,
+    Clock,
+    FakeTaskInstance,
+    Tasks,
+    calls_of,
+    context_of,
+)
 from tests.unit.histories import WAYS
 from tests.unit.job_attempts import (
     ACTIVATION,
@@ -260,19 +271,37 @@ def test_a_wait_costs_a_call_for_each_interval(
     assert calls_of(omics, "GetReadSetImportJob") <= 9
 
 
+def deny_after_wait(omics: Control, tasks: Tasks, operation: str) -> None:
+    """Refuse the next call of an operation after the wait in the triggerer."""
+    fire = tasks.fire
+
+    def firing(*arguments: Any) -> Any:
+        event = fire(*arguments)
+        omics.inject_error(operation, "AccessDeniedException", times=1)
+        return event
+
+    tasks.fire = firing  # type: ignore[assignment,method-assign]
+
+
+@IMPORTS
+def test_a_failure_is_reported_even_if_its_sources_cannot_be_read(
+    omics: Control, tasks: Tasks, stores: Stores, kind: JobKind
+) -> None:
+    """By their indexes in the job."""
+    omics.fail_source(message="the file is truncated")
+    attempts = JobAttempts(tasks, stores, kind, deferrable=True)
+    deny_after_wait(omics, tasks, f"Get{kind.operation}")
+    with pytest.raises(HealthOmicsJobFailedError, match=r"sources\[0\] FAILED: the file is truncated"):
+        attempts.again()
+
+
 def test_a_result_that_cannot_be_read_is_read_by_the_next_attempt(
     omics: Control, tasks: Tasks, stores: Stores
 ) -> None:
     """Without another job."""
     attempts = JobAttempts(tasks, stores, READ_SET_IMPORT, deferrable=True)
     fire = tasks.fire
-
-    def firing(*arguments: Any) -> Any:
-        event = fire(*arguments)
-        omics.inject_error("GetReadSetImportJob", "AccessDeniedException", times=1)
-        return event
-
-    tasks.fire = firing  # type: ignore[assignment,method-assign]
+    deny_after_wait(omics, tasks, "GetReadSetImportJob")
     with pytest.raises(
         HealthOmicsResultUnavailableError, match="GetReadSetImportJob failed with AccessDenied"
     ):
@@ -340,3 +369,29 @@ def test_templates_keep_their_type(tasks: Tasks, stores: Stores) -> None:
     operator = EXPORT.operator(**attempts.fields)
     operator.render_template_fields(attempts.context)
     assert operator.read_set_ids == ids
+
+
+# --- the example ---
+
+
+def test_the_example_runs_to_its_end(
+    omics: Control, tasks: Tasks, stores: Stores, connection: Callable[..., None]
+) -> None:
+    """Each task receives what those before it have pushed, and all jobs are COMPLETED."""
+    connection(omics={"role_arn": ROLE, "output_uri": OUTPUT})
+    path = Path(__file__).parents[3] / "example_dags" / "example_healthomics_read_sets.py"
+    params = {**stores.ids, "workflow_id": WORKFLOW}
+    upstream: dict[tuple[str, str], Any] = {}
+    for task in run_path(str(path))["dag"].topological_sort():
+        ti = FakeTaskInstance(task_id=task.task_id, upstream=upstream)
+        context = context_of(ti, params=params, expanded_ti_count=None)
+        task.render_template_fields(context)
+        result = tasks.run(lambda task=task: task, context)  # type: ignore[misc]
+        xcoms = {**ti.xcoms, "return_value": result}
+        upstream |= {(task.task_id, key): value for key, value in xcoms.items()}
+    assert [job["status"] for job in omics.jobs()] == ["COMPLETED"] * 5
+    (run,) = omics.runs()
+    reads = omics_client().get_run(id=run["id"])["parameters"]["reads"]
+    assert reads.endswith(f"/readSet/{upstream['import_reads', 'read_set_ids'][0]}/source1")
+    assert upstream["export_reads", "read_set_ids"] == upstream["import_reads", "read_set_ids"]
+    assert upstream["wait_for_import", "return_value"]["status"] == "COMPLETED"

@@ -200,6 +200,7 @@ def test_a_retry_processes_only_what_is_missing(
             attempts.again()
         name = f"sources[{label}]" if kind.takes_files else f"read set {values[label]}"
         assert f"- {name} FAILED" in str(caught.value)
+        assert label in [source["index"] for source in caught.value.sources]
     last = attempts.again()
     started = stores.jobs(kind)
     assert [len(job["sources"]) for job in started] == [3, 2, 1]
@@ -247,7 +248,7 @@ def test_a_source_that_an_edit_adds_is_reported(
     attempts.crash("GetReadSetImportJob")
     attempts.again(sources=[*attempts.fields["sources"], read_set_source("late")])
     assert len(attempts.ti.xcoms["read_set_ids"]) == 3
-    assert "1 sources of the task are in no job of it" in logged()
+    assert "1 of 4 sources of the task are in no job of it" in logged()
 
 
 def test_a_fixed_client_token_is_sent(tasks: Tasks, stores: Stores) -> None:
