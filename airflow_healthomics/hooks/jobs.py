@@ -247,7 +247,8 @@ class JobsHook(ConnectedHook):
         :param job_type: kind of the job
         :param store_id: id of its store
         :param job_id: its id
-        :raises IncompleteAnswerError: if a proxy answered instead of HealthOmics
+        :raises airflow_healthomics.service.errors.IncompleteAnswerError: if a proxy answered instead of
+            HealthOmics
         """
         operation = f"Get{job_type.operation}"
         call = getattr(self.conn, xform_name(operation))
