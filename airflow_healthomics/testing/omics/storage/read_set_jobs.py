@@ -133,7 +133,7 @@ class ReadSetJobs:
         for uri in uris.values():
             check_source(uri, self._backend)
         files = {
-            name: imported_file(uri, self._backend.account_id, self._backend.partition)
+            name: imported_file(uri, self._backend.account_id, self._backend.partition, store.algorithm)
             for name, uri in uris.items()
         }
         read_set = self._read_sets.add(

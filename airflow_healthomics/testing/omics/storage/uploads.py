@@ -93,10 +93,10 @@ class Uploads:
             if key not in upload.parts or upload.parts[key].checksum != each["checksum"]:
                 raise ValidationException(f"part {key[1]} of {key[0]} was not uploaded with this checksum")
             chosen.add(key)
-        files = upload.files(chosen)
+        store, now = self._stores.find(upload.store_id), LOCAL.clock.now()
+        files = upload.files(chosen, store.algorithm)
         if "source1" not in files:
             raise ValidationException("parts must have at least one part of SOURCE1")
-        store, now = self._stores.find(upload.store_id), LOCAL.clock.now()
         upload.completed = True
         read_set = self._read_sets.add(
             store, upload.request, files, now, creation_type="UPLOAD", status="PROCESSING_UPLOAD"
