@@ -249,10 +249,16 @@ def test_an_activation_passes_through_its_states(
         assert error_of(omics.get_read_set, **key, partNumber=1)[0] == "ConflictException"
         control.advance_job(end, job_id=job_id)
         assert status() == left
+    control.archive_read_sets()
+    control.fail_source(key["id"], operation="StartReadSetActivationJob", message="not restored")
+    failed = run_job(control, omics, "activation", store_id, sources=start["sources"])
+    assert (failed["status"], failed["sources"][0]["statusMessage"]) == ("FAILED", "not restored")
+    assert status() == "ARCHIVED"
+    run_job(control, omics, "activation", store_id, sources=start["sources"])
     again = run_job(control, omics, "activation", store_id, sources=start["sources"])
     assert again["status"] == "COMPLETED"
     jobs = omics.list_read_set_activation_jobs(sequenceStoreId=store_id, filter={"status": "COMPLETED"})
-    assert len(jobs["activationJobs"]) == 2
+    assert len(jobs["activationJobs"]) == 3
 
 
 @in_process

@@ -143,3 +143,20 @@ def test_uploads_and_access_policies_are_announced(control: Control, omics: Any)
         "storeType": "SEQUENCE_STORE",
         "status": "UPDATED",
     }
+
+
+@pytest.mark.parametrize("options", [{"store_changing_seconds": 60.0}])
+def test_a_store_is_announced_as_active_after_its_last_change(control: Control, omics: Any) -> None:
+    """Neither earlier, nor after its deletion."""
+    control.stop_clock()
+    read = listen("Sequence Store Status Change")
+    store_id = omics.create_sequence_store(name="reads")["id"]
+    control.advance_clock(30)
+    omics.update_sequence_store(id=store_id, name="a")
+    control.advance_clock(30)
+    assert [status for _, status in statuses(read())] == ["CREATED", "UPDATED"]
+    control.advance_clock(30)
+    omics.update_sequence_store(id=store_id, name="b")
+    omics.delete_sequence_store(id=store_id)
+    control.advance_clock(60)
+    assert [status for _, status in statuses(read())] == ["ACTIVE", "UPDATED", "DELETED"]

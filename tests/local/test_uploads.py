@@ -141,7 +141,7 @@ def test_wrong_parts_are_refused(
     for parts in ([], second):
         assert error_of(complete, **key, parts=parts)[0] == "ValidationException"
     monkeypatch.setattr(uploads, "MAX_UPLOAD_BYTES", 1100)
-    put(omics, key, READS[:10])
+    put(omics, key, READS)
     code, _, message = error_of(upload, **key, partSource="SOURCE1", partNumber=2, payload=READS * 2)
     assert (code, message) == (
         "ServiceQuotaExceededException",
