@@ -24,8 +24,8 @@ pytestmark = pytest.mark.skipif(not AWS.exists(), reason="the AWS CLI is not ins
 
 
 def cli(server: HealthOmicsServer, home: Path) -> Callable[..., Any]:
-    """Return what runs the AWS CLI against a server."""
-    # An empty home, so that no configuration of the machine's user takes part.
+    """Return a function that runs the AWS CLI against a server."""
+    # An empty home hides the user's AWS configuration.
     environ = {"PATH": os.environ["PATH"], "HOME": str(home), **server.environ}
 
     def aws(*arguments: str, expect: int = 0) -> Any:
