@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What Airflow reads about the provider, and the rules of its source."""
+"""The provider metadata that Airflow reads, and rules for the source."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ INFO = get_provider_info()
 
 
 def test_it_passes_airflows_schema() -> None:
-    """Of the installed Airflow."""
+    """The schema is that of the installed Airflow."""
     schema = json.loads((files("airflow") / "provider_info.schema.json").read_text())
     jsonschema.validate(INFO, schema)
 
 
 def test_the_documented_patience_is_that_of_the_code() -> None:
-    """A default has one meaning, and provider info can import nothing."""
+    """A default is the same in both, since provider info can import nothing."""
     options = INFO["config"]["healthomics"]["options"]
     assert float(options["start_patience"]["default"]) == start_patience()
     assert float(options["refusal_patience"]["default"]) == DEFAULT_PATIENCE
@@ -51,7 +51,7 @@ def test_the_documented_patience_is_that_of_the_code() -> None:
 
 
 def test_it_has_an_entry_point() -> None:
-    """By which Airflow finds the provider."""
+    """Airflow finds the provider by it."""
     found = {entry.value for entry in entry_points(group="apache_airflow_provider")}
     assert "airflow_healthomics.provider_info:get_provider_info" in found
 
@@ -72,7 +72,7 @@ def modules() -> list[str]:
 
 @pytest.mark.parametrize("module", modules())
 def test_each_module_exists(module: str) -> None:
-    """A path that is misspelt is seen by nobody but users."""
+    """Only users would notice a misspelt path."""
     importlib.import_module(module)
 
 
@@ -84,7 +84,7 @@ def test_each_link_exists(path: str) -> None:
 
 
 def test_it_imports_nothing() -> None:
-    """Every Airflow process calls it, so it must cost nothing."""
+    """Every Airflow process calls it, so it must be fast."""
     code = (
         "import sys, airflow_healthomics.provider_info as p; p.get_provider_info();"
         "print([m for m in ('airflow', 'boto3', 'botocore', 'moto') if m in sys.modules])"
@@ -119,7 +119,7 @@ def test_it_imports_nothing() -> None:
     ],
 )
 def test_public_classes_come_from_the_package_of_their_kind(package: str, names: list[str]) -> None:
-    """As the documents say."""
+    """As documented."""
     module: Any = importlib.import_module(f"airflow_healthomics.{package}")
     assert all(isinstance(getattr(module, name), type) for name in names)
 
@@ -146,7 +146,7 @@ def test_except_exception_has_a_reason(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_bare_airflow_exception(path: Path) -> None:
-    """Errors have types of their own."""
+    """Errors have specific types."""
     raised = [ast.unparse(node.exc) for node in nodes_of(path) if isinstance(node, ast.Raise) and node.exc]
     assert [text for text in raised if text.startswith(("AirflowException", "Exception("))] == []
 
@@ -158,7 +158,7 @@ def test_the_license_is_named(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "testing").rglob("*.py")), ids=lambda path: path.name)
-def test_the_test_double_imports_nothing_of_the_rest(path: Path) -> None:
+def test_the_local_healthomics_imports_nothing_of_the_rest(path: Path) -> None:
     """Two separate readings of the AWS model must agree; the model itself is one."""
     imported = [
         name
@@ -176,8 +176,8 @@ def test_the_test_double_imports_nothing_of_the_rest(path: Path) -> None:
     assert [name for name in ours if not name.startswith(shared)] == []
 
 
-def test_execute_is_an_operators_own() -> None:
-    """No mixin's, as Airflow 2 hands it an argument that the metaclass of operators takes off."""
+def test_execute_is_defined_by_each_operator() -> None:
+    """It is not a mixin's, as Airflow 2 passes it an argument that the metaclass of operators removes."""
     metaclass = type(BaseOperator)
     for kind in (operators, sensors):
         for name in kind.__all__:
@@ -185,7 +185,7 @@ def test_execute_is_an_operators_own() -> None:
             assert isinstance(owner, metaclass), name
 
 
-def test_each_setting_that_is_read_is_described() -> None:
+def test_each_setting_that_is_read_is_documented() -> None:
     """And no other one."""
     pattern = re.compile(r'conf\.get\w*\(\s*"healthomics",\s*"(\w+)"')
     read = {name for path in SOURCES for name in pattern.findall(path.read_text())}
