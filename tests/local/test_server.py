@@ -190,7 +190,7 @@ def test_the_command_has_a_pace(command: Callable[..., subprocess.Popen[str]]) -
 
 
 def test_a_host_prefix_is_accepted(healthomics_server: HealthOmicsServer) -> None:
-    """A client that adds host prefixes all the same reaches the server by a subdomain of localhost."""
+    """A client that adds host prefixes nevertheless reaches the server by a subdomain of localhost."""
     url = urlsplit(healthomics_server.prefixable_endpoint_url)
     scope = "AKIA/20260101/us-east-1/omics/aws4_request"
     connection = http.client.HTTPConnection("127.0.0.1", url.port)

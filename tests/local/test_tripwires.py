@@ -166,7 +166,7 @@ def test_side_effects_find_the_backends_that_they_write_to(backend: object, name
 
 
 def test_streams_of_logs_are_in_a_dictionary() -> None:
-    """Log groups find their streams in ``streams``, and send what is put to ``subscription_filters``."""
+    """Log groups find their streams in ``streams``, and send new events to ``subscription_filters``."""
     group = LogGroup("123456789012", "us-east-1", "a")  # type: ignore[abstract]
     assert (group.streams, group.subscription_filters) == ({}, {})
     assert set(re.findall(r"self\.streams\.?(\w*)", inspect.getsource(LogGroup))) <= {"", "items", "values"}

@@ -179,7 +179,7 @@ def test_cancel_run_cancels(hook: HealthOmicsHook, omics: Control, started: Call
 
 
 def test_delete_run_deletes(hook: HealthOmicsHook, omics: Control, started: Callable[..., Any]) -> None:
-    """The run is not found any more."""
+    """The run is no longer found."""
     run = started()
     omics.advance("COMPLETED", run_id=run["id"])
     hook.delete_run(run["id"])

@@ -60,7 +60,7 @@ def test_a_task_assumes_its_role_once_in_each_process(
         run_id = tasks.run(waiting(deferrable), context)
         assert status == "COMPLETED"
     except AirflowException as error:
-        run_id = getattr(error, "run_id")  # noqa: B009 - of an error of ours
+        run_id = getattr(error, "run_id")  # noqa: B009 - our own errors have it
         assert status == "FAILED"
     assert calls["AssumeRole"] == PROCESSES[deferrable]
     assert calls["GetLogEvents"] >= 1

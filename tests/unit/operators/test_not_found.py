@@ -247,7 +247,7 @@ def test_a_connection_that_does_not_exist_is_an_error(
     for _ in range(2):
         with pytest.raises(HealthOmicsConnectionNotFoundError, match="connection 'laboratory'") as caught:
             task.execute(context)
-    # Airflow reports an outage of its own in the same way.
+    # Airflow reports its own outages in the same way.
     assert not isinstance(caught.value, AirflowFailException)
     assert pickle.loads(pickle.dumps(caught.value)).aws_conn_id == "laboratory"
     assert omics.calls() == []

@@ -143,7 +143,7 @@ def test_a_fetch_that_began_before_the_expiry(clock: Clock, lane: Lane) -> None:
 
 
 def test_an_expired_response_needs_few_calls(clock: Clock) -> None:
-    """Although one that has just expired by itself would leave calls to others."""
+    """Although one that has just expired without it would leave calls to others."""
     lane = lane_of(Budget(1))
     for _ in range(8):
         lane.budget.charge()

@@ -57,6 +57,6 @@ class Sensing:
 def sensing(tasks: Tasks, ti: FakeTaskInstance, store: Store, monkeypatch: pytest.MonkeyPatch) -> Sensing:
     """Run sensors."""
     module = sys.modules[BaseSensorOperator.__module__]
-    if hasattr(module, "_orig_start_date"):  # Airflow 2 asks the database, Airflow 3 the task instance
+    if hasattr(module, "_orig_start_date"):  # Airflow 2 reads the database, Airflow 3 the task instance
         monkeypatch.setattr(module, "_orig_start_date", lambda **_: ti.first_reschedule)
     return Sensing(tasks, ti, store if HAS_STORE else None)

@@ -63,7 +63,7 @@ class Scene:
         context = try_of(self.ti, self.store)
         try:
             return self.tasks.run(make, context)
-        except (Exception, Crash) as error:  # noqa: BLE001 - whatever it is, it must not tell
+        except (Exception, Crash) as error:  # noqa: BLE001 - no error may show a value
             self.errors.append(error)
         return None
 

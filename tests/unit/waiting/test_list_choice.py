@@ -91,7 +91,7 @@ def test_a_list_is_read_where_it_is_cheaper(
             {("RUNNING", None): 5},
             [("RUNNING", GROUP), ("RUNNING", BATCH)],
         ),
-        # A run without a filter is in an unfiltered list, or polled by a call of its own.
+        # A run without a filter is in an unfiltered list, or polled by a single call.
         (
             {("RUNNING", GROUP): 100, ("RUNNING", None): 20},
             {("RUNNING", None): 210},
