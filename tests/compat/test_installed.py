@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What Airflow finds of the installed package."""
+"""The installed package, as Airflow finds it."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def cli(server: HealthOmicsServer, home: Path) -> Callable[..., Any]:
 
 
 def test_the_life_of_a_run(tmp_path: Path) -> None:
-    """Start, start again, get, list and cancel; and a wrong enum, which the CLI does not check."""
+    """Start, repeat the start, get, list and cancel; and a wrong enum, which the CLI does not check."""
     with HealthOmicsServer(any_workflow=True, manual=True) as server:
         aws = cli(server, tmp_path)
         request = ["--workflow-id", "1234567", "--role-arn", ROLE, "--output-uri", "s3://outputs"]

@@ -232,7 +232,7 @@ def test_counts_can_lag(by_the_clock: Control) -> None:
     assert (get(batch_id)["status"], counts(batch_id)) == ("PROCESSED", {"completed": 2})
 
 
-def test_a_run_knows_its_batch(control: Control, omics: Any, start_batch: StartBatch) -> None:
+def test_a_run_has_its_batch(control: Control, omics: Any, start_batch: StartBatch) -> None:
     """GetRun and ListRuns show the batch, ListRuns filters by it, and ListRunsInBatch leads to the run."""
     batch_id = start_batch("a")
     other = start_batch("a")

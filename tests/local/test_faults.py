@@ -109,7 +109,7 @@ def test_a_fault_can_be_probable(control: Control, omics: Any) -> None:
     assert 0 < sum(first) < 20
 
 
-def test_an_error_before_does_nothing_and_after_hides_what_was_done(control: Control, start: Start) -> None:
+def test_an_error_before_has_no_effect_and_one_after_hides_it(control: Control, start: Start) -> None:
     """``when`` says whether the request took effect."""
     control.inject_error("StartRun", when="before")
     assert error_of(start, requestId="one")[1] == 500
@@ -179,7 +179,7 @@ def test_a_held_call_waits_for_its_release(
 
 
 def test_several_calls_can_be_held(control: Control, omics: Any) -> None:
-    """One name holds many calls and lets all go; after that nothing is held."""
+    """One name holds many calls and releases all; afterwards none is held."""
     control.hold("ListRuns", "gate", times=None)
     with background(control, 5) as pool:
         held = [pool.submit(aws("omics").list_runs) for _ in range(5)]

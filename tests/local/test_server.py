@@ -131,7 +131,7 @@ def test_the_fixture_answers_in_process(healthomics: Control) -> None:
 
 
 def test_the_fixture_serves(healthomics_server: HealthOmicsServer) -> None:
-    """``healthomics_server`` serves, and this process's variables point there."""
+    """``healthomics_server`` serves, and the variables of this process have its URL."""
     assert os.environ["AWS_ENDPOINT_URL"] == healthomics_server.endpoint_url
     aws("omics").list_runs()
     assert Control(healthomics_server.endpoint_url).call_counts() == {"ListRuns": 1}

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""A run leaves its traces in S3, CloudWatch Logs and EventBridge."""
+"""The objects of a run in S3, and its logs in CloudWatch."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def test_a_request_id_with_another_body_can_give_the_original(start: Start) -> N
 
 @pytest.mark.parametrize("options", [{"duplicate_status": "pending"}])
 def test_a_repeated_start_can_report_pending(control: Control, start: Start) -> None:
-    """The option makes a repeated StartRun report the status of the first answer."""
+    """The option makes a repeated StartRun return the status of the first response."""
     start(requestId="one")
     control.advance("RUNNING")
     assert start(requestId="one")["status"] == "PENDING"

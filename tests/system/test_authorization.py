@@ -63,7 +63,7 @@ READING = {
     TASK + "/runs.csv": (READ, "batch"),
 }
 
-#: Those that read a run of a batch like any other.
+#: The routes that read a run of a batch like any other run.
 READING_IN_BATCH = (RUN, RUN + "/log")
 
 #: The routes that act.

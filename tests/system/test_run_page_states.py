@@ -270,7 +270,7 @@ QUESTIONS: Final = {
 
 
 def test_the_frame_shows_state_failure_and_tasks(window: Browser, dag_run_id: str) -> None:
-    """In Airflow, the state, the failure and eight tasks are visible without a scroll."""
+    """In Airflow, the state, the failure and eight tasks are visible without scrolling."""
     window.resize(*DESKTOP)
     window.open_run_page("cohort", dag_run_id, "call_variants")
     window.find("[data-testid=tasks] tbody tr")

@@ -55,7 +55,7 @@ KILLS = 20
 #: About as long as it takes to start all runs, so that kills hit starting, waiting and resuming tasks.
 RUNNING_SECONDS = 60
 
-#: How long StartRun takes to answer once the run exists, so that kills hit tasks that wait for the answer.
+#: Seconds from the run's creation to StartRun's response, so that kills hit tasks that wait for it.
 START_SECONDS = 2
 
 OPERATIONS = ("StartRun", "GetRun", "ListRuns")

@@ -101,7 +101,7 @@ class Clock:
             raise DeadlineError
 
 
-#: The latest one of each key: Airflow has their states in its database.
+#: The latest instance of each key: Airflow has their states in its database.
 TASK_INSTANCES: dict[tuple[str, str, str, int | None], FakeTaskInstance] = {}
 
 

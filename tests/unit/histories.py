@@ -45,7 +45,7 @@ def waiting(deferrable: bool, **fields: Any) -> Callable[[], HealthOmicsStartRun
     return lambda: start_of(**arguments)
 
 
-#: Where the process dies: at which store write, or around which call.
+#: Where the process dies: at a write of the store, or before or after a call.
 CRASHES = ["before-record", "after-record", "before-call", "after-call", "before-run-id", "after-run-id"]
 
 

@@ -57,12 +57,12 @@ class Life:
 
     @property
     def created(self) -> float:
-        """When it was started."""
+        """The time of its start."""
         return self.changes[0][0]
 
     @property
     def creation_time(self) -> str:
-        """The same, as the service writes it."""
+        """The time of its start, as the service writes it."""
         return timestamp(self.created)
 
     def status(self, now: float) -> str | None:

@@ -29,7 +29,7 @@ from airflow_healthomics.run_page.run_use import prices_are_on
 from airflow_healthomics.starting.outcome import start_patience
 
 PACKAGE = Path(airflow_healthomics.__file__).parent
-#: The package without its test double.
+#: The package without the local HealthOmics.
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if "testing" not in path.relative_to(PACKAGE).parts)
 INFO = get_provider_info()
 
@@ -78,7 +78,7 @@ def test_each_module_exists(module: str) -> None:
 
 @pytest.mark.parametrize("path", INFO["extra-links"])
 def test_each_link_exists(path: str) -> None:
-    """And has a name."""
+    """It has a name."""
     module, _, name = path.rpartition(".")
     assert getattr(importlib.import_module(module), name).name
 
@@ -133,13 +133,13 @@ def nodes_of(path: Path) -> list[ast.AST]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_assert(path: Path) -> None:
-    """``python -O`` would drop it."""
+    """``python -O`` would remove it."""
     assert [node.lineno for node in nodes_of(path) if isinstance(node, ast.Assert)] == []
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_except_exception_has_a_reason(path: Path) -> None:
-    """Beside it, since everything else catches what it expects."""
+    """The comment is on the same line, since all other code catches specific errors."""
     lines = [line for line in path.read_text().splitlines() if re.search(r"except (Base)?Exception\b", line)]
     assert [line for line in lines if not re.search(r"except Exception\b.*#.*[a-z]{3} [a-z]", line)] == []
 

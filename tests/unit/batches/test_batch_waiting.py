@@ -401,7 +401,7 @@ def test_a_poll_costs_one_get_batch(omics: Control, tasks: Tasks, clock: Clock, 
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_the_delay_is_the_users(omics: Control, tasks: Tasks, clock: Clock, deferrable: bool) -> None:
+def test_the_delay_is_configurable(omics: Control, tasks: Tasks, clock: Clock, deferrable: bool) -> None:
     """``waiter_delay``."""
     hold_runs(omics)
     clock.at(3600, lambda: omics.advance("COMPLETED"))

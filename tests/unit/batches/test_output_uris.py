@@ -56,7 +56,7 @@ class Service:
 
 @pytest.mark.parametrize("layout", [of_run, of_run_and_uuid])
 def test_ten_thousand_uris_cost_a_few_calls(layout: Layout) -> None:
-    """Each is what GetRun would have returned."""
+    """Each is equal to that of GetRun."""
     runs = outcomes(10_000)
     service = Service(runs, layout)
     found = read_output_uris(service, runs, LOG)

@@ -93,10 +93,10 @@ ENDS: dict[str, Callable[[Control], None]] = {
 
 @pytest.mark.parametrize("count", [3, 120])
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
-def test_a_task_publishes_the_same_in_both_places(
+def test_a_task_publishes_the_same_on_a_worker_and_after_a_deferral(
     omics: Control, tasks: Tasks, count: int, end: Callable[[Control], None]
 ) -> None:
-    """XComs, files, and the text of an error."""
+    """The same XComs, files, and text of an error."""
     results = []
     for deferrable in (False, True):
         end(omics)

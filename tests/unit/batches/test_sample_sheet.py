@@ -486,8 +486,8 @@ ids = st.lists(cells.filter(str.strip), min_size=1, max_size=6, unique=True)
 
 @settings(deadline=None)
 @given(ids, st.data(), st.sampled_from(["csv", "tsv"]), st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
-def test_what_csv_writes_comes_back(names: list[str], data: st.DataObject, format: str, quoting: int) -> None:
-    """Every text survives quoting, whatever is in it."""
+def test_csv_values_survive(names: list[str], data: st.DataObject, format: str, quoting: int) -> None:
+    """Every text survives quoting, whatever its characters."""
     values = [data.draw(cells) for _ in names]
     sheet = written(
         [["id", "value"], *([name, value] for name, value in zip(names, values, strict=True))],
@@ -502,7 +502,7 @@ def test_what_csv_writes_comes_back(names: list[str], data: st.DataObject, forma
 
 @settings(deadline=None)
 @given(ids, st.data(), st.sampled_from([None, 1]), st.booleans())
-def test_what_json_writes_comes_back(
+def test_json_values_survive(
     names: list[str], data: st.DataObject, indent: int | None, is_ascii: bool
 ) -> None:
     """Every value survives, with its type."""

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""When a processed batch is a success."""
+"""The success policy of a batch."""
 
 from __future__ import annotations
 
@@ -170,8 +170,8 @@ def test_a_batch_of_no_runs_is_never_a_success(policy: SuccessPolicy, succeeded:
 
 
 @given(policies, totals, st.integers(0, 100_000))
-def test_one_more_success_never_hurts(policy: SuccessPolicy, total: int, succeeded: int) -> None:
-    """A batch that is a success stays one when another of its runs completes."""
+def test_one_more_success_never_fails_a_batch(policy: SuccessPolicy, total: int, succeeded: int) -> None:
+    """A successful batch remains one when another of its runs completes."""
     if policy.is_met(succeeded, total):
         assert policy.is_met(succeeded + 1, total)
 

@@ -207,8 +207,8 @@ def test_get_workflow_describes_a_workflow_and_a_version(hook: HealthOmicsHook, 
         "delete_batch",
     ],
 )
-def test_errors_of_botocore_come_through(hook: HealthOmicsHook, call: str) -> None:
-    """A caller of the hook handles the errors that boto3's documents name."""
+def test_errors_of_botocore_are_raised(hook: HealthOmicsHook, call: str) -> None:
+    """Callers of the hook handle the errors in boto3's documentation."""
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         getattr(hook, call)("999")
 
@@ -400,7 +400,7 @@ def test_cancel_run_batch_cancels(hook: HealthOmicsHook, omics: Control, batch: 
     assert hook.get_batch(batch_id)["status"] == "STOPPING"
 
 
-def test_a_batch_and_its_runs_are_deleted_apart(
+def test_a_batch_and_its_runs_are_deleted_separately(
     hook: HealthOmicsHook, omics: Control, batch: Callable[..., str]
 ) -> None:
     """First the runs, then the batch itself."""
@@ -525,8 +525,8 @@ def test_a_region_of_a_custom_endpoint_is_accepted(connection: Callable[..., Non
 
 
 @pytest.mark.parametrize("where", ["argument", "connection"])
-def test_the_region_is_the_users(omics: Control, connection: Callable[..., None], where: str) -> None:
-    """An argument, or the connection's extra."""
+def test_the_region_is_configurable(omics: Control, connection: Callable[..., None], where: str) -> None:
+    """By an argument, or in the connection's extra."""
     connection(region_name="eu-west-1" if where == "connection" else "us-west-2")
     hook = HealthOmicsHook(region_name="eu-west-1" if where == "argument" else None)
     hook.start_run(**RUN)
@@ -564,7 +564,7 @@ def test_every_public_method_is_documented() -> None:
 
 
 @pytest.mark.parametrize(("defaults", "warns"), [({}, True), ({"output_uri": OUTPUT}, False)])
-def test_a_connection_of_the_environment_is_named_where_a_default_is_missing(
+def test_a_connection_of_the_environment_is_named_if_a_default_is_missing(
     omics: Control,
     connection: Callable[..., None],
     logged: Callable[[], str],
@@ -604,7 +604,7 @@ def host_of(hook: HealthOmicsHook) -> str:
 
 
 @pytest.mark.parametrize("where", ["connection", "service", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_OMICS"])
-def test_a_custom_endpoint_works_as_it_is(
+def test_a_custom_endpoint_works_without_further_settings(
     endpoint: str, connection: Callable[..., None], monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """The user need not know about host prefixes, wherever the endpoint is set."""

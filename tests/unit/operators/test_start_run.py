@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The operators: start, cancel, delete, and waiting in both places."""
+"""The operator that starts a run: request, validation, and the wait on a worker or after a deferral."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_airflows_registry_sees_durable_execution(kind: type[Any]) -> None:
 
 @pytest.mark.parametrize("name", [*ARGUMENTS, "deferrable", "waiter_delay", "wait_for_completion"])
 def test_an_argument_is_an_attribute(name: str) -> None:
-    """Constructors only assign."""
+    """Constructors only assign arguments."""
     marker = object()
     assert getattr(start_of(**{name: marker}), name) is marker
 
@@ -674,7 +674,7 @@ def test_a_run_that_has_ended_before_the_first_poll_needs_no_wait(
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_the_delay_is_the_users(omics: Control, context: Context, tasks: Tasks, deferrable: bool) -> None:
+def test_the_delay_is_configurable(omics: Control, context: Context, tasks: Tasks, deferrable: bool) -> None:
     """Half the delay makes twice as many polls."""
     counts = []
     for number, delay in enumerate((60, 120)):

@@ -116,7 +116,7 @@ def test_every_argument_can_be_templated() -> None:
 
 @pytest.mark.parametrize("name", [*BATCH_ARGUMENTS, "run_settings", "sample_sheet", "output_uris"])
 def test_an_argument_is_an_attribute(name: str) -> None:
-    """Constructors only assign."""
+    """Constructors only assign arguments."""
     marker = object()
     assert getattr(batch_of(**{name: marker}), name) is marker
 

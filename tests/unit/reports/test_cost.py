@@ -87,7 +87,7 @@ def test_storage(fields: dict[str, Any], metrics: Any, amount: Amount | None) ->
 
 
 def test_a_ready2run_run_has_no_hours() -> None:
-    """It has a price per run."""
+    """Its price is per run."""
     assert amounts_of(run(workflowType="READY2RUN"), {}, [task("omics.m.large", 0, 1)]) == []
 
 

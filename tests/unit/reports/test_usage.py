@@ -135,7 +135,7 @@ def manifest() -> list[str]:
 
 
 def test_the_tasks_of_a_list_by_hand() -> None:
-    """ListRunTasks gives each figure; a task from the cache ran nothing, whatever its times say."""
+    """ListRunTasks has each figure; a cached task ran nothing, whatever its times are."""
     assert usage_of_run(RUN, listed()) == EXPECTED
 
 

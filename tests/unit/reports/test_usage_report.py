@@ -43,7 +43,7 @@ TASKS: list[dict[str, Any]] = [
     {"name": "sort", "cpus": 4, "memory": 8, "seconds": 300, "failure_reason": "OUT_OF_MEMORY_ERROR"},
 ]
 
-#: Worked out in test_run_use. The run lasts three hours here, and its tasks begin with it.
+#: Calculated in test_usage.py. The run lasts three hours here, and its tasks begin with it.
 FIGURES: dict[str, Any] = {
     "tasks": {"COMPLETED": 4, "FAILED": 1},
     "cacheHits": 1,
@@ -387,7 +387,7 @@ def test_a_deleted_run_is_not_requested(omics: Control, log: Lines) -> None:
 
 
 @pytest.mark.parametrize(("left", "reads"), [(5, False), (15, False), (18, True), (3600, True)])
-def test_a_task_that_is_about_to_time_out_is_not_risked(
+def test_the_report_does_not_make_a_task_time_out(
     omics: Control, ended: Callable[..., Any], log: Lines, left: int, reads: bool
 ) -> None:
     """The timeout would fail a task whose run has completed."""

@@ -196,10 +196,10 @@ def test_a_batch_gets_the_defaults_of_the_package() -> None:
         (NEW | {"priority": "7", "cache_id": 12, "session_policy": {"Version": "2012-10-17"}}, {}),
     ],
 )
-def test_the_runs_of_a_batch_get_what_a_single_run_gets(
+def test_the_runs_of_a_batch_have_the_defaults_of_a_single_run(
     arguments: dict[str, Any], defaults: dict[str, Any]
 ) -> None:
-    """One code decides on defaults and types for both."""
+    """The same code decides on defaults and types."""
     run = build_start_run_request(arguments, defaults, SHAPE)
     tags = {"runTags": run.pop("tags")} if "tags" in run else {}
     assert common(arguments, defaults) == {**run, **tags}
@@ -340,8 +340,8 @@ CHANGES_REFUSED: list[Any] = [case.values[0] for case in REFUSED]
     ],
     ids=lambda change: "-".join(change),
 )
-def test_a_batch_is_refused_as_a_single_run_is(change: dict[str, Any]) -> None:
-    """One code has the rules for both."""
+def test_a_batch_has_the_rules_of_a_single_run(change: dict[str, Any]) -> None:
+    """The same code checks both."""
     with pytest.raises(HealthOmicsRequestError) as caught:
         build_start_run_request(NEW | change, {}, SHAPE)
     assert problems_of(NEW | change) == caught.value.problems

@@ -19,7 +19,7 @@ from tests.unit.resources.conftest import Records
 GROUP = "/aws/omics/WorkflowLog"
 PLACE = "arn:aws:omics:us-east-1:123456789012"
 
-#: The object of a run, with some of the fields of AWS's example and two of the user's.
+#: The object of a run, with some fields of AWS's example and two of the user.
 RUN: dict[str, Any] = {
     "arn": f"{PLACE}:run/7654321",
     "uuid": "u",

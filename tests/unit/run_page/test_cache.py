@@ -18,7 +18,7 @@ from tests.unit.conftest import Clock
 
 @dataclass
 class Text:
-    """An answer."""
+    """A response."""
 
     text: str
     lifetime: float = 10

@@ -78,7 +78,7 @@ def test_nothing_inline(page: _Page) -> None:
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
-def test_text_stays_text_and_nothing_is_kept(path: Path) -> None:
+def test_text_remains_text_and_nothing_is_stored(path: Path) -> None:
     """No script parses markup, evaluates text or stores anything; one sends, and only JSON."""
     forbidden = (
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|srcdoc|DOMParser"

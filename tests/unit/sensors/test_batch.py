@@ -169,7 +169,7 @@ def test_a_bad_policy_is_refused(omics: Control, sensing: Sensing, mode: str, so
     assert omics.calls() == []
 
 
-def test_a_timeout_while_the_runs_are_looked_into_ends_in_the_failure_of_the_batch(
+def test_a_timeout_of_the_diagnosis_ends_in_the_failure_of_the_batch(
     omics: Control, sensing: Sensing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Airflow may retry a timeout, whereas the counts of a batch that is PROCESSED are final."""

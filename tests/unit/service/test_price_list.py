@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Prices in the answers of the Price List API."""
+"""Prices in the responses of the Price List API."""
 
 from __future__ import annotations
 

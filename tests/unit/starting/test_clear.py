@@ -44,7 +44,7 @@ def test_the_log_says_what_a_clear_discards(omics: Control, logged: Callable[[],
     assert "on_clear='reattach'" in text
 
 
-def test_the_log_names_the_request_of_a_start_without_an_answer(
+def test_the_log_names_the_request_of_a_start_without_a_response(
     omics: Control, clock: Clock, logged: Callable[[], str]
 ) -> None:
     """Its run has no id yet."""

@@ -67,7 +67,7 @@ def calls(clock: Clock) -> Calls:
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0])
-def test_a_rate_that_starts_nothing_is_refused(rate: float) -> None:
+def test_a_rate_without_starts_is_refused(rate: float) -> None:
     """The error names the setting."""
     with pytest.raises(ValueError, match="start_rate must be above 0"):
         Dispatcher(rate)

@@ -21,7 +21,7 @@ def test_only_consecutive_failures_to_reach_healthomics_count() -> None:
     assert failures == [1, 2, 0, 1]
 
 
-def test_conflicts_are_counted_apart_from_other_turns() -> None:
+def test_conflicts_are_counted_separately() -> None:
     """Only they show that the request will never be accepted."""
     delays = Delays()
     for delay in (CONFLICT, THROTTLED, CONFLICT):

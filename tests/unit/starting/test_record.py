@@ -71,7 +71,7 @@ def test_a_record_survives_the_store(record: StartRecord) -> None:
 
 @needs_store
 def test_a_record_never_expires() -> None:
-    """A run may take days, and a Clear may come weeks later."""
+    """A run may take days, and a Clear may follow weeks later."""
     from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]
 
     store = Store()

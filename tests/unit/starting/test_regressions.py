@@ -56,7 +56,7 @@ def test_a_kill_cancels_an_adopted_run(omics: Control, clock: Clock, tasks: Task
 
 
 @pytest.mark.parametrize("with_store", STORES)
-def test_a_worker_timeout_as_airflow_does_it_leaves_the_run_to_the_next_try(
+def test_a_timeout_on_a_worker_leaves_the_run_to_the_next_try(
     omics: Control, clock: Clock, monkeypatch: pytest.MonkeyPatch, with_store: bool
 ) -> None:
     """Airflow (2.11, 3.0, 3.3) calls on_kill when execution_timeout strikes."""

@@ -72,7 +72,7 @@ def test_it_is_stable(identity: TaskIdentity, generation: int) -> None:
 
 
 def test_it_is_the_same_in_the_next_release() -> None:
-    """The derivation never changes, since a retry after an upgrade must find the run of the try before."""
+    """The derivation never changes, since a retry after an upgrade must find the run of an earlier try."""
     assert derive_request_id(IDENTITY) == "manual__2026-11-22T03:04:05+00:00.849c9f7012b15bae"
 
 

@@ -112,10 +112,10 @@ def test_the_triggerer_does_not_make_a_killed_start(omics: Control) -> None:
     [(THROTTLED, 0), (EndpointConnectionError(endpoint_url="https://omics"), 1)],
     ids=["throttled", "unreachable"],
 )
-def test_a_delay_knows_whether_healthomics_was_reached(
+def test_a_delay_records_whether_healthomics_was_reached(
     omics: Control, clock: Clock, error: Exception, failures: int
 ) -> None:
-    """Its reason decides how long it is."""
+    """The reason decides its duration."""
     with crashing("StartRun", error=error), pytest.raises(TaskDeferred) as caught:
         start_of().execute(try_of(FakeTaskInstance()))
     assert caught.value.trigger.serialize()[1]["failures"] == failures

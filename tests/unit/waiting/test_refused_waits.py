@@ -58,7 +58,7 @@ def test_a_refusal_of_half_an_hour_fails_nothing(
 @pytest.mark.parametrize("deferrable", WAYS)
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("since", [0, 600])
-def test_after_an_hour_the_attempt_fails_retryably_and_the_next_reattaches(
+def test_after_an_hour_the_attempt_fails_retryably_and_the_next_one_reattaches(
     omics: Control, tasks: Tasks, clock: Clock, deferrable: bool, code: str, since: int
 ) -> None:
     """From the first poll on."""
