@@ -111,8 +111,8 @@ def sample(shape: Shape) -> Any:
 
 @pytest.mark.parametrize("operation", sorted(set(MODEL.operation_names) - IMPLEMENTED))
 @pytest.mark.parametrize("control", ["in-process"], indirect=True)
-def test_the_rest_is_named_in_one_clear_error(control: Control, operation: str) -> None:
-    """What is not implemented says so, by the operation's name."""
+def test_unimplemented_operations_have_one_clear_error(control: Control, operation: str) -> None:
+    """The error names the operation."""
     call = getattr(aws("omics"), botocore.xform_name(operation))
     shape = MODEL.operation_model(operation).input_shape
     code, status, message = error_of(call, **(sample(shape) if shape else {}))
@@ -120,10 +120,10 @@ def test_the_rest_is_named_in_one_clear_error(control: Control, operation: str) 
     assert message == f"{operation} is not implemented by the local HealthOmics"
 
 
-def test_answers_have_only_members_of_the_model(
+def test_responses_have_only_members_of_the_model(
     control: Control, omics: Any, start: Callable[..., Any]
 ) -> None:
-    """Each answer, as it travels, keeps every rule of the model's output shape, for each status."""
+    """Each response on the wire follows the model's output shape, in every status."""
     answered: dict[str, list[dict[str, Any]]] = {}
 
     def keep(http_response: Any, model: Any, **_: Any) -> None:
@@ -247,10 +247,8 @@ def answer_batches(control: Control, omics: Any) -> None:
         omics.delete_batch(batchId=batch_id)
 
 
-def test_everything_that_a_request_says_is_given_back(
-    control: Control, omics: Any, start: Callable[..., Any]
-) -> None:
-    """GetRun echoes the request, field by field."""
+def test_get_run_echoes_the_request(control: Control, omics: Any, start: Callable[..., Any]) -> None:
+    """Every field is compared."""
     control.add_workflow("7654321", engine="NEXTFLOW")
     omics.create_workflow_version(
         workflowId="7654321", versionName="v1", definitionZip=archive(main_nf=""), engine="NEXTFLOW"
@@ -262,7 +260,7 @@ def test_everything_that_a_request_says_is_given_back(
     assert run["roleArn"] == ROLE
 
 
-def test_list_items_lack_what_the_model_does_not_give_them(
+def test_list_items_have_only_members_of_the_model(
     control: Control, omics: Any, start: Callable[..., Any]
 ) -> None:
     """ListRuns has no uuid; ListRunTasks has no reason and no log."""

@@ -35,7 +35,7 @@ def omics_backends() -> BackendDict[OmicsBackend]:
 
 
 def test_moto_has_no_healthomics_of_its_own() -> None:
-    """If moto ever gets an omics backend, ours must not silently stand in its way."""
+    """If moto ever gets an omics backend, ours must not silently replace it."""
     loaded = sys.modules.pop("moto.omics", None)
     try:
         assert importlib.util.find_spec("moto.omics") is None
@@ -119,7 +119,7 @@ def test_a_backend_finds_its_urls_beside_its_models() -> None:
     ],
 )
 def test_moto_still_has(owner: object, name: str) -> None:
-    """These names are overridden or called."""
+    """The names exist that are overridden or called."""
     assert hasattr(owner, name)
 
 
@@ -129,7 +129,7 @@ def test_dispatch_ends_in_the_method_that_we_override() -> None:
 
 
 def test_the_router_reads_no_host() -> None:
-    """Host prefixes take no part in routing."""
+    """Host prefixes do not affect routing."""
     request = Request.from_primitives("POST", "http://127.0.0.1:5000/run/12/cancel", {})
     operation, parameters = get_service_router("omics").match(request)
     assert (operation.name, parameters) == ("CancelRun", {"id": "12"})
@@ -166,7 +166,7 @@ def test_side_effects_find_the_backends_that_they_write_to(backend: object, name
 
 
 def test_streams_of_logs_are_in_a_dictionary() -> None:
-    """Log groups find their streams in ``streams``, and send what is put to ``subscription_filters``."""
+    """Log groups find their streams in ``streams``, and send new events to ``subscription_filters``."""
     group = LogGroup("123456789012", "us-east-1", "a")  # type: ignore[abstract]
     assert (group.streams, group.subscription_filters) == ({}, {})
     assert set(re.findall(r"self\.streams\.?(\w*)", inspect.getsource(LogGroup))) <= {"", "items", "values"}
@@ -187,8 +187,8 @@ def test_objects_of_a_bucket_are_in_a_versioned_dictionary() -> None:
         assert "self._self_iterable()" in inspect.getsource(each)
 
 
-def test_a_rule_has_what_is_read_of_it() -> None:
-    """Its state and its targets, the latter as the dictionaries of the request."""
+def test_a_rule_has_the_attributes_that_are_read() -> None:
+    """They are its state and its targets, the latter as the dictionaries of the request."""
     rule = Rule("a", "123456789012", "us-east-1", None, None, None, None, "default", None)  # type: ignore[abstract]
     assert (rule.state, rule.targets) == ("ENABLED", [])
 
