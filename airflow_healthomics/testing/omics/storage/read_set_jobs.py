@@ -97,8 +97,8 @@ class ReadSetJobs:
         """
         Start an activation of ARCHIVED read sets.
 
-        AWS does not document what becomes of a read set that is already ACTIVE. Here it stays ACTIVE, and is
-        not a failure.
+        AWS does not document the activation of a read set that is already ACTIVE. Here it succeeds without an
+        effect.
         """
         return self._start(self.activations, params)
 

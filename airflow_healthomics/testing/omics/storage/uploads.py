@@ -28,8 +28,8 @@ from .sequence_store import SequenceStore
 from .sequence_stores import SequenceStores
 from .upload import Part, Upload
 
-#: The parts of an upload are in memory, so the local HealthOmics has this limit of its own. AWS limits a part
-#: to 100 MB (user guide, page "fixed-quotas").
+#: Limit of the local HealthOmics, which keeps the parts of an upload in memory. AWS limits a part to 100 MB
+#: (user guide, page "fixed-quotas").
 MAX_UPLOAD_BYTES: Final = 67_108_864
 #: In plans of failures.
 KIND: Final = "Read Set Upload"
