@@ -73,7 +73,7 @@ class StoredFile:
             raise error_of(
                 "InternalServerException",
                 f"The local HealthOmics does not copy files of more than {MAX_COPIED_BYTES} bytes, and the "
-                f"source of {self.name} in S3 was changed or deleted",
+                "source of this one in S3 was changed or deleted",
             )
         return bytes(stored.value)
 
@@ -85,7 +85,7 @@ class StoredFile:
         :raises RangeNotSatisfiableException: for a number after the last part.
         """
         if number > self.total_parts:
-            raise RangeNotSatisfiableException(f"{self.name} has {self.total_parts} parts")
+            raise RangeNotSatisfiableException(f"The file has {self.total_parts} parts")
         start = (number - 1) * self.part_size
         return self.read()[start : start + self.part_size]
 
@@ -96,7 +96,7 @@ def file_of(content: bytes, name: str, algorithm: str = "md5") -> StoredFile:
 
 
 def imported_file(uri: str, account: str, partition: str, algorithm: str = "md5") -> StoredFile:
-    """Return the file of an S3 object, or a file with a made-up content if there is no such object."""
+    """Return the file of an S3 object, or one with a made-up content if the object is absent or empty."""
     name = uri.rpartition("/")[2] or "file"
     stored = stored_object(uri, account, partition)
     content = bytes(stored.value) if stored is not None else b""
