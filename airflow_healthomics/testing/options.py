@@ -86,7 +86,8 @@ class Options:
     If the description of a field begins with "AWS does not document", the real service may differ.
     """
 
-    #: Runs and batches change their state only by verbs of the control, such as :meth:`Control.advance`.
+    #: Runs, batches and jobs of stores change their state only by verbs of the control, such as
+    #: :meth:`Control.advance`.
     manual: bool = False
     #: Seconds that a run stays in each active state, by the local clock.
     pending_seconds: float = 0.5

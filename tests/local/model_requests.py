@@ -32,19 +32,19 @@ WRONG_TEXTS = ("\x00", "!", "_", " ", "x", "-")
 
 @dataclass(frozen=True)
 class Break:
-    """One broken rule: where it is, which it is, and the value that breaks it."""
+    """One broken rule: its place, its name, and the value that breaks it."""
 
     path: tuple[str | int, ...]
     rule: str
     value: Any
 
 
-#: Stands for a member that is left out.
+#: Marks a member that is left out.
 ABSENT = object()
 
 
 def requests(operation: OperationModel) -> Iterator[dict[str, Any]]:
-    """Yield valid requests: with the required members, with each other one, and all at their limits."""
+    """Yield valid requests: with the required members, with each optional one, and all at their limits."""
     shape = operation.input_shape
     if shape is None:
         yield {}

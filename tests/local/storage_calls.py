@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Calls of every operation on stores and shares, in every state of what they are about."""
+"""Calls of every operation on stores and shares, in every status of their resources."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def answer_uploads(control: Control, omics: Any) -> None:
 
 
 def answer_shares(omics: Any, keep: Callable[..., None]) -> None:
-    """Call every operation of shares, for both accounts."""
+    """Call every operation of shares, as both accounts."""
     workflow = omics.create_workflow(definitionZip=ARCHIVE)
     request = {"resourceArn": workflow["arn"], "principalSubscriber": "222222222222", "shareName": "s"}
     share_id = omics.create_share(**request)["shareId"]

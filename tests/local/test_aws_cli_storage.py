@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The AWS CLI drives stores, jobs, uploads and shares on the server, as the user guide shows it."""
+"""The AWS CLI works with stores, jobs, uploads and shares, with the commands of the user guide."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ READS = b"@r1\nACGT\n+\nFFFF\n"
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HealthOmicsServer]:
-    """A strict server with files in its S3, for clients of this process too."""
+    """A strict server with files in its S3, and the environment variables for clients."""
     with HealthOmicsServer(strict=True, manual=True, storage_part_bytes=8) as local:
         for name, value in local.environ.items():
             monkeypatch.setenv(name, value)
@@ -35,7 +35,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HealthOmicsServer]:
         yield local
 
 
-def test_from_a_genome_to_an_export(server: HealthOmicsServer, tmp_path: Path) -> None:
+def test_references_and_read_sets(server: HealthOmicsServer, tmp_path: Path) -> None:
     """Import a reference and aligned reads, download them, and archive, activate, export and delete them."""
     omics, control = cli(server, tmp_path), server.control
     genomes = ("--reference-store-id", omics("create-reference-store", "--name", "genomes")["id"])
@@ -95,8 +95,8 @@ def test_from_a_genome_to_an_export(server: HealthOmicsServer, tmp_path: Path) -
     omics("delete-sequence-store", "--id", store[1])
 
 
-def test_from_parts_to_a_policy(server: HealthOmicsServer, tmp_path: Path) -> None:
-    """Upload reads in parts, page through them, and set who can read the store in S3."""
+def test_an_upload_and_an_access_policy(server: HealthOmicsServer, tmp_path: Path) -> None:
+    """Upload reads in parts, list the parts in pages, and set an S3 access policy."""
     omics = cli(server, tmp_path)
     made = omics("create-sequence-store", "--name", "reads")
     store = ("--sequence-store-id", made["id"])
@@ -124,7 +124,7 @@ def test_from_parts_to_a_policy(server: HealthOmicsServer, tmp_path: Path) -> No
 
 
 def test_a_share_and_a_closed_store(server: HealthOmicsServer, tmp_path: Path) -> None:
-    """An owner offers and withdraws a workflow; variant stores are closed to new customers."""
+    """Create and delete a share; variant stores are closed to new customers."""
     omics = cli(server, tmp_path)
     arn = aws("omics").create_workflow(definitionZip=ARCHIVE)["arn"]
     offer = ("--resource-arn", arn, "--principal-subscriber", "222222222222", "--share-name", "lab")

@@ -45,7 +45,7 @@ def location_of(model: OperationModel, each: Break) -> str | None:
 
 def can_travel(model: OperationModel, each: Break) -> bool:
     """
-    Whether a request can be broken so.
+    Whether a request can break the rule in this way.
 
     Without its ids and its required query, a request is not that operation. Outside of bodies, all is text.
     A body that is not JSON can be anything.
@@ -64,7 +64,7 @@ def name_of(each: Break) -> str:
 
 
 def outcome(call: Callable[..., Any], request: Mapping[str, Any]) -> tuple[str | None, str]:
-    """Return code and message of the error that a call ends with, if any."""
+    """Return the code and message of the error that a call raises, if any."""
     try:
         call(**request)
     except ClientError as error:
@@ -72,12 +72,12 @@ def outcome(call: Callable[..., Any], request: Mapping[str, Any]) -> tuple[str |
     return None, ""
 
 
-def test_what_the_model_allows_is_no_mistake(control: Control, operation: str) -> None:
-    """A request within all limits is accepted, or refused for what it refers to, but not for its form."""
+def test_what_the_model_allows_is_accepted(control: Control, operation: str) -> None:
+    """A request within all limits may be refused for its references, but not for its form."""
     client = SESSION.client("omics")
     for request in requests(model_of(operation)):
         if operation == "UntagResource" and not request["tagKeys"]:
-            continue  # an empty query is none
+            continue  # an empty query counts as absent
         code, message = outcome(getattr(client, xform_name(operation)), request)
         assert code in (
             None,

@@ -159,8 +159,8 @@ CLOSED = {name for name in MODEL.operation_names if "Annotation" in name or "Var
 
 @pytest.mark.parametrize("operation", sorted(CLOSED))
 @pytest.mark.parametrize("control", ["in-process"], indirect=True)
-def test_what_is_closed_to_new_customers_says_so(control: Control, operation: str) -> None:
-    """Annotation stores and variant stores have one error, which an option can change."""
+def test_operations_on_closed_stores_have_one_clear_error(control: Control, operation: str) -> None:
+    """Annotation stores and variant stores are closed to new customers. An option changes the error."""
     call = getattr(aws("omics"), botocore.xform_name(operation))
     shape = MODEL.operation_model(operation).input_shape
     request = sample(shape) if shape else {}
@@ -172,8 +172,8 @@ def test_what_is_closed_to_new_customers_says_so(control: Control, operation: st
     assert error_of(call, **request)[0] == "ValidationException"
 
 
-def test_what_a_newer_botocore_has_is_named_in_one_clear_error() -> None:
-    """An operation that is not implemented says so, by its name."""
+def test_unimplemented_operations_have_one_clear_error() -> None:
+    """The error names the operation. Only a newer botocore has such operations."""
     newer = set(MODEL.operation_names) - IMPLEMENTED - CLOSED
     for operation in ("ListNovelties", *newer):
         error = refusal(operation)
@@ -181,10 +181,10 @@ def test_what_a_newer_botocore_has_is_named_in_one_clear_error() -> None:
         assert error.message == f"{operation} is not implemented by the local HealthOmics"
 
 
-def test_answers_have_only_members_of_the_model(
+def test_responses_have_only_members_of_the_model(
     control: Control, omics: Any, start: Callable[..., Any]
 ) -> None:
-    """Each answer, as it travels, keeps every rule of the model's output shape, for each status."""
+    """Each response on the wire follows the model's output shape, in every status."""
     answered: dict[str, list[dict[str, Any]]] = {}
 
     def keep(http_response: Any, model: Any, **_: Any) -> None:
@@ -314,10 +314,8 @@ def answer_batches(control: Control, omics: Any) -> None:
         omics.delete_batch(batchId=batch_id)
 
 
-def test_everything_that_a_request_says_is_given_back(
-    control: Control, omics: Any, start: Callable[..., Any]
-) -> None:
-    """GetRun echoes the request, field by field."""
+def test_get_run_echoes_the_request(control: Control, omics: Any, start: Callable[..., Any]) -> None:
+    """Every field is compared."""
     control.add_workflow("7654321", engine="NEXTFLOW")
     omics.create_workflow_version(
         workflowId="7654321", versionName="v1", definitionZip=archive(main_nf=""), engine="NEXTFLOW"
@@ -329,7 +327,7 @@ def test_everything_that_a_request_says_is_given_back(
     assert run["roleArn"] == ROLE
 
 
-def test_list_items_lack_what_the_model_does_not_give_them(
+def test_list_items_have_only_members_of_the_model(
     control: Control, omics: Any, start: Callable[..., Any]
 ) -> None:
     """ListRuns has no uuid; ListRunTasks has no reason and no log."""

@@ -53,7 +53,7 @@ def imported(control: Control, omics: Any, store_id: str) -> Import:
 
 
 def run_job(control: Control, omics: Any, kind: str, store_id: str, **fields: Any) -> dict[str, Any]:
-    """Run an export or activation, and return its end."""
+    """Run an export or activation, and return the ended job."""
     job = getattr(omics, f"start_read_set_{kind}_job")(sequenceStoreId=store_id, **fields)
     control.advance_job("COMPLETED", job_id=job["id"])
     ended: dict[str, Any] = getattr(omics, f"get_read_set_{kind}_job")(sequenceStoreId=store_id, id=job["id"])
@@ -61,8 +61,8 @@ def run_job(control: Control, omics: Any, kind: str, store_id: str, **fields: An
 
 
 @pytest.mark.parametrize("options", [{"storage_part_bytes": 10}])
-def test_an_import_makes_a_read_set(control: Control, omics: Any, store_id: str, imported: Import) -> None:
-    """Its files are those of the source, in parts, and its ETag is made of them."""
+def test_an_import_creates_a_read_set(control: Control, omics: Any, store_id: str, imported: Import) -> None:
+    """A read set has the files of its source, in parts, and an ETag of their content."""
     pair = {f"source{number}": f"s3://reads/a_{number}.fastq.gz" for number in (1, 2)}
     (key,) = imported(source(sourceFiles=pair, generatedFrom="run 7", description="d", tags={"a": "1"}))
     read_set = omics.get_read_set_metadata(**key)
@@ -91,7 +91,7 @@ def test_an_import_makes_a_read_set(control: Control, omics: Any, store_id: str,
 
 @in_process
 def test_an_import_passes_through_its_states(control: Control, omics: Any, store_id: str) -> None:
-    """A source has a read set once it is FINISHED; a planned failure names its cause."""
+    """A source has a read set once it is FINISHED; a planned failure has a message."""
     store = {"sequenceStoreId": store_id}
     control.fail_source("sample-b", message="truncated file")
     request = {**store, "roleArn": ROLE, "sources": [source("a"), source("b")], "clientToken": "one"}
@@ -123,7 +123,7 @@ def test_an_import_passes_through_its_states(control: Control, omics: Any, store
 @in_process
 @pytest.mark.parametrize("options", [{"any_workflow": False}])
 def test_aligned_read_sets_need_a_reference(control: Control, omics: Any, imported: Import) -> None:
-    """Which must exist, and is kept as long as they are. They have an index."""
+    """The reference must exist, and cannot be deleted before the read sets."""
     start = {"sequenceStoreId": omics.create_sequence_store(name="s")["id"], "roleArn": ROLE}
     genome = {"sourceFile": "s3://reads/hg38.fa", "name": "hg38"}
     store_id = omics.create_reference_store(name="genomes")["id"]
@@ -161,7 +161,7 @@ def test_strict_imports_need_their_sources(control: Control, omics: Any, store_i
 
 @in_process
 def test_etags_follow_the_family_of_the_store(control: Control, omics: Any) -> None:
-    """And equal names of two files are told apart."""
+    """Two files with the same name get different names."""
     store = {"sequenceStoreId": omics.create_sequence_store(name="s", eTagAlgorithmFamily="SHA256up")["id"]}
     files = {"source1": "s3://one/x.ubam", "source2": "s3://two/x.ubam"}
     sources = [source(sourceFileType="UBAM", sourceFiles=files)]
@@ -177,7 +177,7 @@ def test_etags_follow_the_family_of_the_store(control: Control, omics: Any) -> N
 
 @in_process
 def test_read_sets_are_listed_with_filters(omics: Any, store_id: str, imported: Import) -> None:
-    """By each member of the filter, in pages."""
+    """Each member of the filter selects read sets."""
     imported(source("a", generatedFrom="g"), source("b"), source("c"))
 
     def found(**wanted: Any) -> list[str]:
@@ -194,8 +194,10 @@ def test_read_sets_are_listed_with_filters(omics: Any, store_id: str, imported: 
 
 
 @in_process
-def test_deletion_names_what_it_cannot_delete(omics: Any, store_id: str, imported: Import) -> None:
-    """The others are deleted."""
+def test_deletion_returns_an_error_for_each_unknown_read_set(
+    omics: Any, store_id: str, imported: Import
+) -> None:
+    """The other read sets are deleted."""
     (key,) = imported()
     answer = omics.batch_delete_read_set(sequenceStoreId=store_id, ids=[key["id"], "9999999999"])
     (error,) = answer["errors"]
@@ -205,7 +207,7 @@ def test_deletion_names_what_it_cannot_delete(omics: Any, store_id: str, importe
 
 @in_process
 def test_unused_read_sets_are_archived(control: Control, omics: Any, imported: Import) -> None:
-    """After 30 days without use. A download is a use, and an archived read set needs an activation."""
+    """A download within 30 days prevents it, and an archived read set needs an activation."""
     used, unused = imported(source("a"), source("b"))
     control.advance_clock(20 * DAYS)
     omics.get_read_set(**used, partNumber=1)
@@ -231,7 +233,7 @@ def test_unused_read_sets_are_archived(control: Control, omics: Any, imported: I
 def test_an_activation_passes_through_its_states(
     control: Control, omics: Any, store_id: str, imported: Import
 ) -> None:
-    """The read set is ACTIVATING meanwhile, and ARCHIVED again if it fails."""
+    """The read set is ACTIVATING meanwhile, and ARCHIVED again if the activation fails."""
     (key,) = imported()
     assert control.archive_read_sets([]) == []
     assert control.archive_read_sets() == [key["id"]]
@@ -249,15 +251,21 @@ def test_an_activation_passes_through_its_states(
         assert error_of(omics.get_read_set, **key, partNumber=1)[0] == "ConflictException"
         control.advance_job(end, job_id=job_id)
         assert status() == left
+    control.archive_read_sets()
+    control.fail_source(key["id"], operation="StartReadSetActivationJob", message="not restored")
+    failed = run_job(control, omics, "activation", store_id, sources=start["sources"])
+    assert (failed["status"], failed["sources"][0]["statusMessage"]) == ("FAILED", "not restored")
+    assert status() == "ARCHIVED"
+    run_job(control, omics, "activation", store_id, sources=start["sources"])
     again = run_job(control, omics, "activation", store_id, sources=start["sources"])
     assert again["status"] == "COMPLETED"
     jobs = omics.list_read_set_activation_jobs(sequenceStoreId=store_id, filter={"status": "COMPLETED"})
-    assert len(jobs["activationJobs"]) == 2
+    assert len(jobs["activationJobs"]) == 3
 
 
 @in_process
 def test_an_export_writes_to_s3(control: Control, omics: Any, store_id: str, imported: Import) -> None:
-    """An archived read set and an unknown one are failed sources."""
+    """Sources that are archived or unknown fail."""
     active, archived = imported(source("a"), source("b"))
     control.archive_read_sets([archived["id"]])
     aws("s3").create_bucket(Bucket="exports")
@@ -280,7 +288,7 @@ def test_an_export_writes_to_s3(control: Control, omics: Any, store_id: str, imp
 
 @in_process
 def test_an_export_needs_its_bucket(control: Control, omics: Any, store_id: str, imported: Import) -> None:
-    """An option creates a missing one."""
+    """An option creates a missing bucket."""
     (key,) = imported()
     request = {"destination": "s3://exports", "roleArn": ROLE, "sources": [{"readSetId": key["id"]}]}
     job = run_job(control, omics, "export", store_id, **request)
@@ -296,7 +304,7 @@ def test_an_export_needs_its_bucket(control: Control, omics: Any, store_id: str,
 
 @in_process
 def test_botocore_waits_for_a_job(control: Control, omics: Any, store_id: str) -> None:
-    """Its waiters know the end of a job, and that COMPLETED_WITH_FAILURES is none of success."""
+    """A waiter returns for COMPLETED, and raises an error for COMPLETED_WITH_FAILURES."""
     from botocore.exceptions import WaiterError
 
     control.set_options(manual=False, job_submitted_seconds=0.0, job_in_progress_seconds=0.0)

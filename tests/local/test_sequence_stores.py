@@ -17,7 +17,7 @@ pytestmark = pytest.mark.parametrize("control", ["in-process"], indirect=True)
 
 
 def test_a_store_is_created_and_updated(omics: Any) -> None:
-    """A repeated token is no second store, and has the same effect only once."""
+    """A request with a repeated client token has no further effect."""
     request = {"name": "reads", "fallbackLocation": "s3://fallback/x/", "clientToken": "one"}
     made = omics.create_sequence_store(**request, s3AccessConfig={"accessLogLocation": "s3://logs/x/"})
     assert made["status"] == "ACTIVE"
@@ -38,8 +38,8 @@ def test_a_store_is_created_and_updated(omics: Any) -> None:
 
 
 @pytest.mark.parametrize("options", [{"store_changing_seconds": 60.0}])
-def test_a_changed_store_is_active_later(control: Control, omics: Any) -> None:
-    """It is CREATING at first, and UPDATING after a change."""
+def test_a_changed_store_becomes_active_later(control: Control, omics: Any) -> None:
+    """A new store is CREATING, and a changed one UPDATING."""
     control.stop_clock()
     store_id = omics.create_sequence_store(name="reads")["id"]
 
@@ -58,7 +58,7 @@ def test_a_changed_store_is_active_later(control: Control, omics: Any) -> None:
 
 
 def test_stores_are_listed_with_filters(omics: Any) -> None:
-    """By name, by creation and by the last change, in pages."""
+    """The filters are name, creation time and time of the last change."""
     first, second = (omics.create_sequence_store(name=name) for name in ("a", "b"))
     updated = omics.update_sequence_store(id=first["id"], name="c")["updateTime"]
 
@@ -77,8 +77,8 @@ def test_stores_are_listed_with_filters(omics: Any) -> None:
     assert error_of(omics.list_sequence_stores, nextToken="1" * 5000)[0] == "ValidationException"
 
 
-def test_a_store_propagates_five_tags_at_most(omics: Any) -> None:
-    """The model allows fifty."""
+def test_a_store_propagates_at_most_five_tags(omics: Any) -> None:
+    """The model would allow fifty."""
     call = omics.create_sequence_store
     code, _, message = error_of(call, name="reads", propagatedSetLevelTags=list("abcdef"))
     assert code == "ValidationException"
@@ -89,8 +89,8 @@ def test_a_store_propagates_five_tags_at_most(omics: Any) -> None:
 
 
 @pytest.mark.parametrize("error", ["ConflictException", "ValidationException"])
-def test_a_store_with_read_sets_is_kept(control: Control, omics: Any, error: Any) -> None:
-    """They are deleted first."""
+def test_a_store_with_read_sets_cannot_be_deleted(control: Control, omics: Any, error: Any) -> None:
+    """The read sets must be deleted first."""
     control.set_options(delete_error=error)
     store_id = omics.create_sequence_store(name="reads")["id"]
     source = {"sourceFileType": "FASTQ", "subjectId": "s", "sampleId": "s", "name": "n"}

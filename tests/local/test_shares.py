@@ -57,7 +57,7 @@ def share(omics: Any, workflow: dict[str, Any], **more: Any) -> str:
 def test_a_shared_workflow_can_be_run(
     control: Control, omics: Any, subscriber: Any, workflow: dict[str, Any]
 ) -> None:
-    """Once the subscriber has accepted the share, and until either account deletes it."""
+    """The subscriber can run it after accepting the share, until either account deletes the share."""
     in_account(SUBSCRIBER, "s3").create_bucket(Bucket="subscriber")
     start = {**RUN, "workflowId": workflow["id"], "workflowOwnerId": OWNER, "outputUri": "s3://subscriber"}
     found = {"id": workflow["id"], "workflowOwnerId": OWNER}
@@ -77,10 +77,10 @@ def test_a_shared_workflow_can_be_run(
 
 
 @pytest.mark.parametrize("error", ["AccessDeniedException", "ValidationException"])
-def test_a_shared_workflow_stays_with_its_owner(
+def test_a_subscriber_cannot_change_a_shared_workflow(
     control: Control, omics: Any, subscriber: Any, workflow: dict[str, Any], error: Any
 ) -> None:
-    """A subscriber cannot export, run again, share, tag or delete it."""
+    """It cannot be exported, run again, shared, tagged or deleted."""
     control.set_options(shared_workflow_error=error)
     subscriber.accept_share(shareId=share(omics, workflow))
     own = {"id": workflow["id"], "workflowOwnerId": OWNER}
@@ -98,8 +98,8 @@ def test_a_shared_workflow_stays_with_its_owner(
         assert error_of(call, **request)[0] == "ResourceNotFoundException"
 
 
-def test_shares_are_listed_on_both_sides(omics: Any, subscriber: Any, workflow: dict[str, Any]) -> None:
-    """By owner, resource, status and type, in pages; a third account and another region see none."""
+def test_both_accounts_list_a_share(omics: Any, subscriber: Any, workflow: dict[str, Any]) -> None:
+    """Filters are resource, status and type. A third account and another region list no share."""
     second = omics.create_workflow(name="call", definitionZip=ARCHIVE)
     ids = [share(omics, each, shareName=f"s{number}") for number, each in enumerate((workflow, second))]
     subscriber.accept_share(shareId=ids[1])
@@ -127,10 +127,8 @@ def test_shares_are_listed_on_both_sides(omics: Any, subscriber: Any, workflow: 
         assert error_of(client.get_share, shareId=ids[0])[0] == "ResourceNotFoundException"
 
 
-def test_only_a_subscriber_accepts_and_only_once(
-    omics: Any, subscriber: Any, workflow: dict[str, Any]
-) -> None:
-    """A share is with another account, of a workflow that exists."""
+def test_only_the_subscriber_accepts_a_share(omics: Any, subscriber: Any, workflow: dict[str, Any]) -> None:
+    """It accepts once. A share needs another account and an existing workflow."""
     share_id = share(omics, workflow)
     assert error_of(omics.accept_share, shareId=share_id)[0] == "ResourceNotFoundException"
     subscriber.accept_share(shareId=share_id)
@@ -147,7 +145,7 @@ def test_only_a_subscriber_accepts_and_only_once(
 def test_a_share_passes_through_its_states(
     control: Control, omics: Any, subscriber: Any, workflow: dict[str, Any]
 ) -> None:
-    """Each is an event."""
+    """Each status is an event."""
     control.stop_clock()
     read = listen("Workflow Share Status Change")
     share_id = share(omics, workflow)

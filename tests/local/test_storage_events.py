@@ -22,7 +22,7 @@ def statuses(events: list[Any]) -> list[tuple[str, str]]:
 
 
 def test_the_life_of_a_reference_is_announced(control: Control, omics: Any) -> None:
-    """Store, job and reference each have their events, in order."""
+    """The store, the job and the reference have events, in order."""
     kinds = ("Reference Store", "Reference", "Reference Import Job")
     read = listen(*(f"{kind} Status Change" for kind in kinds))
     store = omics.create_reference_store(name="genomes")
@@ -67,7 +67,7 @@ def test_the_life_of_a_reference_is_announced(control: Control, omics: Any) -> N
 
 
 def test_the_life_of_a_read_set_is_announced(control: Control, omics: Any) -> None:
-    """Its states, those of its store, and those of its jobs."""
+    """The store, the jobs and the read set have events, in order."""
     kinds = ("Sequence Store", "Read Set", "Read Set Import Job", "Read Set Activation Job")
     read = listen(*(f"{kind} Status Change" for kind in kinds))
     store = omics.create_sequence_store(name="reads")
@@ -115,7 +115,7 @@ def test_the_life_of_a_read_set_is_announced(control: Control, omics: Any) -> No
 
 
 def test_uploads_and_access_policies_are_announced(control: Control, omics: Any) -> None:
-    """An upload by the states of its read set, a policy by its store."""
+    """An upload has the events of its read set; the event of a policy names the store."""
     read = listen("Read Set Status Change", "S3 Access Policy Status Change")
     store = omics.create_sequence_store(name="reads")
     request = {"sourceFileType": "FASTQ", "subjectId": "s", "sampleId": "t", "name": "n"}
@@ -143,3 +143,20 @@ def test_uploads_and_access_policies_are_announced(control: Control, omics: Any)
         "storeType": "SEQUENCE_STORE",
         "status": "UPDATED",
     }
+
+
+@pytest.mark.parametrize("options", [{"store_changing_seconds": 60.0}])
+def test_a_store_is_announced_as_active_after_its_last_change(control: Control, omics: Any) -> None:
+    """There is no such event before that, or after a deletion."""
+    control.stop_clock()
+    read = listen("Sequence Store Status Change")
+    store_id = omics.create_sequence_store(name="reads")["id"]
+    control.advance_clock(30)
+    omics.update_sequence_store(id=store_id, name="a")
+    control.advance_clock(30)
+    assert [status for _, status in statuses(read())] == ["CREATED", "UPDATED"]
+    control.advance_clock(30)
+    omics.update_sequence_store(id=store_id, name="b")
+    omics.delete_sequence_store(id=store_id)
+    control.advance_clock(60)
+    assert [status for _, status in statuses(read())] == ["ACTIVE", "UPDATED", "DELETED"]

@@ -48,7 +48,7 @@ def read_set(control: Control, omics: Any) -> dict[str, Any]:
 
 
 def test_an_active_read_set_is_in_s3(control: Control, omics: Any, read_set: dict[str, Any]) -> None:
-    """At its S3 URIs, which are the same after an activation, and in no list of buckets."""
+    """Its S3 URIs are the same after an activation, and their bucket is not listed."""
     s3 = aws("s3")
     places = [
         file["s3Access"]["s3Uri"].removeprefix("s3://").split("/", 1) for file in read_set["files"].values()
@@ -75,7 +75,7 @@ def test_an_active_read_set_is_in_s3(control: Control, omics: Any, read_set: dic
 
 
 def outcome(control: Control, omics: Any, start: Start, uri: str) -> str | None:
-    """Run with an input, and return the failureReason of the run, if any."""
+    """Start a run with an input, and return its failureReason, if any."""
     run_id = start(parameters={"reads": [uri]})["id"]
     control.advance("COMPLETED", run_id=run_id)
     run = omics.get_run(id=run_id)
@@ -89,7 +89,7 @@ def outcome(control: Control, omics: Any, start: Start, uri: str) -> str | None:
 def test_a_strict_run_needs_active_read_sets(
     control: Control, omics: Any, start: Start, read_set: dict[str, Any]
 ) -> None:
-    """By their HealthOmics URIs or by those in S3; references by the former only."""
+    """A read set has a HealthOmics URI and S3 URIs; a reference only has the former."""
     read_set_uri = f"{OMICS}/{read_set['sequenceStoreId']}/readSet/{read_set['id']}"
     s3_uri = read_set["files"]["source1"]["s3Access"]["s3Uri"]
     _, store_id, _, reference_id = read_set["referenceArn"].rpartition(":")[2].split("/")

@@ -36,7 +36,7 @@ def omics_backends() -> BackendDict[OmicsBackend]:
 
 
 def test_moto_has_no_healthomics_of_its_own() -> None:
-    """If moto ever gets an omics backend, ours must not silently stand in its way."""
+    """If moto ever gets an omics backend, ours must not silently replace it."""
     loaded = sys.modules.pop("moto.omics", None)
     try:
         assert importlib.util.find_spec("moto.omics") is None
@@ -120,7 +120,7 @@ def test_a_backend_finds_its_urls_beside_its_models() -> None:
     ],
 )
 def test_moto_still_has(owner: object, name: str) -> None:
-    """These names are overridden or called."""
+    """The names exist that are overridden or called."""
     assert hasattr(owner, name)
 
 
@@ -130,7 +130,7 @@ def test_dispatch_ends_in_the_method_that_we_override() -> None:
 
 
 def test_the_router_reads_no_host() -> None:
-    """Host prefixes take no part in routing."""
+    """Host prefixes do not affect routing."""
     request = Request.from_primitives("POST", "http://127.0.0.1:5000/run/12/cancel", {})
     operation, parameters = get_service_router("omics").match(request)
     assert (operation.name, parameters) == ("CancelRun", {"id": "12"})
@@ -167,7 +167,7 @@ def test_side_effects_find_the_backends_that_they_write_to(backend: object, name
 
 
 def test_streams_of_logs_are_in_a_dictionary() -> None:
-    """Log groups find their streams in ``streams``, and send what is put to ``subscription_filters``."""
+    """Log groups find their streams in ``streams``, and send new events to ``subscription_filters``."""
     group = LogGroup("123456789012", "us-east-1", "a")  # type: ignore[abstract]
     assert (group.streams, group.subscription_filters) == ({}, {})
     assert set(re.findall(r"self\.streams\.?(\w*)", inspect.getsource(LogGroup))) <= {"", "items", "values"}
@@ -188,8 +188,8 @@ def test_objects_of_a_bucket_are_in_a_versioned_dictionary() -> None:
         assert "self._self_iterable()" in inspect.getsource(each)
 
 
-def test_a_rule_has_what_is_read_of_it() -> None:
-    """Its state and its targets, the latter as the dictionaries of the request."""
+def test_a_rule_has_the_attributes_that_are_read() -> None:
+    """They are its state and its targets, the latter as the dictionaries of the request."""
     rule = Rule("a", "123456789012", "us-east-1", None, None, None, None, "default", None)  # type: ignore[abstract]
     assert (rule.state, rule.targets) == ("ENABLED", [])
 
@@ -213,7 +213,7 @@ def test_the_model_of_a_service_is_cached_and_mutable() -> None:
     assert isinstance(model._service_description, dict)  # type: ignore[attr-defined]
 
 
-def test_a_binary_payload_is_sent_as_it_is() -> None:
+def test_a_binary_payload_is_sent_unchanged() -> None:
     """The content of a reference is not encoded."""
     model = get_service_model("omics")
     content = bytes(range(256))
@@ -224,20 +224,20 @@ def test_a_binary_payload_is_sent_as_it_is() -> None:
 
 
 def test_a_request_has_its_headers() -> None:
-    """The range of GetReference is a header, in any case of letters."""
+    """The range of GetReference is a header, whose name is case-insensitive."""
     request = Request.from_primitives("GET", "http://127.0.0.1:5000/", {"Range": "0-1"})
     assert (request.headers.get("range"), request.headers.get("Range")) == ("0-1", "0-1")
 
 
-def test_an_object_has_what_is_read_of_it() -> None:
-    """Its content as bytes, and an ETag that changes with it."""
+def test_an_object_has_the_attributes_that_are_read() -> None:
+    """They are its content as bytes, and an ETag that changes with it."""
     first, second = (FakeKey("a", content, "123456789012", "us-east-1") for content in (b"1", b"2"))
     assert (first.value, second.value) == (b"1", b"2")
     assert first.etag != second.etag
 
 
-def test_a_bucket_is_found_from_each_account() -> None:
-    """So the files of read sets are in a bucket of another account, which is in no list of the caller's."""
+def test_a_bucket_is_found_from_another_account() -> None:
+    """The files of read sets are in the bucket of another account, which the caller does not list."""
     owner, other = (s3_backends[account]["aws"] for account in ("000000000000", "123456789012"))
     bucket = owner.create_bucket("tripwire-bucket", "us-east-1")
     try:

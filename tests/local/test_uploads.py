@@ -37,7 +37,7 @@ def begin(omics: Any, store_id: str, **more: Any) -> dict[str, Any]:
 
 
 def put(omics: Any, key: dict[str, Any], *contents: bytes, source: str = "SOURCE1") -> list[dict[str, Any]]:
-    """Upload parts, and return what completes them."""
+    """Upload parts, and return the members that complete the upload."""
     parts = []
     for number, content in enumerate(contents, 1):
         place = {"partSource": source, "partNumber": number}
@@ -46,8 +46,8 @@ def put(omics: Any, key: dict[str, Any], *contents: bytes, source: str = "SOURCE
     return parts
 
 
-def test_parts_become_a_read_set(control: Control, omics: Any, store_id: str) -> None:
-    """In the order of their numbers; a part with a used number replaces the first one."""
+def test_an_upload_creates_a_read_set(control: Control, omics: Any, store_id: str) -> None:
+    """Parts are in the order of their numbers; a part with a used number replaces the previous one."""
     key = begin(omics, store_id, generatedFrom="g", tags={"a": "1"})
     (upload,) = omics.list_multipart_read_set_uploads(sequenceStoreId=store_id)["uploads"]
     assert (upload["uploadId"], upload["name"], upload["generatedFrom"]) == (key["uploadId"], "HG1", "g")
@@ -74,7 +74,7 @@ def test_parts_become_a_read_set(control: Control, omics: Any, store_id: str) ->
 @in_process
 @pytest.mark.parametrize("options", [{"upload_processing_seconds": 60.0}])
 def test_an_upload_is_processed(control: Control, omics: Any, store_id: str) -> None:
-    """Meanwhile its read set cannot be read, and the upload is listed but cannot be changed."""
+    """Until the end of processing, the read set cannot be read, nor the upload changed."""
     control.stop_clock()
     key = begin(omics, store_id)
     parts = put(omics, key, READS)
@@ -92,7 +92,7 @@ def test_an_upload_is_processed(control: Control, omics: Any, store_id: str) -> 
 
 @in_process
 def test_a_failed_upload_goes_to_the_fallback_location(control: Control, omics: Any, store_id: str) -> None:
-    """With its cause in the read set."""
+    """The read set is UPLOAD_FAILED, with the message of the plan."""
     control.fail_source("sample-a", operation="CompleteMultipartReadSetUpload", message="truncated")
     key = begin(omics, store_id)
     read_set_id = omics.complete_multipart_read_set_upload(**key, parts=put(omics, key, READS))["readSetId"]
@@ -110,8 +110,8 @@ def test_a_failed_upload_goes_to_the_fallback_location(control: Control, omics: 
 
 
 @in_process
-def test_an_upload_is_begun_once_and_aborted(omics: Any, store_id: str) -> None:
-    """A repeated token is the same upload, and an aborted one is gone with its parts."""
+def test_an_upload_is_aborted(omics: Any, store_id: str) -> None:
+    """A repeated client token returns the same upload. After AbortMultipartReadSetUpload it is not found."""
     key = begin(omics, store_id, clientToken="one")
     assert begin(omics, store_id, clientToken="one") == key
     put(omics, key, READS)
@@ -126,10 +126,10 @@ def test_an_upload_is_begun_once_and_aborted(omics: Any, store_id: str) -> None:
 
 
 @in_process
-def test_wrong_parts_are_refused(
+def test_invalid_parts_are_refused(
     control: Control, omics: Any, store_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Empty, too large, unknown or changed ones, and a read set without its first source."""
+    """Parts must not be empty, too large, unknown or changed, and SOURCE1 must have one."""
     key = begin(omics, store_id)
     (part,) = put(omics, key, READS)
     upload, complete = omics.upload_read_set_part, omics.complete_multipart_read_set_upload
@@ -141,7 +141,7 @@ def test_wrong_parts_are_refused(
     for parts in ([], second):
         assert error_of(complete, **key, parts=parts)[0] == "ValidationException"
     monkeypatch.setattr(uploads, "MAX_UPLOAD_BYTES", 1100)
-    put(omics, key, READS[:10])
+    put(omics, key, READS)
     code, _, message = error_of(upload, **key, partSource="SOURCE1", partNumber=2, payload=READS * 2)
     assert (code, message) == (
         "ServiceQuotaExceededException",
@@ -155,7 +155,7 @@ def test_wrong_parts_are_refused(
 
 @in_process
 def test_a_store_has_an_access_policy(omics: Any, store_id: str) -> None:
-    """A new store has one for its owner, which can be replaced and deleted."""
+    """A new store has a policy for its owner, which can be replaced and deleted."""
     access_point = omics.get_sequence_store(id=store_id)["s3Access"]["s3AccessPointArn"]
     key = {"s3AccessPointArn": access_point}
     found = omics.get_s3_access_policy(**key)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What must hold after each history, and the named exceptions that the design admits."""
+"""Promises that must hold after each history, and the named exceptions of the design."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.simulation.service import Resource
 DONE = ("COMPLETED", "PROCESSED")
 
 
-#: What happened instead of what was promised, and the run or batch concerned.
+#: The violation as text, and the run or batch concerned.
 Finding: TypeAlias = tuple[str, Resource | None]
 
 
@@ -26,7 +26,7 @@ class Violation:
     A broken promise.
 
     :param promise: name of the promise
-    :param text: what happened instead
+    :param text: the violation
     :param resource: the run or batch concerned, if there is one
     """
 
@@ -135,7 +135,7 @@ PROMISES: Final[dict[str, Callable[[History], Iterator[Finding]]]] = {
 
 
 def _ended_before_kill(history: History) -> bool:
-    """Whether an attempt had recorded its own end before the kill, and no later one held the run."""
+    """Whether an attempt had recorded its own end before the kill, and no later one had the run."""
     airflow = history.airflow
     if airflow.store is None or not airflow.store.settled_by:
         return False
@@ -292,7 +292,7 @@ EXEMPTIONS: Final = (
 
 def violations(history: History) -> list[Violation]:
     """
-    Return the broken promises of a history, except those that it is exempt from.
+    Return the broken promises of a history, without those that it is exempt from.
 
     :param history: a history that was played
     """

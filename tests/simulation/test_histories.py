@@ -14,11 +14,11 @@ from tests.unit.conftest import needs_store
 
 pytestmark = needs_store
 
-#: Random histories of ``make test``, and how many are one test.
+#: Random histories of ``make test``, and the number of them in one test.
 RANDOM = 1000
 AT_ONCE = 50
 
-#: Histories that once broke a promise, by what was wrong with the package.
+#: Histories that once broke a promise, by the defect of the package.
 REGRESSIONS = {
     "reattached to a run that GetRun did not find yet, and took it for deleted": (
         "fates=FL,get_lag=20,list_lag=20 0 7:losing 15:overlap:40 36:overlap:26"
@@ -87,19 +87,19 @@ def test_random_histories(first: int) -> None:
     ],
 )
 def test_exhaustive_histories(family: str, setting: Setting) -> None:
-    """Each fault at each I/O point that the fault-free history has shown."""
+    """Each fault at each I/O point of the fault-free history."""
     play_all, *_ = FAMILIES[family]
     found = [text for plan in play_all(setting) for text in findings(plan)]
     assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize("plan", REGRESSIONS.values(), ids=REGRESSIONS)
-def test_a_mended_defect_stays_mended(plan: str) -> None:
+def test_a_fixed_defect_stays_fixed(plan: str) -> None:
     """Each history has found one."""
     assert findings(parse(plan)) == []
 
 
-def test_a_history_is_repeatable() -> None:
+def test_a_history_is_reproducible() -> None:
     """The same plan gives the same points at the same times, and the same log."""
     plan = random_plan(7)
     first, second = play(plan), play(parse(str(plan)))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The documentation keeps up with the code where no directive does; ``make docs`` checks the rest."""
+"""The documentation matches the code where no directive checks it; ``make docs`` checks the rest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 import airflow_healthomics
 from airflow_healthomics import exceptions
 
-# Behind links, where the installed package is tested.
+# Behind links, in sections about the installed package.
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
@@ -34,7 +34,7 @@ def includes() -> Iterator[tuple[Path, str]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
 def test_code_of_dags_is_included(page: Path) -> None:
-    """No page contains Python code that no test keeps true."""
+    """No page contains Python code that is not tested."""
     assert "```python" not in page.read_text()
 
 
@@ -48,7 +48,7 @@ def test_an_example_is_shown(path: Path) -> None:
 
 
 def test_all_errors_are_explained() -> None:
-    """The page Troubleshooting has a cause and a next step for each error, and knows no other."""
+    """The page Troubleshooting has a cause and a next step for each error, and has no others."""
     text = (DOCS / "how-to" / "troubleshooting.md").read_text()
     explained = set(re.findall(r"^`(HealthOmics\w+)`\n: ", text, flags=re.MULTILINE))
     defined = {
@@ -66,12 +66,12 @@ def results_of(benchmark: str) -> Any:
 
 @pytest.mark.parametrize("benchmark", ["waiting", "outcomes"])
 def test_the_measured_numbers_meet_every_target(benchmark: str) -> None:
-    """The benchmark judges them."""
+    """The benchmark checks them."""
     assert all(target["met"] for target in results_of(benchmark)["targets"])
 
 
 def test_the_simulated_waits_stay_below_the_quota() -> None:
-    """With a run group, a poller makes few calls, and none that is throttled."""
+    """With a run group, a poller makes few calls, and none is throttled."""
     results = results_of("quotas")
     alone = [result["after"] for result in results if result["has_group"] and result["triggerers"] == 1]
     assert alone
@@ -80,7 +80,7 @@ def test_the_simulated_waits_stay_below_the_quota() -> None:
 
 
 def test_the_simulated_starts_meet_every_target() -> None:
-    """In time as a multiple of the quota's floor, and in launches and calls for each start."""
+    """Times as multiples of the minimum that the quota allows, and launches and calls for each start."""
     limits: dict[str, dict[int, float]] = {
         "time": {200: 1.12, 1000: 1.06},
         "launches": {200: 2, 1000: 2},
@@ -93,7 +93,7 @@ def test_the_simulated_starts_meet_every_target() -> None:
 
 
 def test_the_documented_arguments_exist() -> None:
-    """Each argument that a page sets in running text is one of the package's or Airflow's, or an option."""
+    """Each argument that a page sets in running text belongs to the package or Airflow, or is an option."""
     known = {"do_xcom_push", "execution_timeout", "mode", "outlets", "schedule", "soft_fail"}
     for path in Path(airflow_healthomics.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

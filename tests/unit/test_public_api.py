@@ -35,7 +35,7 @@ def require_extra(module: str) -> None:
         pytest.importorskip("moto", "5.2")
 
 
-#: Arguments that name what a trigger is about.
+#: Arguments that identify the resource of a trigger.
 SUBJECTS = {
     "run_id": "1234567",
     "batch_id": "1234567",
@@ -79,7 +79,7 @@ def test_all_errors_are_listed() -> None:
 
 
 def test_the_class_paths_of_triggers_do_not_move() -> None:
-    """The page has the paths that the triggers are stored under, and each leads to its class."""
+    """The page has the class paths of triggers in databases, and each leads to its class."""
     stored = []
     for name in triggers.__all__:
         trigger_class = getattr(triggers, name)

@@ -54,7 +54,7 @@ class Control(RunVerbs, BatchVerbs, StorageVerbs, CallVerbs):
 
     @verb
     def advance_clock(self, seconds: float) -> None:
-        """Move the local clock forward, and apply due transitions of runs and batches."""
+        """Move the local clock forward, and apply due transitions."""
         with LOCAL.lock:
             LOCAL.clock.advance(seconds)
             apply_all_due_transitions()

@@ -49,7 +49,7 @@ class Shares:
 
     def create_share(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """
-        Offer a private workflow of this account to another one.
+        Offer a private workflow to another account.
 
         Annotation stores and variant stores can be shared too, but there are none.
         """

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Each trigger survives Airflow's database."""
+"""The serialization of each trigger."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WAIT: dict[str, Any] = {
     **CONNECTION,
 }
 
-#: Class path, every argument, and the least that is required.
+#: Class path, all arguments, and the required ones.
 TRIGGERS: dict[Any, tuple[str, dict[str, Any], dict[str, Any]]] = {
     HealthOmicsRunTrigger: (
         "airflow_healthomics.triggers.run.HealthOmicsRunTrigger",
@@ -88,7 +88,7 @@ EACH = pytest.mark.parametrize("trigger", TRIGGERS, ids=lambda trigger: trigger.
 
 @EACH
 def test_its_class_path_never_moves(trigger: Any) -> None:
-    """The databases of users hold it."""
+    """Users' databases contain it."""
     path, _, least = TRIGGERS[trigger]
     assert trigger(**least).serialize()[0] == path
 
@@ -96,7 +96,7 @@ def test_its_class_path_never_moves(trigger: Any) -> None:
 @EACH
 @pytest.mark.parametrize("which", ["all", "least", "no-verification"])
 def test_it_survives_the_database(trigger: Any, which: str) -> None:
-    """By its class path and as JSON, every argument."""
+    """As JSON under its class path, with every argument."""
     _, every, least = TRIGGERS[trigger]
     arguments = {"all": every, "least": least, "no-verification": every | {"verify": False}}[which]
     path, kwargs = trigger(**arguments).serialize()
@@ -108,7 +108,7 @@ def test_it_survives_the_database(trigger: Any, which: str) -> None:
 
 @EACH
 def test_every_argument_is_serialized(trigger: Any) -> None:
-    """An argument that is forgotten is lost in the triggerer."""
+    """A missing argument would be lost in the triggerer."""
     _, every, _ = TRIGGERS[trigger]
     names = {
         name

@@ -1,3 +1,3 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Reference stores, sequence stores, and what they contain."""
+"""Reference stores, sequence stores, and their contents."""

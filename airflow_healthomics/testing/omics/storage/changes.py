@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Changes at a planned time, of what has no schedule itself: stores, read sets and shares."""
+"""Planned changes of stores, read sets and shares."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ from airflow_healthomics.testing.omics.s3_objects import stored_object
 MAX_COPIED_BYTES: Final = 1_048_576
 #: The model's limit of parts.
 MAX_PARTS: Final = 10_000
-#: Digests by ETag algorithm family (user guide, page "etags-and-provenance").
-DIGESTS: Final[Mapping[str, str]] = {"MD5up": "md5", "SHA256up": "sha256", "SHA512up": "sha512"}
+#: Algorithms of digests by ETag algorithm family (user guide, page "etags-and-provenance").
+ALGORITHMS: Final[Mapping[str, str]] = {"MD5up": "md5", "SHA256up": "sha256", "SHA512up": "sha512"}
 
 
 @dataclass(kw_only=True)
@@ -27,12 +27,13 @@ class StoredFile:
     """
     A file: a copy of its content, or the S3 object with the content.
 
+    :param digest: Of the content, in hexadecimal.
     :param source: URI, account and partition of the object, and its ETag at the time of the import.
     """
 
     name: str
     size: int
-    digests: Mapping[str, str]
+    digest: str
     content: bytes | None = None
     source: tuple[str, str, str, str] | None = None
     part_size: int = field(default_factory=lambda: LOCAL.options.storage_part_bytes)
@@ -72,7 +73,7 @@ class StoredFile:
             raise error_of(
                 "InternalServerException",
                 f"The local HealthOmics does not copy files of more than {MAX_COPIED_BYTES} bytes, and the "
-                f"source of {self.name} in S3 was changed or deleted",
+                "source of this one in S3 was changed or deleted",
             )
         return bytes(stored.value)
 
@@ -84,32 +85,32 @@ class StoredFile:
         :raises RangeNotSatisfiableException: for a number after the last part.
         """
         if number > self.total_parts:
-            raise RangeNotSatisfiableException(f"{self.name} has {self.total_parts} parts")
+            raise RangeNotSatisfiableException(f"The file has {self.total_parts} parts")
         start = (number - 1) * self.part_size
         return self.read()[start : start + self.part_size]
 
 
-def file_of(content: bytes, name: str) -> StoredFile:
+def file_of(content: bytes, name: str, algorithm: str = "md5") -> StoredFile:
     """Return a file with a content."""
-    return StoredFile(name=name, size=len(content), digests=_digests(content), content=content)
+    return StoredFile(name=name, size=len(content), digest=_digest(content, algorithm), content=content)
 
 
-def imported_file(uri: str, account: str, partition: str) -> StoredFile:
-    """Return the file of an S3 object, or a file with a made-up content if there is no such object."""
+def imported_file(uri: str, account: str, partition: str, algorithm: str = "md5") -> StoredFile:
+    """Return the file of an S3 object, or one with a made-up content if the object is absent or empty."""
     name = uri.rpartition("/")[2] or "file"
     stored = stored_object(uri, account, partition)
     content = bytes(stored.value) if stored is not None else b""
     if stored is None or not content:
-        return file_of(f"made up for {name}\n".encode(), name)
+        return file_of(f"made up for {name}\n".encode(), name, algorithm)
     if len(content) <= MAX_COPIED_BYTES:
-        return file_of(content, name)
+        return file_of(content, name, algorithm)
     return StoredFile(
         name=name,
         size=len(content),
-        digests=_digests(content),
+        digest=_digest(content, algorithm),
         source=(uri, account, partition, stored.etag),
     )
 
 
-def _digests(content: bytes) -> dict[str, str]:
-    return {name: hashlib.new(name, content, usedforsecurity=False).hexdigest() for name in DIGESTS.values()}
+def _digest(content: bytes, algorithm: str) -> str:
+    return hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()

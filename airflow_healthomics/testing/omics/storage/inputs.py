@@ -22,7 +22,7 @@ INACTIVE: Final = "INACTIVE_OMICS_STORAGE_RESOURCE"
 
 
 class Inputs:
-    """What runs can use of the stores of one account in one region."""
+    """The inputs that runs can use from the stores of one account in one region."""
 
     def __init__(self, backend: Backend, references: ReferenceStores, read_sets: ReadSets) -> None:
         self._backend = backend

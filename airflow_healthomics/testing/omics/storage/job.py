@@ -99,9 +99,9 @@ class Job:
         return self.status not in ENDED
 
     def due(self, options: Options) -> float | None:
-        """Return the time of the next status, or None if only the control moves the job."""
+        """Return the time of the next status, or None after the end, or if only the control moves the job."""
         seconds = options.job_seconds(self.status)
-        return None if seconds is None or not self.active else self.entered + seconds
+        return None if seconds is None else self.entered + seconds
 
     def apply(self, at: float) -> None:
         """Move the job to its next status."""

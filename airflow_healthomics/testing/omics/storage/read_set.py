@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from airflow_healthomics.testing.clock import to_datetime
 
-from .files import DIGESTS, StoredFile
+from .files import StoredFile
 
 #: Formats that need a reference (user guide, page "create-sequence-store").
 ALIGNED: Final = ("BAM", "CRAM")
@@ -55,11 +55,10 @@ class ReadSet:
         bytes.
         """
         file_type = self.request["sourceFileType"]
-        digest = DIGESTS[self.family]
         return {
             # The enum has no algorithm for UBAM.
             "algorithm": f"{'BAM' if file_type == 'UBAM' else file_type}_{self.family}",
-            **{name: file.digests[digest] for name, file in self.files.items() if name != "index"},
+            **{name: file.digest for name, file in self.files.items() if name != "index"},
         }
 
     def item(self) -> dict[str, Any]:

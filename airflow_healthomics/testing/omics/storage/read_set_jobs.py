@@ -97,8 +97,8 @@ class ReadSetJobs:
         """
         Start an activation of ARCHIVED read sets.
 
-        AWS does not document what becomes of a read set that is already ACTIVE. Here it stays ACTIVE, and is
-        not a failure.
+        AWS does not document the activation of a read set that is already ACTIVE. Here it succeeds without an
+        effect.
         """
         return self._start(self.activations, params)
 
@@ -133,7 +133,7 @@ class ReadSetJobs:
         for uri in uris.values():
             check_source(uri, self._backend)
         files = {
-            name: imported_file(uri, self._backend.account_id, self._backend.partition)
+            name: imported_file(uri, self._backend.account_id, self._backend.partition, store.algorithm)
             for name, uri in uris.items()
         }
         read_set = self._read_sets.add(

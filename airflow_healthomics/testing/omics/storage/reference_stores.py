@@ -43,7 +43,7 @@ class Reference:
             "id": self.id,
             "arn": self.arn,
             "referenceStoreId": self.store_id,
-            "md5": self.files["source"].digests["md5"],
+            "md5": self.files["source"].digest,
             "status": "ACTIVE",
             "name": self.request["name"],
             "description": self.request.get("description"),

@@ -26,7 +26,7 @@ SERVICE_ACCOUNT: Final = "000000000000"
 
 
 def publish(read_set: ReadSet, backend: Backend) -> None:
-    """Write the objects of a read set. Files whose content is lost have none."""
+    """Write the objects of a read set, except those of large files whose source was changed or deleted."""
     s3 = s3_backends[SERVICE_ACCOUNT][backend.partition]
     bucket, prefix = _place(read_set.prefix)
     try:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from airflow_healthomics.testing.clock import to_datetime
 from airflow_healthomics.testing.local import LOCAL
 
+from .files import ALGORITHMS
 from .read_set import ReadSet
 from .upload import Upload
 
@@ -53,6 +54,11 @@ class SequenceStore:
     def family(self) -> str:
         """The ETag algorithm family. "The default value is MD5up" (API reference of CreateSequenceStore)."""
         return str(self.request.get("eTagAlgorithmFamily") or "MD5up")
+
+    @property
+    def algorithm(self) -> str:
+        """The algorithm of the digests in ETags."""
+        return ALGORITHMS[self.family]
 
     @property
     def access_point_arn(self) -> str:

@@ -109,7 +109,7 @@ class SequenceStores:
         forget(store, self._backend)
         self._announce(store, "DELETED", LOCAL.clock.now())
 
-    # --- for what is in the stores ---
+    # --- for read sets, jobs and uploads ---
 
     def find(self, store_id: str) -> SequenceStore:
         """Return a store."""

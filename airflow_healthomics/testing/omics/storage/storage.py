@@ -22,7 +22,7 @@ from .uploads import Uploads
 
 
 class Storage:
-    """The stores, what they contain, and the jobs on them."""
+    """The stores, their contents and their jobs."""
 
     def __init__(self, backend: Backend) -> None:
         self.reference_stores = ReferenceStores(backend)

@@ -8,6 +8,7 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 from airflow_healthomics.testing.clock import to_datetime
@@ -39,7 +40,7 @@ class Part:
     created: float
     updated: float
 
-    @property
+    @cached_property
     def checksum(self) -> str:
         """A SHA-256 in base64, as in the user guide, page "synchronous-uploads"."""
         return base64.b64encode(hashlib.sha256(self.content).digest()).decode()
@@ -86,13 +87,16 @@ class Upload:
             "creationTime": to_datetime(self.created),
         }
 
-    def files(self, chosen: set[tuple[str, int]]) -> dict[str, StoredFile]:
+    def files(self, chosen: set[tuple[str, int]], algorithm: str) -> dict[str, StoredFile]:
         """Return the files that consist of some of the parts, by the names of GetReadSetMetadata."""
-        contents: dict[str, bytes] = {}
+        contents: dict[str, list[bytes]] = {}
         for key in sorted(chosen):
             source = key[0].lower()
-            contents[source] = contents.get(source, b"") + self.parts[key].content
-        return {source: file_of(content, self._name(source)) for source, content in contents.items()}
+            contents.setdefault(source, []).append(self.parts[key].content)
+        return {
+            source: file_of(b"".join(parts), self._name(source), algorithm)
+            for source, parts in contents.items()
+        }
 
     def _name(self, source: str) -> str:
         kind = self.request["sourceFileType"]

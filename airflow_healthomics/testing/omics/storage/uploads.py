@@ -28,8 +28,8 @@ from .sequence_store import SequenceStore
 from .sequence_stores import SequenceStores
 from .upload import Part, Upload
 
-#: The parts of an upload are in memory, so the local HealthOmics has this limit of its own. AWS limits a part
-#: to 100 MB (user guide, page "fixed-quotas").
+#: Limit of the local HealthOmics, which keeps the parts of an upload in memory. AWS limits a part to 100 MB
+#: (user guide, page "fixed-quotas").
 MAX_UPLOAD_BYTES: Final = 67_108_864
 #: In plans of failures.
 KIND: Final = "Read Set Upload"
@@ -93,10 +93,10 @@ class Uploads:
             if key not in upload.parts or upload.parts[key].checksum != each["checksum"]:
                 raise ValidationException(f"part {key[1]} of {key[0]} was not uploaded with this checksum")
             chosen.add(key)
-        files = upload.files(chosen)
+        store, now = self._stores.find(upload.store_id), LOCAL.clock.now()
+        files = upload.files(chosen, store.algorithm)
         if "source1" not in files:
             raise ValidationException("parts must have at least one part of SOURCE1")
-        store, now = self._stores.find(upload.store_id), LOCAL.clock.now()
         upload.completed = True
         read_set = self._read_sets.add(
             store, upload.request, files, now, creation_type="UPLOAD", status="PROCESSING_UPLOAD"
