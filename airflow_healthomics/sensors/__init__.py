@@ -9,15 +9,29 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from airflow_healthomics.sensors.batch import HealthOmicsRunBatchSensor
+    from airflow_healthomics.sensors.jobs import (
+        HealthOmicsReadSetActivationJobSensor,
+        HealthOmicsReadSetExportJobSensor,
+        HealthOmicsReadSetImportJobSensor,
+        HealthOmicsReferenceImportJobSensor,
+    )
     from airflow_healthomics.sensors.run import HealthOmicsRunSensor
 
 __all__ = [
+    "HealthOmicsReadSetActivationJobSensor",
+    "HealthOmicsReadSetExportJobSensor",
+    "HealthOmicsReadSetImportJobSensor",
+    "HealthOmicsReferenceImportJobSensor",
     "HealthOmicsRunBatchSensor",
     "HealthOmicsRunSensor",
 ]
 
 #: Modules by class. Some executors start an interpreter per task, which needs only one of them.
 _MODULES: Final = {
+    "HealthOmicsReadSetActivationJobSensor": "jobs",
+    "HealthOmicsReadSetExportJobSensor": "jobs",
+    "HealthOmicsReadSetImportJobSensor": "jobs",
+    "HealthOmicsReferenceImportJobSensor": "jobs",
     "HealthOmicsRunBatchSensor": "batch",
     "HealthOmicsRunSensor": "run",
 }

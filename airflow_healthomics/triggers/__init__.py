@@ -5,7 +5,13 @@
 from __future__ import annotations
 
 from airflow_healthomics.triggers.batch import HealthOmicsRunBatchTrigger
+from airflow_healthomics.triggers.job import HealthOmicsJobTrigger
 from airflow_healthomics.triggers.run import HealthOmicsRunTrigger
 from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
 
-__all__ = ["HealthOmicsRunBatchTrigger", "HealthOmicsRunTrigger", "HealthOmicsStartTrigger"]
+__all__ = [
+    "HealthOmicsJobTrigger",
+    "HealthOmicsRunBatchTrigger",
+    "HealthOmicsRunTrigger",
+    "HealthOmicsStartTrigger",
+]

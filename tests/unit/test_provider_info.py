@@ -113,8 +113,27 @@ def test_it_imports_nothing() -> None:
                 "HealthOmicsDeleteRunBatchOperator",
             ],
         ),
+        (
+            "operators",
+            [
+                "HealthOmicsImportReadSetsOperator",
+                "HealthOmicsImportReferenceOperator",
+                "HealthOmicsExportReadSetsOperator",
+                "HealthOmicsActivateReadSetsOperator",
+            ],
+        ),
         ("sensors", ["HealthOmicsRunSensor", "HealthOmicsRunBatchSensor"]),
+        (
+            "sensors",
+            [
+                "HealthOmicsReadSetImportJobSensor",
+                "HealthOmicsReferenceImportJobSensor",
+                "HealthOmicsReadSetExportJobSensor",
+                "HealthOmicsReadSetActivationJobSensor",
+            ],
+        ),
         ("triggers", ["HealthOmicsRunTrigger", "HealthOmicsRunBatchTrigger", "HealthOmicsStartTrigger"]),
+        ("triggers", ["HealthOmicsJobTrigger"]),
         ("hooks", ["HealthOmicsHook"]),
     ],
 )

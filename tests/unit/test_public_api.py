@@ -36,7 +36,13 @@ def require_extra(module: str) -> None:
 
 
 #: Arguments that identify the resource of a trigger.
-SUBJECTS = {"run_id": "1234567", "batch_id": "1234567"}
+SUBJECTS = {
+    "run_id": "1234567",
+    "batch_id": "1234567",
+    "kind": "read set import job",
+    "store_id": "1234567890",
+    "job_id": "1234567890",
+}
 
 
 @pytest.mark.parametrize(
