@@ -6,6 +6,14 @@ from __future__ import annotations
 
 from airflow_healthomics.triggers.batch import HealthOmicsRunBatchTrigger
 from airflow_healthomics.triggers.run import HealthOmicsRunTrigger
+from airflow_healthomics.triggers.run_end import HealthOmicsRunEndTrigger
+from airflow_healthomics.triggers.run_event import HealthOmicsRunEventTrigger
 from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
 
-__all__ = ["HealthOmicsRunBatchTrigger", "HealthOmicsRunTrigger", "HealthOmicsStartTrigger"]
+__all__ = [
+    "HealthOmicsRunBatchTrigger",
+    "HealthOmicsRunEndTrigger",
+    "HealthOmicsRunEventTrigger",
+    "HealthOmicsRunTrigger",
+    "HealthOmicsStartTrigger",
+]

@@ -113,8 +113,9 @@ def test_it_imports_nothing() -> None:
                 "HealthOmicsDeleteRunBatchOperator",
             ],
         ),
-        ("sensors", ["HealthOmicsRunSensor", "HealthOmicsRunBatchSensor"]),
+        ("sensors", ["HealthOmicsRunSensor", "HealthOmicsRunBatchSensor", "HealthOmicsRunEventSensor"]),
         ("triggers", ["HealthOmicsRunTrigger", "HealthOmicsRunBatchTrigger", "HealthOmicsStartTrigger"]),
+        ("triggers", ["HealthOmicsRunEventTrigger", "HealthOmicsRunEndTrigger"]),
         ("hooks", ["HealthOmicsHook"]),
     ],
 )

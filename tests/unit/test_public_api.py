@@ -36,7 +36,7 @@ def require_extra(module: str) -> None:
 
 
 #: Arguments that name what a trigger is about.
-SUBJECTS = {"run_id": "1234567", "batch_id": "1234567"}
+SUBJECTS = {"run_id": "1234567", "batch_id": "1234567", "since": "2026-11-22", "statuses": ["FAILED"]}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,12 @@ from typing import Any
 
 import pytest
 
-from airflow_healthomics.triggers import HealthOmicsRunBatchTrigger, HealthOmicsRunTrigger
+from airflow_healthomics.triggers import (
+    HealthOmicsRunBatchTrigger,
+    HealthOmicsRunEndTrigger,
+    HealthOmicsRunEventTrigger,
+    HealthOmicsRunTrigger,
+)
 from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
 
 CONNECTION: dict[str, Any] = {
@@ -26,6 +31,17 @@ WAIT: dict[str, Any] = {
     "grace": 60.0,
     "is_deletion": True,
     "cancel_on_kill": True,
+    **CONNECTION,
+}
+
+SEARCH: dict[str, Any] = {
+    "statuses": ["FAILED"],
+    "workflow_id": "7",
+    "workflow_name": "germline",
+    "run_group_id": "9",
+    "run_name_pattern": "sample-*",
+    "tags": {"lab": "a"},
+    "poll_interval": 30,
     **CONNECTION,
 }
 
@@ -45,6 +61,16 @@ TRIGGERS: dict[Any, tuple[str, dict[str, Any], dict[str, Any]]] = {
         "airflow_healthomics.triggers.batch.HealthOmicsRunBatchTrigger",
         {"batch_id": "1234567", "report": {"success_policy": "95%", "folder": None}, **WAIT},
         {"batch_id": "1"},
+    ),
+    HealthOmicsRunEventTrigger: (
+        "airflow_healthomics.triggers.run_event.HealthOmicsRunEventTrigger",
+        {**SEARCH, "lookback": 60},
+        {},
+    ),
+    HealthOmicsRunEndTrigger: (
+        "airflow_healthomics.triggers.run_end.HealthOmicsRunEndTrigger",
+        {**SEARCH, "since": "2026-11-22T03:04:05+00:00"},
+        {"since": "2026-11-22T03:04:05+00:00", "statuses": ["FAILED"]},
     ),
     HealthOmicsStartTrigger: (
         "airflow_healthomics.triggers.start.HealthOmicsStartTrigger",

@@ -1,0 +1,89 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Trigger that reports the ends of runs to an asset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airflow_healthomics.events.run_ends import RunEnds
+from airflow_healthomics.events.search import EndSearch
+from airflow_healthomics.service import run_states
+from airflow_healthomics.triggers.event import HealthOmicsEventTrigger
+
+
+class HealthOmicsRunEventTrigger(HealthOmicsEventTrigger):
+    """
+    Report each run that ends, whoever started it, to the asset of an ``AssetWatcher`` (Airflow 3.0+).
+
+    The payload of an event has ``runId``, ``uuid``, ``name``, ``status``, ``workflowId``, ``workflowName``,
+    ``runOutputUri``, ``failureReason``, ``startTime`` and ``stopTime`` (ISO 8601); what is unknown is None.
+    It never has parameters.
+
+    The arguments are not templated. All criteria that are given must match.
+
+    :param statuses: terminal statuses; by default COMPLETED, FAILED, CANCELLED and DELETED
+    :param workflow_id: id of the workflow
+    :param workflow_name: name of the workflow
+    :param run_group_id: id of the run group. It also makes ListRuns cheaper.
+    :param run_name_pattern: shell-style pattern of the run's name, such as ``sample-*``, case-sensitive
+    :param tags: tags that the run must have
+    :param poll_interval: seconds between two reconciliations, at least 1
+    :param lookback: seconds before the first start of the watcher since which ends count. Before Airflow 3.3
+        a trigger keeps no state, and each start is a first one.
+    :param connection: aws_conn_id, region_name, verify and botocore_config
+    :raises HealthOmicsRequestError: if an argument breaks a rule
+    """
+
+    source = RunEnds()
+
+    def __init__(
+        self,
+        statuses: Sequence[str] | None = None,
+        workflow_id: str | None = None,
+        workflow_name: str | None = None,
+        run_group_id: str | None = None,
+        run_name_pattern: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        poll_interval: float = 60,
+        lookback: float = 3600,
+        **connection: Any,
+    ) -> None:
+        super().__init__(poll_interval, lookback, **connection)
+        self.statuses = sorted(run_states.TERMINAL) if statuses is None else statuses
+        self.workflow_id = workflow_id
+        self.workflow_name = workflow_name
+        self.run_group_id = run_group_id
+        self.run_name_pattern = run_name_pattern
+        self.tags = tags
+        self.search.check(run_states.TERMINAL, "run_name_pattern")
+
+    @property
+    def search(self) -> EndSearch:
+        """The criteria."""
+        return EndSearch(
+            statuses=self.statuses,
+            workflow_id=self.workflow_id,
+            workflow_name=self.workflow_name,
+            run_group_id=self.run_group_id,
+            name_pattern=self.run_name_pattern,
+            tags=self.tags,
+        )
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments."""
+        return (
+            "airflow_healthomics.triggers.run_event.HealthOmicsRunEventTrigger",
+            {
+                "statuses": list(self.statuses),
+                "workflow_id": self.workflow_id,
+                "workflow_name": self.workflow_name,
+                "run_group_id": self.run_group_id,
+                "run_name_pattern": self.run_name_pattern,
+                "tags": dict(self.tags) if self.tags else None,
+                "poll_interval": self.poll_interval,
+                "lookback": self.lookback,
+                **self.connection,
+            },
+        )

@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Watchers in virtual time, and an asset state store."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.healthomics import Control
+from tests.unit import virtual_time
+from tests.unit.conftest import Clock
+
+
+class AssetStore:
+    """The state store of an asset, which holds JSON only and survives triggers."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+        self.is_broken = False
+
+    async def aget(self, key: str, default: Any = None) -> Any:
+        """Return the value, or the default."""
+        if self.is_broken:
+            raise OSError("the API server does not answer")
+        return json.loads(self.values[key]) if key in self.values else default
+
+    async def aset(self, key: str, value: Any) -> None:
+        """Store a value."""
+        self.values[key] = json.dumps(value)
+
+    def record(self, payload: dict[str, Any]) -> None:
+        """Record an end, as the listener does it when Airflow stores the asset event."""
+        self.values[f"healthomics.end.{payload['uuid']}.{payload['status']}"] = "true"
+
+
+def stores(*each: AssetStore) -> Any:
+    """Return what Airflow injects into a trigger that so many assets watch."""
+    return SimpleNamespace(_by_name={f"asset {n}": store for n, store in enumerate(each)}, _by_uri={})
+
+
+@pytest.fixture
+def asset_store() -> AssetStore:
+    """An empty asset state store."""
+    return AssetStore()
+
+
+Watch = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture
+def watch(clock: Clock) -> Watch:
+    """Let a trigger watch for a time, and return the payloads of its events."""
+
+    def run(trigger: Any, seconds: float, *of_assets: AssetStore) -> list[dict[str, Any]]:
+        trigger.asset_state_store = stores(*of_assets) if of_assets else None
+        payloads: list[dict[str, Any]] = []
+
+        async def collect(events: AsyncIterator[Any]) -> None:
+            async for event in events:
+                payloads.append(json.loads(json.dumps(event.payload)))
+                for store in of_assets:
+                    store.record(payloads[-1])
+
+        async def main() -> None:
+            watching = asyncio.create_task(collect(trigger.run()))
+            await asyncio.sleep(seconds)
+            watching.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await watching
+
+        virtual_time.run(clock, main())
+        return payloads
+
+    return run
+
+
+@pytest.fixture
+def ended(omics: Control, started: Callable[..., Any]) -> Callable[..., str]:
+    """Start a run beside Airflow and let it end."""
+
+    def end(status: str = "COMPLETED", **fields: Any) -> str:
+        run_id: str = started(**fields)["id"]
+        omics.advance(status, run_id=run_id)
+        return run_id
+
+    return end
