@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final
 
@@ -36,17 +36,23 @@ class Calls:
         self._renew = renew
         self._is_stale = False
 
-    async def __call__(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    async def __call__(
+        self, function: Callable[..., Any], *arguments: Any, executor: Executor | None = None
+    ) -> Any:
         """
         Return what the function returns, called with the hook and the arguments.
 
         After a refused call, the next one uses a new client: somebody may have corrected the connection.
+
+        :param function: the function
+        :param arguments: arguments after the hook
+        :param executor: its thread; by default one that all watchers share
         """
         hook = await (self._renew() if self._is_stale else self._connect())
         self._is_stale = False
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(_threads, partial(function, hook, *arguments))
+            return await loop.run_in_executor(executor or _threads, partial(function, hook, *arguments))
         except (ClientError, BotoCoreError) as error:
             self._is_stale = not is_transient(error)
             raise

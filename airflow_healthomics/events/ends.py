@@ -24,10 +24,12 @@ class End:
 
     :param payload: payload of the event: ids, names, times and the reason of a failure, never parameters
     :param described: answer of GetRun or GetBatch; None if it no longer exists
+    :param at: its time; None if unknown
     """
 
     payload: Mapping[str, Any]
     described: Mapping[str, Any] | None = None
+    at: datetime | None = None
 
     @property
     def identity(self) -> str:
@@ -63,11 +65,15 @@ class EndSource(ABC):
     :cvar noun: for log lines
     :cvar terminal: statuses that an end may have
     :cvar detail_type: of its events in EventBridge
+    :cvar id_field: member of such an event with the id
+    :cvar name_field: member of such an event with the name
     """
 
     noun: ClassVar[str]
     terminal: ClassVar[Collection[str]]
     detail_type: ClassVar[str]
+    id_field: ClassVar[str]
+    name_field: ClassVar[str]
 
     @abstractmethod
     def candidates(self, hook: HealthOmicsHook, search: EndSearch, horizon: datetime) -> Iterator[Candidate]:
@@ -88,3 +94,8 @@ class EndSource(ABC):
         :param candidate: the candidate
         :returns: the end; None if HealthOmics does not confirm it yet
         """
+
+
+def as_text(value: Any) -> Any:
+    """Return a time as ISO 8601 text, and other values unchanged."""
+    return value.isoformat() if isinstance(value, datetime) else value

@@ -62,7 +62,9 @@ class Reconciliation:
                 continue
             if end is None:
                 continue
-            if self.search.matches(end.payload, end.described):
+            # A list of batches has no times of their ends.
+            is_recent = end.at is None or end.at >= horizon
+            if is_recent and self.search.matches(end.payload, end.described):
                 yield end
             self._confirmed[candidate.key] = None
         while len(self._confirmed) > _MEMORY:
@@ -86,6 +88,7 @@ def first_end(hook: HealthOmicsHook, source: EndSource, search: EndSearch, since
     candidates = list(source.candidates(hook, search, since))
     for candidate in sorted(candidates, key=lambda each: each.ended or _EARLIEST):
         end = source.confirm(hook, candidate)
-        if end is not None and search.matches(end.payload, end.described):
+        is_recent = end is not None and (end.at is None or end.at >= since)
+        if end is not None and is_recent and search.matches(end.payload, end.described):
             return end
     return None

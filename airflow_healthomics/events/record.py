@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any, Final
 
 from airflow_healthomics.events.ends import End
@@ -27,6 +28,20 @@ RETENTION: Final = timedelta(days=7)
 
 #: Prefix of the keys of recorded ends. An asset has one for each run and status.
 END_PREFIX: Final = "healthomics.end."
+
+
+#: Time after which an event is in Airflow's database, if its triggerer still runs. Airflow before 3.3 does
+#: not say when it is.
+STORING: Final = timedelta(minutes=1)
+
+
+class Reported(Enum):
+    """Whether an end was reported."""
+
+    NO = "no"
+    #: The event is on its way to Airflow's database.
+    SENT = "sent"
+    STORED = "stored"
 
 
 class EndRecord:
@@ -64,14 +79,20 @@ class EndRecord:
             # The first start is a position too: a crash before the first reconciliation loses nothing.
             await self.advance(self.since)
 
-    async def is_reported(self, end: End) -> bool:
-        """Whether the asset has the event of this end."""
-        if end.identity in self._reported:
-            return True
+    async def state(self, end: End, now: datetime) -> Reported:
+        """
+        Return whether the asset has the event of this end.
+
+        :param end: the end
+        :param now: the time
+        """
         for store in self._stores:
             if await store.aget(END_PREFIX + end.identity) is not None:
-                return True
-        return False
+                return Reported.STORED
+        if (since := self._reported.get(end.identity)) is None:
+            return Reported.NO
+        is_stored = not self._stores and now - since >= STORING
+        return Reported.STORED if is_stored else Reported.SENT
 
     def add(self, end: End, now: datetime) -> None:
         """Remember an end in this process."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from airflow_healthomics.events.ends import DELETED, Candidate, End, EndSource
+from airflow_healthomics.events.ends import DELETED, Candidate, End, EndSource, as_text
 from airflow_healthomics.events.search import EndSearch
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.service import run_states
@@ -38,6 +38,8 @@ class RunEnds(EndSource):
     noun = "run"
     terminal = run_states.TERMINAL
     detail_type = "Run Status Change"
+    id_field = "runId"
+    name_field = "runName"
 
     def candidates(self, hook: HealthOmicsHook, search: EndSearch, horizon: datetime) -> Iterator[Candidate]:
         """Yield runs that ended after a time. AWS documents no order of ListRuns, so each page is read."""
@@ -62,10 +64,12 @@ class RunEnds(EndSource):
             # The id belongs to another run now, so the run that was told of is deleted.
             run = None
         if run is None:
-            return End(_payload(told, told, candidate)) if told.get("uuid") else None
+            payload = _payload(told, told, candidate)
+            return End(payload, at=candidate.ended) if told.get("uuid") else None
         if run["status"] not in (told["status"], DELETED) or not run.get("uuid"):
             return None
-        return End(_payload({**run, "status": told["status"]}, told, candidate), run)
+        payload = _payload({**run, "status": told["status"]}, told, candidate)
+        return End(payload, run, candidate.ended or as_time(payload["stopTime"]))
 
 
 def _payload(run: Mapping[str, Any], told: Mapping[str, Any], candidate: Candidate) -> dict[str, Any]:
@@ -75,8 +79,4 @@ def _payload(run: Mapping[str, Any], told: Mapping[str, Any], candidate: Candida
         "workflowName": told.get("workflowName"),
         "stopTime": run.get("stopTime") or candidate.ended,
     }
-    return {field: _text(values.get(field)) for field in PAYLOAD}
-
-
-def _text(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else value
+    return {field: as_text(values.get(field)) for field in PAYLOAD}

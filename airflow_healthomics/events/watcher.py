@@ -10,16 +10,14 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from airflow_healthomics.compat import AirflowException
+from airflow_healthomics.events.ends import End
+from airflow_healthomics.events.failures import FAILURES, Failures
+from airflow_healthomics.events.queue import Delivery, EndQueue
 from airflow_healthomics.events.reconciliation import Reconciliation
-from airflow_healthomics.events.record import EndRecord
-from airflow_healthomics.resources.refusals import Refusals
-from airflow_healthomics.service.errors import AIRFLOW_API_ERRORS, error_code, is_access_denied
+from airflow_healthomics.events.record import STORING, EndRecord, Reported
 
-#: Errors that a later pass may not meet.
-FAILURES: Final = (ClientError, BotoCoreError, AirflowException, *AIRFLOW_API_ERRORS)
+#: Longest pause between two passes of which the first failed.
+_LONGEST_PAUSE: Final = 60.0
 
 
 def utc_now() -> datetime:
@@ -35,15 +33,13 @@ class Watcher:
     :param record: the ends that were reported
     :param log: logger
     :ivar failures: of the passes since the last one that succeeded
-    :ivar last_failure: reason of the last failure
     """
 
     def __init__(self, reconciliation: Reconciliation, record: EndRecord, log: Any) -> None:
         self.record = record
-        self.failures = Refusals()
-        self.last_failure: str | None = None
+        noun = reconciliation.source.noun
+        self.failures = Failures(f"Ended {noun}{'es' if noun == 'batch' else 's'} cannot be listed", log)
         self._reconciliation = reconciliation
-        self._log = log
         self._is_loaded = False
 
     async def run(self, interval: float) -> AsyncIterator[Mapping[str, Any]]:
@@ -57,25 +53,108 @@ class Watcher:
                 yield payload
             await asyncio.sleep(self.pause(interval))
 
+    async def run_with_queue(self, queue: EndQueue, interval: float) -> AsyncIterator[Mapping[str, Any]]:
+        """
+        Receive ends from a queue of this watcher alone, and reconcile again and again (before Airflow 3.3).
+
+        A message is deleted a minute after its event, when Airflow has stored it.
+
+        :param queue: the queue
+        :param interval: seconds between two passes
+        """
+        clock = asyncio.get_running_loop().time
+        reconcile_at = clock()
+        stored: list[tuple[float, str]] = []
+        try:
+            while True:
+                if clock() >= reconcile_at:
+                    async for payload in self.reconcile():
+                        yield payload
+                    reconcile_at = clock() + self.pause(interval)
+                for delivery in await queue.receive():
+                    state = await self.reported(delivery.end)
+                    if state is Reported.SENT:
+                        continue
+                    pause = STORING.total_seconds() if state is Reported.NO else 0.0
+                    stored.append((clock() + pause, delivery.receipt))
+                    if state is Reported.NO:
+                        yield delivery.end.payload
+                due = [receipt for at, receipt in stored if at <= clock()]
+                stored = [each for each in stored if each[1] not in due]
+                for receipt in due:
+                    await queue.delete(receipt)
+        finally:
+            queue.close()
+
+    async def run_with_stream(
+        self, stream: AsyncIterator[Delivery], interval: float
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        """
+        Filter the ends of a stream, and reconcile again and again.
+
+        The next end is taken only after the payload of the previous one was yielded, since Airflow
+        acknowledges by that.
+
+        :param stream: ends of a queue
+        :param interval: seconds between two passes
+        """
+        clock = asyncio.get_running_loop().time
+        reconcile_at = clock()
+        following: asyncio.Future[Delivery] | None = None
+        try:
+            while True:
+                if clock() >= reconcile_at:
+                    async for payload in self.reconcile():
+                        yield payload
+                    reconcile_at = clock() + self.pause(interval)
+                following = following or asyncio.ensure_future(_take(stream))
+                await asyncio.wait({following}, timeout=max(reconcile_at - clock(), 0.0))
+                if following.done():
+                    delivery, following = following.result(), None
+                    state = await self.reported(delivery.end)
+                    if state is Reported.SENT:
+                        # A repeated message, perhaps this one: it stays until the event is stored.
+                        continue
+                    if state is Reported.NO:
+                        yield delivery.end.payload
+                    delivery.in_hand -= 1
+        finally:
+            if following is not None:
+                following.cancel()
+
     async def reconcile(self) -> AsyncIterator[Mapping[str, Any]]:
         """Yield what one pass finds. A failure is logged, and the next pass covers its time too."""
         began = utc_now()
         try:
-            if not self._is_loaded:
-                await self.record.load()
-                self._is_loaded = True
+            await self._load()
             async for end in self._reconciliation.ends(self.record.horizon):
-                if await self.record.is_reported(end):
-                    continue
-                # Once Airflow has the event, nothing must come between it and the record.
-                self.record.add(end, began)
-                yield end.payload
+                if await self.record.state(end, utc_now()) is Reported.NO:
+                    # Once Airflow has the event, nothing must come between it and the record.
+                    self.record.add(end, began)
+                    yield end.payload
             await self.record.advance(began)
         except FAILURES as error:
-            self._report(error)
+            self.failures.add(error)
         else:
-            if (seconds := self.failures.end(time.monotonic())) is not None:
-                self._log.info("Ended %ss are found again, after %.0f s", self._noun, seconds)
+            self.failures.end()
+
+    async def reported(self, end: End) -> Reported:
+        """
+        Return whether an end of a queue needs no event, and count it as sent otherwise.
+
+        :param end: the end
+        """
+        search = self._reconciliation.search
+        is_ours = self._reconciliation.source.id_field in end.payload
+        if not is_ours or not search.matches(end.payload, end.described):
+            return Reported.STORED
+        while (state := await self._state(end)) is None:
+            await asyncio.sleep(self.failures.pause)
+        if state is Reported.NO:
+            if end.at is not None and end.at < self.record.since:
+                return Reported.STORED
+            self.record.add(end, utc_now())
+        return state
 
     def pause(self, interval: float) -> float:
         """
@@ -83,20 +162,23 @@ class Watcher:
 
         :param interval: seconds between two passes that succeed
         """
-        return interval if self.failures.since is None else max(self.failures.pause, min(interval, 60.0))
+        return max(self.failures.pause, min(interval, _LONGEST_PAUSE)) if self.failures.pause else interval
 
-    @property
-    def _noun(self) -> str:
-        return self._reconciliation.source.noun
+    async def _load(self) -> None:
+        if not self._is_loaded:
+            await self.record.load()
+            self._is_loaded = True
 
-    def _report(self, error: BaseException) -> None:
-        operation = f"{error.operation_name}: " if isinstance(error, ClientError) else ""
-        advice = " (the IAM policy must allow it)" if is_access_denied(error) else ""
-        self.last_failure = f"{operation}{error_code(error)}{advice}"
-        if self.failures.add(time.monotonic()):
-            self._log.warning(
-                "Ended %ss cannot be found: %s. The next attempt covers the time since %s",
-                self._noun,
-                self.last_failure,
-                self.record.horizon.isoformat(timespec="seconds"),
-            )
+    async def _state(self, end: End) -> Reported | None:
+        try:
+            await self._load()
+            return await self.record.state(end, utc_now())
+        except FAILURES as error:
+            self.failures.add(error)
+            return None
+
+
+async def _take(stream: AsyncIterator[Delivery]) -> Delivery:
+    delivery = await anext(stream)
+    delivery.in_hand += 1
+    return delivery

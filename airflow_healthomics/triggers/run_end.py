@@ -105,12 +105,12 @@ class HealthOmicsRunEndTrigger(HealthOmicsTrigger):
         while True:
             async for payload in watcher.reconcile():
                 return to_event(dict(payload))
-            seconds = watcher.failures.seconds(asyncio.get_running_loop().time())
-            if watcher.last_failure is not None and seconds >= patience:
+            seconds = watcher.failures.seconds
+            if watcher.failures.pause and seconds >= patience:
                 return {
                     "event": WaitEvent.REFUSED.value,
                     "subject": "the search for ended runs",
-                    "reason": watcher.last_failure,
+                    "reason": watcher.failures.reason,
                     "code": "",
                     "seconds": seconds,
                 }

@@ -29,7 +29,13 @@ class HealthOmicsRunEventTrigger(HealthOmicsEventTrigger):
     :param run_group_id: id of the run group. It also makes ListRuns cheaper.
     :param run_name_pattern: shell-style pattern of the run's name, such as ``sample-*``, case-sensitive
     :param tags: tags that the run must have
-    :param poll_interval: seconds between two reconciliations, at least 1
+    :param queue_url: URL of the queue that receives HealthOmics's events from EventBridge, see
+        ``python -m airflow_healthomics.events``; None for reconciliation alone. Before Airflow 3.3, each
+        asset requires a separate queue.
+    :param owns_queue: whether to delete messages from the queue that are no status changes of runs or
+        batches; otherwise they are left
+    :param poll_interval: seconds between two reconciliations without a queue, at least 1
+    :param reconcile_interval: the same with a queue, since the delivery of events is best effort
     :param lookback: seconds before the first start of the watcher since which ends count. Before Airflow 3.3
         a trigger keeps no state, and each start is a first one.
     :param connection: aws_conn_id, region_name, verify and botocore_config
@@ -46,11 +52,9 @@ class HealthOmicsRunEventTrigger(HealthOmicsEventTrigger):
         run_group_id: str | None = None,
         run_name_pattern: str | None = None,
         tags: Mapping[str, str] | None = None,
-        poll_interval: float = 60,
-        lookback: float = 3600,
-        **connection: Any,
+        **watching: Any,
     ) -> None:
-        super().__init__(poll_interval, lookback, **connection)
+        super().__init__(**watching)
         self.statuses = sorted(run_states.TERMINAL) if statuses is None else statuses
         self.workflow_id = workflow_id
         self.workflow_name = workflow_name
@@ -82,8 +86,6 @@ class HealthOmicsRunEventTrigger(HealthOmicsEventTrigger):
                 "run_group_id": self.run_group_id,
                 "run_name_pattern": self.run_name_pattern,
                 "tags": dict(self.tags) if self.tags else None,
-                "poll_interval": self.poll_interval,
-                "lookback": self.lookback,
-                **self.connection,
+                **self.watching,
             },
         )

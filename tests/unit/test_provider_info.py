@@ -115,7 +115,8 @@ def test_it_imports_nothing() -> None:
         ),
         ("sensors", ["HealthOmicsRunSensor", "HealthOmicsRunBatchSensor", "HealthOmicsRunEventSensor"]),
         ("triggers", ["HealthOmicsRunTrigger", "HealthOmicsRunBatchTrigger", "HealthOmicsStartTrigger"]),
-        ("triggers", ["HealthOmicsRunEventTrigger", "HealthOmicsRunEndTrigger"]),
+        ("triggers", ["HealthOmicsRunEventTrigger", "HealthOmicsRunBatchEventTrigger"]),
+        ("triggers", ["HealthOmicsRunEndTrigger"]),
         ("hooks", ["HealthOmicsHook"]),
     ],
 )

@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import pytest
 
+from airflow_healthomics.events import queue as queue_module
 from tests.healthomics import Control
 from tests.unit import virtual_time
 from tests.unit.conftest import Clock
@@ -78,6 +80,52 @@ def watch(clock: Clock) -> Watch:
         return payloads
 
     return run
+
+
+class Queue:
+    """A queue that receives HealthOmics's events from EventBridge."""
+
+    def __init__(self) -> None:
+        self._sqs: Any = boto3.client("sqs")
+        self.url: str = self._sqs.create_queue(QueueName="ends")["QueueUrl"]
+        arn = self._attribute("QueueArn")
+        events: Any = boto3.client("events")
+        events.put_rule(Name="ends", EventPattern=json.dumps({"source": ["aws.omics"]}))
+        events.put_targets(Rule="ends", Targets=[{"Id": "queue", "Arn": arn}])
+
+    def send(self, body: str) -> str:
+        """Send a message, and return its id."""
+        message_id: str = self._sqs.send_message(QueueUrl=self.url, MessageBody=body)["MessageId"]
+        return message_id
+
+    @property
+    def count(self) -> int:
+        """The number of messages, also of those in flight."""
+        hidden = self._attribute("ApproximateNumberOfMessagesNotVisible")
+        return int(self._attribute("ApproximateNumberOfMessages")) + int(hidden)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no message."""
+        return self.count == 0
+
+    def _attribute(self, name: str) -> str:
+        answer = self._sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=[name])
+        value: str = answer["Attributes"][name]
+        return value
+
+
+@pytest.fixture
+def queue(omics: Control, monkeypatch: pytest.MonkeyPatch) -> Queue:
+    """A queue that does not wait, since moto waits in real time."""
+    monkeypatch.setattr(queue_module, "WAIT_SECONDS", 0)
+    return Queue()
+
+
+@pytest.fixture
+def visible(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deliver messages again at once, as if the visibility timeout had passed."""
+    monkeypatch.setattr(queue_module, "VISIBILITY_SECONDS", 0)
 
 
 @pytest.fixture

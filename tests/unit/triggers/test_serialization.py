@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_healthomics.triggers import (
+    HealthOmicsRunBatchEventTrigger,
     HealthOmicsRunBatchTrigger,
     HealthOmicsRunEndTrigger,
     HealthOmicsRunEventTrigger,
@@ -45,6 +46,13 @@ SEARCH: dict[str, Any] = {
     **CONNECTION,
 }
 
+WATCHING: dict[str, Any] = {
+    "queue_url": "https://sqs.eu-west-1.amazonaws.com/123456789012/ends",
+    "owns_queue": False,
+    "reconcile_interval": 600,
+    "lookback": 60,
+}
+
 #: Class path, every argument, and the least that is required.
 TRIGGERS: dict[Any, tuple[str, dict[str, Any], dict[str, Any]]] = {
     HealthOmicsRunTrigger: (
@@ -64,7 +72,16 @@ TRIGGERS: dict[Any, tuple[str, dict[str, Any], dict[str, Any]]] = {
     ),
     HealthOmicsRunEventTrigger: (
         "airflow_healthomics.triggers.run_event.HealthOmicsRunEventTrigger",
-        {**SEARCH, "lookback": 60},
+        {**SEARCH, **WATCHING},
+        {},
+    ),
+    HealthOmicsRunBatchEventTrigger: (
+        "airflow_healthomics.triggers.batch_event.HealthOmicsRunBatchEventTrigger",
+        {
+            **{name: value for name, value in SEARCH.items() if name != "run_name_pattern"},
+            "batch_name_pattern": "nightly-*",
+            **WATCHING,
+        },
         {},
     ),
     HealthOmicsRunEndTrigger: (
@@ -121,5 +138,5 @@ def test_every_argument_is_serialized(trigger: Any) -> None:
         for base in trigger.__mro__
         if base.__module__.startswith("airflow_healthomics")
         for name in inspect.signature(base).parameters
-    } - {"connection"}
+    } - {"connection", "watching"}
     assert set(trigger(**every).serialize()[1]) == names == set(every)

@@ -1,2 +1,0 @@
-# SPDX-FileCopyrightText: The airflow-healthomics authors
-# SPDX-License-Identifier: Apache-2.0
