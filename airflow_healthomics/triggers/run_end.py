@@ -29,7 +29,7 @@ class HealthOmicsRunEndTrigger(HealthOmicsTrigger):
     Fire once, at the first end since a time of a run that matches.
 
     The criteria are those of
-    :class:`~airflow_healthomics.triggers.run_event.HealthOmicsRunEventTrigger`.
+    :class:`~airflow_healthomics.triggers.HealthOmicsRunEventTrigger`.
 
     :param since: ISO 8601 time since which an end counts
     :param statuses: terminal statuses
