@@ -17,6 +17,7 @@ from airflow_healthomics.events.failures import FAILURES, Failures
 from airflow_healthomics.events.message import UnreadableMessageError, parse_message
 from airflow_healthomics.events.run_ends import RunEnds
 from airflow_healthomics.hooks.omics import HealthOmicsHook
+from airflow_healthomics.service.errors import is_transient
 
 #: Seconds of a long poll. It also delays the stop of a triggerer.
 WAIT_SECONDS = 10
@@ -28,10 +29,10 @@ SHORTEST_POLL_SECONDS: Final = 1.0
 #: an event, and short enough for a restart.
 VISIBILITY_SECONDS = 120
 
-#: The same for an end that HealthOmics does not confirm yet, and for one that could not be confirmed because
-#: of an outage: with five deliveries before the dead-letter queue, an outage may last an hour.
+#: The same for an end that HealthOmics does not confirm yet, and for one that we may not confirm: with five
+#: deliveries before the dead-letter queue, somebody has an hour to correct the policy.
 _LAG_SECONDS: Final = 30
-_OUTAGE_SECONDS: Final = 900
+_REFUSAL_SECONDS: Final = 900
 
 #: By detail type.
 SOURCES: Final[Mapping[str, EndSource]] = {source.detail_type: source for source in (RunEnds(), BatchEnds())}
@@ -101,8 +102,9 @@ class EndQueue:
                 del messages[0]
         except FAILURES as error:
             self.failures.add(error)
-            for message in messages:
-                await self._hide(message["ReceiptHandle"], _OUTAGE_SECONDS)
+            if not is_transient(error):
+                for message in messages:
+                    await self._hide(message["ReceiptHandle"], _REFUSAL_SECONDS)
             await asyncio.sleep(self.failures.pause)
         else:
             self.failures.end()

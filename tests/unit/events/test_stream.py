@@ -160,6 +160,19 @@ def test_a_kill_before_the_message_is_deleted_repeats_nothing(
     assert queue.is_empty
 
 
+def test_a_watcher_that_is_stopped_in_between_loses_nothing(
+    triggerer: Triggerer, watcher: Any, ends_later: Any, queue: Queue
+) -> None:
+    """Airflow acknowledges for a watcher that has received an end and is cancelled before it reports it."""
+    watched = watcher()
+    ends_later()
+    watched.store.is_stuck = True
+    triggerer.stops_gracefully = True
+    triggerer.run(60, watched)
+    assert watched.ids == []
+    assert queue.count == 1
+
+
 def test_an_end_that_was_deleted_by_healthomics_is_reported(
     triggerer: Triggerer, watcher: Any, ends_later: Any, queue: Queue, omics: Control, clock: Clock
 ) -> None:

@@ -53,6 +53,8 @@ class Triggerer:
         #: Whether to die before the next event is stored, or between that and the deletion of its message.
         self.dies_before_store = False
         self.dies_after_store = False
+        #: Whether calls still reach AWS while the triggerer stops.
+        self.stops_gracefully = False
 
     def run(self, seconds: float, *each: Watched) -> None:
         """Watch for a time at most."""
@@ -73,7 +75,7 @@ class Triggerer:
             await asyncio.sleep(1)
             while fired and not self.is_dead:
                 self._store(manager, *fired.pop(0))
-        self.is_dead = True  # no call of a stop reaches AWS
+        self.is_dead = not self.stops_gracefully
         for task in tasks:
             task.cancel()
         for result in await asyncio.gather(*tasks, return_exceptions=True):
