@@ -5,7 +5,9 @@ The ends that have been reported, and the time until which all are.
 
 On Airflow 3.3 and later both are in the state store of the watched asset. The listener
 :mod:`airflow_healthomics.events.listener` writes an end there in the transaction that stores its asset event,
-so that a crash cannot separate the two. On Airflow 3.0 to 3.2 a trigger has no store, and they are in memory.
+so that a crash cannot separate the two. On Airflow 3.0 to 3.2 a trigger has no store. There they are in
+memory, and derived from the asset events when the triggerer starts
+(:mod:`airflow_healthomics.events.snapshot`).
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from enum import Enum
 from typing import Any, Final
 
 from airflow_healthomics.events.ends import End
+from airflow_healthomics.events.snapshot import CURRENT, Snapshot
 
 #: How far a reconciliation looks back before the previous one: events arrive within this time, and the end of
 #: a run is listed within it.
@@ -67,6 +70,25 @@ class EndRecord:
         """The time since which ends may not have been reported."""
         return self.since if self._position is None else max(self.since, self._position - OVERLAP)
 
+    def restore(self, snapshot: Snapshot | None, sent: dict[str, datetime], now: datetime) -> None:
+        """
+        Continue from the asset events, without a store.
+
+        :param snapshot: what was reported when the triggerer started
+        :param sent: what was reported in this process since then
+        :param now: the time
+        """
+        if self._stores:
+            return
+        self._reported = sent
+        if snapshot is None:
+            return
+        for identity in snapshot.ends:
+            sent.setdefault(identity, snapshot.taken - STORING)
+        if now - snapshot.taken < CURRENT:
+            self.since = snapshot.newest - OVERLAP
+            self._position = snapshot.newest
+
     async def load(self) -> None:
         """Read the position of an earlier trigger."""
         for store in self._stores:
@@ -104,9 +126,8 @@ class EndRecord:
         value = {"since": self.since.timestamp(), "position": position.timestamp()}
         for store in self._stores:
             await store.aset(self._key, value)
-        self._reported = {
-            identity: time for identity, time in self._reported.items() if time >= position - RETENTION
-        }
+        for identity in [each for each, time in self._reported.items() if time < position - RETENTION]:
+            del self._reported[identity]
 
 
 def _stores_of(store: Any) -> list[Any]:

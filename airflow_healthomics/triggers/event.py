@@ -17,6 +17,7 @@ from airflow_healthomics.events.queue import Delivery, EndQueue
 from airflow_healthomics.events.reconciliation import Reconciliation
 from airflow_healthomics.events.record import EndRecord
 from airflow_healthomics.events.search import EndSearch
+from airflow_healthomics.events.snapshot import sent_by, snapshot_of
 from airflow_healthomics.events.watcher import Watcher, utc_now
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.triggers.base import HealthOmicsTrigger
@@ -96,6 +97,7 @@ class HealthOmicsEventTrigger(HealthOmicsTrigger, BaseEventTrigger):
         scope = {"kind": self.source.noun, **self.connection}
         since = utc_now() - timedelta(seconds=self.lookback)
         record = EndRecord(getattr(self, "asset_state_store", None), scope, since)
+        record.restore(snapshot_of(*self.serialize()), sent_by(*self.serialize()), utc_now())
         return Watcher(Reconciliation(self.source, self.search, self._calls), record, self.log)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:

@@ -37,7 +37,7 @@ class HealthOmicsRunEventTrigger(HealthOmicsEventTrigger):
     :param poll_interval: seconds between two reconciliations without a queue, at least 1
     :param reconcile_interval: the same with a queue, since the delivery of events is best effort
     :param lookback: seconds before the first start of the watcher since which ends count. Before Airflow 3.3
-        a trigger keeps no state, and each start is a first one.
+        the first start in a triggerer that runs already counts as a first start.
     :param connection: aws_conn_id, region_name, verify and botocore_config
     :raises HealthOmicsRequestError: if an argument breaks a rule
     """

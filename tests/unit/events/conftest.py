@@ -14,6 +14,7 @@ import boto3
 import pytest
 
 from airflow_healthomics.events import queue as queue_module
+from airflow_healthomics.events import snapshot
 from tests.healthomics import Control
 from tests.unit import virtual_time
 from tests.unit.conftest import Clock
@@ -47,6 +48,13 @@ class AssetStore:
 def stores(*each: AssetStore) -> Any:
     """Return what Airflow injects into a trigger that so many assets watch."""
     return SimpleNamespace(_by_name={f"asset {n}": store for n, store in enumerate(each)}, _by_uri={})
+
+
+@pytest.fixture(autouse=True)
+def _new_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no watcher know what another test's has reported."""
+    monkeypatch.setattr(snapshot, "_sent", {})
+    monkeypatch.setattr(snapshot, "_snapshots", {})
 
 
 @pytest.fixture

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,8 +27,10 @@ from airflow.triggers.base import TriggerEvent
 from airflow.utils.session import create_session
 from sqlalchemy import func, select, update
 
-from airflow_healthomics.events import end_table, listener
-from airflow_healthomics.events.record import RETENTION, _stores_of
+from airflow_healthomics.events import end_table, listener, snapshot, start_listener
+from airflow_healthomics.events import record as record_module
+from airflow_healthomics.events.ends import End
+from airflow_healthomics.events.record import RETENTION, Reported, _stores_of
 from airflow_healthomics.triggers import HealthOmicsRunEventTrigger
 from tests.unit.metadata_database import metadata_database
 
@@ -133,3 +137,48 @@ def test_the_stores_of_all_assets_are_known() -> None:
 
     accessors = AssetStateStoreAccessors(inlets=[Asset("one"), Asset("two")])
     assert len(_stores_of(accessors)) == 2
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch, trigger_id: int) -> None:
+    """A triggerer of Airflow 3.0 to 3.2 that starts after an end was stored for both assets."""
+    Trigger.submit_event(trigger_id, TriggerEvent(PAYLOAD))
+    monkeypatch.setattr(sys, "argv", ["airflow", "triggerer"])
+    start_listener.on_starting(component=None)
+
+
+def test_a_triggerer_without_a_store_starts_from_the_asset_events(started: None) -> None:
+    """The position is that of the newest event, and its end is known."""
+    trigger = HealthOmicsRunEventTrigger()
+    record = trigger.watcher().record
+    now = datetime.now(UTC)
+    assert now - timedelta(hours=1, minutes=5) < record.horizon < now - timedelta(minutes=55)
+    for status, state in (("COMPLETED", Reported.STORED), ("DELETED", Reported.NO)):
+        end = End({**PAYLOAD, "status": status})
+        assert asyncio.run(record.state(end, now)) is state
+
+
+def test_another_trigger_starts_from_its_lookback(started: None) -> None:
+    """Its assets are others."""
+    now = datetime.now(UTC)
+    record = HealthOmicsRunEventTrigger(statuses=["FAILED"], lookback=60).watcher().record
+    assert record.horizon > now - timedelta(minutes=2)
+    assert asyncio.run(record.state(End(PAYLOAD), now)) is Reported.NO
+
+
+def test_a_trigger_of_another_triggerer_starts_from_its_lookback(
+    started: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What that one has reported since is unknown."""
+    monkeypatch.setattr(record_module, "CURRENT", timedelta(0))
+    record = HealthOmicsRunEventTrigger(lookback=60).watcher().record
+    assert record.horizon == record.since
+    assert record.since <= datetime.now(UTC) - timedelta(seconds=60)
+
+
+def test_other_processes_read_nothing(trigger_id: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scheduler starts without it."""
+    Trigger.submit_event(trigger_id, TriggerEvent(PAYLOAD))
+    monkeypatch.setattr(sys, "argv", ["airflow", "scheduler"])
+    start_listener.on_starting(component=None)
+    assert snapshot._snapshots == {}

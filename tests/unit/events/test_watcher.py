@@ -78,6 +78,13 @@ def test_a_restart_reports_nothing_twice_and_loses_nothing(
     assert ids(watch(HealthOmicsRunEventTrigger(lookback=60), 300, asset_store)) == [second]
 
 
+def test_a_trigger_that_restarts_in_its_process_repeats_nothing(watch: Watch, ended: Ended) -> None:
+    """On Airflow 3.0 to 3.2, where the memory of the process is all there is."""
+    run_id = ended()
+    assert ids(watch(HealthOmicsRunEventTrigger(), 300)) == [run_id]
+    assert watch(HealthOmicsRunEventTrigger(), 300) == []
+
+
 def test_an_event_that_was_not_stored_is_sent_again(
     watch: Watch, ended: Ended, asset_store: AssetStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
