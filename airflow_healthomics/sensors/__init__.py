@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         HealthOmicsReferenceImportJobSensor,
     )
     from airflow_healthomics.sensors.run import HealthOmicsRunSensor
+    from airflow_healthomics.sensors.run_event import HealthOmicsRunEventSensor
 
 __all__ = [
     "HealthOmicsReadSetActivationJobSensor",
@@ -23,6 +24,7 @@ __all__ = [
     "HealthOmicsReadSetImportJobSensor",
     "HealthOmicsReferenceImportJobSensor",
     "HealthOmicsRunBatchSensor",
+    "HealthOmicsRunEventSensor",
     "HealthOmicsRunSensor",
 ]
 
@@ -33,6 +35,7 @@ _MODULES: Final = {
     "HealthOmicsReadSetImportJobSensor": "jobs",
     "HealthOmicsReferenceImportJobSensor": "jobs",
     "HealthOmicsRunBatchSensor": "batch",
+    "HealthOmicsRunEventSensor": "run_event",
     "HealthOmicsRunSensor": "run",
 }
 

@@ -122,7 +122,7 @@ def test_it_imports_nothing() -> None:
                 "HealthOmicsActivateReadSetsOperator",
             ],
         ),
-        ("sensors", ["HealthOmicsRunSensor", "HealthOmicsRunBatchSensor"]),
+        ("sensors", ["HealthOmicsRunSensor", "HealthOmicsRunBatchSensor", "HealthOmicsRunEventSensor"]),
         (
             "sensors",
             [
@@ -134,6 +134,8 @@ def test_it_imports_nothing() -> None:
         ),
         ("triggers", ["HealthOmicsRunTrigger", "HealthOmicsRunBatchTrigger", "HealthOmicsStartTrigger"]),
         ("triggers", ["HealthOmicsJobTrigger"]),
+        ("triggers", ["HealthOmicsRunEventTrigger", "HealthOmicsRunBatchEventTrigger"]),
+        ("triggers", ["HealthOmicsRunEndTrigger"]),
         ("hooks", ["HealthOmicsHook"]),
     ],
 )

@@ -42,6 +42,8 @@ SUBJECTS = {
     "kind": "read set import job",
     "store_id": "1234567890",
     "job_id": "1234567890",
+    "since": "2026-11-22",
+    "statuses": ["FAILED"],
 }
 
 

@@ -13,7 +13,10 @@ import pytest
 
 from airflow_healthomics.triggers import (
     HealthOmicsJobTrigger,
+    HealthOmicsRunBatchEventTrigger,
     HealthOmicsRunBatchTrigger,
+    HealthOmicsRunEndTrigger,
+    HealthOmicsRunEventTrigger,
     HealthOmicsRunTrigger,
 )
 from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
@@ -31,6 +34,24 @@ WAIT: dict[str, Any] = {
     "is_deletion": True,
     "cancel_on_kill": True,
     **CONNECTION,
+}
+
+SEARCH: dict[str, Any] = {
+    "statuses": ["FAILED"],
+    "workflow_id": "7",
+    "workflow_name": "germline",
+    "run_group_id": "9",
+    "run_name_pattern": "sample-*",
+    "tags": {"lab": "a"},
+    "poll_interval": 30,
+    **CONNECTION,
+}
+
+WATCHING: dict[str, Any] = {
+    "queue_url": "https://sqs.eu-west-1.amazonaws.com/123456789012/ends",
+    "owns_queue": False,
+    "reconcile_interval": 600,
+    "lookback": 60,
 }
 
 #: Class path, all arguments, and the required ones.
@@ -62,6 +83,25 @@ TRIGGERS: dict[Any, tuple[str, dict[str, Any], dict[str, Any]]] = {
             **CONNECTION,
         },
         {"kind": "read set import job", "store_id": "1234567890", "job_id": "1234567891"},
+    ),
+    HealthOmicsRunEventTrigger: (
+        "airflow_healthomics.triggers.run_event.HealthOmicsRunEventTrigger",
+        {**SEARCH, **WATCHING},
+        {},
+    ),
+    HealthOmicsRunBatchEventTrigger: (
+        "airflow_healthomics.triggers.batch_event.HealthOmicsRunBatchEventTrigger",
+        {
+            **{name: value for name, value in SEARCH.items() if name != "run_name_pattern"},
+            "batch_name_pattern": "nightly-*",
+            **WATCHING,
+        },
+        {},
+    ),
+    HealthOmicsRunEndTrigger: (
+        "airflow_healthomics.triggers.run_end.HealthOmicsRunEndTrigger",
+        {**SEARCH, "since": "2026-11-22T03:04:05+00:00"},
+        {"since": "2026-11-22T03:04:05+00:00", "statuses": ["FAILED"]},
     ),
     HealthOmicsStartTrigger: (
         "airflow_healthomics.triggers.start.HealthOmicsStartTrigger",
@@ -115,5 +155,5 @@ def test_every_argument_is_serialized(trigger: Any) -> None:
         for base in trigger.__mro__
         if base.__module__.startswith("airflow_healthomics")
         for name in inspect.signature(base).parameters
-    } - {"connection", *NOT_ACCEPTED.get(trigger, ())}
+    } - {"connection", "watching", *NOT_ACCEPTED.get(trigger, ())}
     assert set(trigger(**every).serialize()[1]) == names == set(every)
