@@ -148,6 +148,16 @@ class StartOperator(WaitingOperator):
         """Return the record of this attempt and of earlier ones."""
         return self._store(context).load()
 
+    def _look_up(self, context: Context) -> StartRecord | None:
+        """Return the record, or None, and log why, if it cannot be read."""
+        try:
+            return self.recorded(context)
+        except (ClientError, BotoCoreError) as error:
+            self.log.warning(
+                "The %s of this task could not be looked up: %s", self.resource.noun, error_code(error)
+            )
+            return None
+
     # --- the start ---
 
     def _exactly_once(
@@ -310,7 +320,7 @@ class StartOperator(WaitingOperator):
         record = self._settle(context, is_settled=is_final, is_outcome_unknown=not is_cancelled)
         if not is_final or self._has_timed_out or not self.wait_for_completion:
             return
-        record = record or self.recorded(context)
+        record = record or self._look_up(context)
         if record is None or record.resource_id is None:
             return
         text = self._end_watch(record, error)
@@ -375,13 +385,7 @@ class StartOperator(WaitingOperator):
 
     def _handle_recorded_timeout(self, context: Context) -> None:
         """Cancel the recorded run or batch if no attempt is left."""
-        try:
-            record = self.recorded(context)
-        except (ClientError, BotoCoreError) as error:
-            self.log.warning(
-                "The %s of this task could not be looked up: %s", self.resource.noun, error_code(error)
-            )
-            record = None
+        record = self._look_up(context)
         if record is not None:
             target = Target(kind=record.kind, id=record.resource_id, uuid=record.uuid, name=record.name)
             self.handle_timeout(context, target)

@@ -147,7 +147,7 @@ class ExactlyOnceStart:
         while record is None or run is None or plan.decision in (Decision.START, Decision.REPEAT):
             if record and run and plan.decision is Decision.START and not plan.supersedes:
                 self._check_next_generation(record, run["status"])
-            record, answer = self._start(plan, record, epoch, delays.conflict_turns)
+            record, answer = self._start(plan, record, epoch, delays)
             if plan.decision is Decision.START and self.store.is_complete:
                 return StartOutcome(plan.decision, answer)
             # HealthOmics may have answered with the run of an earlier attempt, in any status.
@@ -396,19 +396,22 @@ class ExactlyOnceStart:
         )
 
     def _start(
-        self, plan: Plan, record: StartRecord | None, epoch: int, conflict_turns: int
+        self, plan: Plan, record: StartRecord | None, epoch: int, delays: Delays
     ) -> tuple[StartRecord, dict[str, Any]]:
         if plan.decision is Decision.REPEAT and record:
-            run = self._repeat(record, conflict_turns)
+            run = self._repeat(record, delays.conflict_turns)
             record = record._replace(started=time.time())
         else:
             record, request = self._new_record(plan, record, epoch)
             # Save before the call, so that the next attempt repeats this request ID after a crash.
             self.store.save(record)
             self._call.request_id = record.request_id
-            self._call.may_exist = not self.store.is_complete
+            # Without a stored record, this attempt may have started it before a delay.
+            may_have_started = delays.turns > 0 and not self.store.counts_clears
+            self._call.may_exist = may_have_started or not self.store.is_complete
             self._watch_for_kill(record)
-            run = self._answer_for(record) or self._call.make(record, request, conflict_turns)
+            run = self._answer_for(record) or (self._call.find(record) if may_have_started else None)
+            run = run or self._call.make(record, request, delays.conflict_turns)
             self._name = "started"
         record = self._hold(record, run)
         self._watch_for_kill(record)
