@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 from airflow_healthomics.exceptions import (
     HealthOmicsOutcomeLostError,
     HealthOmicsOutcomeUnknownError,
+    HealthOmicsResultUnavailableError,
     HealthOmicsUnwatchedError,
 )
 from tests.simulation.history import CANARY, History
@@ -19,6 +20,13 @@ from tests.simulation.service import Resource
 #: Terminal states of a success.
 DONE = ("COMPLETED", "PROCESSED")
 
+
+#: Errors that another attempt may mend.
+UNKNOWN_OUTCOMES = (
+    HealthOmicsOutcomeUnknownError,
+    HealthOmicsResultUnavailableError,
+    HealthOmicsUnwatchedError,
+)
 
 #: The violation as text, and the run or batch concerned.
 Finding: TypeAlias = tuple[str, Resource | None]
@@ -219,7 +227,7 @@ EXEMPTIONS: Final = (
         "last one fails, and a Clear reattaches",
         "outcome",
         lambda history, _: (
-            isinstance(history.airflow.outcome, (HealthOmicsUnwatchedError, HealthOmicsOutcomeUnknownError))
+            isinstance(history.airflow.outcome, UNKNOWN_OUTCOMES)
             and "ExpiredTokenException" in str(history.airflow.outcome)
             and (
                 bool(history.plan.setting.timeout)
