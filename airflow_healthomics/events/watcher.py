@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from airflow_healthomics.events.failures import FAILURES, Failures
 from airflow_healthomics.events.queue import Delivery, EndQueue
 from airflow_healthomics.events.reconciliation import Reconciliation
 from airflow_healthomics.events.record import STORING, EndRecord, Reported
+from airflow_healthomics.events.spacing import Report
 
 #: Longest pause between two passes of which the first failed.
 _LONGEST_PAUSE: Final = 60.0
@@ -27,7 +28,7 @@ def utc_now() -> datetime:
 
 class Watcher:
     """
-    Yields the payload of each end once.
+    Yields a report of each end once.
 
     :param reconciliation: finds the ends
     :param record: the ends that were reported
@@ -42,18 +43,18 @@ class Watcher:
         self._reconciliation = reconciliation
         self._is_loaded = False
 
-    async def run(self, interval: float) -> AsyncIterator[Mapping[str, Any]]:
+    async def run(self, interval: float) -> AsyncGenerator[Report]:
         """
         Reconcile again and again.
 
         :param interval: seconds between two passes
         """
         while True:
-            async for payload in self.reconcile():
-                yield payload
+            async for report in self.reconcile():
+                yield report
             await asyncio.sleep(self.pause(interval))
 
-    async def run_with_queue(self, queue: EndQueue, interval: float) -> AsyncIterator[Mapping[str, Any]]:
+    async def run_with_queue(self, queue: EndQueue, interval: float) -> AsyncGenerator[Report]:
         """
         Receive ends from a queue of this watcher alone, and reconcile again and again (before Airflow 3.3).
 
@@ -68,8 +69,8 @@ class Watcher:
         try:
             while True:
                 if clock() >= reconcile_at:
-                    async for payload in self.reconcile():
-                        yield payload
+                    async for report in self.reconcile():
+                        yield report
                     reconcile_at = clock() + self.pause(interval)
                 for delivery in await queue.receive():
                     state = await self.reported(delivery.end)
@@ -78,7 +79,7 @@ class Watcher:
                     pause = STORING.total_seconds() if state is Reported.NO else 0.0
                     stored.append((clock() + pause, delivery.receipt))
                     if state is Reported.NO:
-                        yield delivery.end.payload
+                        yield Report(delivery.end.payload)
                 due = [receipt for at, receipt in stored if at <= clock()]
                 stored = [each for each in stored if each[1] not in due]
                 for receipt in due:
@@ -88,12 +89,11 @@ class Watcher:
 
     async def run_with_stream(
         self, stream: AsyncIterator[Delivery], interval: float
-    ) -> AsyncIterator[Mapping[str, Any]]:
+    ) -> AsyncGenerator[Report]:
         """
         Filter the ends of a stream, and reconcile again and again.
 
-        The next end is taken only after the payload of the previous one was yielded, since Airflow
-        acknowledges by that.
+        The next end is taken only when the previous one was yielded, since Airflow acknowledges by that.
 
         :param stream: ends of a queue
         :param interval: seconds between two passes
@@ -104,8 +104,8 @@ class Watcher:
         try:
             while True:
                 if clock() >= reconcile_at:
-                    async for payload in self.reconcile():
-                        yield payload
+                    async for report in self.reconcile():
+                        yield report
                     reconcile_at = clock() + self.pause(interval)
                 following = following or asyncio.ensure_future(_take(stream))
                 await asyncio.wait({following}, timeout=max(reconcile_at - clock(), 0.0))
@@ -115,14 +115,16 @@ class Watcher:
                     if state is Reported.SENT:
                         # A repeated message, perhaps this one: it stays until the event is stored.
                         continue
+                    report = Report(delivery.end.payload, delivery)
                     if state is Reported.NO:
-                        yield delivery.end.payload
-                    delivery.in_hand -= 1
+                        yield report
+                    else:
+                        report.finish()
         finally:
             if following is not None:
                 following.cancel()
 
-    async def reconcile(self) -> AsyncIterator[Mapping[str, Any]]:
+    async def reconcile(self) -> AsyncGenerator[Report]:
         """Yield what one pass finds. A failure is logged, and the next pass covers its time too."""
         began = utc_now()
         try:
@@ -131,7 +133,7 @@ class Watcher:
                 if await self.record.state(end, utc_now()) is Reported.NO:
                     # Once Airflow has the event, nothing must come between it and the record.
                     self.record.add(end, began)
-                    yield end.payload
+                    yield Report(end.payload)
             await self.record.advance(began)
         except FAILURES as error:
             self.failures.add(error)

@@ -18,6 +18,7 @@ from airflow_healthomics.events.reconciliation import Reconciliation
 from airflow_healthomics.events.record import EndRecord
 from airflow_healthomics.events.search import EndSearch
 from airflow_healthomics.events.snapshot import sent_by, snapshot_of
+from airflow_healthomics.events.spacing import spaced
 from airflow_healthomics.events.watcher import Watcher, utc_now
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.triggers.base import HealthOmicsTrigger
@@ -104,10 +105,10 @@ class HealthOmicsEventTrigger(HealthOmicsTrigger, BaseEventTrigger):
         """Yield an event for each end. Airflow 3.3 and later use this without a queue only."""
         watcher = self.watcher()
         if self.queue_url is None:
-            payloads = watcher.run(self.poll_interval)
+            reports = watcher.run(self.poll_interval)
         else:
-            payloads = watcher.run_with_queue(self._queue, self.reconcile_interval)
-        async for payload in payloads:
+            reports = watcher.run_with_queue(self._queue, self.reconcile_interval)
+        async for payload in spaced(reports):
             yield TriggerEvent(dict(payload))
 
     # --- shared streams: watchers of one queue share it (Airflow 3.3 and later) ---
@@ -137,7 +138,8 @@ class HealthOmicsEventTrigger(HealthOmicsTrigger, BaseEventTrigger):
 
         :param shared_stream: the ends of the queue
         """
-        async for payload in self.watcher().run_with_stream(shared_stream, self.reconcile_interval):
+        reports = self.watcher().run_with_stream(shared_stream, self.reconcile_interval)
+        async for payload in spaced(reports):
             yield TriggerEvent(dict(payload))
 
     @property

@@ -103,8 +103,8 @@ class HealthOmicsRunEndTrigger(HealthOmicsTrigger):
         watcher = Watcher(Reconciliation(RunEnds(), search, calls), record, self.log)
         patience = conf.getfloat("healthomics", "refusal_patience", fallback=DEFAULT_PATIENCE)
         while True:
-            async for payload in watcher.reconcile():
-                return to_event(dict(payload))
+            async for report in watcher.reconcile():
+                return to_event(dict(report.payload))
             seconds = watcher.failures.seconds
             if watcher.failures.pause and seconds >= patience:
                 return {

@@ -72,7 +72,7 @@ def test_many_watchers_share_a_queue(
 ) -> None:
     """Each gets what matches, at one GetRun for all of them, and then the message is deleted."""
     every = [watcher(), watcher(statuses=["FAILED"]), watcher(statuses=["COMPLETED"]), watcher()]
-    completed, failed = ends_later(30), ends_later(31, "FAILED")
+    completed, failed = ends_later(30), ends_later(45, "FAILED")
     triggerer.run(90, *every)
     assert [watched.ids for watched in every] == [
         [completed, failed],
@@ -85,7 +85,7 @@ def test_many_watchers_share_a_queue(
 
 
 def test_runs_and_batches_share_a_queue(
-    triggerer: Triggerer, watcher: Any, queue: Queue, omics: Control, clock: Clock
+    triggerer: Triggerer, watcher: Any, queue: Queue, omics: Control, clock: Clock, visible: None
 ) -> None:
     """Whichever watcher was first."""
     batches, runs = watcher(HealthOmicsRunBatchEventTrigger), watcher()
@@ -171,6 +171,19 @@ def test_a_watcher_that_is_stopped_in_between_loses_nothing(
     triggerer.run(60, watched)
     assert watched.ids == []
     assert queue.count == 1
+
+
+def test_the_last_event_of_a_burst_comes_later(
+    triggerer: Triggerer, watcher: Any, ends_later: Any, queue: Queue, visible: None
+) -> None:
+    """Airflow would leave it without a DAG run; its message stays until it is stored."""
+    watched = watcher()
+    first, second, third = ends_later(30), ends_later(31), ends_later(32)
+    triggerer.run(38, watched)
+    assert watched.ids == [first, second]
+    assert queue.count == 1
+    triggerer.run(60, again := watcher())
+    assert again.ids == [first, second, third]
 
 
 def test_an_end_that_was_deleted_by_healthomics_is_reported(
