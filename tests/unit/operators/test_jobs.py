@@ -33,6 +33,7 @@ from tests.unit.conftest import (
 from tests.unit.histories import WAYS
 from tests.unit.job_attempts import (
     ACTIVATION,
+    ALL,
     CANARY,
     DESTINATION,
     EXPORT,
@@ -246,6 +247,17 @@ def test_a_destination_is_a_folder(tasks: Tasks, stores: Stores, destination: st
     assert stores.describe(EXPORT)["destination"] == f"{destination.rstrip('/')}/"
 
 
+@DEFERRABLE
+def test_an_export_has_a_link_to_its_files(tasks: Tasks, stores: Stores, deferrable: bool) -> None:
+    """The other jobs have no link."""
+    attempts = JobAttempts(tasks, stores, EXPORT, deferrable=deferrable)
+    attempts.again()
+    url = attempts.ti.xcoms["healthomics_outputs_link"]
+    assert "/s3/buckets/exports?region=us-east-1&prefix=read-sets%2F" in url
+    others = [kind.operator.operator_extra_links for kind in ALL if kind is not EXPORT]
+    assert [len(links) for links in others] == [0, 0, 0]
+
+
 # --- waiting and calls ---
 
 
@@ -256,7 +268,7 @@ def test_a_task_may_end_before_its_job(omics: Control, tasks: Tasks, stores: Sto
     job_id = attempts.again()
     (job,) = stores.jobs(kind)
     assert (job_id, job["status"]) == (job["id"], "SUBMITTED")
-    assert attempts.ti.xcoms.keys() == {"job"}
+    assert attempts.ti.xcoms.keys() - {"healthomics_outputs_link"} == {"job"}
     assert calls_of(omics, f"Get{kind.operation}") == 0
 
 
