@@ -5,19 +5,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_healthomics.compat import conf
+from airflow_healthomics.links import OUTPUTS_LINKS
 from airflow_healthomics.operators.base import WAITER_DELAY
 from airflow_healthomics.operators.job_base import JobOperator
+from airflow_healthomics.publishing.resource import publish_outputs_link
 from airflow_healthomics.resources.job import (
     ReadSetActivationJobResource,
     ReadSetExportJobResource,
     ReadSetImportJobResource,
     ReferenceImportJobResource,
 )
+
+if TYPE_CHECKING:
+    from airflow_healthomics.compat import Context
 
 
 class HealthOmicsImportReadSetsOperator(JobOperator):
@@ -49,7 +54,7 @@ class HealthOmicsImportReadSetsOperator(JobOperator):
     :param waiter_delay: seconds between two polls, 60 by default
     :param on_clear: after a Clear, ``new`` starts a job even while the old one is active, and ``reattach``
         uses an active or COMPLETED job again. By default, and if the connection sets nothing else, the task
-        reattaches to an active job, and starts a new one if the old one has ended
+        reattaches to an active job (Airflow 3.3 and later), and starts a new one if the old one has ended
     :param aws_conn_id: Airflow connection for AWS. If it is None or empty, boto3's default credential chain
         is used (templated)
     :param region_name: AWS region; the connection's by default (templated)
@@ -130,7 +135,7 @@ class HealthOmicsImportReferenceOperator(JobOperator):
     :param waiter_delay: seconds between two polls, 60 by default
     :param on_clear: after a Clear, ``new`` starts a job even while the old one is active, and ``reattach``
         uses an active or COMPLETED job again. By default, and if the connection sets nothing else, the task
-        reattaches to an active job, and starts a new one if the old one has ended
+        reattaches to an active job (Airflow 3.3 and later), and starts a new one if the old one has ended
     :param aws_conn_id: Airflow connection for AWS. If it is None or empty, boto3's default credential chain
         is used (templated)
     :param region_name: AWS region; the connection's by default (templated)
@@ -212,7 +217,7 @@ class HealthOmicsExportReadSetsOperator(JobOperator):
     :param waiter_delay: seconds between two polls, 60 by default
     :param on_clear: after a Clear, ``new`` starts a job even while the old one is active, and ``reattach``
         uses an active or COMPLETED job again. By default, and if the connection sets nothing else, the task
-        reattaches to an active job, and starts a new one if the old one has ended
+        reattaches to an active job (Airflow 3.3 and later), and starts a new one if the old one has ended
     :param aws_conn_id: Airflow connection for AWS. If it is None or empty, boto3's default credential chain
         is used (templated)
     :param region_name: AWS region; the connection's by default (templated)
@@ -229,6 +234,7 @@ class HealthOmicsExportReadSetsOperator(JobOperator):
     )
     typed_template_fields = ("read_set_ids",)
     checked_template_fields = template_fields
+    operator_extra_links = OUTPUTS_LINKS
     verb = "exports"
 
     def __init__(
@@ -266,6 +272,12 @@ class HealthOmicsExportReadSetsOperator(JobOperator):
         """The arguments ``destination`` and ``role_arn``."""
         return {"destination": self.destination, "role_arn": self.role_arn}
 
+    def publish(self, context: Context, started: Mapping[str, Any]) -> None:
+        """Publish the link to the files, and push XCom ``job``."""
+        # The triggerer's answer has it, too.
+        publish_outputs_link(context, self, str(started.get("destination") or self.destination))
+        super().publish(context, started)
+
 
 class HealthOmicsActivateReadSetsOperator(JobOperator):
     """
@@ -294,7 +306,7 @@ class HealthOmicsActivateReadSetsOperator(JobOperator):
     :param waiter_delay: seconds between two polls, 60 by default
     :param on_clear: after a Clear, ``new`` starts a job even while the old one is active, and ``reattach``
         uses an active or COMPLETED job again. By default, and if the connection sets nothing else, the task
-        reattaches to an active job, and starts a new one if the old one has ended
+        reattaches to an active job (Airflow 3.3 and later), and starts a new one if the old one has ended
     :param aws_conn_id: Airflow connection for AWS. If it is None or empty, boto3's default credential chain
         is used (templated)
     :param region_name: AWS region; the connection's by default (templated)

@@ -110,10 +110,6 @@ class Options:
     batch_runs_per_second: float | None = 100.0
     #: Seconds that a new workflow stays CREATING.
     workflow_creating_seconds: float = 0.0
-    #: Seconds that a new configuration stays CREATING. AWS: up to 15 minutes.
-    configuration_creating_seconds: float = 0.0
-    #: Seconds that a deleted configuration stays DELETING.
-    configuration_deleting_seconds: float = 0.0
     #: Seconds that a job of a store (an import, an export or an activation) stays SUBMITTED and IN_PROGRESS.
     job_submitted_seconds: float = 0.5
     job_in_progress_seconds: float = 1.0
@@ -126,6 +122,10 @@ class Options:
     #: Seconds without use after which a read set is ARCHIVED; None for never. AWS: 30 days (API reference of
     #: StartReadSetActivationJob).
     read_set_archive_seconds: float | None = 2_592_000.0
+    #: Seconds that a new configuration stays CREATING. AWS: up to 15 minutes.
+    configuration_creating_seconds: float = 0.0
+    #: Seconds that a deleted configuration stays DELETING.
+    configuration_deleting_seconds: float = 0.0
     #: Number of tasks of a run without a plan.
     tasks: int = 3
     #: Makes ids, uuids and random faults reproducible.
@@ -291,10 +291,10 @@ class Options:
         for name, hint in hints.items():
             if get_origin(hint) is Literal and getattr(self, name) not in get_args(hint):
                 raise ValueError(f"{name} must be one of {', '.join(get_args(hint))}")
-        if self.batch_runs_per_second is not None and self.batch_runs_per_second <= 0:
-            raise ValueError("batch_runs_per_second must be positive, or None for all at once")
         if self.storage_part_bytes <= 0:
             raise ValueError("storage_part_bytes must be positive")
+        if self.batch_runs_per_second is not None and self.batch_runs_per_second <= 0:
+            raise ValueError("batch_runs_per_second must be positive, or None for all at once")
 
     def lenient(self, name: str) -> bool:
         """Whether an ``any_`` field is on."""

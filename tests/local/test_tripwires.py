@@ -8,6 +8,8 @@ import importlib.util
 import inspect
 import re
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 from moto import backend_index, backends
@@ -25,8 +27,12 @@ from moto.s3.models import FakeBucket, FakeKey, s3_backends
 from moto.s3.utils import _VersionedKeyStore
 from werkzeug.exceptions import NotFound
 
+from airflow_healthomics.testing import requirement
 from airflow_healthomics.testing.omics.models import OmicsBackend
 from airflow_healthomics.testing.registration import register
+from dev import matrix
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def omics_backends() -> BackendDict[OmicsBackend]:
@@ -254,3 +260,11 @@ def test_a_bucket_is_found_from_another_account() -> None:
         owner.delete_bucket("tripwire-bucket")
     with pytest.raises(MissingBucket):
         other.get_bucket("tripwire-bucket")
+
+
+def test_all_places_name_the_oldest_moto() -> None:
+    """They are the extra, the check at the import, and the matrix."""
+    oldest = ".".join(map(str, requirement.OLDEST_MOTO))
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert f"moto[server]>={oldest}," in extras["testing"][0]
+    assert matrix.OLDEST_MOTO == requirement.OLDEST_MOTO

@@ -27,7 +27,7 @@ from tests.healthomics import Control, omics_client
 from tests.unit.batch_attempts import crashing
 from tests.unit.conftest import ONE_ATTEMPT, ROLE, Crash, FakeTaskInstance, Store, Tasks, try_of
 
-#: Patients', as it were.
+#: Represents a patient's identifier, in names, ids and URIs of sources.
 CANARY = "canary-patient-7"
 
 DESTINATION = "s3://exports/read-sets"
@@ -98,7 +98,7 @@ class JobKind:
 
     @property
     def takes_files(self) -> bool:
-        """Whether it is an import."""
+        """Whether its sources are files, as those of an import."""
         return self.sources == "sources"
 
 
@@ -153,7 +153,7 @@ class Stores:
         }
 
     def read_sets(self, count: int, *, archived: bool = False) -> list[str]:
-        """Import read sets beside the code under test, and return their ids."""
+        """Import read sets without the code under test, and return their ids."""
         store = {"sequenceStoreId": self.ids["sequence_store_id"]}
         sources = [
             {
@@ -203,7 +203,7 @@ class Stores:
         ]
 
     def describe(self, kind: JobKind) -> dict[str, Any]:
-        """Return the answer of the Get operation for the only job that a task has started."""
+        """Describe the only job that a task has started."""
         (job,) = self.jobs(kind)
         call = getattr(self.client, xform_name(f"Get{kind.operation}"))
         described: dict[str, Any] = call(**{kind.store_field: job["storeId"], "id": job["id"]})
@@ -214,7 +214,7 @@ class JobAttempts:
     """
     The tries of one task instance.
 
-    :param fields: of its operator
+    :param fields: arguments of its operator
     """
 
     def __init__(
@@ -228,21 +228,21 @@ class JobAttempts:
 
     @property
     def context(self) -> Context:
-        """Of the current try."""
+        """The context of the current attempt."""
         return try_of(self.ti, self.store)
 
     def again(self, **fields: Any) -> Any:
-        """Make the next try, with other arguments from now on if there are any, and return its result."""
+        """Make the next try, optionally with new arguments that later tries keep, and return its result."""
         self.ti.try_number += 1
         self.fields.update(fields)
         make: Callable[[], Any] = lambda: self.kind.operator(**self.fields)  # noqa: E731
         return self.tasks.run(make, self.context)
 
     def crash(self, operation: str, when: str = "before", *, survives: int = 0) -> None:
-        """Make the next try, which does not survive a call."""
+        """Make the next try, which crashes at a call."""
         with crashing(operation, when, survives=survives), pytest.raises(Crash):
             self.again()
 
     def clear(self) -> None:
-        """Clear the task: Airflow allows it as many tries again as it had."""
+        """Clear the task: Airflow adds the same number of retries again."""
         self.ti.max_tries = self.ti.try_number + 5

@@ -32,7 +32,7 @@ CLASS_PATHS = re.findall(r"^\| `([\w.]+)` \|$", section("Trigger class paths"), 
 def require_extra(module: str) -> None:
     """Skip a test of the local HealthOmics where moto is not installed, or too old."""
     if module.startswith("airflow_healthomics.testing"):
-        pytest.importorskip("moto", "5.2")
+        pytest.importorskip("moto", "5.2.5")
 
 
 #: Arguments that identify the resource of a trigger.

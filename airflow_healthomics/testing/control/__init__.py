@@ -46,7 +46,7 @@ class Control(RunVerbs, BatchVerbs, StorageVerbs, CallVerbs):
 
     @verb
     def set_options(self, /, **changes: Any) -> None:
-        """Change fields of :class:`Options`. A new pace also applies to active runs, batches and jobs."""
+        """Change fields of :class:`Options`. A new pace also applies to active runs and batches."""
         with LOCAL.lock:
             LOCAL.options = replace(LOCAL.options, **changes)
             for backend in all_backends():

@@ -33,7 +33,7 @@ def arguments_of(stores: Stores, kind: JobKind) -> dict[str, Any]:
 
 @JOB_KINDS
 def test_a_job_is_started_described_and_listed(clock: Clock, stores: Stores, kind: JobKind) -> None:
-    """Each by a method named after the operation."""
+    """A method named after each operation does it."""
     hook = HealthOmicsHook()
     method = xform_name(kind.operation)
     arguments = arguments_of(stores, kind)

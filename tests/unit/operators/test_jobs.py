@@ -33,6 +33,7 @@ from tests.unit.conftest import (
 from tests.unit.histories import WAYS
 from tests.unit.job_attempts import (
     ACTIVATION,
+    ALL,
     CANARY,
     DESTINATION,
     EXPORT,
@@ -57,7 +58,7 @@ def stores(omics: Control) -> Stores:
 @JOB_KINDS
 @DEFERRABLE
 def test_a_task_ends_with_its_job(tasks: Tasks, stores: Stores, kind: JobKind, deferrable: bool) -> None:
-    """It returns the job id, and pushes the ids of what the job has processed, in the given order."""
+    """It returns the job id, and pushes the ids of the read sets or references, in the given order."""
     attempts = JobAttempts(tasks, stores, kind, deferrable=deferrable)
     job_id = attempts.again()
     (job,) = stores.jobs(kind)
@@ -78,7 +79,7 @@ def test_a_task_ends_with_its_job(tasks: Tasks, stores: Stores, kind: JobKind, d
 
 @JOB_KINDS
 @DEFERRABLE
-def test_a_job_with_failures_is_no_success(
+def test_a_job_with_failures_fails_its_task(
     omics: Control, tasks: Tasks, stores: Stores, kind: JobKind, deferrable: bool
 ) -> None:
     """The error has each failed source with its message and read set, and Airflow may retry the task."""
@@ -105,10 +106,10 @@ def test_a_job_with_failures_is_no_success(
 
 @JOB_KINDS
 @pytest.mark.parametrize("status", ["FAILED", "CANCELLED"])
-def test_a_failed_job_is_no_success(
+def test_a_failed_job_fails_its_task(
     omics: Control, clock: Clock, tasks: Tasks, stores: Stores, kind: JobKind, status: str
 ) -> None:
-    """Nor is one that HealthOmics or somebody cancelled: a support engineer, as the API has no operation."""
+    """A cancelled job does, too, although the API has no operation that cancels one."""
     omics.set_options(job_in_progress_seconds=1e6)
     attempts = JobAttempts(tasks, stores, kind, deferrable=True)
     clock.at(120, lambda: omics.advance_job(status, message="no access to the key"))
@@ -120,7 +121,7 @@ def test_a_failed_job_is_no_success(
 
 @IMPORTS
 @DEFERRABLE
-def test_no_value_of_a_source_gets_out(
+def test_values_of_sources_stay_private(
     omics: Control,
     tasks: Tasks,
     stores: Stores,
@@ -128,7 +129,7 @@ def test_no_value_of_a_source_gets_out(
     kind: JobKind,
     deferrable: bool,
 ) -> None:
-    """Neither into the log nor into errors and XComs, even if HealthOmics repeats it in a message."""
+    """Logs, errors, XComs and events have none, even if a message of HealthOmics repeats one."""
     attempts = JobAttempts(tasks, stores, kind, deferrable=deferrable)
     source = attempts.fields["sources"][0]
     uri = source.get("source_file") or source["source_files"]["source2"]
@@ -142,8 +143,8 @@ def test_no_value_of_a_source_gets_out(
     assert CANARY not in everything
 
 
-def test_many_failed_sources_are_counted(omics: Control, tasks: Tasks, stores: Stores) -> None:
-    """The error has the first twenty."""
+def test_an_error_shows_twenty_failed_sources(omics: Control, tasks: Tasks, stores: Stores) -> None:
+    """It counts the others."""
     omics.fail_source(times=None)
     sources = [read_set_source(str(number)) for number in range(25)]
     with pytest.raises(HealthOmicsJobFailedError) as caught:
@@ -155,7 +156,7 @@ def test_many_failed_sources_are_counted(omics: Control, tasks: Tasks, stores: S
 
 # --- arguments ---
 
-#: Arguments that are refused, and the message.
+#: Arguments that are refused, and the message of the error.
 BAD: list[tuple[JobKind, dict[str, Any], str]] = [
     (READ_SET_IMPORT, {"sequence_store_id": "7"}, "sequence_store_id must be the id of a sequence store"),
     (READ_SET_IMPORT, {"sequence_store_id": None}, "sequence_store_id is None"),
@@ -193,7 +194,7 @@ BAD: list[tuple[JobKind, dict[str, Any], str]] = [
 def test_bad_arguments_are_refused(
     omics: Control, tasks: Tasks, stores: Stores, kind: JobKind, fields: dict[str, Any], message: str
 ) -> None:
-    """Before any call, by an error that names the argument and no value."""
+    """Before any call; the error names the argument, but no value."""
     attempts = JobAttempts(tasks, stores, kind, **fields)
     before = omics.call_counts()
     with pytest.raises(HealthOmicsRequestError, match=message) as caught:
@@ -204,7 +205,7 @@ def test_bad_arguments_are_refused(
 
 
 def test_all_fields_are_sent(tasks: Tasks, stores: Stores) -> None:
-    """By their API names."""
+    """Each field of a source has its API name in the request."""
     reference = f"arn:aws:omics:us-east-1:123456789012:referenceStore/{'1' * 10}/reference/{'2' * 10}"
     further: dict[str, Any] = {
         "reference_arn": reference,
@@ -233,7 +234,7 @@ def test_all_fields_are_sent(tasks: Tasks, stores: Stores) -> None:
 def test_the_role_may_come_from_the_connection(
     tasks: Tasks, stores: Stores, connection: Callable[..., None]
 ) -> None:
-    """As that of a run."""
+    """Like the role of a run."""
     connection(omics={"role_arn": "arn:aws:iam::123456789012:role/imports", "tags": {"a": "b"}})
     JobAttempts(tasks, stores, READ_SET_IMPORT, role_arn=None).again()
     assert stores.jobs(READ_SET_IMPORT)[0]["status"] == "COMPLETED"
@@ -241,22 +242,33 @@ def test_the_role_may_come_from_the_connection(
 
 @pytest.mark.parametrize("destination", [DESTINATION, f"{DESTINATION}/", "s3://exports"])
 def test_a_destination_is_a_folder(tasks: Tasks, stores: Stores, destination: str) -> None:
-    """The API requires the slash at its end."""
+    """The API requires a slash at its end."""
     JobAttempts(tasks, stores, EXPORT, destination=destination).again()
     assert stores.describe(EXPORT)["destination"] == f"{destination.rstrip('/')}/"
 
 
-# --- without a wait, and calls ---
+@DEFERRABLE
+def test_an_export_has_a_link_to_its_files(tasks: Tasks, stores: Stores, deferrable: bool) -> None:
+    """The other jobs have no link."""
+    attempts = JobAttempts(tasks, stores, EXPORT, deferrable=deferrable)
+    attempts.again()
+    url = attempts.ti.xcoms["healthomics_outputs_link"]
+    assert "/s3/buckets/exports?region=us-east-1&prefix=read-sets%2F" in url
+    others = [kind.operator.operator_extra_links for kind in ALL if kind is not EXPORT]
+    assert [len(links) for links in others] == [0, 0, 0]
+
+
+# --- waiting and calls ---
 
 
 @JOB_KINDS
-def test_a_task_need_not_wait(omics: Control, tasks: Tasks, stores: Stores, kind: JobKind) -> None:
-    """Then it returns the id of a job that is active."""
+def test_a_task_may_end_before_its_job(omics: Control, tasks: Tasks, stores: Stores, kind: JobKind) -> None:
+    """With wait_for_completion=False, it returns the id of the active job."""
     attempts = JobAttempts(tasks, stores, kind, wait_for_completion=False)
     job_id = attempts.again()
     (job,) = stores.jobs(kind)
     assert (job_id, job["status"]) == (job["id"], "SUBMITTED")
-    assert attempts.ti.xcoms.keys() == {"job"}
+    assert attempts.ti.xcoms.keys() - {"healthomics_outputs_link"} == {"job"}
     assert calls_of(omics, f"Get{kind.operation}") == 0
 
 
@@ -264,7 +276,7 @@ def test_a_task_need_not_wait(omics: Control, tasks: Tasks, stores: Stores, kind
 def test_a_wait_costs_a_call_for_each_interval(
     omics: Control, clock: Clock, tasks: Tasks, stores: Stores, deferrable: bool
 ) -> None:
-    """And one at the end for the ids of the read sets."""
+    """At the end, one more call returns the ids of the read sets."""
     omics.set_options(job_in_progress_seconds=3600)
     JobAttempts(tasks, stores, READ_SET_IMPORT, deferrable=deferrable, waiter_delay=600).again()
     assert clock.elapsed == pytest.approx(4200, abs=601)
@@ -272,7 +284,7 @@ def test_a_wait_costs_a_call_for_each_interval(
 
 
 def deny_after_wait(omics: Control, tasks: Tasks, operation: str) -> None:
-    """Refuse the next call of an operation after the wait in the triggerer."""
+    """Deny the first call of an operation after the wait in the triggerer."""
     fire = tasks.fire
 
     def firing(*arguments: Any) -> Any:
@@ -287,7 +299,7 @@ def deny_after_wait(omics: Control, tasks: Tasks, operation: str) -> None:
 def test_a_failure_is_reported_even_if_its_sources_cannot_be_read(
     omics: Control, tasks: Tasks, stores: Stores, kind: JobKind
 ) -> None:
-    """By their indexes in the job."""
+    """The error then has their indexes in the job."""
     omics.fail_source(message="the file is truncated")
     attempts = JobAttempts(tasks, stores, kind, deferrable=True)
     deny_after_wait(omics, tasks, f"Get{kind.operation}")
@@ -295,10 +307,10 @@ def test_a_failure_is_reported_even_if_its_sources_cannot_be_read(
         attempts.again()
 
 
-def test_a_result_that_cannot_be_read_is_read_by_the_next_attempt(
+def test_an_unavailable_result_is_read_by_the_next_attempt(
     omics: Control, tasks: Tasks, stores: Stores
 ) -> None:
-    """Without another job."""
+    """It starts no other job."""
     attempts = JobAttempts(tasks, stores, READ_SET_IMPORT, deferrable=True)
     fire = tasks.fire
     deny_after_wait(omics, tasks, "GetReadSetImportJob")
@@ -313,8 +325,8 @@ def test_a_result_that_cannot_be_read_is_read_by_the_next_attempt(
 
 
 @JOB_KINDS
-def test_a_refusal_says_what_to_allow(omics: Control, tasks: Tasks, stores: Stores, kind: JobKind) -> None:
-    """It is permanent."""
+def test_a_refusal_names_the_permission(omics: Control, tasks: Tasks, stores: Stores, kind: JobKind) -> None:
+    """The error is permanent."""
     omics.inject_error(f"Start{kind.operation}", "AccessDeniedException")
     with pytest.raises(HealthOmicsApiError, match=f"omics:Start{kind.operation}") as caught:
         JobAttempts(tasks, stores, kind).again()
@@ -326,7 +338,7 @@ def test_a_refusal_says_what_to_allow(omics: Control, tasks: Tasks, stores: Stor
 def test_a_refusal_has_no_value_of_a_source(
     omics: Control, tasks: Tasks, stores: Stores, logged: Callable[[], str], kind: JobKind
 ) -> None:
-    """Even if HealthOmics names the file."""
+    """The message of HealthOmics may name the file."""
     attempts = JobAttempts(tasks, stores, kind)
     source = attempts.fields["sources"][0]
     uri = source.get("source_file") or source["source_files"]["source1"]
@@ -342,7 +354,7 @@ def test_a_refusal_has_no_value_of_a_source(
 
 
 def test_a_template_that_yields_none_is_refused(omics: Control, tasks: Tasks, stores: Stores) -> None:
-    """With its path, also deep within a source."""
+    """The error has its path within the source."""
     source = read_set_source(
         sample_id="{{ ti.xcom_pull('sheet', key='sample') }}",
         source_files={"source1": "{{ ti.xcom_pull('sheet', key='reads') }}"},
@@ -377,7 +389,7 @@ def test_templates_keep_their_type(tasks: Tasks, stores: Stores) -> None:
 def test_the_example_runs_to_its_end(
     omics: Control, tasks: Tasks, stores: Stores, connection: Callable[..., None]
 ) -> None:
-    """Each task receives what those before it have pushed, and all jobs are COMPLETED."""
+    """Each task receives the XComs of earlier tasks, and all jobs are COMPLETED."""
     connection(omics={"role_arn": ROLE, "output_uri": OUTPUT})
     path = Path(__file__).parents[3] / "example_dags" / "example_healthomics_read_sets.py"
     params = {**stores.ids, "workflow_id": WORKFLOW}

@@ -221,10 +221,10 @@ def test_a_failed_look_up_of_an_asset_loses_its_event(
 def test_a_job_has_its_results(
     omics: Control, context: Context, events: Events, kind: JobKind, wait: bool, deferrable: bool
 ) -> None:
-    """And the alias the folder of an export."""
+    """The alias of an export has its folder."""
     stores = Stores(omics)
     arguments = stores.arguments(kind, wait_for_completion=wait, deferrable=deferrable)
-    # Those of every task of these tests.
+    # Events adds these arguments.
     del arguments["task_id"], arguments["botocore_config"]
     extra, of_alias = events.of(kind.operator, **arguments)
     (job,) = stores.jobs(kind)
@@ -236,5 +236,5 @@ def test_a_job_has_its_results(
     if kind is EXPORT:
         expected["destination"] = f"{DESTINATION}/"
     assert extra == expected
-    # Airflow takes the slash off the URI of an asset.
+    # Airflow removes the slash from the URI of an asset.
     assert of_alias == ([(DESTINATION, expected)] if kind is EXPORT else [])

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Jobs: their watches, and what they lack."""
+"""Jobs of stores: their watches, and the lack of cancellation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STORE = "1234567890"
 
 @NOUNS
 def test_a_kind_has_its_classes(omics: Control, log: Records, noun: Any) -> None:
-    """Found by its noun, as records and triggers have it."""
+    """They are found by its noun, which records and triggers contain."""
     resource = resource_of_kind(noun, HealthOmicsHook(), log)
     assert isinstance(resource, JOB_RESOURCES[noun])
     assert (resource.noun, resource.job_type.noun, job_watch_of_kind(noun).noun) == (noun, noun, noun)
@@ -35,7 +35,7 @@ def test_a_kind_has_its_classes(omics: Control, log: Records, noun: Any) -> None
 
 @NOUNS
 def test_a_job_cannot_be_cancelled(omics: Control, log: Records, noun: str) -> None:
-    """The log says so, and nothing is called."""
+    """The log says so, and no call is made."""
     resource = resource_of_kind(noun, HealthOmicsHook(), log)
     assert resource.cancel("1", None) is False
     assert resource.cancel_command("1") is None
@@ -56,7 +56,7 @@ def answer(status: str, *sources: str) -> dict[str, Any]:
 
 
 def test_progress_is_logged_when_it_changes(clock: Clock, log: Records) -> None:
-    """With the number of processed and failed sources."""
+    """The line counts the processed and failed sources."""
     watch = watch_of(log)
     for _ in range(2):
         assert watch.update(answer("IN_PROGRESS", "FINISHED", "IN_PROGRESS")) is None
@@ -67,13 +67,13 @@ def test_progress_is_logged_when_it_changes(clock: Clock, log: Records) -> None:
 
 
 def test_an_unknown_status_is_waited_on(clock: Clock, log: Records) -> None:
-    """With a warning."""
+    """The log has a warning."""
     assert watch_of(log).update(answer("HIBERNATING")) is None
     assert "This version does not know the status" in str(log.lines)
 
 
 def test_a_new_job_may_be_invisible(clock: Clock, log: Records) -> None:
-    """For its grace period, and then it counts as DELETED."""
+    """After its grace period it counts as DELETED."""
     watch = watch_of(log, grace=60.0)
     assert watch.update(None) is None
     clock.advance(61)
@@ -83,15 +83,15 @@ def test_a_new_job_may_be_invisible(clock: Clock, log: Records) -> None:
     assert "GetReadSetImportJob does not find the job" in summary["statusMessage"]
 
 
-def test_jobs_of_two_stores_are_polled_apart(clock: Clock, log: Records) -> None:
-    """Even if their ids were equal."""
+def test_jobs_of_two_stores_are_polled_separately(clock: Clock, log: Records) -> None:
+    """Their ids may be equal."""
     other = job_watch_of_kind("read set import job")("7" * 10, store_id="9" * 10, log=log)
     assert watch_of(log).key != other.key
 
 
 @JOB_KINDS
 def test_a_trigger_waits_for_the_job(omics: Control, tasks: Tasks, clock: Clock, kind: JobKind) -> None:
-    """It survives its way through the database, and hands the ids of earlier jobs on."""
+    """Its event also has the ids of the earlier jobs."""
     stores = Stores(omics)
     omics.set_options(job_in_progress_seconds=600)
     attempts = JobAttempts(tasks, stores, kind, wait_for_completion=False)
@@ -105,7 +105,7 @@ def test_a_trigger_waits_for_the_job(omics: Control, tasks: Tasks, clock: Clock,
 
 
 def test_the_command_describes_the_job(omics: Control, tasks: Tasks, log: Records) -> None:
-    """As the console has no documented URL for it."""
+    """AWS documents no URL of its page in the console."""
     resource = JOB_RESOURCES[READ_SET_IMPORT.name](HealthOmicsHook(), log, STORE)
     assert isinstance(resource, JobResource)
     assert resource.location("7") == (

@@ -43,7 +43,7 @@ class JobSensing:
 
 
 class _ById:
-    """A kind of job as :class:`Sensing` knows kinds."""
+    """A kind of job in the form that :class:`Sensing` expects."""
 
     def __init__(self, kind: JobKind) -> None:
         self.sensor = kind.sensor
@@ -64,7 +64,7 @@ def jobs(omics: Control, sensing: Sensing) -> JobSensing:
 def test_a_completed_job_ends_it(
     omics: Control, clock: Clock, jobs: JobSensing, kind: JobKind, mode: str
 ) -> None:
-    """It returns the summary, as JSON values, with the ids that HealthOmics gave."""
+    """It returns the summary as JSON values, with the ids of the results."""
     job_id = jobs.start(kind)
     clock.at(3600, lambda: omics.advance_job("COMPLETED"))
     summary = jobs.run(kind, mode, job_id)
@@ -116,7 +116,7 @@ def test_any_other_end_fails_it_permanently(
 @JOB_KINDS
 @MODES
 def test_a_job_that_is_not_found_fails_it(jobs: JobSensing, kind: JobKind, mode: str) -> None:
-    """The error says where the id comes from."""
+    """The error has the source of the id."""
     with pytest.raises(HealthOmicsJobFailedPermanentlyError, match="was not found in account") as caught:
         jobs.run(kind, mode, "9" * 10)
     assert (caught.value.status, caught.value.sources) == ("DELETED", [])
@@ -145,7 +145,7 @@ def test_a_bad_id_is_refused(
 
 @MODES
 def test_refused_polls_end_it_later(omics: Control, clock: Clock, jobs: JobSensing, mode: str) -> None:
-    """After the patience, by an error that Airflow may retry."""
+    """After refusal_patience, by a retryable error."""
     job_id = jobs.start(READ_SET_IMPORT)
     omics.inject_error("GetReadSetImportJob", "AccessDeniedException", times=None)
     with pytest.raises(HealthOmicsOutcomeUnknownError, match="omics:GetReadSetImportJob"):

@@ -46,14 +46,14 @@ def output_of(job_type: JobType, verb: str) -> Any:
 
 @TYPES
 def test_the_states_are_those_of_botocore(job_type: JobType) -> None:
-    """But for DELETED, which is this package's."""
+    """Only DELETED is this package's."""
     states = set(output_of(job_type, "Get").members["status"].enum)
     assert states == jobs.ACTIVE | jobs.TERMINAL - {"DELETED"}
     assert states | {"DELETED"} == jobs.AS_RUN_STATE.keys()
 
 
-def test_states_keep_their_meaning_as_those_of_a_run() -> None:
-    """What starts and waits know only those of runs."""
+def test_each_state_corresponds_to_a_run_state() -> None:
+    """Starts and waits know only the states of runs."""
     for states, as_run in (
         (jobs.ACTIVE, run_states.ACTIVE),
         (jobs.SUCCEEDED, run_states.SUCCEEDED),
@@ -64,7 +64,7 @@ def test_states_keep_their_meaning_as_those_of_a_run() -> None:
 
 @TYPES
 def test_the_fields_are_those_of_botocore(job_type: JobType) -> None:
-    """A misspelt one would be absent without a sound."""
+    """Nothing else reports a misspelt field."""
     get, listed = output_of(job_type, "Get"), output_of(job_type, "List")
     start = service_model().operation_model(f"Start{job_type.operation}").input_shape
     assert {job_type.store, job_type.sources} <= get.members.keys()
@@ -78,8 +78,8 @@ def test_the_fields_are_those_of_botocore(job_type: JobType) -> None:
 
 
 @TYPES
-def test_fields_of_people_are_private(job_type: JobType) -> None:
-    """Each text of a source that is neither an id, a type nor an ARN."""
+def test_texts_of_sources_are_private(job_type: JobType) -> None:
+    """Ids, types, statuses and ARNs are the exceptions."""
     shape = output_of(job_type, "Get").members[job_type.sources].member
     harmless = {"id", "readSetId", "referenceId", "status", "statusMessage", "sourceFileType", "referenceArn"}
     assert shape.members.keys() - harmless <= set(jobs._PRIVATE_FIELDS)
@@ -98,13 +98,13 @@ def test_fields_of_people_are_private(job_type: JobType) -> None:
         ("no access to s3://elsewhere/anna.bai here", "no access to <S3 URI> here"),
     ],
 )
-def test_messages_lose_the_values_of_sources(message: str, shown: str) -> None:
-    """Each is replaced by its field."""
+def test_a_message_has_fields_instead_of_values(message: str, shown: str) -> None:
+    """Values of the sources are replaced by the names of their fields."""
     assert without_values(message, [SOURCE]) == shown
 
 
 def test_a_summary_has_no_value_of_a_source() -> None:
-    """But its index, status and read set, as JSON values."""
+    """It has the index, status and read set of each source, as JSON values."""
     job = {
         "id": "1" * 10,
         "sequenceStoreId": "2" * 10,
@@ -134,8 +134,8 @@ def test_a_summary_has_no_value_of_a_source() -> None:
     assert [source["index"] for source in unprocessed(summary)] == [1, 2]
 
 
-def test_a_source_is_known_by_its_key_in_requests_and_answers() -> None:
-    """Whatever else an answer adds."""
+def test_a_source_has_one_key_in_requests_and_answers() -> None:
+    """An answer may have further fields."""
     answer = {**SOURCE, "status": "FINISHED", "readSetId": "3" * 10, "description": None}
     assert key_of(READ_SET_IMPORT, SOURCE) == key_of(READ_SET_IMPORT, answer)
     assert key_of(READ_SET_IMPORT, SOURCE) != key_of(READ_SET_IMPORT, {**SOURCE, "sampleId": "other"})
@@ -153,7 +153,7 @@ def test_read_sets_of_an_export_have_the_names_of_the_request() -> None:
 
 
 def test_stores_have_names() -> None:
-    """For arguments and log lines."""
+    """Arguments and log lines use them."""
     assert (READ_SET_IMPORT.store_argument, READ_SET_IMPORT.store_noun) == (
         "sequence_store_id",
         "sequence store",

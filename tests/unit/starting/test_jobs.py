@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""One job per task instance, whatever crashes, and what a retry, a Clear and a kill mean for it."""
+"""One job per task instance despite crashes; retries, Clears and kills."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.unit.job_attempts import (
 
 WITH_STORE = pytest.mark.parametrize("with_store", STORES)
 
-#: Seconds after which the local HealthOmics has forgotten client tokens, where a test lets it.
+#: Options with which the local HealthOmics forgets client tokens.
 FORGETFUL = {"request_id_lifetime": 100.0, "job_in_progress_seconds": 3600.0}
 
 
@@ -68,7 +68,7 @@ def test_a_crash_around_the_start_leaves_one_job(
 def test_a_crash_while_it_waits_leaves_one_job(
     tasks: Tasks, stores: Stores, kind: JobKind, with_store: bool
 ) -> None:
-    """The next attempt reattaches, and knows all of its results."""
+    """The next attempt reattaches, and reads all results."""
     attempts = JobAttempts(tasks, stores, kind, with_store=with_store)
     attempts.crash(f"Get{kind.operation}")
     job_id = attempts.again()
@@ -81,7 +81,7 @@ def test_a_crash_while_it_waits_leaves_one_job(
 def test_a_lost_job_is_found_by_its_sources(
     omics: Control, clock: Clock, tasks: Tasks, stores: Stores, kind: JobKind
 ) -> None:
-    """If HealthOmics has forgotten the client token, since AWS documents no lifetime."""
+    """HealthOmics may have forgotten the client token, since AWS documents no lifetime."""
     omics.set_options(**FORGETFUL)
     attempts = JobAttempts(tasks, stores, kind, with_store=True)
     attempts.crash(f"Start{kind.operation}", "after")
@@ -95,7 +95,7 @@ def test_a_lost_job_is_found_by_its_sources(
 def test_a_job_with_other_sources_is_not_adopted(
     omics: Control, clock: Clock, tasks: Tasks, stores: Stores
 ) -> None:
-    """Nor one with equal sources for another place."""
+    """Neither is one with equal sources and another destination."""
     omics.set_options(**FORGETFUL)
     ids = stores.read_sets(2)
     other: dict[str, Any] = {"with_store": True, "wait_for_completion": False}
@@ -112,7 +112,7 @@ def test_a_job_with_other_sources_is_not_adopted(
 
 @needs_store
 def test_a_failed_job_of_the_task_is_not_adopted(omics: Control, tasks: Tasks, stores: Stores) -> None:
-    """Though a retry starts one with the same sources seconds later."""
+    """A retry starts a job with the same sources seconds later."""
     attempts = JobAttempts(tasks, stores, READ_SET_IMPORT, with_store=True, waiter_delay=1)
     omics.fail_source(times=3)
     with pytest.raises(HealthOmicsJobFailedError):
@@ -126,10 +126,10 @@ def test_a_failed_job_of_the_task_is_not_adopted(omics: Control, tasks: Tasks, s
 
 @needs_store
 @pytest.mark.parametrize("is_forgotten", [False, True])
-def test_equal_jobs_are_left_to_the_client_token(
+def test_the_client_token_decides_between_equal_jobs(
     omics: Control, clock: Clock, tasks: Tasks, stores: Stores, is_forgotten: bool
 ) -> None:
-    """Their sources do not show which one is the task's."""
+    """Their sources do not show which one the task has started."""
     omics.set_options(job_in_progress_seconds=3600.0, request_id_lifetime=100.0 if is_forgotten else None)
     attempts = JobAttempts(tasks, stores, READ_SET_IMPORT, with_store=True)
     attempts.crash("StartReadSetImportJob", "after")
@@ -144,10 +144,10 @@ def test_equal_jobs_are_left_to_the_client_token(
 
 
 @needs_store
-def test_a_denied_list_leaves_the_client_token(
+def test_without_the_list_the_client_token_decides(
     omics: Control, tasks: Tasks, stores: Stores, logged: Callable[[], str]
 ) -> None:
-    """The log says what to allow."""
+    """The log names the permissions."""
     attempts = JobAttempts(tasks, stores, READ_SET_IMPORT, with_store=True)
     attempts.crash("StartReadSetImportJob", "after")
     omics.inject_error("ListReadSetImportJobs", "AccessDeniedException")
@@ -158,7 +158,7 @@ def test_a_denied_list_leaves_the_client_token(
 
 @needs_store
 def test_a_throttled_list_is_repeated(omics: Control, tasks: Tasks, stores: Stores) -> None:
-    """In the next turn of the start."""
+    """The start is delayed, and lists the jobs again."""
     attempts = JobAttempts(tasks, stores, READ_SET_IMPORT, with_store=True)
     attempts.crash("StartReadSetImportJob", "after")
     omics.inject_error("ListReadSetImportJobs", "ThrottlingException")
@@ -171,7 +171,7 @@ def test_a_throttled_list_is_repeated(omics: Control, tasks: Tasks, stores: Stor
 def test_a_delayed_start_is_made_by_the_triggerer(
     omics: Control, tasks: Tasks, stores: Stores, kind: JobKind, when: Any
 ) -> None:
-    """As that of a run; only one job is started, even if an answer is lost."""
+    """It starts only one job, even if an answer is lost."""
     attempts = JobAttempts(tasks, stores, kind)
     omics.inject_error(f"Start{kind.operation}", "InternalServerException", times=2, when=when)
     job_id = attempts.again()
@@ -218,7 +218,7 @@ def test_a_retry_processes_only_what_is_missing(
 def test_a_retry_of_a_failed_job_imports_everything(
     omics: Control, tasks: Tasks, stores: Stores, kind: JobKind
 ) -> None:
-    """If it has imported nothing."""
+    """The failed job has imported nothing."""
     attempts = JobAttempts(tasks, stores, kind)
     omics.fail_source(times=3)
     with pytest.raises(HealthOmicsJobFailedError, match="ended as FAILED: 3 of 3"):
@@ -228,8 +228,8 @@ def test_a_retry_of_a_failed_job_imports_everything(
 
 
 @needs_store
-def test_a_source_that_an_edit_removes_is_not_missing(omics: Control, tasks: Tasks, stores: Stores) -> None:
-    """But a retry has nothing left to start, and says so."""
+def test_a_retry_without_remaining_sources_is_refused(omics: Control, tasks: Tasks, stores: Stores) -> None:
+    """The DAG author removed the failed source, so no job is left to start."""
     attempts = JobAttempts(tasks, stores, READ_SET_IMPORT, with_store=True)
     sources = attempts.fields["sources"]
     omics.fail_source(sources[2]["name"])
@@ -243,7 +243,7 @@ def test_a_source_that_an_edit_removes_is_not_missing(omics: Control, tasks: Tas
 def test_a_source_that_an_edit_adds_is_reported(
     clock: Clock, tasks: Tasks, stores: Stores, logged: Callable[[], str]
 ) -> None:
-    """Because the job that the task reattaches to has started without it."""
+    """The task reattaches to a job that has started without it."""
     attempts = JobAttempts(tasks, stores, READ_SET_IMPORT, with_store=True)
     attempts.crash("GetReadSetImportJob")
     attempts.again(sources=[*attempts.fields["sources"], read_set_source("late")])
@@ -252,7 +252,7 @@ def test_a_source_that_an_edit_adds_is_reported(
 
 
 def test_a_fixed_client_token_is_sent(tasks: Tasks, stores: Stores) -> None:
-    """And identifies one job ever."""
+    """The job has this token instead of a derived one."""
     attempts = JobAttempts(tasks, stores, READ_SET_IMPORT, client_token="mine")
     attempts.again()
     (job,) = stores.jobs(READ_SET_IMPORT)
@@ -261,7 +261,7 @@ def test_a_fixed_client_token_is_sent(tasks: Tasks, stores: Stores) -> None:
 
 @needs_store
 def test_a_fixed_client_token_cannot_start_another_job(omics: Control, tasks: Tasks, stores: Stores) -> None:
-    """After a failure, the error names the argument."""
+    """The error after a failure names the argument."""
     attempts = JobAttempts(tasks, stores, READ_SET_IMPORT, with_store=True, client_token="mine")
     omics.fail_source()
     with pytest.raises(HealthOmicsJobFailedError):
@@ -271,7 +271,7 @@ def test_a_fixed_client_token_cannot_start_another_job(omics: Control, tasks: Ta
 
 
 def test_a_derived_client_token_fits(tasks: Tasks, stores: Stores) -> None:
-    """It may have one character less than the request ID of a run."""
+    """Its limit is one character below that of a run's request ID."""
     attempts = JobAttempts(tasks, stores, READ_SET_IMPORT)
     attempts.ti.run_id = "manual__" + "x" * 200
     attempts.again()
@@ -281,10 +281,10 @@ def test_a_derived_client_token_fits(tasks: Tasks, stores: Stores) -> None:
 
 @needs_store
 @JOB_KINDS
-def test_a_job_in_another_place_is_lost(
+def test_a_job_that_is_not_found_is_lost(
     omics: Control, clock: Clock, tasks: Tasks, stores: Stores, kind: JobKind
 ) -> None:
-    """A retry that does not find it starts nothing; a Clear does."""
+    """A retry starts no other one; a Clear does."""
     attempts = JobAttempts(tasks, stores, kind, with_store=True)
     attempts.crash(f"Get{kind.operation}")
     clock.advance(VISIBILITY_GRACE + 1)
@@ -319,7 +319,7 @@ def test_a_clear_reattaches_to_an_active_job(
 @needs_store
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_clear_of_an_unconfirmed_start_repeats_it(tasks: Tasks, stores: Stores, when: str) -> None:
-    """Its job may be active."""
+    """The job may be active."""
     attempts = JobAttempts(tasks, stores, READ_SET_IMPORT, with_store=True)
     attempts.crash("StartReadSetImportJob", when)
     attempts.clear()
@@ -332,7 +332,7 @@ def test_a_clear_of_an_unconfirmed_start_repeats_it(tasks: Tasks, stores: Stores
 def test_a_clear_runs_an_ended_job_again(
     tasks: Tasks, stores: Stores, kind: JobKind, with_store: bool
 ) -> None:
-    """With all of its sources."""
+    """The new job has all sources."""
     attempts = JobAttempts(tasks, stores, kind, with_store=with_store)
     first = attempts.again()
     attempts.clear()
@@ -342,7 +342,7 @@ def test_a_clear_runs_an_ended_job_again(
 
 @needs_store
 def test_a_clear_after_a_failure_imports_everything(omics: Control, tasks: Tasks, stores: Stores) -> None:
-    """As it means "run it again"."""
+    """A Clear means "run it again"."""
     attempts = JobAttempts(tasks, stores, READ_SET_IMPORT, with_store=True)
     omics.fail_source()
     with pytest.raises(HealthOmicsJobFailedError):
@@ -367,7 +367,7 @@ def test_on_clear_new_starts_a_job_beside_the_active_one(
 
 @needs_store
 def test_on_clear_reattach_uses_a_completed_job_again(tasks: Tasks, stores: Stores) -> None:
-    """With its results."""
+    """The task pushes the results again."""
     attempts = JobAttempts(tasks, stores, READ_SET_IMPORT, with_store=True, on_clear="reattach")
     first = attempts.again()
     attempts.ti.xcoms.clear()
@@ -381,7 +381,7 @@ def test_on_clear_reattach_uses_a_completed_job_again(tasks: Tasks, stores: Stor
 
 @needs_store
 def test_a_killed_task_leaves_its_job(omics: Control, clock: Clock, tasks: Tasks, stores: Stores) -> None:
-    """There is no operation that cancels it; another attempt reattaches."""
+    """No operation cancels it; the next attempt reattaches."""
     omics.set_options(job_in_progress_seconds=600)
     attempts = JobAttempts(tasks, stores, READ_SET_IMPORT, with_store=True)
     killed = READ_SET_IMPORT.operator(**attempts.fields)
@@ -405,7 +405,7 @@ def test_a_killed_task_leaves_its_job(omics: Control, clock: Clock, tasks: Tasks
 def test_a_timeout_leaves_the_job(
     omics: Control, tasks: Tasks, stores: Stores, logged: Callable[[], str]
 ) -> None:
-    """The last attempt says why."""
+    """The log of the last attempt has the reason."""
     omics.set_options(job_in_progress_seconds=1e6)
     fields: dict[str, Any] = {
         "with_store": True,
