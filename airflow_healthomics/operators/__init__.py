@@ -17,13 +17,25 @@ if TYPE_CHECKING:
         HealthOmicsDeleteRunOperator,
     )
     from airflow_healthomics.operators.delete_runs import HealthOmicsDeleteRunsOperator
+    from airflow_healthomics.operators.run_cache import (
+        HealthOmicsCreateRunCacheOperator,
+        HealthOmicsDeleteRunCacheOperator,
+    )
+    from airflow_healthomics.operators.run_group import (
+        HealthOmicsCreateRunGroupOperator,
+        HealthOmicsDeleteRunGroupOperator,
+    )
     from airflow_healthomics.operators.start_run import HealthOmicsStartRunOperator
     from airflow_healthomics.operators.start_run_batch import HealthOmicsStartRunBatchOperator
 
 __all__ = [
     "HealthOmicsCancelRunBatchOperator",
     "HealthOmicsCancelRunOperator",
+    "HealthOmicsCreateRunCacheOperator",
+    "HealthOmicsCreateRunGroupOperator",
     "HealthOmicsDeleteRunBatchOperator",
+    "HealthOmicsDeleteRunCacheOperator",
+    "HealthOmicsDeleteRunGroupOperator",
     "HealthOmicsDeleteRunOperator",
     "HealthOmicsDeleteRunsOperator",
     "HealthOmicsStartRunBatchOperator",
@@ -34,7 +46,11 @@ __all__ = [
 _MODULES: Final = {
     "HealthOmicsCancelRunBatchOperator": "cancel",
     "HealthOmicsCancelRunOperator": "cancel",
+    "HealthOmicsCreateRunCacheOperator": "run_cache",
+    "HealthOmicsCreateRunGroupOperator": "run_group",
     "HealthOmicsDeleteRunBatchOperator": "delete",
+    "HealthOmicsDeleteRunCacheOperator": "run_cache",
+    "HealthOmicsDeleteRunGroupOperator": "run_group",
     "HealthOmicsDeleteRunOperator": "delete",
     "HealthOmicsDeleteRunsOperator": "delete_runs",
     "HealthOmicsStartRunOperator": "start_run",

@@ -113,6 +113,15 @@ def test_it_imports_nothing() -> None:
                 "HealthOmicsDeleteRunBatchOperator",
             ],
         ),
+        (
+            "operators",
+            [
+                "HealthOmicsCreateRunGroupOperator",
+                "HealthOmicsDeleteRunGroupOperator",
+                "HealthOmicsCreateRunCacheOperator",
+                "HealthOmicsDeleteRunCacheOperator",
+            ],
+        ),
         ("sensors", ["HealthOmicsRunSensor", "HealthOmicsRunBatchSensor"]),
         ("triggers", ["HealthOmicsRunTrigger", "HealthOmicsRunBatchTrigger", "HealthOmicsStartTrigger"]),
         ("hooks", ["HealthOmicsHook"]),

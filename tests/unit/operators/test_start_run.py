@@ -26,7 +26,11 @@ from airflow_healthomics.exceptions import (
 from airflow_healthomics.operators import (
     HealthOmicsCancelRunBatchOperator,
     HealthOmicsCancelRunOperator,
+    HealthOmicsCreateRunCacheOperator,
+    HealthOmicsCreateRunGroupOperator,
     HealthOmicsDeleteRunBatchOperator,
+    HealthOmicsDeleteRunCacheOperator,
+    HealthOmicsDeleteRunGroupOperator,
     HealthOmicsDeleteRunOperator,
     HealthOmicsDeleteRunsOperator,
     HealthOmicsStartRunBatchOperator,
@@ -754,6 +758,10 @@ TASKS: dict[Any, dict[str, Any]] = {
     HealthOmicsCancelRunBatchOperator: {"batch_id": "1"},
     HealthOmicsDeleteRunBatchOperator: {"batch_id": "1"},
     HealthOmicsRunBatchSensor: {"batch_id": "1"},
+    HealthOmicsCreateRunGroupOperator: {"name": "a group"},
+    HealthOmicsDeleteRunGroupOperator: {"run_group_id": "1"},
+    HealthOmicsCreateRunCacheOperator: {"name": "a cache", "cache_s3_location": "s3://cache/prefix"},
+    HealthOmicsDeleteRunCacheOperator: {"cache_id": "1"},
 }
 
 

@@ -1,0 +1,250 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""Resources that a task finds by name, or creates: the base of run groups and run caches."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from tenacity import Retrying, retry_if_exception, retry_if_result, stop_after_delay, wait_random
+
+from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsResourceDiffersError
+from airflow_healthomics.hooks.omics import HealthOmicsHook
+from airflow_healthomics.requests.creation import creation_request_id
+from airflow_healthomics.requests.fields import checked_id
+from airflow_healthomics.service.errors import error_code, explaining, is_not_found
+
+if TYPE_CHECKING:
+    from airflow_healthomics.service.log import Log
+
+#: Seconds for which a new resource may not be found, or its creation may be in flight elsewhere. AWS
+#: documents neither. One that is still not found was deleted, and HealthOmics still knew its request ID.
+_PATIENCE: Final = 10.0
+
+#: Pause in seconds between two calls of these.
+_PAUSE: Final = wait_random(1.0, 2.0)
+
+#: Request IDs to try. More would mean that a resource is deleted as fast as it is created.
+_MAX_REPETITIONS: Final = 5
+
+
+class NamedResource(ABC):
+    """
+    Resources of a kind whose names are not unique: of several with a name, the oldest is used.
+
+    :param hook: hook of the task's connection
+    :param log: the task's log
+    :cvar noun: what log lines and errors call it
+    :cvar id_argument: the argument with its id
+    :cvar operation_suffix: end of the names of its API operations
+    :cvar updatable: fields that the API can change
+    :cvar fixed: fields that it cannot, with their names in the response of Get
+    """
+
+    noun: ClassVar[str]
+    id_argument: ClassVar[str]
+    operation_suffix: ClassVar[str]
+    updatable: ClassVar[tuple[str, ...]]
+    fixed: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, hook: HealthOmicsHook, log: Log) -> None:
+        self.hook = hook
+        self.log = log
+
+    # --- calls ---
+
+    @abstractmethod
+    def create(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Make the call that creates it, with fields of the API."""
+
+    @abstractmethod
+    def get(self, resource_id: str) -> dict[str, Any]:
+        """Describe it."""
+
+    @abstractmethod
+    def named(self, name: str) -> Iterator[dict[str, Any]]:
+        """Yield those that exist and have exactly this name."""
+
+    @abstractmethod
+    def update(self, resource_id: str, changes: Mapping[str, Any]) -> None:
+        """Change fields, by API name."""
+
+    @abstractmethod
+    def delete(self, resource_id: str) -> None:
+        """Make the call that deletes it."""
+
+    # --- what tasks need ---
+
+    def checked_id(self, operation: str, value: Any) -> str:
+        """
+        Return the id in an argument of a task.
+
+        :param operation: API operation to name in errors
+        :param value: value of the argument
+        :raises HealthOmicsRequestError: if it is not an id
+        """
+        return checked_id(operation, self.id_argument, value)
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """
+        Return the oldest one with exactly this name; None if there is none.
+
+        :param name: its name
+        :raises HealthOmicsApiError: if a call is refused
+        """
+        with explaining(f"List{self._plural}", f"the name {name}"):
+            found = sorted(self.named(name), key=lambda each: (each["creationTime"], int(each["id"])))
+        if not found:
+            return None
+        if len(found) > 1:
+            self.log.warning(
+                "There are %d %ss with the same name: %s. The oldest is used. Delete the others",
+                len(found),
+                self.noun,
+                ", ".join(each["id"] for each in found),
+            )
+        resource_id = found[0]["id"]
+        try:
+            return self._described(resource_id)
+        except HealthOmicsApiError as error:
+            if _is_gone(error):
+                return None
+            raise
+
+    def ensure(self, fields: Mapping[str, Any]) -> str:
+        """
+        Return the id of the one with the name in the fields. Create or update it if necessary.
+
+        :param fields: valid fields of the API operation that creates it, with ``name``
+        :raises HealthOmicsResourceDiffersError: if one with this name differs in what cannot be changed
+        :raises HealthOmicsApiError: if a call is refused
+        """
+        found = self.find(fields["name"])
+        if found is None:
+            created = self._create(fields)
+            # Another task may have created one with other fields at the same time. All use the oldest.
+            found = self.find(fields["name"]) or self._described(created)
+            if found["id"] == created:
+                self.log.info("Created HealthOmics %s %s", self.noun, created)
+                return created
+        resource_id = str(found["id"])
+        self._refuse_differences(found, fields)
+        changes = {
+            name: fields[name]
+            for name in self.updatable
+            if name in fields and found.get(name) != fields[name]
+        }
+        if changes:
+            with explaining(f"Update{self.operation_suffix}", f"{self.noun} {resource_id}"):
+                self.update(resource_id, changes)
+        self._add_tags(found, fields.get("tags", {}))
+        self.log.info(
+            "HealthOmics %s %s exists%s",
+            self.noun,
+            resource_id,
+            f"; changed {', '.join(sorted(changes))}" if changes else "",
+        )
+        return resource_id
+
+    def request_delete(self, resource_id: str) -> bool:
+        """
+        Delete it; return False if it does not exist.
+
+        :param resource_id: its id
+        :raises HealthOmicsApiError: if the call is refused, for instance because active runs use it
+        """
+        try:
+            with explaining(f"Delete{self.operation_suffix}", f"{self.noun} {resource_id}"):
+                self.delete(resource_id)
+        except HealthOmicsApiError as error:
+            if _is_gone(error):
+                return False
+            raise
+        return True
+
+    @property
+    def _plural(self) -> str:
+        return f"{self.operation_suffix}s"
+
+    def _described(self, resource_id: str) -> dict[str, Any]:
+        with explaining(f"Get{self.operation_suffix}", f"{self.noun} {resource_id}"):
+            return self.get(resource_id)
+
+    def _create(self, fields: Mapping[str, Any]) -> str:
+        operation = f"Create{self.operation_suffix}"
+        in_flight = Retrying(
+            retry=retry_if_exception(lambda error: error_code(error) == "ConflictException"),
+            stop=stop_after_delay(_PATIENCE),
+            wait=_PAUSE,
+            sleep=lambda seconds: time.sleep(seconds),
+            reraise=True,
+        )
+        for repetition in range(_MAX_REPETITIONS):
+            request_id = creation_request_id(operation, fields, time.time(), repetition)
+            with explaining(operation, f"the name {fields['name']}"):
+                created = in_flight(self.create, {**fields, "requestId": request_id})
+            if self._becomes_visible(created["id"]):
+                return str(created["id"])
+            self.log.info(
+                "HealthOmics %s %s was deleted, so another one is created", self.noun, created["id"]
+            )
+        raise HealthOmicsApiError(
+            f"{operation} succeeded {_MAX_REPETITIONS} times, but Get{self.operation_suffix} finds none of "
+            f"the created {self.noun}s. Check whether something deletes them."
+        )
+
+    def _becomes_visible(self, resource_id: str) -> bool:
+        looking = Retrying(
+            retry=retry_if_result(lambda is_found: not is_found),
+            stop=stop_after_delay(_PATIENCE),
+            wait=_PAUSE,
+            sleep=lambda seconds: time.sleep(seconds),
+            retry_error_callback=lambda _: False,
+        )
+        return bool(looking(self._exists, resource_id))
+
+    def _exists(self, resource_id: str) -> bool:
+        try:
+            self._described(resource_id)
+        except HealthOmicsApiError as error:
+            if _is_gone(error):
+                return False
+            raise
+        return True
+
+    def _refuse_differences(self, found: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
+        differences = [
+            f"{name} is {found.get(described)}, not {fields[name]}"
+            for name, described in self.fixed.items()
+            if name in fields and not self.is_equal(name, found.get(described), fields[name])
+        ]
+        if differences:
+            raise HealthOmicsResourceDiffersError(
+                f"HealthOmics {self.noun} {found['id']}",
+                differences,
+                f"Correct the arguments, choose another name, or delete the {self.noun}.",
+            )
+
+    def is_equal(self, name: str, found: Any, wanted: Any) -> bool:
+        """
+        Whether a field that cannot be changed has the wanted value.
+
+        :param name: of the field
+        :param found: its value in the response of Get
+        :param wanted: its value in the request
+        """
+        return bool(found == wanted)
+
+    def _add_tags(self, found: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        missing = {key: value for key, value in tags.items() if (found.get("tags") or {}).get(key) != value}
+        if missing:
+            with explaining("TagResource", f"{self.noun} {found['id']}"):
+                self.hook.tag_resource(found["arn"], missing)
+
+
+def _is_gone(error: HealthOmicsApiError) -> bool:
+    """Whether a call was refused because the resource does not exist."""
+    return error.__cause__ is not None and is_not_found(error.__cause__)
