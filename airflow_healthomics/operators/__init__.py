@@ -12,6 +12,10 @@ if TYPE_CHECKING:
         HealthOmicsCancelRunBatchOperator,
         HealthOmicsCancelRunOperator,
     )
+    from airflow_healthomics.operators.configuration import (
+        HealthOmicsCreateConfigurationOperator,
+        HealthOmicsDeleteConfigurationOperator,
+    )
     from airflow_healthomics.operators.delete import (
         HealthOmicsDeleteRunBatchOperator,
         HealthOmicsDeleteRunOperator,
@@ -31,8 +35,10 @@ if TYPE_CHECKING:
 __all__ = [
     "HealthOmicsCancelRunBatchOperator",
     "HealthOmicsCancelRunOperator",
+    "HealthOmicsCreateConfigurationOperator",
     "HealthOmicsCreateRunCacheOperator",
     "HealthOmicsCreateRunGroupOperator",
+    "HealthOmicsDeleteConfigurationOperator",
     "HealthOmicsDeleteRunBatchOperator",
     "HealthOmicsDeleteRunCacheOperator",
     "HealthOmicsDeleteRunGroupOperator",
@@ -46,8 +52,10 @@ __all__ = [
 _MODULES: Final = {
     "HealthOmicsCancelRunBatchOperator": "cancel",
     "HealthOmicsCancelRunOperator": "cancel",
+    "HealthOmicsCreateConfigurationOperator": "configuration",
     "HealthOmicsCreateRunCacheOperator": "run_cache",
     "HealthOmicsCreateRunGroupOperator": "run_group",
+    "HealthOmicsDeleteConfigurationOperator": "configuration",
     "HealthOmicsDeleteRunBatchOperator": "delete",
     "HealthOmicsDeleteRunCacheOperator": "run_cache",
     "HealthOmicsDeleteRunGroupOperator": "run_group",

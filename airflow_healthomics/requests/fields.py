@@ -141,13 +141,14 @@ def refuse_broken_templates(operation: str, values: Mapping[str, Any]) -> None:
     problems.refuse()
 
 
-def checked_id(operation: str, name: str, value: Any) -> str:
+def checked_id(operation: str, name: str, value: Any, rule_of: str | None = None) -> str:
     """
     Validate an id, and return it as text.
 
     :param operation: API operation to name in errors
-    :param name: of the argument, ``run_id`` or ``batch_id``
+    :param name: of the argument, such as ``run_id`` or ``batch_id``
     :param value: the argument after rendering
+    :param rule_of: the argument whose rule applies, if it has another name
     :raises HealthOmicsRequestError: if it is not such an id
     """
     refuse_broken_templates(operation, {name: value})
@@ -160,7 +161,7 @@ def checked_id(operation: str, name: str, value: Any) -> str:
                 "returned an id"
             ],
         )
-    pattern, rule = _PATTERNS[name]
+    pattern, rule = _PATTERNS[rule_of or name]
     if not re.fullmatch(pattern, _text(value)):
         raise HealthOmicsRequestError(operation, [f"{name} {rule}"])
     return _text(value)

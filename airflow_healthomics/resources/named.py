@@ -15,7 +15,7 @@ from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsResou
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.requests.creation import creation_request_id
 from airflow_healthomics.requests.fields import checked_id
-from airflow_healthomics.service.errors import error_code, explaining, is_not_found
+from airflow_healthomics.service.errors import error_code, explaining, is_gone
 
 if TYPE_CHECKING:
     from airflow_healthomics.service.log import Log
@@ -110,7 +110,7 @@ class NamedResource(ABC):
         try:
             return self._described(resource_id)
         except HealthOmicsApiError as error:
-            if _is_gone(error):
+            if is_gone(error):
                 return None
             raise
 
@@ -140,7 +140,7 @@ class NamedResource(ABC):
         if changes:
             with explaining(f"Update{self.operation_suffix}", f"{self.noun} {resource_id}"):
                 self.update(resource_id, changes)
-        self._add_tags(found, fields.get("tags", {}))
+        add_missing_tags(self.hook, f"{self.noun} {resource_id}", found, fields.get("tags", {}))
         self.log.info(
             "HealthOmics %s %s exists%s",
             self.noun,
@@ -160,7 +160,7 @@ class NamedResource(ABC):
             with explaining(f"Delete{self.operation_suffix}", f"{self.noun} {resource_id}"):
                 self.delete(resource_id)
         except HealthOmicsApiError as error:
-            if _is_gone(error):
+            if is_gone(error):
                 return False
             raise
         return True
@@ -210,7 +210,7 @@ class NamedResource(ABC):
         try:
             self._described(resource_id)
         except HealthOmicsApiError as error:
-            if _is_gone(error):
+            if is_gone(error):
                 return False
             raise
         return True
@@ -238,13 +238,20 @@ class NamedResource(ABC):
         """
         return bool(found == wanted)
 
-    def _add_tags(self, found: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-        missing = {key: value for key, value in tags.items() if (found.get("tags") or {}).get(key) != value}
-        if missing:
-            with explaining("TagResource", f"{self.noun} {found['id']}"):
-                self.hook.tag_resource(found["arn"], missing)
 
+def add_missing_tags(
+    hook: HealthOmicsHook, subject: str, found: Mapping[str, Any], tags: Mapping[str, str]
+) -> None:
+    """
+    Add tags to a resource, or change their values. Other tags stay.
 
-def _is_gone(error: HealthOmicsApiError) -> bool:
-    """Whether a call was refused because the resource does not exist."""
-    return error.__cause__ is not None and is_not_found(error.__cause__)
+    :param hook: hook of the task's connection
+    :param subject: the resource, such as ``run group 1234567``
+    :param found: its description, with ``arn`` and ``tags``
+    :param tags: values by key
+    :raises HealthOmicsApiError: if the call is refused
+    """
+    missing = {key: value for key, value in tags.items() if (found.get("tags") or {}).get(key) != value}
+    if missing:
+        with explaining("TagResource", subject):
+            hook.tag_resource(found["arn"], missing)

@@ -288,3 +288,8 @@ def explaining(operation: str, subject: str) -> Iterator[None]:
         if is_transient(error):
             raise
         raise api_error(operation, subject, error) from error
+
+
+def is_gone(error: HealthOmicsApiError) -> bool:
+    """Whether a call was refused because its resource does not exist."""
+    return error.__cause__ is not None and is_not_found(error.__cause__)

@@ -7,5 +7,11 @@ from __future__ import annotations
 from airflow_healthomics.triggers.batch import HealthOmicsRunBatchTrigger
 from airflow_healthomics.triggers.run import HealthOmicsRunTrigger
 from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
+from airflow_healthomics.triggers.status import HealthOmicsStatusTrigger
 
-__all__ = ["HealthOmicsRunBatchTrigger", "HealthOmicsRunTrigger", "HealthOmicsStartTrigger"]
+__all__ = [
+    "HealthOmicsRunBatchTrigger",
+    "HealthOmicsRunTrigger",
+    "HealthOmicsStartTrigger",
+    "HealthOmicsStatusTrigger",
+]

@@ -120,10 +120,20 @@ def test_it_imports_nothing() -> None:
                 "HealthOmicsDeleteRunGroupOperator",
                 "HealthOmicsCreateRunCacheOperator",
                 "HealthOmicsDeleteRunCacheOperator",
+                "HealthOmicsCreateConfigurationOperator",
+                "HealthOmicsDeleteConfigurationOperator",
             ],
         ),
         ("sensors", ["HealthOmicsRunSensor", "HealthOmicsRunBatchSensor"]),
-        ("triggers", ["HealthOmicsRunTrigger", "HealthOmicsRunBatchTrigger", "HealthOmicsStartTrigger"]),
+        (
+            "triggers",
+            [
+                "HealthOmicsRunTrigger",
+                "HealthOmicsRunBatchTrigger",
+                "HealthOmicsStartTrigger",
+                "HealthOmicsStatusTrigger",
+            ],
+        ),
         ("hooks", ["HealthOmicsHook"]),
     ],
 )

@@ -36,7 +36,7 @@ def require_extra(module: str) -> None:
 
 
 #: Arguments that identify the resource of a trigger.
-SUBJECTS = {"run_id": "1234567", "batch_id": "1234567"}
+SUBJECTS = {"run_id": "1234567", "batch_id": "1234567", "kind": "workflow", "resource_id": "1234567"}
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The hook's methods for run groups and run caches."""
+"""The hook's methods for run groups, run caches and configurations."""
 
 from __future__ import annotations
 
 import pytest
+from botocore.exceptions import ClientError
 
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.hooks import HealthOmicsHook
@@ -44,6 +45,17 @@ def test_the_life_of_a_run_cache(hook: HealthOmicsHook) -> None:
     assert list(hook.list_run_caches()) == []
 
 
+def test_the_life_of_a_configuration(hook: HealthOmicsHook) -> None:
+    """The same, though it cannot be changed."""
+    created = hook.create_configuration(name="ours", subnet_ids=["subnet-0a1"], security_group_ids=["sg-0a1"])
+    found = hook.get_configuration("ours")
+    assert (found["arn"], found["status"]) == (created["arn"], "ACTIVE")
+    assert found["runConfigurations"]["vpcConfig"]["subnetIds"] == ["subnet-0a1"]
+    hook.delete_configuration("ours")
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        hook.get_configuration("ours")
+
+
 def test_bad_arguments_are_not_sent(hook: HealthOmicsHook, omics: Control) -> None:
     """Each method names the argument."""
     with pytest.raises(HealthOmicsRequestError, match="max_runs"):
@@ -54,4 +66,6 @@ def test_bad_arguments_are_not_sent(hook: HealthOmicsHook, omics: Control) -> No
         hook.create_run_cache(name="ours")
     with pytest.raises(HealthOmicsRequestError, match="cache_behavior"):
         hook.update_run_cache("1234567", cache_behavior="NEVER")
+    with pytest.raises(HealthOmicsRequestError, match="subnet_ids is required"):
+        hook.create_configuration(name="ours")
     assert not omics.call_counts()

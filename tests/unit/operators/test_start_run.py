@@ -26,8 +26,10 @@ from airflow_healthomics.exceptions import (
 from airflow_healthomics.operators import (
     HealthOmicsCancelRunBatchOperator,
     HealthOmicsCancelRunOperator,
+    HealthOmicsCreateConfigurationOperator,
     HealthOmicsCreateRunCacheOperator,
     HealthOmicsCreateRunGroupOperator,
+    HealthOmicsDeleteConfigurationOperator,
     HealthOmicsDeleteRunBatchOperator,
     HealthOmicsDeleteRunCacheOperator,
     HealthOmicsDeleteRunGroupOperator,
@@ -762,6 +764,8 @@ TASKS: dict[Any, dict[str, Any]] = {
     HealthOmicsDeleteRunGroupOperator: {"run_group_id": "1"},
     HealthOmicsCreateRunCacheOperator: {"name": "a cache", "cache_s3_location": "s3://cache/prefix"},
     HealthOmicsDeleteRunCacheOperator: {"cache_id": "1"},
+    HealthOmicsCreateConfigurationOperator: {"name": "a-vpc", "subnet_ids": ["subnet-0a1"]},
+    HealthOmicsDeleteConfigurationOperator: {"name": "a-vpc"},
 }
 
 
