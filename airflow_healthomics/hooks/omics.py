@@ -357,6 +357,22 @@ class HealthOmicsHook(RunResourcesHook):
             )
         return without_metadata(self.conn.get_workflow(id=workflow_id, **scope))
 
+    def list_workflows(
+        self, *, name: str | None = None, workflow_type: str | None = None, page_size: int = 100
+    ) -> Iterator[dict[str, Any]]:
+        """
+        Iterate over the workflows of the account and region, page by page.
+
+        .. seealso::
+            - :external+boto3:py:class:`Omics.Paginator.ListWorkflows`
+
+        :param name: name of the workflows; names are not unique
+        :param workflow_type: PRIVATE (default of HealthOmics) or READY2RUN
+        :param page_size: workflows per call, 1 to 100
+        :return: items of ListWorkflows, without ``tags``
+        """
+        return self._items("list_workflows", page_size, {"name": name, "type": workflow_type})
+
 
 def _one_filter(operation: str, filters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the filter by its API name. The API reference of both lists allows one filter per call."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         HealthOmicsDeleteRunOperator,
     )
     from airflow_healthomics.operators.delete_runs import HealthOmicsDeleteRunsOperator
+    from airflow_healthomics.operators.register_workflow import HealthOmicsRegisterWorkflowOperator
     from airflow_healthomics.operators.run_cache import (
         HealthOmicsCreateRunCacheOperator,
         HealthOmicsDeleteRunCacheOperator,
@@ -44,6 +45,7 @@ __all__ = [
     "HealthOmicsDeleteRunGroupOperator",
     "HealthOmicsDeleteRunOperator",
     "HealthOmicsDeleteRunsOperator",
+    "HealthOmicsRegisterWorkflowOperator",
     "HealthOmicsStartRunBatchOperator",
     "HealthOmicsStartRunOperator",
 ]
@@ -61,6 +63,7 @@ _MODULES: Final = {
     "HealthOmicsDeleteRunGroupOperator": "run_group",
     "HealthOmicsDeleteRunOperator": "delete",
     "HealthOmicsDeleteRunsOperator": "delete_runs",
+    "HealthOmicsRegisterWorkflowOperator": "register_workflow",
     "HealthOmicsStartRunOperator": "start_run",
     "HealthOmicsStartRunBatchOperator": "start_run_batch",
 }

@@ -4,19 +4,54 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from airflow_healthomics.operators.base import WaitingOperator
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
     from airflow_healthomics.resources.status_watch import StatusWatch
+    from airflow_healthomics.resources.watch import Watch
     from airflow_healthomics.triggers.status import HealthOmicsStatusTrigger
     from airflow_healthomics.waiting.kill_guard import Target
 
+#: Seconds between two polls of a deferrable task on its worker.
+_SHORT_PAUSE: Final = 2.0
+
 
 class StatusOperator(WaitingOperator):
-    """Base of the operators that create or delete a configuration, workflow or workflow version."""
+    """
+    Base of the operators that create or delete a configuration, workflow or workflow version.
+
+    :cvar seconds_on_worker: time for which a deferrable task waits on its worker first, because a deferral
+        takes longer than what usually ends by then
+    """
+
+    seconds_on_worker: ClassVar[float] = 0.0
+
+    def wait(
+        self, context: Context, watch: Watch, *, is_new: bool = False, then: str = "execute_complete"
+    ) -> Any:
+        """
+        Wait, then call a method with the event and return its result.
+
+        :param context: the task's context
+        :param watch: state of the wait
+        :param is_new: whether the creation was requested just now
+        :param then: name of the method; after a deferral it is called in the process that resumes the task
+        """
+        from airflow_healthomics.waiting.events import to_event
+
+        deadline = time.monotonic() + self.seconds_on_worker
+        while self.deferrable and self.seconds_on_worker:
+            summary = self._poll(watch)
+            if summary is not None:
+                return getattr(self, then)(context, to_event(summary))
+            if time.monotonic() + _SHORT_PAUSE > deadline:
+                break
+            time.sleep(_SHORT_PAUSE)
+        return super().wait(context, watch, is_new=is_new, then=then)
 
     def trigger(self, watch: Any, delay: float, **arguments: Any) -> HealthOmicsStatusTrigger:
         """

@@ -4,31 +4,18 @@
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Final
-
-from tenacity import Retrying, retry_if_exception, retry_if_result, stop_after_delay, wait_random
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsResourceDiffersError
 from airflow_healthomics.hooks.omics import HealthOmicsHook
-from airflow_healthomics.requests.creation import creation_request_id
 from airflow_healthomics.requests.fields import checked_id
-from airflow_healthomics.service.errors import error_code, explaining, is_gone
+from airflow_healthomics.resources.creation import Creation
+from airflow_healthomics.service.errors import explaining, is_gone
 
 if TYPE_CHECKING:
     from airflow_healthomics.service.log import Log
-
-#: Seconds for which a new resource may not be found, or its creation may be in flight elsewhere. AWS
-#: documents neither. One that is still not found was deleted, and HealthOmics still knew its request ID.
-_PATIENCE: Final = 10.0
-
-#: Pause in seconds between two calls of these.
-_PAUSE: Final = wait_random(1.0, 2.0)
-
-#: Request IDs to try. More would mean that a resource is deleted as fast as it is created.
-_MAX_REPETITIONS: Final = 5
 
 
 class NamedResource(ABC):
@@ -174,37 +161,15 @@ class NamedResource(ABC):
             return self.get(resource_id)
 
     def _create(self, fields: Mapping[str, Any]) -> str:
-        operation = f"Create{self.operation_suffix}"
-        in_flight = Retrying(
-            retry=retry_if_exception(lambda error: error_code(error) == "ConflictException"),
-            stop=stop_after_delay(_PATIENCE),
-            wait=_PAUSE,
-            sleep=lambda seconds: time.sleep(seconds),
-            reraise=True,
+        creation = Creation(
+            operation=f"Create{self.operation_suffix}",
+            noun=self.noun,
+            identity=fields,
+            create=lambda request_id: self.create({**fields, "requestId": request_id})["id"],
+            exists=self._exists,
+            log=self.log,
         )
-        for repetition in range(_MAX_REPETITIONS):
-            request_id = creation_request_id(operation, fields, time.time(), repetition)
-            with explaining(operation, f"the name {fields['name']}"):
-                created = in_flight(self.create, {**fields, "requestId": request_id})
-            if self._becomes_visible(created["id"]):
-                return str(created["id"])
-            self.log.info(
-                "HealthOmics %s %s was deleted, so another one is created", self.noun, created["id"]
-            )
-        raise HealthOmicsApiError(
-            f"{operation} succeeded {_MAX_REPETITIONS} times, but Get{self.operation_suffix} finds none of "
-            f"the created {self.noun}s. Check whether something deletes them."
-        )
-
-    def _becomes_visible(self, resource_id: str) -> bool:
-        looking = Retrying(
-            retry=retry_if_result(lambda is_found: not is_found),
-            stop=stop_after_delay(_PATIENCE),
-            wait=_PAUSE,
-            sleep=lambda seconds: time.sleep(seconds),
-            retry_error_callback=lambda _: False,
-        )
-        return bool(looking(self._exists, resource_id))
+        return creation.run()
 
     def _exists(self, resource_id: str) -> bool:
         try:

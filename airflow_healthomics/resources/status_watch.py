@@ -76,8 +76,7 @@ class StatusWatch(Watch):
         found = answer or {"status": "DELETED"}
         status = found["status"]
         if status != self.status:
-            say = self.log.info if status in _CREATING | _CREATED else self.log.warning
-            say("HealthOmics %s is %s", self, status)
+            self._log_status(status)
         self.status = status
         if status not in (_DELETED if self.is_deletion else _CREATED):
             return None
@@ -87,6 +86,16 @@ class StatusWatch(Watch):
         if message := found.get("statusMessage"):
             summary["statusMessage"] = message
         return summary
+
+    def _log_status(self, status: str) -> None:
+        if status in _CREATING | _CREATED:
+            self.log.info("HealthOmics %s is %s", self, status)
+        else:
+            self.log.warning(
+                "HealthOmics %s is %s. This version does not know the status; the wait continues",
+                self,
+                status,
+            )
 
 
 class ConfigurationWatch(StatusWatch):
@@ -102,14 +111,46 @@ class ConfigurationWatch(StatusWatch):
         return dict(client.get_configuration(name=self.resource_id))
 
 
+class WorkflowWatch(StatusWatch):
+    """State of a workflow."""
+
+    __slots__ = ()
+
+    noun = "workflow"
+    operation = "GetWorkflow"
+
+    def describe(self, client: Any) -> dict[str, Any]:
+        """Call GetWorkflow."""
+        return dict(client.get_workflow(id=self.resource_id))
+
+
+class WorkflowVersionWatch(StatusWatch):
+    """State of a workflow version; the id is that of its workflow."""
+
+    __slots__ = ()
+
+    noun = "workflow version"
+    operation = "GetWorkflowVersion"
+
+    def describe(self, client: Any) -> dict[str, Any]:
+        """Call GetWorkflowVersion."""
+        return dict(client.get_workflow_version(workflowId=self.resource_id, versionName=self.version_name))
+
+    def __str__(self) -> str:
+        """Return both, for log lines and errors."""
+        return f"version {self.version_name} of workflow {self.resource_id}"
+
+
 #: Classes by noun.
-_WATCHES: Final[Mapping[str, type[StatusWatch]]] = {each.noun: each for each in (ConfigurationWatch,)}
+_WATCHES: Final[Mapping[str, type[StatusWatch]]] = {
+    each.noun: each for each in (ConfigurationWatch, WorkflowWatch, WorkflowVersionWatch)
+}
 
 
 def status_watch_of_kind(kind: str) -> type[StatusWatch]:
     """
     Return the class of the waits for a kind of resource.
 
-    :param kind: configuration
+    :param kind: configuration, workflow or workflow version
     """
     return _WATCHES[kind]

@@ -122,6 +122,7 @@ def test_it_imports_nothing() -> None:
                 "HealthOmicsDeleteRunCacheOperator",
                 "HealthOmicsCreateConfigurationOperator",
                 "HealthOmicsDeleteConfigurationOperator",
+                "HealthOmicsRegisterWorkflowOperator",
             ],
         ),
         ("sensors", ["HealthOmicsRunSensor", "HealthOmicsRunBatchSensor"]),

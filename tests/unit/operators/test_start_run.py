@@ -35,6 +35,7 @@ from airflow_healthomics.operators import (
     HealthOmicsDeleteRunGroupOperator,
     HealthOmicsDeleteRunOperator,
     HealthOmicsDeleteRunsOperator,
+    HealthOmicsRegisterWorkflowOperator,
     HealthOmicsStartRunBatchOperator,
     HealthOmicsStartRunOperator,
 )
@@ -766,6 +767,7 @@ TASKS: dict[Any, dict[str, Any]] = {
     HealthOmicsDeleteRunCacheOperator: {"cache_id": "1"},
     HealthOmicsCreateConfigurationOperator: {"name": "a-vpc", "subnet_ids": ["subnet-0a1"]},
     HealthOmicsDeleteConfigurationOperator: {"name": "a-vpc"},
+    HealthOmicsRegisterWorkflowOperator: {"source": "/a/folder", "name": "a workflow"},
 }
 
 
