@@ -72,7 +72,7 @@ class HealthOmicsRegisterWorkflowOperator(StatusOperator):
     :param tags: tags of the workflow and version, at most 48 (templated)
     :param deferrable: whether to wait in the triggerer after 10 seconds; ``[operators] default_deferrable``
         by default
-    :param waiter_delay: seconds between two polls, 10 by default
+    :param waiter_delay: seconds between two polls after the first 10 seconds, 10 by default
     :param aws_conn_id: Airflow connection for AWS. If it is None or empty, boto3's default credential chain
         is used (templated)
     :param region_name: AWS region; the connection's by default (templated)
@@ -86,7 +86,7 @@ class HealthOmicsRegisterWorkflowOperator(StatusOperator):
     """
 
     ui_color = "#d5e8d4"
-    seconds_on_worker = 10.0
+    brief_seconds = 10.0
     template_fields: Sequence[str] = aws_template_fields(
         *_TEXTS, "name", "workflow_id", "version_name", *ARGUMENTS, "description", "tags"
     )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow_healthomics.triggers.status import HealthOmicsStatusTrigger
     from airflow_healthomics.waiting.kill_guard import Target
 
-#: Seconds between two polls of a deferrable task on its worker.
+#: Seconds between two polls at first.
 _SHORT_PAUSE: Final = 2.0
 
 
@@ -24,11 +24,11 @@ class StatusOperator(WaitingOperator):
     """
     Base of the operators that create or delete a configuration, workflow or workflow version.
 
-    :cvar seconds_on_worker: time for which a deferrable task waits on its worker first, because a deferral
-        takes longer than what usually ends by then
+    :cvar brief_seconds: time for which the task polls every two seconds on its worker first, because most of
+        what it waits for ends by then, and a deferral takes longer
     """
 
-    seconds_on_worker: ClassVar[float] = 0.0
+    brief_seconds: ClassVar[float] = 0.0
 
     def wait(
         self, context: Context, watch: Watch, *, is_new: bool = False, then: str = "execute_complete"
@@ -43,8 +43,8 @@ class StatusOperator(WaitingOperator):
         """
         from airflow_healthomics.waiting.events import to_event
 
-        deadline = time.monotonic() + self.seconds_on_worker
-        while self.deferrable and self.seconds_on_worker:
+        deadline = time.monotonic() + self.brief_seconds
+        while self.brief_seconds:
             summary = self._poll(watch)
             if summary is not None:
                 return getattr(self, then)(context, to_event(summary))

@@ -180,6 +180,25 @@ def test_a_failed_creation_is_an_error(
 
 @SLOW
 @BOTH
+def test_a_new_configuration_may_not_be_found_at_first(
+    client: Any, create: Callable[..., Any], deferrable: bool
+) -> None:
+    """AWS does not document it."""
+    calls: list[str] = []
+
+    def respond(operation: str, call: Callable[[], Any]) -> Any:
+        calls.append(operation)
+        if calls[-2:] == ["CreateConfiguration", "GetConfiguration"]:
+            raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, operation)
+        return call()
+
+    with intercepting(respond):
+        assert create(deferrable=deferrable) == "ours"
+    assert status_of(client) == "ACTIVE"
+
+
+@SLOW
+@BOTH
 def test_a_configuration_that_is_deleted_meanwhile_is_an_error(
     client: Any, clock: Clock, create: Callable[..., Any], deferrable: bool
 ) -> None:

@@ -46,9 +46,7 @@ def test_it_prints_what_it_registers(
     assert json.loads(capsys.readouterr().out) == {**first, "isNew": False}
 
 
-@pytest.mark.parametrize(
-    "healthomics_options", [{"workflow_creating_seconds": 100}], indirect=True, ids=["slow"]
-)
+@pytest.mark.parametrize("healthomics_options", [{"workflow_creating_seconds": 100}], ids=["slow"])
 def test_it_waits(source: str, region: None, client: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Until the version is ACTIVE."""
     assert main(["register", source, "--name", "germline"]) == 0
@@ -137,13 +135,16 @@ def test_an_error_is_one_line(
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("healthomics_options", [{"workflow_creating_seconds": 100}], ids=["slow"])
 def test_a_refused_definition_is_an_error(
-    source: str, region: None, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    source: str, region: None, client: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """With the message of HealthOmics."""
+    """With the message of HealthOmics. A workflow that has failed gets no version."""
     (tmp_path / "main.wdl").write_text("workflow germline { }")
     assert main(["register", source, "--name", "germline"]) == 1
     assert "no version statement" in capsys.readouterr().err
+    (workflow,) = client.list_workflows()["items"]
+    assert client.list_workflow_versions(workflowId=workflow["id"])["items"] == []
 
 
 @pytest.mark.parametrize(
