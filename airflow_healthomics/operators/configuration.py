@@ -58,11 +58,15 @@ class HealthOmicsCreateConfigurationOperator(StatusOperator):
     """
 
     ui_color = "#d5e8d4"
-    template_fields: Sequence[str] = aws_template_fields(
-        "name", "subnet_ids", "security_group_ids", "vpc_owner_account_id", "description", "tags"
+    typed_template_fields = (
+        "name",
+        "subnet_ids",
+        "security_group_ids",
+        "vpc_owner_account_id",
+        "description",
+        "tags",
     )
-    typed_template_fields = ("subnet_ids", "security_group_ids", "tags")
-    checked_template_fields = ("name", "vpc_owner_account_id", "description")
+    template_fields: Sequence[str] = aws_template_fields(*typed_template_fields)
 
     def __init__(
         self,
@@ -161,8 +165,8 @@ class HealthOmicsDeleteConfigurationOperator(StatusOperator):
     """
 
     ui_color = "#f3d5d5"
-    template_fields: Sequence[str] = aws_template_fields("name")
-    checked_template_fields = template_fields
+    typed_template_fields = ("name",)
+    template_fields: Sequence[str] = aws_template_fields(*typed_template_fields)
 
     def __init__(
         self,

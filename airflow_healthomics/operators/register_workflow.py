@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 #: Default poll interval in seconds. Most workflows are ACTIVE within seconds.
 REGISTRATION_WAITER_DELAY: Final = 10.0
 
-#: Arguments with text, checked for templates that cannot be rendered.
-_TEXTS: Final = ("source", "git_ref", "archive_s3_uri")
+#: Arguments of the source, and of the registration.
+_SOURCE: Final = ("source", "git_ref", "archive_s3_uri")
+_REGISTRATION: Final = ("name", "workflow_id", "version_name", *ARGUMENTS, "description", "tags")
 
 
 class HealthOmicsRegisterWorkflowOperator(StatusOperator):
@@ -87,27 +88,13 @@ class HealthOmicsRegisterWorkflowOperator(StatusOperator):
 
     ui_color = "#d5e8d4"
     brief_seconds = 10.0
-    template_fields: Sequence[str] = aws_template_fields(
-        *_TEXTS, "name", "workflow_id", "version_name", *ARGUMENTS, "description", "tags"
-    )
+    typed_template_fields = (*_SOURCE, *_REGISTRATION)
+    template_fields: Sequence[str] = aws_template_fields(*typed_template_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "parameter_template": "json",
         "container_registry_map": "json",
         "tags": "json",
     }
-    typed_template_fields = ("storage_capacity", "parameter_template", "container_registry_map", "tags")
-    checked_template_fields = (
-        *_TEXTS,
-        "name",
-        "workflow_id",
-        "version_name",
-        "engine",
-        "main",
-        "accelerators",
-        "storage_type",
-        "container_registry_map_uri",
-        "description",
-    )
 
     def __init__(
         self,
@@ -175,11 +162,9 @@ class HealthOmicsRegisterWorkflowOperator(StatusOperator):
         return version_result(self._active(summary))
 
     def _registry(self) -> WorkflowRegistry:
-        texts = {name: getattr(self, name) for name in _TEXTS}
-        refuse_broken_templates(OPERATION, texts)
-        names = ("name", "workflow_id", "version_name", "description", "tags", *ARGUMENTS)
+        refuse_broken_templates(OPERATION, {name: getattr(self, name) for name in _SOURCE})
         model = self.hook.conn.meta.service_model
-        registration = build_registration(model, **{name: getattr(self, name) for name in names})
+        registration = build_registration(model, **{name: getattr(self, name) for name in _REGISTRATION})
         definition = read_definition(self.source, self.git_ref, self.hook)
         return WorkflowRegistry(self.hook, self.log, registration, definition, self.archive_s3_uri)
 

@@ -45,7 +45,7 @@ class HealthOmicsCreateRunCacheOperator(CreateNamedOperator):
     """
 
     named_type = RunCacheResource
-    template_fields: Sequence[str] = aws_template_fields(
+    typed_template_fields = (
         "name",
         "cache_s3_location",
         "cache_behavior",
@@ -53,14 +53,7 @@ class HealthOmicsCreateRunCacheOperator(CreateNamedOperator):
         "cache_bucket_owner_id",
         "tags",
     )
-    typed_template_fields = ("tags",)
-    checked_template_fields = (
-        "name",
-        "cache_s3_location",
-        "cache_behavior",
-        "description",
-        "cache_bucket_owner_id",
-    )
+    template_fields: Sequence[str] = aws_template_fields(*typed_template_fields)
 
     def __init__(
         self,
@@ -116,8 +109,8 @@ class HealthOmicsDeleteRunCacheOperator(DeleteNamedOperator):
     """
 
     named_type = RunCacheResource
-    template_fields: Sequence[str] = aws_template_fields("cache_id", "name")
-    checked_template_fields = template_fields
+    typed_template_fields = ("cache_id", "name")
+    template_fields: Sequence[str] = aws_template_fields(*typed_template_fields)
 
     def __init__(self, *, cache_id: str | None = None, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -40,11 +40,8 @@ class HealthOmicsCreateRunGroupOperator(CreateNamedOperator):
     """
 
     named_type = RunGroupResource
-    template_fields: Sequence[str] = aws_template_fields(
-        "name", "max_runs", "max_cpus", "max_gpus", "max_duration", "tags"
-    )
-    typed_template_fields = ("max_runs", "max_cpus", "max_gpus", "max_duration", "tags")
-    checked_template_fields = ("name",)
+    typed_template_fields = ("name", "max_runs", "max_cpus", "max_gpus", "max_duration", "tags")
+    template_fields: Sequence[str] = aws_template_fields(*typed_template_fields)
 
     def __init__(
         self,
@@ -100,8 +97,8 @@ class HealthOmicsDeleteRunGroupOperator(DeleteNamedOperator):
     """
 
     named_type = RunGroupResource
-    template_fields: Sequence[str] = aws_template_fields("run_group_id", "name")
-    checked_template_fields = template_fields
+    typed_template_fields = ("run_group_id", "name")
+    template_fields: Sequence[str] = aws_template_fields(*typed_template_fields)
 
     def __init__(self, *, run_group_id: str | None = None, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)

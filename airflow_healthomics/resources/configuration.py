@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from botocore import xform_name
+
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsResourceDiffersError
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.resources.named import add_missing_tags
@@ -117,7 +119,7 @@ def _differences(found: Mapping[str, Any], fields: Mapping[str, Any]) -> Iterato
     for name in ("subnetIds", "securityGroupIds"):
         if name in wanted and set(wanted[name]) != set(known.get(name) or ()):
             shown = (", ".join(sorted(each.get(name) or ())) or "empty" for each in (known, wanted))
-            yield "{} is {}, not {}".format(name, *shown)
+            yield "{} is {}, not {}".format(xform_name(name), *shown)
     for name in ("vpcOwnerAccountId", "description"):
         if name in wanted and wanted[name] != known.get(name):
-            yield f"{name} is {known.get(name)}, not {wanted[name]}"
+            yield f"{xform_name(name)} is {known.get(name)}, not {wanted[name]}"

@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from botocore import xform_name
+
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsResourceDiffersError
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.requests.fields import checked_id
@@ -132,7 +134,7 @@ class NamedResource(ABC):
             "HealthOmics %s %s exists%s",
             self.noun,
             resource_id,
-            f"; changed {', '.join(sorted(changes))}" if changes else "",
+            f"; changed {', '.join(map(xform_name, sorted(changes)))}" if changes else "",
         )
         return resource_id
 
@@ -182,7 +184,7 @@ class NamedResource(ABC):
 
     def _refuse_differences(self, found: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
         differences = [
-            f"{name} is {found.get(described)}, not {fields[name]}"
+            f"{xform_name(name)} is {found.get(described)}, not {fields[name]}"
             for name, described in self.fixed.items()
             if name in fields and not self.is_equal(name, found.get(described), fields[name])
         ]

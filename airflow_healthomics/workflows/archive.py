@@ -29,6 +29,9 @@ _TIME: Final = (1980, 1, 1, 0, 0, 0)
 _REGULAR: Final = 0o100644
 _EXECUTABLE: Final = 0o100755
 
+#: Bytes of all files, which are held in memory. The archive is limited to a tenth of it.
+MAX_CONTENT: Final = 1_000_000_000
+
 #: Seconds for a command of git.
 _GIT_SECONDS: Final = 300
 
@@ -66,11 +69,20 @@ def archive_of(files: Iterable[File]) -> Archive:
     Return the archive of files. Hidden files, and others that are no part of a definition, are left out.
 
     :param files: in any order
-    :raises ValueError: if there are none, two have the same path, or a path leads out of the archive
+    :raises ValueError: if there are none, they are too large, two have the same path, or a path leads out of
+        the archive
     """
-    kept = sorted(file for file in files if not _is_ignored(file.path))
+    kept, size = [], 0
+    for file in files:
+        if _is_ignored(file.path):
+            continue
+        size += len(file.content)
+        if size > MAX_CONTENT:
+            raise ValueError(f"has more than {MAX_CONTENT:,} bytes of files, too much for a workflow")
+        kept.append(file)
     if not kept:
         raise ValueError("has no files")
+    kept.sort()
     digest, buffer = hashlib.sha256(), io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         previous = None

@@ -98,8 +98,10 @@ def read_definition(source: Any, git_ref: Any, hook: HealthOmicsHook) -> Definit
             if git_ref is not None:
                 _refuse("git_ref requires the folder of a git checkout as source")
             bucket, key = _parts(source, "source")
-            content = _call_s3(hook, "GetObject", Bucket=bucket, Key=key)["Body"].read()
-            return _of(archive_of(files_in_zip(content)), uri=source)
+            answer = _call_s3(hook, "GetObject", Bucket=bucket, Key=key)
+            if answer["ContentLength"] > MAX_IN_S3:
+                _refuse(f"source has {answer['ContentLength']:,} bytes; HealthOmics accepts {MAX_IN_S3:,}")
+            return _of(archive_of(files_in_zip(answer["Body"].read())), uri=source)
         path = Path(source)
         if git_ref is not None:
             if not path.is_dir():

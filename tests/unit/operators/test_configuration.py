@@ -111,9 +111,9 @@ def test_the_order_of_subnets_is_no_difference(client: Any, create: Callable[...
 @pytest.mark.parametrize(
     ("arguments", "difference"),
     [
-        ({"subnet_ids": ["subnet-0c3"]}, "subnetIds is subnet-0a1, subnet-0b2, not subnet-0c3"),
-        ({"security_group_ids": []}, "securityGroupIds is sg-0a1, sg-0b2, not empty"),
-        ({"vpc_owner_account_id": "1" * 12}, "vpcOwnerAccountId is None, not 111111111111"),
+        ({"subnet_ids": ["subnet-0c3"]}, "subnet_ids is subnet-0a1, subnet-0b2, not subnet-0c3"),
+        ({"security_group_ids": []}, "security_group_ids is sg-0a1, sg-0b2, not empty"),
+        ({"vpc_owner_account_id": "1" * 12}, "vpc_owner_account_id is None, not 111111111111"),
         ({"description": "of theirs"}, "description is of ours, not of theirs"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

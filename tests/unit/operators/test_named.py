@@ -163,7 +163,7 @@ def test_a_difference_is_updated(
     found = account(kind).get(existing)
     assert {name: found[name] for name in fields} == fields
     assert found["tags"] == {"owner": "us", "stage": "production"}
-    assert f"changed {next(iter(fields))}" in logged()
+    assert f"changed {next(iter(arguments))}" in logged()
 
 
 def test_the_limits_of_a_group(account: Callable[[Kind], Account], create: Callable[..., Any]) -> None:
@@ -187,8 +187,8 @@ def test_the_fields_of_a_cache(account: Callable[[Kind], Account], create: Calla
 @pytest.mark.parametrize(
     ("arguments", "difference"),
     [
-        ({"cache_s3_location": "s3://elsewhere/prefix"}, f"cacheS3Location is {S3}, not s3://elsewhere"),
-        ({"cache_bucket_owner_id": "1" * 12}, "cacheBucketOwnerId is 123456789012, not 111111111111"),
+        ({"cache_s3_location": "s3://elsewhere/prefix"}, f"cache_s3_location is {S3}, not s3://elsewhere"),
+        ({"cache_bucket_owner_id": "1" * 12}, "cache_bucket_owner_id is 123456789012, not 111111111111"),
     ],
     ids=["location", "owner"],
 )

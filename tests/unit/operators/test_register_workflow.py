@@ -490,11 +490,14 @@ def test_a_large_definition_in_s3_stays_there(
 
 
 def test_a_definition_that_is_too_large_is_refused(
-    source: Path, register: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    source: Path, bucket: Any, register: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For HealthOmics accepts 100 MB in S3."""
+    """For HealthOmics accepts 100 MB in S3. A larger object is not even read."""
     monkeypatch.setattr(definition, "MAX_INLINE", 10)
     monkeypatch.setattr(definition, "MAX_IN_S3", 20)
+    bucket.put_object(Bucket="settings-bucket", Key="x.zip", Body=b"x" * 21)
+    with pytest.raises(HealthOmicsRequestError, match="source has 21 bytes; HealthOmics accepts 20"):
+        register(source="s3://settings-bucket/x.zip")
     with pytest.raises(HealthOmicsRequestError, match="HealthOmics accepts 20"):
         register(archive_s3_uri="s3://settings-bucket/workflows")
 

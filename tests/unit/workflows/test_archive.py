@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_healthomics.workflows import archive
 from airflow_healthomics.workflows.archive import (
     File,
     archive_of,
@@ -37,9 +38,9 @@ def names_in(content: bytes) -> list[str]:
 def zipped(files: dict[str, bytes], year: int = 2020) -> bytes:
     """Return a zip archive as others make it."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with zipfile.ZipFile(buffer, "w") as opened:
         for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name, (year, 1, 1, 0, 0, 0)), content)
+            opened.writestr(zipfile.ZipInfo(name, (year, 1, 1, 0, 0, 0)), content)
     return buffer.getvalue()
 
 
@@ -74,11 +75,11 @@ def test_a_folder_has_the_same_archive_whenever_it_is_read(folder: Path) -> None
 
 def test_executable_files_stay_executable(folder: Path) -> None:
     """Nextflow runs the scripts in bin."""
-    archive = archive_of(files_in_folder(folder))
-    infos = zipfile.ZipFile(io.BytesIO(archive.content)).infolist()
+    made = archive_of(files_in_folder(folder))
+    infos = zipfile.ZipFile(io.BytesIO(made.content)).infolist()
     assert {info.filename for info in infos if info.external_attr >> 16 & 0o100} == {"bin/report.sh"}
     (folder / "bin" / "report.sh").chmod(0o644)
-    assert archive_of(files_in_folder(folder)).digest != archive.digest
+    assert archive_of(files_in_folder(folder)).digest != made.digest
 
 
 def test_a_zip_file_has_the_digest_of_its_files() -> None:
@@ -127,6 +128,15 @@ def test_no_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / ".hidden").write_text("x")
     with pytest.raises(ValueError, match="has no files"):
         archive_of(files_in_folder(tmp_path))
+
+
+def test_too_many_bytes_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody passes the wrong folder, or a zip file that unpacks to more than a worker has."""
+    monkeypatch.setattr(archive, "MAX_CONTENT", 30)
+    read = iter([File("a", b"x" * 20), File("b", b"x" * 20), File("c", b"x" * 20)])
+    with pytest.raises(ValueError, match="more than 30 bytes"):
+        archive_of(read)
+    assert [file.path for file in read] == ["c"]
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no zip", zipped(FILES)[:-30]])
