@@ -88,7 +88,13 @@ class WorkflowRegistry:
             exists=self._exists,
             log=self.log,
         )
-        created = creation.run()
+        try:
+            created = creation.run()
+        except HealthOmicsApiError as error:
+            if error.code == "ConflictException" and (found := self._find(name)):
+                # Another task has created it with another description, or from another commit.
+                return found
+            raise
         # Another task may have created one with another definition at the same time. All use the oldest.
         found = self._find(name) or self._known(created)
         if found.id == created:

@@ -273,6 +273,29 @@ def test_two_dag_runs_at_once_register_one_version(
     assert (len(account.workflows()), len(account.versions())) == (1, 1)
 
 
+def test_two_dag_runs_with_different_labels_share_all(account: Account, register: Callable[..., Any]) -> None:
+    """HealthOmics refuses another request with the same ID, but the workflow of the first is there."""
+    others: list[Any] = []
+
+    def respond(called: str, call: Callable[[], Any]) -> Any:
+        if called == "CreateWorkflow" and not others:
+            others.append(None)
+            others[0] = register(description="of theirs")
+        return call()
+
+    with intercepting(respond):
+        registered = register(description="of ours")
+    assert registered == {**others[0], "isNew": False}
+    assert (len(account.workflows()), len(account.versions())) == (1, 1)
+
+
+def test_a_conflict_without_a_workflow_is_an_error(omics: Control, register: Callable[..., Any]) -> None:
+    """It is not hidden."""
+    omics.inject_error("CreateWorkflow", "ConflictException", times=None)
+    with pytest.raises(HealthOmicsApiError, match="ConflictException"):
+        register()
+
+
 def test_two_dag_runs_with_different_content_share_the_workflow(
     clock: Clock, source: Path, account: Account, register: Callable[..., Any]
 ) -> None:
