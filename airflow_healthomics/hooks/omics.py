@@ -78,7 +78,8 @@ class HealthOmicsHook(RunResourcesHook):
             - :external+boto3:py:meth:`Omics.Client.get_run`
 
         :param run_id: HealthOmics run id
-        :raises IncompleteAnswerError: if a proxy answered instead of HealthOmics
+        :raises airflow_healthomics.service.errors.IncompleteAnswerError: if a proxy answered instead of
+            HealthOmics
         """
         return checked_answer("GetRun", without_metadata(self.conn.get_run(id=run_id)))
 
@@ -234,7 +235,8 @@ class HealthOmicsHook(RunResourcesHook):
         :param batch_id: HealthOmics batch id
         :return: ``status``, ``totalRuns``, ``submissionSummary``, ``runSummary`` (it lags behind until the
             batch is PROCESSED) and more
-        :raises IncompleteAnswerError: if a proxy answered instead of HealthOmics
+        :raises airflow_healthomics.service.errors.IncompleteAnswerError: if a proxy answered instead of
+            HealthOmics
         """
         return checked_answer("GetBatch", without_metadata(self.conn.get_batch(batchId=batch_id)))
 
