@@ -5,13 +5,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_healthomics import workflows
 from airflow_healthomics.workflows.__main__ import main
-from tests.healthomics import Control
+from tests.healthomics import Control, HealthOmicsServer
 
 WDL = "version 1.0\nworkflow germline { input { String sample } }\n"
 REPOSITORY = {
@@ -118,7 +121,6 @@ def test_a_warning_is_printed(
     [
         (["--name", "germline", "--engine", "SNAKEMAKE"], "engine must be one of"),
         (["--name", "germline", "--parameter-template", "nowhere.json"], "nowhere.json cannot be read"),
-        (["--name", "germline", "--region", "mars-1"], "mars-1"),
         (["--name", "germline", "--aws-conn-id", "nowhere"], "nowhere"),
         (["--workflow-id", "7654321"], "ResourceNotFoundException"),
     ],
@@ -155,3 +157,32 @@ def test_a_wrong_call_shows_the_usage(capsys: pytest.CaptureFixture[str], argume
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
     assert "usage: python -m airflow_healthomics.workflows" in capsys.readouterr().err
+
+
+def test_two_processes_at_once_register_one_version(tmp_path: Path) -> None:
+    """One of them creates it, and both print the same ids and nothing else."""
+    (tmp_path / "workflow").mkdir()
+    (tmp_path / "workflow" / "main.wdl").write_text(WDL)
+    source = str(tmp_path / "workflow")
+    command = [
+        sys.executable,
+        "-m",
+        "airflow_healthomics.workflows",
+        "register",
+        source,
+        "--name",
+        "germline",
+    ]
+    with HealthOmicsServer(workflow_creating_seconds=1.0) as server:
+        environment = {
+            **server.environ,
+            "AIRFLOW_HOME": str(tmp_path),
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": str(Path(workflows.__file__).parents[2]),
+        }
+        processes = [
+            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)
+        ]
+        first, second = (json.loads(process.communicate(timeout=120)[0]) for process in processes)
+    assert {first.pop("isNew"), second.pop("isNew")} == {True, False}
+    assert first == second
