@@ -25,7 +25,15 @@ REGISTRATION_WAITER_DELAY: Final = 10.0
 
 #: Arguments of the source, and of the registration.
 _SOURCE: Final = ("source", "git_ref", "archive_s3_uri")
-_REGISTRATION: Final = ("name", "workflow_id", "version_name", *ARGUMENTS, "description", "tags")
+_REGISTRATION: Final = (
+    "name",
+    "workflow_id",
+    "version_name",
+    "workflow_bucket_owner_id",
+    *ARGUMENTS,
+    "description",
+    "tags",
+)
 
 
 class HealthOmicsRegisterWorkflowOperator(StatusOperator):
@@ -59,6 +67,8 @@ class HealthOmicsRegisterWorkflowOperator(StatusOperator):
         those of the commit, not those on disk. Requires git (templated)
     :param archive_s3_uri: S3 URI of a prefix to which a zip archive of more than 4.4 MB is written
         (templated)
+    :param workflow_bucket_owner_id: AWS account id of the owner of the S3 bucket of the source or of
+        ``archive_s3_uri``, if it is another account (templated)
     :param engine: WDL, WDL_LENIENT, NEXTFLOW or CWL; detected by HealthOmics by default (templated)
     :param main: path of the main definition file; detected by HealthOmics by default (templated)
     :param parameter_template: parameters by name, each a mapping with ``description`` and ``optional``, or
@@ -105,6 +115,7 @@ class HealthOmicsRegisterWorkflowOperator(StatusOperator):
         version_name: str | None = None,
         git_ref: str | None = None,
         archive_s3_uri: str | None = None,
+        workflow_bucket_owner_id: str | None = None,
         engine: Literal["WDL", "WDL_LENIENT", "NEXTFLOW", "CWL"] | None = None,
         main: str | None = None,
         parameter_template: Mapping[str, Any] | str | None = None,
@@ -126,6 +137,7 @@ class HealthOmicsRegisterWorkflowOperator(StatusOperator):
         self.version_name = version_name
         self.git_ref = git_ref
         self.archive_s3_uri = archive_s3_uri
+        self.workflow_bucket_owner_id = workflow_bucket_owner_id
         self.engine = engine
         self.main = main
         self.parameter_template = parameter_template

@@ -73,6 +73,7 @@ _PATTERNS: Final[Mapping[str, _Rule]] = {
     "workflow_version_name": _NAME,
     "cache_bucket_owner_id": _ACCOUNT_ID,
     "vpc_owner_account_id": _ACCOUNT_ID,
+    "workflow_bucket_owner_id": _ACCOUNT_ID,
     "cache_s3_location": _S3_PREFIX,
     "security_group_ids": (r"sg-[0-9a-f]+", "must be the id of a security group, like sg-0123456789abcdef0"),
     "subnet_ids": (r"subnet-[0-9a-f]+", "must be the id of a subnet, like subnet-0123456789abcdef0"),

@@ -60,6 +60,7 @@ def _add_register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--version-name", help="name of the version; by default from the digest")
     parser.add_argument("--git-ref", help="commit, tag or branch of a git checkout")
     parser.add_argument("--archive-s3-uri", help="S3 URI of a prefix for an archive of more than 4.4 MB")
+    parser.add_argument("--workflow-bucket-owner-id", help="AWS account id of the owner of the S3 bucket")
     parser.add_argument("--engine", help="WDL, WDL_LENIENT, NEXTFLOW or CWL; detected by default")
     parser.add_argument("--main", help="path of the main definition file; detected by default")
     parser.add_argument("--parameter-template", metavar="FILE", help="JSON file; derived by default")
@@ -94,7 +95,7 @@ def _registered(options: argparse.Namespace, warnings: logging.Handler) -> dict[
         hook = HealthOmicsHook(aws_conn_id=options.aws_conn_id, region_name=options.region)
         if options.aws_conn_id:
             hook.get_connection(options.aws_conn_id)  # The hook would ignore a missing connection.
-        names = ("name", "workflow_id", "version_name", "description", *ARGUMENTS)
+        names = ("name", "workflow_id", "version_name", "workflow_bucket_owner_id", "description", *ARGUMENTS)
         registration = build_registration(
             hook.conn.meta.service_model,
             tags=dict(options.tag) if options.tag else None,

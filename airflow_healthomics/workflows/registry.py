@@ -221,13 +221,12 @@ class WorkflowRegistry:
 
     def _fields(self) -> dict[str, Any]:
         """Return the fields of both creations, with the definition."""
-        labels, tags = self.registration.labels, self.registration.labels.get("tags", {})
-        return {
-            **self.registration.fields,
-            **labels,
-            "tags": {**self.definition.tags, **tags, DIGEST_TAG: self.digest},
-            **self.definition.source_fields(self.hook, self.archive_s3_uri),
-        }
+        registration = self.registration
+        source = self.definition.source_fields(self.hook, self.archive_s3_uri)
+        if "definitionUri" in source and registration.bucket_owner_id is not None:
+            source["workflowBucketOwnerId"] = registration.bucket_owner_id
+        tags = {**self.definition.tags, **registration.labels.get("tags", {}), DIGEST_TAG: self.digest}
+        return {**registration.fields, **registration.labels, "tags": tags, **source}
 
 
 def creation_failed(hook: HealthOmicsHook, summary: Mapping[str, Any]) -> HealthOmicsCreationFailedError:

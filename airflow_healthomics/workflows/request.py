@@ -41,11 +41,12 @@ ARGUMENTS: Final = (
 #: Arguments with a structure of the API.
 _STRUCTURES: Final = ("parameter_template", "container_registry_map")
 
-#: Arguments that identify a workflow and its version: the argument with the same rule, and the field.
-_IDENTITY: Final[Mapping[str, tuple[str, str, str]]] = {
+#: Arguments that are no part of the content: the argument with the same rule, and the field.
+_PLAIN: Final[Mapping[str, tuple[str, str, str]]] = {
     "name": ("name", "CreateWorkflow", "name"),
     "workflow_id": ("workflow_id", OPERATION, "workflowId"),
     "version_name": ("workflow_version_name", OPERATION, "versionName"),
+    "workflow_bucket_owner_id": ("workflow_bucket_owner_id", OPERATION, "workflowBucketOwnerId"),
 }
 
 #: Hexadecimal digits of the digest in the default name of a version.
@@ -59,6 +60,8 @@ class Registration(NamedTuple):
     :param name: name of the workflow to find or create; None if its id is given
     :param workflow_id: id of the workflow; None if its name is given
     :param version_name: name of the version; None for one from the digest
+    :param bucket_owner_id: AWS account id of the owner of the S3 bucket with the definition, if it is another
+        account
     :param fields: fields that decide how runs behave, by API name
     :param labels: ``description`` and ``tags``
     """
@@ -66,6 +69,7 @@ class Registration(NamedTuple):
     name: str | None
     workflow_id: str | None
     version_name: str | None
+    bucket_owner_id: str | None
     fields: Mapping[str, Any]
     labels: Mapping[str, Any]
 
@@ -92,19 +96,19 @@ def build_registration(model: Any, **arguments: Any) -> Registration:
     Validate the arguments of a registration, other than the source.
 
     :param model: HealthOmics' service model in botocore
-    :param arguments: ``name``, ``workflow_id``, ``version_name``, ``description``, ``tags`` and those in
-        :data:`ARGUMENTS`; None means not set
+    :param arguments: ``name``, ``workflow_id``, ``version_name``, ``workflow_bucket_owner_id``,
+        ``description``, ``tags`` and those in :data:`ARGUMENTS`; None means not set
     :raises HealthOmicsRequestError: with all problems
     """
     given, problems = without_none(arguments), Problems(OPERATION)
     shape = model.operation_model(OPERATION).input_shape
     if ("name" in given) == ("workflow_id" in given):
         problems.add("pass either name or workflow_id, not both")
-    identity = {}
-    for argument, (rule, operation, field) in _IDENTITY.items():
+    plain = {}
+    for argument, (rule, operation, field) in _PLAIN.items():
         if argument in given:
             member = model.operation_model(operation).input_shape.members[field]
-            identity[argument], complaints = convert_field(rule, given.pop(argument), member, argument)
+            plain[argument], complaints = convert_field(rule, given.pop(argument), member, argument)
             problems.add(*complaints)
     structures: dict[str, Any] = {name: given.pop(name) for name in _STRUCTURES if name in given}
     labels = checked_fields(
@@ -120,9 +124,10 @@ def build_registration(model: Any, **arguments: Any) -> Registration:
         fields[api_field(name)] = _structure(name, value, shape.members[api_field(name)], problems)
     problems.refuse()
     return Registration(
-        name=identity.get("name"),
-        workflow_id=identity.get("workflow_id"),
-        version_name=identity.get("version_name"),
+        name=plain.get("name"),
+        workflow_id=plain.get("workflow_id"),
+        version_name=plain.get("version_name"),
+        bucket_owner_id=plain.get("workflow_bucket_owner_id"),
         fields=fields,
         labels=labels,
     )

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from airflow_healthomics.compat import Context
@@ -201,6 +202,22 @@ def test_the_template_is_derived_or_given(
     path.write_text(json.dumps({"sample": {"description": "A sample"}, "depth": None}))
     given = account.version(register(parameter_template=str(path)))["parameterTemplate"]
     assert given == {"sample": {"description": "A sample"}, "depth": {}}
+
+
+def test_the_template_of_nextflow_is_that_of_its_schema(
+    account: Account, source: Path, register: Callable[..., Any]
+) -> None:
+    """HealthOmics reads the schema, too."""
+    (source / "main.wdl").unlink()
+    (source / "main.nf").write_text("workflow { }")
+    schema = {"properties": {"input": {"description": "A sheet"}, "depth": {}}, "required": ["input"]}
+    (source / "nextflow_schema.json").write_text(json.dumps(schema))
+    version = account.version(register())
+    assert version["engine"] == "NEXTFLOW"
+    assert version["parameterTemplate"] == {
+        "input": {"description": "A sheet", "optional": False},
+        "depth": {"description": "", "optional": True},
+    }
 
 
 def test_a_version_of_a_known_workflow(account: Account, register: Callable[..., Any]) -> None:
@@ -525,6 +542,25 @@ def test_a_definition_that_is_too_large_is_refused(
         register(archive_s3_uri="s3://settings-bucket/workflows")
 
 
+def test_the_owner_of_the_bucket_is_sent_with_its_uri(
+    large: Path, bucket: Any, register: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not with an archive in the request."""
+    owner, sent = "123456789012", []
+    real = BaseClient._make_api_call  # type: ignore[attr-defined] # private
+
+    def call(client: Any, operation: str, request: dict[str, Any]) -> Any:
+        if operation == "CreateWorkflowVersion":
+            sent.append(request.get("workflowBucketOwnerId"))
+        return real(client, operation, request)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", call)
+    register(archive_s3_uri="s3://settings-bucket/large", workflow_bucket_owner_id=owner)
+    (large / "reference.bin").unlink()
+    register(workflow_bucket_owner_id=owner)
+    assert sent == [owner, None]
+
+
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_a_commit_of_a_checkout(account: Account, source: Path, register: Callable[..., Any]) -> None:
     """Whatever has changed on disk since. The commit is a tag."""
@@ -645,6 +681,7 @@ def test_a_transient_error_is_left_to_airflow(
             "pass either container_registry_map or",
         ),
         ({"description": ""}, "description must be 1 to 256"),
+        ({"workflow_bucket_owner_id": "1"}, "workflow_bucket_owner_id must be an AWS account id"),
         ({"tags": {str(number): "x" for number in range(49)}}, "tags must be at most 48"),
         ({"source": None}, "source must be the path"),
         ({"source": "/nowhere"}, "source /nowhere cannot be read: No such file"),
