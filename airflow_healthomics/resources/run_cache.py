@@ -33,7 +33,8 @@ class RunCacheResource(NamedResource):
     def named(self, name: str) -> Iterator[dict[str, Any]]:
         """Call ListRunCaches, which has no filter."""
         for cache in self.hook.list_run_caches():
-            if cache.get("name") == name and cache.get("status") != "DELETED":
+            # AWS does not document how a run cache becomes FAILED.
+            if cache.get("name") == name and cache.get("status") not in ("DELETED", "FAILED"):
                 yield cache
 
     def update(self, resource_id: str, changes: Mapping[str, Any]) -> None:

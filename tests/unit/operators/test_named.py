@@ -384,6 +384,26 @@ def test_a_name_that_renders_to_none_is_refused(
     assert omics.call_counts() == Counter()
 
 
+@pytest.mark.parametrize("status", ["FAILED", "DELETED"])
+def test_a_cache_that_cannot_be_used_is_not_found(
+    account: Callable[[Kind], Account], create: Callable[..., Any], status: str
+) -> None:
+    """Another one is created."""
+    unusable = account(CACHE).create(tags={"another": "one"})
+
+    def respond(operation: str, call: Callable[[], Any]) -> Any:
+        answer = call()
+        for item in answer["items"] if operation == "ListRunCaches" else ():
+            if item["id"] == unusable:
+                item["status"] = status
+        return answer
+
+    with intercepting(respond):
+        created = create(CACHE)
+        assert create(CACHE) == created
+    assert created != unusable
+
+
 # --- deletion ---
 
 
