@@ -40,7 +40,7 @@ class HealthOmicsRegisterWorkflowOperator(StatusOperator):
     """
     Register a workflow version, unless one with the same content is registered already.
 
-    Returns ``workflowId``, ``versionName`` and ``isNew`` for the start operators.
+    Returns ``workflowId``, ``versionName`` and ``isNew`` for the start operators, also as an XCom each.
 
     The content is identified by a SHA-256 digest of the files and of the arguments that decide how runs
     behave. It is in the tag ``airflow-healthomics:digest`` and, by default, in the name of the version. So
@@ -130,7 +130,8 @@ class HealthOmicsRegisterWorkflowOperator(StatusOperator):
         waiter_delay: float = REGISTRATION_WAITER_DELAY,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # An XCom for each key, so that register.output["workflowId"] is one of them.
+        super().__init__(**{"multiple_outputs": True, **kwargs})
         self.source = source
         self.name = name
         self.workflow_id = workflow_id
