@@ -136,7 +136,11 @@ def delete(context: Context) -> Callable[..., Any]:
 
 @KINDS
 def test_a_second_task_finds_what_the_first_created(
-    omics: Control, account: Callable[[Kind], Account], create: Callable[..., Any], kind: Kind
+    omics: Control,
+    account: Callable[[Kind], Account],
+    create: Callable[..., Any],
+    logged: Callable[[], str],
+    kind: Kind,
 ) -> None:
     """One resource, and nothing is updated."""
     first = create(kind, tags={"team": "genomics"})
@@ -146,6 +150,7 @@ def test_a_second_task_finds_what_the_first_created(
     assert (found["name"], found["tags"]) == ("ours", {"team": "genomics"})
     assert calls_of(omics, f"Update{kind.suffix}") == 0
     assert calls_of(omics, "TagResource") == 0
+    assert "with the same name" not in logged()
 
 
 @KINDS
@@ -409,12 +414,14 @@ def test_a_cache_that_cannot_be_used_is_not_found(
 
 @KINDS
 def test_it_is_deleted_by_id_or_name(
-    account: Callable[[Kind], Account], delete: Callable[..., Any], kind: Kind
+    account: Callable[[Kind], Account], delete: Callable[..., Any], logged: Callable[[], str], kind: Kind
 ) -> None:
-    """And a second task succeeds, too."""
+    """And a second task succeeds, too; its log says that there was nothing to delete."""
     by_id, by_name = account(kind).create(), account(kind).create(name="theirs")
     assert delete(kind, **{kind.id_argument: by_id}) == by_id
+    assert "Deleted HealthOmics" in logged()
     assert delete(kind, **{kind.id_argument: by_id}) == by_id
+    assert "no longer exists" in logged()
     assert delete(kind, name="theirs") == by_name
     assert delete(kind, name="theirs") is None
     assert account(kind).ids() == []
