@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.hooks.base import without_metadata
+from airflow_healthomics.hooks.jobs import JobsHook
 from airflow_healthomics.hooks.run_resources import RunResourcesHook
 from airflow_healthomics.requests.fields import api_field
 from airflow_healthomics.requests.run import build_start_run_request
@@ -16,7 +17,7 @@ from airflow_healthomics.service import run_states
 from airflow_healthomics.service.errors import checked_answer
 
 
-class HealthOmicsHook(RunResourcesHook):
+class HealthOmicsHook(JobsHook, RunResourcesHook):
     """
     Interact with AWS HealthOmics.
 

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
         HealthOmicsDeleteRunOperator,
     )
     from airflow_healthomics.operators.delete_runs import HealthOmicsDeleteRunsOperator
+    from airflow_healthomics.operators.jobs import (
+        HealthOmicsActivateReadSetsOperator,
+        HealthOmicsExportReadSetsOperator,
+        HealthOmicsImportReadSetsOperator,
+        HealthOmicsImportReferenceOperator,
+    )
     from airflow_healthomics.operators.register_workflow import HealthOmicsRegisterWorkflowOperator
     from airflow_healthomics.operators.run_cache import (
         HealthOmicsCreateRunCacheOperator,
@@ -34,6 +40,7 @@ if TYPE_CHECKING:
     from airflow_healthomics.operators.start_run_batch import HealthOmicsStartRunBatchOperator
 
 __all__ = [
+    "HealthOmicsActivateReadSetsOperator",
     "HealthOmicsCancelRunBatchOperator",
     "HealthOmicsCancelRunOperator",
     "HealthOmicsCreateConfigurationOperator",
@@ -45,6 +52,9 @@ __all__ = [
     "HealthOmicsDeleteRunGroupOperator",
     "HealthOmicsDeleteRunOperator",
     "HealthOmicsDeleteRunsOperator",
+    "HealthOmicsExportReadSetsOperator",
+    "HealthOmicsImportReadSetsOperator",
+    "HealthOmicsImportReferenceOperator",
     "HealthOmicsRegisterWorkflowOperator",
     "HealthOmicsStartRunBatchOperator",
     "HealthOmicsStartRunOperator",
@@ -52,6 +62,7 @@ __all__ = [
 
 #: Modules by class. Some executors start an interpreter per task, which needs only one of them.
 _MODULES: Final = {
+    "HealthOmicsActivateReadSetsOperator": "jobs",
     "HealthOmicsCancelRunBatchOperator": "cancel",
     "HealthOmicsCancelRunOperator": "cancel",
     "HealthOmicsCreateConfigurationOperator": "configuration",
@@ -63,6 +74,9 @@ _MODULES: Final = {
     "HealthOmicsDeleteRunGroupOperator": "run_group",
     "HealthOmicsDeleteRunOperator": "delete",
     "HealthOmicsDeleteRunsOperator": "delete_runs",
+    "HealthOmicsExportReadSetsOperator": "jobs",
+    "HealthOmicsImportReadSetsOperator": "jobs",
+    "HealthOmicsImportReferenceOperator": "jobs",
     "HealthOmicsRegisterWorkflowOperator": "register_workflow",
     "HealthOmicsStartRunOperator": "start_run",
     "HealthOmicsStartRunBatchOperator": "start_run_batch",

@@ -40,6 +40,9 @@ MAX_PROBLEMS: Final = 20
 #: A regular expression, and its rule in words.
 _Rule = tuple[str, str]
 
+#: Ids of stores, their contents and jobs: botocore model, shapes SequenceStoreId, ReadSetId and the like.
+_STORAGE_ID: Final = r"[0-9]{10,36}"
+
 _NUMERIC_ID: Final[_Rule] = (r"[0-9]{1,18}", "must be 1 to 18 digits")
 _NAME: Final[_Rule] = (
     r"[A-Za-z0-9][A-Za-z0-9._-]*",
@@ -67,6 +70,15 @@ _PATTERNS: Final[Mapping[str, _Rule]] = {
         "must be the ARN of an IAM role, like arn:aws:iam::123456789012:role/NAME",
     ),
     "output_uri": _S3_PREFIX,
+    "destination": _S3_PREFIX,
+    "source_file": _S3_OBJECT,
+    "source1": _S3_OBJECT,
+    "source2": _S3_OBJECT,
+    "sequence_store_id": (_STORAGE_ID, "must be the id of a sequence store (10 to 36 digits)"),
+    "reference_store_id": (_STORAGE_ID, "must be the id of a reference store (10 to 36 digits)"),
+    "read_set_id": (_STORAGE_ID, "must be the id of a read set (10 to 36 digits)"),
+    "job_id": (_STORAGE_ID, "must be the id of a job (10 to 36 digits)"),
+    "reference_arn": (r"arn:.+", "must be the ARN of a reference"),
     "s3_uri_settings": _S3_OBJECT,
     "parameters_uri": _S3_OBJECT,
     "configuration_name": _NAME,

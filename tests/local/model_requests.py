@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from botocore.model import OperationModel
@@ -19,6 +20,7 @@ TEXTS = (
     "123456789012",
     "arn:aws:iam::123456789012:role/r",
     "arn:aws:secretsmanager:us-east-1:123456789012:secret:s",
+    "arn:aws:s3:us-east-1:123456789012:accesspoint/a",
     "s3://bucket/key",
     "s3://bucket",
     "sg-1",
@@ -70,7 +72,7 @@ def sound(shape: Any, *, largest: bool = False) -> Any:
         return _text(shape, largest)
     if kind in ("integer", "long"):
         return shape.metadata.get("max", 10) if largest else shape.metadata.get("min", 0)
-    return {"boolean": largest, "blob": b"1"}[kind]
+    return {"boolean": largest, "blob": b"1", "timestamp": datetime(2026, 1, 1, tzinfo=UTC)}[kind]
 
 
 def _structure(shape: Any, largest: bool) -> dict[str, Any]:

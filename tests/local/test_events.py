@@ -19,12 +19,12 @@ from .conftest import BUCKET, ROLE, aws
 Start = Callable[..., dict[str, Any]]
 
 
-def listen(kind: str, account: list[str] | None = None, **target: Any) -> Callable[[], list[Any]]:
+def listen(*kinds: str, account: list[str] | None = None, **target: Any) -> Callable[[], list[Any]]:
     """Put a queue behind an EventBridge rule, and return a function that reads its messages."""
     sqs, events = aws("sqs"), aws("events")
     url = sqs.create_queue(QueueName="heard")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    pattern = {"source": ["aws.omics"], "detail-type": [kind], **({"account": account} if account else {})}
+    pattern = {"source": ["aws.omics"], "detail-type": kinds, **({"account": account} if account else {})}
     events.put_rule(Name="heard", EventPattern=json.dumps(pattern))
     events.put_targets(Rule="heard", Targets=[{"Id": "queue", "Arn": arn, **target}])
 

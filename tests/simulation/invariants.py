@@ -8,13 +8,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from airflow_healthomics.exceptions import HealthOmicsOutcomeLostError
+from airflow_healthomics.exceptions import (
+    HealthOmicsOutcomeLostError,
+    HealthOmicsOutcomeUnknownError,
+    HealthOmicsResultUnavailableError,
+    HealthOmicsUnwatchedError,
+)
 from tests.simulation.history import CANARY, History
 from tests.simulation.service import Resource
 
 #: Terminal states of a success.
 DONE = ("COMPLETED", "PROCESSED")
 
+
+#: Errors that another attempt may mend.
+UNKNOWN_OUTCOMES = (
+    HealthOmicsOutcomeUnknownError,
+    HealthOmicsResultUnavailableError,
+    HealthOmicsUnwatchedError,
+)
 
 #: The violation as text, and the run or batch concerned.
 Finding: TypeAlias = tuple[str, Resource | None]
@@ -206,6 +218,20 @@ EXEMPTIONS: Final = (
             and not any(
                 each.is_live(history.scheduler.elapsed) and each.epoch == history.airflow.epoch
                 for each in own(history)
+            )
+        ),
+    ),
+    Exemption(
+        "no attempt left",
+        "timeouts, and credentials that are refused while an attempt looks for its run, use up attempts; the "
+        "last one fails, and a Clear reattaches",
+        "outcome",
+        lambda history, _: (
+            isinstance(history.airflow.outcome, UNKNOWN_OUTCOMES)
+            and "ExpiredTokenException" in str(history.airflow.outcome)
+            and (
+                bool(history.plan.setting.timeout)
+                or sum(action.argument == "expired" for action in history.happened) > 1
             )
         ),
     ),

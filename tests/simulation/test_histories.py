@@ -64,6 +64,13 @@ REGRESSIONS = {
     "left a run because a second timeout interrupted the first one's cancellation": (
         "fates=FL,list_lag=20,timeout=90 321114 44:clear 45:losing 175:overlap:85 234:timeout"
     ),
+    "started a second run after a delay, since HealthOmics had forgotten the request ID of the first": (
+        "store=False,deferred=False,fates=FC,timeout=90 941272 34:outage:throttled 50:evict 67:forget"
+    ),
+    "failed with the error of a look-up instead of its own": (
+        "kind=batch,store=False,fates=FFC,cancels=False,on_failure=cancel,timeout=90 699976 55:crash "
+        "67:overlap:88 129:outage:expired 200:losing"
+    ),
 }
 
 

@@ -41,6 +41,7 @@ WAITS = (
     "resources.watch",
     "resources.run_watch",
     "resources.batch_watch",
+    "resources.job_watch",
     "waiting.clients",
     "waiting.events",
 )
@@ -62,6 +63,7 @@ UNUSED = {
     # The connection of a sample sheet is that of the task.
     "operators.HealthOmicsStartRunBatchOperator": {*ENDS, *WAITS, *SPECIAL, "resources.run"}
     - {"hooks.connection"},
+    "operators.HealthOmicsImportReadSetsOperator": {*ENDS, *WAITS, *SPECIAL, "batches"},
     "sensors.HealthOmicsRunSensor": {*ENDS, *SPECIAL, "waiting.events", "batches", "operators", "starting"},
 }
 

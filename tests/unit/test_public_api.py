@@ -32,11 +32,20 @@ CLASS_PATHS = re.findall(r"^\| `([\w.]+)` \|$", section("Trigger class paths"), 
 def require_extra(module: str) -> None:
     """Skip a test of the local HealthOmics where moto is not installed, or too old."""
     if module.startswith("airflow_healthomics.testing"):
-        pytest.importorskip("moto", "5.2")
+        pytest.importorskip("moto", "5.2.5")
 
 
 #: Arguments that identify the resource of a trigger.
-SUBJECTS = {"run_id": "1234567", "batch_id": "1234567", "kind": "workflow", "resource_id": "1234567"}
+SUBJECTS = {
+    "run_id": "1234567",
+    "batch_id": "1234567",
+    "kind": "read set import job",
+    "store_id": "1234567890",
+    "job_id": "1234567890",
+    "since": "2026-11-22",
+    "statuses": ["FAILED"],
+    "resource_id": "1234567",
+}
 
 
 @pytest.mark.parametrize(

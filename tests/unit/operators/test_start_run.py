@@ -24,6 +24,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRunFailedError,
 )
 from airflow_healthomics.operators import (
+    HealthOmicsActivateReadSetsOperator,
     HealthOmicsCancelRunBatchOperator,
     HealthOmicsCancelRunOperator,
     HealthOmicsCreateConfigurationOperator,
@@ -35,13 +36,23 @@ from airflow_healthomics.operators import (
     HealthOmicsDeleteRunGroupOperator,
     HealthOmicsDeleteRunOperator,
     HealthOmicsDeleteRunsOperator,
+    HealthOmicsExportReadSetsOperator,
+    HealthOmicsImportReadSetsOperator,
+    HealthOmicsImportReferenceOperator,
     HealthOmicsRegisterWorkflowOperator,
     HealthOmicsStartRunBatchOperator,
     HealthOmicsStartRunOperator,
 )
 from airflow_healthomics.publishing.resource import XCOM_KEY
 from airflow_healthomics.requests.run import ARGUMENTS
-from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
+from airflow_healthomics.sensors import (
+    HealthOmicsReadSetActivationJobSensor,
+    HealthOmicsReadSetExportJobSensor,
+    HealthOmicsReadSetImportJobSensor,
+    HealthOmicsReferenceImportJobSensor,
+    HealthOmicsRunBatchSensor,
+    HealthOmicsRunSensor,
+)
 from tests.healthomics import Control, input_shape
 from tests.sdk import TaskDeferred
 from tests.unit.conftest import (
@@ -761,6 +772,18 @@ TASKS: dict[Any, dict[str, Any]] = {
     HealthOmicsCancelRunBatchOperator: {"batch_id": "1"},
     HealthOmicsDeleteRunBatchOperator: {"batch_id": "1"},
     HealthOmicsRunBatchSensor: {"batch_id": "1"},
+    HealthOmicsImportReadSetsOperator: {"sequence_store_id": "1", "sources": []},
+    HealthOmicsImportReferenceOperator: {"reference_store_id": "1", "sources": []},
+    HealthOmicsExportReadSetsOperator: {
+        "sequence_store_id": "1",
+        "read_set_ids": [],
+        "destination": "s3://a",
+    },
+    HealthOmicsActivateReadSetsOperator: {"sequence_store_id": "1", "read_set_ids": []},
+    HealthOmicsReadSetImportJobSensor: {"sequence_store_id": "1", "job_id": "1"},
+    HealthOmicsReferenceImportJobSensor: {"reference_store_id": "1", "job_id": "1"},
+    HealthOmicsReadSetExportJobSensor: {"sequence_store_id": "1", "job_id": "1"},
+    HealthOmicsReadSetActivationJobSensor: {"sequence_store_id": "1", "job_id": "1"},
     HealthOmicsCreateRunGroupOperator: {"name": "a group"},
     HealthOmicsDeleteRunGroupOperator: {"run_group_id": "1"},
     HealthOmicsCreateRunCacheOperator: {"name": "a cache", "cache_s3_location": "s3://cache/prefix"},

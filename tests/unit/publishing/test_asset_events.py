@@ -17,6 +17,7 @@ from tests.healthomics import Control
 from tests.unit.batch_attempts import PLACE, batch_of, fail_runs, some_settings
 from tests.unit.conftest import ONE_ATTEMPT, OUTPUT, ROLE, WORKFLOW, FakeTaskInstance, Tasks
 from tests.unit.histories import WAYS
+from tests.unit.job_attempts import DESTINATION, EXPORT, JOB_KINDS, JobKind, Stores
 
 try:
     from airflow.sdk.execution_time.context import OutletEventAccessors
@@ -212,3 +213,28 @@ def test_a_failed_look_up_of_an_asset_loses_its_event(
     operator.outlets = [definitions.AssetNameRef("gone")]
     assert operator.execute(context)
     assert "has no extras" in logged()
+
+
+@JOB_KINDS
+@pytest.mark.parametrize("wait", [True, False])
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_a_job_has_its_results(
+    omics: Control, context: Context, events: Events, kind: JobKind, wait: bool, deferrable: bool
+) -> None:
+    """The alias of an export has its folder."""
+    stores = Stores(omics)
+    arguments = stores.arguments(kind, wait_for_completion=wait, deferrable=deferrable)
+    # Events adds these arguments.
+    del arguments["task_id"], arguments["botocore_config"]
+    extra, of_alias = events.of(kind.operator, **arguments)
+    (job,) = stores.jobs(kind)
+    expected: dict[str, Any] = {"jobId": job["id"], kind.store_field: stores.ids[kind.store]}
+    if wait:
+        name = "referenceIds" if kind.results == "reference_ids" else "readSetIds"
+        task_instance: Any = context["ti"]
+        expected[name] = task_instance.xcoms[kind.results]
+    if kind is EXPORT:
+        expected["destination"] = f"{DESTINATION}/"
+    assert extra == expected
+    # Airflow removes the slash from the URI of an asset.
+    assert of_alias == ([(DESTINATION, expected)] if kind is EXPORT else [])

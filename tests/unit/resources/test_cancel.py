@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.resources.base import CancellableResource
 from airflow_healthomics.resources.batch import BatchResource
 from airflow_healthomics.resources.kinds import resource_of_kind
 from airflow_healthomics.service.errors import IncompleteAnswerError
@@ -126,7 +127,9 @@ def test_a_task_learns_whether_it_has_ended(
     omics.set_options(cancel_error=code, batch_creating_seconds=30.0)
     resource_id = kind.start(omics)
     bring(kind, omics, client, resource_id, status)
-    assert resource_of_kind(kind.name, hook, log).request_cancel(resource_id) is is_active
+    resource = resource_of_kind(kind.name, hook, log)
+    assert isinstance(resource, CancellableResource)
+    assert resource.request_cancel(resource_id) is is_active
 
 
 @pytest.mark.parametrize(("refusals", "is_cancelled"), [(1, True), (None, False)])

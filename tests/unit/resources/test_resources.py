@@ -195,5 +195,5 @@ def test_an_account_is_not_looked_up_if_the_task_is_about_to_time_out(
 
 def test_the_console_has_a_page_for_each_run(hook: HealthOmicsHook, log: Records) -> None:
     """And one for all runs."""
-    assert "7654321" in RunResource(hook, log).console_url("7654321")
-    assert BatchResource(hook, log).console_url("7654321").endswith("/runs")
+    assert "7654321" in RunResource(hook, log).location("7654321")
+    assert BatchResource(hook, log).location("7654321").endswith("/runs")

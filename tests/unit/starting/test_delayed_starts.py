@@ -12,7 +12,8 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from airflow_healthomics.compat import AirflowFailException
-from airflow_healthomics.exceptions import HealthOmicsRequestChangedError
+from airflow_healthomics.exceptions import HealthOmicsOutcomeUnknownError, HealthOmicsRequestChangedError
+from airflow_healthomics.starting.outcome import Delays
 from tests.healthomics import Control
 from tests.sdk import TaskDeferred
 from tests.unit.batch_attempts import PLACE, crashing, hold_runs, some_settings
@@ -137,6 +138,36 @@ def test_losing_to_other_starts_is_no_failure(omics: Control, tasks: Tasks, kind
     omics.inject_error(kind.operation("Start"), "ThrottlingException", times=10)
     tasks.run(kind.task, try_of(FakeTaskInstance(max_tries=2)))
     assert len(kind.all(omics)) == 1
+
+
+@KINDS
+@pytest.mark.parametrize("with_store", STORES)
+def test_a_delayed_start_is_found_by_its_name(omics: Control, kind: Kind, with_store: bool) -> None:
+    """HealthOmics may have forgotten its request ID when the task repeats it."""
+    ti, store = FakeTaskInstance(max_tries=2), Store() if with_store else None
+    omics.drop_connection(kind.operation("Start"), when="after", times=2)
+    with pytest.raises(TaskDeferred):
+        kind.task().execute(try_of(ti, store))
+    omics.set_options(request_id_lifetime=60)
+    omics.advance_clock(600)
+    event = Delays(turns=1, failures=1, since=1.0)._asdict()
+    resource_id = kind.task().resume_execution("resume_start", {"event": event}, try_of(ti, store))
+    assert [each["id"] for each in kind.all(omics)] == [resource_id]
+
+
+@KINDS
+@pytest.mark.parametrize("with_store", STORES)
+def test_a_delayed_start_that_is_refused_is_retryable(omics: Control, kind: Kind, with_store: bool) -> None:
+    """The calls before the delay may have started a run or batch."""
+    ti, store = FakeTaskInstance(max_tries=2), Store() if with_store else None
+    start = kind.operation("Start")
+    omics.drop_connection(start, times=2)
+    with pytest.raises(TaskDeferred):
+        kind.task().execute(try_of(ti, store))
+    omics.inject_error(start, "AccessDeniedException", status=403)
+    event = Delays(turns=1, failures=1, since=1.0)._asdict()
+    with pytest.raises(HealthOmicsOutcomeUnknownError):
+        kind.task().resume_execution("resume_start", {"event": event}, try_of(ti, store))
 
 
 @KINDS

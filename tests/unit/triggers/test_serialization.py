@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 
-from airflow_healthomics.triggers import HealthOmicsRunBatchTrigger, HealthOmicsRunTrigger
+from airflow_healthomics.triggers import (
+    HealthOmicsJobTrigger,
+    HealthOmicsRunBatchEventTrigger,
+    HealthOmicsRunBatchTrigger,
+    HealthOmicsRunEndTrigger,
+    HealthOmicsRunEventTrigger,
+    HealthOmicsRunTrigger,
+)
 from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
 from airflow_healthomics.triggers.status import HealthOmicsStatusTrigger
 
@@ -30,6 +37,24 @@ WAIT: dict[str, Any] = {
     **CONNECTION,
 }
 
+SEARCH: dict[str, Any] = {
+    "statuses": ["FAILED"],
+    "workflow_id": "7",
+    "workflow_name": "germline",
+    "run_group_id": "9",
+    "run_name_pattern": "sample-*",
+    "tags": {"lab": "a"},
+    "poll_interval": 30,
+    **CONNECTION,
+}
+
+WATCHING: dict[str, Any] = {
+    "queue_url": "https://sqs.eu-west-1.amazonaws.com/123456789012/ends",
+    "owns_queue": False,
+    "reconcile_interval": 600,
+    "lookback": 60,
+}
+
 #: Class path, all arguments, and the required ones.
 TRIGGERS: dict[Any, tuple[str, dict[str, Any], dict[str, Any]]] = {
     HealthOmicsRunTrigger: (
@@ -46,6 +71,38 @@ TRIGGERS: dict[Any, tuple[str, dict[str, Any], dict[str, Any]]] = {
         "airflow_healthomics.triggers.batch.HealthOmicsRunBatchTrigger",
         {"batch_id": "1234567", "report": {"success_policy": "95%", "folder": None}, **WAIT},
         {"batch_id": "1"},
+    ),
+    HealthOmicsJobTrigger: (
+        "airflow_healthomics.triggers.job.HealthOmicsJobTrigger",
+        {
+            "kind": "read set export job",
+            "store_id": "1234567890",
+            "job_id": "1234567891",
+            "grace": 60.0,
+            "earlier": ["1234567889"],
+            "waiter_delay": 30,
+            **CONNECTION,
+        },
+        {"kind": "read set import job", "store_id": "1234567890", "job_id": "1234567891"},
+    ),
+    HealthOmicsRunEventTrigger: (
+        "airflow_healthomics.triggers.run_event.HealthOmicsRunEventTrigger",
+        {**SEARCH, **WATCHING},
+        {},
+    ),
+    HealthOmicsRunBatchEventTrigger: (
+        "airflow_healthomics.triggers.batch_event.HealthOmicsRunBatchEventTrigger",
+        {
+            **{name: value for name, value in SEARCH.items() if name != "run_name_pattern"},
+            "batch_name_pattern": "nightly-*",
+            **WATCHING,
+        },
+        {},
+    ),
+    HealthOmicsRunEndTrigger: (
+        "airflow_healthomics.triggers.run_end.HealthOmicsRunEndTrigger",
+        {**SEARCH, "since": "2026-11-22T03:04:05+00:00"},
+        {"since": "2026-11-22T03:04:05+00:00", "statuses": ["FAILED"]},
     ),
     HealthOmicsStartTrigger: (
         "airflow_healthomics.triggers.start.HealthOmicsStartTrigger",
@@ -77,8 +134,11 @@ TRIGGERS: dict[Any, tuple[str, dict[str, Any], dict[str, Any]]] = {
     ),
 }
 
-#: Arguments of a base that a trigger fixes. Neither a creation nor a deletion can be cancelled.
-FIXED: dict[Any, set[str]] = {HealthOmicsStatusTrigger: {"cancel_on_kill"}}
+#: Arguments of base classes that a trigger does not accept: HealthOmics cannot cancel a job, nor a creation.
+NOT_ACCEPTED: dict[Any, set[str]] = {
+    HealthOmicsJobTrigger: {"cancel_on_kill"},
+    HealthOmicsStatusTrigger: {"cancel_on_kill"},
+}
 
 EACH = pytest.mark.parametrize("trigger", TRIGGERS, ids=lambda trigger: trigger.__name__)
 
@@ -112,5 +172,5 @@ def test_every_argument_is_serialized(trigger: Any) -> None:
         for base in trigger.__mro__
         if base.__module__.startswith("airflow_healthomics")
         for name in inspect.signature(base).parameters
-    } - {"connection", *FIXED.get(trigger, ())}
+    } - {"connection", "watching", *NOT_ACCEPTED.get(trigger, ())}
     assert set(trigger(**every).serialize()[1]) == names == set(every)
