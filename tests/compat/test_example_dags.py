@@ -122,6 +122,26 @@ def test_trigger_form_example_sends_what_was_entered(
     assert [pair["fastq_1"] for pair in parameters["fastq_pairs"]] == ["s3://reads/1.fastq.gz"]
 
 
+def test_read_sets_example_runs_to_its_end(server: HealthOmicsServer, airflow: Callable[..., Any]) -> None:
+    """The example imports a reference and reads, runs a workflow on them, and exports them."""
+    server.control.set_options(any_workflow=True, create_buckets=True)
+    omics = boto3.client("omics")
+    conf = {
+        "sequence_store_id": omics.create_sequence_store(name="reads")["id"],
+        "reference_store_id": omics.create_reference_store(name="genomes")["id"],
+    }
+
+    tested = airflow("dags", "test", "example_healthomics_read_sets", "--conf", json.dumps(conf))
+
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    jobs = server.control.jobs()
+    assert [job["status"] for job in jobs] == ["COMPLETED"] * 5
+    imported = next(job for job in jobs if len(job["sources"]) == 2)
+    (run,) = server.control.runs()
+    reads = omics.get_run(id=run["id"])["parameters"]["reads"]
+    assert reads.endswith(f"/readSet/{imported['sources'][0]['result']}/source1")
+
+
 @pytest.mark.parametrize("dag_id", ["nightly_batch", "nightly_mapped"])
 def test_nightly_example_runs_to_its_end(
     dag_id: str, server: HealthOmicsServer, airflow: Callable[..., Any]
