@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_healthomics.compat import conf
+from airflow_healthomics.creating.configuration import ConfigurationResource
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsCreationFailedError
 from airflow_healthomics.operators.status_base import StatusOperator
 from airflow_healthomics.requests.fields import checked_id
-from airflow_healthomics.resources.configuration import ConfigurationResource
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 
+from airflow_healthomics.creating.named import NamedResource
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.requests.fields import refuse_broken_templates
-from airflow_healthomics.resources.named import NamedResource
 from airflow_healthomics.task import HealthOmicsTask
 
 if TYPE_CHECKING:

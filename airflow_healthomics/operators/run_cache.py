@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
+from airflow_healthomics.creating.run_cache import RunCacheResource
 from airflow_healthomics.operators.named_base import CreateNamedOperator, DeleteNamedOperator
-from airflow_healthomics.resources.run_cache import RunCacheResource
 
 
 class HealthOmicsCreateRunCacheOperator(CreateNamedOperator):

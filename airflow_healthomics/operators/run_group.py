@@ -9,8 +9,8 @@ from typing import Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
+from airflow_healthomics.creating.run_group import RunGroupResource
 from airflow_healthomics.operators.named_base import CreateNamedOperator, DeleteNamedOperator
-from airflow_healthomics.resources.run_group import RunGroupResource
 
 
 class HealthOmicsCreateRunGroupOperator(CreateNamedOperator):

@@ -11,7 +11,7 @@ from airflow_healthomics.operators.base import WaitingOperator
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
-    from airflow_healthomics.resources.status_watch import StatusWatch
+    from airflow_healthomics.creating.status_watch import StatusWatch
     from airflow_healthomics.resources.watch import Watch
     from airflow_healthomics.triggers.status import HealthOmicsStatusTrigger
     from airflow_healthomics.waiting.kill_guard import Target

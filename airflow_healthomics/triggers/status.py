@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_healthomics.creating.status_watch import StatusWatch, status_watch_of_kind
 from airflow_healthomics.hooks.connection import pinned_connection_of
 from airflow_healthomics.hooks.omics import HealthOmicsHook
-from airflow_healthomics.resources.status_watch import StatusWatch, status_watch_of_kind
 from airflow_healthomics.triggers.wait import HealthOmicsWaitTrigger
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from airflow_healthomics.resources.status_watch import StatusWatch
+from airflow_healthomics.creating.status_watch import StatusWatch
 from airflow_healthomics.workflows.registry import WorkflowRegistry, creation_failed
 
 #: Seconds between two polls.

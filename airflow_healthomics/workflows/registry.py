@@ -7,15 +7,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from airflow_healthomics.creating.creation import Creation
+from airflow_healthomics.creating.named import add_missing_tags
+from airflow_healthomics.creating.status_watch import WorkflowVersionWatch, WorkflowWatch
 from airflow_healthomics.exceptions import (
     HealthOmicsApiError,
     HealthOmicsCreationFailedError,
     HealthOmicsResourceDiffersError,
 )
 from airflow_healthomics.hooks.omics import HealthOmicsHook
-from airflow_healthomics.resources.creation import Creation
-from airflow_healthomics.resources.named import add_missing_tags
-from airflow_healthomics.resources.status_watch import WorkflowVersionWatch, WorkflowWatch
 from airflow_healthomics.service.errors import explaining, is_gone, may_be_wrong_state
 from airflow_healthomics.workflows.definition import Definition
 from airflow_healthomics.workflows.request import DIGEST_TAG, Registration

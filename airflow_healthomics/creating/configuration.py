@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore import xform_name
 
+from airflow_healthomics.creating.named import add_missing_tags
+from airflow_healthomics.creating.status_watch import ConfigurationWatch
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsResourceDiffersError
 from airflow_healthomics.hooks.omics import HealthOmicsHook
-from airflow_healthomics.resources.named import add_missing_tags
-from airflow_healthomics.resources.status_watch import ConfigurationWatch
 from airflow_healthomics.service.errors import explaining, is_gone, may_be_wrong_state
 
 if TYPE_CHECKING:

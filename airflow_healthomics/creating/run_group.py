@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from airflow_healthomics.resources.named import NamedResource
+from airflow_healthomics.creating.named import NamedResource
 
 
 class RunGroupResource(NamedResource):

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from botocore import xform_name
 
+from airflow_healthomics.creating.creation import Creation
 from airflow_healthomics.exceptions import HealthOmicsApiError, HealthOmicsResourceDiffersError
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.requests.fields import checked_id
-from airflow_healthomics.resources.creation import Creation
 from airflow_healthomics.service.errors import explaining, is_gone
 
 if TYPE_CHECKING:
