@@ -18,7 +18,6 @@ from tests.unit.conftest import HAS_STORE
 if not HAS_STORE:
     pytest.skip("Airflow has no asset state store before 3.3", allow_module_level=True)
 
-from airflow.listeners.listener import get_listener_manager
 from airflow.models.asset import AssetActive, AssetEvent, AssetModel, AssetWatcherModel
 from airflow.models.asset_state_store import AssetStateStoreModel
 from airflow.models.trigger import Trigger
@@ -27,7 +26,7 @@ from airflow.triggers.base import TriggerEvent
 from airflow.utils.session import create_session
 from sqlalchemy import func, select, update
 
-from airflow_healthomics.events import end_table, listener, snapshot, start_listener
+from airflow_healthomics.events import end_table, snapshot, start_listener
 from airflow_healthomics.events import record as record_module
 from airflow_healthomics.events.ends import End
 from airflow_healthomics.events.record import RETENTION, Reported, _stores_of
@@ -47,8 +46,8 @@ def _database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture
-def trigger_id() -> Iterator[int]:
-    """A watcher's trigger, of two assets."""
+def trigger_id() -> int:
+    """A watcher's trigger, of two assets. Airflow finds the listener by the plugin's entry point."""
     with create_session() as session:
         for model in (AssetEvent, AssetStateStoreModel, AssetWatcherModel, AssetActive, AssetModel, Trigger):
             session.query(model).delete()
@@ -64,11 +63,7 @@ def trigger_id() -> Iterator[int]:
             session.add(
                 AssetWatcherModel(name=f"watcher of {name}", asset_id=asset.id, trigger_id=trigger.id)
             )
-        trigger_id: int = trigger.id
-    manager = get_listener_manager()
-    manager.add_listener(listener)
-    yield trigger_id
-    manager.clear()
+        return int(trigger.id)
 
 
 def events() -> int:
