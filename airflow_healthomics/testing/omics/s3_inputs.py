@@ -40,6 +40,14 @@ def parameters_problem(run: Run, *, check_names: bool) -> str | None:
     return None
 
 
+def parameters_of(run: Run) -> Mapping[str, Any]:
+    """Return the parameters of a run without a problem, from its request or its parameters file."""
+    parameters: Mapping[str, Any] | None = run.request.get("parameters")
+    if parameters is None and "parametersUri" in run.request:
+        parameters = json.loads(stored_object(run.request["parametersUri"], run.account, run.partition).value)
+    return parameters or {}
+
+
 def missing_input(run: Run) -> str | None:
     """
     Return the name of a parameter with an S3 URI of no object, or None.
@@ -47,10 +55,7 @@ def missing_input(run: Run) -> str | None:
     A URI that ends with a slash is a prefix; globs of Nextflow are not resolved (user guide, page
     "workflows-run-inputs"). Every S3 URI counts as an input, also one that the workflow only writes to.
     """
-    parameters = run.request.get("parameters")
-    if parameters is None and "parametersUri" in run.request:
-        parameters = json.loads(stored_object(run.request["parametersUri"], run.account, run.partition).value)
-    for name, value in (parameters or {}).items():
+    for name, value in parameters_of(run).items():
         for uri in uris_in(value):
             if "*" not in uri and not exists(uri, run.account, run.partition):
                 return str(name)

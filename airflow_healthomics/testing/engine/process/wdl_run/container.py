@@ -1,0 +1,142 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""miniwdl's task containers as processes of this machine, without containers."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+from WDL.runtime import task_container
+
+from .tasks import TASKS
+from .usage import GIB, Usage
+
+#: Seconds between two measurements of a task, at first and at most, and between two reports of them.
+FIRST_SAMPLE_SECONDS = 0.005
+SAMPLE_SECONDS = 0.1
+REPORT_SECONDS = 1.0
+#: Seconds between SIGTERM and SIGKILL for the command of a cancelled task.
+GRACE_SECONDS = 1.0
+
+
+class HostContainer(task_container.TaskContainer):
+    """Runs commands as processes of this machine. Its paths in the container are those of the host."""
+
+    @classmethod
+    def global_init(cls, cfg: Any, logger: Any) -> None:
+        """Initialize nothing."""
+
+    @classmethod
+    def detect_resource_limits(cls, cfg: Any, logger: Any) -> dict[str, int]:
+        """Return the CPUs and the memory of this machine."""
+        return {"cpu": os.cpu_count() or 1, "mem_bytes": int(psutil.virtual_memory().total)}
+
+    def __init__(self, cfg: Any, run_id: str, host_dir: str) -> None:
+        super().__init__(cfg, run_id, host_dir)
+        self.container_dir = host_dir
+
+    def host_work_dir(self) -> str:
+        """Return the working directory: the same for each attempt, since commands contain its path."""
+        return os.path.join(self.host_dir, "work")
+
+    def reset(self, logger: Any) -> None:
+        """Put the working directory of a failed attempt aside."""
+        os.rename(self.host_work_dir(), os.path.join(self.host_dir, f"work{self.try_counter}"))
+        super().reset(logger)
+
+    def _run(self, logger: Any, terminating: Callable[[], bool], command: str) -> int:
+        """Run the command, and return its exit status, or that of SIGKILL if it used too much memory."""
+        TASKS.begin(self.host_dir, self.try_counter, self.run_id, self.runtime_values)
+        self._link_inputs()
+        process = self._start(command)
+        usage = Usage(process.pid)
+        TASKS.running(self.host_dir)
+        status, resources = self._wait(process, usage, terminating)
+        # So that the Popen object does not wait for it.
+        process.returncode = exit_code = os.waitstatus_to_exitcode(status)
+        summary = usage.end(resources)
+        stdout, stderr = self._logs()
+        TASKS.measure(self.host_dir, **summary, stdout=stdout, stderr=stderr)
+        if self._exceeded(usage):
+            limit = self.runtime_values["memory_reservation"] / GIB
+            message = f"The task used {usage.memory_maximum / GIB:.3f} of {limit:.3f} GiB of memory"
+            TASKS.end(self.host_dir, "FAILED", "OUT_OF_MEMORY_ERROR", message)
+            return 128 + signal.SIGKILL
+        if terminating():
+            TASKS.end(self.host_dir, "CANCELLED")
+        elif not self.success_exit_code(exit_code):
+            message = f"The command ended with exit status {exit_code}"
+            TASKS.end(self.host_dir, "FAILED", "RUN_TASK_FAILED", message)
+        return exit_code
+
+    def _logs(self) -> tuple[str, str]:
+        """Return the files of standard output and standard error."""
+        files: tuple[str, str] = self.host_stdout_txt(), self.host_stderr_txt()
+        return files
+
+    def _link_inputs(self) -> None:
+        for host_path, container_path in self.input_path_map.items():
+            link = Path(container_path.rstrip("/"))
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(host_path.rstrip("/"))
+
+    def _start(self, command: str) -> subprocess.Popen[bytes]:
+        script, temporary = Path(self.host_dir, "command"), Path(self.host_dir, "tmp")
+        script.write_text(command)
+        temporary.mkdir(exist_ok=True)
+        own = {"HOME": self.host_work_dir(), "TMPDIR": str(temporary)}
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        shell = shlex.split(self.cfg.get("task_runtime", "command_shell"))
+        with open(self._logs()[0], "ab") as stdout, open(self._logs()[1], "ab") as stderr:
+            return subprocess.Popen(
+                [*shell, str(script)],
+                cwd=self.host_work_dir(),
+                env={**inherited, **own, **self.runtime_values.get("env", {})},
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+            )
+
+    def _wait(
+        self, process: subprocess.Popen[bytes], usage: Usage, terminating: Callable[[], bool]
+    ) -> tuple[int, Any]:
+        """Wait for the command, measure it, and end it with too much memory or if the run is cancelled."""
+        terminated: float | None = None
+        pause = FIRST_SAMPLE_SECONDS
+        while True:
+            usage.sample()  # before wait4, after which the process is gone
+            pid, status, resources = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                return status, resources
+            if self._exceeded(usage):
+                _signal(usage, signal.SIGKILL)
+            elif terminating() and terminated is None:
+                terminated = time.monotonic()
+                _signal(usage, signal.SIGTERM)
+            elif terminated is not None and time.monotonic() - terminated > GRACE_SECONDS:
+                _signal(usage, signal.SIGKILL)
+            if usage.seconds_since_report() >= REPORT_SECONDS:
+                TASKS.usage(self.host_dir, usage.report())
+            time.sleep(pause)
+            pause = min(2 * pause, SAMPLE_SECONDS)
+
+    def _exceeded(self, usage: Usage) -> bool:
+        """Whether the command used more memory than its runtime section says."""
+        limit: int | None = self.runtime_values.get("memory_reservation")
+        return limit is not None and usage.memory_maximum > limit
+
+
+def _signal(usage: Usage, number: int) -> None:
+    for process in usage.processes():
+        try:
+            process.send_signal(number)
+        except psutil.NoSuchProcess:
+            continue
