@@ -18,6 +18,7 @@ from airflow_healthomics.testing.plans import TaskPlan
 
 from .backend import Backend
 from .changes import announce_change
+from .definitions import uris_of
 from .run import Run, Task
 from .s3_inputs import parameters_of
 from .s3_objects import objects_below, stored_object, uris_in
@@ -102,9 +103,13 @@ class Computation:
         return end
 
     def _readers(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Return moto's objects by the URIs of the parameters; a dictionary of them for a prefix."""
+        """
+        Return moto's objects by the URIs of the parameters and of the definition.
+
+        Of a prefix, a dictionary with all objects below it.
+        """
         run, found = self._run, {}
-        for uri in uris_in(parameters):
+        for uri in {*uris_in(parameters), *uris_of(run.definition.inspection.archive or b"")}:
             if uri.endswith("/"):
                 found[uri] = objects_below(uri, run.account, run.partition) or None
             else:

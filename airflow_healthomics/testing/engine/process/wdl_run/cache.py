@@ -32,7 +32,7 @@ def configuration(logger: logging.Logger, cache: str | None = None) -> wdl_confi
         logger,
         [],
         {
-            "scheduler": {"container_backend": "host"},
+            "scheduler": {"container_backend": "host", "scatter_tag_max": "0"},
             "task_runtime": {"cpu_max": "-1", "memory_max": "-1"},
             "call_cache": {"get": str(used), "put": str(used), "dir": cache or os.devnull},
             "plugins": {"enable_patterns": '["WDL.*"]', "disable_patterns": '["WDL.runtime.download:*"]'},

@@ -71,9 +71,23 @@ def inputs_of(workflow: Any, parameters: Mapping[str, Any], objects: Mapping[str
             raise RunError("WORKFLOW_RUN_FAILED", message) from None
         for binding in parsed:
             inputs = inputs.bind(binding.name, _local(name, binding.value, objects))
+    for binding in workflow.available_inputs:
+        if not inputs.has_binding(binding.name) and (default := _default(binding.value)) is not None:
+            inputs = inputs.bind(binding.name, _local(binding.name, default, objects))
     if missing := sorted(binding.name for binding in workflow.required_inputs.subtract(inputs)):
         raise RunError("WORKFLOW_RUN_FAILED", f"The parameters lack {', '.join(missing)}")
     return inputs
+
+
+def _default(declaration: Any) -> Any:
+    """Return the default of an input if it has files in S3, which miniwdl itself would download."""
+    literal = declaration.expr.literal if declaration.expr else None
+    if literal is None or "s3://" not in str(literal):
+        return None
+    try:
+        return literal.coerce(declaration.type)
+    except WDL.Error.RuntimeError:
+        return None
 
 
 def _local(name: str, value: Any, objects: Mapping[str, str]) -> Any:
