@@ -75,15 +75,14 @@ class EngineProcess:
     def kill(self) -> None:
         """Send SIGKILL to the process and its children, and wait for their end."""
         with self._lock:
-            if self._ended:
-                return
-            # Before the wait, after which another process group may have the number.
-            self._signal(signal.SIGKILL)
-            self._process.wait()
-            self._ended = True
-            self._await_children()
+            if not self._ended:
+                # Never after the wait, when another process group may have the number.
+                self._signal(signal.SIGKILL)
+                self._ended = True
             if self._timer is not None:
                 self._timer.cancel()
+        self._process.wait()
+        self._await_children()
         if self._process.stdin is not None:
             self._process.stdin.close()
 

@@ -19,6 +19,7 @@ from airflow_healthomics.testing.plans import TaskPlan
 from .backend import Backend
 from .changes import announce_change
 from .definitions import uris_of
+from .instances import instance_type
 from .run import Run, Task
 from .s3_inputs import parameters_of
 from .s3_objects import objects_below, stored_object, uris_in
@@ -106,22 +107,21 @@ class Computation:
         """
         Return moto's objects by the URIs of the parameters and of the definition.
 
-        Of a prefix, a dictionary with all objects below it.
+        Without such an object, the URI is that of a directory: a dictionary with all objects below it.
         """
         run, found = self._run, {}
         for uri in {*uris_in(parameters), *uris_of(run.definition.inspection.archive or b"")}:
-            if uri.endswith("/"):
-                found[uri] = objects_below(uri, run.account, run.partition) or None
-            else:
-                found[uri] = stored_object(uri, run.account, run.partition)
-        return {uri: objects for uri, objects in found.items() if objects is not None}
+            uri = uri.rstrip("/")
+            stored = stored_object(uri, run.account, run.partition)
+            found[uri] = stored or objects_below(f"{uri}/", run.account, run.partition)
+        return {uri: objects for uri, objects in found.items() if objects}
 
     def _job(self, parameters: Mapping[str, Any], readers: Mapping[str, Any]) -> dict[str, Any]:
         """Copy the inputs, and return what the process needs."""
         definition, workspace = self._run.definition, self._workspace
         copies = {
             uri: workspace.copy_all(uri, {key: _reader(each) for key, each in found.items()})
-            if uri.endswith("/")
+            if isinstance(found, dict)
             else workspace.copy(uri, *_reader(found))
             for uri, found in readers.items()
         }
@@ -160,6 +160,7 @@ class Computation:
                 name=event["name"],
                 cpus=event["cpus"],
                 memory=event["memory"],
+                instance_type=instance_type(event["cpus"], event["memory"]),
                 image=event["image"],
                 cache_hit=cached,
             ),

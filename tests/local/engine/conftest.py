@@ -7,12 +7,10 @@ from __future__ import annotations
 import importlib.util
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from airflow_healthomics.testing import Control
 from tests.local.archives import archive
 from tests.local.conftest import BUCKET, ROLE, aws
 
@@ -34,9 +32,9 @@ workflow one {{ call only }}
 """
 
 
-def wait_for_file(file: Path, until: Callable[[], bool] | None = None) -> None:
-    """Wait until a command has written a file, or for another condition."""
-    reached, deadline = until or file.exists, time.monotonic() + 60
+def wait_for(reached: Callable[[], bool]) -> None:
+    """Wait until a condition is reached."""
+    deadline = time.monotonic() + 60
     while not reached():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -78,12 +76,18 @@ def compute(omics: Any) -> Callable[..., str]:
 
 
 @pytest.fixture
-def ended(control: Control, omics: Any) -> Callable[[str, str], dict[str, Any]]:
+def ended(omics: Any) -> Callable[[str, str], dict[str, Any]]:
     """Wait for the end of a run, and return it."""
 
     def run(run_id: str, status: str = "COMPLETED") -> dict[str, Any]:
-        control.wait_for_run(status, run_id=run_id, timeout=60)
-        found: dict[str, Any] = omics.get_run(id=run_id)
+        found: dict[str, Any] = {}
+
+        def is_over() -> bool:
+            found.update(omics.get_run(id=run_id))
+            return found["status"] in ("COMPLETED", "FAILED", "CANCELLED")
+
+        wait_for(is_over)
+        assert found["status"] == status, found.get("statusMessage")
         return found
 
     return run

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from airflow_healthomics.testing import Control
+from tests.local.archives import archive
 from tests.local.conftest import BUCKET, ROLE, aws
 
-from .conftest import one_task, wait_for_file
+from .conftest import one_task, wait_for
 
 Compute = Callable[..., str]
 Ended = Callable[..., dict[str, Any]]
@@ -84,6 +85,7 @@ def test_a_run_has_the_outputs_of_its_commands(
     tasks = tasks_of(omics, run_id)
     assert [(task["status"], task["cpus"], task["memory"]) for task in tasks] == [("COMPLETED", 2, 1)] * 2
     assert {task["imageDetails"]["image"] for task in tasks} == {"grep:3"}
+    assert {task["instanceType"] for task in tasks} == {"omics.c.large"}
     assert all(task["creationTime"] <= task["startTime"] <= task["stopTime"] for task in tasks)
     assert "counting" in lines(tasks[0]["logStream"].split("log-stream:")[1])
     _, *manifest = [json.loads(line) for line in lines(f"manifest/run/{run_id}/{run['uuid']}")]
@@ -157,7 +159,7 @@ def test_cancel_ends_the_processes(
     stubborn = "trap '' TERM; sleep 600 & echo $! $$ > pids.new; mv pids.new {}; wait; wait; sleep 600"
     run_id = compute(one_task(stubborn.format(pids)))
     # Without a server, calls apply what is due.
-    wait_for_file(pids, until=lambda: bool(omics.get_run(id=run_id)) and pids.exists())
+    wait_for(lambda: bool(omics.get_run(id=run_id)) and pids.exists())
     (task,) = tasks_of(omics, run_id)
     assert task["status"] == "RUNNING"
     omics.cancel_run(id=run_id)
@@ -215,6 +217,61 @@ def test_a_completed_run_saves_nothing_by_default(
         run_id = compute(one_task(f"echo x >> {tmp_path}/ran"), cacheId=cache_id)
         ended(run_id)
     assert (tmp_path / "ran").read_text() == "x\n" * 2
+
+
+@in_server
+def test_a_task_is_retried(omics: Any, compute: Compute, ended: Ended, tmp_path: Path) -> None:
+    """Each attempt is a task, with a fresh working directory and the same inputs."""
+    document = one_task(
+        f"test ! -e left; touch left; echo x >> {tmp_path}/ran; test $(wc -l < {tmp_path}/ran) = 2"
+    ).replace("runtime {", "runtime { maxRetries: 1 ")
+    run_id = compute(document)
+    ended(run_id)
+    assert [task["status"] for task in tasks_of(omics, run_id)] == ["FAILED", "COMPLETED"]
+
+
+@in_server
+def test_directories_and_imports(control: Control, omics: Any, ended: Ended, put: Put) -> None:
+    """A prefix in S3 is a directory, and so is an output; parameters may come from a file."""
+    tasks = """version development
+    task copy {
+      input { Directory genome }
+      command <<< mkdir made; cp -r "~{genome}"/. made/ >>>
+      output { Directory made = "made" }
+    }
+    """
+    main = """version development
+    import "lib/tasks.wdl" as lib
+    workflow w {
+      input { Directory genome }
+      call lib.copy { input: genome = genome }
+      output { Directory made = copy.made }
+    }
+    """
+    put("genome/a.fa", ">a\n")
+    put("genome/index/a.fai", "a 0\n")
+    packed = archive(main_wdl=main, lib__tasks_wdl=tasks)
+    workflow = omics.create_workflow(definitionZip=packed, main="main.wdl")
+    run_id = omics.start_run(
+        workflowId=workflow["id"],
+        roleArn=ROLE,
+        outputUri=f"s3://{BUCKET}/results",
+        parametersUri=put("parameters.json", json.dumps({"genome": f"s3://{BUCKET}/genome/"})),
+    )["id"]
+    ended(run_id)
+    outputs = objects(f"results/{run_id}/out/")
+    assert outputs == {"made/made/a.fa": b">a\n", "made/made/index/a.fai": b"a 0\n"}
+
+
+@in_server
+def test_a_default_in_s3_is_read(omics: Any, compute: Compute, ended: Ended, put: Put) -> None:
+    """As the service does; one that is absent fails the run."""
+    document = COUNT.replace("File] lanes", f'File] lanes = ["s3://{BUCKET}/default.fastq"]')
+    assert ended(compute(document), "FAILED")["failureReason"] == "INPUT_URI_NOT_FOUND"
+    put("default.fastq", "@a\nA\n")
+    run_id = compute(document)
+    ended(run_id)
+    assert objects(f"results/{run_id}/out/") == {"tables/0/count.txt": b"1\n"}
 
 
 @in_server

@@ -17,7 +17,7 @@ import requests
 
 from airflow_healthomics.testing import Control, HealthOmicsServer, Options
 
-from .conftest import one_task, wait_for_file
+from .conftest import one_task, wait_for
 
 
 def test_it_is_off_by_default() -> None:
@@ -72,7 +72,7 @@ def test_reset_ends_the_processes(control: Control, compute: Callable[..., str],
     """Nothing of a forgotten run continues."""
     pid = tmp_path / "pid"
     compute(one_task(f"echo $$ > {pid}.new; mv {pid}.new {pid}; sleep 600"))
-    wait_for_file(pid)
+    wait_for(pid.exists)
     control.reset()
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
@@ -99,11 +99,11 @@ with mock_healthomics(compute=True, create_buckets=True, **PACE):
     pid = tmp_path / "pid"
     server = subprocess.Popen([sys.executable, "-c", script, str(pid)], cwd=Path(__file__).parents[3])
     try:
-        wait_for_file(pid)
+        wait_for(pid.exists)
     finally:
         server.kill()
         server.wait()
-    wait_for_file(pid.with_name("never"), until=lambda: _is_gone(int(pid.read_text())))
+    wait_for(lambda: _is_gone(int(pid.read_text())))
 
 
 def _is_gone(pid: int) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 from WDL.runtime import task_container
 
-from .tasks import TASKS
+from .tasks import DEFAULTS, TASKS
 from .usage import GIB, Usage
 
 #: Seconds between two measurements of a task, at first and at most, and between two reports of them.
@@ -42,6 +42,17 @@ class HostContainer(task_container.TaskContainer):
     def __init__(self, cfg: Any, run_id: str, host_dir: str) -> None:
         super().__init__(cfg, run_id, host_dir)
         self.container_dir = host_dir
+
+    def process_runtime(self, logger: Any, runtime_eval: dict[str, Any]) -> None:
+        """
+        Add the defaults of HealthOmics.
+
+        "If you don't specify any compute or memory requirements, HealthOmics defaults to a CPU instance with
+        1 vCPU and 1 GiB of memory" (user guide, page "task-compute-resources").
+        """
+        super().process_runtime(logger, runtime_eval)
+        for name, value in DEFAULTS.items():
+            self.runtime_values.setdefault(name, value)
 
     def host_work_dir(self) -> str:
         """Return the working directory: the same for each attempt, since commands contain its path."""
@@ -129,9 +140,8 @@ class HostContainer(task_container.TaskContainer):
             pause = min(2 * pause, SAMPLE_SECONDS)
 
     def _exceeded(self, usage: Usage) -> bool:
-        """Whether the command used more memory than its runtime section says."""
-        limit: int | None = self.runtime_values.get("memory_reservation")
-        return limit is not None and usage.memory_maximum > limit
+        """Whether the command used more memory than it may."""
+        return bool(usage.memory_maximum > self.runtime_values["memory_reservation"])
 
 
 def _signal(usage: Usage, number: int) -> None:

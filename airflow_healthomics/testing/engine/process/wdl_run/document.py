@@ -96,7 +96,7 @@ def _local(name: str, value: Any, objects: Mapping[str, str]) -> Any:
     def copy_of(file: Any) -> str:
         if not file.value.startswith("s3://"):
             raise RunError("INVALID_URI_INPUT", f"The parameter {name} must be an S3 URI")
-        if (found := objects.get(file.value)) is None:
+        if (found := objects.get(file.value.rstrip("/"))) is None:
             raise RunError("INPUT_URI_NOT_FOUND", f"An object in the parameter {name} does not exist")
         return found
 

@@ -15,6 +15,9 @@ from typing import Any
 from .events import Events
 from .usage import GIB
 
+#: Of the runtime section, under miniwdl's names.
+DEFAULTS: Mapping[str, int] = {"cpu": 1, "memory_reservation": GIB}
+
 
 @dataclass(kw_only=True)
 class Task:
@@ -44,11 +47,11 @@ class Tasks:
         self._events = events
 
     def begin(self, directory: str, attempt: int, name: str, values: Mapping[str, Any]) -> None:
-        """Send the beginning of an attempt. Without a runtime section, 1 CPU and 1 GiB are shown."""
+        """Send the beginning of an attempt."""
         description = {
             "name": name.removeprefix("call-"),
-            "cpus": values.get("cpu", 1),
-            "memory": math.ceil(values.get("memory_reservation", GIB) / GIB),
+            "cpus": values["cpu"],
+            "memory": math.ceil(values["memory_reservation"] / GIB),
             "image": values.get("docker"),
         }
         task = Task(key=f"{directory}#{attempt}", description=description)
@@ -71,7 +74,7 @@ class Tasks:
     def complete(self, directory: str, name: str) -> Mapping[str, Any]:
         """Send the end of a task with all its outputs, and return its description."""
         if directory not in self._tasks:  # it has no command
-            self.begin(directory, 1, name, {})
+            self.begin(directory, 1, name, DEFAULTS)
             self.running(directory)
         description = self._tasks[directory].description
         self.end(directory, "COMPLETED")
