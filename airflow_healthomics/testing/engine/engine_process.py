@@ -42,7 +42,7 @@ class EngineProcess:
         inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
         with open(folder / "process.log", "ab") as log:
             self._process = subprocess.Popen(
-                [python or sys.executable, "-m", "wdl_run", str(file)],
+                [python or sys.executable, "-m", "engine_run", str(file)],
                 cwd=folder,
                 env={**inherited, "HOME": str(folder), "PYTHONPATH": str(PACKAGES)},
                 stdin=subprocess.PIPE,

@@ -128,6 +128,7 @@ class Computation:
         unpacked = workspace.unpack(self._run.uuid, definition.inspection.archive or b"")
         cached = self._cache_id is not None
         return {
+            "language": definition.engine,
             "main": str(unpacked / str(definition.main)),
             "strict": definition.engine != "WDL_LENIENT",
             "parameters": dict(parameters),

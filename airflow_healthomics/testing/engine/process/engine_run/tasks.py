@@ -88,6 +88,10 @@ class Tasks:
             self.failure = reason, message or ""
         self._send("ended", key=task.key, status=status, reason=reason, message=message, **task.measured)
 
+    def end_failed(self, directory: str, exit_code: int) -> None:
+        """Send the end of a task whose command failed."""
+        self.end(directory, "FAILED", "RUN_TASK_FAILED", f"The command ended with exit status {exit_code}")
+
     def end_others(self) -> None:
         """Send the end of tasks whose outputs are missing, or that miniwdl has ended."""
         for directory in list(self._tasks):

@@ -29,9 +29,9 @@ class Events:
 
 class LogEvents(logging.Handler):
     """
-    Sends the lines of miniwdl's log.
+    Sends the lines of an engine's log.
 
-    Those below its level NOTICE have the values of inputs, and are not sent.
+    :param level: Lines below it are not sent, since they have values of inputs.
     """
 
     def __init__(self, events: Events, level: int) -> None:

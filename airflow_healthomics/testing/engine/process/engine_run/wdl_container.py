@@ -8,7 +8,6 @@ import os
 import shlex
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,8 @@ from typing import Any
 import psutil
 from WDL.runtime import task_container
 
+from .measured import await_command
 from .tasks import DEFAULTS, TASKS
-from .usage import GIB, Usage
-
-#: Seconds between two measurements of a task, at first and at most, and between two reports of them.
-FIRST_SAMPLE_SECONDS = 0.005
-SAMPLE_SECONDS = 0.1
-REPORT_SECONDS = 1.0
-#: Seconds between SIGTERM and SIGKILL for the command of a cancelled task.
-GRACE_SECONDS = 1.0
 
 
 class HostContainer(task_container.TaskContainer):
@@ -67,25 +59,19 @@ class HostContainer(task_container.TaskContainer):
         """Run the command, and return its exit status, or that of SIGKILL if it used too much memory."""
         TASKS.begin(self.host_dir, self.try_counter, self.run_id, self.runtime_values)
         self._link_inputs()
-        process = self._start(command)
-        usage = Usage(process.pid)
-        TASKS.running(self.host_dir)
-        status, resources = self._wait(process, usage, terminating)
-        # So that the Popen object does not wait for it.
-        process.returncode = exit_code = os.waitstatus_to_exitcode(status)
-        summary = usage.end(resources)
-        stdout, stderr = self._logs()
-        TASKS.measure(self.host_dir, **summary, stdout=stdout, stderr=stderr)
-        if self._exceeded(usage):
-            limit = self.runtime_values["memory_reservation"] / GIB
-            message = f"The task used {usage.memory_maximum / GIB:.3f} of {limit:.3f} GiB of memory"
-            TASKS.end(self.host_dir, "FAILED", "OUT_OF_MEMORY_ERROR", message)
+        exit_code, exceeded = await_command(
+            self._start(command),
+            self.host_dir,
+            limit=self.runtime_values["memory_reservation"],
+            logs=self._logs(),
+            terminating=terminating,
+        )
+        if exceeded:
             return 128 + signal.SIGKILL
         if terminating():
             TASKS.end(self.host_dir, "CANCELLED")
         elif not self.success_exit_code(exit_code):
-            message = f"The command ended with exit status {exit_code}"
-            TASKS.end(self.host_dir, "FAILED", "RUN_TASK_FAILED", message)
+            TASKS.end_failed(self.host_dir, exit_code)
         return exit_code
 
     def _logs(self) -> tuple[str, str]:
@@ -115,38 +101,3 @@ class HostContainer(task_container.TaskContainer):
                 stdout=stdout,
                 stderr=stderr,
             )
-
-    def _wait(
-        self, process: subprocess.Popen[bytes], usage: Usage, terminating: Callable[[], bool]
-    ) -> tuple[int, Any]:
-        """Wait for the command, measure it, and end it with too much memory or if the run is cancelled."""
-        terminated: float | None = None
-        pause = FIRST_SAMPLE_SECONDS
-        while True:
-            usage.sample()  # before wait4, after which the process is gone
-            pid, status, resources = os.wait4(process.pid, os.WNOHANG)
-            if pid:
-                return status, resources
-            if self._exceeded(usage):
-                _signal(usage, signal.SIGKILL)
-            elif terminating() and terminated is None:
-                terminated = time.monotonic()
-                _signal(usage, signal.SIGTERM)
-            elif terminated is not None and time.monotonic() - terminated > GRACE_SECONDS:
-                _signal(usage, signal.SIGKILL)
-            if usage.seconds_since_report() >= REPORT_SECONDS:
-                TASKS.usage(self.host_dir, usage.report())
-            time.sleep(pause)
-            pause = min(2 * pause, SAMPLE_SECONDS)
-
-    def _exceeded(self, usage: Usage) -> bool:
-        """Whether the command used more memory than it may."""
-        return bool(usage.memory_maximum > self.runtime_values["memory_reservation"])
-
-
-def _signal(usage: Usage, number: int) -> None:
-    for process in usage.processes():
-        try:
-            process.send_signal(number)
-        except psutil.NoSuchProcess:
-            continue

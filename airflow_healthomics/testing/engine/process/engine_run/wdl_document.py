@@ -9,17 +9,7 @@ from typing import Any
 
 import WDL
 
-
-class RunError(Exception):
-    """
-    The run fails before any task.
-
-    :param reason: As in HealthOmics.
-    """
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
+from .errors import RunError, copy_of
 
 
 def load(main: str, *, strict: bool) -> Any:
@@ -92,12 +82,4 @@ def _default(declaration: Any) -> Any:
 
 def _local(name: str, value: Any, objects: Mapping[str, str]) -> Any:
     """Return a value with local copies of its files and directories."""
-
-    def copy_of(file: Any) -> str:
-        if not file.value.startswith("s3://"):
-            raise RunError("INVALID_URI_INPUT", f"The parameter {name} must be an S3 URI")
-        if (found := objects.get(file.value.rstrip("/"))) is None:
-            raise RunError("INPUT_URI_NOT_FOUND", f"An object in the parameter {name} does not exist")
-        return found
-
-    return WDL.Value.rewrite_paths(value, copy_of)
+    return WDL.Value.rewrite_paths(value, lambda file: copy_of(file.value, name, objects))
