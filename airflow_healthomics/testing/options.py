@@ -91,11 +91,11 @@ class Options:
     configuration_creating_seconds: float = 0.0
     #: Seconds that a deleted configuration stays DELETING.
     configuration_deleting_seconds: float = 0.0
-    #: Run the commands of WDL workflows on this machine, with the rights of this process: see the page
-    #: "Computed runs". Requires the extra ``engine``. A run with a plan, and one of a workflow that cannot be
-    #: computed, is simulated as without this option. It can be set only at the start.
+    #: Run the commands of WDL and CWL workflows on this machine, with the rights of this process: see the
+    #: page "Computed runs". Requires the extra ``engine``. A run with a plan, and one of a workflow that
+    #: cannot be computed, is simulated as without this option. It can be set only at the start.
     compute: bool = False
-    #: Interpreter of an environment with miniwdl, if this one has none. It can be set only at the start.
+    #: Interpreter of an environment with the engines, if this one has none. It can be set only at the start.
     engine_python: str | None = None
     #: Number of tasks of a run without a plan.
     tasks: int = 3

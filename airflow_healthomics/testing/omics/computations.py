@@ -18,7 +18,7 @@ from .run import Run
 from .workflow import Definition
 
 #: Engines that can be computed. For Nextflow, a Java virtual machine and Nextflow itself would be necessary.
-COMPUTED = ("WDL", "WDL_LENIENT")
+COMPUTED = ("CWL", "WDL", "WDL_LENIENT")
 
 
 def simulation(definition: Definition) -> RunPlan | None:

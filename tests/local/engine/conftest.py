@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The local HealthOmics computes; without miniwdl, nothing here is tested."""
+"""The local HealthOmics computes; without the extra ``engine``, nothing here is tested."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.local.conftest import BUCKET, ROLE, aws
 #: A run is due to continue as soon as it is possible, and is RUNNING as long as it is computed.
 PACE = {"pending_seconds": 0, "starting_seconds": 0, "stopping_seconds": 0}
 
-collect_ignore_glob = [] if importlib.util.find_spec("WDL") else ["test_*.py"]
+collect_ignore_glob = [] if all(map(importlib.util.find_spec, ("WDL", "cwltool"))) else ["test_*.py"]
 
 
 def one_task(command: str, *, memory: str = "1 GiB", output: str = "") -> str:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""One test for each miniwdl internal that computed runs rely on: an upgrade of miniwdl fails here first."""
+"""One test for each internal of miniwdl and cwltool that computed runs use: an upgrade fails here first."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import inspect
 import logging
 from pathlib import Path
 
+import cwltool.command_line_tool
+import cwltool.executors
+import cwltool.job
+import cwltool.load_tool
 import WDL
 from WDL._util import NOTICE_LEVEL
 from WDL.runtime import cache, config, task_container
@@ -54,3 +58,29 @@ def test_the_values_of_inputs_are_logged_below_notice() -> None:
     source = inspect.getsource(inspect.getmodule(run_local_task)._eval_task_inputs)  # type: ignore[union-attr]
     assert 'logger.info(_("input"' in source
     assert 'logger.notice(_("input"' not in source
+
+
+def test_a_cwl_tool_names_the_class_of_its_jobs() -> None:
+    """By a method, so that a tool of ours can choose another one; parts of a workflow are made by a hook."""
+    tool = cwltool.command_line_tool.CommandLineTool
+    assert list(inspect.signature(tool.make_job_runner).parameters) == ["self", "runtimeContext"]
+    assert "self.make_job_runner(runtimeContext)" in inspect.getsource(tool.job)
+    assert "construct_tool_object" in inspect.getsource(cwltool.load_tool)
+
+
+def test_a_cwl_job_is_monitored_by_a_method() -> None:
+    """It gets the process before cwltool waits for it, and waits itself."""
+    job = cwltool.job.CommandLineJob
+    assert "self.process_monitor" in inspect.getsource(job.run)
+    assert list(inspect.signature(job.process_monitor).parameters) == ["self", "sproc"]
+    source = inspect.getsource(cwltool.job._job_popen)
+    assert source.index("monitor_function(sproc)") < source.index("rcode = sproc.wait()")
+    assert "default_stderr" in source
+
+
+def test_the_cwl_executor_selects_resources() -> None:
+    """Of minima and maxima; it has the limits of this machine as attributes."""
+    executor = cwltool.executors.MultithreadedJobExecutor()
+    assert executor.max_cores >= 1
+    assert executor.max_ram > 0
+    assert list(inspect.signature(executor.select_resources).parameters) == ["request", "runtime_context"]

@@ -14,7 +14,6 @@ from pathlib import Path
 from .errors import RunError
 from .events import Events
 from .tasks import TASKS
-from .wdl import run
 
 
 def main() -> None:
@@ -24,7 +23,15 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     job = json.loads(Path(sys.argv[1]).read_text())
     try:
+        # Each import costs a fraction of a second, and the interpreter may have only one engine.
+        if job["language"] == "CWL":
+            from .cwl import run
+        else:
+            from .wdl import run
         end = run(job, events)
+    except ImportError as error:
+        message = f"The engine for {job['language']} is not installed: {error}"
+        end = {"status": "FAILED", "reason": "WORKFLOW_RUN_FAILED", "message": message}
     except RunError as error:
         end = {"status": "FAILED", "reason": error.reason, "message": str(error)}
     events.send("end", **end)
