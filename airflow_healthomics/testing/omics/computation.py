@@ -77,9 +77,10 @@ class Computation:
         end: Mapping[str, Any] | None = None
         try:
             end = self._compute()
-        except Exception:
+        except Exception as error:
+            self._engine_log.append(f"{type(error).__name__}: {error}")
             if not self._forgotten:
-                log.exception("Run %s could not be computed; it fails", self._run.id)
+                log.exception("Run %s fails: its engine could not be run", self._run.id)
         with LOCAL.lock:
             if not self._forgotten:
                 self._end(end or self._lost_end())

@@ -16,8 +16,9 @@ import pytest
 import requests
 
 from airflow_healthomics.testing import Control, HealthOmicsServer, Options
+from tests.local.conftest import BUCKET, aws
 
-from .conftest import one_task, wait_for
+from .conftest import PACE, one_task, wait_for
 
 
 def test_it_is_off_by_default() -> None:
@@ -40,6 +41,19 @@ def test_a_missing_engine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ImportError, match=r"airflow-provider-healthomics\[engine\]"):
         Options(compute=True)
     Options(compute=True, engine_python="/opt/miniwdl/bin/python")
+
+
+@pytest.mark.parametrize("control", ["server"], indirect=True)
+@pytest.mark.parametrize("options", [{"manual": False, "compute": True, **PACE, "engine_python": "/nowhere"}])
+def test_a_missing_interpreter_fails_the_run(
+    control: Control, omics: Any, compute: Callable[..., str], ended: Callable[..., dict[str, Any]]
+) -> None:
+    """The engine log says which one."""
+    run_id = compute(one_task("true"))
+    run = ended(run_id, "FAILED")
+    assert run["failureReason"] == "WORKFLOW_RUN_FAILED"
+    log = aws("s3").get_object(Bucket=BUCKET, Key=f"results/{run_id}/logs/engine.log")["Body"].read()
+    assert b"/nowhere" in log
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.org"])
