@@ -14,7 +14,7 @@ The errors of this package.
         ├── HealthOmicsUnreachableError            a start could not reach HealthOmics; retryable
         ├── HealthOmicsUnwatchedError              the task fails while its run continues; retryable
         ├── HealthOmicsOutcomeUnknownError         polls failed for too long; retryable
-        ├── HealthOmicsResultUnavailableError      the outcomes of a batch's runs are unavailable; retryable
+        ├── HealthOmicsResultUnavailableError      the outcomes of a batch or job are unavailable; retryable
         ├── HealthOmicsOutcomeLostError            the run was deleted before its outcome was known
         ├── HealthOmicsApiError                    AWS refuses a call: no permission, no such run
         │   ├── HealthOmicsRequestChangedError     the request ID belongs to a different request
@@ -22,8 +22,10 @@ The errors of this package.
         │   └── HealthOmicsBatchReplacedError      the batch id belongs to a different batch now
         ├── HealthOmicsRunFailedError              the run ended as FAILED, CANCELLED or DELETED; retryable
         │   └── HealthOmicsRunFailedPermanentlyError
-        └── HealthOmicsRunBatchFailedError         too few runs of a batch completed; retryable
-            └── HealthOmicsRunBatchFailedPermanentlyError
+        ├── HealthOmicsRunBatchFailedError         too few runs of a batch completed; retryable
+        │   └── HealthOmicsRunBatchFailedPermanentlyError
+        └── HealthOmicsJobFailedError              a job of a store left sources unprocessed; retryable
+            └── HealthOmicsJobFailedPermanentlyError
 
 All errors that are not retryable are also an ``AirflowFailException``, because another attempt would fail in
 the same way. A sensor raises only such errors, except for a connection or a template that may work at the
@@ -238,9 +240,10 @@ class HealthOmicsOutcomeUnknownError(HealthOmicsError):
 
 class HealthOmicsResultUnavailableError(HealthOmicsError):
     """
-    The batch is finished, but the outcomes of its runs could not be read, or not be written to S3.
+    The batch or job is finished, but the outcomes of its runs or sources could not be read, or not be
+    written to S3.
 
-    Once the cause is fixed, a retry or a Clear continues with the same batch: no sample runs again.
+    Once the cause is fixed, a retry or a Clear continues with the same one: no sample runs again.
 
     :param message: refused call and advice
     """
@@ -278,15 +281,15 @@ class HealthOmicsOutcomeLostError(HealthOmicsError, AirflowFailException):
             reason = f"{deleter} deleted them, and CloudWatch has no manifest of them."
         else:
             subject, possessive = f"The {noun} {resource_id} no longer exists", "Its"
-            reason = (
-                f"{deleter} deleted it, and CloudWatch has no manifest of it."
-                if noun == "run"
-                else "Somebody deleted it."
-            )
-        super().__init__(
-            f"{subject}{where}. {possessive} outcome is unknown. {reason}{outputs} "
-            "Clear the task to start a new one, or set on_unknown_end='repeat' to start one on retries."
-        )
+            reason = "Somebody deleted it."
+            if noun == "run":
+                reason = f"{deleter} deleted it, and CloudWatch has no manifest of it."
+            elif noun != "batch":
+                reason = "Its store was deleted, or the connection leads to another account or region."
+        advice = "Clear the task to start a new one"
+        if noun in ("run", "batch"):
+            advice += ", or set on_unknown_end='repeat' to start one on retries"
+        super().__init__(f"{subject}{where}. {possessive} outcome is unknown. {reason}{outputs} {advice}.")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the arguments, since the message is derived from them."""
@@ -468,6 +471,36 @@ class HealthOmicsRunBatchFailedError(HealthOmicsError):
 
 class HealthOmicsRunBatchFailedPermanentlyError(HealthOmicsRunBatchFailedError, AirflowFailException):
     """A run batch failed, or too few of its runs completed, and Airflow must not retry the task."""
+
+
+class HealthOmicsJobFailedError(HealthOmicsError):
+    """
+    A job of a store did not process all of its sources. Airflow may retry the task.
+
+    :param noun: kind of the job, such as ``read set import job``
+    :param job_id: id of the job
+    :param status: COMPLETED_WITH_FAILURES, FAILED, CANCELLED, or DELETED if the job is not found
+    :param sources: the sources that were not processed, each with its ``index``, its ``status`` and, if
+        known, the service's ``statusMessage``. They lack URIs and names, which may identify patients.
+    :param text: the whole message
+    """
+
+    def __init__(
+        self, noun: str, job_id: str, status: str, sources: Sequence[Mapping[str, Any]], text: str
+    ) -> None:
+        self.noun = noun
+        self.job_id = job_id
+        self.status = status
+        self.sources = list(sources)
+        super().__init__(text)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with the attributes."""
+        return type(self), (self.noun, self.job_id, self.status, self.sources, str(self))
+
+
+class HealthOmicsJobFailedPermanentlyError(HealthOmicsJobFailedError, AirflowFailException):
+    """A job of a store did not process all of its sources, and Airflow must not retry the task."""
 
 
 def _bullets(problems: Sequence[str]) -> str:

@@ -88,6 +88,27 @@ RUN_LINKS: Final[tuple[HealthOmicsLink, ...]] = (
 )
 
 
+#: Links of a task that writes files to S3 without a run.
+OUTPUTS_LINKS: Final[tuple[HealthOmicsLink, ...]] = (HealthOmicsOutputsLink(),)
+
+
+def outputs_url(uri: str, region_name: str, partition: str) -> str:
+    """
+    Return the URL of a folder in the S3 console.
+
+    :param uri: S3 URI of the folder
+    :param region_name: region of the run or job
+    :param partition: AWS partition, such as ``aws``
+    """
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    return HealthOmicsOutputsLink().format_link(
+        region_name=region_name,
+        aws_domain=BaseAwsLink.get_aws_domain(partition) or "aws.amazon.com",
+        bucket=bucket,
+        prefix=quote(f"{prefix.rstrip('/')}/" if prefix else "", safe=""),
+    )
+
+
 def run_urls(run: Mapping[str, Any], region_name: str, partition: str) -> dict[str, str]:
     """
     Return the URLs of a run by XCom key. The outputs link requires ``runOutputUri``.
@@ -101,13 +122,11 @@ def run_urls(run: Mapping[str, Any], region_name: str, partition: str) -> dict[s
         "aws_domain": BaseAwsLink.get_aws_domain(partition) or "aws.amazon.com",
         "run_id": run["id"],
     }
-    links = RUN_LINKS
+    links = [link for link in RUN_LINKS if not isinstance(link, HealthOmicsOutputsLink)]
+    urls = {link.key: link.format_link(**values) for link in links}
     if output_uri := run.get("runOutputUri"):
-        bucket, _, prefix = output_uri.removeprefix("s3://").partition("/")
-        values |= {"bucket": bucket, "prefix": quote(f"{prefix.rstrip('/')}/" if prefix else "", safe="")}
-    else:
-        links = tuple(link for link in links if not isinstance(link, HealthOmicsOutputsLink))
-    return {link.key: link.format_link(**values) for link in links}
+        urls[HealthOmicsOutputsLink.key] = outputs_url(output_uri, region_name, partition)
+    return urls
 
 
 def console_url(run_id: str, hook: HealthOmicsHook) -> str:

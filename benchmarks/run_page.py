@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-How quickly the run page answers while AWS hangs for another connection: ``python -m benchmarks.run_page``.
+How quickly the run page answers under load, and with a large run: ``python -m benchmarks.run_page``.
 
 A real API server receives 200 requests at once for the pages of 60 runs, half of them by a connection whose
 AWS answers after 20 seconds. Its health is requested at the same time. The same requests are measured before,
-while both connections are quick.
+while both connections are quick. First, the page of a run with 5,000 tasks is loaded and scrolled.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ import boto3
 import requests
 
 from airflow_healthomics.testing import HealthOmicsServer
+from benchmarks import large_run
 from dev.local_airflow import LocalAirflow
 
 RESULTS: Final = Path(__file__).parent / "results"
@@ -95,6 +96,7 @@ def serving() -> Iterator[tuple[LocalAirflow, SlowProxy]]:
         os.environ.update(server.environ)
         boto3.client("s3").create_bucket(Bucket="benchmark")
         server.control.plan_run(seconds={"RUNNING": None}, tasks=20, times=None)
+        server.control.plan_run(name="large", seconds={"RUNNING": None}, tasks=large_run.TASKS)
         proxy = SlowProxy(server.endpoint_url)
         defaults = {"role_arn": "arn:aws:iam::123456789012:role/runs", "output_uri": "s3://benchmark"}
         extras: dict[str, dict[str, Any]] = {
@@ -125,15 +127,19 @@ class Viewer:
         run = quote(dag_run_id, safe="")
         self._url = f"{airflow.url}/healthomics/api/dags/run_page/dagRuns/{run}/taskInstances"
         self._health_url = f"{airflow.url}/api/v2/monitor/health"
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=REQUESTS))
-        self._session.headers["Authorization"] = f"Bearer {airflow.token(airflow.username)}"
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self.session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=REQUESTS))
+        self.session.headers["Authorization"] = f"Bearer {airflow.token(airflow.username)}"
+
+    def url_of(self, task_id: str, map_index: int) -> str:
+        """Return the URL of the answer for a page."""
+        return f"{self._url}/{task_id}/{map_index}"
 
     def load(self, number: int) -> tuple[str, int, float]:
         """Return the connection of a page, the status of its answer, and the seconds until it came."""
         connection = CONNECTIONS[number % 2]
-        status, seconds = self._get(f"{self._url}/{connection}/{number // 2 % RUNS}")
+        status, seconds = self._get(self.url_of(connection, number // 2 % RUNS))
         return connection, status, seconds
 
     def check_health(self, until: threading.Event) -> list[float]:
@@ -145,7 +151,7 @@ class Viewer:
 
     def _get(self, url: str) -> tuple[int, float]:
         began = time.monotonic()
-        answer = self._session.get(url, timeout=120)
+        answer = self.session.get(url, timeout=120)
         return answer.status_code, time.monotonic() - began
 
 
@@ -186,7 +192,10 @@ def run() -> dict[str, Any]:
         dag_run_id = airflow.trigger_dag("run_page")
         airflow.wait_for_dag_run("run_page", dag_run_id, limit=1200)
         viewer = Viewer(airflow, dag_run_id)
-        results = {}
+        results: dict[str, Any] = {
+            "large_run": large_run.answers(viewer.session, viewer.url_of("large", -1))
+            | large_run.scrolling(airflow, "run_page", dag_run_id, "large")
+        }
         for name, delay in (("both_quick", 0.0), ("one_slow", DELAY)):
             _load_all(viewer)
             time.sleep(EXPIRY)

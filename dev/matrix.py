@@ -46,7 +46,7 @@ DIFFERING: Final = (
 )
 
 #: The oldest supported moto; see airflow_healthomics.testing.requirement.
-OLDEST_MOTO: Final = (5, 2)
+OLDEST_MOTO: Final = (5, 2, 5)
 
 #: Characters of a failed check's output to print. The whole output is in build/matrix.
 MAX_OUTPUT: Final = 10_000
@@ -98,7 +98,7 @@ class Row:
     def has_local_healthomics(self) -> bool:
         """Whether its moto is new enough. An unpinned moto is."""
         pinned = pins_of(self.constraints).get("moto")
-        return pinned is None or tuple(map(int, pinned.split(".")[:2])) >= OLDEST_MOTO
+        return pinned is None or tuple(map(int, pinned.split(".")[:3])) >= OLDEST_MOTO
 
 
 ROWS: Final = (

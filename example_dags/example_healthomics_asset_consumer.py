@@ -37,7 +37,7 @@ with DAG(
     # [START events]
     @task
     def completed_runs(**context: Any) -> list[dict[str, Any]]:
-        """Return what each event tells: several of them may have started this DAG run."""
+        """Return the extra of each event: several of them may have started this DAG run."""
         events = (
             context.get("triggering_asset_events")
             or context.get("triggering_dataset_events")  # Airflow 2

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tell other DAGs that a run has completed, and where its outputs lie."""
+"""Start other DAGs when a run has completed, and pass them the location of its outputs."""
 
 from __future__ import annotations
 

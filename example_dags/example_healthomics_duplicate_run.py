@@ -16,7 +16,7 @@ DOC = """
 Start a duplicate of a HealthOmics run and wait for it, in one task.
 
 The duplicate inherits workflow, parameters, storage and the rest from the run it repeats; only what is given
-here differs. StartRun asks for `role_arn` and `output_uri` again, which come from the connection's extra.
+here differs. StartRun requires `role_arn` and `output_uri` again, which come from the connection's extra.
 """
 
 with DAG(

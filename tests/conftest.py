@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-An Airflow of the tests' own, and an AWS that nothing can be reached by.
+A separate Airflow for the tests, and no way to reach AWS.
 
 The variables stand before any import of Airflow, which reads them once.
 """
@@ -35,7 +35,7 @@ import pytest  # noqa: E402 - only after the variables
 
 @pytest.fixture(autouse=True)
 def _false_aws(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Strip every AWS variable and file, and put false credentials and a region in their place."""
+    """Replace every AWS variable and file by false credentials and a region."""
     for name in list(os.environ):
         if name.startswith("AWS_"):
             monkeypatch.delenv(name)

@@ -52,7 +52,7 @@ __all__ = [
 
 
 def omics_client(region_name: str | None = None) -> Any:
-    """Return a client of the test's own, which knows the whole API."""
+    """Return a separate client, which knows the whole API."""
     return _session(region_name).client(
         "omics", config=Config(inject_host_prefix=False) if IS_REMOTE else None
     )

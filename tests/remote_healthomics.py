@@ -17,7 +17,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-#: The verbs whose arguments tests give by position, and the names of these.
+#: The verbs whose arguments tests pass by position, with the names of these arguments.
 _POSITIONAL: Final[Mapping[str, tuple[str, ...]]] = {
     "add_workflow": ("workflow_id",),
     "advance": ("status",),
@@ -43,7 +43,7 @@ _ERRORS: Final = {error.__name__: error for error in (LookupError, TimeoutError,
 
 @cache
 def _environ() -> dict[str, str]:
-    """Return the variables of the server, which is started now and ends with this process."""
+    """Return the variables of the server, which starts at the first call and ends with this process."""
     command = [os.environ["HEALTHOMICS_PYTHON"], "-m", "airflow_healthomics.testing"]
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
     server = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
@@ -59,7 +59,7 @@ def _environ() -> dict[str, str]:
 
 
 class Inside:
-    """Stands in for a part of the local HealthOmics that a test would change; skips that test."""
+    """Stands in for a part of the local HealthOmics that a test would change; it skips that test."""
 
     def __call__(self, *_: Any) -> Any:
         pytest.skip("it looks inside the local HealthOmics, which is in another process")
@@ -134,7 +134,7 @@ class HealthOmicsServer:
 
     @property
     def endpoint_url(self) -> str:
-        """Where the server listens."""
+        """The URL of the server."""
         return _environ()["AWS_ENDPOINT_URL"]
 
     def __enter__(self) -> HealthOmicsServer:

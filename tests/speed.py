@@ -28,7 +28,7 @@ from tests.healthomics import IS_REMOTE
 
 @pytest.fixture(scope="session", autouse=True)
 def _work_once_per_process() -> Iterator[None]:
-    """Cache what is the same for each test."""
+    """Cache everything that is the same for each test."""
     with pytest.MonkeyPatch.context() as patch:
         _cache_sessions(patch)
         # Two sessions of an older botocore may differ in their models.
@@ -39,7 +39,7 @@ def _work_once_per_process() -> Iterator[None]:
             from moto.core.custom_responses_mock import CallbackResponse
 
             patch.setattr(models, "CallbackResponse", cache(CallbackResponse))
-        # Each collection walks through all that Airflow has imported.
+        # Each collection scans everything that Airflow has imported.
         thresholds = gc.get_threshold()
         gc.set_threshold(20_000, 20, 50)
         yield

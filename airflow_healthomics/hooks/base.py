@@ -22,6 +22,7 @@ from airflow_healthomics.hooks.defaults import defaults_in, policies_in, unknown
 from airflow_healthomics.hooks.endpoints import check_region, is_region_in_doubt, needs_host_prefix
 from airflow_healthomics.monitoring import metrics
 from airflow_healthomics.requests.fields import refuse_broken_templates
+from airflow_healthomics.service.errors import IncompleteAnswerError
 
 if TYPE_CHECKING:
     from mypy_boto3_omics.client import OmicsClient  # noqa: F401 - quoted in the base class
@@ -176,6 +177,22 @@ class ConnectedHook(AwsGenericHook["OmicsClient"]):
 
     def _input_shape(self, operation: str) -> Any:
         return self.conn.meta.service_model.operation_model(operation).input_shape
+
+    def _items(
+        self, operation: str, page_size: int, filters: Mapping[str, Any], key: str = "items"
+    ) -> Iterator[dict[str, Any]]:
+        client: Any = self.conn  # Each of its paginators has its own type.
+        given = {name: value for name, value in filters.items() if value is not None}
+        pages = client.get_paginator(operation).paginate(PaginationConfig={"PageSize": page_size}, **given)
+        for page in pages:
+            if key not in page:
+                raise IncompleteAnswerError(operation=operation, member=key)
+            yield from page[key]
+
+
+def without_metadata(response: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a response without the details of its transport."""
+    return {key: value for key, value in response.items() if key != "ResponseMetadata"}
 
 
 def check_connection(hook: AwsGenericHook[Any]) -> None:

@@ -8,14 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from airflow_healthomics.exceptions import HealthOmicsRequestError
-from airflow_healthomics.hooks.base import ConnectedHook
+from airflow_healthomics.hooks.base import without_metadata
+from airflow_healthomics.hooks.jobs import JobsHook
 from airflow_healthomics.requests.fields import api_field
 from airflow_healthomics.requests.run import build_start_run_request
 from airflow_healthomics.service import run_states
-from airflow_healthomics.service.errors import IncompleteAnswerError, checked_answer
+from airflow_healthomics.service.errors import checked_answer
 
 
-class HealthOmicsHook(ConnectedHook):
+class HealthOmicsHook(JobsHook):
     """
     Interact with AWS HealthOmics.
 
@@ -67,7 +68,7 @@ class HealthOmicsHook(ConnectedHook):
         :raises HealthOmicsRequestError: if an argument breaks a rule; nothing was sent
         """
         request = self.build_start_run_request(start_run_kwargs=start_run_kwargs, **arguments)
-        return _body(self.conn.start_run(**request))
+        return without_metadata(self.conn.start_run(**request))
 
     def get_run(self, run_id: str) -> dict[str, Any]:
         """
@@ -77,9 +78,10 @@ class HealthOmicsHook(ConnectedHook):
             - :external+boto3:py:meth:`Omics.Client.get_run`
 
         :param run_id: HealthOmics run id
-        :raises IncompleteAnswerError: if a proxy answered instead of HealthOmics
+        :raises airflow_healthomics.service.errors.IncompleteAnswerError: if a proxy answered instead of
+            HealthOmics
         """
-        return checked_answer("GetRun", _body(self.conn.get_run(id=run_id)))
+        return checked_answer("GetRun", without_metadata(self.conn.get_run(id=run_id)))
 
     def list_runs(
         self,
@@ -132,7 +134,7 @@ class HealthOmicsHook(ConnectedHook):
         :param run_id: HealthOmics run id
         :param task_id: HealthOmics task id, not an Airflow task id
         """
-        return _body(self.conn.get_run_task(id=run_id, taskId=task_id))
+        return without_metadata(self.conn.get_run_task(id=run_id, taskId=task_id))
 
     def cancel_run(self, run_id: str) -> None:
         """
@@ -221,7 +223,7 @@ class HealthOmicsHook(ConnectedHook):
             shape = self._input_shape("StartRunBatch")
             request = build_start_run_batch_request(arguments, self.connection_defaults, shape)
             source = settings_in_s3(s3_uri_settings, shape)
-        return _body(self.conn.start_run_batch(**request | {"batchRunSettings": source}))
+        return without_metadata(self.conn.start_run_batch(**request | {"batchRunSettings": source}))
 
     def get_batch(self, batch_id: str) -> dict[str, Any]:
         """
@@ -233,9 +235,10 @@ class HealthOmicsHook(ConnectedHook):
         :param batch_id: HealthOmics batch id
         :return: ``status``, ``totalRuns``, ``submissionSummary``, ``runSummary`` (it lags behind until the
             batch is PROCESSED) and more
-        :raises IncompleteAnswerError: if a proxy answered instead of HealthOmics
+        :raises airflow_healthomics.service.errors.IncompleteAnswerError: if a proxy answered instead of
+            HealthOmics
         """
-        return checked_answer("GetBatch", _body(self.conn.get_batch(batchId=batch_id)))
+        return checked_answer("GetBatch", without_metadata(self.conn.get_batch(batchId=batch_id)))
 
     def list_batches(
         self,
@@ -351,26 +354,10 @@ class HealthOmicsHook(ConnectedHook):
         """
         scope = _given({"type": workflow_type, "workflowOwnerId": workflow_owner_id})
         if version_name:
-            return _body(
+            return without_metadata(
                 self.conn.get_workflow_version(workflowId=workflow_id, versionName=version_name, **scope)
             )
-        return _body(self.conn.get_workflow(id=workflow_id, **scope))
-
-    def _items(
-        self, operation: str, page_size: int, filters: Mapping[str, Any], key: str = "items"
-    ) -> Iterator[dict[str, Any]]:
-        client: Any = self.conn  # Each of its paginators has its own type.
-        pages = client.get_paginator(operation).paginate(
-            PaginationConfig={"PageSize": page_size}, **_given(filters)
-        )
-        for page in pages:
-            if key not in page:
-                raise IncompleteAnswerError(operation=operation, member=key)
-            yield from page[key]
-
-
-def _body(response: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in response.items() if key != "ResponseMetadata"}
+        return without_metadata(self.conn.get_workflow(id=workflow_id, **scope))
 
 
 def _one_filter(operation: str, filters: Mapping[str, Any]) -> dict[str, Any]:

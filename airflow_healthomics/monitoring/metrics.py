@@ -32,8 +32,8 @@ PREFIX: Final = "healthomics."
 #: Airflow's StatsD client drops metrics whose tags have other characters.
 _FORBIDDEN: Final = re.compile(r"[^A-Za-z0-9_./-]")
 
-#: The time at which a run or batch ended, in its summary.
-_END_TIMES: Final = ("stopTime", "processedTime", "failedTime")
+#: The time at which a run, batch or job ended, in its summary.
+_END_TIMES: Final = ("stopTime", "processedTime", "failedTime", "completionTime")
 
 
 #: The kind of a metric. Counters and gauges have plain numbers, timers have milliseconds in StatsD.
@@ -99,7 +99,7 @@ def start_made(kind: str, outcome: str) -> None:
     """
     Count the outcome of an attempt's start.
 
-    :param kind: run or batch
+    :param kind: run, batch or a kind of job
     :param outcome: started, repeated, reattached or refused
     """
     _send(STARTS, 1, kind, outcome)
@@ -109,7 +109,7 @@ def start_delayed(kind: str, code: str) -> None:
     """
     Count a start that is repeated later.
 
-    :param kind: run or batch
+    :param kind: run, batch or a kind of job
     :param code: AWS error code, or class name of the connection error
     """
     _send(START_DELAYS, 1, kind, bounded_code(code))
@@ -119,7 +119,7 @@ def starts_waiting(kind: str, place: Place, count: int, age: float) -> None:
     """
     Report the delayed starts of this triggerer.
 
-    :param kind: run or batch
+    :param kind: run, batch or a kind of job
     :param place: their connection
     :param count: number of delayed starts
     :param age: seconds since the oldest one was delayed first
@@ -135,7 +135,7 @@ def waiting(kind: str, place: Place, count: int) -> None:
     """
     Report the waits of this triggerer.
 
-    :param kind: run or batch
+    :param kind: run, batch or a kind of job
     :param place: their connection
     :param count: number of waiting tasks
     """
@@ -180,7 +180,7 @@ def event_sent(kind: str, summary: Mapping[str, Any]) -> None:
     """
     Record the time from the end of a run or batch to the event that resumes its task.
 
-    :param kind: run or batch
+    :param kind: run, batch or a kind of job
     :param summary: its summary
     """
     end = next((summary[name] for name in _END_TIMES if name in summary), None)
@@ -193,7 +193,7 @@ def ended(kind: str, summary: Mapping[str, Any], reason: str) -> None:
     """
     Count a run or batch whose end a task has seen. For a run, record its times, too.
 
-    :param kind: run or batch
+    :param kind: run, batch or a kind of job
     :param summary: its summary
     :param reason: documented failure reason, other or none
     """

@@ -17,26 +17,40 @@ if TYPE_CHECKING:
         HealthOmicsDeleteRunOperator,
     )
     from airflow_healthomics.operators.delete_runs import HealthOmicsDeleteRunsOperator
+    from airflow_healthomics.operators.jobs import (
+        HealthOmicsActivateReadSetsOperator,
+        HealthOmicsExportReadSetsOperator,
+        HealthOmicsImportReadSetsOperator,
+        HealthOmicsImportReferenceOperator,
+    )
     from airflow_healthomics.operators.start_run import HealthOmicsStartRunOperator
     from airflow_healthomics.operators.start_run_batch import HealthOmicsStartRunBatchOperator
 
 __all__ = [
+    "HealthOmicsActivateReadSetsOperator",
     "HealthOmicsCancelRunBatchOperator",
     "HealthOmicsCancelRunOperator",
     "HealthOmicsDeleteRunBatchOperator",
     "HealthOmicsDeleteRunOperator",
     "HealthOmicsDeleteRunsOperator",
+    "HealthOmicsExportReadSetsOperator",
+    "HealthOmicsImportReadSetsOperator",
+    "HealthOmicsImportReferenceOperator",
     "HealthOmicsStartRunBatchOperator",
     "HealthOmicsStartRunOperator",
 ]
 
 #: Modules by class. Some executors start an interpreter per task, which needs only one of them.
 _MODULES: Final = {
+    "HealthOmicsActivateReadSetsOperator": "jobs",
     "HealthOmicsCancelRunBatchOperator": "cancel",
     "HealthOmicsCancelRunOperator": "cancel",
     "HealthOmicsDeleteRunBatchOperator": "delete",
     "HealthOmicsDeleteRunOperator": "delete",
     "HealthOmicsDeleteRunsOperator": "delete_runs",
+    "HealthOmicsExportReadSetsOperator": "jobs",
+    "HealthOmicsImportReadSetsOperator": "jobs",
+    "HealthOmicsImportReferenceOperator": "jobs",
     "HealthOmicsStartRunOperator": "start_run",
     "HealthOmicsStartRunBatchOperator": "start_run_batch",
 }

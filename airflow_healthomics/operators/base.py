@@ -30,7 +30,7 @@ DELETION_WAITER_DELAY: Final = 30.0
 
 class WaitingOperator(HealthOmicsTask, AwsBaseOperator[HealthOmicsHook]):
     """
-    Base of the operators that can wait for a run or batch, with ``deferrable`` and ``waiter_delay``.
+    Base of the operators that can wait for a run, batch or job, with ``deferrable`` and ``waiter_delay``.
 
     The status is polled once before the task defers, unless the run or batch was started just now.
     ``execution_timeout`` limits the total waiting time of an attempt, on the worker and in the triggerer.
@@ -109,7 +109,7 @@ class WaitingOperator(HealthOmicsTask, AwsBaseOperator[HealthOmicsHook]):
 
     def handle_timeout(self, context: Context, target: Target) -> None:
         """
-        Cancel the run or batch if no attempt is left after a timeout; otherwise the next attempt reattaches.
+        Cancel the resource if no attempt is left after a timeout; otherwise the next attempt reattaches.
 
         :param context: the task's context
         :param target: the run or batch
@@ -119,9 +119,9 @@ class WaitingOperator(HealthOmicsTask, AwsBaseOperator[HealthOmicsHook]):
             return
         if not self.cancel_on_kill:
             self.log.info(
-                "The task timed out and has no attempt left. The %s continues because cancel_on_kill is "
-                "False",
+                "The task timed out and has no attempt left. The %s continues because %s",
                 target,
+                self.resource.why_not_cancelled,
             )
             return
         self.log.info("The task timed out and has no attempt left; cancelling its %s", target.kind)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
@@ -14,6 +15,7 @@ from airflow_healthomics.compat import conf
 from airflow_healthomics.links import RUN_LINKS
 from airflow_healthomics.operators.base import WAITER_DELAY, WaitingOperator
 from airflow_healthomics.publishing.resource import publish_run, push_resource
+from airflow_healthomics.resources.base import CancellableResource
 from airflow_healthomics.resources.batch import BatchResource
 from airflow_healthomics.resources.run import RunResource
 
@@ -25,9 +27,15 @@ class CancelOperator(WaitingOperator):
     """Base of the operators that cancel a run or batch. The task also succeeds if it has already ended."""
 
     ui_color = "#f6e2c8"
+    resource_type: ClassVar[type[CancellableResource]]
     id_argument: ClassVar[str]
 
     wait_for_completion: bool
+
+    @cached_property
+    def resource(self) -> CancellableResource:
+        """The runs or batches of this task's connection."""
+        return self.resource_type(self.hook, self.log)
 
     def execute(self, context: Context) -> str:
         """Cancel the run or batch, and wait for it to end if ``wait_for_completion`` is set."""

@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_healthomics.compat import conf
 from airflow_healthomics.operators.base import DELETION_WAITER_DELAY, WaitingOperator
+from airflow_healthomics.resources.base import CancellableResource
 from airflow_healthomics.resources.batch import BatchResource
 from airflow_healthomics.resources.run import RunResource
 
@@ -22,9 +24,15 @@ class DeleteOperator(WaitingOperator):
     """Base of the operators that delete records. The task also succeeds if the record no longer exists."""
 
     ui_color = "#f3d5d5"
+    resource_type: ClassVar[type[CancellableResource]]
     id_argument: ClassVar[str]
 
     wait_for_completion: bool
+
+    @cached_property
+    def resource(self) -> CancellableResource:
+        """The runs or batches of this task's connection."""
+        return self.resource_type(self.hook, self.log)
 
     @property
     def has_to_wait(self) -> bool:

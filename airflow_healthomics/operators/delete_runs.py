@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
@@ -92,6 +93,11 @@ class HealthOmicsDeleteRunsOperator(HealthOmicsTask, AwsBaseOperator[HealthOmics
     typed_template_fields = ("older_than_days", "statuses", "max_runs", "is_dry_run")
     checked_template_fields = ("older_than_days", "is_dry_run")
     waits_on_worker = False
+
+    @cached_property
+    def resource(self) -> RunResource:
+        """The runs of this task's connection."""
+        return RunResource(self.hook, self.log)
 
     def __init__(
         self,

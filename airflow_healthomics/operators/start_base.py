@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Base of the operators that start a run or run batch exactly once across all attempts."""
+"""Base of the operators that start a run, run batch or job exactly once across all attempts."""
 
 from __future__ import annotations
 
@@ -47,14 +47,13 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
 
 class StartOperator(WaitingOperator):
     """
-    Base of the operators that start a run or run batch exactly once, and can wait for it.
+    Base of the operators that start a run, run batch or job exactly once, and can wait for it.
 
     :cvar name_argument: the argument with the name of the run or batch; the request ID by default
     """
 
     name_argument: ClassVar[str]
 
-    request_id: str | None
     on_clear: Literal["new", "reattach"] | None
     on_failure: Literal["leave", "cancel"]
     on_unknown_end: Literal["fail", "repeat"]
@@ -62,6 +61,11 @@ class StartOperator(WaitingOperator):
     #: False once the run or batch is known to have ended.
     _is_open = False
     _has_timed_out = False
+
+    @property
+    def has_custom_name(self) -> bool:
+        """Whether the name differs from the request ID, so that nothing can be found by it."""
+        return getattr(self, self.name_argument) is not None
 
     @abstractmethod
     def build_request(self, request_id: str, earlier: Sequence[str]) -> StartRequest:
@@ -144,6 +148,16 @@ class StartOperator(WaitingOperator):
         """Return the record of this attempt and of earlier ones."""
         return self._store(context).load()
 
+    def _look_up(self, context: Context) -> StartRecord | None:
+        """Return the record, or None, and log why, if it cannot be read."""
+        try:
+            return self.recorded(context)
+        except (ClientError, BotoCoreError) as error:
+            self.log.warning(
+                "The %s of this task could not be looked up: %s", self.resource.noun, error_code(error)
+            )
+            return None
+
     # --- the start ---
 
     def _exactly_once(
@@ -161,7 +175,7 @@ class StartOperator(WaitingOperator):
             retries=int(self.retries or 0),
             request_ids=request_ids,
             build_request=self.build_request,
-            has_custom_name=getattr(self, self.name_argument) is not None,
+            has_custom_name=self.has_custom_name,
             cancel_on_kill=self.cancel_on_kill,
             on_clear=on_clear,
             on_unknown_end=self.on_unknown_end,
@@ -178,14 +192,15 @@ class StartOperator(WaitingOperator):
         return open_start_store(context, self.resource, request_ids, attempt, starts=attempt.number)
 
     def _request_ids(self, context: Context) -> RequestIds:
-        return RequestIds(context, self.request_id, self.resource_type)
+        fixed = getattr(self, self.resource_type.request_id_argument)
+        return RequestIds(context, fixed, self.resource_type)
 
     def _log_found(self, started: Mapping[str, Any]) -> None:
         """Log where to find the run or batch and, if the answer has it, the URI of its outputs."""
         noun, output_uri = self.resource.noun, started.get("runOutputUri")
         ids = f"{started['id']}, request ID {started['requestId']}"
         self.log.info("HealthOmics %s %s%s", noun, ids, f", outputs in {output_uri}" if output_uri else "")
-        self.log.info("See %s", self.resource.console_url(started["id"]))
+        self.log.info("See %s", self.resource.location(started["id"]))
 
     def _watch(self, started: Mapping[str, Any], *, is_new: bool = False) -> Watch:
         return self.resource.watch(started["id"], uuid=started.get("uuid"), is_new=is_new)
@@ -305,7 +320,7 @@ class StartOperator(WaitingOperator):
         record = self._settle(context, is_settled=is_final, is_outcome_unknown=not is_cancelled)
         if not is_final or self._has_timed_out or not self.wait_for_completion:
             return
-        record = record or self.recorded(context)
+        record = record or self._look_up(context)
         if record is None or record.resource_id is None:
             return
         text = self._end_watch(record, error)
@@ -318,7 +333,9 @@ class StartOperator(WaitingOperator):
         """Cancel or leave a run that no attempt watches any longer, and return the text of the error."""
         resource, run_id = self.resource, str(record.resource_id)
         command = resource.cancel_command(run_id)
-        if self.on_failure == "cancel":
+        if command is None:
+            fate = f"continues because {resource.why_not_cancelled}"
+        elif self.on_failure == "cancel":
             target = Target(kind=record.kind, id=run_id, uuid=record.uuid)
             is_cancelled = cancel_persistently(target, self.hook, self.log)
             fate = (
@@ -329,7 +346,7 @@ class StartOperator(WaitingOperator):
         return (
             f"The task fails before the outcome of its {resource.noun} is known: {error}\n"
             f"The {resource.noun} {run_id} {fate}\n"
-            f"See {resource.console_url(run_id)}\n"
+            f"See {resource.location(run_id)}\n"
             "Clear the task to reattach to it."
         )
 
@@ -368,13 +385,7 @@ class StartOperator(WaitingOperator):
 
     def _handle_recorded_timeout(self, context: Context) -> None:
         """Cancel the recorded run or batch if no attempt is left."""
-        try:
-            record = self.recorded(context)
-        except (ClientError, BotoCoreError) as error:
-            self.log.warning(
-                "The %s of this task could not be looked up: %s", self.resource.noun, error_code(error)
-            )
-            record = None
+        record = self._look_up(context)
         if record is not None:
             target = Target(kind=record.kind, id=record.resource_id, uuid=record.uuid, name=record.name)
             self.handle_timeout(context, target)

@@ -19,15 +19,26 @@ _EXTRAS = {
     "batch": {"id": "batchId", "uuid": "uuid", "outputUri": "outputUri", "workflowId": "workflowId"},
 }
 
-#: The field with the folder of the outputs.
+#: Extras of a job of a store, whatever its kind.
+_JOB_EXTRAS = {
+    "id": "jobId",
+    "sequenceStoreId": "sequenceStoreId",
+    "referenceStoreId": "referenceStoreId",
+    "destination": "destination",
+    "read_set_ids": "readSetIds",
+    "reference_ids": "referenceIds",
+}
+
+#: The field with the folder of the outputs. Of jobs, only exports have one.
 _FOLDER = {"run": "runOutputUri", "batch": "outputUri"}
+_JOB_FOLDER = "destination"
 
 
 def emit_event(
     task: Any, context: Context, described: Mapping[str, Any], manifest: str | None = None
 ) -> None:
     """
-    Add a run or batch to the asset events of a task's outlets: one event, whatever the number of runs.
+    Add a run, batch or job to the asset events of a task's outlets: one event, whatever the number of runs.
 
     An alias gets an event for the manifest of a batch, or else for the folder of the outputs.
 
@@ -38,11 +49,13 @@ def emit_event(
     """
     kind = task.resource_type.noun
     extra = {
-        name: described[field] for field, name in _EXTRAS[kind].items() if described.get(field) is not None
+        name: described[field]
+        for field, name in _EXTRAS.get(kind, _JOB_EXTRAS).items()
+        if described.get(field) is not None
     }
     if manifest:
         extra["manifest"] = manifest
-    _emit(task, context, extra, manifest or described.get(_FOLDER[kind]))
+    _emit(task, context, extra, manifest or described.get(_FOLDER.get(kind, _JOB_FOLDER)))
 
 
 def _emit(task: Any, context: Context, extra: Mapping[str, Any], uri: str | None) -> None:

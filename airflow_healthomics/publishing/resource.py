@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from airflow_healthomics.compat import IS_AIRFLOW_2
-from airflow_healthomics.links import RUN_LINKS, run_urls
+from airflow_healthomics.links import OUTPUTS_LINKS, RUN_LINKS, outputs_url, run_urls
 
 if TYPE_CHECKING:
     from airflow_healthomics.compat import Context
@@ -125,6 +125,25 @@ def publish_links(context: Context, task: Any, run: Mapping[str, Any]) -> None:
     hook = task.hook
     task.link_urls = run_urls(run, hook.conn_region_name, hook.conn_partition)
     task.operator_extra_links = RUN_LINKS
+    _push_links(context, task)
+
+
+def publish_outputs_link(context: Context, task: Any, uri: str) -> None:
+    """
+    Publish the link of a task that writes files to S3 without a run.
+
+    :param context: the task's context
+    :param task: operator
+    :param uri: S3 URI of the folder
+    """
+    hook = task.hook
+    url = outputs_url(uri, hook.conn_region_name, hook.conn_partition)
+    task.link_urls = {link.key: url for link in OUTPUTS_LINKS}
+    task.operator_extra_links = OUTPUTS_LINKS
+    _push_links(context, task)
+
+
+def _push_links(context: Context, task: Any) -> None:
     if IS_AIRFLOW_2 or task.waits_on_worker:
         # Airflow 3 writes them as soon as the task ends or defers.
         for key, url in task.link_urls.items():

@@ -25,6 +25,7 @@ FOR_DAGS: Final[dict[str, Any]] = {
     "any_workflow": True,
     "create_buckets": True,
     **dict.fromkeys(("pending_seconds", "starting_seconds", "running_seconds", "stopping_seconds"), 0.0),
+    **dict.fromkeys(("job_submitted_seconds", "job_in_progress_seconds"), 0.0),
     "batch_creating_seconds": 0.0,
     "batch_pending_seconds": 0.0,
     "batch_runs_per_second": None,

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from botocore import __version__ as botocore_version
-from botocore.model import MapShape, Shape, StructureShape
+from botocore.model import ListShape, MapShape, Shape, StructureShape
 from botocore.validate import ParamValidator
 
 from airflow_healthomics.exceptions import HealthOmicsRequestError
@@ -40,6 +40,9 @@ MAX_PROBLEMS: Final = 20
 #: A regular expression, and its rule in words.
 _Rule = tuple[str, str]
 
+#: Ids of stores, their contents and jobs: botocore model, shapes SequenceStoreId, ReadSetId and the like.
+_STORAGE_ID: Final = r"[0-9]{10,36}"
+
 _NUMERIC_ID: Final[_Rule] = (r"[0-9]{1,18}", "must be 1 to 18 digits")
 _NAME: Final[_Rule] = (
     r"[A-Za-z0-9][A-Za-z0-9._-]*",
@@ -48,6 +51,10 @@ _NAME: Final[_Rule] = (
 _S3_OBJECT: Final[_Rule] = (
     r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+",
     "must be the S3 URI of an object, like s3://bucket/key",
+)
+_S3_PREFIX: Final[_Rule] = (
+    r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?",
+    "must be an S3 URI, like s3://bucket/prefix",
 )
 _ACCOUNT_ID: Final[_Rule] = (r"[0-9]{12}", "must be an AWS account id of 12 digits")
 _PATTERNS: Final[Mapping[str, _Rule]] = {
@@ -62,14 +69,25 @@ _PATTERNS: Final[Mapping[str, _Rule]] = {
         r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+",
         "must be the ARN of an IAM role, like arn:aws:iam::123456789012:role/NAME",
     ),
-    "output_uri": (
-        r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?",
-        "must be an S3 URI, like s3://bucket/prefix",
-    ),
+    "output_uri": _S3_PREFIX,
+    "destination": _S3_PREFIX,
+    "source_file": _S3_OBJECT,
+    "source1": _S3_OBJECT,
+    "source2": _S3_OBJECT,
+    "sequence_store_id": (_STORAGE_ID, "must be the id of a sequence store (10 to 36 digits)"),
+    "reference_store_id": (_STORAGE_ID, "must be the id of a reference store (10 to 36 digits)"),
+    "read_set_id": (_STORAGE_ID, "must be the id of a read set (10 to 36 digits)"),
+    "job_id": (_STORAGE_ID, "must be the id of a job (10 to 36 digits)"),
+    "reference_arn": (r"arn:.+", "must be the ARN of a reference"),
     "s3_uri_settings": _S3_OBJECT,
     "parameters_uri": _S3_OBJECT,
     "configuration_name": _NAME,
     "workflow_version_name": _NAME,
+    "cache_bucket_owner_id": _ACCOUNT_ID,
+    "vpc_owner_account_id": _ACCOUNT_ID,
+    "cache_s3_location": _S3_PREFIX,
+    "security_group_ids": (r"sg-[0-9a-f]+", "must be the id of a security group, like sg-0123456789abcdef0"),
+    "subnet_ids": (r"subnet-[0-9a-f]+", "must be the id of a subnet, like subnet-0123456789abcdef0"),
 }
 
 
@@ -237,6 +255,8 @@ def convert_field(name: str, value: Any, shape: Shape, path: str) -> tuple[Any, 
         return _whole_number(value, shape, path)
     if shape.type_name == "boolean":
         return _boolean(value, path)
+    if isinstance(shape, ListShape):
+        return _strings(name, value, shape, path)
     return _string(value, shape, path, _PATTERNS.get(name))
 
 
@@ -256,6 +276,22 @@ def _string(value: Any, shape: Shape, path: str, rule: _Rule | None) -> tuple[An
     if not text.isprintable() and any(unicodedata.category(character).startswith("C") for character in text):
         return text, [f"{path} must not contain control characters"]
     return text, _length_problem(path, text, shape)
+
+
+def _strings(name: str, value: Any, shape: ListShape, path: str) -> tuple[Any, list[str]]:
+    """Accept a list of strings, of which each must fit the rule of the argument."""
+    items, problems = as_json(value, path)
+    if problems or not isinstance(items, list):
+        return value, problems or [f"{path} must be a list, not {type_name(value)}"]
+    low, high = shape.metadata.get("min", 0), shape.metadata.get("max", len(items))
+    if not low <= len(items) <= high:
+        problems.append(f"{path} must have {low} to {high} elements, not {len(items)}")
+    converted = []
+    for index, item in enumerate(items):
+        text, complaints = _string(item, shape.member, f"{path}[{index}]", _PATTERNS.get(name))
+        converted.append(text)
+        problems += complaints
+    return converted, problems
 
 
 def _whole_number(value: Any, shape: Shape, path: str) -> tuple[Any, list[str]]:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Common interface of runs and run batches."""
+"""Common interface of runs, run batches and jobs of stores."""
 
 from __future__ import annotations
 
@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from airflow_healthomics.resources.watch import Watch
     from airflow_healthomics.service.log import Log
 
-Kind: TypeAlias = Literal["run", "batch"]
+#: What log lines, errors, records and metrics call a kind of resource.
+Kind: TypeAlias = Literal[
+    "run",
+    "batch",
+    "read set import job",
+    "reference import job",
+    "read set export job",
+    "read set activation job",
+]
 
 
 class Upload(Protocol):
@@ -31,7 +39,7 @@ class Upload(Protocol):
 
 class StartRequest(NamedTuple):
     """
-    A validated request to start a run or run batch.
+    A validated request to start a run, run batch or job.
 
     :param fields: fields of the API operation
     :param upload: object in S3 that the request refers to, written before the call
@@ -42,49 +50,38 @@ class StartRequest(NamedTuple):
 
     @property
     def request_id(self) -> str:
-        """The request ID."""
-        return str(self.fields["requestId"])
+        """The request ID; for a job its client token."""
+        return str(self.fields["requestId"] if "requestId" in self.fields else self.fields["clientToken"])
 
 
 class Resource(ABC):
     """
-    A run or a run batch: its API calls, its states and what its responses mean.
+    A run, run batch or job that a task starts and waits for: its calls, its states, what its responses mean.
 
     :param hook: hook of the task's connection
     :param log: the task's log
     :cvar noun: what log lines and errors call it
     :cvar start_operation: the API operation that starts it
     :cvar get_operation: the API operation that describes it
-    :cvar cancel_operation: the API operation that cancels it
-    :cvar delete_operation: the API operation that deletes it
     :cvar name_length: maximum length of a name in characters, and so of a request ID that is the name too
+    :cvar request_id_argument: the argument with a fixed request ID
+    :cvar is_cancellable: whether the API can cancel it
     """
 
     noun: ClassVar[Kind]
     start_operation: ClassVar[str]
     get_operation: ClassVar[str]
-    cancel_operation: ClassVar[str]
-    delete_operation: ClassVar[str]
     name_length: ClassVar[int]
+    request_id_argument: ClassVar[str] = "request_id"
+    is_cancellable: ClassVar[bool] = True
 
     def __init__(self, hook: HealthOmicsHook, log: Log) -> None:
         self.hook = hook
         self.log = log
 
-    @staticmethod
-    @abstractmethod
-    def checked_id(operation: str, value: Any, /) -> str:
-        """
-        Return the id in an argument of a task.
-
-        :param operation: the API operation that the id is for
-        :param value: value of the argument
-        :raises HealthOmicsRequestError: if it is not an id
-        """
-
     @abstractmethod
     def start(self, request: StartRequest) -> dict[str, Any]:
-        """Write the upload of a request, if it has one, and make the call that starts the run or batch."""
+        """Write the upload of a request, if it has one, and make the call that starts the resource."""
 
     @abstractmethod
     def get(self, resource_id: str, earlier: Sequence[str] = ()) -> dict[str, Any]:
@@ -98,6 +95,18 @@ class Resource(ABC):
     @abstractmethod
     def find(self, name: str) -> dict[str, Any] | None:
         """Return the run or batch with exactly this name, as :meth:`get` does; None if there is none."""
+
+    def find_by_request(
+        self, request: StartRequest, since: float, earlier: Sequence[str] = ()
+    ) -> dict[str, Any] | None:
+        """
+        Return what an unconfirmed request has started, if it has no name to find it by; None if unknown.
+
+        :param request: the request
+        :param since: Unix time of its first call
+        :param earlier: ids of the resources that the task has started before
+        """
+        return None
 
     @abstractmethod
     def watch(
@@ -117,30 +126,17 @@ class Resource(ABC):
         """Cancel the run or batch unless it has ended; return False, and log why, if that is refused."""
 
     @abstractmethod
-    def request_cancel(self, resource_id: str) -> bool:
-        """
-        Make the call that cancels the run or batch; return False if it has ended already.
-
-        :param resource_id: its id
-        :raises HealthOmicsApiError: if the call is refused for another reason
-        """
+    def location(self, resource_id: str) -> str:
+        """Return its page in the AWS console, or the command of the AWS CLI that describes it."""
 
     @abstractmethod
-    def request_delete(self, resource_id: str) -> bool:
-        """
-        Make the call that deletes the run, or the runs of the batch; return False if there is nothing left.
+    def cancel_command(self, resource_id: str) -> str | None:
+        """Return the command of the AWS CLI that cancels it; None if the API cannot."""
 
-        :param resource_id: its id
-        :raises HealthOmicsApiError: if the call is refused
-        """
-
-    @abstractmethod
-    def console_url(self, resource_id: str) -> str:
-        """Return its page in the AWS console."""
-
-    @abstractmethod
-    def cancel_command(self, resource_id: str) -> str:
-        """Return the command of the AWS CLI that cancels it."""
+    @property
+    def why_not_cancelled(self) -> str:
+        """Why a task that does not cancel it leaves it, for log lines."""
+        return "cancel_on_kill is False" if self.is_cancellable else "HealthOmics cannot cancel it"
 
     def cancel_rest(self, resource_ids: Sequence[str]) -> None:
         """Cancel the runs that continue though their batch has failed; a single run has none."""
@@ -201,3 +197,44 @@ class Resource(ABC):
             return
         if account and account != caller:
             raise HealthOmicsConnectionChangedError(self.noun, arn, f"account {caller}")
+
+
+class CancellableResource(Resource):
+    """
+    A run or run batch, which tasks can also cancel and delete.
+
+    :cvar cancel_operation: the API operation that cancels it
+    :cvar delete_operation: the API operation that deletes it
+    """
+
+    cancel_operation: ClassVar[str]
+    delete_operation: ClassVar[str]
+
+    @staticmethod
+    @abstractmethod
+    def checked_id(operation: str, value: Any, /) -> str:
+        """
+        Return the id in an argument of a task.
+
+        :param operation: the API operation that the id is for
+        :param value: value of the argument
+        :raises HealthOmicsRequestError: if it is not an id
+        """
+
+    @abstractmethod
+    def request_cancel(self, resource_id: str) -> bool:
+        """
+        Make the call that cancels the run or batch; return False if it has ended already.
+
+        :param resource_id: its id
+        :raises HealthOmicsApiError: if the call is refused for another reason
+        """
+
+    @abstractmethod
+    def request_delete(self, resource_id: str) -> bool:
+        """
+        Make the call that deletes the run, or the runs of the batch; return False if there is nothing left.
+
+        :param resource_id: its id
+        :raises HealthOmicsApiError: if the call is refused
+        """

@@ -13,7 +13,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 from airflow_healthomics.hooks.omics import HealthOmicsHook
 from airflow_healthomics.links import HealthOmicsRunLink, batch_urls
 from airflow_healthomics.requests.batch import checked_batch_id
-from airflow_healthomics.resources.base import Resource, StartRequest
+from airflow_healthomics.resources.base import CancellableResource, StartRequest
 from airflow_healthomics.service import batch_states, run_states
 from airflow_healthomics.service.errors import (
     checked_answer,
@@ -44,7 +44,7 @@ class Verdict(Protocol):
         """
 
 
-class BatchResource(Resource):
+class BatchResource(CancellableResource):
     """
     A run batch.
 
@@ -194,7 +194,7 @@ class BatchResource(Resource):
                     raise
                 self.log.info("The runs of batch %s could not be cancelled: %s", batch_id, error_code(error))
 
-    def console_url(self, resource_id: str) -> str:
+    def location(self, resource_id: str) -> str:
         """Return the list of runs in the console; no page for a batch is documented."""
         return batch_urls({}, self.hook.conn_region_name, self.hook.conn_partition)[HealthOmicsRunLink.key]
 

@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.links import console_url
 from airflow_healthomics.requests.run import checked_run_id
-from airflow_healthomics.resources.base import Resource, StartRequest
+from airflow_healthomics.resources.base import CancellableResource, StartRequest
 from airflow_healthomics.service import run_states
 from airflow_healthomics.service.errors import (
     checked_answer,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_healthomics.resources.run_watch import RunWatch
 
 
-class RunResource(Resource):
+class RunResource(CancellableResource):
     """A run."""
 
     noun = "run"
@@ -129,7 +129,7 @@ class RunResource(Resource):
             raise self.refusal("DeleteRun", f"run {resource_id}", error) from error
         return True
 
-    def console_url(self, resource_id: str) -> str:
+    def location(self, resource_id: str) -> str:
         """Return the page of the run in the HealthOmics console."""
         return console_url(resource_id, self.hook)
 

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from airflow import __version__ as airflow_version
 
 from airflow_healthomics.compat import AirflowPlugin, conf
+from airflow_healthomics.events import listener as end_listener
+from airflow_healthomics.events import start_listener
 from airflow_healthomics.starting import kill_listener
 
 #: Path of the page below the base path of the API server. Airflow's paths are ``/api/v2``, ``/ui`` and so on.
@@ -54,11 +56,15 @@ def views(base_url: str) -> list[dict[str, str]]:
 
 
 class HealthOmicsRunPagePlugin(AirflowPlugin):
-    """Adds a tab to task instances and DAG runs (Airflow 3.1+), and the listener for kills (Airflow 3.3+)."""
+    """Adds a tab to task instances and DAG runs (Airflow 3.1+), and listeners (Airflow 3.0+)."""
 
     name = "healthomics_run_page"
     listeners = (  # a name that Airflow reads
-        [kill_listener] if kill_listener.IS_SUPPORTED else []
+        [kill_listener, end_listener]
+        if kill_listener.IS_SUPPORTED
+        else [start_listener]
+        if start_listener.IS_NEEDED
+        else []
     )
     external_views = (  # a name that Airflow reads
         views(conf.get("api", "base_url", fallback="") or "") if HAS_VIEWS else []

@@ -9,16 +9,33 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from airflow_healthomics.sensors.batch import HealthOmicsRunBatchSensor
+    from airflow_healthomics.sensors.jobs import (
+        HealthOmicsReadSetActivationJobSensor,
+        HealthOmicsReadSetExportJobSensor,
+        HealthOmicsReadSetImportJobSensor,
+        HealthOmicsReferenceImportJobSensor,
+    )
     from airflow_healthomics.sensors.run import HealthOmicsRunSensor
+    from airflow_healthomics.sensors.run_event import HealthOmicsRunEventSensor
 
 __all__ = [
+    "HealthOmicsReadSetActivationJobSensor",
+    "HealthOmicsReadSetExportJobSensor",
+    "HealthOmicsReadSetImportJobSensor",
+    "HealthOmicsReferenceImportJobSensor",
     "HealthOmicsRunBatchSensor",
+    "HealthOmicsRunEventSensor",
     "HealthOmicsRunSensor",
 ]
 
 #: Modules by class. Some executors start an interpreter per task, which needs only one of them.
 _MODULES: Final = {
+    "HealthOmicsReadSetActivationJobSensor": "jobs",
+    "HealthOmicsReadSetExportJobSensor": "jobs",
+    "HealthOmicsReadSetImportJobSensor": "jobs",
+    "HealthOmicsReferenceImportJobSensor": "jobs",
     "HealthOmicsRunBatchSensor": "batch",
+    "HealthOmicsRunEventSensor": "run_event",
     "HealthOmicsRunSensor": "run",
 }
 

@@ -28,6 +28,7 @@ from botocore.exceptions import (
 )
 
 from airflow_healthomics.exceptions import HealthOmicsApiError
+from airflow_healthomics.service.jobs import JOB_TYPES
 
 try:
     from airflow.sdk.exceptions import AirflowRuntimeError
@@ -111,12 +112,19 @@ _CREDENTIALS_ERRORS: Final = (
 _REQUIRED_MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
     "GetRun": ("id", "arn", "status", "creationTime"),
     "GetBatch": ("id", "arn", "status", "creationTime"),
+    **{f"Get{each.operation}": ("id", "status", "creationTime") for each in JOB_TYPES.values()},
 }
 
 _Answer = TypeVar("_Answer", bound=Mapping[str, Any])
 
-#: Additional permission that StartRun requires.
-_START_RUN_TOO: Final = " (and iam:PassRole on the role_arn)"
+#: Operations that pass a role, and the additional permission that they require.
+_PASSING_A_ROLE: Final = (
+    "StartRun",
+    "StartReadSetImportJob",
+    "StartReferenceImportJob",
+    "StartReadSetExportJob",
+)
+_ROLE_TOO: Final = " (and iam:PassRole on the role_arn)"
 
 
 class IncompleteAnswerError(BotoCoreError):
@@ -134,7 +142,7 @@ def checked_answer(operation: str, answer: _Answer, uuid: str | None = None) -> 
     """
     Return an answer unchanged if it has all members that HealthOmics always returns.
 
-    :param operation: ``GetRun``, ``GetBatch`` or a start
+    :param operation: ``GetRun``, ``GetBatch``, the Get operation of a job, or a start
     :param answer: of the operation
     :param uuid: the uuid of the run or batch, if known; then the answer must have one too
     :raises IncompleteAnswerError: if a member is missing. This is transient: HealthOmics may answer later.
@@ -251,7 +259,7 @@ def api_error(
         permission = f"sts:{sts_operation}" if sts_operation else f"omics:{operation}"
         advice = (
             f" The IAM policy must allow {permission}"
-            + (_START_RUN_TOO if operation == "StartRun" else "")
+            + (_ROLE_TOO if operation in _PASSING_A_ROLE else "")
             + "."
         )
     elif is_credentials_error(error):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Exactly one run or batch per task instance, even if a worker, a call or Airflow fails."""
+"""Exactly one run, batch or job per task instance, even if a worker, a call or Airflow fails."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class ExactlyOnceStart:
         while record is None or run is None or plan.decision in (Decision.START, Decision.REPEAT):
             if record and run and plan.decision is Decision.START and not plan.supersedes:
                 self._check_next_generation(record, run["status"])
-            record, answer = self._start(plan, record, epoch, delays.conflict_turns)
+            record, answer = self._start(plan, record, epoch, delays)
             if plan.decision is Decision.START and self.store.is_complete:
                 return StartOutcome(plan.decision, answer)
             # HealthOmics may have answered with the run of an earlier attempt, in any status.
@@ -317,18 +317,14 @@ class ExactlyOnceStart:
         status = run["status"] if run else "start not confirmed"
         if self.request_ids.are_all(record.request_id):
             self.log.info(
-                "The task was cleared. It reattaches to the %s %s because its request_id is fixed",
+                "The task was cleared. It reattaches to the %s %s because its %s is fixed",
                 noun,
                 run_id,
+                self.resource.request_id_argument,
             )
             return False
-        reattaches = self.on_clear == "reattach" or (self.on_clear is None and record.is_outcome_unknown)
-        if reattaches and status != UNKNOWN:
-            why = (
-                "on_clear is 'reattach'"
-                if self.on_clear
-                else "the last attempt failed before the outcome was known"
-            )
+        why = self._why_to_reattach(record, run)
+        if why and status != UNKNOWN:
             self.log.info(
                 "The task was cleared. It reattaches to the %s %s (%s) because %s", noun, run_id, status, why
             )
@@ -341,6 +337,16 @@ class ExactlyOnceStart:
             status,
         )
         return True
+
+    def _why_to_reattach(self, record: StartRecord, run: Mapping[str, Any] | None) -> str | None:
+        """Return the reason to keep the recorded run after a Clear, or None."""
+        if self.on_clear is not None:
+            return "on_clear is 'reattach'" if self.on_clear == "reattach" else None
+        if record.is_outcome_unknown:
+            return "the last attempt failed before the outcome was known"
+        if not self.resource.is_cancellable and (run is None or run["status"] not in run_states.TERMINAL):
+            return "HealthOmics cannot cancel it"
+        return None
 
     def _supersede(self, record: StartRecord, run: Mapping[str, Any] | None, delays: Delays) -> bool:
         """Cancel the run from before a Clear if it is active; return False if it is not visible yet."""
@@ -356,10 +362,11 @@ class ExactlyOnceStart:
         if not self.cancel_on_kill:
             self._watch_for_kill(None)
             self.log.warning(
-                "The %s %s (%s) from before the Clear continues because cancel_on_kill is False",
+                "The %s %s (%s) from before the Clear continues because %s",
                 self.resource.noun,
                 run["id"],
                 run["status"],
+                self.resource.why_not_cancelled,
             )
             return True
         self._discarded = (Target(kind=self.resource.noun, id=run["id"], uuid=run.get("uuid")),)
@@ -375,9 +382,10 @@ class ExactlyOnceStart:
 
     def _check_next_generation(self, record: StartRecord, status: str) -> None:
         if self.request_ids.are_all(record.request_id):
+            argument = self.resource.request_id_argument
             raise HealthOmicsApiError(
                 f"The {self.resource.noun} {record.resource_id} of an earlier attempt is {status}. "
-                "A retry cannot start a new one because the task's request_id is fixed. Remove request_id "
+                f"A retry cannot start a new one because the task's {argument} is fixed. Remove {argument} "
                 "from the task to let retries start new ones."
             )
         self.log.info(
@@ -388,19 +396,22 @@ class ExactlyOnceStart:
         )
 
     def _start(
-        self, plan: Plan, record: StartRecord | None, epoch: int, conflict_turns: int
+        self, plan: Plan, record: StartRecord | None, epoch: int, delays: Delays
     ) -> tuple[StartRecord, dict[str, Any]]:
         if plan.decision is Decision.REPEAT and record:
-            run = self._repeat(record, conflict_turns)
+            run = self._repeat(record, delays.conflict_turns)
             record = record._replace(started=time.time())
         else:
             record, request = self._new_record(plan, record, epoch)
             # Save before the call, so that the next attempt repeats this request ID after a crash.
             self.store.save(record)
             self._call.request_id = record.request_id
-            self._call.may_exist = not self.store.is_complete
+            # Without a stored record, this attempt may have started it before a delay.
+            may_have_started = delays.turns > 0 and not self.store.counts_clears
+            self._call.may_exist = may_have_started or not self.store.is_complete
             self._watch_for_kill(record)
-            run = self._answer_for(record) or self._call.make(record, request, conflict_turns)
+            run = self._answer_for(record) or (self._call.find(record) if may_have_started else None)
+            run = run or self._call.make(record, request, delays.conflict_turns)
             self._name = "started"
         record = self._hold(record, run)
         self._watch_for_kill(record)
@@ -413,6 +424,8 @@ class ExactlyOnceStart:
         run = self._answer_for(record) or self._call.find(record)
         if run is None:
             request = self.build_request(record.request_id, record.earlier)
+            run = self.resource.find_by_request(request, record.started or time.time(), record.earlier)
+        if run is None:
             run = self._call.make(record, request, conflict_turns)
             self._name = "repeated"
         if record.attempt == self.attempt.number:

@@ -126,5 +126,6 @@ class RequestIds:
         if self._fixed is None:
             identity = task_identity(self._context, epoch)
             return derive_request_id(identity, generation, self._resource_type.name_length)
-        refuse_broken_templates(self._resource_type.start_operation, {"request_id": self._fixed})
+        argument = self._resource_type.request_id_argument
+        refuse_broken_templates(self._resource_type.start_operation, {argument: self._fixed})
         return str(self._fixed)

@@ -12,7 +12,7 @@ import random
 import threading
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -22,7 +22,7 @@ from .faults import Faults
 from .omics.exceptions import error_of
 from .options import Options
 from .outbox import Outbox
-from .plans import BatchPlan, RunPlan, SubmissionPlan
+from .plans import BatchPlan, RunPlan, SourcePlan, SubmissionPlan
 from .throttling import Throttle
 
 #: The recorded members of requests. Others are not recorded, because parameters and tags may identify samples
@@ -38,6 +38,12 @@ RECORDED_MEMBERS = (
     "batchName",
     "status",
     "startingToken",
+    "clientToken",
+    "referenceStoreId",
+    "sequenceStoreId",
+    "uploadId",
+    "shareId",
+    "nextToken",
 )
 
 
@@ -82,6 +88,7 @@ class LocalHealthOmics:
             self.plans: list[RunPlan] = []
             self.batch_plans: list[BatchPlan] = []
             self.submission_plans: list[SubmissionPlan] = []
+            self.source_plans: list[SourcePlan] = []
             self.calls: deque[Call] = deque(maxlen=RECORDED_CALLS)
             #: Numbers of calls by operation: that arrived, were answered, and succeeded.
             self.arrived: Counter[str] = Counter()
@@ -131,6 +138,16 @@ class LocalHealthOmics:
         plan = _take(self.submission_plans, lambda plan: plan.matches(operation, run_setting_id))
         if plan is not None:
             raise error_of(plan.code, plan.message)
+
+    def planned_source_failure(self, kind: str, names: Collection[str]) -> str | None:
+        """
+        Consume the planned failure of a source, if any, and return its message.
+
+        :param kind: Kind of the job.
+        :param names: URIs, ids and names of the source.
+        """
+        plan = _take(self.source_plans, lambda plan: plan.matches(kind, names))
+        return None if plan is None else plan.message
 
 
 class _Plan(Protocol):

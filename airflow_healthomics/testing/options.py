@@ -25,6 +25,30 @@ DEFAULT_RATES: Mapping[str, float] = MappingProxyType(
         **dict.fromkeys(("CreateRunCache", "GetRunCache", "ListRunCaches"), 10),
         **dict.fromkeys(("DeleteRunCache", "UpdateRunCache"), 10),
         **dict.fromkeys(("ListTagsForResource", "TagResource", "UntagResource"), 5),
+        **dict.fromkeys(("CreateSequenceStore", "UpdateSequenceStore", "DeleteSequenceStore"), 1),
+        **dict.fromkeys(("CreateReferenceStore", "DeleteReferenceStore", "DeleteReference"), 1),
+        **dict.fromkeys(("CreateMultipartReadSetUpload", "CompleteMultipartReadSetUpload"), 1),
+        **dict.fromkeys(("AbortMultipartReadSetUpload", "BatchDeleteReadSet"), 1),
+        **dict.fromkeys(("GetS3AccessPolicy", "PutS3AccessPolicy", "DeleteS3AccessPolicy"), 1),
+        **dict.fromkeys(("AcceptShare", "CreateShare", "DeleteShare", "GetShare", "ListShares"), 1),
+        **dict.fromkeys(("GetReference", "UploadReadSetPart"), 10),
+        "GetReadSet": 30,
+        **dict.fromkeys(("GetSequenceStore", "ListSequenceStores", "ListReferenceStores"), 5),
+        **dict.fromkeys(("GetReadSetMetadata", "ListReadSets", "GetReferenceMetadata", "ListReferences"), 5),
+        **dict.fromkeys(("ListMultipartReadSetUploads", "ListReadSetUploadParts"), 5),
+        **dict.fromkeys(
+            (
+                f"{verb}{kind}{plural}"
+                for kind in (
+                    "ReadSetImportJob",
+                    "ReadSetExportJob",
+                    "ReadSetActivationJob",
+                    "ReferenceImportJob",
+                )
+                for verb, plural in (("Start", ""), ("Get", ""), ("List", "s"))
+            ),
+            5,
+        ),
     }
 )
 
@@ -64,7 +88,8 @@ class Options:
     If the description of a field begins with "AWS does not document", the real service may differ.
     """
 
-    #: Runs and batches change their state only by verbs of the control, such as :meth:`Control.advance`.
+    #: Runs, batches and jobs of stores change their state only by verbs of the control, such as
+    #: :meth:`Control.advance`.
     manual: bool = False
     #: Seconds that a run stays in each active state, by the local clock.
     pending_seconds: float = 0.5
@@ -87,6 +112,18 @@ class Options:
     batch_runs_per_second: float | None = 100.0
     #: Seconds that a new workflow stays CREATING.
     workflow_creating_seconds: float = 0.0
+    #: Seconds that a job of a store (an import, an export or an activation) stays SUBMITTED and IN_PROGRESS.
+    job_submitted_seconds: float = 0.5
+    job_in_progress_seconds: float = 1.0
+    #: Seconds that an accepted share stays ACTIVATING, and a deleted one DELETING.
+    share_changing_seconds: float = 0.0
+    #: Seconds that a new sequence store stays CREATING, and a changed one UPDATING.
+    store_changing_seconds: float = 0.0
+    #: Seconds that an uploaded read set stays PROCESSING_UPLOAD.
+    upload_processing_seconds: float = 0.0
+    #: Seconds without use after which a read set is ARCHIVED; None for never. AWS: 30 days (API reference of
+    #: StartReadSetActivationJob).
+    read_set_archive_seconds: float | None = 2_592_000.0
     #: Seconds that a new configuration stays CREATING. AWS: up to 15 minutes.
     configuration_creating_seconds: float = 0.0
     #: Seconds that a deleted configuration stays DELETING.
@@ -114,18 +151,28 @@ class Options:
     any_run_cache: bool | None = None
     any_configuration: bool | None = None
     any_workflow_owner: bool | None = None
+    #: The same for the references of read sets.
+    any_reference: bool | None = None
     #: Inspect the definition of a new workflow, which becomes FAILED with an invalid archive, a missing main
     #: file or gross mistakes in WDL. If off, every definition becomes ACTIVE.
     check_definitions: bool = True
     #: Check parameter names against the workflow's parameter template. AWS documents that StartRun refuses
     #: missing and unknown parameters. Turn it off for a workflow without a known template.
     check_parameters: bool = True
-    #: Let a run fail with INPUT_URI_NOT_FOUND if its parameters have an S3 URI of no object. None for the
-    #: value of ``strict``, since most tests have no inputs.
+    #: Let a run fail with INPUT_URI_NOT_FOUND if its parameters have an S3 URI of no object, or the URI of an
+    #: unknown reference or read set, and with INACTIVE_OMICS_STORAGE_RESOURCE if a read set is not ACTIVE.
+    #: None for the value of ``strict``, since most tests have no inputs.
     check_inputs: bool | None = None
     #: Refuse an output bucket of another region, except in networking mode VPC. AWS does not document the
     #: error; here it is ValidationException. None for the value of ``strict``.
     check_output_region: bool | None = None
+    #: Let a source of an import fail if there is no such object, if its bucket is in another region, or if a
+    #: reference does not have the extension of a FASTA file. If off, the content of a missing file is made
+    #: up. None for the value of ``strict``.
+    check_sources: bool | None = None
+    #: Refuse an import of references while another one into the same store is active. AWS does not document
+    #: the error; here it is ServiceQuotaExceededException. None for the value of ``strict``.
+    check_reference_imports: bool | None = None
     #: Create a missing output bucket. If off, the run fails with EXPORT_FAILED, as in the service.
     create_buckets: bool = False
     #: Throttle every operation in ``rates``, per account and region.
@@ -136,11 +183,15 @@ class Options:
     #: AWS does not document the answer to a used request id with a different body: ConflictException, or the
     #: original run.
     request_id_reuse: Literal["conflict", "original"] = "conflict"
-    #: AWS does not document the lifetime of a request id. Seconds; None for unlimited.
+    #: AWS does not document the answer to a used client token with a different body, and the operations with
+    #: client tokens have no ConflictException: ValidationException, or the original result.
+    client_token_reuse: Literal["ValidationException", "original"] = "ValidationException"
+    #: AWS does not document the lifetime of a request id or client token. Seconds; None for unlimited.
     request_id_lifetime: float | None = None
     #: AWS does not document whether a request id outlives its deleted run.
     request_id_survives_delete: bool = True
-    #: AWS does not document the status in the answer to a repeated StartRun: the current one, or PENDING.
+    #: AWS does not document the status in the answer to a repeated StartRun: the current one, or PENDING; or
+    #: of a repeated start of a job of a store: the current one, or SUBMITTED.
     duplicate_status: Literal["current", "pending"] = "current"
     #: While a StartRun is being processed, another one with its request id gets ConflictException. The user
     #: guide names "a duplicate run creation attempt" as an example of that error.
@@ -149,10 +200,11 @@ class Options:
     #: state.
     cancel_error: Literal["ConflictException", "ValidationException"] = "ConflictException"
     #: AWS does not document the error of DeleteRun in an active state, of DeleteRunBatch and DeleteBatch in a
-    #: wrong state, of DeleteWorkflow with versions, and of DeleteRunGroup, DeleteRunCache and
-    #: DeleteConfiguration with active runs.
+    #: wrong state, of DeleteWorkflow with versions, of DeleteRunGroup, DeleteRunCache and DeleteConfiguration
+    #: with active runs, of DeleteReference with read sets, and of a store that is not empty.
     delete_error: Literal["ConflictException", "ValidationException"] = "ConflictException"
-    #: AWS does not document the error of StartRun with a workflow or a configuration that is not ACTIVE.
+    #: AWS does not document the error of StartRun with a workflow or a configuration that is not ACTIVE, and
+    #: of GetReadSet with such a read set.
     inactive_error: Literal["ConflictException", "ValidationException"] = "ConflictException"
     #: AWS does not document the error of a name that another version of the workflow, or another
     #: configuration, has already.
@@ -162,6 +214,11 @@ class Options:
     unreadable_definition: Literal[
         "FAILED", "ValidationException", "AccessDeniedException", "ResourceNotFoundException"
     ] = "FAILED"
+    #: AWS does not document the error of the operations on annotation stores and variant stores, which are
+    #: closed to new customers.
+    closed_error: Literal["AccessDeniedException", "ValidationException"] = "AccessDeniedException"
+    #: AWS documents that a shared workflow cannot be exported or run again, but not with which error.
+    shared_workflow_error: Literal["AccessDeniedException", "ValidationException"] = "AccessDeniedException"
     #: AWS does not document in which status each failure occurs. These occur in STARTING, since HealthOmics
     #: needs role, parameters and engine before it can import anything; others in RUNNING.
     fails_in_starting: tuple[str, ...] = (
@@ -222,11 +279,28 @@ class Options:
     #: duplicates. If on, the retry gets the failed batch, like that of a run; if off, it starts a new one.
     batch_request_id_survives_failure: bool = True
 
+    #: AWS does not document the size of the parts of references and read sets. In examples, it is 100 MiB.
+    storage_part_bytes: int = 104_857_600
+    #: AWS does not document whether the range of GetReference counts from the beginning of the part or of the
+    #: file.
+    reference_range: Literal["part", "file"] = "part"
+    #: AWS does not document the error of GetReadSet for a file that the read set does not have.
+    missing_file_error: Literal["ResourceNotFoundException", "ValidationException"] = (
+        "ResourceNotFoundException"
+    )
+    #: AWS does not document the answer to an export or activation of an unknown read set: a source that
+    #: fails, or an error of its start.
+    unknown_read_set: Literal["FAILED", "ResourceNotFoundException"] = "FAILED"
+    #: AWS does not document the status of a job whose sources all failed.
+    job_without_success: Literal["FAILED", "COMPLETED_WITH_FAILURES"] = "FAILED"
+
     def __post_init__(self) -> None:
         hints: dict[str, Any] = get_type_hints(type(self))
         for name, hint in hints.items():
             if get_origin(hint) is Literal and getattr(self, name) not in get_args(hint):
                 raise ValueError(f"{name} must be one of {', '.join(get_args(hint))}")
+        if self.storage_part_bytes <= 0:
+            raise ValueError("storage_part_bytes must be positive")
         if self.batch_runs_per_second is not None and self.batch_runs_per_second <= 0:
             raise ValueError("batch_runs_per_second must be positive, or None for all at once")
         if self.compute:
@@ -252,6 +326,12 @@ class Options:
     def seconds(self, status: str) -> float | None:
         """Return the seconds that a run stays in an active state; None if only the control moves it."""
         return None if self.manual else float(getattr(self, f"{status.lower()}_seconds"))
+
+    def job_seconds(self, status: str) -> float | None:
+        """Return the seconds that a job stays SUBMITTED or IN_PROGRESS; None for other statuses."""
+        if self.manual or status not in ("SUBMITTED", "IN_PROGRESS"):
+            return None
+        return float(getattr(self, f"job_{status.lower()}_seconds"))
 
     def batch_seconds(self, status: str) -> float | None:
         """Return the seconds that a batch stays CREATING or PENDING; None for other states."""

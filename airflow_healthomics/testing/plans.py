@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -129,3 +129,24 @@ class SubmissionPlan:
     def specificity(self) -> tuple[bool, ...]:
         """How closely the plan names its requests."""
         return (self.run_setting_ids is not None,)
+
+
+@dataclass(kw_only=True)
+class SourcePlan:
+    """The failure of a source of a job."""
+
+    #: Kind of the job, e.g. "Read Set Import Job".
+    kind: str | None
+    #: A URI, id or name of the source.
+    source: str | None
+    message: str
+    times: int | None
+
+    def matches(self, kind: str, names: Collection[str]) -> bool:
+        """Whether the plan applies to a source."""
+        return self.kind in (None, kind) and (self.source is None or self.source in names)
+
+    @property
+    def specificity(self) -> tuple[bool, ...]:
+        """How closely the plan names its sources."""
+        return (self.source is not None, self.kind is not None)

@@ -14,10 +14,10 @@ except ImportError as error:
         "The local HealthOmics requires moto: pip install 'airflow-provider-healthomics[testing]'"
     ) from error
 
-#: The oldest supported release, as in the extra ``testing``.
-OLDEST_MOTO: Final = (5, 2)
+#: The oldest supported release, as in the extra ``testing``: the first one with all that is used here.
+OLDEST_MOTO: Final = (5, 2, 5)
 
-if tuple(int(part) for part in version("moto").split(".")[:2]) < OLDEST_MOTO:
+if tuple(int(part) for part in version("moto").split(".")[:3]) < OLDEST_MOTO:
     raise ImportError(
         f"The local HealthOmics requires moto {'.'.join(map(str, OLDEST_MOTO))} or newer, but moto "
         f"{version('moto')} is installed. If Airflow's constraints pin it, install "

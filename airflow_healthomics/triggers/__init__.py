@@ -5,7 +5,19 @@
 from __future__ import annotations
 
 from airflow_healthomics.triggers.batch import HealthOmicsRunBatchTrigger
+from airflow_healthomics.triggers.batch_event import HealthOmicsRunBatchEventTrigger
+from airflow_healthomics.triggers.job import HealthOmicsJobTrigger
 from airflow_healthomics.triggers.run import HealthOmicsRunTrigger
+from airflow_healthomics.triggers.run_end import HealthOmicsRunEndTrigger
+from airflow_healthomics.triggers.run_event import HealthOmicsRunEventTrigger
 from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
 
-__all__ = ["HealthOmicsRunBatchTrigger", "HealthOmicsRunTrigger", "HealthOmicsStartTrigger"]
+__all__ = [
+    "HealthOmicsJobTrigger",
+    "HealthOmicsRunBatchEventTrigger",
+    "HealthOmicsRunBatchTrigger",
+    "HealthOmicsRunEndTrigger",
+    "HealthOmicsRunEventTrigger",
+    "HealthOmicsRunTrigger",
+    "HealthOmicsStartTrigger",
+]

@@ -36,7 +36,7 @@ from airflow_healthomics.waiting import deadlines
 from airflow_healthomics.waiting.kill_guard import Target
 
 #: Fields of an answer that the resumed task requires.
-_ANSWER: Final = ("id", "arn", "uuid", "runOutputUri")
+_ANSWER: Final = ("id", "arn", "uuid", "runOutputUri", "destination")
 
 #: Separate from the event loop's threads, which Airflow needs for log lines and look-ups of connections.
 _threads: Final = ThreadPoolExecutor(max_workers=8, thread_name_prefix="healthomics-start")
@@ -61,7 +61,7 @@ class HealthOmicsStartTrigger(CancelOnKillTrigger):
     :param targets: runs and batches to cancel if the task is killed, with ``kind``, ``id``, ``uuid`` and
         ``name``
     :param request: the encrypted request, if the start is to be made here
-    :param kind: run or batch, of the request
+    :param kind: run, batch or a kind of job, of the request
     :param turns: number of turns that this start has waited for, including this one
     :param conflict_turns: number of those turns that followed a ConflictException
     :param failures: number of consecutive starts that did not reach HealthOmics
@@ -204,7 +204,7 @@ class HealthOmicsStartTrigger(CancelOnKillTrigger):
             raise
 
     def _start_now(self, resource: Resource, fields: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Call StartRun or StartRunBatch; None if the trigger was cancelled before."""
+        """Make the call; None if the trigger was cancelled before."""
         if self._is_over:
             return None
         self._may_exist = True
@@ -219,7 +219,7 @@ class HealthOmicsStartTrigger(CancelOnKillTrigger):
         """Return what the resumed task requires, and cancel this run or batch on a kill."""
         self.targets = [Target(kind=self.kind, id=started["id"], uuid=started.get("uuid")).as_json()]
         answer: dict[str, Any] = {name: started[name] for name in _ANSWER if name in started}
-        return {**answer, "requestId": fields["requestId"]}
+        return {**answer, "requestId": StartRequest(fields).request_id}
 
     @property
     def _delayed(self) -> DelayedStarts:

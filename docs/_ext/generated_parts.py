@@ -17,8 +17,9 @@ from sphinx.util.docutils import SphinxDirective
 from airflow_healthomics.provider_info import get_provider_info
 from airflow_healthomics.reports.remedies import REMEDIES
 from airflow_healthomics.requests.run import BUILT_IN_DEFAULTS, DEFAULTABLE
-from airflow_healthomics.service import batch_states, run_states
+from airflow_healthomics.service import batch_states, jobs, run_states
 from airflow_healthomics.testing.omics.models import OmicsBackend
+from airflow_healthomics.testing.omics.unavailable import is_closed
 
 
 def configuration() -> Iterator[str]:
@@ -58,6 +59,12 @@ def batch_state_sets() -> Iterator[str]:
     yield from _table(("Set", "States"), [(name, _codes(states)) for name, states in sets.items()])
 
 
+def job_state_sets() -> Iterator[str]:
+    """Return the sets of states of jobs of stores."""
+    sets = {"active": jobs.ACTIVE, "succeeded": jobs.SUCCEEDED, "failed": jobs.FAILED}
+    yield from _table(("Set", "States"), [(name, _codes(states)) for name, states in sets.items()])
+
+
 def failure_reasons() -> Iterator[str]:
     """Return what the package does about each documented reason of a failed run."""
     rows = [
@@ -75,8 +82,15 @@ def local_operations() -> Iterator[str]:
     rows = [(f"`{name}`", _first_paragraph(action)) for name, action in actions.items()]
     yield from _table(("Operation", "What the local HealthOmics does"), rows)
     yield ""
-    others = set(names) - set(actions)
-    yield f"The other {len(others)} answer `NotSupportedOperationException` (501): {_codes(others)}."
+    others = set(names) - set(actions)  # none, unless botocore is newer
+    closed = {name for name in others if is_closed(name)}
+    yield (
+        f"The {len(closed)} operations on annotation stores and variant stores, which are closed to new "
+        f"customers, answer `AccessDeniedException` (403): {_codes(closed)}."
+    )
+    if unknown := others - closed:
+        yield ""
+        yield f"The other {len(unknown)} answer `NotSupportedOperationException` (501): {_codes(unknown)}."
 
 
 PARTS = {
@@ -85,6 +99,7 @@ PARTS = {
     "connection": connection,
     "run-states": run_state_sets,
     "batch-states": batch_state_sets,
+    "job-states": job_state_sets,
     "failure-reasons": failure_reasons,
 }
 

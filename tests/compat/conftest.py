@@ -29,14 +29,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def airflow_python(request: pytest.FixtureRequest) -> Path:
-    """Python of the environment that is tested."""
+    """The Python of the tested environment."""
     python: Path = request.config.getoption("--airflow-python")
     return python.absolute()
 
 
 @pytest.fixture(scope="session")
 def airflow_version(airflow_python: Path) -> tuple[int, ...]:
-    """Version of the Airflow that is tested."""
+    """The version of the tested Airflow."""
     code = "from importlib.metadata import version; print(version('apache-airflow'))"
     text = subprocess.run([airflow_python, "-c", code], check=True, capture_output=True, text=True).stdout
     return tuple(int(part) for part in text.strip().split(".")[:3])
@@ -44,7 +44,7 @@ def airflow_version(airflow_python: Path) -> tuple[int, ...]:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HealthOmicsServer]:
-    """Serve the local HealthOmics, with this process's own variables pointing at it."""
+    """Serve the local HealthOmics, and set this process's own variables to it."""
     with HealthOmicsServer(any_run_group=True) as server:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             monkeypatch.delenv(name)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The example DAGs, beside each supported version of Airflow."""
+"""The example DAGs, in each supported version of Airflow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from airflow_healthomics.testing import HealthOmicsServer
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "example_dags").glob("*.py"))
 
-#: Airflow 3.3 prints five of its own, Airflow 2.11 three.
+#: Airflow 3.3 prints five of its own, and Airflow 2.11 three.
 MAX_FRAMES = 6
 
 GERMLINE_PARAMETERS = ("sample_name", "fastq_pairs", "ecr_registry", "aws_region")
@@ -41,7 +41,7 @@ def load(path: Path) -> ModuleType:
 def airflow(
     tmp_path: Path, server: HealthOmicsServer, airflow_python: Path
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return the command of an Airflow of its own, which has the examples and asks every second."""
+    """Return the command of a separate Airflow, which has the examples and polls every second."""
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "airflow_local_settings.py").write_text(
         "def task_policy(task):\n"
@@ -75,7 +75,7 @@ def airflow(
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example_is_a_dag_of_its_name(path: Path) -> None:
-    """Each example loads without an AWS account, and its DAG is called as its file."""
+    """Each example loads without an AWS account, and its DAG has the name of its file."""
     assert load(path).dag.dag_id == path.stem
 
 
@@ -105,7 +105,7 @@ def test_germline_example_runs_to_its_end(server: HealthOmicsServer, airflow: Ca
 def test_trigger_form_example_sends_what_was_entered(
     server: HealthOmicsServer, airflow: Callable[..., Any]
 ) -> None:
-    """What the form opens with, what was changed in it, and what the DAG makes of the rest."""
+    """The defaults of the form, the changed values, and the parameters that the DAG derives from the rest."""
     server.control.add_workflow(
         "1234567", parameter_template={name: {"description": name} for name in GERMLINE_PARAMETERS}
     )
@@ -126,7 +126,7 @@ def test_trigger_form_example_sends_what_was_entered(
 def test_nightly_example_runs_to_its_end(
     dag_id: str, server: HealthOmicsServer, airflow: Callable[..., Any]
 ) -> None:
-    """The example has a run for each row of the sheet, and uses the outputs of each."""
+    """The example starts a run for each row of the sheet, and uses the outputs of each."""
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket="example-bucket")
     sheet = "sample,fastq_1,fastq_2,depth\n" + "".join(f"s{n},s3://r/1,s3://r/2,{n}\n" for n in range(2))
@@ -140,7 +140,7 @@ def test_nightly_example_runs_to_its_end(
     assert tested.returncode == 0, tested.stdout + tested.stderr
     runs = server.control.runs()
     assert [run["status"] for run in runs] == ["COMPLETED"] * 2
-    # The order of mapped tasks is Airflow's.
+    # Airflow determines the order of mapped tasks.
     parameters = [boto3.client("omics").get_run(id=run["id"])["parameters"] for run in runs]
     assert {(each["sample_name"], each["min_depth"]) for each in parameters} == {("s0", 0), ("s1", 1)}
     for run in runs:

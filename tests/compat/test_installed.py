@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What Airflow finds of the installed package."""
+"""The installed package, as Airflow finds it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def airflow_json(tmp_path: Path, airflow_python: Path) -> Callable[..., Any]:
 
 
 def test_the_package_is_that_of_the_environment(airflow_python: Path, tmp_path: Path) -> None:
-    """Not this checkout's, unless this environment has it so."""
+    """It is not this checkout's, unless the environment has it."""
     code = "import airflow_healthomics; print(airflow_healthomics.__file__)"
     done = subprocess.run(
         [airflow_python, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
@@ -54,7 +54,7 @@ def test_the_provider_is_listed(airflow_json: Callable[..., Any]) -> None:
 
 
 def test_its_links_are_listed(airflow_json: Callable[..., Any]) -> None:
-    """Airflow shows the links of registered classes only."""
+    """Airflow shows only links of registered classes."""
     links = {link["extra_link_class_name"] for link in airflow_json("providers", "links")}
     assert {
         "airflow_healthomics.links.HealthOmicsRunLink",
@@ -65,6 +65,6 @@ def test_its_links_are_listed(airflow_json: Callable[..., Any]) -> None:
 
 
 def test_the_plugin_loads(airflow_json: Callable[..., Any]) -> None:
-    """Without a word of trouble."""
+    """Without a warning."""
     plugins = {plugin["name"]: plugin for plugin in airflow_json("plugins")}
     assert "healthomics_run_page" in plugins

@@ -22,7 +22,7 @@ DEFAULTS = {"role_arn": "arn:aws:iam::123456789012:role/omics", "output_uri": "s
 
 
 class CompatAirflow(LocalAirflow):
-    """A real Airflow of any supported version, looked at in its database, as Airflow 2 has another API."""
+    """A real Airflow of any supported version, observed in its database, as Airflow 2 has another API."""
 
     def __init__(self, version: tuple[int, ...], dags_folder: Path, **more: Any) -> None:
         super().__init__(dags_folder, **more)
@@ -38,7 +38,7 @@ class CompatAirflow(LocalAirflow):
             return database.execute(statement, values).fetchall()
 
     def trigger(self, dag_id: str) -> None:
-        """Trigger a DAG, once it is there."""
+        """Trigger a DAG, once Airflow has it."""
         self.wait_until(
             lambda: self.query("SELECT 1 FROM dag WHERE dag_id = ?", dag_id), f"{dag_id} is parsed"
         )
@@ -80,7 +80,7 @@ def airflow(
             **server.environ,
             # Airflow 2 runs tasks by the command `airflow`.
             "PATH": f"{airflow_python.parent}:{os.environ['PATH']}",
-            # A task whose supervisor is gone is retried after this, instead of five minutes.
+            # A task whose supervisor has died is retried after this time, instead of five minutes.
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "40",
         },
         connections={"aws_default": connection},
@@ -89,7 +89,7 @@ def airflow(
         yield airflow
 
 
-def test_a_worker_that_dies_after_the_start_costs_nothing(
+def test_a_worker_that_dies_after_the_start_loses_nothing(
     server: HealthOmicsServer, airflow: CompatAirflow
 ) -> None:
     """The next attempt finds the run, waits for it in the triggerer, and succeeds: one run, two attempts."""

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""A local HealthOmics in both of its modes, and requests with the least that they need."""
+"""The local HealthOmics in both of its modes, and minimal requests."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from tests.speed import _work_once_per_process  # noqa: F401 - a fixture is foun
 
 ROLE = "arn:aws:iam::123456789012:role/omics"
 BUCKET = "outputs"
-#: Shared, since loading the models anew is most of what a client costs.
+#: Shared, because loading the models is most of the cost of a client.
 SESSION = boto3.Session()
 extend_session(SESSION)
 
 
 @pytest.fixture(autouse=True)
 def _aws_environment(request: pytest.FixtureRequest) -> None:
-    """Strip every AWS variable of the machine, and put false ones in their place."""
+    """Replace the machine's AWS variables by false ones."""
     request.getfixturevalue("aws_environment")
 
 
 def aws(service: str, **more: Any) -> Any:
-    """Make a client that does not repeat a call by itself."""
+    """Make a client without retries."""
     return SESSION.client(service, config=Config(retries={"total_max_attempts": 1}), **more)
 
 
@@ -50,7 +50,7 @@ def options() -> dict[str, Any]:
 def control(
     request: pytest.FixtureRequest, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Control]:
-    """The local HealthOmics in each of its two modes; nothing moves by itself."""
+    """The local HealthOmics in each of its two modes; runs move only when a test advances them."""
     settings = {"manual": True, "any_workflow": True, **options}
     if request.param == "in-process":
         with mock_healthomics(**settings) as local:
@@ -71,7 +71,7 @@ def omics(control: Control) -> Any:
 
 @pytest.fixture
 def start(omics: Any) -> Callable[..., dict[str, Any]]:
-    """Start a run with the least that a request needs."""
+    """Start a run with a minimal request."""
 
     def start_run(**fields: Any) -> dict[str, Any]:
         defaults = {"roleArn": ROLE, "outputUri": f"s3://{BUCKET}/results"}
@@ -85,7 +85,7 @@ def start(omics: Any) -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def start_batch(omics: Any) -> Callable[..., str]:
-    """Start a batch with the least that a request needs, and return its id."""
+    """Start a batch with a minimal request, and return its id."""
 
     def start_run_batch(*settings: str | dict[str, Any], defaults: Any = None, **fields: Any) -> str:
         inline = [{"runSettingId": each} if isinstance(each, str) else each for each in settings]
@@ -102,7 +102,7 @@ def start_batch(omics: Any) -> Callable[..., str]:
 
 
 def error_of(call: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[str, int, str]:
-    """Return code, HTTP status and message of the error that a call ends with."""
+    """Return the code, HTTP status and message of the error that a call raises."""
     from botocore.exceptions import ClientError
 
     with pytest.raises(ClientError) as caught:

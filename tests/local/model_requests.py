@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from botocore.model import OperationModel
@@ -19,6 +20,7 @@ TEXTS = (
     "123456789012",
     "arn:aws:iam::123456789012:role/r",
     "arn:aws:secretsmanager:us-east-1:123456789012:secret:s",
+    "arn:aws:s3:us-east-1:123456789012:accesspoint/a",
     "s3://bucket/key",
     "s3://bucket",
     "sg-1",
@@ -30,19 +32,19 @@ WRONG_TEXTS = ("\x00", "!", "_", " ", "x", "-")
 
 @dataclass(frozen=True)
 class Break:
-    """One broken rule: where it is, which it is, and the value that breaks it."""
+    """One broken rule: its place, its name, and the value that breaks it."""
 
     path: tuple[str | int, ...]
     rule: str
     value: Any
 
 
-#: Stands for a member that is left out.
+#: Marks a member that is left out.
 ABSENT = object()
 
 
 def requests(operation: OperationModel) -> Iterator[dict[str, Any]]:
-    """Yield valid requests: with the required members, with each other one, and all at their limits."""
+    """Yield valid requests: with the required members, with each optional one, and all at their limits."""
     shape = operation.input_shape
     if shape is None:
         yield {}
@@ -70,7 +72,7 @@ def sound(shape: Any, *, largest: bool = False) -> Any:
         return _text(shape, largest)
     if kind in ("integer", "long"):
         return shape.metadata.get("max", 10) if largest else shape.metadata.get("min", 0)
-    return {"boolean": largest, "blob": b"1"}[kind]
+    return {"boolean": largest, "blob": b"1", "timestamp": datetime(2026, 1, 1, tzinfo=UTC)}[kind]
 
 
 def _structure(shape: Any, largest: bool) -> dict[str, Any]:

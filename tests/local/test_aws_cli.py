@@ -24,8 +24,8 @@ pytestmark = pytest.mark.skipif(not AWS.exists(), reason="the AWS CLI is not ins
 
 
 def cli(server: HealthOmicsServer, home: Path) -> Callable[..., Any]:
-    """Return what runs the AWS CLI against a server."""
-    # An empty home, so that no configuration of the machine's user takes part.
+    """Return a function that runs the AWS CLI against a server."""
+    # An empty home hides the user's AWS configuration.
     environ = {"PATH": os.environ["PATH"], "HOME": str(home), **server.environ}
 
     def aws(*arguments: str, expect: int = 0) -> Any:
@@ -43,7 +43,7 @@ def cli(server: HealthOmicsServer, home: Path) -> Callable[..., Any]:
 
 
 def test_the_life_of_a_run(tmp_path: Path) -> None:
-    """Start, start again, get, list and cancel; and a wrong enum, which the CLI does not check."""
+    """Start, repeat the start, get, list and cancel; and a wrong enum, which the CLI does not check."""
     with HealthOmicsServer(any_workflow=True, manual=True) as server:
         aws = cli(server, tmp_path)
         request = ["--workflow-id", "1234567", "--role-arn", ROLE, "--output-uri", "s3://outputs"]

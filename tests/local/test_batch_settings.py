@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""StartRunBatch: what it refuses, how settings are merged, and settings in S3."""
+"""StartRunBatch: refused requests, merged settings, and settings in S3."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def reason(omics: Any, batch_id: str) -> tuple[str, str | None]:
     return batch["status"], batch.get("failureReason")
 
 
-# --- what is refused at once ---
+# --- refused at once ---
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def reason(omics: Any, batch_id: str) -> tuple[str, str | None]:
 )
 @in_process
 def test_a_wrong_request_is_refused(control: Control, fields: dict[str, Any], complaint: str) -> None:
-    """Even from a client that checks nothing: ValidationException names the rule, and nothing is created."""
+    """ValidationException names the rule and nothing is created, even if the client validates nothing."""
     client = SESSION.client("omics", config=Config(parameter_validation=False))
     aws("s3").create_bucket(Bucket=BUCKET)
     defaults = {"workflowId": "1", "roleArn": ROLE, "outputUri": "s3://outputs"}
@@ -109,7 +109,7 @@ def test_a_wrong_request_is_refused(control: Control, fields: dict[str, Any], co
 @in_process
 @pytest.mark.parametrize("options", [{"any_workflow": False}])
 def test_a_workflow_must_exist(control: Control, omics: Any, start_batch: StartBatch) -> None:
-    """An unknown workflow or version, and one of AWS's, is not found; a batch needs a private one."""
+    """An unknown workflow or version is not found, nor is one of AWS's: a batch requires a private one."""
     control.add_workflow("5")
     control.add_workflow("6", type="READY2RUN")
     for defaults in (
@@ -130,7 +130,7 @@ def test_a_workflow_must_exist(control: Control, omics: Any, start_batch: StartB
 def test_settings_that_cannot_be_read_are_refused(
     control: Control, omics: Any, start_batch: StartBatch, uri: str, code: str
 ) -> None:
-    """A missing object or bucket is an error of StartRunBatch, of the kind that the option says."""
+    """A missing object or bucket fails StartRunBatch with the error that the option sets."""
     control.set_options(batch_settings_error=code)
     assert error_of(from_s3, start_batch, uri)[0] == code
     assert control.batches() == []
@@ -140,7 +140,7 @@ def test_settings_that_cannot_be_read_are_refused(
 
 
 def test_a_request_id_starts_one_batch(control: Control, omics: Any, start_batch: StartBatch) -> None:
-    """The same request again is answered with the original batch, another one is a conflict."""
+    """A repeated request returns the original batch; a different one with the same id is a conflict."""
     request = {
         "requestId": "one",
         "tags": {"project": "demo"},
@@ -165,17 +165,17 @@ def test_a_request_id_starts_one_batch(control: Control, omics: Any, start_batch
 def test_a_run_and_a_batch_may_have_one_request_id(
     start_batch: StartBatch, start: Callable[..., Any], omics: Any
 ) -> None:
-    """A request id means something for its operation only."""
+    """Each operation has its own request ids."""
     start(requestId="one")
     assert start_batch("a", requestId="one")
 
 
 @in_process
 @pytest.mark.parametrize("survives", [True, False])
-def test_a_request_id_and_its_deleted_batch(
+def test_a_request_id_outlives_its_deleted_batch(
     control: Control, omics: Any, start_batch: StartBatch, survives: bool
 ) -> None:
-    """A request id outlives its batch, unless the option says that it does not."""
+    """The id stays used after its batch was deleted, unless the option says otherwise."""
     control.set_options(request_id_survives_delete=survives)
     batch_id = start_batch("a", requestId="one")
     control.advance_batch("PROCESSED")
@@ -216,7 +216,7 @@ def test_settings_are_merged(
     assert merged(defaults, setting) == expected
 
 
-def test_a_run_has_what_its_settings_say(control: Control, omics: Any, start_batch: StartBatch) -> None:
+def test_a_run_has_its_merged_settings(control: Control, omics: Any, start_batch: StartBatch) -> None:
     """GetRun shows the merged request, with the tags of runs and not those of the batch."""
     control.add_workflow("1234567", engine="NEXTFLOW")
     batch_id = start_batch(
@@ -291,7 +291,7 @@ def test_a_bad_setting_fails_its_run_only(
     failure: str,
     complaint: str,
 ) -> None:
-    """What StartRun would refuse is the run's submission failure; values are not told."""
+    """A setting that StartRun would refuse fails the submission of its run; values are not shown."""
     control.add_workflow("5", parameter_template={"reads": {}})
     good = {"runSettingId": "good", "parameters": {"reads": "r"}}
     bad = {"runSettingId": "bad", "parameters": {"reads": "r"}, **setting}
@@ -305,8 +305,8 @@ def test_a_bad_setting_fails_its_run_only(
 
 
 @in_process
-def test_a_run_needs_an_output_uri_from_somewhere(control: Control, omics: Any) -> None:
-    """It may be absent from the common settings, not from both."""
+def test_a_run_needs_an_output_uri(control: Control, omics: Any) -> None:
+    """It may be missing from the common settings or from the run's, but not from both."""
     batch_id = omics.start_run_batch(
         defaultRunSetting={"workflowId": "1", "roleArn": ROLE},
         batchRunSettings={
@@ -333,7 +333,7 @@ def test_a_full_account_fails_the_submissions(control: Control, omics: Any, star
 def test_a_workflow_deleted_meanwhile_fails_the_submissions(
     control: Control, omics: Any, start_batch: StartBatch
 ) -> None:
-    """Each run meets what its own StartRun would meet."""
+    """Each submission fails as StartRun would."""
     control.add_workflow("5", type="PRIVATE")
     control.set_options(any_workflow=False)
     batch_id = start_batch("a", defaults={"workflowId": "5"})
@@ -343,7 +343,7 @@ def test_a_workflow_deleted_meanwhile_fails_the_submissions(
     assert failed["submissionFailureReason"] == "ResourceNotFoundException"
 
 
-# --- settings as a whole ---
+# --- the list of settings ---
 
 
 @in_process
@@ -357,7 +357,7 @@ def test_inline_settings_must_be_unique(control: Control, omics: Any, start_batc
 
 
 def test_settings_are_read_from_s3(control: Control, omics: Any, start_batch: StartBatch) -> None:
-    """More than 100 settings come from an object, and are known once the batch is validated."""
+    """More than 100 settings are read from an object; they are known once the batch is validated."""
     put([{"runSettingId": f"s{n}", "parameters": {"n": n}} for n in range(150)])
     batch_id = from_s3(start_batch, defaults={"parameters": {"ref": "r"}})
     batch = omics.get_batch(batchId=batch_id)
@@ -377,7 +377,7 @@ def test_settings_are_read_from_s3(control: Control, omics: Any, start_batch: St
 def test_settings_in_s3_must_be_a_list_of_settings(
     control: Control, omics: Any, start_batch: StartBatch, body: Any
 ) -> None:
-    """Anything else fails the batch, and not the call."""
+    """Anything else fails the batch, not the call."""
     put(body)
     batch_id = from_s3(start_batch)
     control.advance_batch("SUBMITTING")
@@ -397,7 +397,7 @@ def test_settings_in_s3_must_be_a_list_of_settings(
 def test_a_setting_in_s3_keeps_the_rules_of_an_inline_one(
     control: Control, omics: Any, start_batch: StartBatch, setting: dict[str, Any], complaint: str
 ) -> None:
-    """A rule of the model that is broken fails this run only; JSON null is absent."""
+    """A broken rule of the model fails only its run; JSON null counts as absent."""
     put([setting, {"runSettingId": "good", "name": None}])
     batch_id = from_s3(start_batch)
     control.advance_batch("INPROGRESS")
@@ -412,7 +412,7 @@ def test_a_setting_in_s3_keeps_the_rules_of_an_inline_one(
 def test_settings_in_s3_must_not_change(
     control: Control, omics: Any, start_batch: StartBatch, meanwhile: str
 ) -> None:
-    """Another ETag than at StartRunBatch fails the batch; writing the same again does not."""
+    """An ETag that changed since StartRunBatch fails the batch; rewriting the same content does not."""
     put([{"runSettingId": "a"}])
     old = aws("s3").head_object(Bucket=BUCKET, Key="settings.json")["ETag"]
     batch_id = from_s3(start_batch)

@@ -30,14 +30,14 @@ in_process = pytest.mark.parametrize("control", ["in-process"], indirect=True)
 
 @pytest.fixture
 def by_the_clock() -> Iterator[Control]:
-    """The local HealthOmics with a clock that stands still until it is moved."""
+    """The local HealthOmics with a clock that only the test moves."""
     with mock_healthomics(any_workflow=True, create_buckets=True, **PACE) as control:
         control.stop_clock()
         yield control
 
 
 def batch_of(count: int, **defaults: Any) -> str:
-    """Start a batch with so many settings, named r1, r2, ..., and return its id."""
+    """Start a batch with N settings, named r1, r2, ..., and return its id."""
     common = {"workflowId": "1", "roleArn": ROLE, "outputUri": f"s3://{BUCKET}"}
     batch_id: str = aws("omics").start_run_batch(
         defaultRunSetting={**common, **defaults},
@@ -78,7 +78,7 @@ def statuses(batch_id: str) -> dict[str, str | None]:
 
 
 def test_the_clock_moves_a_batch_through_every_state(by_the_clock: Control) -> None:
-    """Runs are submitted one after another at the pace; with the last run's end the batch is PROCESSED."""
+    """Runs are submitted one by one at the configured pace; the batch is PROCESSED when the last run ends."""
     batch_id = batch_of(3)
     seen = [(get(batch_id)["status"], counts(batch_id))]
     for seconds in (1, 1, 0.5, 0.5, 39, 0.5, 0.5):
@@ -97,7 +97,7 @@ def test_the_clock_moves_a_batch_through_every_state(by_the_clock: Control) -> N
 
 
 def test_times_are_those_of_the_transitions(by_the_clock: Control) -> None:
-    """A batch seen late still says when its submissions and its runs were over; no time comes early."""
+    """A batch that is read late still shows when its submissions and runs ended; no time appears early."""
     batch_id = batch_of(3)
     assert not {"submittedTime", "processedTime", "failedTime"} & set(get(batch_id))
     by_the_clock.advance_clock(10_000)
@@ -125,8 +125,8 @@ def test_a_new_pace_applies_to_a_batch_that_is_submitting(by_the_clock: Control)
     assert submitted(batch_id) == {"successfulStart": 4, "pendingStart": 6}
 
 
-def test_a_batch_takes_from_the_quota_of_single_runs(by_the_clock: Control) -> None:
-    """With throttling a batch submits one run a second, and competes with StartRun for that."""
+def test_a_batch_uses_the_quota_of_single_runs(by_the_clock: Control) -> None:
+    """With throttling, a batch submits one run a second and competes with StartRun for the quota."""
     by_the_clock.set_throttling(rates={"StartRun": 1})
     batch_id = batch_of(5)
     by_the_clock.advance_clock(4)
@@ -137,8 +137,8 @@ def test_a_batch_takes_from_the_quota_of_single_runs(by_the_clock: Control) -> N
     assert submitted(batch_id) == {"successfulStart": 5}
 
 
-def test_a_server_moves_batches_without_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch comes to its end by real time at the default pace of batches, made faster."""
+def test_a_server_moves_batches_without_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch ends in real time, at the default pace of batches sped up."""
     pace: dict[str, Any] = {name: 0.01 for name in PACE if name.endswith("seconds")}
     with HealthOmicsServer(any_workflow=True, create_buckets=True, **pace) as server:
         for name, value in server.environ.items():
@@ -148,8 +148,8 @@ def test_a_server_moves_batches_without_being_asked(monkeypatch: pytest.MonkeyPa
         assert counts(batch_id) == {"completed": 3}
 
 
-def test_by_hand_nothing_moves_until_told(control: Control, omics: Any, start_batch: StartBatch) -> None:
-    """The manual pace goes through the states in between; only the end of the last run ends a batch."""
+def test_by_hand_nothing_moves_until_advanced(control: Control, omics: Any, start_batch: StartBatch) -> None:
+    """The manual pace passes through the intermediate states; a batch ends only with its last run."""
     batch_id = start_batch("a", "b")
     control.advance_clock(1_000_000)
     assert get(batch_id)["status"] == "CREATING"
@@ -194,7 +194,7 @@ def test_advancing_to_the_end_moves_the_runs_too(
 def test_a_batch_stays_where_a_full_run_group_keeps_it(
     control: Control, omics: Any, start_batch: StartBatch, start: Callable[..., Any]
 ) -> None:
-    """``advance_batch`` says how far it came."""
+    """``advance_batch`` returns the status that each batch has reached."""
     group_id = omics.create_run_group(maxRuns=1)["id"]
     run_id = start(runGroupId=group_id)["id"]
     control.advance("RUNNING")
@@ -208,7 +208,7 @@ def test_a_batch_stays_where_a_full_run_group_keeps_it(
 def test_a_batch_of_failed_submissions_is_processed(
     control: Control, omics: Any, start_batch: StartBatch
 ) -> None:
-    """PROCESSED says nothing about success: here there never was a run."""
+    """PROCESSED does not mean success: here no run was ever started."""
     control.fail_submission()
     batch_id = start_batch("a", "b")
     control.advance_batch("INPROGRESS")
@@ -220,7 +220,7 @@ def test_a_batch_of_failed_submissions_is_processed(
 
 
 def test_counts_can_lag(by_the_clock: Control) -> None:
-    """With the option GetBatch shows the runs as they were so long ago, and at PROCESSED as they are."""
+    """With the option, GetBatch's counts lag by N seconds until the batch is PROCESSED."""
     by_the_clock.set_options(batch_counts_lag_seconds=5, batch_runs_per_second=None)
     batch_id = batch_of(2)
     by_the_clock.advance_clock(12)
@@ -232,7 +232,7 @@ def test_counts_can_lag(by_the_clock: Control) -> None:
     assert (get(batch_id)["status"], counts(batch_id)) == ("PROCESSED", {"completed": 2})
 
 
-def test_a_run_knows_its_batch(control: Control, omics: Any, start_batch: StartBatch) -> None:
+def test_a_run_has_its_batch(control: Control, omics: Any, start_batch: StartBatch) -> None:
     """GetRun and ListRuns show the batch, ListRuns filters by it, and ListRunsInBatch leads to the run."""
     batch_id = start_batch("a")
     other = start_batch("a")
@@ -265,7 +265,7 @@ def test_pages_show_every_run_once(control: Control, omics: Any, start_batch: St
 
 @in_process
 def test_runs_of_a_batch_are_filtered(control: Control, omics: Any, start_batch: StartBatch) -> None:
-    """By status, by setting or by run; a filter goes with pages."""
+    """By status, setting or run, also in pages."""
     batch_id = start_batch("a", "b", "c", "d")
     control.fail_submission(["b", "c"])
     control.advance_batch("INPROGRESS")
@@ -313,7 +313,7 @@ def test_batches_are_listed(control: Control, omics: Any, start_batch: StartBatc
     ],
 )
 @in_process
-def test_a_list_takes_one_filter(omics: Any, operation: str, filters: dict[str, str]) -> None:
+def test_a_list_accepts_one_filter(omics: Any, operation: str, filters: dict[str, str]) -> None:
     """More than one filter is refused."""
     code, status, message = error_of(getattr(omics, operation), **filters)
     assert (code, status) == ("ValidationException", 400)
@@ -339,7 +339,7 @@ def test_runs_are_listed_before_their_submission(
 
 @in_process
 def test_submissions_fail_as_planned(control: Control, omics: Any, start_batch: StartBatch) -> None:
-    """Chosen settings fail with reason and message, have no run, and the others go on."""
+    """Planned submissions fail with a reason and a message and have no run; the others continue."""
     control.fail_submission(["b"], "ServiceQuotaExceededException", message="too many runs")
     control.fail_submission(times=1, code="AccessDeniedException")
     batch_id = start_batch("a", "b", "c")
@@ -364,7 +364,7 @@ def test_submissions_fail_as_planned(control: Control, omics: Any, start_batch: 
 def test_a_batch_fails_as_planned(
     control: Control, omics: Any, start_batch: StartBatch, after: int, runs: int, totals: dict[str, int]
 ) -> None:
-    """Before any run or after some of them; GetBatch has the reason, and the runs go on."""
+    """Before any run or after some of them; GetBatch has the reason, and started runs continue."""
     control.fail_batch(name="cohort", after=after)
     other = start_batch("a")
     batch_id = start_batch("a", "b", "c", batchName="cohort")
@@ -381,7 +381,7 @@ def test_a_batch_fails_as_planned(
 def test_the_request_id_of_a_failed_batch(
     control: Control, omics: Any, start_batch: StartBatch, survives: bool
 ) -> None:
-    """The same request again gets the failed batch, unless the option makes it a retry."""
+    """A repeated request returns the failed batch, unless the option makes it a retry."""
     control.set_options(batch_request_id_survives_failure=survives)
     batch_id = start_batch("a", requestId="one")
     control.advance_batch("FAILED")
@@ -392,7 +392,7 @@ def test_the_request_id_of_a_failed_batch(
 
 
 def test_cancelling_a_batch_cancels_its_runs(by_the_clock: Control) -> None:
-    """Runs are cancelled at the pace, the rest is never submitted, and the batch ends with the last run."""
+    """Runs are cancelled at the pace, the rest is never submitted, and the batch ends with its last run."""
     batch_id = batch_of(5)
     by_the_clock.advance_clock(2.5)
     aws("omics").cancel_run_batch(batchId=batch_id)
@@ -408,10 +408,10 @@ def test_cancelling_a_batch_cancels_its_runs(by_the_clock: Control) -> None:
 
 
 @in_process
-def test_what_was_not_submitted_can_stay_without_status(
+def test_unsubmitted_runs_can_stay_without_status(
     control: Control, omics: Any, start_batch: StartBatch
 ) -> None:
-    """With the option only runs that were there count as cancelled."""
+    """With the option, only submitted runs count as cancelled."""
     control.set_options(batch_unsubmitted_after_cancel="none")
     batch_id = start_batch("a", "b", "c")
     control.advance_batch("SUBMITTING")
@@ -426,7 +426,7 @@ def test_what_was_not_submitted_can_stay_without_status(
 def test_a_batch_can_be_cancelled_before_its_runs_have_stopped(
     control: Control, omics: Any, start_batch: StartBatch
 ) -> None:
-    """With the option it is CANCELLED once every run was asked to stop."""
+    """With the option, it is CANCELLED once the cancellation of every run was requested."""
     control.set_options(batch_cancelled_when="requested")
     batch_id = start_batch("a", "b")
     control.advance_batch("INPROGRESS")
@@ -443,10 +443,10 @@ def test_a_batch_can_be_cancelled_before_its_runs_have_stopped(
     ("skips", "status", "deleted"),
     [(True, "SUCCESS", "RUNS_DELETED"), (False, "CANCEL_FAILED", "RUNS_DELETE_FAILED")],
 )
-def test_runs_that_are_over_already(
+def test_ended_runs_are_skipped(
     control: Control, omics: Any, start_batch: StartBatch, skips: bool, status: str, deleted: str
 ) -> None:
-    """A run that has ended, or is gone, is passed over unless the option makes it a failure."""
+    """A run that has ended or is gone is skipped, unless the option makes it a failure."""
     control.set_options(batch_skips_finished=skips)
     batch_id = start_batch("a", "b", "c")
     control.fail_submission(["c"])
@@ -482,7 +482,7 @@ def test_deleting_the_runs_of_a_batch(by_the_clock: Control) -> None:
 def test_cancelling_and_deleting_can_fail_for_some(
     control: Control, omics: Any, start_batch: StartBatch
 ) -> None:
-    """Both are non-atomic: what is planned to fail is told by run and counted."""
+    """Both are non-atomic: planned failures are reported for each run and counted."""
     control.fail_submission(["a"], "ThrottlingException", operation="CancelRun")
     control.fail_submission(["b"], "AccessDeniedException", operation="DeleteRun", message="no")
     batch_id = start_batch("a", "b", "c")
@@ -504,7 +504,7 @@ def test_cancelling_and_deleting_can_fail_for_some(
     }
 
 
-#: For each state, what CancelRunBatch, DeleteRunBatch and DeleteBatch answer: None is that it works.
+#: For each state, the errors of CancelRunBatch, DeleteRunBatch and DeleteBatch; None means success.
 BUSY = ("ConflictException",) * 3
 ALLOWED = {
     "CREATING": ("ConflictException", "ConflictException", "ConflictException"),
@@ -538,10 +538,10 @@ def bring(control: Control, omics: Any, batch_id: str, status: str) -> None:
 
 @in_process
 @pytest.mark.parametrize("status", ALLOWED)
-def test_each_state_allows_what_is_documented(
+def test_each_state_allows_only_documented_calls(
     control: Control, omics: Any, start_batch: StartBatch, status: str
 ) -> None:
-    """Cancelling, deleting the runs and deleting the batch are each allowed in their states only."""
+    """Cancelling, deleting the runs and deleting the batch are each allowed only in their states."""
     calls = (omics.cancel_run_batch, omics.delete_run_batch, omics.delete_batch)
     for call, error in zip(calls, ALLOWED[status], strict=True):
         batch_id = start_batch("a")
@@ -557,7 +557,7 @@ def test_each_state_allows_what_is_documented(
 def test_a_wrong_state_can_be_a_validation_error(
     control: Control, omics: Any, start_batch: StartBatch
 ) -> None:
-    """The options of the single operations hold; a second cancel is a conflict all the same."""
+    """The options of the single operations apply to batches; a second cancel is still a conflict."""
     control.set_options(cancel_error="ValidationException", delete_error="ValidationException")
     batch_id = start_batch("a")
     for call in (omics.cancel_run_batch, omics.delete_run_batch, omics.delete_batch):
@@ -568,7 +568,7 @@ def test_a_wrong_state_can_be_a_validation_error(
 
 
 def test_a_deleted_batch_leaves_its_runs(control: Control, omics: Any, start_batch: StartBatch) -> None:
-    """Every call for the batch gets 404; its runs are there and go on to know its id."""
+    """Calls for the batch get 404; its runs remain, and keep its id."""
     batch_id = start_batch("a")
     control.advance_batch("PROCESSED")
     (entry,) = entries(batch_id)

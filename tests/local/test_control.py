@@ -22,13 +22,13 @@ Start = Callable[..., dict[str, Any]]
 
 
 def test_every_public_method_is_a_verb() -> None:
-    """Nothing can be done in-process that another process cannot do."""
+    """In-process code can do nothing that another process cannot do."""
     public = {name for name, _ in inspect.getmembers(Control, inspect.isfunction) if not name.startswith("_")}
     assert public == set(VERBS)
 
 
 def test_calls_are_recorded_without_parameters(control: Control, omics: Any, start: Start) -> None:
-    """A recorded call has its operation, status, error and ids; parameters and tags are nowhere."""
+    """A recorded call has its operation, status, error and ids, but no parameters or tags."""
     run = start(name="n", requestId="one", parameters={"sample": "PATIENT-1"}, tags={"who": "PATIENT-1"})
     omics.get_run(id=run["id"])
     error_of(omics.get_run, id="1")
@@ -45,8 +45,8 @@ def test_calls_are_recorded_without_parameters(control: Control, omics: Any, sta
     assert len(control.calls("GetRun")) == 2
 
 
-def test_runs_are_told_with_their_request_ids(control: Control, start: Start) -> None:
-    """The list of runs says what was started, deleted ones too."""
+def test_runs_are_listed_with_their_request_ids(control: Control, start: Start) -> None:
+    """The list has each started run, deleted ones too."""
     first, second = start(name="a", requestId="one"), start(name="b", requestId="two")
     control.advance("DELETED", run_id=first["id"])
     told = [(run["id"], run["uuid"], run["name"], run["requestId"], run["status"]) for run in control.runs()]
@@ -56,10 +56,10 @@ def test_runs_are_told_with_their_request_ids(control: Control, start: Start) ->
     ]
 
 
-def test_batches_and_their_runs_are_told(
+def test_batches_and_their_runs_are_listed(
     control: Control, omics: Any, start_batch: Callable[..., str]
 ) -> None:
-    """The lists say what was started, and which run is of which setting; no call records a setting's id."""
+    """The lists have the batches and the run of each setting; no recorded call has a setting's id."""
     batch_id = start_batch("a", "b", batchName="cohort", requestId="one")
     control.fail_submission(["b"])
     control.advance_batch("INPROGRESS")
@@ -83,7 +83,7 @@ def test_one_run_can_be_advanced_and_others_stay(control: Control, start: Start)
 
 
 def test_a_run_can_fail_unplanned(control: Control, omics: Any, start: Start) -> None:
-    """``advance`` says how and why, whatever was planned."""
+    """``advance`` sets status and reason, whatever was planned."""
     run_id = start()["id"]
     control.advance("FAILED", failure_reason="SERVICE_ERROR", status_message="try again")
     run = omics.get_run(id=run_id)
@@ -115,13 +115,13 @@ def test_a_run_can_fail_unplanned(control: Control, omics: Any, start: Start) ->
 def test_a_mistake_is_the_same_error_in_both_modes(
     control: Control, verb: str, arguments: dict[str, Any], error: type[Exception], complaint: str
 ) -> None:
-    """The error of a verb travels from another process as itself."""
+    """A verb raises the same error in-process and over HTTP."""
     with pytest.raises(error, match=complaint):
         getattr(control, verb)(**arguments)
 
 
 def test_waiting_for_runs_and_calls(control: Control, omics: Any, start: Start) -> None:
-    """A wait ends when what it waits for happens in another thread."""
+    """A wait ends when another thread brings about its condition."""
     with ThreadPoolExecutor(2) as pool:
         running = pool.submit(control.wait_for_run, "RUNNING", count=2)
         asked = pool.submit(control.wait_for_call, "ListRuns", count=1)
@@ -155,7 +155,7 @@ def test_reset_goes_back_to_the_beginning(control: Control, omics: Any, start: S
 
 
 def test_a_verb_is_a_plain_http_request() -> None:
-    """Any program can send a verb, by GET or with JSON by POST; an unknown verb is told what there is."""
+    """Any program can send a verb, by GET or with JSON by POST; the error for an unknown verb lists them."""
     with HealthOmicsServer() as server:
         url = f"{server.endpoint_url}/_healthomics/"
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -170,7 +170,7 @@ def test_a_verb_is_a_plain_http_request() -> None:
 
 
 def test_options_are_checked() -> None:
-    """A choice that does not exist is refused at once, by name."""
+    """An unknown option or value is refused at once, by name."""
     with pytest.raises(ValueError, match="output_layout must be one of run_id, run_id_uuid"):
         Options(output_layout="flat")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="pace"), mock_healthomics(pace=1):

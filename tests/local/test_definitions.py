@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What makes a workflow FAILED, and what the service finds in its definition."""
+"""Definitions of workflows: which of them make a workflow FAILED, and what is derived from the others."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_an_unusable_definition_fails_the_workflow(
 @in_process
 @pytest.mark.parametrize("options", [{"unreadable_definition": "AccessDeniedException"}])
 def test_an_unreadable_definition_can_be_refused(omics: Any) -> None:
-    """AWS does not document it."""
+    """The option exists because AWS does not document it."""
     source = {"definitionUri": "s3://nowhere/workflow.zip"}
     assert error_of(omics.create_workflow, **source)[:2] == ("AccessDeniedException", 403)
     assert omics.list_workflows()["items"] == []
@@ -93,7 +93,7 @@ def test_an_unreadable_definition_can_be_refused(omics: Any) -> None:
 @in_process
 @pytest.mark.parametrize("options", [{"workflow_creating_seconds": 60.0}])
 def test_a_definition_fails_after_creating(control: Control, omics: Any) -> None:
-    """FAILED comes as late as ACTIVE would."""
+    """The workflow becomes FAILED when it would have become ACTIVE."""
     workflow_id = omics.create_workflow(definitionZip=b"x")["id"]
     workflow = omics.get_workflow(id=workflow_id)
     assert workflow["status"] == "CREATING"
@@ -104,7 +104,7 @@ def test_a_definition_fails_after_creating(control: Control, omics: Any) -> None
 
 @in_process
 @pytest.mark.parametrize("options", [{"check_definitions": False}])
-def test_definitions_can_be_accepted_unseen(omics: Any) -> None:
+def test_definitions_can_be_accepted_unchecked(omics: Any) -> None:
     """With the option, the content does not matter."""
     workflow_id = omics.create_workflow(definitionZip=b"x")["id"]
     assert omics.get_workflow(id=workflow_id)["status"] == "ACTIVE"

@@ -25,7 +25,7 @@ def test_the_options_of_each_resource_exist() -> None:
     assert named <= {field.name for field in fields(Options)}
 
 
-def test_each_operation_says_what_it_does() -> None:
+def test_each_operation_is_described() -> None:
     """The generated table of operations has the first paragraph of each docstring."""
     backend = OmicsBackend("us-east-1", "123456789012")
     for name in operations():

@@ -19,12 +19,12 @@ from .conftest import BUCKET, ROLE, aws
 Start = Callable[..., dict[str, Any]]
 
 
-def listen(kind: str, account: list[str] | None = None, **target: Any) -> Callable[[], list[Any]]:
-    """Put a queue behind an EventBridge rule, and return what reads all that is in it."""
+def listen(*kinds: str, account: list[str] | None = None, **target: Any) -> Callable[[], list[Any]]:
+    """Put a queue behind an EventBridge rule, and return a function that reads its messages."""
     sqs, events = aws("sqs"), aws("events")
     url = sqs.create_queue(QueueName="heard")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    pattern = {"source": ["aws.omics"], "detail-type": [kind], **({"account": account} if account else {})}
+    pattern = {"source": ["aws.omics"], "detail-type": kinds, **({"account": account} if account else {})}
     events.put_rule(Name="heard", EventPattern=json.dumps(pattern))
     events.put_targets(Rule="heard", Targets=[{"Id": "queue", "Arn": arn, **target}])
 
@@ -40,7 +40,7 @@ def listen(kind: str, account: list[str] | None = None, **target: Any) -> Callab
 
 
 def test_every_status_change_is_an_event(control: Control, omics: Any, start: Start) -> None:
-    """A queue behind an EventBridge rule hears of each state, in order, in the documented form."""
+    """A queue behind an EventBridge rule receives each state, in order, in the documented form."""
     read = listen("Run Status Change")
     control.add_workflow("3", name="align")
     run = start(name="n", workflowId="3")
@@ -74,7 +74,7 @@ def test_every_status_change_is_an_event(control: Control, omics: Any, start: St
 def test_every_status_change_of_a_batch_is_an_event(
     control: Control, omics: Any, start_batch: Callable[..., str]
 ) -> None:
-    """Each state of a batch is told, in order, in the documented form: every value is a string."""
+    """The events are in order and in the documented form: every value is a string."""
     read = listen("RunBatch Status Change")
     control.add_workflow("3", name="align")
     omics.create_workflow_version(workflowId="3", versionName="v1", definitionZip=ARCHIVE)
@@ -144,8 +144,10 @@ def test_the_event_of_a_failed_batch_has_code_and_message(
 
 
 @pytest.mark.parametrize("control", ["in-process"], indirect=True)
-def test_a_failed_deletion_is_no_event(control: Control, omics: Any, start_batch: Callable[..., str]) -> None:
-    """RUNS_DELETE_FAILED is not among the states that AWS says are told."""
+def test_a_failed_deletion_has_no_event(
+    control: Control, omics: Any, start_batch: Callable[..., str]
+) -> None:
+    """RUNS_DELETE_FAILED is not among the states that AWS lists."""
     read = listen("RunBatch Status Change")
     control.fail_submission(operation="DeleteRun")
     batch_id = start_batch("a")
@@ -286,8 +288,8 @@ def test_an_archive_keeps_events(control: Control, start: Start) -> None:
     assert events.describe_archive(ArchiveName="kept")["EventCount"] >= 5
 
 
-def test_a_missing_queue_is_no_fault_of_a_run(control: Control, start: Start) -> None:
-    """The event is lost, and the run goes on."""
+def test_a_missing_queue_does_not_fail_a_run(control: Control, start: Start) -> None:
+    """The event is lost, and the run continues."""
     listen("Run Status Change")
     sqs = aws("sqs")
     sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName="heard")["QueueUrl"])
@@ -306,7 +308,7 @@ STATUSES = ["PENDING", "STARTING", "RUNNING", "STOPPING", "COMPLETED"]
         ({"reordering": 0}, STATUSES),
     ],
 )
-def test_events_can_be_lost_and_doubled(
+def test_events_can_be_lost_and_duplicated(
     control: Control, start: Start, faults: dict[str, float], heard: list[str]
 ) -> None:
     """A fault applies to each event with its probability."""
@@ -318,7 +320,7 @@ def test_events_can_be_lost_and_doubled(
 
 
 def test_a_duplicate_has_the_id_of_its_event(control: Control, start: Start) -> None:
-    """Consumers can tell it by that."""
+    """Consumers can detect duplicates by it."""
     read = listen("Run Status Change")
     control.disturb_events(duplication=1)
     start()
@@ -345,7 +347,7 @@ def test_events_can_be_reordered(control: Control, start: Start) -> None:
 
 
 def test_events_can_be_late(control: Control, start: Start) -> None:
-    """Each event has a delay of its own, so that they overtake each other."""
+    """Each event has its own delay, so events can overtake each other."""
     control.stop_clock()
     read = listen("Run Status Change")
     control.disturb_events(delay_seconds=60)
@@ -363,7 +365,7 @@ def test_events_can_be_late(control: Control, start: Start) -> None:
 
 @pytest.mark.parametrize("control", ["in-process"], indirect=True)
 def test_clear_faults_ends_the_disturbance(control: Control, start: Start) -> None:
-    """Further events arrive again."""
+    """Later events arrive again."""
     read = listen("Run Status Change")
     control.disturb_events(loss=1)
     control.clear_faults()
@@ -373,7 +375,7 @@ def test_clear_faults_ends_the_disturbance(control: Control, start: Start) -> No
 
 @pytest.mark.parametrize("faults", [{"loss": 1.1}, {"duplication": -1}, {"delay_seconds": -1}])
 def test_probabilities_are_checked(control: Control, faults: dict[str, float]) -> None:
-    """A wrong argument is named."""
+    """The error names the wrong argument."""
     with pytest.raises(ValueError, match=next(iter(faults))):
         control.disturb_events(**faults)
 

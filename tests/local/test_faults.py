@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Faults happen when they are planned, to the calls that they are planned for, in both modes."""
+"""Faults hit the planned calls at the planned time, in both modes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ERRORS = {
 
 @contextmanager
 def background(control: Control, threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Make calls in other threads; a test that fails leaves none of them held."""
+    """Make calls in other threads; none stays held if a test fails."""
     with ThreadPoolExecutor(threads) as pool:
         try:
             yield pool
@@ -54,15 +54,15 @@ def test_every_error_of_the_model_can_be_injected(
 
 
 def test_an_error_of_another_kind_needs_a_status(control: Control, omics: Any) -> None:
-    """A code that HealthOmics does not have can be injected with its status, and not without."""
+    """Injecting a code that HealthOmics does not have requires its HTTP status."""
     with pytest.raises(ValueError, match="ExpiredTokenException"):
         control.inject_error("ListRuns", "ExpiredTokenException")
     control.inject_error("ListRuns", "ExpiredTokenException", status=403, message="expired")
     assert error_of(omics.list_runs) == ("ExpiredTokenException", 403, "expired")
 
 
-def test_a_fault_happens_so_many_times_to_its_operation(control: Control, omics: Any) -> None:
-    """Faults are used up in their order, and leave other operations alone."""
+def test_a_fault_happens_n_times_to_its_operation(control: Control, omics: Any) -> None:
+    """Faults are consumed in order and do not affect other operations."""
     control.inject_error("ListRuns", "InternalServerException", times=2)
     control.inject_error("ListRuns", "AccessDeniedException")
     assert omics.list_workflows()["items"] == []
@@ -72,7 +72,7 @@ def test_a_fault_happens_so_many_times_to_its_operation(control: Control, omics:
 
 
 def test_a_fault_can_last_until_it_is_cleared(control: Control, omics: Any) -> None:
-    """``times=None`` and ``*`` meet every call."""
+    """``times=None`` and ``*`` hit every call."""
     control.inject_error("*", "InternalServerException", times=None)
     for call in (omics.list_runs, omics.list_workflows, omics.list_runs):
         assert error_of(call)[1] == 500
@@ -90,7 +90,7 @@ def test_a_fault_can_be_for_one_run(control: Control, omics: Any, start: Start) 
 
 @pytest.mark.parametrize("options", [{"seed": 3}])
 def test_a_fault_can_be_probable(control: Control, omics: Any) -> None:
-    """With a seed, the same calls are met each time."""
+    """With a seed, the same calls fail each time."""
 
     def met() -> list[bool]:
         control.reset()
@@ -109,7 +109,7 @@ def test_a_fault_can_be_probable(control: Control, omics: Any) -> None:
     assert 0 < sum(first) < 20
 
 
-def test_an_error_before_does_nothing_and_after_hides_what_was_done(control: Control, start: Start) -> None:
+def test_an_error_before_has_no_effect_and_one_after_hides_it(control: Control, start: Start) -> None:
     """``when`` says whether the request took effect."""
     control.inject_error("StartRun", when="before")
     assert error_of(start, requestId="one")[1] == 500
@@ -121,8 +121,8 @@ def test_an_error_before_does_nothing_and_after_hides_what_was_done(control: Con
 
 
 @pytest.mark.parametrize(("when", "runs"), [("before", 0), ("after", 1)])
-def test_a_dropped_connection_has_no_answer(control: Control, start: Start, when: Any, runs: int) -> None:
-    """Botocore meets a closed connection, whether or not the run was started."""
+def test_a_dropped_connection_has_no_response(control: Control, start: Start, when: Any, runs: int) -> None:
+    """Botocore sees a closed connection, whether or not the run was started."""
     control.drop_connection("StartRun", when=when)
     with pytest.raises(ConnectionClosedError):
         start(requestId="one")
@@ -141,8 +141,8 @@ def test_botocore_repeats_after_a_fault(control: Control, omics: Any) -> None:
     assert [call["status"] for call in control.calls("ListRuns")] == [429, None, 200]
 
 
-def test_an_answer_can_be_late(control: Control, omics: Any) -> None:
-    """A delayed call takes its time, and others do not wait for it."""
+def test_a_response_can_be_late(control: Control, omics: Any) -> None:
+    """A delayed call takes longer, and delays no other."""
     control.delay("ListRuns", 0.3)
     began = time.monotonic()
     with background(control, 1) as pool:
@@ -154,8 +154,8 @@ def test_an_answer_can_be_late(control: Control, omics: Any) -> None:
 
 
 @pytest.mark.parametrize("control", ["server"], indirect=True)
-def test_a_late_answer_runs_into_the_clients_timeout(control: Control) -> None:
-    """A client that waits less than the delay gives up."""
+def test_a_late_response_exceeds_the_clients_timeout(control: Control) -> None:
+    """A client whose timeout is shorter than the delay gives up."""
     control.delay("ListRuns", 60)
     hasty = SESSION.client("omics", config=Config(read_timeout=0.2, retries={"total_max_attempts": 1}))
     with pytest.raises(ReadTimeoutError):
@@ -166,7 +166,7 @@ def test_a_late_answer_runs_into_the_clients_timeout(control: Control) -> None:
 def test_a_held_call_waits_for_its_release(
     control: Control, omics: Any, start: Start, when: Any, runs: int
 ) -> None:
-    """A held call blocks before or after it took effect; other calls go on; then it is answered."""
+    """A held call blocks before or after taking effect, until its release; other calls proceed."""
     control.hold("StartRun", "gate", when=when)
     with background(control, 1) as pool:
         held = pool.submit(start)
@@ -179,7 +179,7 @@ def test_a_held_call_waits_for_its_release(
 
 
 def test_several_calls_can_be_held(control: Control, omics: Any) -> None:
-    """One name holds many calls and lets all go; after that nothing is held."""
+    """One name holds many calls and releases all; afterwards none is held."""
     control.hold("ListRuns", "gate", times=None)
     with background(control, 5) as pool:
         held = [pool.submit(aws("omics").list_runs) for _ in range(5)]
@@ -190,13 +190,13 @@ def test_several_calls_can_be_held(control: Control, omics: Any) -> None:
     assert control.release("gate") == 0
 
 
-def test_waiting_for_a_held_call_ends(control: Control) -> None:
-    """The wait says what it waited for."""
+def test_waiting_for_a_held_call_times_out(control: Control) -> None:
+    """The error names the call."""
     with pytest.raises(TimeoutError, match="0 of 1 calls are held as 'gate'"):
         control.wait_until_held("gate", timeout=0.05)
 
 
-def test_a_cleared_fault_lets_go(control: Control, omics: Any) -> None:
+def test_clearing_a_fault_releases_its_calls(control: Control, omics: Any) -> None:
     """Clearing the faults ends holds and delays."""
     control.hold("ListRuns", "gate")
     control.delay("ListWorkflows", 600)
@@ -210,7 +210,7 @@ def test_a_cleared_fault_lets_go(control: Control, omics: Any) -> None:
 
 
 def test_a_second_start_meets_the_first_in_flight(control: Control, start: Start) -> None:
-    """While a StartRun is processed, its request id conflicts and others do not; later it is a duplicate."""
+    """While a StartRun is in flight, its request id conflicts and others do not; later it is a duplicate."""
     control.hold("StartRun", "gate")
     with background(control, 1) as pool:
         held = pool.submit(start, requestId="one")
@@ -224,7 +224,7 @@ def test_a_second_start_meets_the_first_in_flight(control: Control, start: Start
 def test_a_second_batch_meets_the_first_in_flight(
     control: Control, start: Start, start_batch: Callable[..., str]
 ) -> None:
-    """While a StartRunBatch is processed, its request id conflicts for batches, and not for runs."""
+    """While a StartRunBatch is in flight, its request id conflicts for batches, but not for runs."""
     control.hold("StartRunBatch", "gate")
     with background(control, 1) as pool:
         held = pool.submit(start_batch, "a", requestId="one")
@@ -247,13 +247,13 @@ def test_the_conflict_in_flight_can_be_off(control: Control, start: Start) -> No
         assert held.result()["id"] == run_id
 
 
-def test_a_fault_can_meet_an_operation_that_is_not_implemented(control: Control, omics: Any) -> None:
-    """Injected errors come before anything else."""
+def test_an_unimplemented_operation_can_have_a_fault(control: Control, omics: Any) -> None:
+    """Injected errors take precedence over everything else."""
     control.inject_error("GetRunCache", "AccessDeniedException")
     assert error_of(omics.get_run_cache, id="1")[0] == "AccessDeniedException"
 
 
 def test_a_fault_happens_before_or_after(control: Control) -> None:
-    """There is no third time."""
+    """Any other value of ``when`` is refused."""
     with pytest.raises(ValueError, match="before"):
         control.drop_connection("GetRun", when="during")  # type: ignore[arg-type]

@@ -103,7 +103,7 @@ def test_workflows_are_listed_by_type_and_name(control: Control, omics: Any) -> 
 
 
 def test_accounts_and_regions_are_apart(control: Control, omics: Any, start: Start) -> None:
-    """A run is seen only in its own region."""
+    """A run is visible only in its region."""
     run_id = start()["id"]
     assert [run["id"] for run in omics.list_runs()["items"]] == [run_id]
     assert aws("omics", region_name="eu-west-1").list_runs()["items"] == []

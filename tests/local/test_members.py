@@ -46,21 +46,21 @@ def structures(shape: Any, seen: set[str]) -> Iterator[tuple[str, set[str]]]:
 
 @pytest.mark.parametrize("operation", operations())
 def test_all_members_of_the_model_are_implemented(operation: str) -> None:
-    """A newer botocore fails here, with the new members, until somebody builds them."""
+    """A newer botocore fails here, with the new members, until they are implemented."""
     shape = get_service_model("omics").operation_model(operation).input_shape
     for name, members in structures(shape, set()):
         assert members == IMPLEMENTED.get(name, set()), name
 
 
 def test_the_table_has_no_other_structures() -> None:
-    """What no implemented operation accepts has no place in the table."""
+    """The table lists only structures that an implemented operation accepts."""
     shapes = [get_service_model("omics").operation_model(name).input_shape for name in operations()]
     assert set(IMPLEMENTED) == {name for shape in shapes for name, _ in structures(shape, set())}
 
 
 @pytest.fixture
 def newer_botocore(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model in which runs and the settings of a batch have a member more."""
+    """A model in which runs and the settings of a batch have one more member."""
     register()
     model: dict[str, Any] = copy.deepcopy(get_service_model("omics")._service_description)  # type: ignore[attr-defined]
     for structure in ("StartRunRequest", "InlineSetting"):
@@ -99,7 +99,7 @@ def test_an_unknown_member_is_refused_with_its_name(
 def test_an_unknown_member_of_inline_settings_is_refused(
     control: Control, start_batch: Callable[..., Any], send: Callable[..., None]
 ) -> None:
-    """Settings in the request are refused with their place."""
+    """The error for settings in the request has the position of the setting."""
     setting = {"runSettingId": "a", "novelty": {}}
     send("StartRunBatch", {"batchRunSettings": {"inlineSettings": [setting]}})
     code, _, message = error_of(start_batch, "a")
@@ -110,7 +110,7 @@ def test_an_unknown_member_of_inline_settings_is_refused(
 
 @pytest.mark.usefixtures("newer_botocore")
 def test_an_unknown_member_of_settings_in_s3_fails_its_run(control: Control, omics: Any) -> None:
-    """Settings in S3 are refused run by run, as those with other mistakes."""
+    """Settings in S3 are refused run by run, like other invalid settings."""
     settings = [{"runSettingId": "a", "novelty": {}}, {"runSettingId": "b"}]
     aws("s3").put_object(Bucket=BUCKET, Key="settings.json", Body=json.dumps(settings))
     batch_id = omics.start_run_batch(

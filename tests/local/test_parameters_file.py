@@ -21,8 +21,8 @@ def write(content: bytes) -> None:
     aws("s3").put_object(Bucket=BUCKET, Key="parameters.json", Body=content)
 
 
-def test_a_file_takes_the_place_of_parameters(control: Control, omics: Any, start: Start) -> None:
-    """The run completes, and GetRun answers with a URL instead of the parameters."""
+def test_a_file_replaces_parameters(control: Control, omics: Any, start: Start) -> None:
+    """The run completes, and GetRun returns a URL instead of the parameters."""
     write(b'{"a": 1}')
     run_id = start(parametersUri=URI)["id"]
     control.advance("COMPLETED")
@@ -36,12 +36,12 @@ def test_a_file_takes_the_place_of_parameters(control: Control, omics: Any, star
 
 @pytest.mark.parametrize("options", [{"presigned_parameters_uri": False}])
 def test_the_url_may_be_the_uri_itself(omics: Any, start: Start) -> None:
-    """By option."""
+    """An option decides."""
     assert omics.get_run(id=start(parametersUri=URI)["id"])["parametersUri"] == URI
 
 
-def test_both_are_refused(start: Start) -> None:
-    """They exclude each other."""
+def test_parameters_and_a_file_exclude_each_other(start: Start) -> None:
+    """StartRun refuses a request with both."""
     code, _, message = error_of(start, parametersUri=URI, parameters={"a": 1})
     assert code == "ValidationException"
     assert "exclude each other" in message
@@ -59,7 +59,7 @@ def test_both_are_refused(start: Start) -> None:
 def test_a_bad_file_fails_the_run_after_its_start(
     control: Control, omics: Any, start: Start, content: bytes | None, message: str
 ) -> None:
-    """StartRun answers, and the run ends as INVALID_RUN_PARAMETERS without having been RUNNING."""
+    """StartRun succeeds, and the run ends as INVALID_RUN_PARAMETERS before it is RUNNING."""
     control.add_workflow("77", parameter_template={"a": {}})
     if content is not None:
         write(content)
@@ -74,7 +74,7 @@ def test_a_bad_file_fails_the_run_after_its_start(
 
 
 def test_a_rerun_inherits_the_file_or_replaces_it(omics: Any, start: Start) -> None:
-    """Parameters of its own take the place of its source's file, and the other way round."""
+    """Its own parameters replace its source's file, and vice versa."""
     source = start(parametersUri=URI, requesterPaysEnabled=True)["id"]
     same = omics.get_run(id=start(runId=source)["id"])
     assert same["requesterPaysEnabled"] is True
@@ -88,7 +88,7 @@ def test_a_rerun_inherits_the_file_or_replaces_it(omics: Any, start: Start) -> N
 def test_a_batch_says_who_pays_for_all_its_runs(
     control: Control, omics: Any, start_batch: Callable[..., str]
 ) -> None:
-    """As a common setting."""
+    """The field belongs to the common settings."""
     start_batch("a", "b", defaults={"requesterPaysEnabled": True})
     control.advance_batch("INPROGRESS")
     runs = [omics.get_run(id=run["id"]) for run in control.runs()]

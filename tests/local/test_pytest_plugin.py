@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The fixtures for users: cheap for a session that does not use them, and enough for a first test."""
+"""The fixtures for users: cheap for a session that does not use them, and sufficient for a first test."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def test_pytest_finds_the_plugin() -> None:
     assert project["entry-points"]["pytest11"] == {"healthomics": "airflow_healthomics.pytest_plugin"}
 
 
-def test_a_run_needs_nothing_before_it(healthomics_airflow: HealthOmicsServer) -> None:
-    """Any workflow runs, into a bucket that nobody has created, and has ended at the first poll."""
+def test_a_run_needs_no_setup(healthomics_airflow: HealthOmicsServer) -> None:
+    """Any workflow runs, into a bucket that does not exist yet, and has ended at the first poll."""
     omics = aws("omics")
     extra = json.loads(os.environ["AIRFLOW_CONN_AWS_DEFAULT"])["extra"]["service_config"]["omics"]
     run = omics.start_run(workflowId="7", roleArn=extra["role_arn"], outputUri=extra["output_uri"])

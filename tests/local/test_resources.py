@@ -53,7 +53,7 @@ def test_a_run_cache_with_active_runs_is_kept(control: Control, omics: Any, star
     "options", [{"inactive_error": "ValidationException", "used_name_error": "ValidationException"}]
 )
 def test_undocumented_errors_can_be_chosen(control: Control, omics: Any, start: Start) -> None:
-    """Those of what is not ACTIVE, and of names in use."""
+    """The errors for resources that are not ACTIVE, and for names in use."""
     workflow = omics.create_workflow(definitionZip=b"x")
     version = {"workflowId": workflow["id"], "versionName": "v1", "definitionZip": ARCHIVE}
     omics.create_workflow_version(**version)
@@ -68,7 +68,7 @@ def test_undocumented_errors_can_be_chosen(control: Control, omics: Any, start: 
 
 @pytest.mark.parametrize("options", [{"configuration_creating_seconds": 60.0, "any_configuration": False}])
 def test_a_configuration_must_be_active(control: Control, omics: Any, start: Start) -> None:
-    """Its run keeps what it was at the start; a configuration with active runs cannot be deleted."""
+    """A run keeps the configuration of its start; a configuration with active runs cannot be deleted."""
     made = omics.create_configuration(name="private", runConfigurations=VPC)
     fields = {"networkingMode": "VPC", "configurationName": "private"}
     assert made["status"] == "CREATING"
@@ -86,7 +86,7 @@ def test_a_configuration_must_be_active(control: Control, omics: Any, start: Sta
 
 @pytest.mark.parametrize("options", [{"configuration_deleting_seconds": 60.0}])
 def test_a_deleted_configuration_is_deleting(control: Control, omics: Any, start: Start) -> None:
-    """No run can use it, and its name is used until it is gone."""
+    """No run can use it, and its name stays in use until it is gone."""
     control.stop_clock()
     request = {"name": "private", "runConfigurations": VPC}
     omics.create_configuration(**request)
@@ -101,7 +101,7 @@ def test_a_deleted_configuration_is_deleting(control: Control, omics: Any, start
 
 
 def test_an_account_has_ten_configurations(omics: Any) -> None:
-    """A name is used once, and the eleventh configuration exceeds the quota."""
+    """Names are unique, and an eleventh configuration exceeds the quota."""
     for number in range(10):
         omics.create_configuration(name=f"c{number}", runConfigurations=VPC)
     create = omics.create_configuration
@@ -146,7 +146,7 @@ def test_unknown_resources_are_refused(
 )
 @pytest.mark.parametrize("fields", REFERENCES.values(), ids=REFERENCES)
 def test_options_accept_unknown_resources(omics: Any, start: Start, fields: dict[str, Any]) -> None:
-    """A test that accepts any workflow accepts any other resource; each has an option too."""
+    """The option to accept any workflow accepts any resource, and each kind has an option too."""
     workflow_id = omics.create_workflow(definitionZip=ARCHIVE)["id"]
     assert start(workflowId=workflow_id, **fields)["id"]
 

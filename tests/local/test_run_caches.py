@@ -91,7 +91,7 @@ def test_only_equal_inputs_hit(control: Control, omics: Any, hits: Callable[...,
 
 
 def test_a_hit_takes_no_time(control: Control, omics: Any, start: Start, cache: str) -> None:
-    """The task is COMPLETED at once and names the cache; a failed task is computed again."""
+    """The task is COMPLETED at once and has the cache's id; a failed task is computed again."""
     control.plan_run(tasks=[{"name": "a"}, {"name": "b", "failure_reason": "X"}], status="FAILED")
     start(cacheId=cache)
     control.advance("FAILED")

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Run groups: they are made, listed and deleted, and let only so many of their runs run."""
+"""Run groups: how they are created, listed and deleted, and how they limit their runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PACE = {"pending_seconds": 1, "starting_seconds": 1, "running_seconds": 10, "sto
 
 @pytest.fixture
 def by_the_clock() -> Iterator[Control]:
-    """The local HealthOmics with a clock that stands still until it is moved."""
+    """The local HealthOmics with a clock that only the test moves."""
     with mock_healthomics(any_workflow=True, create_buckets=True, **PACE) as control:
         control.stop_clock()
         yield control
@@ -37,8 +37,8 @@ def status_of(*run_ids: str) -> list[str]:
     return [aws("omics").get_run(id=run_id)["status"] for run_id in run_ids]
 
 
-def test_a_run_group_is_made_and_found(omics: Any) -> None:
-    """What was said about a group is given back, and the same request makes it once."""
+def test_a_run_group_is_created_and_found(omics: Any) -> None:
+    """GetRunGroup returns the fields of the request, and a repeated request creates no second group."""
     request = {"name": "g", "maxRuns": 2, "maxCpus": 8, "tags": {"a": "b"}, "requestId": "one"}
     made = omics.create_run_group(**request)
     assert made["arn"] == f"arn:aws:omics:us-east-1:123456789012:runGroup/{made['id']}"
@@ -76,7 +76,7 @@ def test_a_run_group_with_active_runs_cannot_be_deleted(control: Control, omics:
 
 @pytest.mark.parametrize("control", ["in-process"], indirect=True)
 @pytest.mark.parametrize("options", [{"any_run_group": False}])
-def test_a_run_group_can_have_to_exist(omics: Any, start: Start, start_batch: Callable[..., str]) -> None:
+def test_unknown_run_groups_can_be_refused(omics: Any, start: Start, start_batch: Callable[..., str]) -> None:
     """With the option off, an unknown group is not found, for a run and for a batch."""
     assert error_of(start, runGroupId="1")[:2] == ("ResourceNotFoundException", 404)
     assert error_of(start_batch, "a", defaults={"runGroupId": "1"})[0] == "ResourceNotFoundException"
@@ -84,8 +84,8 @@ def test_a_run_group_can_have_to_exist(omics: Any, start: Start, start_batch: Ca
     assert start(runGroupId=omics.create_run_group()["id"])["id"]
 
 
-def test_only_so_many_runs_of_a_group_run(by_the_clock: Control) -> None:
-    """Runs over ``maxRuns`` stay PENDING until another one has ended, whatever its end."""
+def test_a_group_limits_its_active_runs(by_the_clock: Control) -> None:
+    """Runs over ``maxRuns`` stay PENDING until another one ends, whatever its status."""
     group_id = aws("omics").create_run_group(maxRuns=2)["id"]
     by_the_clock.plan_run(status="FAILED")
     runs = [start_run(group_id) for _ in range(4)]
@@ -103,7 +103,7 @@ def test_only_so_many_runs_of_a_group_run(by_the_clock: Control) -> None:
 
 @pytest.mark.parametrize(("order", "first"), [("higher_first", 1), ("lower_first", 0)])
 def test_the_priority_decides_who_is_next(by_the_clock: Control, order: str, first: int) -> None:
-    """A higher number goes first unless the option says otherwise; among equals the one started earlier."""
+    """A higher number starts first unless the option says otherwise; among equals, the earlier run does."""
     by_the_clock.set_options(priority_order=order)
     group_id = aws("omics").create_run_group(maxRuns=1)["id"]
     start_run(group_id)
@@ -112,8 +112,8 @@ def test_the_priority_decides_who_is_next(by_the_clock: Control, order: str, fir
     assert [run_id for run_id in waiting if status_of(run_id) != ["PENDING"]] == [waiting[first]]
 
 
-def test_a_run_that_was_cancelled_in_the_queue_takes_no_place(by_the_clock: Control) -> None:
-    """A run that never started is left out when its turn comes."""
+def test_a_run_that_was_cancelled_in_the_queue_is_skipped(by_the_clock: Control) -> None:
+    """A run that never started does not count when its turn comes."""
     group_id = aws("omics").create_run_group(maxRuns=1)["id"]
     runs = [start_run(group_id) for _ in range(3)]
     by_the_clock.advance_clock(2)
@@ -123,7 +123,7 @@ def test_a_run_that_was_cancelled_in_the_queue_takes_no_place(by_the_clock: Cont
 
 
 def test_the_queue_survives_a_new_pace(by_the_clock: Control) -> None:
-    """Changing the options loses no run that waits, and admits none."""
+    """Changing the options neither loses nor admits a queued run."""
     group_id = aws("omics").create_run_group(maxRuns=1)["id"]
     runs = [start_run(group_id) for _ in range(3)]
     by_the_clock.advance_clock(2)
@@ -135,7 +135,7 @@ def test_the_queue_survives_a_new_pace(by_the_clock: Control) -> None:
 
 
 def test_by_hand_a_full_group_keeps_its_runs_too(control: Control, omics: Any, start: Start) -> None:
-    """``advance`` leaves a run PENDING for which there is no place."""
+    """``advance`` leaves a run PENDING if its group is full."""
     group_id = omics.create_run_group(maxRuns=1)["id"]
     first, second = (start(runGroupId=group_id)["id"] for _ in range(2))
     assert control.advance("RUNNING") == {first: "RUNNING", second: "PENDING"}

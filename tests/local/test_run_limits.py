@@ -26,7 +26,7 @@ def omics_options() -> dict[str, Any]:
 
 @pytest.fixture
 def clocked(omics_options: dict[str, Any]) -> Iterator[Control]:
-    """The local HealthOmics with a clock that stands still until it is moved."""
+    """The local HealthOmics with a clock that only the test moves."""
     options = {"any_workflow": True, "create_buckets": True, **PACE, **omics_options}
     with mock_healthomics(**options) as control:
         control.stop_clock()
@@ -59,7 +59,7 @@ def failure_of(run_id: str) -> tuple[str, str | None, str | None]:
 @pytest.mark.parametrize(
     ("limit", "task"), [("maxCpus", {"cpus": 4, "gpus": 0}), ("maxGpus", {"cpus": 64, "gpus": 4})]
 )
-def test_tasks_queue_for_what_their_group_has(clocked: Control, limit: str, task: dict[str, int]) -> None:
+def test_tasks_queue_for_the_cpus_of_their_group(clocked: Control, limit: str, task: dict[str, int]) -> None:
     """Two of three tasks fit; the third begins when one has ended, and the run lasts until its end."""
     clocked.plan_run(tasks=[{"name": name, **task} for name in ("a", "b", "c")])
     run_id = start_run(runGroupId=aws("omics").create_run_group(**{limit: 8})["id"])
@@ -172,7 +172,7 @@ def test_a_run_without_its_role_does_not_run(clocked: Control, reason: str, by_h
     ("reason", "status"), [("IMPORT_FAILED", "STOPPING"), ("ASSUME_ROLE_FAILED", "RUNNING")]
 )
 def test_the_failures_before_running_can_be_chosen(clocked: Control, reason: str, status: str) -> None:
-    """AWS does not document them."""
+    """They are options, since AWS does not document them."""
     clocked.plan_run(status="FAILED", failure_reason=reason)
     run_id = start_run()
     clocked.advance_clock(2)
@@ -204,7 +204,7 @@ def test_tasks_begin_pending(clocked: Control) -> None:
 
 @pytest.mark.parametrize("omics_options", [{"task_pending_seconds": 2.0, "task_starting_seconds": 3.0}])
 def test_each_state_of_a_task_is_an_event(clocked: Control) -> None:
-    """Also if nobody looks meanwhile."""
+    """Even if nothing polls in between."""
     read = listen("Task Status Change")
     clocked.plan_run(tasks=[{"name": "a", "seconds": 4}], seconds={"RUNNING": 20})
     start_run()
@@ -231,7 +231,7 @@ def test_a_queued_task_is_an_event(clocked: Control, by_hand: bool) -> None:
 
 
 def test_tasks_begin_running_unless_strict(clocked: Control) -> None:
-    """By default durations are those of the plan; strict tasks are PENDING first."""
+    """By default durations follow the plan; strict tasks are PENDING first."""
     first = start_run()
     clocked.advance_clock(2)
     assert tasks_of(first) == ["RUNNING"] * 3

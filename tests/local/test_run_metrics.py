@@ -38,7 +38,7 @@ def metric(name: str, run_id: str) -> str:
 
 
 def test_running_tasks_publish_what_they_use(control: Control, start: Start, omics: Any) -> None:
-    """Those whose plan has it, CPUs and bytes, and nothing before or after."""
+    """The CPUs and bytes of each task whose plan has them, only while it runs."""
     control.plan_run(tasks=TASKS)
     run_id, other = start()["id"], start()["id"]
     assert query(metric("cpu", run_id)) == {}
@@ -73,8 +73,8 @@ def test_queries_have_faults_and_are_recorded(control: Control) -> None:
     ]
 
 
-def test_the_rest_of_cloudwatch_is_motos(control: Control) -> None:
-    """Its other operations keep their address."""
+def test_other_operations_of_cloudwatch_are_motos(control: Control) -> None:
+    """They keep their address."""
     point = {"MetricName": "a", "Value": 1.0}
     aws("cloudwatch").put_metric_data(Namespace="mine", MetricData=[point])
     assert [each["MetricName"] for each in aws("cloudwatch").list_metrics()["Metrics"]] == ["a"]

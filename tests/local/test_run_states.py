@@ -19,7 +19,7 @@ PACE = {"pending_seconds": 10, "starting_seconds": 20, "running_seconds": 300, "
 
 @pytest.fixture
 def by_the_clock(request: pytest.FixtureRequest) -> Any:
-    """The local HealthOmics with a clock that stands still until it is moved."""
+    """The local HealthOmics with a clock that only the test moves."""
     with mock_healthomics(any_workflow=True, create_buckets=True, **PACE) as control:
         control.stop_clock()
         yield control
@@ -52,7 +52,7 @@ def test_the_clock_moves_a_run_through_every_state(by_the_clock: Control) -> Non
 
 
 def test_times_are_those_of_the_transitions(by_the_clock: Control) -> None:
-    """A run seen late still says when it started and stopped."""
+    """A run that is read late still shows when it started and stopped."""
     run_id = start_run()
     by_the_clock.advance_clock(10_000)
     run = aws("omics").get_run(id=run_id)
@@ -74,8 +74,8 @@ def test_a_plan_sets_the_pace_of_its_runs(by_the_clock: Control) -> None:
     assert aws("omics").get_run(id=slow)["status"] == "COMPLETED"
 
 
-def test_a_run_moved_by_hand_stays_as_long_as_its_new_state_lasts(by_the_clock: Control) -> None:
-    """What was due in the state that it left does not come any more."""
+def test_a_run_moved_by_hand_stays_for_the_time_of_its_new_state(by_the_clock: Control) -> None:
+    """The timer of the state that it left no longer applies."""
     run_id = start_run()
     by_the_clock.advance("RUNNING")
     by_the_clock.advance_clock(299.9)
@@ -92,8 +92,8 @@ def test_a_new_pace_applies_to_running_runs(by_the_clock: Control) -> None:
     assert aws("omics").get_run(id=run_id)["status"] == "STARTING"
 
 
-def test_a_server_moves_runs_without_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Outputs appear in S3 though nobody polls HealthOmics."""
+def test_a_server_moves_runs_without_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outputs appear in S3 although nothing polls HealthOmics."""
     pace: dict[str, Any] = dict.fromkeys(PACE, 0.01)
     with HealthOmicsServer(any_workflow=True, create_buckets=True, **pace) as server:
         for name, value in server.environ.items():
@@ -106,8 +106,10 @@ def test_a_server_moves_runs_without_being_asked(monkeypatch: pytest.MonkeyPatch
         )
 
 
-def test_by_hand_nothing_moves_until_told(control: Control, omics: Any, start: Callable[..., Any]) -> None:
-    """The manual pace goes through the states in between."""
+def test_by_hand_nothing_moves_until_advanced(
+    control: Control, omics: Any, start: Callable[..., Any]
+) -> None:
+    """The manual pace passes through the intermediate states."""
     run_id = start()["id"]
     control.advance_clock(1_000_000)
     assert omics.get_run(id=run_id)["status"] == "PENDING"
@@ -141,7 +143,7 @@ def test_times_are_absent_until_reached(
 def test_an_active_run_can_be_cancelled(
     control: Control, omics: Any, start: Callable[..., Any], status: str
 ) -> None:
-    """Cancelling leads through STOPPING to CANCELLED, and again changes nothing."""
+    """Cancelling leads through STOPPING to CANCELLED; a second cancel changes nothing."""
     run_id = start()["id"]
     control.advance(status)
     for _ in range(2):
@@ -188,7 +190,7 @@ def test_an_active_run_cannot_be_deleted(
 
 @pytest.mark.parametrize("options", [{"show_deleted_runs": True}])
 def test_a_deleted_run_can_be_shown(control: Control, omics: Any, start: Callable[..., Any]) -> None:
-    """With the option, the service shows the status DELETED; a run can be gone without its user's doing."""
+    """With the option, the service shows the status DELETED, here of a run that its user did not delete."""
     run_id = start()["id"]
     control.advance("DELETED", run_id=run_id)
     assert omics.get_run(id=run_id)["status"] == "DELETED"
@@ -197,7 +199,7 @@ def test_a_deleted_run_can_be_shown(control: Control, omics: Any, start: Callabl
 
 @pytest.mark.parametrize("options", [{"reuse_run_ids": True}])
 def test_an_id_can_be_used_again(control: Control, omics: Any, start: Callable[..., Any]) -> None:
-    """With the option, a new run gets the id of a deleted one and a uuid of its own."""
+    """With the option, a new run gets the id of a deleted one, and a new uuid."""
     first = start()
     control.advance("DELETED")
     second = start()
@@ -209,7 +211,7 @@ def test_an_id_can_be_used_again(control: Control, omics: Any, start: Callable[.
 def test_a_planned_failure_goes_through_stopping(
     control: Control, omics: Any, start: Callable[..., Any]
 ) -> None:
-    """STOPPING does not tell how the run will end; FAILED has the planned reason."""
+    """STOPPING does not reveal how the run will end; FAILED has the planned reason."""
     control.plan_run(
         workflow_id="42",
         status="FAILED",
@@ -238,7 +240,7 @@ def test_a_planned_failure_goes_through_stopping(
 
 
 def test_a_plan_is_used_up(control: Control, omics: Any, start: Callable[..., Any]) -> None:
-    """``times`` runs follow the plan, the next one does not."""
+    """The plan applies to ``times`` runs, and not to the next one."""
     control.plan_run(times=2, status="FAILED", failure_reason="SERVICE_ERROR")
     runs = [start()["id"] for _ in range(3)]
     for run_id in runs[:2]:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Many runs and calls: what is kept, what is made only when it is read, and who waits for what is due."""
+"""Many runs and calls: bounded records, artefacts created when read, and transitions applied in slices."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ def test_counts_outlive_the_recorded_calls(
 
 
 def raw_streams() -> dict[str, Any]:
-    """Return the streams that moto has, without a look that makes further ones."""
+    """Return moto's streams, without a read that would create more."""
     streams = logs_backends["123456789012"]["us-east-1"].groups[GROUP].streams
     return {name: dict.__getitem__(streams, name) for name in dict.__iter__(streams)}
 
 
 def raw_keys() -> set[str]:
-    """Return the keys that moto has, without a look that makes further ones."""
+    """Return moto's keys, without a read that would create more."""
     return set(dict.__iter__(s3_backends["123456789012"]["aws"].buckets[BUCKET].keys))
 
 
 @in_process
-def test_artefacts_are_made_when_they_are_read(control: Control, start: Start) -> None:
-    """A run's logs and objects exist in moto once somebody has read one of them."""
+def test_artefacts_are_created_when_they_are_read(control: Control, start: Start) -> None:
+    """A run's logs and objects exist in moto once one of them was read."""
     first, second = start()["id"], start()["id"]
     control.advance("COMPLETED")
     assert (raw_streams(), raw_keys()) == ({}, set())
@@ -63,7 +63,7 @@ def test_artefacts_are_made_when_they_are_read(control: Control, start: Start) -
 
 
 def test_logs_grow_between_two_reads(control: Control, start: Start) -> None:
-    """Each status is logged once, whenever somebody reads."""
+    """Each status is logged once, however late it is read."""
     run_id = start()["id"]
     logs = aws("logs")
 
@@ -80,7 +80,7 @@ def test_logs_grow_between_two_reads(control: Control, start: Start) -> None:
 
 
 def test_the_manifest_of_a_deleted_run_has_its_outcome(control: Control, start: Start) -> None:
-    """It is that of the end, though nobody has read it before the run was deleted."""
+    """It has the final status, even if nobody read it before the run was deleted."""
     run = start()
     control.advance("COMPLETED")
     control.advance("DELETED", run_id=run["id"])
@@ -90,7 +90,7 @@ def test_the_manifest_of_a_deleted_run_has_its_outcome(control: Control, start: 
 
 
 def test_an_object_that_replaces_an_unread_one_wins(control: Control, start: Start) -> None:
-    """The output of a run does not come back over what was written after it."""
+    """A run's output does not overwrite an object that was written later."""
     run_id = start()["id"]
     control.advance("COMPLETED")
     s3, place = aws("s3"), {"Bucket": BUCKET, "Key": f"results/{run_id}/logs/engine.log"}
@@ -102,8 +102,10 @@ def test_an_object_that_replaces_an_unread_one_wins(control: Control, start: Sta
 
 
 @in_process
-def test_a_reset_makes_no_artefacts(control: Control, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What nobody can read any more is not made for moto to throw away."""
+def test_a_reset_creates_no_artefacts(
+    control: Control, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Artefacts that nobody can read are not created only for moto to discard them."""
     start()
     control.advance("COMPLETED")
     monkeypatch.setattr(S3Backend, "put_object", lambda *_: pytest.fail("made"))
@@ -114,7 +116,7 @@ def test_a_reset_makes_no_artefacts(control: Control, start: Start, monkeypatch:
 def test_a_call_applies_a_slice_of_what_is_due(
     control: Control, omics: Any, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A call does not wait for all due transitions, and later calls apply the others."""
+    """A call applies some of the due transitions, and later calls apply the others."""
     control.set_options(manual=False, pending_seconds=60)
     control.stop_clock()
     for number in range(5):
@@ -132,7 +134,7 @@ def test_a_call_applies_a_slice_of_what_is_due(
 def test_callers_get_the_lock_between_slices(
     control: Control, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While a thread applies all that is due, another one is not shut out."""
+    """A thread that applies all due transitions does not block others."""
     got_in = threading.Event()
     slices = iter(range(100))
 

@@ -42,8 +42,8 @@ def test_the_variables_are_all_that_a_client_needs(monkeypatch: pytest.MonkeyPat
         assert session.client("logs").describe_log_groups()["logGroups"]
 
 
-def test_a_server_says_nothing() -> None:
-    """Starting, serving and stopping print no line."""
+def test_a_server_prints_nothing() -> None:
+    """Starting, serving and stopping are silent."""
     code = (
         "import boto3, os\n"
         "from airflow_healthomics.testing import HealthOmicsServer\n"
@@ -51,13 +51,13 @@ def test_a_server_says_nothing() -> None:
         "    os.environ.update(server.environ)\n"
         "    boto3.client('omics').list_runs()\n"
     )
-    # in a process of its own, where nobody has configured logging
+    # in a separate process, without logging configuration
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_a_server_starts_empty_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one server was told is unknown to the next."""
+    """A new server has none of the data of the previous one."""
     for _ in range(2):
         with HealthOmicsServer(any_workflow=True) as server:
             for name, value in server.environ.items():
@@ -68,8 +68,8 @@ def test_a_server_starts_empty_each_time(monkeypatch: pytest.MonkeyPatch) -> Non
             aws("omics").start_run(workflowId="1", roleArn=ROLE, outputUri="s3://outputs")
 
 
-def test_there_is_one_in_a_process() -> None:
-    """A second server, or a mock beside a server, would share its data unawares."""
+def test_a_process_has_one_server() -> None:
+    """A second server, or a mock beside a server, would silently share its data."""
     with HealthOmicsServer() as server:
         with pytest.raises(RuntimeError, match="already active in this process"):
             HealthOmicsServer().start()
@@ -81,7 +81,7 @@ def test_there_is_one_in_a_process() -> None:
         pass
 
 
-def test_a_port_can_be_chosen_and_taken_again() -> None:
+def test_a_port_can_be_chosen_and_reused() -> None:
     """A stopped server leaves its port free."""
     with HealthOmicsServer() as server:
         port = int(server.endpoint_url.rsplit(":", 1)[1])
@@ -89,8 +89,8 @@ def test_a_port_can_be_chosen_and_taken_again() -> None:
         assert again.endpoint_url == f"http://127.0.0.1:{port}"
 
 
-def test_stopping_lets_held_calls_go(healthomics_server: HealthOmicsServer) -> None:
-    """A call that is held when the server stops is answered and waits no longer."""
+def test_stopping_releases_held_calls(healthomics_server: HealthOmicsServer) -> None:
+    """A call that is held when the server stops is answered."""
     healthomics_server.control.hold("ListRuns", "gate")
     with ThreadPoolExecutor(1) as pool:
         held = pool.submit(aws("omics").list_runs)
@@ -99,8 +99,8 @@ def test_stopping_lets_held_calls_go(healthomics_server: HealthOmicsServer) -> N
         assert held.result(10)["items"] == []
 
 
-def test_calls_are_served_at_once(healthomics_server: HealthOmicsServer) -> None:
-    """Fifty clients start runs at the same time; each gets its own, with an id of its own."""
+def test_calls_are_served_concurrently(healthomics_server: HealthOmicsServer) -> None:
+    """Fifty clients start runs at the same time; each gets its own run, with a distinct id."""
     healthomics_server.control.set_options(any_workflow=True, manual=True)
 
     def start(number: int) -> str:
@@ -131,7 +131,7 @@ def test_the_fixture_answers_in_process(healthomics: Control) -> None:
 
 
 def test_the_fixture_serves(healthomics_server: HealthOmicsServer) -> None:
-    """``healthomics_server`` serves, and this process's variables point there."""
+    """``healthomics_server`` serves, and the variables of this process have its URL."""
     assert os.environ["AWS_ENDPOINT_URL"] == healthomics_server.endpoint_url
     aws("omics").list_runs()
     assert Control(healthomics_server.endpoint_url).call_counts() == {"ListRuns": 1}
@@ -139,7 +139,7 @@ def test_the_fixture_serves(healthomics_server: HealthOmicsServer) -> None:
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run the command in a process of its own, and take over the variables that it prints."""
+    """Run the command in a separate process, and adopt the variables that it prints."""
     processes: list[subprocess.Popen[str]] = []
 
     def run(*arguments: str) -> subprocess.Popen[str]:
@@ -167,10 +167,10 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_command_serves_until_it_is_told_to_stop(
+def test_the_command_serves_until_it_is_stopped(
     command: Callable[..., subprocess.Popen[str]], number: signal.Signals
 ) -> None:
-    """It prints the variables, serves another process, is controlled from there, and exits with 0."""
+    """It prints the variables, serves and obeys another process, and exits with 0."""
     process = command("--any-workflow", "--manual")
     aws("s3").create_bucket(Bucket="outputs")
     run = aws("omics").start_run(workflowId="1", roleArn=ROLE, outputUri="s3://outputs")
@@ -182,7 +182,7 @@ def test_the_command_serves_until_it_is_told_to_stop(
 
 
 def test_the_command_has_a_pace(command: Callable[..., subprocess.Popen[str]]) -> None:
-    """Runs move by the clock in the server, at the pace that was asked for."""
+    """Runs move by the clock in the server, at the given pace."""
     pace = [f"--{state}-seconds=0.01" for state in ("pending", "starting", "running", "stopping")]
     command("--any-workflow", "--create-buckets", *pace)
     run = aws("omics").start_run(workflowId="1", roleArn=ROLE, outputUri="s3://outputs")
@@ -190,7 +190,7 @@ def test_the_command_has_a_pace(command: Callable[..., subprocess.Popen[str]]) -
 
 
 def test_a_host_prefix_is_accepted(healthomics_server: HealthOmicsServer) -> None:
-    """A client that ignores the variable against host prefixes is answered under a name of localhost."""
+    """A client that adds host prefixes nevertheless reaches the server by a subdomain of localhost."""
     url = urlsplit(healthomics_server.prefixable_endpoint_url)
     scope = "AKIA/20260101/us-east-1/omics/aws4_request"
     connection = http.client.HTTPConnection("127.0.0.1", url.port)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""A run leaves its traces in S3, CloudWatch Logs and EventBridge."""
+"""The objects of a run in S3, and its logs in CloudWatch."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def streams() -> set[str]:
 
 
 def test_a_completed_run_writes_its_outputs(control: Control, start: Start) -> None:
-    """Outputs, summary and engine log are below the run's output URI, and there before the run has ended."""
+    """Outputs, summary and engine log are below the run's output URI before the run ends."""
     control.plan_run(outputs={"vcf/sample.vcf": "##fileformat", "qc/report.txt": "fine"})
     run_id = start()["id"]
     control.advance("RUNNING")
@@ -85,7 +85,7 @@ def test_a_failed_run_writes_its_engine_log_only(control: Control, start: Start)
 
 @pytest.mark.parametrize("status", ["PENDING", "STARTING", "RUNNING"])
 def test_a_cancelled_run_writes_nothing(control: Control, omics: Any, start: Start, status: str) -> None:
-    """A cancelled run exports no outputs at all."""
+    """A cancelled run exports no outputs."""
     run_id = start()["id"]
     control.advance(status)
     omics.cancel_run(id=run_id)
@@ -113,7 +113,7 @@ def test_a_missing_bucket_can_be_created(control: Control, omics: Any, start: St
 
 
 def test_logs_have_the_documented_streams(control: Control, omics: Any, start: Start) -> None:
-    """Run, engine and task logs are written as the run goes, the manifest at its end."""
+    """Run, engine and task logs are written during the run, the manifest at its end."""
     run = start()
     assert streams() == {f"run/{run['id']}"}
     control.advance("RUNNING")
@@ -159,7 +159,7 @@ def test_logs_are_kept_when_the_clock_was_moved(control: Control, start: Start) 
     assert lines(f"run/{run_id}")
 
 
-def test_the_manifest_tells_the_run_and_its_tasks(control: Control, omics: Any, start: Start) -> None:
+def test_the_manifest_describes_the_run_and_its_tasks(control: Control, omics: Any, start: Start) -> None:
     """Each event of the manifest is one JSON object: first the run, then its tasks."""
     run = start(parameters={"a": 1}, storageType="STATIC", storageCapacity=5000, name="n")
     control.advance("COMPLETED")
@@ -173,10 +173,8 @@ def test_the_manifest_tells_the_run_and_its_tasks(control: Control, omics: Any, 
     assert all(task["arn"].split(":")[-1].startswith("task/") and task["run"] == run["arn"] for task in tasks)
 
 
-def test_the_manifest_tells_what_tasks_made_of_their_resources(
-    control: Control, omics: Any, start: Start
-) -> None:
-    """Each task runs for its own time; one from the run cache has neither times nor metrics."""
+def test_the_manifest_has_the_resource_use_of_tasks(control: Control, omics: Any, start: Start) -> None:
+    """Each task has its own running time; one from the run cache has neither times nor metrics."""
     control.stop_clock()
     used = {"cpus_average": 1.5, "cpus_maximum": 2.0, "memory_average": 3.25, "memory_maximum": 7.5}
     control.plan_run(
@@ -221,7 +219,7 @@ def test_the_manifest_tells_what_tasks_made_of_their_resources(
         ),
     ],
 )
-def test_the_storage_that_a_run_held_is_told_at_its_end(
+def test_the_used_storage_is_known_at_the_end(
     control: Control,
     omics: Any,
     start: Start,
@@ -230,7 +228,7 @@ def test_the_storage_that_a_run_held_is_told_at_its_end(
     capacity: int | None,
     told: dict[str, Any],
 ) -> None:
-    """The capacity of DYNAMIC storage is the most that a run of two hours or more held."""
+    """The capacity of DYNAMIC storage is the peak of a run of two hours or more."""
     control.stop_clock()
     control.plan_run(
         storage_maximum=340,

@@ -18,7 +18,7 @@ Start = Callable[..., dict[str, Any]]
 
 
 def test_a_request_id_starts_one_run(control: Control, omics: Any, start: Start) -> None:
-    """The same request again is answered with the original run and its present status."""
+    """A repeated request returns the original run with its current status."""
     first = start(requestId="one", parameters={"a": 1})
     control.advance("RUNNING")
     again = start(requestId="one", parameters={"a": 1})
@@ -44,7 +44,7 @@ def test_a_request_id_with_another_body_can_give_the_original(start: Start) -> N
 
 @pytest.mark.parametrize("options", [{"duplicate_status": "pending"}])
 def test_a_repeated_start_can_report_pending(control: Control, start: Start) -> None:
-    """The option makes a repeated StartRun report the status of the first answer."""
+    """The option makes a repeated StartRun return the status of the first response."""
     start(requestId="one")
     control.advance("RUNNING")
     assert start(requestId="one")["status"] == "PENDING"
@@ -63,8 +63,10 @@ def test_a_request_id_can_be_forgotten(control: Control, start: Start) -> None:
 @pytest.mark.parametrize(
     ("options", "survives"), [({}, True), ({"request_id_survives_delete": False}, False)]
 )
-def test_a_request_id_and_its_deleted_run(control: Control, omics: Any, start: Start, survives: bool) -> None:
-    """A request id outlives its run, unless the option says that it does not."""
+def test_a_request_id_outlives_its_deleted_run(
+    control: Control, omics: Any, start: Start, survives: bool
+) -> None:
+    """The id stays used after its run was deleted, unless the option says otherwise."""
     first = start(requestId="one")
     control.advance("COMPLETED")
     omics.delete_run(id=first["id"])
@@ -75,7 +77,7 @@ def test_a_request_id_and_its_deleted_run(control: Control, omics: Any, start: S
 
 @pytest.mark.parametrize("options", [{"seed": 7}])
 def test_a_seed_makes_ids_the_same(control: Control, start: Start) -> None:
-    """Two beginnings with one seed give the same ids; an id has seven digits."""
+    """A reset with the same seed gives the same ids; an id has seven digits."""
     first = start()
     control.reset()
     # The bucket is gone, but nothing is written there at the start.
@@ -93,8 +95,8 @@ def test_ids_count_upwards(start: Start) -> None:
     assert runs[0]["arn"] == f"arn:aws:omics:us-east-1:123456789012:run/{first}"
 
 
-def test_a_rerun_takes_over_what_is_not_said(control: Control, omics: Any, start: Start) -> None:
-    """A rerun inherits the source's fields, except its tags, and overrides what it says."""
+def test_a_rerun_inherits_omitted_fields(control: Control, omics: Any, start: Start) -> None:
+    """It inherits the source's fields except its tags, and overrides what it sets itself."""
     source = start(
         name="first",
         parameters={"a": 1},
@@ -120,15 +122,15 @@ def test_a_rerun_takes_over_what_is_not_said(control: Control, omics: Any, start
 
 
 def test_a_rerun_of_a_ready2run_workflow_is_possible(control: Control, omics: Any, start: Start) -> None:
-    """What the service chose for the source is not held against the rerun."""
+    """Fields that the service set for the source do not make the rerun invalid."""
     control.add_workflow("77", type="READY2RUN")
     source = start(workflowId="77", workflowType="READY2RUN")
     rerun = omics.get_run(id=start(runId=source["id"])["id"])
     assert (rerun["workflowId"], rerun["workflowType"], rerun["storageType"]) == ("77", "READY2RUN", "STATIC")
 
 
-def test_a_rerun_of_no_run_is_not_found(start: Start) -> None:
-    """Only a run that is there can be repeated."""
+def test_a_rerun_of_an_unknown_run_is_not_found(start: Start) -> None:
+    """Only an existing run can be repeated."""
     assert error_of(start, runId="1")[:2] == ("ResourceNotFoundException", 404)
 
 
@@ -203,7 +205,7 @@ def test_parameters_must_fit_the_template(
 
 @pytest.mark.parametrize("options", [{"any_workflow": False}])
 def test_a_workflow_must_exist(control: Control, omics: Any, start: Start) -> None:
-    """An unknown workflow or version is not found, and neither is one of AWS's without its type."""
+    """An unknown workflow or version is not found, nor is one of AWS's without its type."""
     control.add_workflow("5")
     control.add_workflow("6", type="READY2RUN")
     assert error_of(start, workflowId="4") == ("ResourceNotFoundException", 404, "Workflow 4 not found")
@@ -243,7 +245,7 @@ def test_storage_is_the_requests_else_the_workflows_else_the_default(
     storage_type: str,
     capacity: int | None,
 ) -> None:
-    """STATIC has a capacity of 1200 unless one is said; DYNAMIC ignores what is said."""
+    """STATIC defaults to a capacity of 1200; DYNAMIC ignores a capacity."""
     workflow_id = omics.create_workflow(definitionZip=ARCHIVE, **workflow)["id"]
     run = omics.get_run(id=start(workflowId=workflow_id, **request_fields)["id"])
     assert (run["storageType"], run.get("storageCapacity")) == (storage_type, capacity)
@@ -258,8 +260,8 @@ def test_storage_is_the_requests_else_the_workflows_else_the_default(
         ({}, {"outputUriPrefixMode": "NONE_WITH_OVERWRITE"}, f"s3://{BUCKET}/results"),
     ],
 )
-def test_outputs_have_a_place_of_their_own(start: Start, fields: dict[str, Any], layout: str) -> None:
-    """The run's output URI is the id below the one that was asked for, unless told otherwise."""
+def test_each_run_has_its_own_output_uri(start: Start, fields: dict[str, Any], layout: str) -> None:
+    """It is the id below the requested URI, unless an option says otherwise."""
     run = start(**fields)
     assert run["runOutputUri"] == layout.format(id=run["id"], uuid=run["uuid"])
 

@@ -45,7 +45,7 @@ def test_each_operation_has_its_own_rate(control: Control, omics: Any, start: Ca
 
 
 def test_rates_are_per_region(control: Control, omics: Any) -> None:
-    """Another region has tokens of its own."""
+    """Each region has its own tokens."""
     control.stop_clock()
     control.set_throttling(rates={"ListRuns": 1})
     omics.list_runs()
@@ -53,8 +53,8 @@ def test_rates_are_per_region(control: Control, omics: Any) -> None:
     assert aws("omics", region_name="eu-west-1").list_runs()["items"] == []
 
 
-def test_rates_can_be_ones_own_and_off_again(control: Control, omics: Any) -> None:
-    """A rate of one's own replaces the documented ones."""
+def test_rates_can_be_replaced_and_disabled(control: Control, omics: Any) -> None:
+    """A custom rate replaces the documented ones."""
     control.stop_clock()
     control.set_throttling(rates={"ListRuns": 3})
     for _ in range(3):
@@ -75,6 +75,6 @@ def test_rates_can_be_ones_own_and_off_again(control: Control, omics: Any) -> No
 def test_a_bucket_fills_at_its_rate_and_no_higher(
     rate: float, times: list[float], allowed: list[bool]
 ) -> None:
-    """A long pause saves up one second's worth, no more."""
+    """A long pause saves up one second's worth of calls, no more."""
     throttle = Throttle()
     assert [throttle.allows("key", rate, now) for now in times] == allowed

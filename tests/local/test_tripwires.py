@@ -8,6 +8,8 @@ import importlib.util
 import inspect
 import re
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 from moto import backend_index, backends
@@ -15,17 +17,22 @@ from moto.core import responses
 from moto.core.base_backend import BackendDict, BaseBackend
 from moto.core.request import Request
 from moto.core.routing import get_service_router
+from moto.core.serialize import get_serializer_class
 from moto.core.utils import get_service_model
 from moto.events.models import Rule, events_backends
 from moto.logs.models import LogGroup, logs_backends
 from moto.moto_server import werkzeug_app
 from moto.s3.exceptions import MissingBucket
-from moto.s3.models import FakeBucket, s3_backends
+from moto.s3.models import FakeBucket, FakeKey, s3_backends
 from moto.s3.utils import _VersionedKeyStore
 from werkzeug.exceptions import NotFound
 
+from airflow_healthomics.testing import requirement
 from airflow_healthomics.testing.omics.models import OmicsBackend
 from airflow_healthomics.testing.registration import register
+from dev import matrix
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def omics_backends() -> BackendDict[OmicsBackend]:
@@ -35,7 +42,7 @@ def omics_backends() -> BackendDict[OmicsBackend]:
 
 
 def test_moto_has_no_healthomics_of_its_own() -> None:
-    """If moto ever gets an omics backend, ours must not silently stand in its way."""
+    """If moto ever gets an omics backend, ours must not silently replace it."""
     loaded = sys.modules.pop("moto.omics", None)
     try:
         assert importlib.util.find_spec("moto.omics") is None
@@ -119,7 +126,7 @@ def test_a_backend_finds_its_urls_beside_its_models() -> None:
     ],
 )
 def test_moto_still_has(owner: object, name: str) -> None:
-    """These names are overridden or called."""
+    """The names exist that are overridden or called."""
     assert hasattr(owner, name)
 
 
@@ -129,7 +136,7 @@ def test_dispatch_ends_in_the_method_that_we_override() -> None:
 
 
 def test_the_router_reads_no_host() -> None:
-    """Host prefixes take no part in routing."""
+    """Host prefixes do not affect routing."""
     request = Request.from_primitives("POST", "http://127.0.0.1:5000/run/12/cancel", {})
     operation, parameters = get_service_router("omics").match(request)
     assert (operation.name, parameters) == ("CancelRun", {"id": "12"})
@@ -147,7 +154,7 @@ def test_the_router_requires_the_required_query() -> None:
     [
         (
             lambda: s3_backends["123456789012"]["aws"],
-            ("get_bucket", "create_bucket", "put_object", "get_object"),
+            ("get_bucket", "create_bucket", "put_object", "get_object", "delete_object", "delete_bucket"),
         ),
         (
             lambda: logs_backends["123456789012"]["us-east-1"],
@@ -166,7 +173,7 @@ def test_side_effects_find_the_backends_that_they_write_to(backend: object, name
 
 
 def test_streams_of_logs_are_in_a_dictionary() -> None:
-    """Log groups find their streams in ``streams``, and send what is put to ``subscription_filters``."""
+    """Log groups find their streams in ``streams``, and send new events to ``subscription_filters``."""
     group = LogGroup("123456789012", "us-east-1", "a")  # type: ignore[abstract]
     assert (group.streams, group.subscription_filters) == ({}, {})
     assert set(re.findall(r"self\.streams\.?(\w*)", inspect.getsource(LogGroup))) <= {"", "items", "values"}
@@ -187,8 +194,8 @@ def test_objects_of_a_bucket_are_in_a_versioned_dictionary() -> None:
         assert "self._self_iterable()" in inspect.getsource(each)
 
 
-def test_a_rule_has_what_is_read_of_it() -> None:
-    """Its state and its targets, the latter as the dictionaries of the request."""
+def test_a_rule_has_the_attributes_that_are_read() -> None:
+    """They are its state and its targets, the latter as the dictionaries of the request."""
     rule = Rule("a", "123456789012", "us-east-1", None, None, None, None, "default", None)  # type: ignore[abstract]
     assert (rule.state, rule.targets) == ("ENABLED", [])
 
@@ -210,3 +217,54 @@ def test_the_model_of_a_service_is_cached_and_mutable() -> None:
     model = get_service_model("omics")
     assert get_service_model("omics") is model
     assert isinstance(model._service_description, dict)  # type: ignore[attr-defined]
+
+
+def test_a_binary_payload_is_sent_unchanged() -> None:
+    """The content of a reference is not encoded."""
+    model = get_service_model("omics")
+    content = bytes(range(256))
+    response = get_serializer_class("omics", "rest-json")(model.operation_model("GetReference")).serialize(
+        {"payload": content}
+    )
+    assert response["body"] == content
+
+
+def test_a_request_has_its_headers() -> None:
+    """The range of GetReference is a header, whose name is case-insensitive."""
+    request = Request.from_primitives("GET", "http://127.0.0.1:5000/", {"Range": "0-1"})
+    assert (request.headers.get("range"), request.headers.get("Range")) == ("0-1", "0-1")
+
+
+def test_an_object_has_the_attributes_that_are_read() -> None:
+    """They are its content as bytes, and an ETag that changes with it."""
+    first, second = (FakeKey("a", content, "123456789012", "us-east-1") for content in (b"1", b"2"))
+    assert (first.value, second.value) == (b"1", b"2")
+    assert first.etag != second.etag
+
+
+def test_a_bucket_is_found_from_another_account() -> None:
+    """The files of read sets are in the bucket of another account, which the caller does not list."""
+    owner, other = (s3_backends[account]["aws"] for account in ("000000000000", "123456789012"))
+    bucket = owner.create_bucket("tripwire-bucket", "us-east-1")
+    try:
+        assert other.get_bucket("tripwire-bucket") is bucket
+        assert "tripwire-bucket" in owner.buckets
+        assert "tripwire-bucket" not in other.buckets
+        other.put_object("tripwire-bucket", "a", b"1")
+        stored = other.get_object("tripwire-bucket", "a")
+        assert stored is not None
+        assert stored.value == b"1"
+        owner.delete_object("tripwire-bucket", "a")
+        assert other.get_object("tripwire-bucket", "a") is None
+    finally:
+        owner.delete_bucket("tripwire-bucket")
+    with pytest.raises(MissingBucket):
+        other.get_bucket("tripwire-bucket")
+
+
+def test_all_places_name_the_oldest_moto() -> None:
+    """They are the extra, the check at the import, and the matrix."""
+    oldest = ".".join(map(str, requirement.OLDEST_MOTO))
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert f"moto[server]>={oldest}," in extras["testing"][0]
+    assert matrix.OLDEST_MOTO == requirement.OLDEST_MOTO

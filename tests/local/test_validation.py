@@ -67,7 +67,7 @@ def nested(levels: int) -> bytes:
 )
 @pytest.mark.parametrize("control", ["in-process"], indirect=True)
 def test_each_rule_of_the_model_is_kept(control: Control, fields: dict[str, Any], complaint: str) -> None:
-    """A broken rule gets ValidationException with field and rule, even from a client that checks nothing."""
+    """ValidationException names field and rule, even if the client validates nothing."""
     client = SESSION.client("omics", config=Config(parameter_validation=False))
 
     def send(params: dict[str, Any], **_: Any) -> None:
@@ -96,7 +96,7 @@ def test_each_rule_of_the_model_is_kept(control: Control, fields: dict[str, Any]
     ids=["text", "list", "string", "bytes", "NaN", "Infinity", "nested", "nested-very-deeply"],
 )
 def test_a_body_must_be_an_object(control: Control, body: bytes) -> None:
-    """What is no JSON object of a sane depth is refused, not a fault of the server."""
+    """Anything but a JSON object of sane depth is refused as the client's error, not as a server error."""
     client = SESSION.client("omics")
     client.meta.events.register("before-call.omics.StartRun", lambda params, **_: params.update(body=body))
     code, status, message = error_of(client.start_run, **VALID)
@@ -157,15 +157,15 @@ def test_every_region_with_healthomics_answers(control: Control, region: str) ->
 
 
 def test_run_tags_of_a_batch_must_not_be_reserved(omics: Any, start_batch: Callable[..., str]) -> None:
-    """A reserved tag key is refused wherever it is."""
+    """A reserved tag key is refused in both kinds of tags."""
     for place in ({"defaults": {"runTags": {"aws:a": "b"}}}, {"tags": {"aws:a": "b"}}):
         code, _, message = error_of(start_batch, "a", **place)
         assert code == "ValidationException"
         assert "reserved prefix" in message
 
 
-def test_all_broken_rules_are_told() -> None:
-    """One answer names every field that is wrong."""
+def test_all_broken_rules_are_reported() -> None:
+    """One error names every field that is wrong."""
     broken = list(violations(START_RUN, {"priority": "x", "storageType": "y", "workflowId": "z"}))
     assert {sentence.split()[0] for sentence in broken} == {
         "priority",

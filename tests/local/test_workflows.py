@@ -15,7 +15,7 @@ from .conftest import error_of
 
 
 def test_a_workflow_is_created_once_for_a_request_id(omics: Any) -> None:
-    """The same request again gives the same workflow; another body conflicts."""
+    """A repeated request returns the same workflow; another body conflicts."""
     request = {"name": "align", "definitionZip": ARCHIVE, "requestId": "one"}
     first = omics.create_workflow(**request)
     assert omics.create_workflow(**request)["id"] == first["id"]
@@ -26,7 +26,7 @@ def test_a_workflow_is_created_once_for_a_request_id(omics: Any) -> None:
 
 @pytest.mark.parametrize("options", [{"workflow_creating_seconds": 60.0}])
 def test_a_workflow_becomes_active(control: Control, omics: Any) -> None:
-    """A new workflow is CREATING for its time."""
+    """A new workflow is CREATING for the configured time."""
     workflow_id = omics.create_workflow(definitionZip=ARCHIVE)["id"]
     assert omics.get_workflow(id=workflow_id)["status"] == "CREATING"
     control.advance_clock(60)
@@ -34,7 +34,7 @@ def test_a_workflow_becomes_active(control: Control, omics: Any) -> None:
 
 
 def test_a_deleted_workflow_is_not_found(omics: Any) -> None:
-    """Get, delete and version of what is not there are refused."""
+    """Get, delete and creating a version fail for a workflow that does not exist."""
     workflow_id = omics.create_workflow(definitionZip=ARCHIVE)["id"]
     omics.delete_workflow(id=workflow_id)
     for call in (omics.get_workflow, omics.delete_workflow):
@@ -47,7 +47,7 @@ def test_a_deleted_workflow_is_not_found(omics: Any) -> None:
 @pytest.mark.parametrize("options", [{"workflow_creating_seconds": 60.0}])
 @pytest.mark.parametrize("control", ["in-process"], indirect=True)
 def test_a_workflow_is_deleted_after_its_versions(control: Control, omics: Any) -> None:
-    """One that is CREATING or has versions is refused."""
+    """A workflow that is CREATING or has versions is not deleted."""
     control.stop_clock()
     workflow_id = omics.create_workflow(definitionZip=ARCHIVE)["id"]
     assert error_of(omics.delete_workflow, id=workflow_id)[:2] == ("ConflictException", 409)
@@ -84,7 +84,7 @@ def test_a_workflow_of_aws_is_found_by_its_type(control: Control, omics: Any) ->
 
 
 def test_versions_inherit_nothing_and_have_unique_names(omics: Any) -> None:
-    """A version has its own template, and its name can be taken once."""
+    """A version has its own template, and its name is unique."""
     workflow_id = omics.create_workflow(definitionZip=ARCHIVE, parameterTemplate={"a": {}})["id"]
     version = {"workflowId": workflow_id, "versionName": "v1", "definitionZip": ARCHIVE}
     created = omics.create_workflow_version(**version)

@@ -17,7 +17,7 @@ from functools import partial
 
 import pytest
 
-# First, since it sets the environment that Airflow reads at its import.
+# First, since it sets the environment that Airflow reads when it is imported.
 import tests.conftest  # noqa: F401
 from tests.simulation.history import play
 from tests.simulation.invariants import violations
@@ -60,7 +60,7 @@ def _chunk(begin: int, *, sabotage: str | None) -> list[str]:
 
 
 def soak(count: int, first: int, sabotage: str | None) -> int:
-    """Play random histories on all cores, then all exhaustive ones, and print what they cost and found."""
+    """Play random histories on all cores, then all exhaustive ones, and print their cost and findings."""
     started = time.perf_counter()
     number = 0
     with multiprocessing.Pool(os.cpu_count()) as pool:

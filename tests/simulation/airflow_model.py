@@ -72,7 +72,7 @@ class Store:
 
 
 class TaskInstance:
-    """The task instance as an attempt sees it."""
+    """The task instance in an attempt."""
 
     dag_id = DAG_ID
     task_id = TASK_ID
@@ -102,7 +102,7 @@ class Airflow:
         the API server notice
     :ivar state: state of the task instance
     :ivar epoch: number of Clears
-    :ivar active: process that works on it
+    :ivar active: process that runs it
     :ivar executing: processes of which the operator's code runs, so that the task can time out
     :ivar starting: those of them that start or wait, and so notice a kill
     :ivar unnoticed: epochs that a person ended while no such process was there to notice
@@ -139,7 +139,7 @@ class Airflow:
         self._trigger: tuple[Any, str, datetime | None] | None = None
 
     def install(self, patch: pytest.MonkeyPatch) -> None:
-        """Answer what the package asks of Airflow."""
+        """Answer the package's requests to Airflow."""
         from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
         patch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(self._get_task_states))
@@ -150,7 +150,7 @@ class Airflow:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the task has ended, and nothing of it runs any longer."""
+        """Whether the task has ended, and none of its processes runs any longer."""
         return self.state in FINISHED_TASK_STATES and all(process.is_over for process in self.processes)
 
     @property
@@ -195,7 +195,7 @@ class Airflow:
         return context if self.store is None else {**context, "task_state_store": self.store}
 
     def _work(self, process: Process, context: Any, method: str, kwargs: dict[str, Any]) -> None:
-        """Do what Airflow's task runner does."""
+        """Do the work of Airflow's task runner."""
         task = self._tasks[process] = self.make_task()
         self.executing.add(process)
         if method in ("execute", "resume_start", "resume_after_stop"):
@@ -211,7 +211,7 @@ class Airflow:
                 self.starting.discard(process)
         except TaskDeferred as raised:
             deferral = raised
-            # By the serialized form, as through the database.
+            # In its serialized form, as through the database.
             path, arguments = deferral.trigger.serialize()
             made = path, json.loads(json.dumps(arguments))
             self.scheduler.io("defer", lambda: self._deferred(process, made, deferral))
@@ -267,7 +267,7 @@ class Airflow:
             self.is_last_lost = self.state == "failed"
 
     def lose(self, process: Process) -> Process | None:
-        """Let the scheduler take a living worker for lost, and start the next attempt at once."""
+        """Treat a living worker as lost, and start the next attempt at once."""
         if self.active is not process or self.try_number > self.max_tries:
             return None
         return self.start_attempt()
@@ -294,7 +294,7 @@ class Airflow:
             self._start_trigger()
 
     async def _fire(self, process: Process, loop: SimulatedLoop) -> None:
-        """Do what Airflow's triggerer does."""
+        """Do the work of Airflow's triggerer."""
         assert self._trigger is not None
         (path, arguments), method, end = self._trigger
         module, _, name = path.rpartition(".")
@@ -364,7 +364,7 @@ class Airflow:
             self.start_attempt()
 
     def evict(self, process: Process) -> None:
-        """Stop the pod of a worker, whose task goes on elsewhere."""
+        """Stop the pod of a worker; its task continues in another one."""
         self._terminate(process)
 
     def _end(self, process: Process | None, epoch: int) -> None:
@@ -388,7 +388,7 @@ class Airflow:
                 self.scheduler.current = current
         self.scheduler.at(GRACE, lambda: self.scheduler.kill(process))
 
-    # --- what the package asks of Airflow ---
+    # --- the package's requests to Airflow ---
 
     def _get_task_states(self, **_: Any) -> dict[str, Any]:
         state = self.scheduler.io("task state", lambda: self.state)
@@ -396,7 +396,7 @@ class Airflow:
 
     @contextmanager
     def _session(self) -> Iterator[Any]:
-        """Stand in for a session of the metadata database with the rows of ended tasks that have a record."""
+        """Replace a session of the metadata database by the rows of ended tasks that have a record."""
 
         def rows() -> list[Any]:
             if self.state not in FINISHED_TASK_STATES or self.store is None or KEY not in self.store.values:

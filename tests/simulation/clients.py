@@ -24,7 +24,7 @@ REGION: Final = "us-east-1"
 
 @cache
 def _client(service: str, has_text_times: bool) -> Any:
-    """Return a real client: making one takes longer than a whole attempt."""
+    """Return a real client, since making one takes longer than a whole attempt."""
     session = boto3.session.Session(
         region_name=REGION, aws_access_key_id="testing", aws_secret_access_key="testing"
     )
@@ -63,7 +63,7 @@ class Session:
 
 
 def install(service: SimulatedService, patch: pytest.MonkeyPatch) -> None:
-    """Let all clients call a simulated HealthOmics."""
+    """Connect all clients to a simulated HealthOmics."""
 
     def call(client: Any, operation_name: str, api_params: Mapping[str, Any]) -> Any:
         answer = service.respond(operation_name, api_params)
@@ -75,7 +75,7 @@ def install(service: SimulatedService, patch: pytest.MonkeyPatch) -> None:
 
 
 def _parsed(answer: Any) -> Any:
-    """Return a response with its times parsed, as botocore does it."""
+    """Return a response with its times parsed, as botocore does."""
     if isinstance(answer, dict):
         return {
             name: datetime.fromisoformat(value) if name in ("creationTime", "createdAt") else _parsed(value)

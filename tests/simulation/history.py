@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""A history: a plan that is played in a simulated world, and what came of it."""
+"""A history: a plan that is played in a simulated world, and its outcome."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from tests.simulation.scheduler import EndlessError, Point, Process, Scheduler
 from tests.simulation.service import Resource, SimulatedService
 from tests.unit.simulated_omics import DENIED, silent
 
-#: A patient's name, as it were, in the parameters.
+#: Represents a patient's name, in the parameters.
 CANARY: Final = "canary-patient-7"
 
-#: Virtual seconds that are watched after the end of the task.
+#: Virtual seconds of observation after the end of the task.
 AFTERMATH: Final = 1000.0
 
 #: Virtual seconds for which one attempt waits for another to reach a point.
@@ -48,7 +48,7 @@ class History:
     :ivar overlaps: pairs of runs of one epoch that lived at the same time
     :ivar happened: actions that could happen
     :ivar crashed: names of the processes that crashed
-    :ivar zombies: names of the workers that lived on after Airflow had taken them for lost
+    :ivar zombies: names of the workers that continued after Airflow had treated them as lost
     :ivar failure: error of the simulation itself
     """
 
@@ -65,7 +65,7 @@ class History:
 
     @property
     def text(self) -> str:
-        """All that anybody could read."""
+        """All texts that a person could read."""
         xcoms = [f"{key} {value}" for key, value in self.airflow.xcoms]
         return "\n".join([*self.logs.lines, *self.airflow.errors, *xcoms])
 
@@ -101,7 +101,7 @@ def make_task(setting: Setting) -> Any:
 
 @contextmanager
 def world(setting: Setting) -> Iterator[tuple[Scheduler, SimulatedService, Airflow, Logs]]:
-    """Put the simulation in the place of everything that surrounds the package."""
+    """Replace everything that surrounds the package by the simulation."""
     scheduler = Scheduler()
     service = SimulatedService(
         scheduler,
@@ -153,7 +153,7 @@ class Player:
         self._is_acting = False
 
     def at_point(self, point: Point) -> None:
-        """Let happen what the plan says."""
+        """Do what the plan has at this point."""
         thread = self.scheduler.current
         for zombie, other, number in list(self._waiting):
             if other is (thread.process if thread else None) and other.points >= number:
@@ -184,7 +184,7 @@ class Player:
         self._let_go(first, second)
 
     def _let_go(self, first: Process, second: Process) -> None:
-        """Hold a process until another one has ended or sleeps, but for a minute at most."""
+        """Hold a process until another one has ended or sleeps, for a minute at most."""
         end = self.scheduler.elapsed + LONGEST_HOLD
 
         def look() -> None:
@@ -209,7 +209,7 @@ class Player:
         return False
 
     def do_overlap(self, action: Action, point: Point, thread: Any) -> bool:
-        """Take the worker for lost: another attempt starts, and after some points this one continues."""
+        """Treat the worker as lost: another attempt starts, and after some points this one continues."""
         if thread is None or not thread.process.name.startswith("worker"):
             return False
         if thread is not thread.process.main:
@@ -224,11 +224,11 @@ class Player:
         return True
 
     def do_kill(self, action: Action, point: Point, thread: Any) -> bool:
-        """Let a person mark the task failed."""
+        """Have a person mark the task failed."""
         return self._as_airflow(self.history.airflow.kill, thread, action)
 
     def do_clear(self, action: Action, point: Point, thread: Any) -> bool:
-        """Let a person clear the task."""
+        """Have a person clear the task."""
         return self._as_airflow(self.history.airflow.clear, thread, action)
 
     def do_evict(self, action: Action, point: Point, thread: Any) -> bool:
@@ -252,20 +252,20 @@ class Player:
         return True
 
     def do_outage(self, action: Action, point: Point, thread: Any) -> bool:
-        """Let calls fail for a while."""
+        """Make calls fail for a while."""
         end = self.scheduler.elapsed + OUTAGE
         self.history.service.outages.append((end, ERRORS[action.argument], "*"))
         return True
 
     def do_losing(self, action: Action, point: Point, thread: Any) -> bool:
-        """Let the response of a call be lost."""
+        """Lose the response of a call."""
         if not point.is_after or not point.label[0].isupper() or point.label == "XCom":
             return False
         self.history.service.lost_answer = silent(point.label)
         return True
 
     def do_forget(self, action: Action, point: Point, thread: Any) -> bool:
-        """Let HealthOmics forget the request IDs."""
+        """Make HealthOmics forget the request IDs."""
         self.history.service.forget_request_ids()
         return True
 
@@ -273,7 +273,7 @@ class Player:
         """
         Delete the ended runs, and give their ids to another task.
 
-        Not between a list and the call that describes what it has found, or between such a call and a
+        Not between a list and the call that describes its items, or between such a call and a
         cancellation: ids are not reused so fast.
         """
         if any(each.label.startswith(("List", "Get")) for each in self.scheduler.trace[-6:-1]):
@@ -290,7 +290,7 @@ class Player:
         return bool(ended)
 
     def do_timeout(self, action: Action, point: Point, thread: Any) -> bool:
-        """Let the attempt time out on its worker."""
+        """Time the attempt out on its worker."""
         airflow = self.history.airflow
         process = thread.process if thread else None
         if process not in airflow.executing or thread is not process.main:
@@ -301,7 +301,7 @@ class Player:
 
 
 def play(plan: Plan) -> History:
-    """Play a plan, and return what came of it."""
+    """Play a plan, and return its outcome."""
     with world(plan.setting) as (scheduler, service, airflow, logs):
         history = History(plan, scheduler, service, airflow, logs)
         player = Player(history)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What must hold after each history, and the named exceptions that the design admits."""
+"""Promises that must hold after each history, and the named exceptions of the design."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from airflow_healthomics.exceptions import HealthOmicsOutcomeLostError
+from airflow_healthomics.exceptions import (
+    HealthOmicsOutcomeLostError,
+    HealthOmicsOutcomeUnknownError,
+    HealthOmicsResultUnavailableError,
+    HealthOmicsUnwatchedError,
+)
 from tests.simulation.history import CANARY, History
 from tests.simulation.service import Resource
 
@@ -16,7 +21,14 @@ from tests.simulation.service import Resource
 DONE = ("COMPLETED", "PROCESSED")
 
 
-#: What happened instead of what was promised, and the run or batch concerned.
+#: Errors that another attempt may mend.
+UNKNOWN_OUTCOMES = (
+    HealthOmicsOutcomeUnknownError,
+    HealthOmicsResultUnavailableError,
+    HealthOmicsUnwatchedError,
+)
+
+#: The violation as text, and the run or batch concerned.
 Finding: TypeAlias = tuple[str, Resource | None]
 
 
@@ -26,7 +38,7 @@ class Violation:
     A broken promise.
 
     :param promise: name of the promise
-    :param text: what happened instead
+    :param text: the violation
     :param resource: the run or batch concerned, if there is one
     """
 
@@ -135,7 +147,7 @@ PROMISES: Final[dict[str, Callable[[History], Iterator[Finding]]]] = {
 
 
 def _ended_before_kill(history: History) -> bool:
-    """Whether an attempt had recorded its own end before the kill, and no later one held the run."""
+    """Whether an attempt had recorded its own end before the kill, and no later one had the run."""
     airflow = history.airflow
     if airflow.store is None or not airflow.store.settled_by:
         return False
@@ -206,6 +218,20 @@ EXEMPTIONS: Final = (
             and not any(
                 each.is_live(history.scheduler.elapsed) and each.epoch == history.airflow.epoch
                 for each in own(history)
+            )
+        ),
+    ),
+    Exemption(
+        "no attempt left",
+        "timeouts, and credentials that are refused while an attempt looks for its run, use up attempts; the "
+        "last one fails, and a Clear reattaches",
+        "outcome",
+        lambda history, _: (
+            isinstance(history.airflow.outcome, UNKNOWN_OUTCOMES)
+            and "ExpiredTokenException" in str(history.airflow.outcome)
+            and (
+                bool(history.plan.setting.timeout)
+                or sum(action.argument == "expired" for action in history.happened) > 1
             )
         ),
     ),
@@ -292,7 +318,7 @@ EXEMPTIONS: Final = (
 
 def violations(history: History) -> list[Violation]:
     """
-    Return the broken promises of a history, except those that it is exempt from.
+    Return the broken promises of a history, without those that it is exempt from.
 
     :param history: a history that was played
     """

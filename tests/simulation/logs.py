@@ -15,7 +15,7 @@ import structlog
 
 class Logs(logging.Handler):
     """
-    Keeps log lines.
+    A collector of log lines.
 
     :ivar lines: the lines so far
     """

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The plan of a history: its task, and what happens to it at which I/O points."""
+"""The plan of a history: its task, and the actions at its I/O points."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Setting:
     :param store: whether Airflow has a task state store
     :param deferred: whether the task waits in the triggerer
     :param waits: whether it waits at all
-    :param fates: what happens to its runs, in order, as letters of ``FATES``
+    :param fates: the fates of its runs, in order, as letters of ``FATES``
     :param get_lag: seconds until GetRun finds a new run
     :param list_lag: seconds until ListRuns does
     :param denied: whether ListRuns is denied
@@ -92,7 +92,7 @@ class Plan:
     All that makes a history.
 
     :param setting: its task
-    :param actions: what happens at its points
+    :param actions: its actions, by point
     :param switching: seed of the switches between threads; 0 for none but those of the actions
     """
 
@@ -101,7 +101,7 @@ class Plan:
     switching: int = 0
 
     def __str__(self) -> str:
-        """Return the text that replays it."""
+        """Return the text with which it can be replayed."""
         return " ".join([str(self.setting), str(self.switching), *map(str, self.actions)])
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The plans that are played: each point of a fault-free history with each fault, then random ones by seed."""
+"""The plans of histories: each point of a fault-free history with each fault, then random ones by seed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SINGLE: Final = (
     *(("outage", name) for name in ERRORS),
 )
 
-#: How often a random history has each action.
+#: The weight of each action in a random history.
 WEIGHTS: Final = {
     "crash": 6,
     "overlap": 4,
@@ -60,7 +60,7 @@ def single(setting: Setting) -> Iterator[Plan]:
 
 
 def overlapping(setting: Setting) -> Iterator[Plan]:
-    """Yield a plan for each two context switches between an attempt and the one that replaces it."""
+    """Yield a plan for each pair of context switches between an attempt and its successor."""
     points = points_of_first_attempt(setting)
     for first, second in product(range(points), range(1, points + 2)):
         yield Plan(setting, (Action(first, "overlap", str(second)),))
@@ -74,7 +74,7 @@ def ended_after_crash(setting: Setting) -> Iterator[Plan]:
 
 
 def ended_after_two_losses(setting: Setting) -> Iterator[Plan]:
-    """Yield plans in which a lost attempt ends by itself, the next crashes, and a person ends the task."""
+    """Yield plans in which a lost attempt ends itself, the next one crashes, and a person ends the task."""
     for plan in overlapping(setting):
         trace = play(plan).scheduler.trace
         end = max((point.number for point in trace if point.process == "worker-0"), default=0)
@@ -84,7 +84,7 @@ def ended_after_two_losses(setting: Setting) -> Iterator[Plan]:
             yield Plan(setting, (*plan.actions, crash, Action(later[0] + 1, "kill")))
 
 
-#: A run of an hour shows what is left alive; an attempt repeats a failed one.
+#: A run of an hour shows which runs are left active; an attempt repeats a failed one.
 _LONG: Final = (Setting(fates="L"), Setting(kind="batch", fates="L"))
 _NAMES: Final = Setting(store=False, fates="L")
 _FAILING: Final = Setting(fates="FC", deferred=False)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a simulated process uses of Python and its platform: threads, queues, an event loop, the clock."""
+"""The simulated parts of Python and its platform: threads, queues, an event loop, the clock."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Threads:
         self.scheduler = scheduler
 
     def install(self, patch: pytest.MonkeyPatch) -> None:
-        """Put them in the place of Python's."""
+        """Replace Python's."""
         scheduler = self.scheduler
         patch.setattr(time, "monotonic", scheduler.monotonic)
         patch.setattr(time, "time", scheduler.time)
@@ -46,7 +46,7 @@ class Threads:
         return _Thread(self.scheduler, lambda: target(*args))
 
     def waiting_thread(self, *, target: Callable[..., Any], args: Any = (), **_: Any) -> _Thread:
-        """Stand in for a thread that waits for work: it starts when there is some."""
+        """Stand in for a thread that waits for work: it starts when work arrives."""
         return _Thread(self.scheduler, lambda: target(*args), is_waiting=True)
 
     def queue(self) -> _Queue:
@@ -135,7 +135,7 @@ class _Event(_Waiting):
 
 
 class _Selector:
-    """Where an event loop waits: here it gives up control."""
+    """The selector of an event loop, which gives up control instead of waiting."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
@@ -143,7 +143,7 @@ class _Selector:
     def select(self, timeout: float | None = None) -> list[Any]:
         """Sleep until the next timer of the loop, or until the loop is woken."""
         thread = self._scheduler.current
-        # Asyncio hands an exception in a callback or task on to whoever waits for it.
+        # Asyncio passes an exception of a callback or task on to whoever waits for it.
         if thread is None or thread.process.is_dead:
             raise Crash
         if timeout is None or timeout > 0:
@@ -192,7 +192,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         return future
 
     def _note(self, loop: Any, context: dict[str, Any]) -> None:
-        """Ignore what a dead process leaves unfinished."""
+        """Ignore unfinished work of a dead process."""
         if not self._thread.process.is_dead:
             self.default_exception_handler(context)
 
@@ -206,7 +206,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
 def run_loop(scheduler: Scheduler, main: Callable[[SimulatedLoop], Coroutine[Any, Any, Any]]) -> Any:
     """
-    Run a coroutine in a loop of the current simulated thread, and then all tasks that it leaves.
+    Run a coroutine in a loop of the current simulated thread, and then all remaining tasks.
 
     :param scheduler: the scheduler
     :param main: returns the coroutine

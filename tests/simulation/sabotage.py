@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Protections of exactly-once that can be taken out, to prove that the simulation notices each."""
+"""Protections of exactly-once that can be disabled, to prove that the simulation notices each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airflow_healthomics.starting.record import StartRecord, TaskStateStore
 
 
 def without_write_ahead(patch: pytest.MonkeyPatch) -> None:
-    """Save no record before the run is known."""
+    """Write no record before the run is known."""
     save = TaskStateStore.save
 
     def late(store: TaskStateStore, record: StartRecord) -> None:
@@ -30,7 +30,7 @@ def without_write_ahead(patch: pytest.MonkeyPatch) -> None:
 
 
 def without_uuid(patch: pytest.MonkeyPatch) -> None:
-    """Take any run with the recorded id for the recorded run."""
+    """Treat any run with the recorded id as the recorded run."""
     described = ExactlyOnceStart._described
     patch.setattr(
         ExactlyOnceStart, "_described", lambda start, record: described(start, record._replace(uuid=None))
@@ -54,7 +54,7 @@ def without_guard_after_start(patch: pytest.MonkeyPatch) -> None:
 
 
 def without_grace(patch: pytest.MonkeyPatch) -> None:
-    """Take a run that GetRun does not find yet for a deleted one."""
+    """Treat a run that GetRun does not find yet as deleted."""
     patch.setattr(exactly_once, "VISIBILITY_GRACE", 0)
     patch.setattr(StartOutcome, "is_new", False)
 

@@ -4,7 +4,7 @@
 Deterministic scheduler: simulated processes of which exactly one thread runs at a time, in virtual time.
 
 Each thread of a simulated process is a real thread, so the code under test runs unchanged. It gives up
-control only at an I/O point or when it sleeps. Therefore a history depends on nothing but its plan.
+control only at an I/O point or when it sleeps. Therefore a history depends only on its plan.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import Any, Final, TypeVar
 #: Unix time at the beginning of each history.
 EPOCH: Final = 1_795_000_000.0
 
-#: Virtual seconds after which a history counts as one that never ends.
+#: Virtual seconds after which a history counts as endless.
 LONGEST: Final = 40 * 24 * 3600.0
 
-#: Real seconds between two I/O points of a thread after which it hangs.
+#: Real seconds between two I/O points of a thread after which it counts as hanging.
 PATIENCE: Final = 30.0
 
-#: I/O points after which a history counts as one that never ends.
+#: I/O points after which a history counts as endless.
 MOST_POINTS: Final = 20_000
 
 _T = TypeVar("_T")
@@ -46,7 +46,7 @@ class Point:
 
     :param number: position in the history
     :param process: name of the process
-    :param label: what the thread is about to do or has done, such as ``StartRun``
+    :param label: the action of the thread, such as ``StartRun``
     :param is_after: whether it has been done
     :param time: virtual time
     """
@@ -95,7 +95,7 @@ class SimulatedThread:
 
     :param scheduler: the scheduler
     :param process: its process
-    :param target: what it does
+    :param target: the function that it runs
     """
 
     def __init__(self, scheduler: Scheduler, process: Process, target: Callable[[], Any]) -> None:
@@ -109,7 +109,7 @@ class SimulatedThread:
         self.is_finished = False
         self.result: Any = None
         self.error: BaseException | None = None
-        #: Called by the scheduler's own thread when it has ended.
+        #: Called by the scheduler's own thread when this one has ended.
         self.on_end: Callable[[SimulatedThread], None] = lambda thread: None
 
     @property
@@ -167,7 +167,7 @@ class Process:
     A simulated process.
 
     :param name: for the trace
-    :ivar is_dead: whether it was killed: its threads do nothing any longer
+    :ivar is_dead: whether it was killed: its threads no longer run
     :ivar points: number of I/O points that it has reached
     """
 
@@ -183,7 +183,7 @@ class Process:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing of it runs any longer: it is dead, or its main thread has ended."""
+        """Whether it no longer runs: it is dead, or its main thread has ended."""
         return self.is_dead or self.main.is_finished
 
 
@@ -253,7 +253,7 @@ class Scheduler:
         self.at_point(point)
 
     def io(self, label: str, effect: Callable[[], _T]) -> _T:
-        """Do something that others can observe, with an I/O point before and after."""
+        """Do something observable, with an I/O point before and after."""
         self.reach(label)
         try:
             return effect()
@@ -280,7 +280,7 @@ class Scheduler:
         heapq.heappush(self._timers, (self.elapsed + seconds, next(self._numbers), action))
 
     def run(self, is_done: Callable[[], bool], *, until: float = float("inf")) -> None:
-        """Run until a condition holds, nothing is left to run, or some virtual time has come."""
+        """Run until a condition holds, nothing remains to run, or a virtual time has come."""
         while not is_done():
             while self._timers and self._timers[0][0] <= self.elapsed:
                 heapq.heappop(self._timers)[2]()
@@ -311,7 +311,7 @@ class Scheduler:
             thread.on_end(thread)
 
     def close(self) -> None:
-        """End all threads that are left."""
+        """End all remaining threads."""
         self.at_point = lambda point: None
         for thread in list(self.threads):
             thread.process.is_dead = True

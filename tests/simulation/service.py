@@ -16,7 +16,7 @@ from tests.unit.simulated_omics import Life, SimulatedOmics, item_of, refusal, t
 
 ACCOUNT: Final = "123456789012"
 
-#: Seconds of a call until the service acts, and from then until the response arrives.
+#: Seconds from the beginning of a call until the service acts, and from then until the response arrives.
 LATENCY: Final = 0.05
 
 #: Status of a run while it is not in a terminal state.
@@ -30,7 +30,7 @@ CONFLICT: Final = refusal("ConflictException", 409)
 @dataclass(frozen=True)
 class Fate:
     """
-    What will happen to a run unless somebody cancels it.
+    The course of a run unless somebody cancels it.
 
     :param status: its terminal state
     :param seconds: how long it is RUNNING
@@ -67,13 +67,13 @@ class Resource:
         return self.life.id
 
     def status(self, now: float) -> str:
-        """Return its status; DELETED if it is gone."""
+        """Return its status; DELETED if it was deleted."""
         if self.life.deleted is not None and now >= self.life.deleted:
             return "DELETED"
         return [status for when, status in self.life.changes if when <= now][-1]
 
     def is_live(self, now: float) -> bool:
-        """Whether it costs money and nobody has cancelled it."""
+        """Whether it costs money and was not cancelled."""
         active = ACTIVE_RUN if self.kind == "run" else ACTIVE_BATCH
         return self.status(now) in active and not self.is_cancelled
 
@@ -90,7 +90,7 @@ class SimulatedService(SimulatedOmics):
     :param scheduler: the scheduler, whose clock is the service's
     :param get_lag: seconds until GetRun and GetBatch find a new run or batch
     :param list_lag: seconds until ListRuns and ListBatch do
-    :param fates: what happens to the runs or batches of the task, in order; the last one to all later ones
+    :param fates: the fates of the task's runs or batches, in order; the last one applies to all later ones
     :ivar outages: end and error of the calls that fail, by operation; ``*`` for all
     :ivar owner: returns the process and the epoch of a start
     """
@@ -297,7 +297,7 @@ class SimulatedService(SimulatedOmics):
         """Find no log."""
         raise NOT_FOUND("GetLogEvents")
 
-    # --- what happens to runs and batches ---
+    # --- the course of runs and batches ---
 
     def cancel(self, resource: Resource) -> None:
         """Cancel a run or batch, which becomes CANCELLED after some seconds."""

@@ -14,11 +14,11 @@ from tests.unit.conftest import needs_store
 
 pytestmark = needs_store
 
-#: Random histories of ``make test``, and how many are one test.
+#: Random histories of ``make test``, and the number of them in one test.
 RANDOM = 1000
 AT_ONCE = 50
 
-#: Histories that once broke a promise, by what was wrong with the package.
+#: Histories that once broke a promise, by the defect of the package.
 REGRESSIONS = {
     "reattached to a run that GetRun did not find yet, and took it for deleted": (
         "fates=FL,get_lag=20,list_lag=20 0 7:losing 15:overlap:40 36:overlap:26"
@@ -64,6 +64,13 @@ REGRESSIONS = {
     "left a run because a second timeout interrupted the first one's cancellation": (
         "fates=FL,list_lag=20,timeout=90 321114 44:clear 45:losing 175:overlap:85 234:timeout"
     ),
+    "started a second run after a delay, since HealthOmics had forgotten the request ID of the first": (
+        "store=False,deferred=False,fates=FC,timeout=90 941272 34:outage:throttled 50:evict 67:forget"
+    ),
+    "failed with the error of a look-up instead of its own": (
+        "kind=batch,store=False,fates=FFC,cancels=False,on_failure=cancel,timeout=90 699976 55:crash "
+        "67:overlap:88 129:outage:expired 200:losing"
+    ),
 }
 
 
@@ -87,19 +94,19 @@ def test_random_histories(first: int) -> None:
     ],
 )
 def test_exhaustive_histories(family: str, setting: Setting) -> None:
-    """Each fault at each I/O point that the fault-free history has shown."""
+    """Each fault at each I/O point of the fault-free history."""
     play_all, *_ = FAMILIES[family]
     found = [text for plan in play_all(setting) for text in findings(plan)]
     assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize("plan", REGRESSIONS.values(), ids=REGRESSIONS)
-def test_a_mended_defect_stays_mended(plan: str) -> None:
+def test_a_fixed_defect_stays_fixed(plan: str) -> None:
     """Each history has found one."""
     assert findings(parse(plan)) == []
 
 
-def test_a_history_is_repeatable() -> None:
+def test_a_history_is_reproducible() -> None:
     """The same plan gives the same points at the same times, and the same log."""
     plan = random_plan(7)
     first, second = play(plan), play(parse(str(plan)))

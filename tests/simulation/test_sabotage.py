@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The simulation would notice: without one of its protections, the package breaks a promise."""
+"""The simulation notices if the package lacks one of its protections."""
 
 from __future__ import annotations
 

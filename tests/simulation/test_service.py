@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The simulated HealthOmics answers like the local one, in all that the package reads."""
+"""The simulated HealthOmics responds like the local one, in all fields that the package reads."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ READ = {
     "list_runs_in_batch": ("runSettingId", "runId", "runInternalUuid", "submissionStatus"),
 }
 
-#: Members whose value differs from one service to the other, but not within one.
+#: Members whose value differs between the services, but not within one.
 OWN = ("id", "arn", "uuid", "runId", "runInternalUuid", "creationTime", "createdAt", "runOutputUri")
 
 
 class Transcript:
     """
-    The answers of a service, with a name for each value that is its own.
+    The responses of a service, with a name in place of each value that differs between services.
 
     :param client: a botocore client of the service
     :param wait: lets some seconds pass
@@ -71,7 +71,7 @@ class Transcript:
         self.lines: list[Any] = []
 
     def call(self, operation: str, **arguments: Any) -> Any:
-        """Make a call, and note what the package would read of the response."""
+        """Make a call, and record the fields of the response that the package reads."""
         try:
             answer = getattr(self._client, operation)(**arguments)
         except ClientError as error:
@@ -153,8 +153,8 @@ def batches(service: Transcript) -> list[Any]:
 
 
 @pytest.mark.parametrize("play", [runs, batches])
-def test_both_answer_alike(play: Callable[[Transcript], list[Any]]) -> None:
-    """The same calls, the same answers."""
+def test_both_respond_alike(play: Callable[[Transcript], list[Any]]) -> None:
+    """The same calls get the same responses."""
     with local() as service:
         expected = play(service)
     with simulated() as service:

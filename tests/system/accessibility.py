@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What axe-core finds on a page."""
+"""The findings of axe-core on a page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dev.browser import Browser
 
 CONTRAST: Final = "color-contrast"
 
-#: axe-core before 4.8 does not know oklch(), and then says nothing about contrast.
+#: axe-core before 4.8 does not know oklch(), and then reports nothing about contrast.
 _COLOURS_AS_RGB: Final = """
 const canvas = Object.assign(document.createElement('canvas'), { width: 1, height: 1 });
 const context = canvas.getContext('2d', { willReadFrequently: true });
@@ -39,7 +39,7 @@ if (computed) window.getComputedStyle = (...node) => new Proxy(computed.apply(wi
 
 
 def violations(window: Browser) -> dict[str, list[str]]:
-    """Return what violates a rule of axe-core, by theme; in the dark one, only contrast can differ."""
+    """Return the violated rules of axe-core, by theme; in the dark one, only contrast can differ."""
     window.driver.execute_script(_COLOURS_AS_RGB)
     window.set_theme("light")
     light = _results(window)
@@ -50,7 +50,7 @@ def violations(window: Browser) -> dict[str, list[str]]:
 
 
 def _results(window: Browser, **options: Any) -> list[str]:
-    # Only the first elements of what passes, since selectors take time.
+    # Only the first elements of each passed rule, since selectors take time.
     results = Axe().run(window.driver, options={"resultTypes": ["violations"], **options})
     if CONTRAST not in {rule["id"] for rule in results["passes"]}:
         raise AssertionError("axe-core has not compared any colours")

@@ -32,10 +32,10 @@ CONNECTION: dict[str, Any] = {
 }
 
 
-# Not for the session: there is one local HealthOmics in a process, and other tests have theirs.
+# Not for the session: a process has one local HealthOmics, and other tests have their own.
 @pytest.fixture(scope="module")
 def server() -> Iterator[HealthOmicsServer]:
-    """Serve the local HealthOmics, with this process's own variables pointing at it."""
+    """Serve the local HealthOmics, and set this process's own variables to it."""
     with pytest.MonkeyPatch.context() as patch, HealthOmicsServer(any_workflow=True) as server:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             patch.delenv(name)
@@ -53,19 +53,19 @@ def omics(server: HealthOmicsServer) -> Any:
 
 @pytest.fixture(scope="module")
 def airflow_settings() -> dict[str, str]:
-    """Variables of Airflow's processes; a module overrides it to set its own."""
+    """Variables of Airflow's processes; a module can override it."""
     return {}
 
 
 @pytest.fixture(scope="module")
 def other_users() -> dict[str, str]:
-    """Roles of Airflow's users beside the admin; a module overrides it to have some."""
+    """Roles of Airflow's users besides the admin; a module can override it."""
     return {}
 
 
 @pytest.fixture(scope="module")
 def dags_folder(request: pytest.FixtureRequest) -> Path:
-    """The DAGs beside the tests; those of test_x.py that need many are in dags_x."""
+    """The DAGs in the folder ``dags``, or in dags_x for a test_x.py that needs many."""
     folder = request.path.parent / request.path.stem.replace("test_", "dags_", 1)
     return folder if folder.exists() else request.path.parent / "dags"
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of kills share: a DAG run with one task, and the runs that it has started."""
+"""The common parts of the tests of kills: a DAG run with one task, and the runs that it has started."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STORM_LIMIT = 120
 
 
 class TaskStates:
-    """The newest state of every task instance, asked for all at once and once a second at most."""
+    """The current state of every task instance, requested for all at once and at most once a second."""
 
     def __init__(self, airflow: LocalAirflow) -> None:
         self._airflow = airflow
@@ -53,7 +53,7 @@ class TaskStates:
 
 @dataclass
 class Killed:
-    """A DAG run with one task, named ``task``, that is killed."""
+    """A DAG run with one task, named ``task``, to be killed."""
 
     airflow: LocalAirflow
     server: HealthOmicsServer
@@ -90,11 +90,11 @@ class Killed:
         return len([call for call in self.server.control.calls("GetRun") if call["ids"]["id"] == run_id])
 
     def task(self) -> dict[str, Any]:
-        """Return the task instance; without a state, if it is gone."""
+        """The task instance; it has no state if it was deleted."""
         return next(iter(self.states.of(self.dag_id, self.dag_run_id)), {"state": None, "try_number": 0})
 
     def until(self, probe: Callable[[], Any], what: str) -> None:
-        """Wait until something is true."""
+        """Wait until a condition is true."""
         try:
             self.airflow.wait_until(probe, f"{self.dag_id}: {what}", LIMIT)
         except Exception as error:
@@ -116,14 +116,14 @@ class Killed:
         self.until(lambda: self.statuses == list(statuses), f"has runs {', '.join(statuses)}")
 
     def end(self) -> None:
-        """Let the newest run complete, and its task with it."""
+        """Complete the newest run, and with it the task."""
         self.server.control.advance("COMPLETED", run_id=self.runs[-1]["id"])
         self.until_state("success")
 
 
 @contextmanager
 def throttled(server: HealthOmicsServer) -> Iterator[None]:
-    """Throttle at AWS's default rates."""
+    """Apply AWS's default rates."""
     server.control.set_throttling(rates={"StartRun": 1, "CancelRun": 10, "GetRun": 10, "ListRuns": 10})
     yield
     server.control.set_throttling(False)
@@ -131,7 +131,7 @@ def throttled(server: HealthOmicsServer) -> Iterator[None]:
 
 def end_in_a_storm(airflow: LocalAirflow, server: HealthOmicsServer, dag_id: str, size: int) -> str:
     """
-    Mark a DAG run as failed in the middle of its starts, and check that no run is active later.
+    Mark a DAG run as failed during its starts, and check that no run is active later.
 
     :param dag_id: of a DAG whose task ``run`` is mapped, and starts and awaits a run each
     :param size: how many tasks there are
@@ -145,7 +145,7 @@ def end_in_a_storm(airflow: LocalAirflow, server: HealthOmicsServer, dag_id: str
     airflow.wait_until(lambda: len(runs()) > size // 3, f"{dag_id}: a third of the runs are started", LIMIT)
     airflow.mark_dag_run(dag_id, dag_run_id, "failed")
     marked, at_once = time.monotonic(), len(runs())
-    # A start that was in flight may come later.
+    # A start in flight may take effect later.
     airflow.wait_until(lambda: time.monotonic() > marked + STORM_LIMIT, "the time is over", LIMIT)
     active = [run for run in runs() if run["status"] != "CANCELLED"]
     logs = (airflow.task_log(dag_id, dag_run_id, "run", map_index=number) for number in range(size))

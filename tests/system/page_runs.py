@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The HealthOmics runs that the tests of the run page's states and its pictures show."""
+"""The HealthOmics runs for the tests and pictures of the run page's states."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _plan_run_of_batch(control: Control, number: int) -> None:
 
 
 def _tasks(workflow: str, processes: Any) -> Iterator[dict[str, Any]]:
-    """Yield the tasks of an nf-core workflow, no two of which take the same time."""
+    """Yield the tasks of an nf-core workflow, each with a different duration."""
     for process, tags, after, minutes, cpus_used, cpus, memory_used, memory in processes:
         for number, tag in enumerate(tags):
             name = f"{workflow}:{process} ({tag})"

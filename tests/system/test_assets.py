@@ -29,14 +29,14 @@ def dags_folder() -> Path:
 
 
 def as_value(value: Any) -> Any:
-    """Return an XCom's value, which the API gives as text or as what it is."""
+    """Return an XCom's value, which the API returns as text or unchanged."""
     return json.loads(value) if isinstance(value, str) else value
 
 
 def test_a_dag_starts_when_a_run_of_another_has_completed(
     airflow: LocalAirflow, server: HealthOmicsServer, omics: Any
 ) -> None:
-    """The event tells where the outputs lie, and the second DAG reads them from S3."""
+    """The event has the location of the outputs, and the second DAG reads them from S3."""
     server.control.set_options(running_seconds=RUNNING_SECONDS)
     server.control.plan_run(outputs={"NA12878.vcf": "##fileformat=VCFv4.2"})
     airflow.wait_until(lambda: CONSUMER in _dag_ids(airflow), f"{CONSUMER} is parsed")

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Who gets what from each route of the run page, with both of Airflow's auth managers."""
+"""The responses of each route of the run page to each user, with both of Airflow's auth managers."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ LIMIT = 600
 
 LOG_LINE = "java.lang.OutOfMemoryError: Java heap space"
 
-#: What Airflow shows of a task. The logs are missing on purpose, and DAGs have permissions of their own.
+#: Airflow's own permissions for a task. The logs are missing on purpose, and DAGs have separate permissions.
 READABLE = ("Website", "DAG Runs", "Task Instances", "XComs")
 
 USERS = {"viewer": "viewer", "editor": "user", "guest": ""}
 
-#: Users with custom roles, and what these roles may read of all DAGs.
+#: Users with custom roles, and the permissions of these roles for all DAGs.
 CUSTOM_ROLES = {"NoLogs": READABLE, "OtherDag": (*READABLE, "Task Logs")}
 CUSTOM_USERS = {"no_logs": "NoLogs", "other_dag": "OtherDag"}
 
@@ -43,13 +43,13 @@ READ = OPEN | {"nobody": 401, "guest": 403, "other_dag": 403}
 LOGS = READ | {"no_logs": 403}
 EDIT = LOGS | {"viewer": 403}
 
-#: Those who see lines of logs in the answer for a run.
+#: Users who see lines of logs in the response for a run.
 READERS_OF_LOGS = {user for user, status in LOGS.items() if status == 200}
 
 TASK = "/api/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/{map_index}"
 RUN = TASK + "/runs/{healthomics_run_id}"
 
-#: The routes that read, each with the task to read it of.
+#: The routes that read, each with a task to read.
 READING = {
     "/page": (OPEN, "run"),
     "/static": (OPEN, "run"),
@@ -63,7 +63,7 @@ READING = {
     TASK + "/runs.csv": (READ, "batch"),
 }
 
-#: Those that read a run of a batch like any other.
+#: The routes that read a run of a batch like any other run.
 READING_IN_BATCH = (RUN, RUN + "/log")
 
 #: The routes that act.
@@ -149,7 +149,7 @@ def started(server: HealthOmicsServer, airflow: LocalAirflow) -> dict[str, Start
 
 
 def answer(airflow: LocalAirflow, user: str, path: str, method: str = "GET") -> requests.Response:
-    """Return the answer to a request of a user."""
+    """Return the response to a request of a user."""
     headers = {} if user == "nobody" else {"Authorization": f"Bearer {airflow.token(user)}"}
     if method == "POST":
         headers["Content-Type"] = "application/json"
@@ -164,7 +164,7 @@ def users_of(airflow: LocalAirflow) -> list[str]:
 
 
 def test_the_matrix_has_each_route() -> None:
-    """Whoever adds a route says here who may use it."""
+    """A new route must have an entry here."""
     routes = {
         (getattr(route, "path", None), method)
         for route in create_app().routes
@@ -181,7 +181,7 @@ def test_the_matrix_has_each_route() -> None:
     ],
 )
 def test_who_may_read(airflow: LocalAirflow, started: dict[str, Started], route: str, task_id: str) -> None:
-    """A route requires the rights to read the DAG's tasks and XComs; a log that to read its logs."""
+    """A route requires the rights to read the DAG's tasks and XComs; a route of logs also that for logs."""
     expected, _ = READING[route]
     path = started["theirs"].path(route, task_id)
     users = users_of(airflow)
@@ -240,7 +240,7 @@ def test_who_may_cancel(
 
 
 def cancellations(server: HealthOmicsServer) -> int:
-    """Return the number of calls that cancel, with those of the other auth manager."""
+    """Return the number of calls that cancel, including those with the other auth manager."""
     return len(server.control.calls("CancelRun")) + len(server.control.calls("CancelRunBatch"))
 
 

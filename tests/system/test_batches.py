@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Ten thousand samples from a sheet, what they cost beside mapped single runs, and crashes on the way.
+Ten thousand samples from a sheet, their cost compared with mapped single runs, and crashes on the way.
 
 ``BATCH_SAMPLES=1000`` makes it a smaller batch, and ``BATCH_MAPPED=200`` a longer comparison.
 """
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 SAMPLES = int(os.environ.get("BATCH_SAMPLES", "10000"))
 MAPPED = int(os.environ.get("BATCH_MAPPED", "50"))
 
-#: Whose runs fail, and those that cannot be started; the retry of the task gets them.
+#: The runs that fail, and those that cannot be started; the retry of the task repeats them.
 FAILING = [f"sample-{number}" for number in range(0, SAMPLES, SAMPLES // 7)]
 UNSTARTED = [f"sample-{number}" for number in range(1, SAMPLES, SAMPLES // 5)]
 
@@ -54,13 +54,13 @@ LIMIT = 600
 
 @pytest.fixture(scope="module")
 def airflow_settings() -> dict[str, str]:
-    """Let tasks run beside those that are held."""
+    """Let tasks run beside the held ones."""
     return {"AIRFLOW__CORE__PARALLELISM": "8"}
 
 
 @pytest.fixture(scope="module")
 def s3(server: HealthOmicsServer) -> Any:
-    """S3, which counts the writes of an object."""
+    """S3, counting the writes of each object."""
     client = boto3.Session().client("s3")
     client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     return client
@@ -68,7 +68,7 @@ def s3(server: HealthOmicsServer) -> Any:
 
 @pytest.fixture(scope="module", autouse=True)
 def _high_quota(server: HealthOmicsServer) -> None:
-    # At one run a second, which is the default, the batch alone would take three hours.
+    # At the default of one run a second, the batch alone would take three hours.
     server.control.set_options(batch_runs_per_second=1000, running_seconds=1, tasks=0)
 
 
@@ -84,7 +84,7 @@ def put_sheet(s3: Any, name: str, samples: int) -> str:
 
 
 def writes(s3: Any, prefix: str) -> Counter[str]:
-    """Return how often each object below a prefix was written, by the end of its key without a digest."""
+    """Return the number of writes of each object below a prefix, by the end of its key without a digest."""
     pages = s3.get_paginator("list_object_versions")
     return Counter(
         re.sub("-[0-9a-f]{16}[.]json$", ".json", version["Key"].rpartition("/")[2])
@@ -104,7 +104,7 @@ def xcom_sizes(airflow: LocalAirflow, dag_id: str, dag_run_id: str) -> list[tupl
 
 @dataclass(frozen=True)
 class Measured:
-    """A DAG run and what it took."""
+    """A DAG run and its cost."""
 
     state: str
     seconds: float
@@ -177,7 +177,7 @@ def test_ten_thousand_samples(
 def test_a_batch_beside_mapped_runs(
     airflow: LocalAirflow, server: HealthOmicsServer, s3: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """For the same samples a batch takes fewer calls, less time and less of the metadata database."""
+    """For the same samples a batch needs fewer calls, less time and less of the metadata database."""
     sheet = put_sheet(s3, "few.csv", MAPPED)
     found = {}
     for dag_id in ("batch", "mapped"):
@@ -207,7 +207,7 @@ class Case:
 
     @property
     def dag_run_id(self) -> str:
-        """Of the one DAG run; short, since a batch's request ID has room for 47 characters of it."""
+        """The id of the DAG run; short, since a batch's request ID has room for 47 characters of it."""
         return self.dag_id
 
     @property
@@ -240,12 +240,12 @@ class Case:
         os.kill(pid, signal.SIGKILL)
 
     def release(self) -> None:
-        """Let the held call of the dead process go on."""
+        """Release the held call of the dead process."""
         self.server.control.release(self.dag_id)
 
 
 def before_write(case: Case) -> Iterator[None]:
-    """The intention is on record, and nothing is in S3."""
+    """The intention is recorded, and nothing is in S3."""
     case.hold("ListBatch", {"name": f"{case.dag_id} sending"})
     yield
     case.kill_when_held()
@@ -287,7 +287,7 @@ def before_start_in_flight(case: Case) -> Iterator[None]:
 
 
 def after_start(case: Case) -> Iterator[None]:
-    """HealthOmics took StartRunBatch, and the process dies before the answer."""
+    """HealthOmics received StartRunBatch, and the process dies before the response."""
     case.hold_start(when="after")
     yield
     case.kill_when_held()
@@ -295,7 +295,7 @@ def after_start(case: Case) -> Iterator[None]:
 
 
 def before_batch_id(case: Case) -> Iterator[None]:
-    """StartRunBatch has answered, and the batch's id is not on record yet."""
+    """StartRunBatch has returned, and the batch's id is not recorded yet."""
     case.hold("ListBatch", {"name": f"{case.dag_id} started"})
     yield
     case.kill_when_held()
@@ -303,7 +303,7 @@ def before_batch_id(case: Case) -> Iterator[None]:
 
 
 def before_deferral(case: Case) -> Iterator[None]:
-    """The batch's id is on record, and the task is about to defer."""
+    """The batch's id is recorded, and the task is about to defer."""
     case.hold("ListBatch", {"name": f"{case.dag_id} published"})
     yield
     case.kill_when_held()
@@ -336,7 +336,7 @@ CRASHES = {f"crash_{point.__name__}{suffix}": point for point in POINTS for suff
 def crashed(
     airflow: LocalAirflow, server: HealthOmicsServer
 ) -> Iterator[dict[str, tuple[Case, Future[str]]]]:
-    """Kill a process of every task, and give what becomes of the DAG runs."""
+    """Kill a process of every task, and return the results of the DAG runs."""
     server.control.set_options(running_seconds=RUNNING_SECONDS)
 
     def crash(case: Case, steps: Iterator[None]) -> str:
@@ -358,7 +358,7 @@ def crashed(
 def test_a_killed_worker_starts_no_second_batch(
     crashed: dict[str, tuple[Case, Future[str]]], s3: Any, dag_id: str
 ) -> None:
-    """A task whose process is killed at any point goes on with its one batch, and succeeds."""
+    """A task whose process is killed at any point continues with its only batch, and succeeds."""
     case, state = crashed[dag_id]
 
     assert state.result() == "success", case.airflow.task_log(case.dag_id, case.dag_run_id, "run")

@@ -3,7 +3,7 @@
 """
 One task, one run, whatever crashes: the local HealthOmics counts the runs.
 
-All DAG runs are triggered up front. The call at which a task's process is to die is held by the local
+All DAG runs are triggered up front. The call at which a task's process dies is held by the local
 HealthOmics, so the moment is exact, and the process is killed by its id.
 """
 
@@ -68,13 +68,13 @@ class Case:
 
     @property
     def polls(self) -> int:
-        """How often GetRun was called for the task's run."""
+        """The number of GetRun calls for the task's run."""
         (run,) = self.runs
         return len([call for call in self.server.control.calls("GetRun") if call["ids"]["id"] == run["id"]])
 
     @property
     def deadline(self) -> datetime | None:
-        """When Airflow ends the wait of the deferred task; its API does not tell."""
+        """The time at which Airflow ends the wait of the deferred task, which its API does not return."""
         with closing(
             sqlite3.connect(f"file:{self.airflow.home / 'airflow.db'}?mode=ro", uri=True)
         ) as database:
@@ -96,12 +96,12 @@ class Case:
         os.kill(pid, signal.SIGKILL)
 
     def release(self) -> None:
-        """Let the held call of the dead process go on."""
+        """Release the held call of the dead process."""
         self.server.control.release(self.dag_id)
 
 
 def before_record(case: Case, workflow_id: str) -> Iterator[None]:
-    """Nothing is on record, and StartRun was not called."""
+    """Nothing is recorded, and StartRun was not called."""
     case.hold("GetWorkflow", {"id": workflow_id})
     yield
     case.kill_when_held()
@@ -109,7 +109,7 @@ def before_record(case: Case, workflow_id: str) -> Iterator[None]:
 
 
 def before_start_lost(case: Case, workflow_id: str) -> Iterator[None]:
-    """The intention is on record, and StartRun never takes effect."""
+    """The intention is recorded, and StartRun never takes effect."""
     case.hold("StartRun", {"tags": {"dag": case.dag_id}})
     case.server.control.inject_error("StartRun", match={"tags": {"dag": case.dag_id}})
     yield
@@ -118,7 +118,7 @@ def before_start_lost(case: Case, workflow_id: str) -> Iterator[None]:
 
 
 def before_start_late(case: Case, workflow_id: str) -> Iterator[None]:
-    """The intention is on record, and StartRun takes effect when the process is dead."""
+    """The intention is recorded, and StartRun takes effect when the process is dead."""
     case.hold("StartRun", {"tags": {"dag": case.dag_id}})
     yield
     case.kill_when_held()
@@ -126,7 +126,7 @@ def before_start_late(case: Case, workflow_id: str) -> Iterator[None]:
 
 
 def before_start_in_flight(case: Case, workflow_id: str) -> Iterator[None]:
-    """The intention is on record, and StartRun takes effect only after the next try has called it."""
+    """The intention is recorded, and StartRun takes effect only after the next try has called it."""
     case.hold("StartRun", {"tags": {"dag": case.dag_id}})
     yield
     case.kill_when_held()
@@ -143,7 +143,7 @@ def before_start_in_flight(case: Case, workflow_id: str) -> Iterator[None]:
 
 
 def after_start(case: Case, workflow_id: str) -> Iterator[None]:
-    """HealthOmics took StartRun, and the process dies before the answer."""
+    """HealthOmics received StartRun, and the process dies before the response."""
     case.hold("StartRun", {"tags": {"dag": case.dag_id}}, when="after")
     yield
     case.kill_when_held()
@@ -151,7 +151,7 @@ def after_start(case: Case, workflow_id: str) -> Iterator[None]:
 
 
 def before_run_id(case: Case, workflow_id: str) -> Iterator[None]:
-    """StartRun has answered, and the run's id is not on record yet."""
+    """StartRun has returned, and the run's id is not recorded yet."""
     case.hold("ListRuns", {"name": f"{case.dag_id} started"})
     yield
     case.kill_when_held()
@@ -159,7 +159,7 @@ def before_run_id(case: Case, workflow_id: str) -> Iterator[None]:
 
 
 def before_deferral(case: Case, workflow_id: str) -> Iterator[None]:
-    """The run's id is on record, and the task is about to defer."""
+    """The run's id is recorded, and the task is about to defer."""
     case.hold("ListRuns", {"name": f"{case.dag_id} published"})
     yield
     case.kill_when_held()
@@ -205,7 +205,7 @@ def waiting(airflow: LocalAirflow, server: HealthOmicsServer) -> dict[str, Case]
 def crashed(
     airflow: LocalAirflow, server: HealthOmicsServer, waiting: dict[str, Case]
 ) -> Iterator[dict[str, tuple[Case, Future[str]]]]:
-    """Kill a process of every task, and give what becomes of the DAG runs."""
+    """Kill a process of every task, and return the results of the DAG runs."""
 
     def prepared(dag_id: str, run_id: str) -> tuple[Case, Iterator[None]]:
         case = Case(airflow, server, dag_id, run_id)
@@ -231,7 +231,7 @@ def crashed(
 def test_a_killed_worker_starts_no_second_run(
     crashed: dict[str, tuple[Case, Future[str]]], dag_id: str
 ) -> None:
-    """A task whose process is killed at any point goes on with its one run, and succeeds."""
+    """A task whose process is killed at any point continues with its only run, and succeeds."""
     case, state = crashed[dag_id]
 
     assert state.result() == "success", case.airflow.task_log(case.dag_id, case.dag_run_id, "run")
@@ -243,7 +243,7 @@ def test_a_killed_worker_starts_no_second_run(
 def timed(
     airflow: LocalAirflow, server: HealthOmicsServer, waiting: dict[str, Case]
 ) -> tuple[Case, datetime]:
-    """A task with an execution_timeout that waits already, and when Airflow will end its wait."""
+    """A waiting task with an execution_timeout, and the time at which Airflow will end its wait."""
     case = Case(airflow, server, "crash_timeout", airflow.trigger_dag("crash_timeout"))
     airflow.wait_for_task_state(case.dag_id, case.dag_run_id, "run", "deferred", limit=LIMIT)
     deadline = case.deadline
@@ -253,7 +253,7 @@ def timed(
 
 @pytest.fixture(scope="module")
 def starting(airflow: LocalAirflow, server: HealthOmicsServer, waiting: dict[str, Case]) -> Case:
-    """A task whose start the triggerer has made, and whose answer is held."""
+    """A task whose start the triggerer has made, with the response held."""
     name = "crash_start_in_triggerer"
     case = Case(airflow, server, name, f"manual__{name}")
     server.control.inject_error("StartRun", "ThrottlingException", match={"tags": {"dag": name}})
@@ -268,7 +268,7 @@ def starting(airflow: LocalAirflow, server: HealthOmicsServer, waiting: dict[str
 def replaced(
     airflow: LocalAirflow, waiting: dict[str, Case], starting: Case, timed: tuple[Case, datetime]
 ) -> None:
-    """Kill the triggerer, and wait until another one has taken its triggers over."""
+    """Kill the triggerer, and wait until another one has taken over its triggers."""
     case = waiting["crash_triggerer"]
     airflow.wait_for_task_state(case.dag_id, case.dag_run_id, "run", "deferred", limit=LIMIT)
     polls = case.polls
@@ -284,7 +284,7 @@ def replaced(
 def test_a_killed_triggerer_is_replaced(
     airflow: LocalAirflow, waiting: dict[str, Case], replaced: None
 ) -> None:
-    """A task that waits in a triggerer that dies is waited for by the next one."""
+    """The next triggerer continues the wait of a triggerer that died."""
     case = waiting["crash_triggerer"]
     case.server.control.advance("STOPPING", run_id=case.runs[0]["id"])
 
@@ -295,7 +295,7 @@ def test_a_killed_triggerer_is_replaced(
 def test_a_triggerer_that_dies_after_its_start_starts_no_second_run(
     airflow: LocalAirflow, starting: Case, replaced: None
 ) -> None:
-    """The answer is lost, and the next triggerer finds the run."""
+    """The response is lost, and the next triggerer finds the run."""
     airflow.wait_until(lambda: starting.polls > 0, "the task waits for the run", LIMIT)
     starting.server.control.advance("STOPPING", run_id=starting.runs[0]["id"])
 
@@ -304,10 +304,10 @@ def test_a_triggerer_that_dies_after_its_start_starts_no_second_run(
     assert starting.task["try_number"] == 1
 
 
-def test_a_timeout_does_not_begin_anew(
+def test_a_takeover_does_not_restart_a_timeout(
     airflow: LocalAirflow, timed: tuple[Case, datetime], replaced: None
 ) -> None:
-    """A task's timeout counts from its start, whichever triggerer waits, and cancels the run at its end."""
+    """A task's timeout counts from its start, whichever triggerer waits, and finally cancels the run."""
     case, deadline = timed
     assert case.deadline in (deadline, None)
     assert airflow.wait_for_dag_run(case.dag_id, case.dag_run_id, limit=LIMIT) == "failed"
@@ -318,7 +318,7 @@ def test_a_timeout_does_not_begin_anew(
 
 
 def test_a_restarted_scheduler_changes_nothing(airflow: LocalAirflow, waiting: dict[str, Case]) -> None:
-    """A task that waits while the scheduler restarts goes on waiting for its run."""
+    """A task that waits while the scheduler restarts continues to wait for its run."""
     case = waiting["crash_scheduler"]
     airflow.wait_for_task_state(case.dag_id, case.dag_run_id, "run", "deferred", limit=LIMIT)
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The example DAGs of the how-to guides, in a real Airflow; other tests have the rest of the examples."""
+"""The example DAGs of the how-to guides, in a real Airflow; other tests cover the rest of the examples."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_an_example_completes_one_run(name: str, finished_runs: Any) -> None:
 
 
 def test_parameters_keep_their_types(omics: Any, finished_runs: Any) -> None:
-    """The run has the values that the comments of the example say."""
+    """The run has the values in the comments of the example."""
     (run,) = finished_runs("parameters")
     parameters = omics.get_run(id=run["id"])["parameters"]
     assert (parameters["cpus"], parameters["label"], parameters["barcode"]) == (4, "4 cores", "0042")
@@ -115,7 +115,7 @@ def test_workflows_of_others_run(omics: Any, finished_runs: Any) -> None:
 
 
 def test_a_run_in_another_account_is_waited_for(server: HealthOmicsServer, finished_runs: Any) -> None:
-    """The run is in the account and the region that the connection and the tasks name."""
+    """The run is in the account and the region of the connection and the tasks."""
     (run,) = finished_runs("cross_account")
     sts = boto3.client("sts", endpoint_url=server.endpoint_url)
     role = f"arn:aws:iam::{ACCOUNT}:role/AirflowHealthOmics"
@@ -135,7 +135,7 @@ def test_a_run_in_another_account_is_waited_for(server: HealthOmicsServer, finis
 def test_a_cancelled_run_is_deleted(
     server: HealthOmicsServer, omics: Any, earlier_runs: dict[str, str], finished_runs: Any
 ) -> None:
-    """The run is cancelled, and its record is gone when the DAG has ended."""
+    """The run is cancelled, and its record is deleted when the DAG has ended."""
     assert finished_runs("cancel") == []
     assert server.control.call_counts()["CancelRun"] == 1
     with pytest.raises(ClientError, match="ResourceNotFoundException"):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whoever started a run cancels it when it is killed, and nobody else does."""
+"""The task that started a run cancels it when it is killed, and no other task does."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from .killed import LIMIT, Killed, TaskStates
 
 pytestmark = pytest.mark.slow
 
-#: Seconds from the end of the request that kills to the last cancellation.
+#: Seconds from the end of the kill's request to the last cancellation.
 KILL_LIMIT = 30
 
-#: Seconds of a triggerer's silence after which another one takes its triggers over.
+#: Seconds without a heartbeat after which another triggerer takes over the triggers.
 SILENCE = 15
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _each_run_is_asked_for(server: HealthOmicsServer) -> None:
-    """Deny the triggerer its lists, so that a GetRun tells which run it looks at."""
+def _each_run_is_polled(server: HealthOmicsServer) -> None:
+    """Deny the triggerer its lists, so that each run's polls are separate GetRun calls."""
     for status in ("PENDING", "STARTING", "RUNNING", "STOPPING"):
         server.control.inject_error(
             "ListRuns", "AccessDeniedException", status=403, times=None, match={"status": status}
@@ -71,7 +71,7 @@ def mark_task(state: str, waiting: str) -> Callable[[Killed], None]:
 
 
 def mark_reattached_task(case: Killed) -> None:
-    """Mark the task instance as failed whose second try waits for the run that a crashed one has started."""
+    """Mark the task instance as failed while its second try waits for the run of a crashed one."""
     case.until_waiting("running")
     pid = case.task()["pid"]
     os.kill(pid, signal.SIGKILL)
@@ -117,14 +117,14 @@ def clear_sensor(case: Killed) -> None:
 
 
 def time_out(case: Killed) -> None:
-    """Let the last try time out."""
+    """Wait for the timeout of the last try."""
     case.until_state("failed")
     if case.cancels:
         case.until_statuses("CANCELLED")
 
 
 def time_out_and_retry(case: Killed) -> None:
-    """Let a try time out that is not the last: the next one waits for the same run."""
+    """Wait for the timeout of a try that is not the last: the next one waits for the same run."""
     case.until(
         lambda: case.task()["try_number"] == 2 and case.task()["state"] in ("running", "deferred"),
         "is tried again",
@@ -135,7 +135,7 @@ def time_out_and_retry(case: Killed) -> None:
 
 
 def kill_while_starting(case: Killed) -> None:
-    """Mark the task as failed while its StartRun is in flight, which is answered at once."""
+    """Mark the task as failed while its StartRun is in flight; the response follows at once."""
     case.server.control.wait_until_held(case.dag_id, timeout=LIMIT)
     case.airflow.mark_task(case.dag_id, case.dag_run_id, "task", "failed")
     case.server.control.release(case.dag_id)
@@ -145,7 +145,7 @@ def kill_while_starting(case: Killed) -> None:
         case.until_statuses("RUNNING")
 
 
-#: What kills, and which runs there are in the end with cancel_on_kill and without.
+#: The kills, and the final statuses of the runs with cancel_on_kill and without.
 CASES: Mapping[str, tuple[Callable[[Killed], None], list[str], list[str]]] = {
     "failed_deferred": (mark_task("failed", "deferred"), ["CANCELLED"], ["RUNNING"]),
     "success_deferred": (mark_task("success", "deferred"), ["CANCELLED"], ["RUNNING"]),
@@ -211,7 +211,7 @@ def test_a_hundred_killed_tasks_cancel_a_hundred_runs(
 def killed(
     airflow: LocalAirflow, server: HealthOmicsServer, omics: Any, task_states: TaskStates
 ) -> Iterator[dict[str, tuple[Killed, Future[None]]]]:
-    """Kill every task in its way, all at once."""
+    """Kill every task in its way, all at the same time."""
     cases: dict[str, tuple[Killed, Future[None]]] = {}
     with ThreadPoolExecutor(2 * len(CASES)) as pool:
         for what, (kill, *_) in CASES.items():
@@ -236,7 +236,7 @@ def killed(
 
 @pytest.mark.parametrize("what", CASES)
 def test_cancel_on_kill(killed: dict[str, tuple[Killed, Future[None]]], what: str) -> None:
-    """A kill cancels the run with ``cancel_on_kill``, and leaves it alone without."""
+    """A kill cancels the run with ``cancel_on_kill``, and leaves it active without."""
     _, cancelled, left = CASES[what]
     (canceller, first), (leaver, second) = (killed[f"kill_{what}_{suffix}"] for suffix in ("cancel", "leave"))
 
@@ -250,7 +250,7 @@ def test_cancel_on_kill(killed: dict[str, tuple[Killed, Future[None]]], what: st
 def test_a_deleted_dag_run_is_a_kill(
     airflow: LocalAirflow, server: HealthOmicsServer, task_states: TaskStates
 ) -> None:
-    """A DAG run that is marked as failed and deleted at once takes its run with it, or leaves it alone."""
+    """A DAG run that is marked as failed and deleted at once counts as a kill for its run."""
     canceller, leaver = (
         Killed(airflow, server, task_states, dag_id, airflow.trigger_dag(dag_id, run_id=f"manual__{dag_id}"))
         for dag_id in ("kill_dag_run_deleted_cancel", "kill_dag_run_deleted_leave")
@@ -270,7 +270,7 @@ def test_a_deleted_dag_run_is_a_kill(
 
 
 def test_nothing_was_cancelled_later(killed: dict[str, tuple[Killed, Future[None]]]) -> None:
-    """When all is over, what was left alone still is."""
+    """At the end, the runs that were left active still are."""
     for _, future in killed.values():
         future.result()
 
@@ -284,7 +284,7 @@ def test_nothing_was_cancelled_later(killed: dict[str, tuple[Killed, Future[None
 def test_a_takeover_cancels_nothing(
     airflow: LocalAirflow, server: HealthOmicsServer, task_states: TaskStates
 ) -> None:
-    """When a triggerer stalls, and another one takes over, and it wakes up again, every run goes on."""
+    """When a stalled triggerer is replaced and then wakes up again, every run continues."""
     dag_run_id = airflow.trigger_dag("kill_takeover", run_id="manual__kill_takeover")
 
     def tasks() -> list[dict[str, Any]]:
@@ -322,7 +322,7 @@ def test_a_takeover_cancels_nothing(
     finally:
         for pid in stalled:
             os.kill(pid, signal.SIGCONT)
-    # Airflow calls on_kill for a trigger that has gone to another triggerer.
+    # Airflow calls on_kill for a trigger that another triggerer has taken over.
     airflow.wait_until(
         lambda: all("so its run is not cancelled" in log for log in logs()), "on_kill was called", LIMIT
     )

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What OpenLineage hears of real DAG runs, by its file transport."""
+"""The OpenLineage events of real DAG runs, by its file transport."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ INPUTS = {
 
 @pytest.fixture(scope="module")
 def events_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the events are written, a file for each."""
+    """The folder of the events, a file for each."""
     return tmp_path_factory.mktemp("openlineage")
 
 
@@ -47,14 +47,14 @@ def airflow_settings(events_folder: Path) -> dict[str, str]:
     transport = {"type": "file", "log_file_path": str(events_folder / "event"), "append": False}
     return {
         "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport),
-        # The machine may be slow, and an event that is cut off is missing.
+        # The machine may be slow, and an interrupted event would be missing.
         "AIRFLOW__OPENLINEAGE__EXECUTION_TIMEOUT": "60",
     }
 
 
 @pytest.fixture(scope="module")
 def dag_runs(airflow: LocalAirflow, server: HealthOmicsServer) -> dict[str, str]:
-    """Run all DAGs to their ends, and give the ids of the DAG runs."""
+    """Run all DAGs to their ends, and return the ids of the DAG runs."""
     control = server.control
     control.set_options(running_seconds=RUNNING_SECONDS, batch_runs_per_second=100)
     control.plan_run(name="failing", status="FAILED", failure_reason="OUT_OF_MEMORY_ERROR")
@@ -73,7 +73,7 @@ def dag_runs(airflow: LocalAirflow, server: HealthOmicsServer) -> dict[str, str]
 
 def read_event(text: str) -> dict[str, Any]:
     """
-    Return an event, built anew from the client's own classes.
+    Return an event, rebuilt from the client's own classes.
 
     They refuse an unknown or a missing field, a run id that is no UUID and a time that is none.
     """
@@ -96,14 +96,14 @@ def read_event(text: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def event_of(airflow: LocalAirflow, dag_runs: dict[str, str], events_folder: Path) -> Any:
-    """Return the last event of a task, once it is there."""
+    """Return the last event of a task, once it exists."""
 
     def find(job: str, kind: str) -> dict[str, Any]:
         def look() -> dict[str, Any] | None:
             try:
                 all_events = [read_event(path.read_text()) for path in events_folder.iterdir()]
             except json.JSONDecodeError:
-                # One is being written.
+                # It is being written.
                 return None
             found = (event for event in all_events if event["job"]["name"] == job)
             return next((event for event in found if event["eventType"] == kind), None)
@@ -119,7 +119,7 @@ def names(datasets: list[dict[str, Any]]) -> set[tuple[str, str]]:
 
 
 def test_a_new_run(airflow: LocalAirflow, event_of: Any, dag_runs: dict[str, str]) -> None:
-    """Its inputs, its outputs and its facts, though it was waited for in the triggerer."""
+    """It has inputs, outputs and facts, although the triggerer waited for it."""
     event = event_of("lineage_new.run", "COMPLETE")
     run = airflow.xcom("lineage_new", dag_runs["lineage_new"], "run", "summary")
     run = run if isinstance(run, dict) else json.loads(run)
@@ -139,7 +139,7 @@ def test_a_new_run(airflow: LocalAirflow, event_of: Any, dag_runs: dict[str, str
 
 
 def test_start_and_sensor_apart(event_of: Any, dag_runs: dict[str, str]) -> None:
-    """Both tell the inputs, and the sensor, which has seen the end, the outputs."""
+    """Both report the inputs, and the sensor also the outputs, since it waits for the end."""
     start, wait = (event_of(f"lineage_apart.{task}", "COMPLETE") for task in ("start", "wait"))
     assert names(start["inputs"]) == names(wait["inputs"]) == INPUTS
     assert not start.get("outputs")
@@ -149,7 +149,7 @@ def test_start_and_sensor_apart(event_of: Any, dag_runs: dict[str, str]) -> None
 
 
 def test_a_duplicate(event_of: Any, dag_runs: dict[str, str]) -> None:
-    """It reads what its original has read, and has outputs of its own."""
+    """It has the inputs of its original, and its own outputs."""
     new, duplicate = (event_of(f"lineage_{name}.run", "COMPLETE") for name in ("new", "duplicate"))
     assert names(duplicate["inputs"]) == INPUTS
     assert names(duplicate["outputs"]).isdisjoint(names(new["outputs"]))
@@ -158,7 +158,7 @@ def test_a_duplicate(event_of: Any, dag_runs: dict[str, str]) -> None:
 
 
 def test_a_failed_run(event_of: Any, dag_runs: dict[str, str]) -> None:
-    """It has read its inputs, and tells why it has no outputs."""
+    """It has inputs, and the reason why it has no outputs."""
     event = event_of("lineage_failed.run", "FAIL")
     assert names(event["inputs"]) == INPUTS
     assert not event.get("outputs")
@@ -167,7 +167,7 @@ def test_a_failed_run(event_of: Any, dag_runs: dict[str, str]) -> None:
 
 
 def test_a_batch(airflow: LocalAirflow, event_of: Any, dag_runs: dict[str, str]) -> None:
-    """The sheet and what it names, the folder of all outputs, and the manifest."""
+    """The sheet and the URIs in it, the folder of all outputs, and the manifest."""
     event = event_of("lineage_batch.run", "COMPLETE")
     manifest = airflow.xcom("lineage_batch", dag_runs["lineage_batch"], "run", "manifest")
     assert names(event["inputs"]) == {
@@ -183,7 +183,7 @@ def test_a_batch(airflow: LocalAirflow, event_of: Any, dag_runs: dict[str, str])
     assert facet["runSummary"]["completedRunCount"] == facet["totalRuns"] == 3
 
 
-def test_no_event_tells_a_parameter(event_of: Any, dag_runs: dict[str, str], events_folder: Path) -> None:
+def test_no_event_has_a_parameter(event_of: Any, dag_runs: dict[str, str], events_folder: Path) -> None:
     """Nor does an event of the DAG, of a start or of a failure."""
     for job, kind in (("lineage_batch.run", "COMPLETE"), ("lineage_failed.run", "FAIL")):
         event_of(job, kind)

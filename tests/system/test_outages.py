@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Expired credentials, an unreachable AWS and values that are not there, in a real Airflow."""
+"""Expired credentials, an unreachable AWS and missing values, in a real Airflow."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from .killed import LIMIT
 
 pytestmark = pytest.mark.slow
 
-#: Seconds for which a refused wait is kept alive here, and for which credentials are refused meanwhile.
+#: Seconds of the time limit for refused waits here, and of the refused credentials.
 PATIENCE = 60
 OUTAGE = 30
 
-#: Nobody listens there.
+#: A port without a listener.
 UNREACHABLE = "http://127.0.0.1:1"
 
 
 @pytest.fixture(scope="module")
 def airflow_settings() -> dict[str, str]:
-    """Shorten the patience, and add a connection that leads nowhere."""
+    """Shorten the time limit, and add a connection to an unreachable endpoint."""
     omics = {**CONNECTION["extra"]["service_config"]["omics"], "endpoint_url": UNREACHABLE}
     extra = {"endpoint_url": UNREACHABLE, "service_config": {"omics": omics}}
     return {
@@ -56,8 +56,8 @@ def runs_of(server: HealthOmicsServer, dag_run_id: str) -> list[dict[str, Any]]:
     return [run for run in server.control.runs() if run["requestId"].startswith(f"{dag_run_id}.")]
 
 
-def test_credentials_that_expire_cost_no_task(airflow: LocalAirflow, server: HealthOmicsServer) -> None:
-    """Each wait goes on once they are renewed: no task has failed, and none has started a second run."""
+def test_expired_credentials_fail_no_task(airflow: LocalAirflow, server: HealthOmicsServer) -> None:
+    """Each wait continues once they are renewed: no task has failed, and none has started a second run."""
     control = server.control
     dag_run_id = airflow.trigger_dag("credentials_expire", run_id="manual__credentials_expire")
 
@@ -79,10 +79,10 @@ def test_credentials_that_expire_cost_no_task(airflow: LocalAirflow, server: Hea
     assert [run["status"] for run in runs_of(server, dag_run_id)] == ["COMPLETED"] * TASKS
 
 
-def test_a_clear_after_the_patience_starts_no_second_run(
+def test_a_clear_after_the_time_limit_starts_no_second_run(
     airflow: LocalAirflow, server: HealthOmicsServer
 ) -> None:
-    """The failed attempt has recorded that nobody knows how the run ended."""
+    """The failed attempt has recorded that the end of the run is unknown."""
     control = server.control
     dag_id, dag_run_id = "credentials_stay_away", "manual__credentials_stay_away"
     airflow.trigger_dag(dag_id, run_id=dag_run_id)
@@ -103,8 +103,8 @@ def test_a_clear_after_the_patience_starts_no_second_run(
     assert len(runs_of(server, dag_run_id)) == 1
 
 
-def test_a_start_that_reaches_nobody_is_delayed(airflow: LocalAirflow) -> None:
-    """It waits in the triggerer, and the task says since when, why, and when it is repeated."""
+def test_an_unreachable_start_is_delayed(airflow: LocalAirflow) -> None:
+    """It waits in the triggerer, and the task shows its beginning, the reason and the next attempt."""
     dag_run_id = airflow.trigger_dag("unreachable", run_id="manual__unreachable")
     airflow.wait_for_task_state("unreachable", dag_run_id, "task", "deferred", limit=LIMIT)
     delay = airflow.xcom("unreachable", dag_run_id, "task", DELAY_KEY)

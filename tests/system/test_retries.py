@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""When a task has a new run, and what it says about one that failed."""
+"""When a task starts a new run, and its report about a failed one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NAMES = (
 
 @pytest.fixture(scope="module")
 def dag_runs(server: HealthOmicsServer, airflow: LocalAirflow) -> dict[str, tuple[str, str]]:
-    """Plan the HealthOmics runs, trigger every DAG, and give each one's id and that of its DAG run."""
+    """Plan the HealthOmics runs, trigger every DAG, and return the ids of each one and of its DAG run."""
     plan = server.control.plan_run
     plan(workflow_id="1", status="FAILED", failure_reason="SERVICE_ERROR", seconds=SECONDS)
     plan(workflow_id="2", status="FAILED", failure_reason="INPUT_URI_NOT_FOUND", seconds=SECONDS)
@@ -74,7 +74,7 @@ def runs_of(server: HealthOmicsServer, workflow_id: str) -> list[dict[str, Any]]
 def test_a_fault_of_the_service_is_retried_with_a_new_run(
     airflow: LocalAirflow, server: HealthOmicsServer, dag_runs: dict[str, tuple[str, str]]
 ) -> None:
-    """A run that failed with SERVICE_ERROR is followed by another one, with a request ID of its own."""
+    """A run that failed with SERVICE_ERROR is followed by another one, with its own request ID."""
     dag_run = dag_runs["retries_service_error"]
 
     assert airflow.wait_for_dag_run(*dag_run, limit=LIMIT) == "success"
@@ -85,10 +85,10 @@ def test_a_fault_of_the_service_is_retried_with_a_new_run(
     assert airflow.xcom(*dag_run, "run", "run")["id"] == completed["id"]
 
 
-def test_what_the_same_input_meets_again_is_not_retried(
+def test_a_failure_of_the_input_is_not_retried(
     airflow: LocalAirflow, server: HealthOmicsServer, dag_runs: dict[str, tuple[str, str]]
 ) -> None:
-    """A run that failed with INPUT_URI_NOT_FOUND is the task's last, though Airflow has retries left."""
+    """A run that failed with INPUT_URI_NOT_FOUND is the task's last, although Airflow has retries left."""
     dag_run = dag_runs["retries_user_error"]
 
     assert airflow.wait_for_dag_run(*dag_run, limit=LIMIT) == "failed"

@@ -33,13 +33,13 @@ pytestmark = pytest.mark.slow
 #: Seconds; the machine may be slow.
 LIMIT = 600
 
-#: A run that goes on only when the test says so.
+#: A run that only the test advances.
 HELD = {"PENDING": None, "STARTING": None, "RUNNING": None, "STOPPING": None}
 AT_ONCE = {"PENDING": 0, "STARTING": 0, "RUNNING": 0, "STOPPING": 0}
 
 REASON = "OUT_OF_MEMORY_ERROR"
 
-#: A report with a script that looks for the storage of its origin, which the sandbox denies.
+#: A report with a script that reads the storage of its origin, which the sandbox denies.
 REPORT = """<!doctype html><h1>All is well</h1><p></p><script>
 let storage = "without";
 try { if (localStorage) storage = "with"; } catch {}
@@ -51,13 +51,13 @@ LARGE = 1_000
 
 @pytest.fixture(scope="module")
 def other_users() -> dict[str, str]:
-    """One who may look on, and one who may not even read a DAG."""
+    """A user who may read DAGs, and one who may not."""
     return {"viewer": "viewer", "guest": ""}
 
 
 @pytest.fixture(scope="module")
 def dag_runs(server: HealthOmicsServer, airflow: LocalAirflow) -> dict[str, str]:
-    """Plan the HealthOmics runs, trigger the DAGs that need no form, and give the id of each DAG run."""
+    """Plan the HealthOmics runs, trigger the DAGs that need no form, and return the id of each DAG run."""
     boto3.client("s3").create_bucket(Bucket=BUCKET)
     server.control.add_workflow(FORM_WORKFLOW_ID, name=WORKFLOW_NAME, parameter_template=PARAMETER_TEMPLATE)
     plan = server.control.plan_run
@@ -84,7 +84,7 @@ def dag_runs(server: HealthOmicsServer, airflow: LocalAirflow) -> dict[str, str]
 
 @pytest.fixture(scope="module")
 def window(airflow: LocalAirflow, dag_runs: dict[str, str]) -> Iterator[Browser]:
-    """A browser of the admin's."""
+    """A browser with the admin logged in."""
     with browser(airflow, airflow.username) as window:
         yield window
 
@@ -98,7 +98,7 @@ def api_path(dag_id: str, dag_run_id: str, task_id: str, more: str = "") -> str:
 def test_from_the_form_to_the_end(
     airflow: LocalAirflow, server: HealthOmicsServer, omics: Any, window: Browser
 ) -> None:
-    """What is entered reaches the run, whose page goes from PENDING to COMPLETED without a reload."""
+    """The entered values reach the run, whose page advances from PENDING to COMPLETED without a reload."""
     window.open(f"dags/{FORM_DAG_ID}")
     window.click("[data-testid=trigger-dag-button]")
     window.fill("#element_sample_name", "NA12878")
@@ -161,7 +161,7 @@ def test_a_large_run(
     capsys: pytest.CaptureFixture[str],
     theme: str,
 ) -> None:
-    """A thousand tasks can be found, sorted and read, in the theme of Airflow."""
+    """A thousand tasks can be searched, sorted and read, in Airflow's theme."""
     dag_run_id = dag_runs["page_large"]
     airflow.wait_for_task_state("page_large", dag_run_id, "run", "deferred", limit=LIMIT)
     with browser(airflow, airflow.username, theme=theme) as window:
@@ -194,7 +194,7 @@ def test_a_large_run(
 def test_start_again_is_airflows_own_clear(
     airflow: LocalAirflow, dag_runs: dict[str, str], window: Browser
 ) -> None:
-    """The page says what is cleared before, and Airflow's audit log after."""
+    """The page shows what will be cleared, and Airflow's audit log what was."""
     dag_run_id = dag_runs["page_batch"]
     assert airflow.wait_for_dag_run("page_batch", dag_run_id, limit=LIMIT) == "failed"
     window.open_run_page("page_batch", dag_run_id, "batch")

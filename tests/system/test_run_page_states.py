@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Each state of the run page in a browser: which questions it answers, and whether it is accessible.
+Each state of the run page in a browser: the questions that it answers, and its accessibility.
 
 ``SCREENSHOTS=docs/images`` takes the pictures of the documentation.
 """
@@ -45,7 +45,7 @@ class State:
     A state of the page.
 
     :param task_id: task of the DAG ``cohort``; None for the DAG run
-    :param ready: selector and text of an element that the state has
+    :param ready: selector and text of an element that shows the state
     :param size: of the viewport
     :param is_outage: whether HealthOmics does not answer
     :param act: what a reader does first
@@ -86,7 +86,7 @@ STATES: Final = {
 
 @pytest.fixture(scope="module")
 def dag_run_id(server: HealthOmicsServer, airflow: LocalAirflow) -> Iterator[str]:
-    """Start all runs hours ago, and let those end that do."""
+    """Start all runs some hours ago, and end those that have an end."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LOCAL.clock, "_offset", -float(page_runs.ELAPSED))
         page_runs.plan_runs(server.control)
@@ -108,14 +108,14 @@ def dag_run_id(server: HealthOmicsServer, airflow: LocalAirflow) -> Iterator[str
 
 @pytest.fixture(scope="module")
 def window(airflow: LocalAirflow) -> Iterator[Browser]:
-    """A browser of the admin's."""
+    """A browser with the admin logged in."""
     with browser(airflow, airflow.username) as window:
         yield window
 
 
 @contextmanager
 def outage(server: HealthOmicsServer) -> Iterator[None]:
-    """HealthOmics does not answer."""
+    """HealthOmics does not respond."""
     server.control.hold("GetRun", "outage", times=None)
     try:
         yield
@@ -127,7 +127,7 @@ def outage(server: HealthOmicsServer) -> Iterator[None]:
 def page(
     request: pytest.FixtureRequest, server: HealthOmicsServer, window: Browser, dag_run_id: str
 ) -> Iterator[Browser]:
-    """The page alone, in the state that the test requires."""
+    """The page in its own tab, in the state that the test requires."""
     state = STATES[request.param]
     window.resize(*state.size)
     window.set_theme("light")
@@ -145,17 +145,17 @@ every_state = pytest.mark.parametrize("page", STATES, indirect=True)
 
 @every_state
 def test_axe_finds_nothing(page: Browser) -> None:
-    """People who cannot see well or use a mouse can use the page, in both themes."""
+    """The page is accessible without good sight or a mouse, in both themes."""
     assert violations(page) == {"light": [], "dark": []}
 
 
-#: What is wider than its place, besides the parts that may scroll sideways.
+#: Elements that are wider than their place, besides the parts that may scroll sideways.
 WIDER: Final = """[document.documentElement, ...document.querySelectorAll('body *:not(.scroll, .log)')]
     .filter((node) => node.scrollWidth > node.clientWidth + 1)
     .filter((node) => node.matches('html') || /auto|scroll/.test(getComputedStyle(node).overflowX))
     .map((node) => `${node.tagName}.${node.className} ${node.scrollWidth} > ${node.clientWidth}`)"""
 
-#: What lies on something else, besides the rows of tables.
+#: Elements that cover others, besides the rows of tables.
 OVERLAPPING: Final = """(() => {
     const root = document.querySelector('dialog[open]') ?? document.body;
     const parts = 'h1, h2, button, a, input, select, .badge, #notice > span, .axis span';
@@ -178,8 +178,8 @@ OVERLAPPING: Final = """(() => {
 
 
 @every_state
-def test_everything_has_its_place(page: Browser) -> None:
-    """At every width, only tables and logs scroll sideways, and nothing lies on something else."""
+def test_no_elements_overlap(page: Browser) -> None:
+    """At every width, only tables and logs scroll sideways, and no element covers another."""
     found = {}
     for width in WIDTHS:
         page.resize(width, DESKTOP[1])
@@ -190,7 +190,7 @@ def test_everything_has_its_place(page: Browser) -> None:
 
 class Reader:
     """
-    Somebody who looks at the tab in Airflow, and counts what it takes to find an answer.
+    A user of the tab in Airflow, whose actions are counted until the answer is found.
 
     :param window: with the tab
     """
@@ -225,7 +225,7 @@ IN_VIEW: Final = """[...document.querySelectorAll(arguments[0])].some((node) => 
 @dataclass(frozen=True)
 class Question:
     """
-    A question, and where its answer is.
+    A question, and the place of its answer.
 
     :param task_id: task whose tab the reader has open
     :param answers: selectors and texts of elements
@@ -260,7 +260,7 @@ QUESTIONS: Final = {
     "which samples of the batch failed": Question(
         "germline_batch", {"[data-testid=failed-runs] tr th": "sample-07"}
     ),
-    # The last one, since it changes the state.
+    # This one is last, since it changes the state.
     "cancel it": Question(
         "germline",
         {"[data-testid=status][data-status=CANCELLED]": "Cancelled"},
@@ -270,7 +270,7 @@ QUESTIONS: Final = {
 
 
 def test_the_frame_shows_state_failure_and_tasks(window: Browser, dag_run_id: str) -> None:
-    """In Airflow, the state, the failure and eight tasks are visible without a scroll."""
+    """In Airflow, the state, the failure and eight tasks are visible without scrolling."""
     window.resize(*DESKTOP)
     window.open_run_page("cohort", dag_run_id, "call_variants")
     window.find("[data-testid=tasks] tbody tr")
@@ -293,7 +293,7 @@ def test_the_frame_shows_state_failure_and_tasks(window: Browser, dag_run_id: st
 
 
 def test_the_table_fits_into_the_frame(window: Browser, dag_run_id: str) -> None:
-    """In Airflow, all columns of a run of nf-core are visible, and the names of processes whole on focus."""
+    """In Airflow, all columns of a run of nf-core are visible, and whole names of processes on focus."""
     window.resize(*DESKTOP)
     window.open_run_page("cohort", dag_run_id, "call_variants")
     row = window.find("[data-testid=tasks] tbody button", "NFCORE_SAREK:SAREK:PREPROCESSING:BWAMEM1_MEM")
@@ -355,7 +355,7 @@ def test_a_task_without_a_run(airflow: LocalAirflow, window: Browser) -> None:
 )
 @pytest.mark.skipif(not SCREENSHOTS, reason="for `make screenshots`")
 def test_pictures(server: HealthOmicsServer, window: Browser, dag_run_id: str, name: str, theme: str) -> None:
-    """Each state as the tab in Airflow; what a run used is a screen below."""
+    """Each state as the tab in Airflow; the usage of a run is a screen below."""
     state = STATES[name]
     window.resize(*DESKTOP)
     window.driver.switch_to.default_content()
@@ -372,7 +372,7 @@ def test_pictures(server: HealthOmicsServer, window: Browser, dag_run_id: str, n
 
 @pytest.mark.skipif(not SCREENSHOTS, reason="for `make screenshots`")
 def test_picture_of_a_phone(window: Browser, dag_run_id: str) -> None:
-    """A phone has the page alone, since Airflow leaves it 55 px."""
+    """The page has the phone's whole screen, since Airflow leaves it 55 px."""
     state = STATES["phone"]
     window.resize(*state.size)
     window.set_theme("light")
@@ -383,7 +383,7 @@ def test_picture_of_a_phone(window: Browser, dag_run_id: str) -> None:
 
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_an_answer_takes_two_clicks_at_most(window: Browser, dag_run_id: str, question: str) -> None:
-    """What people look for on the page is in view, or two clicks or scrolls away."""
+    """The most important facts are in view, or two clicks or scrolls away."""
     asked = QUESTIONS[question]
     window.resize(*DESKTOP)
     window.open_run_page("cohort", dag_run_id, asked.task_id)

@@ -3,7 +3,7 @@
 """
 A smoke test in a real Airflow: scheduler, workers, triggerer and API server in processes of their own.
 
-All DAG runs are triggered up front, so that they share their waiting. A run whose waiting is looked at stays
+All DAG runs are triggered up front, so that they share their waiting. A run whose wait is observed stays
 RUNNING until the test has seen enough.
 """
 
@@ -31,7 +31,7 @@ STATUS_MESSAGE = "The task align of the run ran out of memory"
 
 @pytest.fixture(scope="module")
 def dag_runs(server: HealthOmicsServer, airflow: LocalAirflow) -> dict[str, str]:
-    """Plan the HealthOmics runs, trigger every DAG, and give the id of each DAG run."""
+    """Plan the HealthOmics runs, trigger every DAG, and return the id of each DAG run."""
     plan = server.control.plan_run
     plan(name="deferred", seconds=HELD | {"STOPPING": STOPPING_SECONDS})
     plan(name="operator", seconds=HELD)
@@ -48,7 +48,7 @@ def dag_runs(server: HealthOmicsServer, airflow: LocalAirflow) -> dict[str, str]
 
 
 def let_end(server: HealthOmicsServer, name: str) -> None:
-    """Let the run of a name, which is held, go on to its end."""
+    """Complete the held run with a name."""
     run = next(run for run in server.control.runs() if run["name"] == name)
     server.control.advance("STOPPING", run_id=run["id"])
 
@@ -56,7 +56,7 @@ def let_end(server: HealthOmicsServer, name: str) -> None:
 def test_a_sensor_waits_in_the_triggerer(
     airflow: LocalAirflow, server: HealthOmicsServer, dag_runs: dict[str, str]
 ) -> None:
-    """The run is awaited without a worker, has its links meanwhile, and leaves its summary."""
+    """The run is awaited without a worker, its links exist meanwhile, and its summary is published."""
     of_task = ("smoke_deferred", dag_runs["smoke_deferred"], "wait")
     airflow.wait_for_task_state(*of_task, "deferred")
     links = airflow.wait_for_links(*of_task)
@@ -82,7 +82,7 @@ def test_a_sensor_waits_in_the_triggerer(
 @pytest.mark.parametrize(
     ("dag_id", "task_id", "name"), [("smoke_worker", "run", "operator"), ("smoke_poke", "wait", "sensor")]
 )
-def test_links_are_there_while_a_worker_waits(
+def test_links_exist_while_a_worker_waits(
     airflow: LocalAirflow,
     server: HealthOmicsServer,
     dag_runs: dict[str, str],
@@ -90,7 +90,7 @@ def test_links_are_there_while_a_worker_waits(
     task_id: str,
     name: str,
 ) -> None:
-    """The links of a task that waits on its worker do not wait for its end, nor for XComs to be on."""
+    """The links of a task that waits on its worker exist before its end, even without XComs."""
     of_task = (dag_id, dag_runs[dag_id], task_id)
     airflow.wait_for_task_state(*of_task, "running")
     links = airflow.wait_for_links(*of_task)
@@ -103,7 +103,7 @@ def test_links_are_there_while_a_worker_waits(
 
 
 def test_a_failed_run_says_why(airflow: LocalAirflow, dag_runs: dict[str, str]) -> None:
-    """The task's log has the reason of HealthOmics in its own words."""
+    """The task's log has HealthOmics' reason, in its own words."""
     of_task = ("smoke_failed", dag_runs["smoke_failed"], "run")
 
     assert airflow.wait_for_dag_run(*of_task[:2]) == "failed"
@@ -114,10 +114,8 @@ def test_a_failed_run_says_why(airflow: LocalAirflow, dag_runs: dict[str, str]) 
     assert airflow.xcom(*of_task, "summary")["failureReason"] == "OUT_OF_MEMORY_ERROR"
 
 
-def test_a_change_of_state_is_told_in_the_tasks_own_log(
-    airflow: LocalAirflow, dag_runs: dict[str, str]
-) -> None:
-    """Though one poller asks for all runs: each task's log tells of its own run, and of its end once."""
+def test_a_change_of_state_is_in_the_tasks_own_log(airflow: LocalAirflow, dag_runs: dict[str, str]) -> None:
+    """Although one poller polls all runs, each task's log has its own run, and its end once."""
     for dag_id, task_id, end in (("smoke_deferred", "wait", "COMPLETED"), ("smoke_failed", "run", "FAILED")):
         airflow.wait_for_dag_run(dag_id, dag_runs[dag_id])
         log = airflow.task_log(dag_id, dag_runs[dag_id], task_id)
@@ -129,7 +127,7 @@ def test_a_change_of_state_is_told_in_the_tasks_own_log(
 def test_mapped_starts_send_typed_parameters(
     airflow: LocalAirflow, omics: Any, dag_runs: dict[str, str]
 ) -> None:
-    """A mapped start has a run of its own for each set, and templates arrive as what they stand for."""
+    """Each set of parameters has a run, and templates arrive as their values."""
     dag_run = ("smoke_mapped", dag_runs["smoke_mapped"])
 
     assert airflow.wait_for_dag_run(*dag_run) == "success"

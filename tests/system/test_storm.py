@@ -24,10 +24,10 @@ STARTS = int(os.environ.get("STORM_STARTS", "200"))
 #: StartRun calls a second.
 RATE = 1.0
 
-#: Of the pool, which is fewer than the LocalExecutor would run.
+#: Slots of the pool, fewer than the LocalExecutor would run.
 SLOTS = 4
 
-#: How likely each of the faults below is; together they meet about one call in five.
+#: The probability of each of the faults below; together they affect about one call in five.
 PROBABILITY = 0.05
 
 #: In the scheduler's log, when it fails a task whose deferral it has not seen yet (apache/airflow#67287).
@@ -36,14 +36,14 @@ AIRFLOWS_OWN_FAILURE = "task instance's state attribute is"
 
 @pytest.fixture(scope="module")
 def airflow_settings() -> dict[str, str]:
-    """Tell the DAG how many."""
+    """Pass the number of starts to the DAG."""
     return {"STORM_STARTS": str(STARTS), "AIRFLOW__CORE__PARALLELISM": str(2 * SLOTS)}
 
 
 def test_a_storm_of_starts(
     airflow: LocalAirflow, server: HealthOmicsServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every mapped start has one run in the end, within its pool, and few workers are launched in vain."""
+    """Every mapped start has one run in the end, within its pool, and few worker launches are wasted."""
     control = server.control
     airflow.send("POST", "pools", {"name": "storm", "slots": SLOTS})
     control.set_throttling(rates={"StartRun": RATE})

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The test of the guide "How to test your DAGs" passes in a pytest session of its own."""
+"""The test of the guide "How to test your DAGs" passes in a separate pytest session."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_guides_test_passes(tmp_path: Path) -> None:
-    """It needs an empty Airflow, and none of this repository's fixtures."""
+    """It requires an empty Airflow, and none of this repository's fixtures."""
     environment = {
         **os.environ,
         "AIRFLOW_HOME": str(tmp_path),
@@ -28,7 +28,7 @@ def test_the_guides_test_passes(tmp_path: Path) -> None:
     }
     migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
     subprocess.run(migrate, env=environment, check=True, capture_output=True)
-    guide = tmp_path / "test_guide.py"  # away from the conftest.py of this folder
+    guide = tmp_path / "test_guide.py"  # outside of the scope of this folder's conftest.py
     guide.write_text(Path(__file__).with_name("testing_guide.py").read_text())
     plugins = ["-p", "airflow_healthomics.pytest_plugin", "-p", "no:cacheprovider"]
     options = ["-c", os.devnull, "--import-mode=importlib", *plugins]

@@ -55,12 +55,12 @@ KILLS = 20
 #: About as long as it takes to start all runs, so that kills hit starting, waiting and resuming tasks.
 RUNNING_SECONDS = 60
 
-#: How long StartRun takes to answer once the run exists, so that kills hit tasks that wait for the answer.
+#: Seconds from the run's creation to StartRun's response, so that kills hit tasks that wait for it.
 START_SECONDS = 2
 
 OPERATIONS = ("StartRun", "GetRun", "ListRuns")
 
-#: How likely each of the four faults below is; together they hit about one call in five.
+#: The probability of each of the four faults below; together they hit about one call in five.
 PROBABILITY = 0.055
 
 #: Seconds; the machine may be slow.
@@ -74,7 +74,7 @@ def airflow_settings() -> dict[str, str]:
         # When the task of a killed worker is retried; 300 by default. Must exceed an API server restart:
         # heartbeats fail meanwhile, and Airflow would retry tasks that are alive.
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
-        # When a scheduler adopts the tasks that a killed one has queued; 300 by default.
+        # When a scheduler adopts the tasks that a killed one queued; 300 by default.
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
         # When a task is queued again because its message was lost; 600 by default, checked every 120. That
         # happens if a scheduler is killed before it sends the message, or a worker while Redis delivers it.
@@ -154,7 +154,7 @@ def inject_faults(server: HealthOmicsServer) -> None:
 
 
 def history(airflow: DistributedAirflow, runs: list[dict[str, Any]], dag_run_id: str, number: int) -> str:
-    """Return what is known of a mapped task: its runs, its logs, and what Airflow says about it."""
+    """Return the known facts about a mapped task: its runs, its logs, and its state in Airflow."""
     tries = airflow.task_instance("topology", dag_run_id, "run", number)["try_number"]
     logs = [
         airflow.task_log("topology", dag_run_id, "run", try_number=attempt, map_index=number)
@@ -224,7 +224,7 @@ def test_kills_of_all_components(
     assert Counter(run["status"] for run in runs) == {"COMPLETED": TASKS}
 
 
-def test_a_dag_run_that_is_ended_in_the_middle_of_a_storm_leaves_no_run(
+def test_a_dag_run_that_is_ended_during_a_storm_leaves_no_run(
     airflow: DistributedAirflow, server: HealthOmicsServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With tasks on Celery's workers, too."""

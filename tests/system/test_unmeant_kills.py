@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""A run is cancelled where a person has ended its task, and only there, whatever becomes of the processes."""
+"""A run is cancelled if a person has ended its task, and only then, whatever happens to the processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SILENCE = 20
 
 @pytest.fixture(scope="module")
 def airflow_settings() -> dict[str, str]:
-    """Let many tasks run at once, and a lost one be noticed soon."""
+    """Let many tasks run at once, and notice a lost one soon."""
     return {
         "AIRFLOW__CORE__PARALLELISM": "16",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(SILENCE),
@@ -65,7 +65,7 @@ def end_supervisor(case: Killed) -> None:
     """
     Stop the supervisor, as a pod that stops or a worker that is scaled in does.
 
-    Airflow calls on_kill then, and lets the task go on until its pod's grace period is over.
+    Airflow then calls on_kill, and the task continues until its pod's grace period is over.
     """
     case.until_waiting("running")
     pids = pids_of(case)
@@ -83,7 +83,7 @@ def end_supervisor(case: Killed) -> None:
 
 
 def stall(case: Killed) -> None:
-    """Let the processes of an attempt stall until the next one waits, and then wake up and be killed."""
+    """Stall the processes of an attempt until the next one waits, and then let them wake up and be killed."""
     case.until_waiting("running")
     stalled = pids_of(case)
     for pid in stalled:
@@ -101,11 +101,11 @@ def stall(case: Killed) -> None:
     case.end()
 
 
-# --- kills that a person meant, and that no process hears ---
+# --- kills that a person meant, and that no process notices ---
 
 
 def kill_while_starting(*, answer: str) -> Callable[[Killed], None]:
-    """Mark the task as failed while its StartRun is in flight, which is answered at some point."""
+    """Mark the task as failed while its StartRun is in flight; the response follows at some point."""
 
     def kill(case: Killed) -> None:
         control = case.server.control
@@ -166,7 +166,7 @@ def clear_after_edit(case: Killed) -> None:
     case.end()
 
 
-#: What happens, and which runs there are in the end.
+#: The kills, and the final statuses of the runs.
 CASES: Mapping[str, tuple[Callable[[Killed], None], list[str]]] = {
     "supervisor_ends": (end_supervisor, ["COMPLETED"]),
     "process_stalls": (stall, ["COMPLETED"]),
@@ -184,7 +184,7 @@ CASES: Mapping[str, tuple[Callable[[Killed], None], list[str]]] = {
 def killed(
     airflow: LocalAirflow, server: HealthOmicsServer, task_states: TaskStates
 ) -> Iterator[dict[str, tuple[Killed, Future[None]]]]:
-    """Do it to every task, all at once."""
+    """Kill every task in its way, all at the same time."""
     cases: dict[str, tuple[Killed, Future[None]]] = {}
     with ThreadPoolExecutor(len(CASES)) as pool:
         for dag_id, (kill, _) in CASES.items():
@@ -200,13 +200,13 @@ def killed(
 def test_a_kill_cancels_the_run_only_if_a_person_has_ended_the_task(
     killed: dict[str, tuple[Killed, Future[None]]], dag_id: str
 ) -> None:
-    """And no other one is started, but by a Clear."""
+    """No other run is started, except by a Clear."""
     case, future = killed[dag_id]
     future.result()
     assert case.statuses == CASES[dag_id][1]
 
 
-def test_an_api_server_that_is_down_costs_no_run(
+def test_an_api_server_that_is_down_loses_no_run(
     airflow: LocalAirflow,
     server: HealthOmicsServer,
     task_states: TaskStates,
@@ -231,13 +231,13 @@ def test_an_api_server_that_is_down_costs_no_run(
     assert case.statuses == ["COMPLETED"]
 
 
-def test_dag_runs_that_are_ended_in_the_middle_of_a_storm_leave_no_run(
+def test_dag_runs_that_are_ended_during_a_storm_leave_no_run(
     airflow: LocalAirflow,
     server: HealthOmicsServer,
     killed: dict[str, tuple[Killed, Future[None]]],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Though some tasks are starting, some wait for their turn, and some for their runs."""
+    """Although some tasks are starting, some wait for their turn, and some for their runs."""
     for _, future in killed.values():
         future.exception()
     sizes = (40, 200)

@@ -29,11 +29,11 @@ from tests.unit.conftest import (
     try_of,
 )
 
-#: Where run settings and manifests stand.
+#: Where run settings and manifests are stored.
 BUCKET = "settings-bucket"
 PLACE = f"s3://{BUCKET}/batches"
 
-#: A patient's, as it were: in parameters and as the id of a run setting.
+#: Represents a patient's identifier, in parameters and as the id of a run setting.
 CANARY = "canary-patient-7"
 
 
@@ -61,7 +61,7 @@ def crashing(
     operation: str, when: str = "before", *, survives: int = 0, error: BaseException | type[Crash] = Crash
 ) -> Iterator[None]:
     """
-    Let the process die before or after a call of an operation of AWS, whichever the client.
+    Let the process die before or after a call of an AWS operation, from any client.
 
     :param operation: by the API's name
     :param when: ``before`` or ``after``
@@ -85,7 +85,7 @@ def crashing(
 
 @contextmanager
 def calls_on_worker(tasks: Tasks) -> Iterator[list[str]]:
-    """Record the operations that the processes of tasks call, and not those of triggers."""
+    """Record the operations that the task's processes call, without those of triggers."""
     calls: list[str] = []
     is_firing = False
     fire = tasks.fire
@@ -112,7 +112,7 @@ class Attempts:
     """
     The tries of one task instance.
 
-    :param fields: of its operator
+    :param fields: arguments of its operator
     """
 
     def __init__(self, tasks: Tasks, *, with_store: bool = False, retries: int = 5, **fields: Any) -> None:
@@ -123,27 +123,27 @@ class Attempts:
 
     @property
     def context(self) -> Context:
-        """Of the current try."""
+        """The context of the current attempt."""
         return try_of(self.ti, self.store)
 
     def again(self, **fields: Any) -> Any:
-        """Make the next try, with other arguments from now on if there are any, and return its result."""
+        """Make the next try, optionally with new arguments that later tries keep, and return its result."""
         self.ti.try_number += 1
         self.fields.update(fields)
         return self.tasks.run(lambda: batch_of(**self.fields), self.context)
 
     def crash(self, operation: str, when: str = "before", *, survives: int = 0) -> None:
-        """Make the next try, which does not survive a call."""
+        """Make the next try, which crashes at a call."""
         with crashing(operation, when, survives=survives), pytest.raises(Crash):
             self.again()
 
     def clear(self) -> None:
-        """Clear the task: Airflow allows it as many tries again as it had."""
+        """Clear the task: Airflow adds the same number of retries again."""
         self.ti.max_tries = self.ti.try_number + 5
 
 
 def objects() -> dict[str, Any]:
-    """Return what stands in the bucket, by key."""
+    """Return the objects in the bucket, by key."""
     s3 = boto3.client("s3")
     listed = s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])
     return {
@@ -153,7 +153,7 @@ def objects() -> dict[str, Any]:
 
 
 def object_at(uri: str) -> Any:
-    """Return the JSON that an S3 URI stands for."""
+    """Return the JSON object at an S3 URI."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     return json.loads(boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
 

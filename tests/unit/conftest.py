@@ -36,7 +36,7 @@ WORKFLOW = "1234567"
 START_DATE = datetime(2026, 11, 22, 3, 4, 5, tzinfo=UTC)
 DAG_RUN_ID = "manual__2026-11-22T03:04:05+00:00"
 
-#: Settings of the client that let a call fail at once, so that no test waits for botocore's own retries.
+#: Client settings that let a failing call fail at once, so no test waits for botocore's retries.
 ONE_ATTEMPT = {"retries": {"total_max_attempts": 1}}
 
 
@@ -63,7 +63,7 @@ class Clock:
         self.sleeps: list[float] = []
         self.deadline: float | None = None
         self.control: Control | None = None
-        # A whole number, so that sums of whole seconds are exact.
+        # A whole number, so sums of whole seconds are exact.
         self._start = float(int(time.monotonic()))
         self._wall_start = float(int(time.time()))
         self._plans: list[tuple[float, Callable[[], Any]]] = []
@@ -77,7 +77,7 @@ class Clock:
         return self._wall_start + self.elapsed
 
     def at(self, seconds: float, action: Callable[[], Any]) -> None:
-        """Do something as soon as N seconds have passed."""
+        """Schedule a callback in N seconds."""
         self._plans.append((seconds, action))
 
     def sleep(self, seconds: float) -> None:
@@ -101,7 +101,7 @@ class Clock:
             raise DeadlineError
 
 
-#: The latest one of each key: Airflow has their states in its database.
+#: The latest instance of each key: Airflow has their states in its database.
 TASK_INSTANCES: dict[tuple[str, str, str, int | None], FakeTaskInstance] = {}
 
 
@@ -142,19 +142,19 @@ class FakeTaskInstance:
         return [value] if isinstance(task_ids, list) else value
 
     def get_first_reschedule_date(self, context: Any) -> datetime | None:
-        """Return when a rescheduled sensor began."""
+        """Return the beginning of a rescheduled sensor."""
         return self.first_reschedule
 
 
 @pytest.fixture(autouse=True)
 def _fresh_triggerer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no test meet the clients that another one's triggers have made."""
+    """Hide the clients of another test's triggers."""
     monkeypatch.setattr(triggers_base, "_connections", {})
 
 
 @pytest.fixture(autouse=True)
 def _task_states(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Answer Airflow 3's request for the states of task instances; one that was never made has none."""
+    """Answer Airflow 3's request for the states of task instances; an unknown one has none."""
     TASK_INSTANCES.clear()
     if IS_AIRFLOW_2:
         return
@@ -183,7 +183,7 @@ def connection(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture
 def set_key(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Set the key with which Airflow encrypts; empty for none."""
+    """Set the key with which Airflow encrypts; an empty one disables encryption."""
 
     def forget() -> None:
         if hasattr(crypto.get_fernet, "cache_clear"):
@@ -201,7 +201,7 @@ def set_key(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
 
 @pytest.fixture
 def without_key(set_key: Callable[[str], None]) -> None:
-    """Let Airflow have no key, so that a delayed start is repeated by its task."""
+    """Remove Airflow's key, so the task makes its delayed start itself."""
     set_key("")
 
 
@@ -213,7 +213,7 @@ def with_defaults(connection: Callable[..., None]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_hooks() -> Iterator[None]:
-    """Spare each hook the search for its caller through the whole stack, which is deep in pytest."""
+    """Spare each hook its search for the caller through the whole stack, which is deep in pytest."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(AwsGenericHook, "_get_caller", lambda *_, **__: "Unknown", raising=False)
         yield
@@ -221,7 +221,7 @@ def _quick_hooks() -> Iterator[None]:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Nobody sleeps: the clock moves instead."""
+    """A clock that sleeping advances."""
     fake = Clock()
     monkeypatch.setattr(time, "monotonic", fake.monotonic)
     monkeypatch.setattr(time, "time", fake.time)
@@ -246,13 +246,13 @@ def omics(healthomics_options: dict[str, Any], clock: Clock) -> Iterator[Control
         clock.control = None
 
 
-#: How often a line of the log is in :func:`logged`: Airflow up to 3.0 hands it on, and prints it too.
+#: How many times :func:`logged` has each log line: Airflow up to 3.0 hands it on, and prints it too.
 SHOWN: Final = 2 if airflow.__version__ < "3.1" else 1
 
 
 @pytest.fixture
 def logged(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """Return all that was logged since the last look, on each version of Airflow."""
+    """Return the log lines since the last call, on each version of Airflow."""
     caplog.set_level("INFO")
 
     def look() -> str:
@@ -271,7 +271,7 @@ def client(omics: Control) -> Any:
 
 @pytest.fixture
 def started(client: Any) -> Callable[..., dict[str, Any]]:
-    """Start a run beside the code under test."""
+    """Start a run without the code under test."""
 
     def start(**fields: Any) -> dict[str, Any]:
         request = {"roleArn": ROLE, "outputUri": OUTPUT, "workflowId": WORKFLOW, **fields}
@@ -283,7 +283,7 @@ def started(client: Any) -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def bucket(omics: Control) -> Any:
-    """An empty bucket for run settings and manifests, and a client of the test's own."""
+    """An empty bucket for run settings and manifests, and a separate client."""
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket="settings-bucket")
     return s3
@@ -297,7 +297,7 @@ def ti(clock: Clock) -> FakeTaskInstance:
 
 @pytest.fixture
 def context(ti: FakeTaskInstance) -> Context:
-    """A context with all that the package reads."""
+    """A context with everything that the package reads."""
     return context_of(ti)
 
 
@@ -310,7 +310,7 @@ def context_of(ti: FakeTaskInstance, **more: Any) -> Context:
 
 def answering(client: Any, operation: str, *answers: dict[str, Any]) -> None:
     """
-    Let a client receive what the local HealthOmics never sends.
+    Let a client receive responses that the local HealthOmics never sends.
 
     :param answers: one for each call; the last one for all later calls
     """
@@ -336,7 +336,7 @@ def write_links(task: Any, context: Context) -> None:
 @contextmanager
 def intercepting(respond: Callable[[str, Callable[[], Any]], Any]) -> Iterator[None]:
     """
-    Let a function stand in for each call of AWS, whichever the client.
+    Replace each AWS call, of any client, by a function.
 
     :param respond: receives the operation and a function that makes the call, and returns the response
     """
@@ -386,7 +386,7 @@ class Tasks:
         return pytest.fail("the task defers for ever")
 
     def fire(self, trigger: Any, timeout: timedelta | None = None) -> Any:
-        """Return the payload of a trigger's first event. The trigger makes the way through the database."""
+        """Return the payload of a trigger's first event. The trigger is serialized as in the database."""
         path, kwargs = trigger.serialize()
         module, _, name = path.rpartition(".")
         revived = getattr(importlib.import_module(module), name)(**json.loads(json.dumps(kwargs)))
@@ -405,7 +405,7 @@ class Tasks:
 
 @pytest.fixture
 def tasks(clock: Clock) -> Tasks:
-    """Run tasks, and see how they deferred."""
+    """Run tasks, and record how they deferred."""
     return Tasks(clock)
 
 
@@ -419,7 +419,7 @@ class Crash(BaseException):
 
 
 def die(*_: Any, **__: Any) -> None:
-    """End the try, as a handler of any event."""
+    """End the try, as a handler of any event can."""
     raise Crash
 
 
@@ -441,10 +441,10 @@ class Store:
         return json.loads(self.values[key]) if key in self.values else default
 
     def set(self, key: str, value: Any, *, retention: Any = None) -> None:
-        """Store a value; a test may have the process crash before or after."""
+        """Store a value; a test may crash the process before or after."""
         self.before_set(value)
         self.values[key] = json.dumps(value)
-        # Airflow takes JSON only, and a tuple is none to it, though Python writes it as a list.
+        # Airflow accepts JSON only, and refuses a tuple, though Python writes it as a list.
         assert json.loads(self.values[key]) == value
         self.retentions.append(retention)
         self.after_set(value)
@@ -467,5 +467,5 @@ def store() -> Store:
 
 
 def try_of(ti: FakeTaskInstance, store: Store | None = None) -> Context:
-    """Return the context of a try, with the store of its task instance if there is one."""
+    """Return the context of an attempt, with the store of its task instance if there is one."""
     return context_of(ti, **({} if store is None else {"task_state_store": store}))

@@ -32,7 +32,7 @@ WAYS = [pytest.param(False, id="sync"), pytest.param(True, id="deferred")]
 
 
 def start_of(**fields: Any) -> HealthOmicsStartRunOperator:
-    """Return a task that starts a run, of a workflow unless it duplicates another run."""
+    """Return a task that starts a run of a workflow, or duplicates another run."""
     defaults: dict[str, Any] = {"role_arn": ROLE, "output_uri": OUTPUT, "botocore_config": ONE_ATTEMPT}
     if "run_id" not in fields:
         defaults["workflow_id"] = WORKFLOW
@@ -45,7 +45,7 @@ def waiting(deferrable: bool, **fields: Any) -> Callable[[], HealthOmicsStartRun
     return lambda: start_of(**arguments)
 
 
-#: Where the process dies: at which store write, or around which call.
+#: Where the process dies: at a write of the store, or before or after a call.
 CRASHES = ["before-record", "after-record", "before-call", "after-call", "before-run-id", "after-run-id"]
 
 
@@ -60,7 +60,7 @@ class History:
         self.store = Store() if with_store else None
         self.ti = FakeTaskInstance(try_number=0, max_tries=20)
         self.fields = fields
-        self.hook: Any = start_of().hook  # it remembers no run, and a client takes its time to be made
+        self.hook: Any = start_of().hook  # it remembers no run, and creating a client takes time
         self.epoch_of: dict[str, int] = {}
 
     def try_again(self, crash: str | None = None) -> Any:
@@ -109,13 +109,13 @@ class History:
         try:
             return operator.execute(context)
         except TaskDeferred as delay:
-            # After a Clear, until lists must show what a lost attempt has started.
+            # After a Clear, until lists must show the run of a lost attempt.
             time.sleep(LISTING_GRACE)
             event = {"turns": 1, "since": delay.trigger.since}
             return operator.resume_execution(delay.method_name, {"event": event}, context)
 
     def clear(self) -> None:
-        """Clear the task: Airflow allows it as many tries again as it had."""
+        """Clear the task: Airflow adds the same number of retries again."""
         self.ti.max_tries = self.ti.try_number + 20
 
     def runs(self, epoch: int) -> list[dict[str, Any]]:

@@ -64,11 +64,11 @@ class Kind(ABC):
 
     @abstractmethod
     def start(self, omics: Control) -> str:
-        """Start one that stays active, and return its id. ``omics.advance("COMPLETED")`` lets it succeed."""
+        """Start one that stays active, and return its id. ``omics.advance("COMPLETED")`` completes it."""
 
     @abstractmethod
     def start_beside(self, client: Any, name: str | None = None) -> dict[str, Any]:
-        """Start one beside the code under test, and return the response."""
+        """Start one without the code under test, and return the response."""
 
     def trigger_of(self, resource: dict[str, Any], **fields: Any) -> Any:
         """Return a trigger that waits for one, and cancels it on a kill."""
@@ -77,10 +77,10 @@ class Kind(ABC):
 
     @abstractmethod
     def all(self, omics: Control) -> list[dict[str, Any]]:
-        """Return all of the kind."""
+        """Return all of this kind."""
 
     def cancelled(self, omics: Control) -> list[str]:
-        """Return the ids of those that were cancelled."""
+        """Return the ids of the cancelled ones."""
         return [each["id"] for each in self.all(omics) if each["status"] in ("STOPPING", "CANCELLED")]
 
     def is_cancelled(self, omics: Control) -> bool:
@@ -89,7 +89,7 @@ class Kind(ABC):
 
     @abstractmethod
     def end(self, omics: Control, status: str) -> None:
-        """Bring the only one to a final status, without an operation of Airflow."""
+        """Bring the only one to a final status, without an Airflow operator."""
 
     def status(self, omics: Control) -> str:
         """Return the status of the only one."""

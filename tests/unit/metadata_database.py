@@ -36,7 +36,7 @@ NOW = datetime(2026, 11, 22, 3, 4, 5, tzinfo=UTC)
 
 @contextmanager
 def metadata_database(directory: Path) -> Iterator[None]:
-    """Give this process a metadata database of its own, and the role of an API server."""
+    """Give this process its own metadata database, and the role of an API server."""
     before = settings.SQL_ALCHEMY_CONN
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", f"sqlite:///{directory / 'airflow.db'}")
@@ -56,7 +56,7 @@ def metadata_database(directory: Path) -> Iterator[None]:
 
 
 def clear() -> None:
-    """Delete every DAG and what belongs to it."""
+    """Delete every DAG and its rows."""
     with create_session() as session:
         for model in (
             XComModel,

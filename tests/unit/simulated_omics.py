@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-A HealthOmics of which every past and future moment is known, as a botocore client would show it.
+A HealthOmics whose past and future states are all known, as a botocore client shows them.
 
 It exists beside the local HealthOmics because the properties of the poller need thousands of runs over hours
 of virtual time, whose true status at each moment the test can look up, without HTTP. The simulated histories
@@ -40,7 +40,7 @@ class Life:
     """
     All that happens to a run.
 
-    :ivar changes: when it gets which status, in order; the first is its creation
+    :ivar changes: times and statuses in order; the first is its creation
     :ivar deleted: when it is gone
     :ivar visible: when GetRun and ListRuns begin to know it
     :ivar listed: when ListRuns does, if it lags further behind
@@ -57,12 +57,12 @@ class Life:
 
     @property
     def created(self) -> float:
-        """When it was started."""
+        """The time of its start."""
         return self.changes[0][0]
 
     @property
     def creation_time(self) -> str:
-        """The same, as the service writes it."""
+        """The time of its start, as the service writes it."""
         return timestamp(self.created)
 
     def status(self, now: float) -> str | None:
@@ -72,11 +72,11 @@ class Life:
         return [status for when, status in self.changes if when <= now][-1]
 
     def listed_status(self, now: float) -> str | None:
-        """Return its status in lists, or None if they do not have it."""
+        """Return its status in lists, or None if they omit it."""
         return None if now < self.listed else self.status(now)
 
     def moments(self) -> Iterator[float]:
-        """All moments at which an answer may change."""
+        """All moments at which a response may change."""
         yield from (when for when, _ in self.changes)
         yield from (self.visible, self.listed)
         if self.deleted is not None:
@@ -86,7 +86,7 @@ class Life:
 @dataclass(frozen=True)
 class Fault:
     """
-    A time in which calls fail.
+    A period in which calls fail.
 
     :ivar operations: which calls
     :ivar share: which part of them
@@ -103,7 +103,7 @@ class Fault:
 
 
 def refusal(code: str, status: int) -> Callable[[str], Exception]:
-    """Return what makes the error that botocore raises for a code."""
+    """Return a function that makes botocore's error for a code."""
 
     def error(operation: str) -> Exception:
         answer: Any = {
@@ -116,12 +116,12 @@ def refusal(code: str, status: int) -> Callable[[str], Exception]:
 
 
 def unreachable(operation: str) -> Exception:
-    """Return what botocore raises when there is no way to AWS."""
+    """Return botocore's error for an unreachable AWS."""
     return EndpointConnectionError(endpoint_url="https://omics.us-east-1.amazonaws.com")
 
 
 def silent(operation: str) -> Exception:
-    """Return what botocore raises when AWS does not answer."""
+    """Return botocore's error for an AWS that does not respond."""
     return ReadTimeoutError(endpoint_url="https://omics.us-east-1.amazonaws.com")
 
 
@@ -136,7 +136,7 @@ EXPIRED = refusal("ExpiredTokenException", 403)
 @dataclass
 class Call:
     """
-    One call that was made.
+    A recorded call.
 
     :ivar subject: the run of GetRun, the status of ListRuns
     :ivar is_filtered: whether ListRuns had a filter beside the status
@@ -160,7 +160,7 @@ class Call:
 
     @property
     def code(self) -> str:
-        """What it failed with."""
+        """Its error code."""
         if isinstance(self.error, ClientError):
             return str(self.error.response["Error"]["Code"])
         return "" if self.error is None else type(self.error).__name__
@@ -168,7 +168,7 @@ class Call:
 
 class SimulatedOmics:
     """
-    What runs do is laid down in advance, so a test can tell what any look at them must show.
+    The histories of runs are fixed in advance, so a test knows the correct response of any call.
 
     It refuses two calls at once and calls on the thread of the event loop, and each call takes a while, so
     that runs change between two pages of a list and between two lists.
@@ -222,7 +222,7 @@ class SimulatedOmics:
         return dict(call.answer)
 
     def list_runs(self, **arguments: Any) -> dict[str, Any]:
-        """Stand in for the client's method; a token is an offset into a list that goes on changing."""
+        """Stand in for the client's method; a token is an offset into a list that keeps changing."""
         filters = arguments.keys() - {"startingToken", "status", "maxResults"}
         assert filters <= {"runGroupId"} or filters == {"name"}
         assert arguments.keys() >= {"status", "maxResults"}
@@ -280,18 +280,18 @@ class SimulatedOmics:
     # --- the truth ---
 
     def look(self, run_id: str, now: float) -> tuple[Life | None, str]:
-        """Return which run has an id at some time, and its status."""
+        """Return the run that has an id at some time, and its status."""
         for life in self.of_id(run_id):
             if (status := life.status(now)) is not None:
                 return life, status
         return None, ""
 
     def of_id(self, run_id: str) -> list[Life]:
-        """Return the runs that have, had and will have an id."""
+        """Return the runs that had, have or will have an id."""
         return self._lives.get(run_id, [])
 
     def decided(self, run_id: str, uuid: str | None, since: float, new_until: float) -> float:
-        """Return when a look at a run first shows that it has ended, or that it is another one now."""
+        """Return the time at which a call first shows that a run has ended or that its id has another one."""
         moments = {since, new_until, *(when for life in self.of_id(run_id) for when in life.moments())}
         for when in sorted(when for when in moments if when >= since):
             life, status = self.look(run_id, when)
@@ -305,7 +305,7 @@ class SimulatedOmics:
     # --- the record ---
 
     def count(self, operation: str = "", *, since: float = 0.0, until: float = float("inf")) -> int:
-        """Return how many calls began in a time."""
+        """Return the number of calls that began in a period."""
         return sum(
             call.operation == (operation or call.operation) and since <= call.began < until
             for call in self.calls
@@ -318,13 +318,13 @@ def name_of(life: Life) -> str:
 
 
 def description_of(life: Life, status: str) -> dict[str, Any]:
-    """Return what GetRun says of a run."""
+    """Return GetRun's fields of a run."""
     group = {"runGroupId": life.group} if life.group else {}
     return {**item_of(life, status), **group, "uuid": life.uuid}
 
 
 def item_of(life: Life, status: str) -> dict[str, Any]:
-    """Return what ListRuns says of a run, which does not include its run group."""
+    """Return ListRuns' fields of a run, which do not include its run group."""
     return {
         "arn": f"arn:aws:omics:us-east-1:123456789012:run/{life.id}",
         "id": life.id,
@@ -339,7 +339,7 @@ def item_of(life: Life, status: str) -> dict[str, Any]:
 
 @dataclass
 class Records:
-    """A log that keeps what it is told."""
+    """A log that keeps its messages."""
 
     infos: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -353,9 +353,9 @@ class Records:
 
 @contextmanager
 def moving_clock() -> Iterator[Clock]:
-    """Stand in for the fixture, for each example of a property."""
+    """Replace the fixture, for each example of a property."""
     clock = Clock()
-    # A poller looks at multiples of an interval, and an example must go the same way each time.
+    # A poller polls at multiples of an interval, and an example must be reproducible.
     clock._start = 1_000_000.0
     wall = float(int(time.time()))
     with pytest.MonkeyPatch.context() as patch:
@@ -366,7 +366,7 @@ def moving_clock() -> Iterator[Clock]:
 
 
 def threads_of_others() -> set[threading.Thread]:
-    """Return the threads, but not those of an event loop's default executor."""
+    """Return the threads, without those of an event loop's default executor."""
     return {thread for thread in threading.enumerate() if not thread.name.startswith("asyncio")}
 
 
@@ -374,7 +374,7 @@ async def assert_nothing_is_left(threads: set[threading.Thread]) -> None:
     """
     Check that a poller that nobody waits on has stopped.
 
-    :param threads: those that there were before
+    :param threads: those from before the test
     """
     await asyncio.sleep(1)
     assert asyncio.all_tasks() == {asyncio.current_task()}

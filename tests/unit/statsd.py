@@ -38,7 +38,7 @@ class StatsD:
         return int(self._server.getsockname()[1])
 
     def received(self, name: str) -> list[Received]:
-        """Return all metrics of a name so far. On loopback they arrive before ``sendto`` returns."""
+        """Return all metrics with a name so far. On loopback they arrive before ``sendto`` returns."""
         with suppress(BlockingIOError):
             while True:
                 line = self._server.recv(65536).decode()
@@ -62,7 +62,7 @@ def _parse(line: str) -> Received:
 
 
 def forget_backend() -> None:
-    """Let Airflow's Stats and ours read the configuration again."""
+    """Make Airflow's Stats and ours read the configuration again."""
     airflow_stats.cache_clear()
     try:
         from airflow.sdk._shared.observability.metrics import stats

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""No test checks anything where a failure would be lost: in a thread or task whose result nobody awaits."""
+"""No test makes assertions where a failure would be lost: in a thread or task whose result is not awaited."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _background(tree: ast.AST, functions: Mapping[str, ast.AST]) -> Iterator[ast
             if position is not None:
                 values += node.args[position : position + 1]
             yield from (_target(value, functions) for value in values)
-        # A task whose name is kept can be awaited; one that is an expression of its own cannot.
+        # A task with a name can be awaited; one that is only an expression cannot.
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
             call = node.value
             if _name(call.func) in TASKS and call.args:
@@ -49,7 +49,7 @@ def _background(tree: ast.AST, functions: Mapping[str, ast.AST]) -> Iterator[ast
             isinstance(each, ast.Call) and _name(each.func) in ("on_kill", "end_by_a_person")
             for each in ast.walk(node)
         ):
-            # A kill works in a thread, so a stand-in that it calls cannot fail the test.
+            # A kill works in a thread, so a fake that it calls cannot fail the test.
             yield from (each for each in ast.walk(node) if isinstance(each, ast.Lambda))
 
 
@@ -72,7 +72,7 @@ def _checks(root: ast.AST) -> Iterator[int]:
 
 @pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: str(path.relative_to(TESTS)))
 def test_no_failure_is_lost(path: Path) -> None:
-    """A stand-in notes that it was called, and the test checks the note."""
+    """A fake records its call, and the test checks the record."""
     lines = lost_checks(path.read_text())
     assert not lines, f"{path}: nobody would see the failure of lines {lines}"
 
@@ -87,7 +87,7 @@ def test_no_failure_is_lost(path: Path) -> None:
     ],
 )
 def test_a_lost_check_is_found(source: str) -> None:
-    """In a thread, a timer, a task that is dropped, and a stand-in that a kill calls."""
+    """In a thread, a timer, a dropped task, and a fake that a kill calls."""
     assert lost_checks(source)
 
 
@@ -98,6 +98,6 @@ def test_a_lost_check_is_found(source: str) -> None:
         "async def work():\n    assert x\nasync def test():\n    await asyncio.create_task(work())",
     ],
 )
-def test_a_check_that_somebody_sees_is_allowed(source: str) -> None:
-    """In the test itself, and in a task that is awaited."""
+def test_a_check_whose_failure_is_seen_is_allowed(source: str) -> None:
+    """In the test itself, and in an awaited task."""
     assert not lost_checks(source)

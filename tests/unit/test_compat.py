@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Names of Airflow, wherever the installed releases have them."""
+"""Names of Airflow, from the module where the installed releases have them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_each_name_is_found(name: str) -> None:
 
 @pytest.mark.parametrize("name", compat._HOMES)
 def test_each_name_has_a_home_without_common_compats_sdk(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where that module is missing, Airflow's own one has the same object, unless it has moved since."""
+    """Without that module, Airflow's own one has the same object, unless it was moved later."""
 
     def without_sdk(module: str) -> object:
         if module == "airflow.providers.common.compat.sdk":
@@ -33,13 +33,13 @@ def test_each_name_has_a_home_without_common_compats_sdk(name: str, monkeypatch:
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    """As of any module."""
+    """As in any module."""
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         compat.nonsense  # noqa: B018
 
 
 def test_importing_it_imports_no_airflow() -> None:
-    """It is part of every Airflow process, the plugin's import included."""
+    """Every Airflow process imports it, by the plugin."""
     code = "import sys, airflow_healthomics.compat; print('airflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The errors cross process borders, and say to Airflow whether to try again."""
+"""The errors pickle, and show Airflow whether to retry."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RUN_FAILED = ("1234567", "FAILED", "OUT_OF_MEMORY_ERROR", "Task 7 ran out of mem
 
 
 def sample_of(error: type[HealthOmicsError]) -> HealthOmicsError:
-    """Return an error with a value for each of its arguments, so that an error to come is tested too."""
+    """Return an error with a value for each of its arguments, so future errors are tested too."""
     if error.__init__ is HealthOmicsError.__init__:
         return error("something")
     samples = {
@@ -83,12 +83,12 @@ def test_it_pickles(error: HealthOmicsError, way: Any) -> None:
     ],
 )
 def test_the_tree(error: type, base: type) -> None:
-    """Who catches the base catches the leaf."""
+    """Catching the base catches the leaf."""
     assert issubclass(error, base)
 
 
-def test_a_failed_run_may_be_tried_again() -> None:
-    """Airflow retries as the DAG says, unless the error is the one for good."""
+def test_a_failed_run_may_be_retried() -> None:
+    """Airflow applies the DAG's retries, unless the error is the permanent one."""
     assert not issubclass(HealthOmicsRunFailedError, AirflowFailException)
 
 
@@ -100,18 +100,18 @@ def test_a_failed_run_has_typed_attributes() -> None:
 
 
 @pytest.mark.parametrize("part", RUN_FAILED)
-def test_a_failed_run_says_everything(part: str) -> None:
-    """The message names run, status, AWS's reason and text, and where to look."""
+def test_a_failed_run_has_a_complete_message(part: str) -> None:
+    """It has run, status, AWS's reason and text, and the console link."""
     assert part in str(HealthOmicsRunFailedError(*RUN_FAILED))
 
 
 def test_a_failed_run_without_a_reason_shows_no_none() -> None:
-    """What AWS does not say is left out."""
+    """Facts that AWS does not return are left out."""
     assert "None" not in str(HealthOmicsRunFailedError("1234567", "CANCELLED"))
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_a_bad_request_says_all_of_its_problems(count: int) -> None:
+def test_a_bad_request_lists_all_problems(count: int) -> None:
     """One error has everything that breaks a rule."""
     problems = [f"argument_{number} is wrong" for number in range(count)]
     error = HealthOmicsRequestError("StartRun", problems)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The layers of the package, as CONTRIBUTING has them."""
+"""The layers of the package, as in CONTRIBUTING."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ PACKAGE = Path(airflow_healthomics.__file__).parent
 ROOT = Path(__file__).parents[2]
 NAME = PACKAGE.name
 
-#: What the local HealthOmics may import of the package, as two readings of the AWS model must agree.
+#: The package's modules that the local HealthOmics may import, as two readings of the AWS model must agree.
 OF_TESTING = frozenset({"testing", "api_model"})
 
-#: What a task uses only after its run or batch has ended, or to report a failure.
+#: Modules that a task uses only after its run or batch has ended, or to report a failure.
 ENDS = (
     "hooks.best_effort",
     "hooks.place",
@@ -36,16 +36,17 @@ ENDS = (
     "batches.start_report",
 )
 
-#: What a task uses only while it waits.
+#: Modules that a task uses only while it waits.
 WAITS = (
     "resources.watch",
     "resources.run_watch",
     "resources.batch_watch",
+    "resources.job_watch",
     "waiting.clients",
     "waiting.events",
 )
 
-#: What a task uses only when its start is delayed, it reads a sample sheet, has a file in S3, or has outlets.
+#: Modules for a delayed start, a sample sheet, a file in S3, or outlets.
 SPECIAL = (
     "hooks.connection",
     "starting.sealed_request",
@@ -62,6 +63,7 @@ UNUSED = {
     # The connection of a sample sheet is that of the task.
     "operators.HealthOmicsStartRunBatchOperator": {*ENDS, *WAITS, *SPECIAL, "resources.run"}
     - {"hooks.connection"},
+    "operators.HealthOmicsImportReadSetsOperator": {*ENDS, *WAITS, *SPECIAL, "batches"},
     "sensors.HealthOmicsRunSensor": {*ENDS, *SPECIAL, "waiting.events", "batches", "operators", "starting"},
 }
 
@@ -79,7 +81,7 @@ def rooms() -> list[str]:
 
 
 def room_of(module: str) -> str:
-    """Return the folder or root module that a module belongs to; none for the package itself."""
+    """Return the folder or root module of a module; an empty text for the package itself."""
     return module.split(".")[1] if "." in module else ""
 
 
@@ -104,15 +106,15 @@ def imports_of(module: str) -> Iterator[str]:
 
 
 def test_the_table_has_every_room() -> None:
-    """And no other, so that it cannot lie."""
+    """It has no others, so it is correct."""
     found = {
         path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
     }
     assert sorted(rooms()) == sorted(found - {"__init__"})
 
 
-def test_few_modules_lie_at_the_root() -> None:
-    """A folder says what a module is for."""
+def test_few_modules_are_at_the_root() -> None:
+    """A folder shows the purpose of a module."""
     assert len(list(PACKAGE.glob("*.py"))) - 1 <= 5
 
 
@@ -144,7 +146,7 @@ def test_no_import_goes_in_a_circle() -> None:
 
 
 @pytest.mark.parametrize("task", UNUSED)
-def test_a_task_begins_without_what_it_does_not_use(task: str) -> None:
+def test_a_task_begins_with_few_imports(task: str) -> None:
     """Some executors start an interpreter for each task, which pays for each import."""
     package, _, name = task.rpartition(".")
     loaded, dataclasses = imported_by(f"from {NAME}.{package} import {name}")
@@ -155,7 +157,7 @@ def test_a_task_begins_without_what_it_does_not_use(task: str) -> None:
 
 
 def imported_by(statement: str) -> tuple[list[str], list[str]]:
-    """Return the modules of the package that a statement loads in a new process, and their dataclasses."""
+    """Return the package's modules that a statement imports in a new process, and their dataclasses."""
     code = f"""
 import json, sys
 {statement}

@@ -38,7 +38,7 @@ CONSOLE = "https://console.aws.amazon.com"
 
 
 def test_the_run_in_the_console() -> None:
-    """By region and run id."""
+    """It has region and run id."""
     url = run_urls(RUN, "eu-west-1", "aws")["healthomics_run_link"]
     assert url == f"{CONSOLE}/omics/home?region=eu-west-1#/runs/1234567"
 
@@ -48,7 +48,7 @@ def test_the_run_in_the_console() -> None:
     [("healthomics_run_log_link", "run/1234567"), ("healthomics_engine_log_link", "run/1234567/engine")],
 )
 def test_the_logs_in_cloudwatch(key: str, stream: str) -> None:
-    """The stream of HealthOmics' one log group."""
+    """The stream is in HealthOmics' only log group."""
     url = urlsplit(run_urls(RUN, "eu-west-1", "aws")[key])
     assert parse_qs(url.query) == {"region": ["eu-west-1"]}
     path = url.fragment.removeprefix("logsV2:log-groups/log-group/").split("/")
@@ -56,7 +56,7 @@ def test_the_logs_in_cloudwatch(key: str, stream: str) -> None:
 
 
 def test_the_outputs_in_s3() -> None:
-    """Bucket and prefix of what the API says, and a prefix of special characters."""
+    """Bucket and prefix come from the API, and a prefix may have special characters."""
     url = urlsplit(run_urls(RUN, "eu-west-1", "aws")["healthomics_outputs_link"])
     assert url.path == "/s3/buckets/outputs"
     assert parse_qs(url.query) == {"region": ["eu-west-1"], "prefix": ["results/a b/1234567/"]}
@@ -64,15 +64,15 @@ def test_the_outputs_in_s3() -> None:
 
 @pytest.mark.parametrize("prefix", ["a&b=c", "a#b", "ü", "a+b", "a%2Fb", "a?b", "{a}"])
 def test_a_prefix_of_any_characters(prefix: str) -> None:
-    """A key is not a piece of a URL."""
+    """A key must be quoted in a URL."""
     run = RUN | {"runOutputUri": f"s3://outputs/{prefix}"}
     url = urlsplit(run_urls(run, "eu-west-1", "aws")["healthomics_outputs_link"])
     assert parse_qs(url.query)["prefix"] == [f"{prefix}/"]
     assert url.fragment == ""
 
 
-def test_no_link_to_outputs_that_are_nowhere() -> None:
-    """A run that does not say where has the others."""
+def test_a_run_without_an_output_uri_has_no_link_to_outputs() -> None:
+    """It has the others."""
     assert set(run_urls({"id": "1"}, "eu-west-1", "aws")) == {
         "healthomics_run_link",
         "healthomics_run_log_link",
@@ -84,7 +84,7 @@ def test_no_link_to_outputs_that_are_nowhere() -> None:
 def test_a_waiting_task_has_each_url(
     omics: Control, ti: FakeTaskInstance, context: Context, deferrable: bool
 ) -> None:
-    """Under the key that Airflow reads: at once on a worker, and when Airflow ends the process otherwise."""
+    """Under the key that Airflow reads: at once on a worker, otherwise when Airflow ends the process."""
     sensor = HealthOmicsRunSensor(
         task_id="a_task", run_id="7", region_name="eu-west-1", deferrable=deferrable
     )
@@ -109,8 +109,8 @@ def test_a_waiting_task_has_each_url(
         {"kind": "run", "id": "1234567"},
     ],
 )
-def test_what_is_no_run_of_a_task(value: Any) -> None:
-    """Is none to the run page."""
+def test_xcoms_that_are_no_run(value: Any) -> None:
+    """The run page ignores them."""
     assert parse_resource({XCOM_KEY: value}) is None
 
 
@@ -120,7 +120,7 @@ REGION_ARN = "arn:aws-us-gov:omics:us-gov-west-1:123456789012"
 @pytest.mark.parametrize("kind", ["run", "batch"])
 @pytest.mark.parametrize("is_json", [False, True])
 def test_the_xcom_of_a_start_is_enough(kind: Any, is_json: bool) -> None:
-    """Its ARN has the region, and it takes precedence over an older one for the page."""
+    """Its ARN has the region, and it takes precedence over an older one on the run page."""
     started = {"id": "7", "uuid": "u", "arn": f"{REGION_ARN}:{kind}/7", "requestId": "r"}
     older = {"kind": kind, "id": "6", "region": "eu-west-1"}
     found = parse_resource({kind: json.dumps(started) if is_json else started, XCOM_KEY: older})
@@ -143,7 +143,7 @@ def test_the_xcom_of_a_start_is_enough(kind: Any, is_json: bool) -> None:
     ],
 )
 def test_an_xcom_of_another_task_named_run(value: Any) -> None:
-    """Is no run to the run page, and does not hide one."""
+    """It is no run to the run page, and does not hide one."""
     assert parse_resource({"run": value}) is None
     told = {"kind": "run", "id": "6", "region": "eu-west-1"}
     assert parse_resource({"run": value, XCOM_KEY: told}) == TaskResource("run", "6", "eu-west-1")
@@ -166,7 +166,7 @@ def test_a_start_pushes_its_run_once(
     do_xcom_push: bool,
     keys: set[str],
 ) -> None:
-    """Unless other tasks must not see it, or the page could not find its region."""
+    """Unless other tasks must not see it, or the page would lack its region."""
     task = HealthOmicsStartRunOperator(
         task_id="a_task", workflow_id=WORKFLOW, region_name="eu-west-1", do_xcom_push=do_xcom_push
     )
@@ -177,8 +177,8 @@ def test_a_start_pushes_its_run_once(
     assert parse_resource(page) == TaskResource("run", "7", "eu-west-1", "u")
 
 
-def test_what_a_batch_has_for_links() -> None:
-    """The runs in the console, and where their outputs go."""
+def test_the_links_of_a_batch() -> None:
+    """The runs in the console, and the location of their outputs."""
     urls = batch_urls({"defaultRunSetting": {"outputUri": "s3://outputs/results"}}, "eu-west-1", "aws")
     assert urls["healthomics_run_link"] == f"{CONSOLE}/omics/home?region=eu-west-1#/runs"
     assert "/s3/buckets/outputs" in urls["healthomics_outputs_link"]
@@ -186,7 +186,7 @@ def test_what_a_batch_has_for_links() -> None:
 
 
 def test_the_console_url_is_the_first_link(omics: Control) -> None:
-    """Errors show it."""
+    """Errors contain it."""
     hook = HealthOmicsHook(region_name="eu-west-1")
     assert console_url("7", hook) == run_urls({"id": "7"}, "eu-west-1", "aws")["healthomics_run_link"]
 
@@ -219,7 +219,7 @@ def test_names_and_keys_are_distinct() -> None:
     "task", [HealthOmicsStartRunOperator, HealthOmicsCancelRunOperator, HealthOmicsRunSensor]
 )
 def test_every_link_of_a_task_is_registered(task: Any) -> None:
-    """Airflow shows no link that the provider does not declare."""
+    """Airflow shows only links that the provider declares."""
     declared = set(get_provider_info()["extra-links"])
     used = {f"{type(link).__module__}.{type(link).__qualname__}" for link in task.operator_extra_links}
     assert used == declared
@@ -227,7 +227,7 @@ def test_every_link_of_a_task_is_registered(task: Any) -> None:
 
 @pytest.mark.parametrize("uri", ["s3://outputs", "s3://outputs/"])
 def test_the_link_to_outputs_at_the_root_of_a_bucket(uri: str) -> None:
-    """NONE_WITH_OVERWRITE may put them there; their keys begin with nothing."""
+    """NONE_WITH_OVERWRITE may put them there; their prefix is empty."""
     url = urlsplit(run_urls({"id": "1", "runOutputUri": uri}, "us-east-1", "aws")["healthomics_outputs_link"])
     assert parse_qs(url.query).get("prefix", [""]) == [""]
     assert url.path == "/s3/buckets/outputs"
@@ -235,7 +235,7 @@ def test_the_link_to_outputs_at_the_root_of_a_bucket(uri: str) -> None:
 
 @pytest.mark.skipif(IS_AIRFLOW_2, reason="Airflow 2 keeps the XComs of the start")
 def test_a_resumed_task_writes_no_link_again(omics: Control, context: Context, tasks: Tasks) -> None:
-    """The process that deferred has written them."""
+    """The process that deferred wrote them."""
     start = HealthOmicsStartRunOperator(
         task_id="a_task",
         workflow_id=WORKFLOW,

@@ -24,7 +24,7 @@ MUTANT = Mutant(function_of(NAME), "if record is None:", "if record is not None:
     ],
 )
 def test_a_mutant_belongs_to_a_function(name: str, function: str) -> None:
-    """The name of mutmut has it in a mangled form."""
+    """The name from mutmut has it in a mangled form."""
     assert function_of(name) == function
 
 
@@ -48,7 +48,7 @@ def test_survivors_and_the_list_must_agree(
 
 
 def test_a_run_of_a_part_does_not_judge_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Entries of mutants that were not tested are kept."""
+    """Entries of mutants that were not tested remain valid."""
     monkeypatch.setattr(mutation, "listed", lambda: {MUTANT: "It behaves alike."})
     assert list(report([], is_whole=False)) == []
 

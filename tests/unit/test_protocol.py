@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The model of the protocol: its page, its parts, and the code that it models."""
+"""The model of the protocol: its page, its parts, and the modelled code."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ REFERENCE = re.compile(r":(?:class|data|func|meth):`(airflow_healthomics\.[\w.]+
 
 
 def test_the_page_is_that_of_the_model() -> None:
-    """All its numbers, properties and counterexamples; ``python -m dev.protocol`` writes them anew."""
+    """All numbers, properties and counterexamples; ``python -m dev.protocol`` updates them."""
     assert written(PAGE.read_text()) == PAGE.read_text()
 
 
-def test_the_page_says_that_what_is_guaranteed_holds() -> None:
+def test_the_guarantees_on_the_page_hold() -> None:
     """No scenario under "What holds" breaks a property, and every history ends."""
     text = PAGE.read_text()
     rows = re.findall(r"^\| with.*\|$", part_of(text, "guarantees"), flags=re.MULTILINE)
@@ -42,7 +42,7 @@ def test_the_page_says_that_what_is_guaranteed_holds() -> None:
 
 
 def test_the_page_explains_every_event() -> None:
-    """Each event of the model is in the table, and no other."""
+    """The table has each event of the model, and no other."""
     table = PAGE.read_text().partition("| Event | Meaning |\n|---|---|\n")[2].partition("\n\n")[0]
     names = [name for row in table.splitlines() for name in row.split("|")[1].strip().split(", ")]
     assert sorted(names) == sorted(EVENTS)
@@ -58,7 +58,7 @@ def part_of(text: str, name: str) -> str:
 
 @pytest.mark.parametrize("part", SABOTAGES)
 def test_every_part_is_needed(part: str) -> None:
-    """Without it the same events break a property, and with it none."""
+    """Without it the same events break a property, and with it they do not."""
     rules = SABOTAGES[part]
     assert rules.without == {part}
     assert check(rules).counterexamples
@@ -66,7 +66,7 @@ def test_every_part_is_needed(part: str) -> None:
 
 
 def test_every_part_can_be_left_out() -> None:
-    """No part is without its counterexample."""
+    """Each part has a counterexample."""
     assert set(SABOTAGES) == {value for name, value in vars(Part).items() if name.isupper()}
 
 
@@ -80,13 +80,13 @@ def test_a_history_without_events_is_short() -> None:
 
 @pytest.mark.parametrize("broken", sorted(PROPERTIES.keys() - {"always ends", "own cancellation"}))
 def test_every_property_can_break(broken: str) -> None:
-    """A property that no scenario breaks may be one that cannot fail."""
+    """A property that no scenario breaks might be unable to fail."""
     examples = [example.broken for rules in SABOTAGES.values() for example in check(rules).counterexamples]
     assert broken in examples
 
 
 def test_a_cancellation_of_another_task_breaks_a_property() -> None:
-    """The guard of a killed task would cancel the run that has its run's id now."""
+    """The guard of a killed task would cancel another run that got the id of its run."""
     events = frozenset({Event.REMOVAL, Event.REUSE, Event.KILL})
     report = check(Rules(events=events, without=frozenset({Part.UUID})))
     assert "own cancellation" in [example.broken for example in report.counterexamples]
@@ -117,7 +117,7 @@ def test_the_search_sees_histories_that_never_end(graph: dict[int, list[int]], e
 
 
 def test_the_search_finds_a_shortest_trace() -> None:
-    """Not the first one by depth."""
+    """It is not the first one in depth-first order."""
 
     def steps(state: int) -> Iterator[Step[int]]:
         return (Step(f"+{more}", state + more) for more in (1, 2, 3) if state + more <= 6)
@@ -144,7 +144,7 @@ def references() -> set[str]:
 
 @pytest.mark.parametrize("name", sorted(references()))
 def test_the_modelled_code_exists(name: str) -> None:
-    """Under the name in the model, in the source: some modules import only on newer versions of Airflow."""
+    """By the name in the model, in the source: some modules import only on newer versions of Airflow."""
     parts = name.split(".")
     path, depth = next(
         (path, depth)

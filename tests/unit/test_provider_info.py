@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What Airflow reads about the provider, and the rules of its source."""
+"""The provider metadata that Airflow reads, and rules for the source."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from airflow_healthomics.run_page.run_use import prices_are_on
 from airflow_healthomics.starting.outcome import start_patience
 
 PACKAGE = Path(airflow_healthomics.__file__).parent
-#: The package without its test double.
+#: The package without the local HealthOmics.
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if "testing" not in path.relative_to(PACKAGE).parts)
 INFO = get_provider_info()
 
 
 def test_it_passes_airflows_schema() -> None:
-    """Of the installed Airflow."""
+    """The schema is that of the installed Airflow."""
     schema = json.loads((files("airflow") / "provider_info.schema.json").read_text())
     jsonschema.validate(INFO, schema)
 
 
 def test_the_documented_patience_is_that_of_the_code() -> None:
-    """A default has one meaning, and provider info can import nothing."""
+    """A default is the same in both, since provider info can import nothing."""
     options = INFO["config"]["healthomics"]["options"]
     assert float(options["start_patience"]["default"]) == start_patience()
     assert float(options["refusal_patience"]["default"]) == DEFAULT_PATIENCE
@@ -51,7 +51,7 @@ def test_the_documented_patience_is_that_of_the_code() -> None:
 
 
 def test_it_has_an_entry_point() -> None:
-    """By which Airflow finds the provider."""
+    """Airflow finds the provider by it."""
     found = {entry.value for entry in entry_points(group="apache_airflow_provider")}
     assert "airflow_healthomics.provider_info:get_provider_info" in found
 
@@ -72,19 +72,19 @@ def modules() -> list[str]:
 
 @pytest.mark.parametrize("module", modules())
 def test_each_module_exists(module: str) -> None:
-    """A path that is misspelt is seen by nobody but users."""
+    """Only users would notice a misspelt path."""
     importlib.import_module(module)
 
 
 @pytest.mark.parametrize("path", INFO["extra-links"])
 def test_each_link_exists(path: str) -> None:
-    """And has a name."""
+    """It has a name."""
     module, _, name = path.rpartition(".")
     assert getattr(importlib.import_module(module), name).name
 
 
 def test_it_imports_nothing() -> None:
-    """Every Airflow process calls it, so it must cost nothing."""
+    """Every Airflow process calls it, so it must be fast."""
     code = (
         "import sys, airflow_healthomics.provider_info as p; p.get_provider_info();"
         "print([m for m in ('airflow', 'boto3', 'botocore', 'moto') if m in sys.modules])"
@@ -113,13 +113,34 @@ def test_it_imports_nothing() -> None:
                 "HealthOmicsDeleteRunBatchOperator",
             ],
         ),
-        ("sensors", ["HealthOmicsRunSensor", "HealthOmicsRunBatchSensor"]),
+        (
+            "operators",
+            [
+                "HealthOmicsImportReadSetsOperator",
+                "HealthOmicsImportReferenceOperator",
+                "HealthOmicsExportReadSetsOperator",
+                "HealthOmicsActivateReadSetsOperator",
+            ],
+        ),
+        ("sensors", ["HealthOmicsRunSensor", "HealthOmicsRunBatchSensor", "HealthOmicsRunEventSensor"]),
+        (
+            "sensors",
+            [
+                "HealthOmicsReadSetImportJobSensor",
+                "HealthOmicsReferenceImportJobSensor",
+                "HealthOmicsReadSetExportJobSensor",
+                "HealthOmicsReadSetActivationJobSensor",
+            ],
+        ),
         ("triggers", ["HealthOmicsRunTrigger", "HealthOmicsRunBatchTrigger", "HealthOmicsStartTrigger"]),
+        ("triggers", ["HealthOmicsJobTrigger"]),
+        ("triggers", ["HealthOmicsRunEventTrigger", "HealthOmicsRunBatchEventTrigger"]),
+        ("triggers", ["HealthOmicsRunEndTrigger"]),
         ("hooks", ["HealthOmicsHook"]),
     ],
 )
 def test_public_classes_come_from_the_package_of_their_kind(package: str, names: list[str]) -> None:
-    """As the documents say."""
+    """As documented."""
     module: Any = importlib.import_module(f"airflow_healthomics.{package}")
     assert all(isinstance(getattr(module, name), type) for name in names)
 
@@ -133,20 +154,20 @@ def nodes_of(path: Path) -> list[ast.AST]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_assert(path: Path) -> None:
-    """``python -O`` would drop it."""
+    """``python -O`` would remove it."""
     assert [node.lineno for node in nodes_of(path) if isinstance(node, ast.Assert)] == []
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_except_exception_has_a_reason(path: Path) -> None:
-    """Beside it, since everything else catches what it expects."""
+    """The comment is on the same line, since all other code catches specific errors."""
     lines = [line for line in path.read_text().splitlines() if re.search(r"except (Base)?Exception\b", line)]
     assert [line for line in lines if not re.search(r"except Exception\b.*#.*[a-z]{3} [a-z]", line)] == []
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_bare_airflow_exception(path: Path) -> None:
-    """Errors have types of their own."""
+    """Errors have specific types."""
     raised = [ast.unparse(node.exc) for node in nodes_of(path) if isinstance(node, ast.Raise) and node.exc]
     assert [text for text in raised if text.startswith(("AirflowException", "Exception("))] == []
 
@@ -158,7 +179,7 @@ def test_the_license_is_named(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "testing").rglob("*.py")), ids=lambda path: path.name)
-def test_the_test_double_imports_nothing_of_the_rest(path: Path) -> None:
+def test_the_local_healthomics_imports_nothing_of_the_rest(path: Path) -> None:
     """Two separate readings of the AWS model must agree; the model itself is one."""
     imported = [
         name
@@ -176,8 +197,8 @@ def test_the_test_double_imports_nothing_of_the_rest(path: Path) -> None:
     assert [name for name in ours if not name.startswith(shared)] == []
 
 
-def test_execute_is_an_operators_own() -> None:
-    """No mixin's, as Airflow 2 hands it an argument that the metaclass of operators takes off."""
+def test_execute_is_defined_by_each_operator() -> None:
+    """It is not a mixin's, as Airflow 2 passes it an argument that the metaclass of operators removes."""
     metaclass = type(BaseOperator)
     for kind in (operators, sensors):
         for name in kind.__all__:
@@ -185,7 +206,7 @@ def test_execute_is_an_operators_own() -> None:
             assert isinstance(owner, metaclass), name
 
 
-def test_each_setting_that_is_read_is_described() -> None:
+def test_each_setting_that_is_read_is_documented() -> None:
     """And no other one."""
     pattern = re.compile(r'conf\.get\w*\(\s*"healthomics",\s*"(\w+)"')
     read = {name for path in SOURCES for name in pattern.findall(path.read_text())}

@@ -32,11 +32,19 @@ CLASS_PATHS = re.findall(r"^\| `([\w.]+)` \|$", section("Trigger class paths"), 
 def require_extra(module: str) -> None:
     """Skip a test of the local HealthOmics where moto is not installed, or too old."""
     if module.startswith("airflow_healthomics.testing"):
-        pytest.importorskip("moto", "5.2")
+        pytest.importorskip("moto", "5.2.5")
 
 
-#: Arguments that name what a trigger is about.
-SUBJECTS = {"run_id": "1234567", "batch_id": "1234567"}
+#: Arguments that identify the resource of a trigger.
+SUBJECTS = {
+    "run_id": "1234567",
+    "batch_id": "1234567",
+    "kind": "read set import job",
+    "store_id": "1234567890",
+    "job_id": "1234567890",
+    "since": "2026-11-22",
+    "statuses": ["FAILED"],
+}
 
 
 @pytest.mark.parametrize(
@@ -73,7 +81,7 @@ def test_all_errors_are_listed() -> None:
 
 
 def test_the_class_paths_of_triggers_do_not_move() -> None:
-    """The page has the paths that the triggers are stored under, and each leads to its class."""
+    """The page has the class paths of triggers in databases, and each leads to its class."""
     stored = []
     for name in triggers.__all__:
         trigger_class = getattr(triggers, name)

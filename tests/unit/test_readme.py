@@ -16,19 +16,19 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 EXAMPLES = [path.read_text() for path in (ROOT / "example_dags").glob("*.py")]
 SOURCE = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Source"]
-#: Of links in Markdown, and of images in HTML.
+#: URLs of links in Markdown, and of images in HTML.
 TARGETS = re.findall(r"\]\(([^)]+)\)|(?:src|srcset|href)=\"([^\"]+)\"", README)
 LINKS = sorted({markdown or html for markdown, html in TARGETS})
 
 
 def test_readme_shows_a_dag() -> None:
-    """The README has the code of a DAG, so the other test has something to compare."""
+    """The README has the code of a DAG, so the next test has something to compare."""
     assert BLOCKS
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.split("(")[0])
 def test_code_of_the_readme_is_in_an_example(block: str) -> None:
-    """Each code block of the README is taken from an example, except for its indentation."""
+    """Each code block of the README is part of an example, except for its indentation."""
     indented = textwrap.indent(block.strip(), "    ")
     assert any(indented in example for example in EXAMPLES)
 
@@ -40,7 +40,7 @@ def test_readme_is_short() -> None:
 
 @pytest.mark.parametrize("link", LINKS)
 def test_links_of_the_readme_work_everywhere(link: str) -> None:
-    """Each link is absolute, and one into the repository names a file that exists."""
+    """Each link is absolute, and one into the repository names an existing file."""
     assert link.startswith("https://")
     raw = SOURCE.replace("https://github.com/", "https://raw.githubusercontent.com/")
     if link.startswith((SOURCE, raw)):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What Airflow prints of an error that a task raises."""
+"""The output of Airflow about an error that a task raises."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def raised_by(tasks: Tasks, make: Callable[[], Any], context: Any) -> BaseExcept
 def test_an_error_has_one_frame_and_no_cause(
     omics: Control, tasks: Tasks, context: Any, make: Any, refused: str, kind: type[HealthOmicsError]
 ) -> None:
-    """Whatever the author's mistake, on a worker and after a deferral."""
+    """For any mistake of the author, on a worker and after a deferral."""
     if refused:
         omics.inject_error(refused, "ValidationException", times=None)
     error = raised_by(tasks, make, context)
@@ -79,7 +79,7 @@ def test_an_error_has_one_frame_and_no_cause(
 
 
 def test_a_template_is_refused_with_one_frame(omics: Control, tasks: Tasks, context: Any) -> None:
-    """Though it was found while Airflow rendered it."""
+    """Even if it was found while Airflow rendered it."""
 
     def make() -> Any:
         task = start_of(parameters={"a": ["{{ missing.value }}"]})
@@ -92,7 +92,7 @@ def test_a_template_is_refused_with_one_frame(omics: Control, tasks: Tasks, cont
 
 
 def test_the_cause_is_still_there_for_callbacks(omics: Control, tasks: Tasks, context: Any) -> None:
-    """As the context that Airflow does not print."""
+    """In the context of the exception, which Airflow does not print."""
     omics.inject_error("StartRun", "AccessDeniedException")
     assert isinstance(raised_by(tasks, start_of, context).__context__, ClientError)
 
@@ -115,7 +115,7 @@ def test_the_traceback_is_logged_at_debug(
     assert "in _make_api_call" in caplog.text
 
 
-def test_an_unexpected_cause_stays(omics: Control, tasks: Tasks, ti: Any) -> None:
+def test_an_unexpected_cause_is_kept(omics: Control, tasks: Tasks, ti: Any) -> None:
     """Its text alone, such as "'id'", would explain nothing."""
 
     class Broken(HealthOmicsStartRunOperator):
@@ -145,10 +145,10 @@ def test_an_error_of_another_kind_keeps_its_frames(omics: Control, tasks: Tasks,
 
 
 @pytest.mark.parametrize("kind", ["run", "batch"])
-def test_a_start_is_three_lines(
+def test_a_start_logs_three_lines(
     omics: Control, tasks: Tasks, context: Any, logged: Callable[[], str], kind: str
 ) -> None:
-    """What was requested, which run it is, and where to see it."""
+    """The request, the run, and the link to it."""
     if kind == "run":
         run_id = tasks.run(lambda: start_of(storage_type="STATIC", storage_capacity=1200), context)
         expected = [

@@ -30,7 +30,7 @@ def call(way: Any, function: Any) -> Any:
 
 
 def test_timers_fire_in_their_order_and_at_their_time(clock: Clock) -> None:
-    """Whatever they wait with."""
+    """Whatever they are used for."""
     seen: list[tuple[str, float]] = []
 
     async def main() -> None:
@@ -80,7 +80,7 @@ def test_time_stands_still_while_a_thread_works(clock: Clock, way: Any) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_thread_that_sleeps_moves_the_clock(clock: Clock, way: Any) -> None:
-    """The latency of a call is the loop's time too, and a timer that it has passed fires after it."""
+    """The latency of a call is the loop's time too, and a timer that has expired meanwhile fires after it."""
 
     async def main() -> float:
         timer = asyncio.create_task(asyncio.sleep(5))
@@ -95,7 +95,7 @@ def test_a_thread_that_sleeps_moves_the_clock(clock: Clock, way: Any) -> None:
 
 
 def test_a_call_begins_when_nothing_else_is_ready(clock: Clock) -> None:
-    """A test goes the same way, however quick the thread."""
+    """A test is reproducible, however fast the thread is."""
     order: list[str] = []
 
     async def main() -> None:
@@ -109,8 +109,8 @@ def test_a_call_begins_when_nothing_else_is_ready(clock: Clock) -> None:
     assert order == ["loop", "call"]
 
 
-def test_a_cancelled_call_is_at_work_until_it_ends(clock: Clock) -> None:
-    """Its thread knows nothing of the cancellation."""
+def test_a_cancelled_call_runs_until_it_ends(clock: Clock) -> None:
+    """Its thread does not notice the cancellation."""
     ended: list[float] = []
 
     def work() -> None:
@@ -130,7 +130,7 @@ def test_a_cancelled_call_is_at_work_until_it_ends(clock: Clock) -> None:
     assert clock.elapsed == 3600
 
 
-def test_a_plan_is_carried_out_while_a_loop_waits(clock: Clock) -> None:
+def test_scheduled_callbacks_run_while_a_loop_waits(clock: Clock) -> None:
     """As in a wait on a worker."""
     seen: list[float] = []
     clock.at(10, lambda: seen.append(clock.elapsed))
@@ -138,7 +138,7 @@ def test_a_plan_is_carried_out_while_a_loop_waits(clock: Clock) -> None:
     assert seen == [60]
 
 
-def test_a_deadline_cancels_what_waits(clock: Clock) -> None:
+def test_a_deadline_cancels_a_wait(clock: Clock) -> None:
     """As the triggerer cancels a trigger whose deferral has timed out."""
     ends: list[str] = []
 
@@ -156,7 +156,7 @@ def test_a_deadline_cancels_what_waits(clock: Clock) -> None:
 
 
 def test_a_loop_that_nothing_will_wake_is_an_error(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test that waits for a lost answer fails, and does not hang."""
+    """A test that waits for a lost response fails, and does not hang."""
     monkeypatch.setattr(virtual_time, "PATIENCE", 0.05)
 
     async def main() -> None:
@@ -167,7 +167,7 @@ def test_a_loop_that_nothing_will_wake_is_an_error(clock: Clock, monkeypatch: py
 
 
 def test_a_loop_that_spins_is_an_error(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test that asks again and again for what only time can bring fails, and does not hang."""
+    """A test that polls without letting time pass fails, and does not hang."""
     monkeypatch.setattr(virtual_time, "SPINS", 100)
 
     async def main() -> None:
@@ -179,6 +179,6 @@ def test_a_loop_that_spins_is_an_error(clock: Clock, monkeypatch: pytest.MonkeyP
 
 
 def test_the_end_of_a_loop_takes_no_time(clock: Clock) -> None:
-    """Its threads are waited for on the real clock."""
+    """Its threads are joined in real time."""
     virtual_time.run(clock, asyncio.to_thread(lambda: None))
     assert clock.elapsed == 0

@@ -11,15 +11,15 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, Protocol
 
-#: Real seconds after which a loop that nothing wakes is a test that hangs.
+#: Real seconds after which a loop that nothing wakes counts as hanging.
 PATIENCE = 30.0
 
-#: Turns of a loop that never waits, after which it is one that asks again and again (time cannot pass so).
+#: Turns of a loop that never waits, after which it counts as spinning (time cannot pass then).
 SPINS = 100_000
 
 
 class VirtualClock(Protocol):
-    """What the loop needs of a clock."""
+    """The clock that the loop requires."""
 
     def monotonic(self) -> float:
         """Return the time in seconds."""
@@ -29,7 +29,7 @@ class VirtualClock(Protocol):
 
 
 class _Selector(selectors.DefaultSelector):
-    """Where an event loop waits: here it does not, unless a thread is at work for it."""
+    """The selector of an event loop, which waits only while a thread works for the loop."""
 
     def __init__(self, clock: VirtualClock) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class _Selector(selectors.DefaultSelector):
         self._spins = 0
 
     def select(self, timeout: float | None = None) -> list[Any]:
-        """Return what is ready; if nothing ever will be by itself, advance the clock to the next timer."""
+        """Return the ready events; if none can come without a timer, advance the clock to the next timer."""
         ready = super().select(0)
         if ready or (timeout is not None and timeout <= 0):
             self._spins += 1
@@ -52,13 +52,13 @@ class _Selector(selectors.DefaultSelector):
         if timeout is not None and not self.calls:
             self.clock.advance(timeout)
             return super().select(0)
-        # A call's thread may advance the clock by itself, and wakes the loop when it is done.
+        # A call's thread may advance the clock itself, and wakes the loop when it ends.
         if not (ready := super().select(PATIENCE)):
             raise RuntimeError("nothing is left that could wake the event loop, or a thread hangs")
         return ready
 
     def open_gates(self) -> None:
-        """Let the calls begin that were made since the loop waited last."""
+        """Begin the calls that were made since the loop waited last."""
         while self.gates:
             self.gates.pop().set()
 
@@ -110,7 +110,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return future
 
     async def shutdown_default_executor(self, *args: Any, **kwargs: Any) -> None:
-        """Wait for its threads, in a thread of asyncio's own, and for as long as it takes."""
+        """Join its threads, in one of asyncio's own, without a time limit."""
         self._waiting.calls += 1
         try:
             await super().shutdown_default_executor(*args, **kwargs)
@@ -126,6 +126,6 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 def run(clock: VirtualClock, main: Coroutine[Any, Any, Any]) -> Any:
-    """Stand in for asyncio.run: return what a coroutine returns, in no time."""
+    """Replace asyncio.run: return the result of a coroutine, in no time."""
     with asyncio.Runner(loop_factory=lambda: VirtualTimeLoop(clock)) as runner:
         return runner.run(main)

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The airflow-healthomics authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The names of tasks, so that they can be told apart; pure.
+// The names of tasks, shortened but distinct; pure.
 
 /** The forms of names that say where the process ends. The first that fits counts. */
 const FORMS = [
@@ -28,7 +28,7 @@ export function nameParts(name) {
 export const shortName = (name) => name.replace(/^(?:[^\s():]+:)+(?=[^\s:])/, "");
 
 /**
- * The shortest end of each process by which it can be told from the others, as a map: "P:Q:ALIGN" is ALIGN, and
+ * The shortest end of each process that distinguishes it from the others, as a map: "P:Q:ALIGN" is ALIGN, and
  * "P:Q:STATS" beside "P:R:STATS" is Q:STATS.
  */
 export function shortest(processes) {

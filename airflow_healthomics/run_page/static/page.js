@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The airflow-healthomics authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The page: which view is asked for by the address, what feeds it, and how fresh it is.
+// The page: the view that the address selects, its data, and the age of the data.
 
 import { Actions } from "./actions.js";
 import { ApiError, get, Poller } from "./api.js";
@@ -31,7 +31,7 @@ const query = new URLSearchParams(location.search);
 const dagRun = `api/dags/${seg(query.get("dag_id") ?? "")}/dagRuns/${seg(query.get("run_id") ?? "")}`;
 const framedTask = query.get("task_id") && !query.get("task_id").startsWith("{") ? query.get("task_id") : null;
 
-/** What the address asks for: the parameters say which tab it is, the fragment where in it. */
+/** The view that the address selects: its parameters identify the tab, its fragment the place in the tab. */
 function routeOf() {
   const inside = new URLSearchParams(location.hash.slice(1));
   const taskId = framedTask ?? inside.get("task");

@@ -24,12 +24,13 @@ from airflow_healthomics.testing.omics.side_effects import forget_unread
 from .batches import BatchVerbs
 from .calls import CallVerbs
 from .runs import RunVerbs
+from .storage import StorageVerbs
 from .verbs import ERRORS, PATH, VERBS, verb
 
 __all__ = ["ERRORS", "PATH", "VERBS", "Control", "perform"]
 
 
-class Control(RunVerbs, BatchVerbs, CallVerbs):
+class Control(RunVerbs, BatchVerbs, StorageVerbs, CallVerbs):
     """
     All verbs.
 
@@ -38,7 +39,7 @@ class Control(RunVerbs, BatchVerbs, CallVerbs):
 
     @verb
     def reset(self) -> None:
-        """Remove all runs, batches, workflows, faults, plans and calls, and all other data of moto."""
+        """Remove all resources, faults, plans and calls, and all other data of moto."""
         with LOCAL.lock:
             forget_unread()
             COMPUTATIONS.forget()
@@ -61,7 +62,7 @@ class Control(RunVerbs, BatchVerbs, CallVerbs):
 
     @verb
     def advance_clock(self, seconds: float) -> None:
-        """Move the local clock forward, and apply due transitions of runs and batches."""
+        """Move the local clock forward, and apply due transitions."""
         with LOCAL.lock:
             LOCAL.clock.advance(seconds)
             apply_all_due_transitions()

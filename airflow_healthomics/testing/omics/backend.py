@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 if TYPE_CHECKING:
     from .batch import Batch
     from .changes import TaskChange, WorkflowChange
-    from .request_ids import RequestIds
+    from .request_ids import ClientTokens, RequestIds
     from .run import Run
     from .schedule import Schedule
+    from .storage.changes import PlannedChange
+    from .storage.job import Job
 
 #: What changes by itself.
-Change: TypeAlias = "Run | Batch | TaskChange | WorkflowChange"
+Change: TypeAlias = "Run | Batch | TaskChange | WorkflowChange | Job | PlannedChange"
 
 
 class Backend(Protocol):
@@ -24,6 +26,7 @@ class Backend(Protocol):
     region_name: str
     schedule: Schedule[Change]
     request_ids: RequestIds
+    client_tokens: ClientTokens
     #: The runs that are not in a terminal state, by id.
     active: dict[str, Run]
 
@@ -36,3 +39,6 @@ class Backend(Protocol):
 
     def new_id(self) -> str:
         """Return an unused id."""
+
+    def new_storage_id(self) -> str:
+        """Return an unused id of a store, of its contents and its jobs, which has at least 10 digits."""

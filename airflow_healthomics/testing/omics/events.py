@@ -37,7 +37,7 @@ def announce_run(run: Run) -> None:
         "workflowId": run.workflow.id,
         "workflowName": run.workflow.name,
     }
-    _send("Run Status Change", (run.account, run.region), run.entered, detail)
+    send("Run Status Change", (run.account, run.region), run.entered, detail)
 
 
 def announce_task(run: Run, task: Task, at: float) -> None:
@@ -52,7 +52,7 @@ def announce_task(run: Run, task: Task, at: float) -> None:
         "workflowId": run.workflow.id,
         "workflowName": run.workflow.name,
     }
-    _send("Task Status Change", (run.account, run.region), at, detail)
+    send("Task Status Change", (run.account, run.region), at, detail)
 
 
 def announce_workflow(definition: Definition, place: Place, at: float) -> None:
@@ -69,7 +69,7 @@ def announce_workflow(definition: Definition, place: Place, at: float) -> None:
         "workflowUuid": definition.uuid,
         "workflowVersionName": definition.name if isinstance(definition, Version) else None,
     }
-    _send("Workflow Status Change", place, at, detail)
+    send("Workflow Status Change", place, at, detail)
 
 
 def announce_batch(batch: Batch) -> None:
@@ -101,11 +101,18 @@ def announce_batch(batch: Batch) -> None:
         "runCacheBehavior": defaults.get("cacheBehavior"),
     }
     strings = {name: str(value) for name, value in detail.items() if value is not None}
-    _send("RunBatch Status Change", (batch.account, batch.region), batch.entered, strings)
+    send("RunBatch Status Change", (batch.account, batch.region), batch.entered, strings)
 
 
-def _send(kind: str, place: Place, at: float, detail: Mapping[str, Any]) -> None:
-    """Send an event about the resource with the ARN of the detail."""
+def send(
+    kind: str, place: Place, at: float, detail: Mapping[str, Any], *, resource: str | None = None
+) -> None:
+    """
+    Send an event about a resource.
+
+    :param place: Account and region.
+    :param resource: Its ARN; None for that of the detail.
+    """
     account, region = place
     if not _rules(place):
         return
@@ -117,7 +124,7 @@ def _send(kind: str, place: Place, at: float, detail: Mapping[str, Any]) -> None
         "account": account,
         "time": at,  # moto makes it ISO 8601
         "region": region,
-        "resources": [detail["arn"]],
+        "resources": [resource or detail["arn"]],
         "detail": {name: v for name, v in {"omicsVersion": "1.0.0", **detail}.items() if v is not None},
     }
     LOCAL.outbox.send(partial(_deliver, event, place), LOCAL.clock.now())

@@ -37,6 +37,10 @@ class NotSupportedOperationException(HealthOmicsError):
     code, status = "NotSupportedOperationException", 405
 
 
+class RangeNotSatisfiableException(HealthOmicsError):
+    code, status = "RangeNotSatisfiableException", 416
+
+
 class RequestTimeoutException(HealthOmicsError):
     code, status = "RequestTimeoutException", 408
 
@@ -74,6 +78,7 @@ _BY_CODE: dict[str, type[HealthOmicsError]] = {
         ConflictException,
         InternalServerException,
         NotSupportedOperationException,
+        RangeNotSatisfiableException,
         RequestTimeoutException,
         ResourceNotFoundException,
         ServiceQuotaExceededException,

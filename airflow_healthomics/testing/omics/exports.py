@@ -14,7 +14,7 @@ from airflow_healthomics.testing.local import LOCAL
 
 from .backend import Backend
 from .s3_objects import presigned
-from .workflow import Definition
+from .workflow import Definition, check_own
 
 BUCKET = "healthomics-exports"
 
@@ -27,6 +27,8 @@ def exported(definition: Definition, params: Mapping[str, Any], backend: Backend
     ``readme``; the model's limit of 256 characters fits a URL too.
     """
     asked = params.get("export") or ()
+    if asked:
+        check_own(definition, backend.account_id, "exported")
     exports: dict[str, Any] = {}
     if "DEFINITION" in asked and definition.inspection.archive is not None:
         exports["definition"] = _stored(definition, "definition.zip", definition.inspection.archive, backend)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any, TypeVar
@@ -13,6 +14,8 @@ from airflow_healthomics.testing.local import LOCAL
 from .exceptions import ValidationException
 
 PAGE_SIZE = 100
+#: Keys are ids, which have at most 36 digits.
+_TOKEN = re.compile("[0-9]{1,36}")
 
 T = TypeVar("T")
 
@@ -26,14 +29,17 @@ def page(
     wanted: Callable[[T], bool] = lambda _: True,
     size_member: str = "maxResults",
     result_member: str = "items",
+    token_member: str = "startingToken",
 ) -> dict[str, Any]:
     """
     Return the page of a token. A token is the key of the last item, so that new items do not shift pages.
 
     :param things: Ordered by key. They are read lazily.
     """
-    last = after(params)
+    last = after(params, token_member)
     size = params.get(size_member, PAGE_SIZE)
+    if size < 1:  # the model of ListShares has no limits
+        raise ValidationException(f"{size_member} must be at least 1")
     found = list(islice((thing for thing in things if key(thing) > last and wanted(thing)), size + 1))
     shown = found[:size]
     return {
@@ -42,11 +48,11 @@ def page(
     }
 
 
-def after(params: Mapping[str, Any]) -> int:
+def after(params: Mapping[str, Any], token_member: str = "startingToken") -> int:
     """Return the key of the last item on the previous page; keys begin with 1."""
-    token = params.get("startingToken", "0")
-    if not (token.isascii() and token.isdecimal()):
-        raise ValidationException("startingToken is not a token of this service")
+    token = params.get(token_member, "0")
+    if not _TOKEN.fullmatch(token):
+        raise ValidationException(f"{token_member} is not a token of this service")
     return int(token)
 
 

@@ -17,14 +17,17 @@ from airflow_healthomics.testing.local import LOCAL
 from .backend import Change
 from .batch import Batch
 from .batches import Batches
-from .changes import TaskChange, WorkflowChange
+from .changes import TaskChange
 from .configurations import Configurations
-from .request_ids import RequestIds
+from .request_ids import ClientTokens, RequestIds
 from .run import Run
 from .run_caches import RunCaches
 from .run_groups import RunGroups
 from .runs import Runs
 from .schedule import Schedule
+from .shares import Shares
+from .storage.job import Job
+from .storage.storage import Storage
 from .tags import Tagged, Tags
 from .transitions import Transitions
 from .workflows import Workflows
@@ -41,13 +44,20 @@ class OmicsBackend(BaseBackend):
         super().__init__(region_name, account_id)
         self.schedule: Schedule[Change] = Schedule(self._change)
         self.request_ids = RequestIds()
+        self.client_tokens = ClientTokens()
         self.active: dict[str, Run] = {}
-        self.workflows = Workflows(self)
+        self.workflows = Workflows(self, lambda *workflow: self.shares.workflow_of(*workflow))
+        self.shares = Shares(self, self.workflows.private, self._shares_of_region)
         self.run_groups = RunGroups(self, lambda run, at: self.transitions.step(run, at))
         self.run_caches = RunCaches(self)
         self.configurations = Configurations(self)
+        self.storage = Storage(self)
         self.transitions = Transitions(
-            self, self.run_groups, self.run_caches, lambda *change: self.batches.entered(*change)
+            self,
+            self.run_groups,
+            self.run_caches,
+            self.storage.inputs.failure,
+            lambda *change: self.batches.entered(*change),
         )
         self.runs = Runs(
             self,
@@ -79,20 +89,31 @@ class OmicsBackend(BaseBackend):
         self._last_id += 1
         return str(self._last_id)
 
+    def new_storage_id(self) -> str:
+        """Return an unused id of a store, of its contents and its jobs, which has at least 10 digits."""
+        return f"1{self.new_id():0>9}"
+
     def reschedule(self) -> None:
         """Schedule everything again after a change of the pace."""
         waiting = self.schedule.things()
-        others = [thing for thing in waiting if isinstance(thing, TaskChange | WorkflowChange)]
-        self.schedule.rebuild([*self.active.values(), *self.batches, *others])
+        others = [thing for thing in waiting if not isinstance(thing, Run | Batch | Job)]
+        self.schedule.rebuild([*self.active.values(), *self.batches, *self.storage.jobs(), *others])
 
     def _resources(self) -> tuple[object, ...]:
         tagged = (self.runs, self.workflows, self.run_groups, self.run_caches, self.configurations)
-        return (*tagged, self.batches, self.tags)
+        return (*tagged, self.batches, self.shares, *self.storage.resources(), self.tags)
+
+    def _shares_of_region(self) -> Iterator[Shares]:
+        """Yield the shares of all accounts in this region."""
+        for backend in all_backends():
+            if backend.region_name == self.region_name:
+                yield backend.shares
 
     def _tagged(self) -> Iterator[Tagged]:
         for resource in (self.runs, self.workflows, self.run_groups, self.run_caches, self.configurations):
             yield from resource.tagged()
         yield from self.batches
+        yield from self.storage.tagged()
 
     def _change(self, thing: Change, at: float) -> None:
         """Make a change that is due."""

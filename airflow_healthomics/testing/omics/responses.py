@@ -32,6 +32,7 @@ from .exceptions import (
 from .json_body import json_object
 from .members import refuse_not_implemented
 from .models import OmicsBackend, apply_due_transitions, omics_backends
+from .unavailable import refusal
 
 #: Seconds for which a call applies due transitions, alone and beside the thread of a server.
 SECONDS_OF_CALL = 0.1
@@ -97,9 +98,7 @@ class OmicsResponse(BaseResponse):
                 self._check_rate(call)
                 action = self.backend.action(call.operation)
                 if action is None:
-                    raise NotImplementedHereError(
-                        f"{call.operation} is not implemented by the local HealthOmics"
-                    )
+                    raise refusal(call.operation)
                 params = self._checked(call.operation, fields)
                 apply_due_transitions(SECONDS_OF_SERVED_CALL if LOCAL.served else SECONDS_OF_CALL)
                 LOCAL.endpoint_url = self._endpoint_url()
@@ -119,7 +118,12 @@ class OmicsResponse(BaseResponse):
                 fields[name] = self.uri_match.get(key)
             elif location == "querystring" and key in query:
                 fields[name] = _typed(query.getlist(key), member.type_name)
-        if self.body and not (shape and "payload" in shape.serialization):
+            elif location == "header":
+                fields[name] = self.normalized_request.headers.get(key)
+        payload = shape.serialization.get("payload") if shape else None
+        if payload is not None:
+            fields[payload] = self.body or b""
+        elif self.body:
             fields |= json_object(self.body)
         return {name: value for name, value in fields.items() if value is not None}
 

@@ -24,7 +24,7 @@ from .run_rules import DEFAULT_STATIC_GIB, check_parameters, check_request, chec
 from .s3_inputs import check_output_region
 from .s3_objects import presigned
 from .transitions import Transitions
-from .workflow import Definition, Workflow, check_active
+from .workflow import Definition, Workflow, check_active, check_own
 from .workflows import Workflows
 
 
@@ -190,6 +190,7 @@ class Runs:
         source = self.find(params["runId"])
         if source.status == "DELETED":
             raise ResourceNotFoundException(f"Run {source.id} not found")
+        check_own(source.workflow, self._backend.account_id, "run again")
         inherits = LOCAL.options.rerun_inherits
         inherited = {name: source.request[name] for name in inherits if name in source.request}
         if inherited.get("workflowType") == "READY2RUN":

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .exceptions import ValidationException
@@ -59,6 +59,19 @@ def missing_input(run: Run) -> str | None:
         for uri in uris_in(value):
             if "*" not in uri and not exists(uri, run.account, run.partition):
                 return str(name)
+    return None
+
+
+def unusable_input(run: Run, failure: Callable[[str], str | None]) -> tuple[str, str] | None:
+    """
+    Return the failureReason and statusMessage of a run with an unusable reference or read set, or None.
+
+    :param failure: Returns the failureReason of a run with a URI, or None if it can be used.
+    """
+    for name, value in parameters_of(run).items():
+        for uri in uris_in(value, ("omics://", "s3://")):
+            if reason := failure(uri):
+                return reason, f"A reference or read set in the parameter {name} cannot be used"
     return None
 
 

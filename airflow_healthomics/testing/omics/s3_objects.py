@@ -55,17 +55,17 @@ def region_of_bucket(uri: str, account: str, partition: str) -> str | None:
     return str(found.region_name)
 
 
-def uris_in(value: Any) -> Iterator[str]:
-    """Yield the S3 URIs in a JSON value."""
+def uris_in(value: Any, schemes: tuple[str, ...] = ("s3://",)) -> Iterator[str]:
+    """Yield the S3 URIs in a JSON value, or those with other schemes."""
     if isinstance(value, str):
-        if value.startswith("s3://"):
+        if value.startswith(schemes):
             yield value
     elif isinstance(value, Mapping):
         for each in value.values():
-            yield from uris_in(each)
+            yield from uris_in(each, schemes)
     elif isinstance(value, list):
         for each in value:
-            yield from uris_in(each)
+            yield from uris_in(each, schemes)
 
 
 def etags_in(value: Any, account: str, partition: str) -> list[str]:

@@ -15,13 +15,14 @@ from .computations import COMPUTATIONS
 from .run import ENDED, FAILS_BEFORE_TASKS, ORDER, Run, Task
 from .run_caches import RunCaches
 from .run_groups import RunGroups
-from .s3_inputs import missing_input, parameters_problem
+from .s3_inputs import missing_input, parameters_problem, unusable_input
 
 
 class Transitions:
     """
     The transitions of the runs of one account in one region.
 
+    :param stored: Returns the failureReason of a run with a reference or read set, or None if it can be used.
     :param entered: Called after each transition with the run, its status before, and the time.
     """
 
@@ -30,11 +31,13 @@ class Transitions:
         backend: Backend,
         run_groups: RunGroups,
         run_caches: RunCaches,
+        stored: Callable[[str], str | None],
         entered: Callable[[Run, str, float], None],
     ) -> None:
         self._backend = backend
         self._run_groups = run_groups
         self._run_caches = run_caches
+        self._stored = stored
         self._entered = entered
 
     def advance(self, run: Run, status: str, reason: str | None = None, message: str | None = None) -> None:
@@ -87,6 +90,8 @@ class Transitions:
         options = LOCAL.options
         if problem := parameters_problem(run, check_names=options.check_parameters):
             run.end_as("FAILED", "INVALID_RUN_PARAMETERS", problem)
+        elif options.enforces("check_inputs") and (unusable := unusable_input(run, self._stored)):
+            run.end_as("FAILED", *unusable)
         elif options.enforces("check_inputs") and (name := missing_input(run)):
             run.end_as("FAILED", "INPUT_URI_NOT_FOUND", f"An object in the parameter {name} does not exist")
         return run.outcome == "FAILED" and run.failure_reason in options.fails_in_starting

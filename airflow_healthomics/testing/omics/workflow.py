@@ -43,6 +43,11 @@ class Definition:
     created: float = field(default_factory=lambda: LOCAL.clock.now())
 
     @property
+    def owner(self) -> str:
+        """The account of the owner; empty for a READY2RUN workflow."""
+        return self.arn.split(":")[4]
+
+    @property
     def status(self) -> str:
         """CREATING for the configured time, then ACTIVE, or FAILED for an unusable definition."""
         ready_at = self.created + LOCAL.options.workflow_creating_seconds
@@ -164,3 +169,15 @@ def check_active(definition: Definition, what: str) -> None:
     """Require an ACTIVE definition. User guide: "after the workflow is ACTIVE"."""
     if definition.status != "ACTIVE":
         raise error_of(LOCAL.options.inactive_error, f"{what} is {definition.status}, not ACTIVE")
+
+
+def check_own(definition: Definition, account: str, action: str) -> None:
+    """
+    Refuse an action on a workflow that another account shares with this one.
+
+    "As the subscriber to a shared workflow, the system blocks you from ... exporting a shared workflow,
+    re-running the shared workflow" (user guide, page "sharing-workflows").
+    """
+    if definition.owner not in ("", account):
+        message = f"A workflow that account {definition.owner} shares cannot be {action}"
+        raise error_of(LOCAL.options.shared_workflow_error, message)

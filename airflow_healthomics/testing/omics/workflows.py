@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from typing import Any
 
@@ -26,10 +26,15 @@ UPDATABLE = ("name", "description", "storageType", "storageCapacity", "readmeMar
 
 
 class Workflows:
-    """The workflows."""
+    """
+    The workflows.
 
-    def __init__(self, backend: Backend) -> None:
+    :param shared: Returns the workflow of another account, by id and account, that is shared with this one.
+    """
+
+    def __init__(self, backend: Backend, shared: Callable[[str, str], Workflow | None]) -> None:
         self._backend = backend
+        self._shared = shared
         self._workflows: dict[str, Workflow] = {}
         self._numbers = count(1)
 
@@ -162,16 +167,16 @@ class Workflows:
     def to_run(self, request: Mapping[str, Any]) -> Workflow:
         """Return the workflow of a StartRun request."""
         workflow_id, type_ = request["workflowId"], request.get("workflowType")
+        if workflow := self._of_other(workflow_id, request.get("workflowOwnerId")):
+            return workflow
         if LOCAL.options.any_workflow and workflow_id not in self._workflows:
             return self.add(workflow_id, {"name": f"workflow-{workflow_id}"}, type_ or "PRIVATE")
         return self.find(workflow_id, type_, request.get("workflowOwnerId"))
 
     def find(self, workflow_id: str, type_: str | None = None, owner: str | None = None) -> Workflow:
-        """
-        Return a workflow. A READY2RUN workflow is only found with its type.
-
-        Without shares, no other account owns a workflow that this one can use.
-        """
+        """Return a workflow. A READY2RUN one is only found with its type, and a shared one with its owner."""
+        if workflow := self._of_other(workflow_id, owner):
+            return workflow
         workflow = self._workflows.get(workflow_id)
         shared = owner not in (None, self._backend.account_id)
         if workflow is None or workflow.type != (type_ or "PRIVATE"):
@@ -179,6 +184,14 @@ class Workflows:
         if shared and not LOCAL.options.lenient("any_workflow_owner"):
             raise ResourceNotFoundException(f"Workflow {workflow_id} of account {owner} not found")
         return workflow
+
+    def private(self, arn: str) -> Workflow | None:
+        """Return the private workflow with an ARN."""
+        found = self._workflows.get(arn.rpartition("/")[2])
+        return found if found is not None and found.arn == arn and found.type == "PRIVATE" else None
+
+    def _of_other(self, workflow_id: str, owner: str | None) -> Workflow | None:
+        return None if owner in (None, self._backend.account_id) else self._shared(workflow_id, str(owner))
 
     def _version(self, params: Mapping[str, Any]) -> Version:
         workflow = self.find(params["workflowId"], params.get("type"), params.get("workflowOwnerId"))

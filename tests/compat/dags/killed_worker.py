@@ -20,7 +20,7 @@ except ImportError:  # Airflow 2
 
 
 class KilledOnce(HealthOmicsStartRunOperator):
-    """Dies by SIGKILL in its first attempt, before it can remember the run."""
+    """A task that dies by SIGKILL in its first attempt, before it can record the run."""
 
     def pre_execute(self, context: Any) -> None:
         """Arm the first attempt."""
@@ -30,7 +30,7 @@ class KilledOnce(HealthOmicsStartRunOperator):
 
 
 def die(**_: Any) -> None:
-    """End this process, as the kernel does where memory runs out."""
+    """End this process, as the kernel does when memory runs out."""
     if airflow_version.startswith("3.0."):
         # A supervisor of Airflow 3.0 that outlives its task fails it without a retry.
         os.kill(os.getppid(), signal.SIGKILL)

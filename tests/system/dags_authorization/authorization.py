@@ -21,7 +21,7 @@ for dag_id, roles in (("theirs", ["NoLogs"]), ("others", ["NoLogs", "OtherDag"])
             task_id="batch",
             workflow_id="7654321",
             run_settings=[{"run_setting_id": f"sample-{number}"} for number in range(3)],
-            # It stays active.
+            # Its runs stay active.
             wait_for_completion=False,
             retries=2,
             retry_delay=timedelta(seconds=1),
@@ -32,7 +32,7 @@ for dag_id, roles in (("theirs", ["NoLogs"]), ("others", ["NoLogs", "OtherDag"])
             workflow_id="7654321",
             wait_for_completion=True,
             deferrable=False,
-            # For a worker that a busy machine cannot launch in time. The failed run is not repeated.
+            # For a worker that a busy machine cannot launch in time. A failed run is not repeated.
             retries=2,
             retry_delay=timedelta(seconds=1),
         )

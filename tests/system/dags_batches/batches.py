@@ -160,13 +160,13 @@ def make_crash_dag(dag_id: str, operator: type[HealthOmicsStartRunBatchOperator]
         operator(
             task_id="run",
             workflow_id="2",
-            # More than a request may hold.
+            # More settings than a request may have.
             run_settings=[{"run_setting_id": f"s{number}"} for number in range(101)],
             settings_s3_uri=f"{BUCKET_URI}/crashes",
             tags={"dag": dag_id},
             output_uris=False,
             retries=2,
-            # A call that is held must not be repeated by botocore.
+            # Botocore must not repeat a held call.
             botocore_config={"read_timeout": 600},
             **WAITING,
         )

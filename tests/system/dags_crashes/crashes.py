@@ -31,7 +31,7 @@ POINTS = (
 )
 
 
-#: Longer than a triggerer takes to die and be replaced, or the test says nothing.
+#: Longer than a triggerer takes to die and be replaced, otherwise the test would prove nothing.
 EXECUTION_TIMEOUT = timedelta(seconds=120)
 
 
@@ -98,7 +98,7 @@ def make_dag(
             waiter_delay=1,
             retries=retries,
             retry_delay=timedelta(seconds=1),
-            # A call that is held must not be repeated by botocore.
+            # Botocore must not repeat a held call.
             botocore_config={"read_timeout": 600},
             **arguments,
         )

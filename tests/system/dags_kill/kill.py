@@ -21,7 +21,7 @@ WAITING: dict[str, Any] = {"workflow_id": "1", "wait_for_completion": True, "wai
 DEFERRED = {"deferrable": True}
 ON_WORKER = {"deferrable": False}
 SOON = {"execution_timeout": timedelta(seconds=30), "waiter_delay": 5}
-#: The next try has as long to see the run end as the first one had to time out.
+#: The next attempt has the same time to see the run end as the first one had until its timeout.
 RETRIED = {
     "execution_timeout": timedelta(seconds=60),
     "waiter_delay": 5,

@@ -11,7 +11,7 @@ from airflow.sdk import DAG
 from airflow_healthomics.operators import HealthOmicsStartRunBatchOperator, HealthOmicsStartRunOperator
 from airflow_healthomics.sensors import HealthOmicsRunSensor
 
-#: A patient's, as it were: it must not be told.
+#: Represents a patient's data, which must not be reported.
 CANARY = "canary-patient-7"
 
 READ_SET = "omics://123456789012.storage.us-east-1.amazonaws.com/1234567890/readSet/5678901234/source1"

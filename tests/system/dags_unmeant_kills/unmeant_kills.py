@@ -24,11 +24,11 @@ RETRIED = {"retries": 3, "retry_delay": timedelta(seconds=1)}
 #: The test ends the task before its retry.
 TIMED_OUT = {"execution_timeout": timedelta(seconds=20), "retries": 1, "retry_delay": timedelta(hours=1)}
 
-#: Edited by the test.
+#: The test edits it.
 RETRIES = Path(os.environ["AIRFLOW_HOME"]) / "retries"
 
 TASKS: dict[str, dict[str, Any]] = {
-    # Airflow launches each attempt that is due meanwhile, and fails it.
+    # Airflow launches each attempt that becomes due meanwhile, and fails it.
     "api_server_is_down": ON_WORKER | {"retries": 3, "retry_delay": timedelta(seconds=30)},
     "supervisor_ends": ON_WORKER | RETRIED,
     "process_stalls": ON_WORKER | RETRIED,

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The API of a current botocore beside an older one, and only where it is wanted."""
+"""The supplement of the API model, for sessions of this package beside an older botocore."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dev.api_model import DIGESTS, digests, facts, supplement
 
 KNOWN: Final = json.loads(DIGESTS.read_text())
 
-#: Prints what a session knows. In a process of its own, since the fixtures here share parsed models.
+#: Prints the API that a session knows, in a separate process, since the fixtures here share parsed models.
 DIGESTS_OF_A_CLIENT: Final = """
 import json, sys
 from {module} import {name}
@@ -41,7 +41,7 @@ PAGINATED: Final = ("list_runs", "list_batch", "list_runs_in_batch")
 
 
 def knowledge_of(module: str, name: str, expression: str) -> Any:
-    """Return what a session made by an expression knows, in a process of its own."""
+    """Return the API that a session made by an expression knows, in a separate process."""
     code = DIGESTS_OF_A_CLIENT.format(module=module, name=name, expression=expression, paginated=PAGINATED)
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
@@ -56,8 +56,8 @@ def knowledge_of(module: str, name: str, expression: str) -> Any:
         ("airflow_healthomics.hooks.polling", "PollingHook"),
     ],
 )
-def test_a_client_of_ours_knows_the_whole_api(module: str, name: str) -> None:
-    """With each botocore from 1.37.3 on, the model is that of the newest, operation by operation."""
+def test_our_clients_know_the_whole_api(module: str, name: str) -> None:
+    """With each botocore from 1.37.3 on, each operation is that of the newest model."""
     knowledge = knowledge_of(module, name, f"{name}(region_name='us-east-1').get_session('us-east-1')")
     assert {key: value for key, value in knowledge["model"].items() if KNOWN.get(key) != value} == {}
     assert knowledge["model"].keys() >= KNOWN.keys()
@@ -69,14 +69,14 @@ def test_a_client_of_ours_knows_the_whole_api(module: str, name: str) -> None:
 
 
 @pytest.mark.skipif(not api_model.is_needed(), reason="the installed botocore lacks nothing")
-def test_the_clients_of_others_are_left_alone() -> None:
-    """A session that is not ours has botocore's own model."""
+def test_other_sessions_are_left_alone() -> None:
+    """A session of other code has botocore's own model."""
     knowledge = knowledge_of("boto3", "Session", "Session(region_name='us-east-1')")
     assert knowledge["model"] != KNOWN
 
 
 def test_the_supplement_is_that_of_a_release() -> None:
-    """Its folder names the botocore that it was taken from, and a newer one goes without it."""
+    """Its folder is named after its botocore, and a newer botocore does not use it."""
     older = ".".join(map(str, (*map(int, api_model.SOURCE.split(".")[:2]), 0)))
     for version, needed in ((older, True), (api_model.SOURCE, False), ("1.999.0", False), ("2.0.0", False)):
         with pytest.MonkeyPatch.context() as patch:
@@ -86,21 +86,21 @@ def test_the_supplement_is_that_of_a_release() -> None:
 
 @pytest.mark.skipif(botocore.__version__ != api_model.SOURCE, reason="another botocore is installed")
 def test_the_supplement_is_up_to_date() -> None:
-    """The digests are those of the release that it was taken from."""
+    """Its digests match the botocore release of its source."""
     model = Loader(include_default_extras=False).load_service_model("omics", "service-2")
     assert dict(digests(model)) == KNOWN
 
 
 @pytest.mark.parametrize("path", sorted(api_model.DATA.rglob("*.json")), ids=lambda path: path.name)
-def test_the_supplement_has_facts_only(path: Path) -> None:
-    """Not a word of botocore's documentation is in it."""
+def test_the_supplement_has_no_documentation(path: Path) -> None:
+    """Botocore's documentation is not copied."""
     text = path.read_text()
     assert json.loads(text) == facts(json.loads(text))
     assert "<p>" not in text
 
 
 def test_extending_a_session_twice_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The path is there once, and before botocore is asked for the model."""
+    """The path is added once, before botocore loads the model."""
     monkeypatch.setattr(botocore, "__version__", "1.37.3")
     session = boto3.session.Session(region_name="us-east-1")
     for _ in range(2):
@@ -110,7 +110,7 @@ def test_extending_a_session_twice_changes_nothing(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_difference_of_two_models_makes_the_newer_one() -> None:
-    """What was added or changed, and nothing else; what was taken away cannot be expressed."""
+    """It has additions and changes only; a removal cannot be expressed."""
     old = {"a": {"b": 1, "c": [1]}, "d": 1}
     assert supplement({"a": {"b": 1, "c": [1, 2]}, "d": 1, "e": {}}, old) == {"a": {"c": [1, 2]}, "e": {}}
     with pytest.raises(ValueError, match="lacks d"):

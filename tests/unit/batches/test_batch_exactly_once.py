@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Exactly one batch for a task instance, whatever crashes; retries repeat the failed part, clears all."""
+"""Exactly one batch per task instance, whatever crashes; retries repeat the failed part, Clears all."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.unit.histories import STORES, WAYS
 
 # --- crashes of the submission ---
 
-#: Where the process dies: around which call, in the order of a try.
+#: Where the process dies: at a call, in the order of an attempt.
 CALLS = [
     ("PutObject", "before"),
     ("PutObject", "after"),
@@ -71,9 +71,9 @@ def test_a_crash_leaves_one_batch(
     for _ in range(2):
         attempts.crash(operation, when)
         if operation == "PutObject" and when == "after":
-            break  # it is there, and is not written again
+            break  # it exists, and is not written again
         if operation == "StartRunBatch" and when == "after":
-            break  # it is found by its name from now on
+            break  # from now on it is found by its name
     batch_id = attempts.again()
     (batch,) = omics.batches()
     assert (batch_id, batch["status"]) == (batch["id"], "PROCESSED")
@@ -87,7 +87,7 @@ def test_a_crash_leaves_one_batch(
 def test_a_crash_at_the_record_leaves_one_batch(
     omics: Control, tasks: Tasks, bucket: Any, with_id: bool, when: str
 ) -> None:
-    """Of the intention, which is written ahead, and of the batch id."""
+    """A crash while the intention is written ahead, or while the batch id is recorded."""
     attempts = Attempts(tasks, with_store=True, run_settings=some_settings(101), settings_s3_uri=PLACE)
     store: Any = attempts.store
 
@@ -107,7 +107,7 @@ def test_a_crash_at_the_record_leaves_one_batch(
 
 @needs_store
 def test_the_intention_is_stored_before_anything_else(omics: Control, bucket: Any) -> None:
-    """Before the settings stand in S3, too, and it holds no setting."""
+    """It is stored before the settings are written to S3, and contains no setting."""
     store = Store()
     seen: list[tuple[int, int]] = []
     store.after_set = lambda value: seen.append((len(objects()), calls_of(omics, "StartRunBatch")))
@@ -126,7 +126,7 @@ def test_the_settings_are_not_rewritten_with_another_content(
     """
     HealthOmics fails a batch whose settings have changed since StartRunBatch.
 
-    Other settings stand beside them, and are read if no batch was started yet.
+    Changed settings are written to another object, which is used if no batch was started yet.
     """
     omics.set_options(batch_creating_seconds=600.0)
     attempts = Attempts(tasks, with_store=with_store, run_settings=some_settings(101), settings_s3_uri=PLACE)
@@ -140,10 +140,10 @@ def test_the_settings_are_not_rewritten_with_another_content(
 
 @pytest.mark.parametrize("with_store", STORES)
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_a_retry_of_a_live_batch_goes_on_with_it(
+def test_a_retry_of_a_live_batch_waits_for_it(
     omics: Control, tasks: Tasks, clock: Clock, with_store: bool, deferrable: bool
 ) -> None:
-    """In whichever state it is."""
+    """In each active state."""
     attempts = Attempts(tasks, with_store=with_store, deferrable=deferrable)
     omics.set_options(manual=True)
     for status in ("CREATING", "PENDING", "SUBMITTING", "INPROGRESS"):
@@ -176,7 +176,7 @@ steps = st.lists(
 def test_a_new_batch_follows_failed_ones_only(
     omics: Control, tasks: Tasks, client: Any, with_store: bool, plot: list[Any]
 ) -> None:
-    """Whatever crashes, no epoch has two batches that live or have succeeded, and no try two starts."""
+    """Whatever crashes, no epoch has two batches that live or have succeeded, and no try starts two."""
     omics.reset()
     omics.stop_clock()
     omics.set_options(manual=True)
@@ -223,7 +223,7 @@ def fail(attempts: Attempts, **fields: Any) -> HealthOmicsRunBatchFailedError:
 def test_a_retry_repeats_the_failed_part_only(
     omics: Control, tasks: Tasks, client: Any, with_store: bool, deferrable: bool
 ) -> None:
-    """Also what was not started; the result is that of both batches."""
+    """It includes the runs that were not started; the result is that of both batches."""
     fail_runs(omics, "sample-1")
     omics.fail_submission(["sample-3"], times=1)
     attempts = Attempts(tasks, with_store=with_store, deferrable=deferrable, run_settings=some_settings(5))
@@ -243,7 +243,7 @@ def test_a_retry_repeats_the_failed_part_only(
 def test_the_retry_after_a_crashed_one_repeats_the_failed_part_only(
     omics: Control, tasks: Tasks, client: Any, with_store: bool
 ) -> None:
-    """The request that it sends again is that of the crashed retry."""
+    """It sends the request of the crashed retry again."""
     fail_runs(omics, "sample-1")
     attempts = Attempts(tasks, with_store=with_store, run_settings=some_settings(5))
     fail(attempts)
@@ -255,7 +255,7 @@ def test_the_retry_after_a_crashed_one_repeats_the_failed_part_only(
 
 @pytest.mark.parametrize("with_store", STORES)
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_a_retry_after_two_failures_repeats_what_is_left(
+def test_a_retry_after_two_failures_repeats_the_rest(
     omics: Control, tasks: Tasks, client: Any, with_store: bool, deferrable: bool
 ) -> None:
     """Each batch is smaller than the one before."""
@@ -276,10 +276,8 @@ def test_a_retry_after_two_failures_repeats_what_is_left(
 
 
 @pytest.mark.parametrize("with_store", STORES)
-def test_a_name_of_the_users_own_changes_nothing(
-    omics: Control, tasks: Tasks, client: Any, with_store: bool
-) -> None:
-    """The retry knows what has completed, and the policy is measured by all settings."""
+def test_a_custom_name_changes_nothing(omics: Control, tasks: Tasks, client: Any, with_store: bool) -> None:
+    """The retry knows the completed runs, and the policy is applied to all settings."""
     if not with_store:
         pytest.xfail("without a store the end of a try knows only its own batch, if that has another name")
     fail_runs(omics, "sample-1", "sample-2")
@@ -298,10 +296,10 @@ def test_a_name_of_the_users_own_changes_nothing(
 
 
 @pytest.mark.parametrize("with_store", STORES)
-def test_two_dag_runs_with_a_name_of_the_users_own_have_two_manifests(
+def test_two_dag_runs_with_a_custom_name_have_two_manifests(
     omics: Control, clock: Clock, tasks: Tasks, bucket: Any, with_store: bool
 ) -> None:
-    """The one does not overwrite the other's."""
+    """Neither overwrites the other."""
     manifests = set()
     for run_id in ("monday", "tuesday"):
         attempts = Attempts(tasks, with_store=with_store, batch_name="cohort", settings_s3_uri=PLACE)
@@ -316,7 +314,7 @@ def test_two_dag_runs_with_a_name_of_the_users_own_have_two_manifests(
 def test_a_large_failed_part_goes_to_s3_again(
     omics: Control, tasks: Tasks, bucket: Any, with_store: bool, deferrable: bool
 ) -> None:
-    """To a place of its own, since the first batch's must not change; a small one is sent inline."""
+    """It goes to another object, since the first batch's must not change; a small one is sent inline."""
     omics.set_options(batch_runs_per_second=None)
     fail_runs(omics, *(f"sample-{number}" for number in range(120)))
     attempts = Attempts(
@@ -355,7 +353,7 @@ def test_a_failed_batch_is_repeated_whole(
 def test_a_share_is_measured_by_all_settings_after_a_failed_batch(
     omics: Control, tasks: Tasks, bucket: Any, with_store: bool, deferrable: bool
 ) -> None:
-    """Though nobody has counted its runs: a crash after a third batch that was enough starts no fourth."""
+    """Also if its runs were not counted: a crash after a third batch that met the policy starts no fourth."""
     settings = some_settings(110)
     omics.set_options(batch_creating_seconds=100.0, batch_runs_per_second=None)
     tasks.clock.at(50, lambda: omics.advance_batch("FAILED"))
@@ -372,7 +370,7 @@ def test_a_share_is_measured_by_all_settings_after_a_failed_batch(
     fail_runs(omics, *(f"sample-{number}" for number in range(20)))
     fail(attempts)
     fail_runs(omics, *(f"sample-{number}" for number in range(10)))
-    attempts.crash("ListRunsInBatch", survives=3)  # the pages that tell what to repeat
+    attempts.crash("ListRunsInBatch", survives=3)  # the pages that show which runs to repeat
     attempts.again()
     assert [batch["totalRuns"] for batch in omics.batches()] == [None, 110, 20]
     assert attempts.ti.xcoms["summary"]["counts"] == {"COMPLETED": 100, "FAILED": 10}
@@ -383,7 +381,7 @@ def test_a_share_is_measured_by_all_settings_after_a_failed_batch(
 def test_the_rest_of_a_cancelled_batch_is_repeated(
     omics: Control, tasks: Tasks, clock: Clock, client: Any, with_store: bool, deferrable: bool
 ) -> None:
-    """Somebody has stopped it, and the retry goes on with what had not completed."""
+    """Somebody has cancelled it, and the retry starts the runs that had not completed."""
     omics.plan_run(times=3, seconds={"RUNNING": None})
     clock.at(100, lambda: omics.advance("COMPLETED", run_id=omics.runs()[0]["id"]))
     clock.at(101, lambda: client.cancel_run_batch(batchId=omics.batches()[0]["id"]))
@@ -398,7 +396,7 @@ def test_the_rest_of_a_cancelled_batch_is_repeated(
 def test_a_stopping_batch_is_waited_out(
     omics: Control, tasks: Tasks, clock: Clock, client: Any, with_store: bool, deferrable: bool
 ) -> None:
-    """Then the rest of it is repeated."""
+    """Then the rest is repeated."""
     omics.plan_run(times=3, seconds={"RUNNING": None, "STOPPING": 600})
     attempts = Attempts(tasks, with_store=with_store, deferrable=deferrable, wait_for_completion=False)
     first = attempts.again()
@@ -415,7 +413,7 @@ def test_a_stopping_batch_is_waited_out(
 def test_a_batch_that_was_deleted_is_repeated_whole_on_request(
     omics: Control, tasks: Tasks, clock: Clock, client: Any, deferrable: bool
 ) -> None:
-    """Nothing says which of its runs completed."""
+    """Nothing shows which of its runs completed."""
     attempts = Attempts(tasks, with_store=True, deferrable=deferrable, on_unknown_end="repeat")
     attempts.crash("GetBatch")
     clock.advance(600)
@@ -429,7 +427,7 @@ def test_a_batch_that_was_deleted_is_repeated_whole_on_request(
 def test_an_earlier_batch_that_was_deleted_is_no_obstacle(
     omics: Control, tasks: Tasks, client: Any, deferrable: bool
 ) -> None:
-    """The task succeeds by what is left to see."""
+    """The task succeeds by the batches that still exist."""
     fail_runs(omics, "sample-1")
     attempts = Attempts(tasks, with_store=True, deferrable=deferrable)
     fail(attempts)
@@ -446,7 +444,7 @@ def test_an_earlier_batch_that_was_deleted_is_no_obstacle(
 def test_a_crash_in_finish_starts_nothing_new_if_the_policy_is_met(
     omics: Control, tasks: Tasks, with_store: bool, deferrable: bool, operation: str, when: str
 ) -> None:
-    """Also after a batch of the failed part, by which the share of all is measured."""
+    """Also after a batch of the failed part, which counts towards the share of all settings."""
     fail_runs(omics, "sample-1", "sample-2", "sample-3")
     attempts = Attempts(
         tasks,
@@ -457,7 +455,7 @@ def test_a_crash_in_finish_starts_nothing_new_if_the_policy_is_met(
     )
     fail(attempts)
     fail_runs(omics, "sample-1", "sample-2")
-    # To know what to repeat takes one call of each of the lists.
+    # Finding the runs to repeat costs one call of each list.
     attempts.crash(operation, when, survives=0 if operation == "GetRun" else 1)
     assert [batch["totalRuns"] for batch in omics.batches()] == [10, 3]
     batch_id = attempts.again()
@@ -481,7 +479,7 @@ def test_a_cancelled_batch_with_enough_successes_is_one(
     completed: int,
 ) -> None:
     """
-    Whether its finish crashes or not: somebody has stopped the stragglers, or was too late to.
+    Somebody has cancelled the stragglers, or tried to; a crash in finish makes no difference.
 
     The counts of GetBatch are final for a batch that is PROCESSED only.
     """
@@ -510,7 +508,7 @@ def test_a_cancelled_batch_with_enough_successes_is_one(
 def test_a_crash_in_finish_repeats_the_failed_part(
     omics: Control, tasks: Tasks, client: Any, with_store: bool
 ) -> None:
-    """If the policy is not met, the retry need not hear that first."""
+    """If the policy is not met, a retry repeats the failed part even if the crash hid the failure."""
     fail_runs(omics, "sample-1")
     attempts = Attempts(tasks, with_store=with_store)
     attempts.crash("ListRunsInBatch")
@@ -522,7 +520,7 @@ def test_a_crash_in_finish_repeats_the_failed_part(
 def test_a_retry_with_an_explicit_request_id_says_why_it_cannot(
     omics: Control, tasks: Tasks, with_store: bool
 ) -> None:
-    """HealthOmics would answer with the failed batch for ever."""
+    """HealthOmics would return the failed batch forever."""
     fail_runs(omics, "sample-1")
     attempts = Attempts(tasks, with_store=with_store, request_id="mine")
     fail(attempts)
@@ -539,7 +537,7 @@ def test_a_retry_with_an_explicit_request_id_says_why_it_cannot(
 def test_a_clear_runs_everything_again(
     omics: Control, tasks: Tasks, client: Any, with_store: bool, fails: bool
 ) -> None:
-    """Also what has completed."""
+    """Completed runs are repeated, too."""
     attempts = Attempts(tasks, with_store=with_store)
     if fails:
         fail_runs(omics, "sample-1")
@@ -558,7 +556,7 @@ def test_a_clear_runs_everything_again(
 def test_a_clear_cancels_the_old_batch(
     omics: Control, tasks: Tasks, clock: Clock, status: str, operation: str, when: str
 ) -> None:
-    """In whichever state it is, and also if its start was never heard of."""
+    """In each state, also if the response of its start was lost."""
     hold_runs(omics)
     omics.set_options(manual=True)
     attempts = Attempts(tasks, with_store=True)
@@ -576,10 +574,10 @@ def test_a_clear_cancels_the_old_batch(
 
 
 @needs_store
-def test_a_clear_leaves_the_old_batch_if_told_to(
+def test_cancel_on_kill_false_leaves_the_old_batch_after_a_clear(
     omics: Control, tasks: Tasks, logged: Callable[[], str]
 ) -> None:
-    """``cancel_on_kill=False``, and the log says so."""
+    """The log says so."""
     hold_runs(omics)
     attempts = Attempts(tasks, with_store=True, wait_for_completion=False, cancel_on_kill=False)
     first = attempts.again()
@@ -596,7 +594,7 @@ def test_a_clear_leaves_the_old_batch_if_told_to(
 def test_a_delayed_retry_repeats_the_failed_part(
     omics: Control, tasks: Tasks, client: Any, with_store: bool
 ) -> None:
-    """The turnstile forgets nothing of the tries before."""
+    """A delayed start keeps the results of the tries before."""
     fail_runs(omics, "sample-1")
     attempts = Attempts(tasks, with_store=with_store)
     fail(attempts)
@@ -608,7 +606,7 @@ def test_a_delayed_retry_repeats_the_failed_part(
 
 @pytest.mark.parametrize("with_store", STORES)
 @pytest.mark.parametrize("operation", ["ListRuns", "ListRunsInBatch", "GetBatch"])
-def test_a_throttled_look_at_the_failed_part_is_no_failure(
+def test_throttled_lists_of_the_failed_part_are_no_failure(
     omics: Control,
     tasks: Tasks,
     client: Any,
@@ -616,8 +614,8 @@ def test_a_throttled_look_at_the_failed_part_is_no_failure(
     operation: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What is repeated is what has failed, however long it takes to find out."""
-    # botocore's rate limiter would wait for real seconds to pass by the clock of the test.
+    """The failed part is repeated, however long the lists take."""
+    # botocore's rate limiter would wait for real seconds until the test's clock moves.
     monkeypatch.setattr("botocore.retries.bucket.TokenBucket.acquire", lambda *_, **__: True)
     fail_runs(omics, "sample-1")
     attempts = Attempts(tasks, with_store=with_store)
@@ -628,10 +626,10 @@ def test_a_throttled_look_at_the_failed_part_is_no_failure(
 
 
 @needs_store
-def test_a_run_that_goes_on_after_its_batch_has_failed_is_not_repeated(
+def test_a_run_that_continues_after_its_batch_failed_is_not_repeated(
     omics: Control, tasks: Tasks, client: Any, clock: Clock
 ) -> None:
-    """A batch may fail while it starts runs; those that it has started cost money already."""
+    """A batch may fail while it starts runs; the runs that it has started cost money already."""
     omics.set_options(batch_runs_per_second=1)
     omics.fail_batch(after=3)
     for setting in ("sample-0", "sample-1", "sample-2"):
@@ -648,10 +646,10 @@ def test_a_run_that_goes_on_after_its_batch_has_failed_is_not_repeated(
 
 
 @needs_store
-def test_a_run_that_fails_after_its_batch_has_failed_is_repeated(
+def test_a_run_that_fails_after_its_batch_failed_is_repeated(
     omics: Control, tasks: Tasks, client: Any, clock: Clock
 ) -> None:
-    """It was going on when the rest was repeated, which was no success of its own."""
+    """It was active when the rest was repeated, and did not succeed."""
     omics.set_options(batch_runs_per_second=1)
     omics.fail_batch(after=3)
     for setting in ("sample-0", "sample-1", "sample-2"):
@@ -668,10 +666,10 @@ def test_a_run_that_fails_after_its_batch_has_failed_is_repeated(
 
 
 @pytest.mark.parametrize("with_store", STORES)
-def test_a_sheet_that_has_gone_loses_no_batch(
+def test_a_deleted_sheet_loses_no_batch(
     omics: Control, tasks: Tasks, with_store: bool, tmp_path: Any
 ) -> None:
-    """The try that crashed has started it, so there is nothing to read any more."""
+    """The crashed attempt has started the batch, so the sheet is not needed."""
     sheet = tmp_path / "samples.csv"
     sheet.write_text("sample\nA\nB\n")
     attempts = Attempts(

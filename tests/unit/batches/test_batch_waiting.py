@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""How a task waits for its batch, in both places alike, and what it says when too few runs completed."""
+"""How a task waits for its batch, on a worker or in the triggerer, and its error if too few runs complete."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def test_all_completed(omics: Control, tasks: Tasks, deferrable: bool, with_stor
 
 
 def failure(attempts: Attempts, **fields: Any) -> HealthOmicsRunBatchFailedError:
-    """Make a try, and return why it failed."""
+    """Make a try, and return its error."""
     with pytest.raises(HealthOmicsRunBatchFailedError) as caught:
         attempts.again(**fields)
-    # So that Airflow retries as the DAG says.
+    # So Airflow applies the task's retries.
     assert not isinstance(caught.value, AirflowFailException)
     again = pickle.loads(pickle.dumps(caught.value))
     assert (str(again), vars(again)) == (str(caught.value), vars(caught.value))
@@ -74,7 +74,7 @@ def test_some_failed(omics: Control, tasks: Tasks, deferrable: bool) -> None:
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_some_not_started(omics: Control, tasks: Tasks, deferrable: bool) -> None:
-    """A run that could not be submitted counts, too."""
+    """A run that could not be submitted counts as failed, too."""
     omics.fail_submission(["sample-0"], "AccessDeniedException", message="role cannot be assumed")
     error = failure(Attempts(tasks, deferrable=deferrable))
     assert error.counts == {"COMPLETED": 2, "NOT_STARTED": 1}
@@ -85,7 +85,7 @@ def test_some_not_started(omics: Control, tasks: Tasks, deferrable: bool) -> Non
 @pytest.mark.parametrize("deferrable", WAYS)
 @pytest.mark.parametrize("after", [0, 2])
 def test_a_failed_batch(omics: Control, tasks: Tasks, deferrable: bool, after: int) -> None:
-    """Before or while its runs were created, with HealthOmics' reason."""
+    """HealthOmics failed the batch before or while creating its runs; the error has the reason."""
     omics.fail_batch(after=after, failure_reason="The dog ate it.")
     error = failure(Attempts(tasks, deferrable=deferrable))
     assert error.status == "FAILED"
@@ -98,7 +98,7 @@ def test_a_failed_batch(omics: Control, tasks: Tasks, deferrable: bool, after: i
 def test_a_failed_batch_is_no_success_if_enough_runs_complete(
     omics: Control, tasks: Tasks, clock: Clock, deferrable: bool
 ) -> None:
-    """HealthOmics did not create all runs, so neither the wait nor a retry counts those that completed."""
+    """HealthOmics did not create all runs, so neither the wait nor a retry counts the completed ones."""
     omics.fail_batch(after=2, failure_reason="The dog ate it.")
     attempts = Attempts(tasks, deferrable=deferrable, success_policy="any", waiter_delay=24 * 3600)
     assert failure(attempts).status == "FAILED"
@@ -111,7 +111,7 @@ def test_a_failed_batch_is_no_success_if_enough_runs_complete(
 def test_a_failed_batch_of_unread_settings(
     omics: Control, tasks: Tasks, bucket: Any, deferrable: bool
 ) -> None:
-    """Nobody has counted its runs, and the text does not make a number up."""
+    """Its runs were never counted, and the text does not make a number up."""
     omics.set_options(batch_creating_seconds=100.0)
     tasks.clock.at(50, lambda: omics.advance_batch("FAILED"))
     settings = some_settings(101)
@@ -124,7 +124,7 @@ def test_a_failed_batch_of_unread_settings(
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_a_cancelled_batch(omics: Control, tasks: Tasks, clock: Clock, client: Any, deferrable: bool) -> None:
-    """By a person, in the console: its runs count as what they are."""
+    """Somebody cancelled it in the console: each run counts with its own status."""
     hold_runs(omics)
     clock.at(100, lambda: omics.advance("COMPLETED", run_id=omics.runs()[0]["id"]))
     clock.at(101, lambda: client.cancel_run_batch(batchId=omics.batches()[0]["id"]))
@@ -138,7 +138,7 @@ def test_a_cancelled_batch(omics: Control, tasks: Tasks, clock: Clock, client: A
 def test_a_batch_that_was_cancelled_early_is_no_success(
     omics: Control, tasks: Tasks, clock: Clock, client: Any, deferrable: bool, lists_unsubmitted: bool
 ) -> None:
-    """Runs that were never submitted count, whether ListRunsInBatch shows them or not."""
+    """Runs that were never submitted count, even if ListRunsInBatch omits them."""
     omics.set_options(
         batch_runs_per_second=0.02,
         batch_lists_unsubmitted=lists_unsubmitted,
@@ -155,7 +155,7 @@ def test_a_batch_that_was_cancelled_early_is_no_success(
 def test_a_batch_that_is_deleted_meanwhile(
     omics: Control, tasks: Tasks, clock: Clock, client: Any, deferrable: bool
 ) -> None:
-    """The task fails, and repeats nothing, since its runs may have completed."""
+    """The task fails and repeats nothing, since the runs may have completed."""
     hold_runs(omics)
 
     def delete() -> None:
@@ -171,7 +171,7 @@ def test_a_batch_that_is_deleted_meanwhile(
 def test_a_batch_whose_runs_are_deleted_meanwhile(
     omics: Control, tasks: Tasks, clock: Clock, client: Any, deferrable: bool
 ) -> None:
-    """Nothing is left to work with."""
+    """No result can be read."""
     hold_runs(omics)
 
     def delete() -> None:
@@ -186,24 +186,22 @@ def test_a_batch_whose_runs_are_deleted_meanwhile(
 @pytest.mark.parametrize("deferrable", WAYS)
 @pytest.mark.parametrize("code", ["ThrottlingException", "InternalServerException"])
 def test_throttled_polls(omics: Control, tasks: Tasks, deferrable: bool, code: str) -> None:
-    """A service that refuses for a while is asked again."""
+    """Throttled polls are repeated."""
     omics.inject_error("GetBatch", code, times=5)
     assert Attempts(tasks, deferrable=deferrable).again()
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_lost_connections(omics: Control, tasks: Tasks, deferrable: bool) -> None:
-    """So is one that does not answer."""
+    """Polls without a response are repeated, too."""
     omics.drop_connection("GetBatch", times=5)
     assert Attempts(tasks, deferrable=deferrable).again()
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
 @pytest.mark.parametrize("later", [False, True])
-def test_no_permission_to_ask(
-    omics: Control, tasks: Tasks, clock: Clock, deferrable: bool, later: bool
-) -> None:
-    """That ends the wait after an hour, with what to allow, and an attempt that is left reattaches."""
+def test_denied_polls(omics: Control, tasks: Tasks, clock: Clock, deferrable: bool, later: bool) -> None:
+    """They end the wait after an hour, with the missing permission, and the next attempt reattaches."""
     hold_runs(omics)
     clock.at(100 if later else 0, lambda: omics.inject_error("GetBatch", "AccessDeniedException", times=None))
     if not later:
@@ -217,7 +215,7 @@ def test_no_permission_to_ask(
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_a_wait_that_times_out(omics: Control, tasks: Tasks, clock: Clock, deferrable: bool) -> None:
-    """After ``execution_timeout``, which the time before the deferral is part of."""
+    """``execution_timeout`` includes the time before the deferral."""
     hold_runs(omics)
     attempts = Attempts(tasks, deferrable=deferrable, execution_timeout=timedelta(minutes=30))
     with pytest.raises((AirflowException, AirflowTaskTimeout)):
@@ -227,10 +225,8 @@ def test_a_wait_that_times_out(omics: Control, tasks: Tasks, clock: Clock, defer
 
 @pytest.mark.parametrize("deferrable", WAYS)
 @pytest.mark.parametrize("operation", ["ListRuns", "ListRunsInBatch"])
-def test_results_that_may_not_be_asked_for_are_said_to_be(
-    omics: Control, tasks: Tasks, deferrable: bool, operation: str
-) -> None:
-    """A retry goes on once the IAM policy is repaired, where a Clear would run everything again."""
+def test_denied_results_are_reported(omics: Control, tasks: Tasks, deferrable: bool, operation: str) -> None:
+    """A retry continues once the IAM policy is repaired, whereas a Clear would run everything again."""
     omics.inject_error(operation, "AccessDeniedException", times=None)
     attempts = Attempts(tasks, deferrable=deferrable)
     with pytest.raises(HealthOmicsError, match=f"omics:{operation}") as caught:
@@ -246,14 +242,14 @@ def test_results_that_may_not_be_asked_for_are_said_to_be(
 def test_throttled_results_are_waited_for(
     omics: Control, tasks: Tasks, deferrable: bool, operation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There may be thousands of calls, which share the account's limits with everybody."""
-    # botocore's rate limiter would wait for real seconds to pass by the clock of the test.
+    """There may be thousands of calls, which share the account's quota with other callers."""
+    # botocore's rate limiter would wait for real seconds until the test's clock moves.
     monkeypatch.setattr("botocore.retries.bucket.TokenBucket.acquire", lambda *_, **__: True)
     omics.inject_error(operation, "ThrottlingException", times=8)
     assert Attempts(tasks, deferrable=deferrable).again()
 
 
-def test_a_status_of_next_year_is_waited_on(
+def test_an_unknown_status_is_active(
     omics: Control, tasks: Tasks, logged: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is logged once."""
@@ -288,7 +284,7 @@ POLICIES: list[tuple[Any, int, bool]] = [
 def test_the_policy_decides(
     omics: Control, tasks: Tasks, deferrable: bool, policy: Any, completed: int, is_met: bool
 ) -> None:
-    """How many of the twenty must complete."""
+    """The number of the twenty runs that must complete."""
     fail_runs(omics, *(f"sample-{number}" for number in range(20 - completed)))
     attempts = Attempts(
         tasks, deferrable=deferrable, success_policy=policy, run_settings=some_settings(20), output_uris=False
@@ -299,17 +295,17 @@ def test_the_policy_decides(
         assert "success requires" in str(failure(attempts))
 
 
-def test_a_run_that_was_not_started_is_part_of_the_whole(omics: Control, tasks: Tasks) -> None:
-    """A share is one of all the settings."""
+def test_a_run_that_was_not_started_counts_towards_the_total(omics: Control, tasks: Tasks) -> None:
+    """A share refers to all settings."""
     omics.fail_submission(["sample-0", "sample-1"])
     failure(Attempts(tasks, success_policy="90%", run_settings=some_settings(10)))
 
 
-# --- what it says ---
+# --- the error ---
 
 
 def test_the_failed_part_is_counted_by_reason(omics: Control, tasks: Tasks) -> None:
-    """With the first few run ids, and how each failed."""
+    """With the first few run ids and their failures."""
     settings = some_settings(20)
     fail_runs(omics, *(f"sample-{number}" for number in range(4)), reason="OUT_OF_MEMORY_ERROR")
     fail_runs(omics, *(f"sample-{number}" for number in range(4, 10)), reason="SERVICE_ERROR")
@@ -325,7 +321,7 @@ def test_the_failed_part_is_counted_by_reason(omics: Control, tasks: Tasks) -> N
 
 
 def test_a_thousand_failures_are_few_lines_and_few_calls(omics: Control, tasks: Tasks) -> None:
-    """The reasons of some are enough."""
+    """The reasons of a sample are enough."""
     omics.set_options(batch_runs_per_second=None)
     omics.plan_run(times=None, status="FAILED", failure_reason="SERVICE_ERROR")
     attempts = Attempts(
@@ -340,10 +336,8 @@ def test_a_thousand_failures_are_few_lines_and_few_calls(omics: Control, tasks: 
     assert "0 of 1,000 runs completed" in text
 
 
-def test_reasons_that_may_not_be_asked_for_are_left_out(
-    omics: Control, tasks: Tasks, logged: Callable[[], str]
-) -> None:
-    """They never turn into a failure of their own."""
+def test_denied_reasons_are_left_out(omics: Control, tasks: Tasks, logged: Callable[[], str]) -> None:
+    """They do not fail the task."""
     fail_runs(omics, "sample-1", "sample-2")
     omics.inject_error("GetRun", "AccessDeniedException", times=None)
     assert "2 FAILED" in str(failure(Attempts(tasks, output_uris=False)))
@@ -351,10 +345,10 @@ def test_reasons_that_may_not_be_asked_for_are_left_out(
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_the_failed_part_names_no_patient(
+def test_the_error_names_no_patient(
     omics: Control, tasks: Tasks, deferrable: bool, logged: Callable[[], str]
 ) -> None:
-    """Neither a parameter's value nor the id of a run setting is in an error, a log, an event or a record."""
+    """No error, log, event or record has a value of a parameter or the id of a run setting."""
     settings = [
         {"run_setting_id": f"{CANARY}-{number}", "parameters": {"sample": CANARY}, "name": f"run {number}"}
         for number in range(6)
@@ -382,7 +376,7 @@ def failure_of_retry(omics: Control, attempts: Attempts) -> HealthOmicsRunBatchF
 def test_progress_is_logged_on_a_change_only(
     omics: Control, tasks: Tasks, clock: Clock, deferrable: bool, logged: Callable[[], str]
 ) -> None:
-    """In counts."""
+    """As counts."""
     hold_runs(omics)
     clock.at(3600, lambda: omics.advance("COMPLETED", run_id=omics.runs()[0]["id"]))
     clock.at(7200, lambda: omics.advance("COMPLETED"))
@@ -396,10 +390,8 @@ def test_progress_is_logged_on_a_change_only(
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_a_batch_costs_a_get_batch_for_a_poll(
-    omics: Control, tasks: Tasks, clock: Clock, deferrable: bool
-) -> None:
-    """However many runs it has."""
+def test_a_poll_costs_one_get_batch(omics: Control, tasks: Tasks, clock: Clock, deferrable: bool) -> None:
+    """However many runs the batch has."""
     hold_runs(omics)
     clock.at(3600, lambda: omics.advance("COMPLETED"))
     Attempts(tasks, deferrable=deferrable, run_settings=some_settings(100), output_uris=False).again()
@@ -409,7 +401,7 @@ def test_a_batch_costs_a_get_batch_for_a_poll(
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_the_delay_is_the_users(omics: Control, tasks: Tasks, clock: Clock, deferrable: bool) -> None:
+def test_the_delay_is_configurable(omics: Control, tasks: Tasks, clock: Clock, deferrable: bool) -> None:
     """``waiter_delay``."""
     hold_runs(omics)
     clock.at(3600, lambda: omics.advance("COMPLETED"))
@@ -417,10 +409,10 @@ def test_the_delay_is_the_users(omics: Control, tasks: Tasks, clock: Clock, defe
     assert calls_of(omics, "GetBatch") <= 9
 
 
-def test_a_batch_that_ended_before_the_first_look_is_not_waited_for(
+def test_a_batch_that_has_ended_before_the_first_poll_needs_no_wait(
     omics: Control, tasks: Tasks, clock: Clock
 ) -> None:
-    """A retry that finds it so does not defer."""
+    """A retry that finds it ended does not defer."""
     attempts = Attempts(tasks, deferrable=True)
     attempts.crash("StartRunBatch", "after")
     clock.advance(3600)
@@ -430,7 +422,7 @@ def test_a_batch_that_ended_before_the_first_look_is_not_waited_for(
 
 
 def test_the_connections_settings_survive_the_deferral(omics: Control) -> None:
-    """And all else that the trigger needs."""
+    """The other arguments of the trigger do, too."""
     hold_runs(omics)
     operator = batch_of(
         wait_for_completion=True,
@@ -459,7 +451,7 @@ def test_the_connections_settings_survive_the_deferral(omics: Control) -> None:
 
 
 def test_a_batch_whose_id_was_given_to_another_is_an_error(omics: Control, client: Any) -> None:
-    """It is told by its uuid."""
+    """The uuid shows it."""
     hold_runs(omics)
     operator = batch_of(wait_for_completion=True, deferrable=True)
     with pytest.raises(TaskDeferred) as caught:
@@ -474,14 +466,14 @@ def test_a_batch_whose_id_was_given_to_another_is_an_error(omics: Control, clien
 def test_a_new_batch_may_not_be_found_for_a_moment(
     omics: Control, tasks: Tasks, clock: Clock, deferrable: bool
 ) -> None:
-    """AWS documents no such delay; an end of the wait would be a second batch on the retry."""
+    """AWS documents no such delay; ending the wait would start a second batch on the retry."""
     omics.inject_error("GetBatch", "ResourceNotFoundException", status=404, times=1)
     Attempts(tasks, deferrable=deferrable, waiter_delay=10).again()
     assert len(omics.batches()) == 1
 
 
-def test_cancelling_goes_on_where_another_has_begun(omics: Control, context: Context) -> None:
-    """A batch that is STOPPING or still being created is no refusal."""
+def test_cancelling_continues_an_earlier_cancellation(omics: Control, context: Context) -> None:
+    """A batch that is STOPPING, or still being created, is not an error."""
     hold_runs(omics)
     batch_id = batch_of().execute(context)
     for _ in range(2):
@@ -492,8 +484,8 @@ def test_cancelling_goes_on_where_another_has_begun(omics: Control, context: Con
         assert omics.batches()[0]["status"] in {"STOPPING", "CANCELLED"}
 
 
-def test_a_retry_of_a_deletion_goes_on_with_it(omics: Control, context: Context, tasks: Tasks) -> None:
-    """A try that crashed may have made the call."""
+def test_a_retry_of_a_deletion_continues_it(omics: Control, context: Context, tasks: Tasks) -> None:
+    """The crashed attempt may have made the call."""
     Attempts(tasks).again()
     (batch,) = omics.batches()
     for delete_batch in (False, True):

@@ -32,14 +32,14 @@ LOG = logging.getLogger(__name__)
 
 
 def fail(attempts: Attempts, **fields: Any) -> HealthOmicsRunBatchFailedError:
-    """Make an attempt whose batch is no success."""
+    """Make an attempt whose batch fails."""
     with pytest.raises(HealthOmicsRunBatchFailedError) as caught:
         attempts.again(**fields)
     return caught.value
 
 
 def settings_of(*ids: str) -> list[dict[str, Any]]:
-    """Return run settings of these ids."""
+    """Return run settings with these ids."""
     return [{"run_setting_id": each} for each in ids]
 
 
@@ -68,7 +68,7 @@ def lagging_lists(calls: float) -> Iterator[None]:
 def test_a_failed_sample_that_is_replaced(
     omics: Control, tasks: Tasks, client: Any, deferrable: bool
 ) -> None:
-    """The new one is run, and the old one counts no longer."""
+    """The new one is run, and the old one no longer counts."""
     fail_runs(omics, "sample-1")
     attempts = Attempts(tasks, with_store=True, deferrable=deferrable, run_settings=some_settings(3))
     fail(attempts)
@@ -79,7 +79,7 @@ def test_a_failed_sample_that_is_replaced(
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_a_failed_sample_that_is_taken_out(omics: Control, tasks: Tasks, deferrable: bool) -> None:
-    """All others have completed, so nothing is left to run."""
+    """All others have completed, so nothing remains to run."""
     fail_runs(omics, "sample-1")
     attempts = Attempts(tasks, with_store=True, deferrable=deferrable, run_settings=some_settings(3))
     fail(attempts)
@@ -89,8 +89,8 @@ def test_a_failed_sample_that_is_taken_out(omics: Control, tasks: Tasks, deferra
     assert [each["runSettingId"] for each in attempts.ti.xcoms["successes"]] == ["sample-0", "sample-2"]
 
 
-def test_a_sample_that_is_taken_out_of_a_repeated_part(omics: Control, tasks: Tasks, client: Any) -> None:
-    """The part that is repeated becomes smaller, and so does what must complete."""
+def test_a_sample_that_is_taken_out_of_a_failed_part(omics: Control, tasks: Tasks, client: Any) -> None:
+    """The repeated part becomes smaller, and so does the number of runs that must complete."""
     fail_runs(omics, "sample-1", "sample-2")
     attempts = Attempts(tasks, with_store=True, deferrable=True, run_settings=some_settings(4))
     fail(attempts)
@@ -102,7 +102,7 @@ def test_a_sample_that_is_taken_out_of_a_repeated_part(omics: Control, tasks: Ta
 def test_a_corrected_sheet_with_a_fixed_request_id(
     omics: Control, tasks: Tasks, bucket: Any, client: Any
 ) -> None:
-    """Runs, where nothing was started with the old one."""
+    """It runs, if nothing was started with the old sheet."""
     omics.inject_error("StartRunBatch", "ValidationException", status=400, times=1)
     attempts = Attempts(
         tasks,
@@ -134,7 +134,7 @@ def failed_halfway(omics: Control, tasks: Tasks) -> Attempts:
 
 
 def test_a_clear_cancels_the_runs_of_a_failed_batch(omics: Control, tasks: Tasks, clock: Clock) -> None:
-    """No sample runs twice at the same time."""
+    """No sample runs twice at once."""
     attempts = failed_halfway(omics, tasks)
     attempts.clear()
     attempts.again()
@@ -142,8 +142,8 @@ def test_a_clear_cancels_the_runs_of_a_failed_batch(omics: Control, tasks: Tasks
     assert statuses == ["CANCELLED"] * 3 + ["COMPLETED"] * 5
 
 
-def test_a_clear_leaves_a_batch_alone_that_has_the_id_by_now(omics: Control) -> None:
-    """An id alone does not say whose batch it is, and an active one is not what has failed."""
+def test_a_clear_leaves_another_batch_with_the_id_alone(omics: Control) -> None:
+    """An id does not show whose batch it is, and an active batch is not the failed one."""
     batch_of(run_settings=some_settings(2)).execute(try_of(FakeTaskInstance()))
     (batch,) = omics.batches()
     BatchResource(HealthOmicsHook(), LOG).cancel_rest([batch["id"], "7654321"])
@@ -151,7 +151,7 @@ def test_a_clear_leaves_a_batch_alone_that_has_the_id_by_now(omics: Control) -> 
 
 
 def test_a_kill_cancels_the_runs_of_a_failed_batch(omics: Control, tasks: Tasks) -> None:
-    """CancelRunBatch does not take it any more, so each run is cancelled."""
+    """CancelRunBatch refuses a failed batch, so each run is cancelled."""
     failed_halfway(omics, tasks)
     (batch,) = omics.batches()
     target = Target(kind="batch", id=batch["id"], uuid=batch["uuid"])
@@ -159,8 +159,8 @@ def test_a_kill_cancels_the_runs_of_a_failed_batch(omics: Control, tasks: Tasks)
     assert {run["status"] for run in omics.runs()} <= {"STOPPING", "CANCELLED"}
 
 
-def test_a_stranger_keeps_its_runs(omics: Control, tasks: Tasks) -> None:
-    """A batch that has the id of the task's is none of its business."""
+def test_runs_of_another_batch_continue(omics: Control, tasks: Tasks) -> None:
+    """Another batch with the task's id is left alone."""
     failed_halfway(omics, tasks)
     (batch,) = omics.batches()
     Target(kind="batch", id=batch["id"], uuid="another").cancel(HealthOmicsHook(), LOG)
@@ -171,7 +171,7 @@ def test_a_stranger_keeps_its_runs(omics: Control, tasks: Tasks) -> None:
 
 
 def test_lists_that_lag_for_a_while_are_waited_for(omics: Control, tasks: Tasks, clock: Clock) -> None:
-    """GetBatch's counts are final: what they count as completed will be listed."""
+    """GetBatch's counts are final: a run that they count as completed will be listed."""
     attempts = Attempts(tasks, with_store=True, deferrable=True)
     with lagging_lists(3):
         attempts.again()
@@ -180,10 +180,10 @@ def test_lists_that_lag_for_a_while_are_waited_for(omics: Control, tasks: Tasks,
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_lists_that_lag_for_long_cost_no_success(
+def test_lists_that_lag_for_long_do_not_fail_the_task(
     omics: Control, tasks: Tasks, clock: Clock, logged: Callable[[], str], deferrable: bool
 ) -> None:
-    """The sensor would call it a success, too; the log says what is missing."""
+    """The sensor would report a success, too; the log says that completed runs are missing."""
     attempts = Attempts(tasks, with_store=True, deferrable=deferrable)
     with lagging_lists(1e9):
         attempts.again()
@@ -212,8 +212,8 @@ def test_removed_runs_that_completed_are_not_repeated(omics: Control, tasks: Tas
     assert attempts.ti.xcoms["summary"]["counts"] == {"COMPLETED": 3}
 
 
-def test_removed_runs_are_told_apart_by_their_manifests(omics: Control, tasks: Tasks, client: Any) -> None:
-    """Which of them completed is no longer in any list."""
+def test_removed_runs_are_distinguished_by_their_manifests(omics: Control, tasks: Tasks, client: Any) -> None:
+    """No list shows any longer which of them completed."""
     fail_runs(omics, "sample-1")
     attempts = Attempts(tasks, with_store=True, deferrable=True)
     fail(attempts)
@@ -223,10 +223,10 @@ def test_removed_runs_are_told_apart_by_their_manifests(omics: Control, tasks: T
 
 
 @pytest.mark.parametrize("on_unknown_end", ["fail", "repeat"])
-def test_removed_runs_of_which_nothing_is_known(
+def test_removed_runs_without_any_record(
     omics: Control, tasks: Tasks, client: Any, on_unknown_end: str
 ) -> None:
-    """Are repeated on request only."""
+    """They are repeated only if the DAG author allows it."""
     fail_runs(omics, "sample-1")
     attempts = Attempts(tasks, with_store=True, deferrable=True, on_unknown_end=on_unknown_end)
     fail(attempts)
@@ -246,10 +246,8 @@ def test_removed_runs_of_which_nothing_is_known(
 # --- results that are refused ---
 
 
-def test_a_clear_after_lists_were_denied_runs_nothing_again(
-    omics: Control, tasks: Tasks, client: Any
-) -> None:
-    """The last attempt could not read what has become of the runs, and nobody meant to run them again."""
+def test_a_clear_after_denied_lists_runs_nothing_again(omics: Control, tasks: Tasks, client: Any) -> None:
+    """The last attempt could not read the results, so nobody meant to run everything again."""
     fail_runs(omics, "sample-1")
     omics.inject_error("ListRunsInBatch", "AccessDeniedException", status=403, times=None)
     attempts = Attempts(tasks, with_store=True, deferrable=True, retries=0)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What has become of a run of a batch, as far as the operator's tests do not tell."""
+"""The outcome of a run of a batch, in cases that the operator's tests do not cover."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from airflow_healthomics.service import run_states
         ("A_STATUS_OF_TOMORROW", True),
     ],
 )
-def test_what_is_not_known_to_have_ended_goes_on(status: str, is_active: bool) -> None:
-    """Or a retry would start a second run beside one that costs money."""
+def test_a_run_is_active_until_it_is_known_to_have_ended(status: str, is_active: bool) -> None:
+    """Otherwise a retry would start a second run beside one that costs money."""
     outcome = RunOutcome(run_setting_id="a", run_id="1", status=status)
     assert outcome.is_active == is_active
     assert outcome.is_success == (status == "COMPLETED")

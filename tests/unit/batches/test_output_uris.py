@@ -56,7 +56,7 @@ class Service:
 
 @pytest.mark.parametrize("layout", [of_run, of_run_and_uuid])
 def test_ten_thousand_uris_cost_a_few_calls(layout: Layout) -> None:
-    """Each is what GetRun would have returned."""
+    """Each is equal to that of GetRun."""
     runs = outcomes(10_000)
     service = Service(runs, layout)
     found = read_output_uris(service, runs, LOG)
@@ -65,8 +65,8 @@ def test_ten_thousand_uris_cost_a_few_calls(layout: Layout) -> None:
     assert found.by_run == {run.run_id: layout(run) for run in runs if run.is_success}
 
 
-def test_few_are_read() -> None:
-    """A guess is not worth it."""
+def test_few_uris_are_read() -> None:
+    """Deriving them would save nothing."""
     runs = outcomes(MAX_READ)
     service = Service(runs, of_run)
     found = read_output_uris(service, runs, LOG)
@@ -82,8 +82,8 @@ def same_for_all(run: RunOutcome) -> str:
 
 
 @pytest.mark.parametrize("layout", [own_folder, same_for_all])
-def test_uris_that_differ_otherwise_are_read(layout: Layout) -> None:
-    """Run settings may have output URIs of their own, and AWS may change the layout."""
+def test_uris_of_another_form_are_read(layout: Layout) -> None:
+    """Run settings may set their own output URIs, and AWS may change the layout."""
     runs = outcomes(50)
     service = Service(runs, layout)
     found = read_output_uris(service, runs, LOG)
@@ -101,7 +101,7 @@ def test_deleted_runs_are_no_sample() -> None:
     assert len(service.calls) == len(set(service.calls)) == 50
 
 
-def test_a_throttled_read_costs_no_uri() -> None:
+def test_a_throttled_read_loses_no_uri() -> None:
     """It fails the attempt, and the next one reads all of them; a missing URI would be permanent."""
     throttled = ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "GetRun")
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The outcomes of a batch: the same, whether the triggerer or a worker reads them, and never on both."""
+"""The outcomes of a batch: the same from the triggerer and from a worker, and never read on both."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.unit.batch_attempts import (
 from tests.unit.conftest import Clock, Tasks, calls_of
 from tests.unit.histories import STORES
 
-#: What reads outcomes, of GetRun only while no batch is started.
+#: Operations that read outcomes; GetRun is one only while no batch is started.
 LISTS = frozenset({"ListRuns", "ListRunsInBatch"})
 
 
@@ -39,13 +39,13 @@ def _quick_batches(omics: Control, bucket: Any) -> None:
 
 @pytest.fixture
 def worker(tasks: Tasks) -> Iterator[list[str]]:
-    """The calls that hold a worker slot."""
+    """The calls that occupy a worker slot."""
     with calls_on_worker(tasks) as calls:
         yield calls
 
 
 def attempts_of(tasks: Tasks, count: int, **fields: Any) -> Attempts:
-    """Return the attempts of a task with files in S3, which waits in the triggerer."""
+    """Return the attempts of a task that has files in S3 and waits in the triggerer."""
     arguments = {"deferrable": True, "run_settings": some_settings(count), "settings_s3_uri": PLACE}
     attempts = Attempts(tasks, **{**arguments, **fields})
     attempts.ti.task_id = f"a_task_{fields.get('deferrable', True)}"
@@ -53,7 +53,7 @@ def attempts_of(tasks: Tasks, count: int, **fields: Any) -> Attempts:
 
 
 def published(omics: Control, tasks: Tasks, count: int, **fields: Any) -> dict[str, Any]:
-    """Return all that a task publishes about its batch, without what differs between two batches."""
+    """Return everything that a task publishes about its batch, without values that differ between batches."""
     attempts = attempts_of(tasks, count, retries=0, **fields)
     result: dict[str, Any] = {"error": None}
     try:
@@ -71,7 +71,7 @@ def published(omics: Control, tasks: Tasks, count: int, **fields: Any) -> dict[s
 
 
 def without_ids(value: Any, ids: set[str]) -> Any:
-    """Replace ids, times and all that contains one."""
+    """Replace ids, times, and texts that contain one."""
     match value:
         case dict():
             return {key: without_ids(item, ids) for key, item in value.items()}
@@ -93,10 +93,10 @@ ENDS: dict[str, Callable[[Control], None]] = {
 
 @pytest.mark.parametrize("count", [3, 120])
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
-def test_a_task_publishes_the_same_in_both_places(
+def test_a_task_publishes_the_same_on_a_worker_and_after_a_deferral(
     omics: Control, tasks: Tasks, count: int, end: Callable[[Control], None]
 ) -> None:
-    """XComs, files, and the text of an error."""
+    """The same XComs, files, and text of an error."""
     results = []
     for deferrable in (False, True):
         end(omics)
@@ -110,7 +110,7 @@ def test_a_task_publishes_the_same_in_both_places(
 def test_no_list_is_read_on_a_worker(
     omics: Control, tasks: Tasks, worker: list[str], with_store: bool, end: Callable[[Control], None]
 ) -> None:
-    """Nor is any run: its slot is for the work of others."""
+    """No run is read there either: the slot is for other tasks."""
     end(omics)
     attempts = attempts_of(tasks, 120, with_store=with_store, retries=0)
     with suppress(HealthOmicsRunBatchFailedError):
@@ -129,7 +129,7 @@ def test_without_xcom_no_file_is_needed(omics: Control, tasks: Tasks, worker: li
 
 
 def test_without_a_folder_the_worker_reads(omics: Control, tasks: Tasks, worker: list[str]) -> None:
-    """One page of each list, since such a batch has up to 100 runs, and no event may have their ids."""
+    """One page of each list is enough for up to 100 runs; an event must not have their ids."""
     attempts = attempts_of(tasks, 100, settings_s3_uri=None, output_uris=False)
     attempts.again()
     assert "report" not in tasks.events[0]
@@ -141,7 +141,7 @@ def test_without_a_folder_the_worker_reads(omics: Control, tasks: Tasks, worker:
 def test_the_report_includes_earlier_batches(
     omics: Control, tasks: Tasks, worker: list[str], with_store: bool
 ) -> None:
-    """A retry has repeated a part of the runs."""
+    """A retry has repeated part of the runs."""
     fail_runs(omics, "sample-1")
     attempts = attempts_of(tasks, 5, with_store=with_store)
     with pytest.raises(HealthOmicsRunBatchFailedError):
@@ -153,10 +153,10 @@ def test_the_report_includes_earlier_batches(
 
 
 @pytest.mark.parametrize("count", [100, 101])
-def test_a_large_batch_that_has_ended_is_left_to_the_triggerer(
+def test_the_triggerer_reads_a_large_batch_that_has_ended(
     omics: Control, tasks: Tasks, clock: Clock, worker: list[str], count: int
 ) -> None:
-    """A retry that finds it so defers, unless there is a page to list."""
+    """A retry that finds it ended defers, unless there is only one page to list."""
     attempts = attempts_of(tasks, count)
     attempts.crash("StartRunBatch", "after")
     clock.advance(3600)
@@ -190,7 +190,7 @@ def refused(omics: Control, operation: str) -> Iterator[None]:
 def test_a_refusal_is_the_same_error_in_both_places(
     omics: Control, tasks: Tasks, operation: str, permission: str
 ) -> None:
-    """A retry goes on once the IAM policy is repaired."""
+    """A retry continues once the IAM policy is repaired."""
     texts = []
     for deferrable in (False, True):
         attempts = attempts_of(tasks, 3, deferrable=deferrable)
@@ -204,10 +204,10 @@ def test_a_refusal_is_the_same_error_in_both_places(
     assert len(omics.batches()) == 2
 
 
-def test_successes_that_may_not_be_read_are_listed_again(
+def test_successes_that_cannot_be_read_are_listed_again(
     omics: Control, tasks: Tasks, worker: list[str], logged: Callable[[], str]
 ) -> None:
-    """Their ids are in S3 only, and s3:GetObject there was not needed before."""
+    """S3 has their ids, and earlier releases did not need s3:GetObject there."""
     refusal = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetObject")
     attempts = attempts_of(tasks, 3)
     with crashing("GetObject", error=refusal):
@@ -222,10 +222,8 @@ def test_successes_that_may_not_be_read_are_listed_again(
     [{"success_policy": "any"}, {"settings_s3_uri": f"{PLACE}/new"}, {"settings_s3_uri": None}],
     ids=["policy", "folder", "no-folder"],
 )
-def test_an_edited_task_is_finished_by_its_new_arguments(
-    omics: Control, tasks: Tasks, edit: dict[str, Any]
-) -> None:
-    """The DAG may change while the task waits; the report is of the old one."""
+def test_an_edited_task_uses_its_new_arguments(omics: Control, tasks: Tasks, edit: dict[str, Any]) -> None:
+    """The DAG may change while the task waits; the report was made for the old one."""
     fail_runs(omics, "sample-1")
     attempts = attempts_of(tasks, 3)
     versions = itertools.chain([attempts.fields], itertools.repeat({**attempts.fields, **edit}))
@@ -249,7 +247,7 @@ def test_an_edited_task_is_finished_by_its_new_arguments(
 
 
 def test_the_report_names_no_patient(omics: Control, tasks: Tasks, logged: Callable[[], str]) -> None:
-    """Ids of run settings are in S3 and in XCom ``successes`` only."""
+    """Only S3 and XCom ``successes`` have ids of run settings."""
     settings = [
         {"run_setting_id": f"{CANARY}-{number}", "parameters": {"sample": CANARY}} for number in range(6)
     ]

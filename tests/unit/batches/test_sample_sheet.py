@@ -35,18 +35,18 @@ COLUMNS = {**ID, "parameters.value": "value"}
 
 
 def problems_of(sheet: str | bytes, columns: Any = None, types: Any = None, format: str = "csv") -> list[str]:
-    """Return what is wrong with a sheet, or with the other arguments."""
+    """Return the problems of a sheet, or of the other arguments."""
     data = sheet.encode() if isinstance(sheet, str) else sheet
     with pytest.raises(HealthOmicsRequestError) as caught:
         settings_of(data, format, COLUMNS if columns is None else columns, types)
     assert caught.value.operation == "StartRunBatch"
-    # Neither shown as the cause nor kept beside the error: what raised it knows the sheet.
+    # Neither shown as the cause nor kept beside the error: its origin knows the sheet.
     assert caught.value.__context__ is None
     return list(caught.value.problems)
 
 
 def assert_begin(problems: Sequence[str], beginnings: Sequence[str]) -> None:
-    """Compare each problem with what it begins with."""
+    """Check the beginning of each problem."""
     assert len(problems) == len(beginnings), problems
     for problem, beginning in zip(problems, beginnings, strict=True):
         assert problem.startswith(beginning)
@@ -64,11 +64,11 @@ def written(rows: list[list[str]], **dialect: Any) -> str:
     return file.getvalue()
 
 
-# What a sheet says
+# Reading a sheet
 
 
 def test_a_sheet_becomes_settings_by_argument_name() -> None:
-    """Each column goes where it is mapped to, and a column that is not mapped goes nowhere."""
+    """Each column is written to its target, and a column without a target is ignored."""
     columns = {
         "run_setting_id": "sample",
         "name": "sample",
@@ -100,7 +100,7 @@ def test_a_sheet_becomes_settings_by_argument_name() -> None:
 
 
 def test_the_targets_are_the_fields_of_the_api() -> None:
-    """A field that AWS adds to the settings of a run is noticed here."""
+    """A field that AWS adds to the settings of a run fails here."""
     shape = service_model().shape_for("InlineSetting")
     assert isinstance(shape, StructureShape)
     members = shape.members
@@ -167,7 +167,7 @@ SAID = {"integer": "a whole number", "number": "a number", "boolean": "true or f
     ],
 )
 def test_a_cell_that_its_type_does_not_accept_is_refused(type_: str, cells: list[str]) -> None:
-    """Row, column, target and type are named."""
+    """The error names row, column, target and type."""
     for cell in cells:
         [problem] = problems_of(
             written([["id", "value"], ["a", ""], ["b", cell]]), types={"parameters.value": type_}
@@ -185,7 +185,7 @@ def test_a_cell_that_its_type_does_not_accept_is_refused(type_: str, cells: list
     ],
 )
 def test_an_empty_cell_leaves_its_target_out(format: str, sheet: str) -> None:
-    """A run without a value takes that of the whole batch, and so does one whose object lacks the key."""
+    """A run without a value has that of the whole batch, and so does one whose object lacks the key."""
     assert settings_from(sheet, format=format) == [
         {"run_setting_id": "a"},
         {"run_setting_id": "b", "parameters": {"value": "2"}},
@@ -202,8 +202,8 @@ def test_an_empty_cell_leaves_its_target_out(format: str, sheet: str) -> None:
     ],
     ids=["byte-order-mark", "windows", "old-mac", "empty-rows"],
 )
-def test_what_programs_save_differently_is_read_alike(sheet: bytes) -> None:
-    """Byte order marks, line ends, and rows that are empty as a whole make no difference."""
+def test_the_variants_of_programs_are_read_alike(sheet: bytes) -> None:
+    """Byte order marks, line ends and empty rows make no difference."""
     assert settings_of(sheet, "csv", COLUMNS) == [{"run_setting_id": "a", "parameters": {"value": "é"}}]
 
 
@@ -216,7 +216,7 @@ def test_a_column_may_hold_all_parameters() -> None:
 
 
 def test_values_of_a_json_sheet_keep_their_types() -> None:
-    """A whole number beside a fraction is one type, and a declared ``json`` lets everything in."""
+    """Integers and fractions are one type, and a declared ``json`` accepts everything."""
     sheet = json.dumps(
         [
             {"id": 1, "n": 1, "t": "0042", "b": True, "j": [1], "more": {}},
@@ -232,7 +232,7 @@ def test_values_of_a_json_sheet_keep_their_types() -> None:
     assert type(found[0]["parameters"]["n"]) is int
 
 
-# What is wrong with it
+# Problems
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_values_of_a_json_sheet_keep_their_types() -> None:
     ],
 )
 def test_a_bad_sheet_is_refused_by_row_and_column(sheet: str | bytes, expected: list[str]) -> None:
-    """One error names each fault by the row of a spreadsheet, and by the file's line where that differs."""
+    """One error lists all faults by the row of a spreadsheet, and by the file's line where that differs."""
     assert_begin(problems_of(sheet), expected)
 
 
@@ -328,7 +328,7 @@ def test_a_bad_sheet_is_refused_by_row_and_column(sheet: str | bytes, expected: 
     ],
 )
 def test_a_bad_json_sheet_is_refused_by_item_and_line(sheet: str | bytes, expected: str) -> None:
-    """The one fault is named by the object's number and the line that it begins at."""
+    """One fault is named by the number of the object and the line that it begins at."""
     [problem] = problems_of(sheet, format="json")
     assert problem.startswith(expected)
 
@@ -352,7 +352,7 @@ def test_a_bad_json_sheet_is_refused_by_item_and_line(sheet: str | bytes, expect
     ],
 )
 def test_a_type_declared_for_a_json_sheet_is_compared(type_: str, value: Any, is_accepted: bool) -> None:
-    """JSON has types of its own, so that nothing is converted."""
+    """JSON has its own types, so nothing is converted."""
     sheet = json.dumps([{"id": "a", "value": value}])
     types = {"parameters.value": type_}
     if is_accepted:
@@ -363,15 +363,15 @@ def test_a_type_declared_for_a_json_sheet_is_compared(type_: str, value: Any, is
         assert problem.startswith("item 1 (line 1), column 'value': parameters.value must be ")
 
 
-def test_a_run_setting_id_of_the_wrong_type_is_told_once() -> None:
-    """It is not called empty on top of that."""
+def test_a_run_setting_id_of_the_wrong_type_is_reported_once() -> None:
+    """It is not reported as empty as well."""
     [problem] = problems_of("id,value\na,1\n", types={"run_setting_id": "integer"})
     assert problem == "row 2, column 'id': run_setting_id must be a whole number"
 
 
 @pytest.mark.parametrize("format", ["csv", "json"])
 def test_more_rows_than_a_batch_may_have_are_refused(format: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many rows as allowed pass, and one more is refused before the rest is read."""
+    """The maximum passes; one more row is refused before the rest is read."""
     monkeypatch.setattr(sample_sheet, "MAX_ROWS", 3)
 
     def sheet(count: int) -> str:
@@ -392,8 +392,8 @@ def test_more_rows_than_a_batch_may_have_are_refused(format: str, monkeypatch: p
         (b'"', "row 4733 is broken"),
     ],
 )
-def test_what_ends_the_reading_is_told_first(end: bytes, expected: str) -> None:
-    """It is not among those that are only counted."""
+def test_a_fatal_problem_is_reported_first(end: bytes, expected: str) -> None:
+    """It is not among the problems that are only counted."""
     problems = problems_of(b"id,value\n" + b",1\n" * 4_731 + end)
     assert problems[0].startswith(expected)
     assert problems[1].startswith("row 2, ")
@@ -401,7 +401,7 @@ def test_what_ends_the_reading_is_told_first(end: bytes, expected: str) -> None:
 
 
 def test_an_error_stays_short_however_much_is_wrong() -> None:
-    """The first problems are told one by one, and the others are counted."""
+    """The first problems are listed, and the others are counted."""
     problems = problems_of("id,value\n" + ",1\n" * 4_731)
     assert len(problems) == 21
     assert problems[0].startswith("row 2, ")
@@ -445,15 +445,15 @@ def test_an_error_stays_short_however_much_is_wrong() -> None:
         ),
     ],
 )
-def test_a_mapping_that_cannot_be_followed_is_refused(columns: Any, types: Any, expected: list[str]) -> None:
-    """The argument and what is wrong with it are named before the sheet is looked at."""
+def test_an_invalid_mapping_is_refused(columns: Any, types: Any, expected: list[str]) -> None:
+    """The error names the argument and the rule before the sheet is read."""
     with pytest.raises(HealthOmicsRequestError) as caught:
         settings_of(b"\xff", "csv", columns, types)
     assert_begin(caught.value.problems, expected)
 
 
-def test_a_template_that_may_pass_is_left_to_the_next_try() -> None:
-    """An XCom that could not be fetched is no fault of the DAG."""
+def test_a_template_that_failed_temporarily_is_retried() -> None:
+    """An XCom that could not be fetched is no mistake in the DAG."""
     with pytest.raises(HealthOmicsTemplateError, match=r"columns\.name"):
         settings_of(b"", "csv", {**ID, "name": BrokenTemplate("failed with OSError", is_temporary=True)})  # type: ignore[dict-item]
 
@@ -486,8 +486,8 @@ ids = st.lists(cells.filter(str.strip), min_size=1, max_size=6, unique=True)
 
 @settings(deadline=None)
 @given(ids, st.data(), st.sampled_from(["csv", "tsv"]), st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
-def test_what_csv_writes_comes_back(names: list[str], data: st.DataObject, format: str, quoting: int) -> None:
-    """Every text survives quoting, whatever is in it."""
+def test_csv_values_survive(names: list[str], data: st.DataObject, format: str, quoting: int) -> None:
+    """Every text survives quoting, whatever its characters."""
     values = [data.draw(cells) for _ in names]
     sheet = written(
         [["id", "value"], *([name, value] for name, value in zip(names, values, strict=True))],
@@ -502,7 +502,7 @@ def test_what_csv_writes_comes_back(names: list[str], data: st.DataObject, forma
 
 @settings(deadline=None)
 @given(ids, st.data(), st.sampled_from([None, 1]), st.booleans())
-def test_what_json_writes_comes_back(
+def test_json_values_survive(
     names: list[str], data: st.DataObject, indent: int | None, is_ascii: bool
 ) -> None:
     """Every value survives, with its type."""
@@ -517,11 +517,11 @@ def test_what_json_writes_comes_back(
 @settings(deadline=None)
 @given(st.lists(cells, max_size=6), st.integers(0, 3), st.sampled_from(["\n", "\r\n", "\r"]))
 def test_the_row_in_an_error_is_the_row_of_the_file(values: list[str], blanks: int, end: str) -> None:
-    """However many line ends stand in quotes, the row counts records, and the line is where it begins."""
+    """However many line ends are quoted, the row counts records, and the line is the record's first."""
     good = [[f"sample-{index}", value] for index, value in enumerate(values)]
     before = written([["id", "value"], *good], quoting=csv.QUOTE_ALL, lineterminator=end) + end * blanks
     row = 2 + len(values) + blanks
-    # The parts between line ends, of which \r\n is one: what an editor counts.
+    # The parts between line ends, of which \r\n is one, as an editor counts them.
     line = len(before.replace("\r\n", "\n").replace("\r", "\n").split("\n"))
     [problem] = problems_of(before + '"","x"' + end)
     place = f"row {row}" + (f" (line {line})" if line != row else "")
@@ -533,7 +533,7 @@ def test_the_row_in_an_error_is_the_row_of_the_file(values: list[str], blanks: i
 def test_the_item_in_an_error_is_the_item_of_the_file(
     values: list[str], space: str, indent: int | None
 ) -> None:
-    """However the file is laid out, the line is the one that the object begins at."""
+    """In any layout of the file, the line is the object's first."""
     good = [
         json.dumps({"id": str(index), "value": value}, indent=indent) for index, value in enumerate(values)
     ]
@@ -581,7 +581,7 @@ def bad_json(draw: st.DrawFn) -> bytes:
 def test_no_error_shows_what_is_in_the_sheet(
     sheet: tuple[str, bytes], id_type: str | None, type_: str | None
 ) -> None:
-    """Whatever is wrong, neither a cell nor an unknown name of a column is told."""
+    """Whatever is wrong, the error has neither a cell nor an unknown column name."""
     types = {
         path: name for path, name in {"run_setting_id": id_type, "parameters.value": type_}.items() if name
     }
@@ -594,8 +594,8 @@ def test_no_error_shows_what_is_in_the_sheet(
 
 
 @pytest.mark.parametrize("format", ["csv", "json"])
-def test_reading_takes_little_more_memory_than_its_result(format: str) -> None:
-    """The largest sheets fit into a worker: rows are turned into settings one by one."""
+def test_reading_needs_little_more_memory_than_its_result(format: str) -> None:
+    """Rows become settings one by one, so the largest sheets fit into a worker."""
     names = [f"column-{index}" for index in range(10)]
     rows = [[f"cell {index} of row {row} and more" for index in range(10)] for row in range(3_000)]
     if format == "json":
@@ -614,7 +614,7 @@ def test_reading_takes_little_more_memory_than_its_result(format: str) -> None:
     assert peak - result < 2 * len(sheet)
 
 
-# Where it is read from
+# Sources
 
 SHEET = "id,value\na,é\n".encode()
 EXPECTED = [{"run_setting_id": "a", "parameters": {"value": "é"}}]
@@ -638,7 +638,7 @@ def refusal(uri: Any, **arguments: Any) -> str:
 
 
 def test_a_local_sheet_is_read(tmp_path: Path) -> None:
-    """A path and a file URI name the same sheet, and its name tells the format unless that is given."""
+    """A path and a file URI name the same sheet; its suffix is the format unless that is given."""
     path = tmp_path / "a sheet #1?.CSV"
     path.write_bytes(SHEET)
     assert read_sample_sheet(str(path), columns=COLUMNS) == EXPECTED
@@ -653,7 +653,7 @@ def test_a_local_sheet_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["a/sheet.csv", "a sheet #1?%20.csv", "é//x.csv"])
 def test_an_object_of_s3_is_read_with_the_connection(bucket: Any, key: str) -> None:
-    """Any key is read as it is, without s3fs."""
+    """Any key is used unchanged, without s3fs."""
     bucket.put_object(Bucket="sheets", Key=key, Body=SHEET)
     assert read_sample_sheet(f"s3://sheets/{key}", columns=COLUMNS, region_name="us-east-1") == EXPECTED
     assert read_sample_sheet(f"s3a://aws_default@sheets/{key}", columns=COLUMNS, aws_conn_id=None) == EXPECTED
@@ -663,7 +663,7 @@ def test_an_object_of_s3_is_read_with_the_connection(bucket: Any, key: str) -> N
     airflow.__version__.startswith("3.0."), reason="its object storage refuses every URI beside a newer upath"
 )
 def test_any_other_uri_is_read_by_the_object_storage_of_airflow() -> None:
-    """What Airflow has a file system for can hold a sheet, with the connection that the URI names."""
+    """Any file system of Airflow can hold a sheet, with the connection that the URI names."""
     storage = import_module("airflow.io.store" if airflow.__version__ < "3" else "airflow.sdk.io.store")
     files = MemoryFileSystem()
     files.pipe("/sheets/sheet.csv", SHEET)
@@ -671,8 +671,8 @@ def test_any_other_uri_is_read_by_the_object_storage_of_airflow() -> None:
     assert read_sample_sheet("memory://a_connection@sheets/sheet.csv", columns=COLUMNS) == EXPECTED
 
 
-def test_the_connection_of_the_uri_goes_first(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may be another account's; and an endpoint that does not answer is left to the next try."""
+def test_the_connection_of_the_uri_takes_precedence(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may belong to another account; the next try handles an endpoint that does not answer."""
     bucket.put_object(Bucket="sheets", Key="x.csv", Body=SHEET)
     extra = {"service_config": {"s3": {"endpoint_url": "http://127.0.0.1:9"}}}
     monkeypatch.setenv("AIRFLOW_CONN_AWAY", json.dumps({"conn_type": "aws", "extra": extra}))
@@ -680,8 +680,8 @@ def test_the_connection_of_the_uri_goes_first(bucket: Any, monkeypatch: pytest.M
         read_sample_sheet("s3://away@sheets/x.csv", columns=COLUMNS, botocore_config=ONE_ATTEMPT)
 
 
-def test_what_cannot_be_read_is_named(bucket: Any, tmp_path: Path) -> None:
-    """The URI and the kind of error are told."""
+def test_the_error_names_an_unreadable_sheet(bucket: Any, tmp_path: Path) -> None:
+    """By its URI and the kind of error."""
     assert refusal("s3://sheets/no.csv") == "the sample sheet s3://sheets/no.csv could not be read: NoSuchKey"
     assert refusal("s3://none/no.csv").endswith("could not be read: NoSuchBucket")
     assert refusal(f"{tmp_path}/no.csv").endswith("/no.csv could not be read: FileNotFoundError")
@@ -701,7 +701,7 @@ def test_a_uri_is_shown_without_its_secrets() -> None:
 def test_a_sheet_that_is_too_large_is_refused(
     bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    """A worker's memory is not filled by a file that was meant for something else."""
+    """A file that was given by mistake does not fill the worker's memory."""
     bucket.put_object(Bucket="sheets", Key="x.csv", Body=SHEET)
     (tmp_path / "x.csv").write_bytes(SHEET)
     uri = "s3://sheets/x.csv" if place == "s3" else str(tmp_path / "x.csv")
@@ -719,6 +719,6 @@ def test_a_sheet_that_is_too_large_is_refused(
         ("", "the sample sheet's URI must be text"),
     ],
 )
-def test_a_uri_that_is_none_is_refused(uri: Any, expected: str) -> None:
+def test_an_invalid_uri_is_refused(uri: Any, expected: str) -> None:
     """A template may have rendered to something else."""
     assert refusal(uri) == expected

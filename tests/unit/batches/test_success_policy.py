@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""When a processed batch is a success."""
+"""The success policy of a batch."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ policies = st.one_of(
         (1e-05, 100_000, 1),
     ],
 )
-def test_each_form_asks_for_so_many_runs(value: Any, total: int, required: int) -> None:
-    """A share is reckoned as it is written, and a run that is required in part is required."""
+def test_the_required_number_of_each_form(value: Any, total: int, required: int) -> None:
+    """A share is computed from its decimal digits, and a fraction of a run counts as a run."""
     policy = parse_success_policy(value)
     assert policy.required(total) == required
     assert policy.is_met(required, total)
@@ -82,7 +82,7 @@ def test_each_form_asks_for_so_many_runs(value: Any, total: int, required: int) 
     ],
 )
 def test_a_policy_reads_as_a_person_would_say_it(value: Any, text: str) -> None:
-    """A message may quote the policy, alone or for a batch."""
+    """Messages quote the policy, alone or for a batch."""
     policy = parse_success_policy(value)
     assert policy.describe(1_000) == text
     assert str(policy) == text.partition(" (")[0]
@@ -137,15 +137,15 @@ def test_a_policy_reads_as_a_person_would_say_it(value: Any, text: str) -> None:
     ],
 )
 def test_anything_else_is_refused(value: Any) -> None:
-    """The error is for good, and names the argument."""
+    """The error is permanent, and names the argument."""
     with pytest.raises(HealthOmicsRequestError, match="success_policy ") as caught:
         parse_success_policy(value)
     assert isinstance(caught.value, ValueError)
     assert len(caught.value.problems) == 1
 
 
-def test_the_error_says_what_is_accepted_and_for_which_call() -> None:
-    """A reader of the log can mend the argument; what a template has rendered is not shown."""
+def test_the_error_lists_the_accepted_forms_and_names_the_call() -> None:
+    """A reader of the log can correct the argument; rendered values are not shown."""
     with pytest.raises(HealthOmicsRequestError) as caught:
         parse_success_policy("canary", operation="GetBatch")
     text = str(caught.value)
@@ -154,8 +154,8 @@ def test_the_error_says_what_is_accepted_and_for_which_call() -> None:
     assert "canary" not in text
 
 
-def test_a_template_that_failed_is_told_as_such() -> None:
-    """An undefined name is an error for good; what may pass is left to the next try."""
+def test_a_failed_template_is_reported_as_one() -> None:
+    """An undefined name is a permanent error; a temporary failure is left to the next try."""
     with pytest.raises(HealthOmicsRequestError, match="success_policy is a template that is undefined"):
         parse_success_policy(BrokenTemplate("is undefined"))
     with pytest.raises(HealthOmicsTemplateError, match="success_policy"):
@@ -170,15 +170,15 @@ def test_a_batch_of_no_runs_is_never_a_success(policy: SuccessPolicy, succeeded:
 
 
 @given(policies, totals, st.integers(0, 100_000))
-def test_one_more_success_never_hurts(policy: SuccessPolicy, total: int, succeeded: int) -> None:
-    """A batch that is a success stays one when another of its runs completes."""
+def test_one_more_success_never_fails_a_batch(policy: SuccessPolicy, total: int, succeeded: int) -> None:
+    """A successful batch remains one when another of its runs completes."""
     if policy.is_met(succeeded, total):
         assert policy.is_met(succeeded + 1, total)
 
 
 @given(policies, totals)
 def test_required_is_the_least_number_that_is_met(policy: SuccessPolicy, total: int) -> None:
-    """A message that says how many runs are required is right."""
+    """The number of required runs in messages is exact."""
     required = policy.required(total)
     assert required >= 1
     assert policy.is_met(required, total)
@@ -189,14 +189,14 @@ def test_required_is_the_least_number_that_is_met(policy: SuccessPolicy, total: 
 
 @given(st.fractions(0, 1).filter(bool), totals, st.data())
 def test_a_share_agrees_with_exact_arithmetic(share: Fraction, total: int, data: st.DataObject) -> None:
-    """The policy is met if and only if the fraction of successes is the share or more."""
+    """The policy is met if and only if the fraction of successes is at least the share."""
     succeeded = data.draw(st.integers(0, total))
     assert SuccessPolicy(share=share).is_met(succeeded, total) == (Fraction(succeeded, total) >= share)
 
 
 @given(st.decimals("0.0001", "100", places=4))
 def test_a_percentage_is_exactly_what_is_written(percentage: Decimal) -> None:
-    """It keeps every decimal on its way in, and on its way into a message."""
+    """It keeps every decimal, from the argument to the message."""
     policy = parse_success_policy(f"{percentage:f}%")
     assert policy.share == Fraction(percentage) / 100
     if policy.share != 1:
@@ -205,7 +205,7 @@ def test_a_percentage_is_exactly_what_is_written(percentage: Decimal) -> None:
 
 @given(st.floats(0, 1, exclude_min=True, allow_subnormal=False))
 def test_a_float_and_its_percentage_are_the_same(share: float) -> None:
-    """A share is taken by the digits that Python shows for it."""
+    """A share uses the digits that Python shows for it."""
     assert parse_success_policy(share).share == Fraction(Decimal(repr(share)))
 
 

@@ -35,13 +35,13 @@ def hook(omics: Control) -> HealthOmicsHook:
 
 
 def test_it_is_a_client_of_omics(hook: HealthOmicsHook) -> None:
-    """Everything that boto3 can do is at hand."""
+    """Every method of boto3's client is available."""
     assert hook.conn.meta.service_model.service_name == "omics"
     assert hook.client_type == "omics"
 
 
 def test_start_run_starts_a_run(hook: HealthOmicsHook, omics: Control) -> None:
-    """The answer is the API's, without transport details."""
+    """It returns the response of the API, without transport details."""
     run = hook.start_run(**RUN, parameters={"a": 1}, request_id="r-1", name="n-1")
     (found,) = omics.runs()
     assert (run["id"], run["uuid"]) == (found["id"], found["uuid"])
@@ -51,7 +51,7 @@ def test_start_run_starts_a_run(hook: HealthOmicsHook, omics: Control) -> None:
 
 
 def test_start_run_duplicates_a_run(hook: HealthOmicsHook, started: Callable[..., Any]) -> None:
-    """The duplicate inherits its original's settings, also those that the connection has a default for."""
+    """The duplicate inherits its original's settings, also those with a default in the connection."""
     original = started(retentionMode="RETAIN", storageType="STATIC", storageCapacity=2400)
     run = hook.start_run(run_id=original["id"], role_arn=ROLE, output_uri=OUTPUT)
     copy = hook.get_run(run["id"])
@@ -74,7 +74,7 @@ def test_a_bad_request_is_not_sent(hook: HealthOmicsHook, omics: Control) -> Non
 
 
 def test_get_run_describes_a_run(hook: HealthOmicsHook, started: Callable[..., Any]) -> None:
-    """By GetRun's names."""
+    """With GetRun's field names."""
     run = started(name="a-name")
     answer = hook.get_run(run["id"])
     assert (answer["id"], answer["uuid"], answer["name"]) == (run["id"], run["uuid"], "a-name")
@@ -92,10 +92,10 @@ def test_list_runs_goes_through_all_pages(
     assert calls_of(omics, "ListRuns") >= 5 // page_size
 
 
-def test_list_runs_asks_for_a_page_when_it_is_needed(
+def test_list_runs_fetches_pages_on_demand(
     hook: HealthOmicsHook, omics: Control, started: Callable[..., Any]
 ) -> None:
-    """It is an iterator: who stops early saves calls."""
+    """It is an iterator: stopping early saves calls."""
     for _ in range(3):
         started()
     runs = hook.list_runs(page_size=1)
@@ -121,7 +121,7 @@ def test_list_runs_filters(
     filters: dict[str, Any],
     expected: set[str],
 ) -> None:
-    """All filters must match."""
+    """A run must match all filters."""
     started(name="one")
     omics.advance("COMPLETED", run_id=started(name="two")["id"])
     assert {run["name"] for run in hook.list_runs(**filters)} == expected
@@ -149,7 +149,7 @@ def test_list_run_tasks_goes_through_all_pages(
 def test_list_run_tasks_filters_by_status(
     hook: HealthOmicsHook, omics: Control, started: Callable[..., Any]
 ) -> None:
-    """The failed tasks of a failed run."""
+    """Here the failed tasks of a failed run."""
     omics.plan_run(
         status="FAILED", tasks=[{"name": "good"}, {"name": "bad", "failure_reason": "OUT_OF_MEMORY_ERROR"}]
     )
@@ -161,7 +161,7 @@ def test_list_run_tasks_filters_by_status(
 def test_get_run_task_describes_a_task(
     hook: HealthOmicsHook, omics: Control, started: Callable[..., Any]
 ) -> None:
-    """Why a task failed is there only."""
+    """Only GetRunTask has the reason of a failure."""
     omics.plan_run(status="FAILED", tasks=[{"name": "bad", "failure_reason": "OUT_OF_MEMORY_ERROR"}])
     run = started()
     omics.advance("FAILED", run_id=run["id"])
@@ -179,7 +179,7 @@ def test_cancel_run_cancels(hook: HealthOmicsHook, omics: Control, started: Call
 
 
 def test_delete_run_deletes(hook: HealthOmicsHook, omics: Control, started: Callable[..., Any]) -> None:
-    """The run is not found any more."""
+    """The run is no longer found."""
     run = started()
     omics.advance("COMPLETED", run_id=run["id"])
     hook.delete_run(run["id"])
@@ -188,7 +188,7 @@ def test_delete_run_deletes(hook: HealthOmicsHook, omics: Control, started: Call
 
 
 def test_get_workflow_describes_a_workflow_and_a_version(hook: HealthOmicsHook, omics: Control) -> None:
-    """Type and owner are passed on only when they are given."""
+    """Type and owner are passed on only if they are given."""
     omics.add_workflow("77", parameter_template={"a": {"description": "x"}})
     omics.add_workflow("78", type="READY2RUN")
     assert hook.get_workflow("77")["parameterTemplate"].keys() == {"a"}
@@ -207,15 +207,15 @@ def test_get_workflow_describes_a_workflow_and_a_version(hook: HealthOmicsHook, 
         "delete_batch",
     ],
 )
-def test_errors_of_botocore_come_through(hook: HealthOmicsHook, call: str) -> None:
-    """A caller of the hook handles the errors that boto3's documents name."""
+def test_errors_of_botocore_are_raised(hook: HealthOmicsHook, call: str) -> None:
+    """Callers of the hook handle the errors in boto3's documentation."""
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         getattr(hook, call)("999")
 
 
 @pytest.mark.parametrize("call", ["list_runs", "list_run_tasks", "list_batches", "list_runs_in_batch"])
 def test_lists_are_iterators(hook: HealthOmicsHook, call: str) -> None:
-    """Nobody holds ten thousand runs in memory."""
+    """Ten thousand runs are never in memory at once."""
     arguments = ["1"] if call in ("list_run_tasks", "list_runs_in_batch") else []
     assert isinstance(getattr(hook, call)(*arguments), types.GeneratorType)
 
@@ -225,7 +225,7 @@ def test_lists_are_iterators(hook: HealthOmicsHook, call: str) -> None:
 
 @pytest.fixture
 def batch(hook: HealthOmicsHook) -> Callable[..., str]:
-    """Start a batch of so many runs, and return its id."""
+    """Start a batch of N runs, and return its id."""
 
     def start(count: int = 1, **arguments: Any) -> str:
         run_settings = [{"run_setting_id": f"r-{number}"} for number in range(count)]
@@ -249,7 +249,7 @@ EVERY_SETTING: dict[str, Any] = {
 
 @pytest.mark.parametrize("where", ["request", "s3"])
 def test_start_run_batch_starts_runs(hook: HealthOmicsHook, omics: Control, where: str) -> None:
-    """Each run has what is common and what is its own, whichever way its setting came."""
+    """Each run has the common and its own settings, from the request or from S3."""
     arguments: dict[str, Any] = {**RUN, "parameters": {"a": 1, "b": 2}, "run_tags": {"team": "x"}}
     arguments |= {"batch_name": "b", "request_id": "b-1", "tags": {"batch": "yes"}}
     run_settings = [EVERY_SETTING, {"run_setting_id": "r-2"}]
@@ -284,7 +284,7 @@ def test_start_run_batch_starts_runs(hook: HealthOmicsHook, omics: Control, wher
 def test_start_run_batch_needs_nothing_but_a_workflow_and_settings(
     hook: HealthOmicsHook, connection: Callable[..., None], omics: Control
 ) -> None:
-    """The connection holds what is the same for every run, and marks batches too."""
+    """The connection has the common settings of all runs, and tags for batches, too."""
     connection(omics={"role_arn": ROLE, "output_uri": OUTPUT, "log_level": "ALL", "tags": {"a": "b"}})
     batch_id = hook.start_run_batch(workflow_id=WORKFLOW, run_settings=[{"run_setting_id": 1}])["id"]
     batch = hook.get_batch(batch_id)
@@ -324,7 +324,7 @@ def test_the_same_request_id_starts_one_batch(batch: Callable[..., str], omics: 
 
 
 def test_get_batch_describes_a_batch(hook: HealthOmicsHook, batch: Callable[..., str]) -> None:
-    """By GetBatch's names."""
+    """With GetBatch's field names."""
     answer = hook.get_batch(batch(2, batch_name="a-name"))
     assert (answer["name"], answer["totalRuns"]) == ("a-name", 2)
     assert "ResponseMetadata" not in answer
@@ -385,8 +385,8 @@ def test_list_runs_in_batch_filters(hook: HealthOmicsHook, omics: Control, batch
     ],
     ids=["list_batches", "list_runs_in_batch"],
 )
-def test_lists_of_batches_take_one_filter(hook: HealthOmicsHook, omics: Control, call: Any) -> None:
-    """HealthOmics would refuse more; the caller hears of it at once."""
+def test_lists_of_batches_accept_one_filter(hook: HealthOmicsHook, omics: Control, call: Any) -> None:
+    """HealthOmics would refuse more; the hook refuses them at once."""
     with pytest.raises(HealthOmicsRequestError, match="at most one filter"):
         call(hook)
     assert omics.calls() == []
@@ -400,7 +400,7 @@ def test_cancel_run_batch_cancels(hook: HealthOmicsHook, omics: Control, batch: 
     assert hook.get_batch(batch_id)["status"] == "STOPPING"
 
 
-def test_a_batch_and_its_runs_are_deleted_apart(
+def test_a_batch_and_its_runs_are_deleted_separately(
     hook: HealthOmicsHook, omics: Control, batch: Callable[..., str]
 ) -> None:
     """First the runs, then the batch itself."""
@@ -418,13 +418,15 @@ def test_a_batch_and_its_runs_are_deleted_apart(
 # --- defaults ---
 
 
-def test_defaults_of_its_own(hook: HealthOmicsHook) -> None:
+def test_defaults_of_the_hook(hook: HealthOmicsHook) -> None:
     """REMOVE and DYNAMIC."""
     request = hook.build_start_run_request(workflow_id=WORKFLOW, role_arn=ROLE, output_uri=OUTPUT)
     assert (request["retentionMode"], request["storageType"]) == ("REMOVE", "DYNAMIC")
 
 
-def test_defaults_of_the_connection_go_first(hook: HealthOmicsHook, connection: Callable[..., None]) -> None:
+def test_defaults_of_the_connection_take_precedence(
+    hook: HealthOmicsHook, connection: Callable[..., None]
+) -> None:
     """They come from ``service_config.omics``."""
     connection(omics={"role_arn": ROLE, "output_uri": OUTPUT, "retention_mode": "RETAIN", "tags": {"a": "b"}})
     request = hook.build_start_run_request(workflow_id=WORKFLOW)
@@ -441,7 +443,7 @@ def test_defaults_of_the_connection_go_first(hook: HealthOmicsHook, connection: 
 def test_start_run_needs_nothing_but_a_workflow(
     hook: HealthOmicsHook, connection: Callable[..., None], omics: Control
 ) -> None:
-    """The connection holds what is the same for every run."""
+    """The connection has the common settings of all runs."""
     connection(omics={"role_arn": ROLE, "output_uri": OUTPUT, "log_level": "ALL", "tags": {"a": "b"}})
     run = hook.get_run(hook.start_run(workflow_id=WORKFLOW)["id"])
     assert (run["roleArn"], run["outputUri"], run["logLevel"], run["tags"]) == (
@@ -454,18 +456,18 @@ def test_start_run_needs_nothing_but_a_workflow(
 
 
 @pytest.mark.parametrize("name", ["workflow_id", "run_id", "name", "request_id", "parameters"])
-def test_what_tells_runs_apart_has_no_default(
+def test_fields_that_identify_a_run_have_no_default(
     hook: HealthOmicsHook, connection: Callable[..., None], name: str
 ) -> None:
-    """A request ID for every run would start one run for ever."""
+    """A default request ID would start one run only, forever."""
     connection(omics={name: "1"})
     assert name not in hook.connection_defaults
 
 
-def test_an_unknown_key_of_the_connection_is_warned_of(
+def test_an_unknown_key_of_the_connection_is_logged_as_a_warning(
     hook: HealthOmicsHook, connection: Callable[..., None], logged: Callable[[], str]
 ) -> None:
-    """A misspelt default does not vanish silently, and its value is not logged."""
+    """A misspelt default is not silently ignored, and its value is not logged."""
     connection(omics={"rol_arn": "canary", "endpoint_url": "http://localhost:1"})
     assert "rol_arn" not in hook.connection_defaults
     text = logged()
@@ -476,13 +478,13 @@ def test_an_unknown_key_of_the_connection_is_warned_of(
 
 @pytest.mark.parametrize("aws_conn_id", [None, ""])
 def test_it_works_without_a_connection(omics: Control, aws_conn_id: str | None) -> None:
-    """boto3's own way to credentials, and the hook's own defaults."""
+    """It uses boto3's own search for credentials, and the hook's own defaults."""
     hook = HealthOmicsHook(aws_conn_id=aws_conn_id)
     assert hook.start_run(**RUN)["id"] == omics.runs()[0]["id"]
 
 
 def test_no_region_is_one_clear_error(omics: Control, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says where a region can stand."""
+    """It lists the places where a region can be set."""
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     with pytest.raises(HealthOmicsRequestError, match="region_name"):
         HealthOmicsHook().start_run(**RUN)
@@ -499,7 +501,7 @@ def _aws_itself(omics: Control, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_aws_itself")
 @pytest.mark.parametrize("region", ["eu-west-3", "us-esat-1", "cn-north-1"])
 def test_a_region_without_healthomics_is_refused(region: str) -> None:
-    """At once, with the regions that have it, rather than by a host name that is never found."""
+    """At once and with the regions that have it, instead of a host name that is never found."""
     with pytest.raises(HealthOmicsRequestError) as raised:
         HealthOmicsHook(region_name=region).start_run(**RUN)
     assert f"region_name {region} has no HealthOmics endpoint" in str(raised.value)
@@ -510,12 +512,12 @@ def test_a_region_without_healthomics_is_refused(region: str) -> None:
 @pytest.mark.usefixtures("_aws_itself")
 @pytest.mark.parametrize("region", ["us-east-2", "fips-us-east-1", "il-central-1"])
 def test_a_region_with_healthomics_is_accepted(region: str) -> None:
-    """Beside an old botocore, too, which knows fewer."""
+    """An old botocore, which knows fewer regions, makes no difference."""
     assert HealthOmicsHook(region_name=region).conn.meta.endpoint_url.startswith("https://omics")
 
 
 @pytest.mark.usefixtures("_aws_itself")
-def test_a_region_of_the_users_endpoint_is_accepted(connection: Callable[..., None]) -> None:
+def test_a_region_of_a_custom_endpoint_is_accepted(connection: Callable[..., None]) -> None:
     """A region may be newer than botocore."""
     url = "https://omics.eu-west-3.amazonaws.com"
     connection(region_name="eu-west-3", service_config={"omics": {"endpoint_url": url}})
@@ -523,8 +525,8 @@ def test_a_region_of_the_users_endpoint_is_accepted(connection: Callable[..., No
 
 
 @pytest.mark.parametrize("where", ["argument", "connection"])
-def test_the_region_is_the_users(omics: Control, connection: Callable[..., None], where: str) -> None:
-    """An argument, or the connection's extra."""
+def test_the_region_is_configurable(omics: Control, connection: Callable[..., None], where: str) -> None:
+    """By an argument, or in the connection's extra."""
     connection(region_name="eu-west-1" if where == "connection" else "us-west-2")
     hook = HealthOmicsHook(region_name="eu-west-1" if where == "argument" else None)
     hook.start_run(**RUN)
@@ -532,13 +534,13 @@ def test_the_region_is_the_users(omics: Control, connection: Callable[..., None]
 
 
 def test_a_hook_makes_no_call_at_construction(omics: Control, monkeypatch: pytest.MonkeyPatch) -> None:
-    """DAG files make hooks, too."""
+    """DAG files create hooks, too."""
     monkeypatch.setattr(boto3.session.Session, "client", lambda *_, **__: pytest.fail("a client was made"))
     HealthOmicsHook(aws_conn_id="there_is_no_such_connection")
 
 
 def test_every_public_method_is_documented() -> None:
-    """And refers to boto3's method."""
+    """Its docstring refers to boto3's method."""
     for name in (
         "start_run",
         "get_run",
@@ -562,7 +564,7 @@ def test_every_public_method_is_documented() -> None:
 
 
 @pytest.mark.parametrize(("defaults", "warns"), [({}, True), ({"output_uri": OUTPUT}, False)])
-def test_a_connection_of_the_environment_is_named_where_a_default_is_missing(
+def test_a_connection_of_the_environment_is_named_if_a_default_is_missing(
     omics: Control,
     connection: Callable[..., None],
     logged: Callable[[], str],
@@ -588,7 +590,7 @@ def endpoint() -> Any:
 
 
 def host_of(hook: HealthOmicsHook) -> str:
-    """Return the URL that GetRun goes to, without sending anything."""
+    """Return the URL that GetRun calls, without a call."""
     urls: list[str] = []
 
     def note(request: Any, **_: Any) -> None:
@@ -602,7 +604,7 @@ def host_of(hook: HealthOmicsHook) -> str:
 
 
 @pytest.mark.parametrize("where", ["connection", "service", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_OMICS"])
-def test_a_custom_endpoint_works_as_it_is(
+def test_a_custom_endpoint_works_without_further_settings(
     endpoint: str, connection: Callable[..., None], monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """The user need not know about host prefixes, wherever the endpoint is set."""
@@ -622,7 +624,7 @@ def test_aws_itself_keeps_its_host_prefixes(connection: Callable[..., None]) -> 
 
 
 def test_the_client_of_s3_has_the_connection_too(connection: Callable[..., None]) -> None:
-    """Its endpoint there, and the session, so that a role is assumed once."""
+    """S3's endpoint in the connection, and the same session, so a role is assumed once."""
     url = "http://127.0.0.1:9"
     connection(service_config={"s3": {"endpoint_url": url}}, config_kwargs={"read_timeout": 7})
     hook: Any = HealthOmicsHook(region_name="eu-west-1")
@@ -636,7 +638,7 @@ def test_the_client_of_s3_has_the_connection_too(connection: Callable[..., None]
 def test_the_endpoint_of_another_service_changes_nothing(
     connection: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only HealthOmics' own endpoint is custom."""
+    """Only HealthOmics' own endpoint counts as custom."""
     connection(service_config={"s3": {"endpoint_url": "http://127.0.0.1:9"}})
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     assert host_of(HealthOmicsHook()) == "https://workflows-omics.us-east-1.amazonaws.com"
@@ -644,29 +646,29 @@ def test_the_endpoint_of_another_service_changes_nothing(
 
 @pytest.mark.parametrize("explicit", [True, False])
 @pytest.mark.parametrize("form", [Config, dict], ids=["config", "mapping"])
-def test_the_users_own_host_prefix_setting_wins(
+def test_an_explicit_host_prefix_setting_takes_precedence(
     connection: Callable[..., None], explicit: bool, form: Callable[..., Any]
 ) -> None:
-    """An endpoint whose prefixed names resolve is possible."""
+    """Prefixed names of a custom endpoint may resolve."""
     connection(endpoint_url="http://omics.test:9")
     hook = HealthOmicsHook(config=form(inject_host_prefix=explicit))
     assert host_of(hook) == ("http://workflows-omics.test:9" if explicit else "http://omics.test:9")
 
 
-def test_the_users_host_prefix_setting_in_the_connection_wins(connection: Callable[..., None]) -> None:
+def test_a_host_prefix_setting_in_the_connection_takes_precedence(connection: Callable[..., None]) -> None:
     """``config_kwargs`` of the connection is explicit, too."""
     connection(endpoint_url="http://omics.test:9", config_kwargs={"inject_host_prefix": True})
     assert host_of(HealthOmicsHook()) == "http://workflows-omics.test:9"
 
 
-def test_prefixes_can_be_left_out_for_aws_itself() -> None:
-    """What the user sets goes, also without a custom endpoint."""
+def test_prefixes_can_be_disabled_for_aws_itself() -> None:
+    """An explicit setting applies without a custom endpoint, too."""
     hook = HealthOmicsHook(config={"inject_host_prefix": False})
     assert host_of(hook) == "https://omics.us-east-1.amazonaws.com"
 
 
 def test_other_settings_of_the_client_are_kept(connection: Callable[..., None]) -> None:
-    """Leaving the prefixes out does not drop what the user has configured."""
+    """Disabling prefixes keeps the user's other settings."""
     connection(endpoint_url="http://omics.test:9", config_kwargs={"connect_timeout": 7})
     config: Any = HealthOmicsHook().conn.meta.config
     assert config.connect_timeout == 7
@@ -682,7 +684,7 @@ def test_endpoints_that_boto3_ignores_change_nothing(monkeypatch: pytest.MonkeyP
     assert host_of(HealthOmicsHook()) == "https://workflows-omics.us-east-1.amazonaws.com"
 
 
-def test_the_users_host_prefix_variable_wins(
+def test_the_host_prefix_variable_takes_precedence(
     connection: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """AWS_DISABLE_HOST_PREFIX_INJECTION=false is explicit, too."""
@@ -692,7 +694,7 @@ def test_the_users_host_prefix_variable_wins(
 
 
 def test_a_custom_endpoint_in_the_aws_config_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    """boto3's own setting for an endpoint works without knowing about host prefixes."""
+    """It works without knowledge of host prefixes."""
     (tmp_path / "config").write_text("[default]\nendpoint_url = http://omics.test:9\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     assert host_of(HealthOmicsHook()) == "http://omics.test:9"

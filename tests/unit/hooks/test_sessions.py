@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""All clients of a process share a session, and so a role of the connection is assumed only once."""
+"""All clients of a process share a session, so a role of the connection is assumed only once."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_task_assumes_its_role_once_in_each_process(
     deferrable: bool,
     status: Literal["COMPLETED", "FAILED"],
 ) -> None:
-    """For starting, waiting, watching for a kill, the usage report and the diagnosis."""
+    """The clients for start, wait, kill guard, usage report and diagnosis share it."""
     failure: dict[str, Any] = {
         "failure_reason": "RUN_TASK_FAILED",
         "tasks": [{"name": "bad", "failure_reason": "OUT_OF_MEMORY_ERROR"}],
@@ -60,7 +60,7 @@ def test_a_task_assumes_its_role_once_in_each_process(
         run_id = tasks.run(waiting(deferrable), context)
         assert status == "COMPLETED"
     except AirflowException as error:
-        run_id = getattr(error, "run_id")  # noqa: B009 - of an error of ours
+        run_id = getattr(error, "run_id")  # noqa: B009 - our own errors have it
         assert status == "FAILED"
     assert calls["AssumeRole"] == PROCESSES[deferrable]
     assert calls["GetLogEvents"] >= 1
@@ -79,7 +79,7 @@ def test_a_task_assumes_its_role_once_in_each_process(
 def test_a_batch_assumes_its_role_once_in_each_process(
     context: Context, tasks: Tasks, bucket: Any, calls: Counter[str], deferrable: bool
 ) -> None:
-    """For S3, too."""
+    """The client of S3 shares it, too."""
     tasks.run(
         lambda: HealthOmicsStartRunBatchOperator(
             task_id="cohort",
@@ -96,7 +96,7 @@ def test_a_batch_assumes_its_role_once_in_each_process(
 
 
 def test_expired_credentials_are_renewed_for_all_clients(calls: Counter[str]) -> None:
-    """By botocore, with one call."""
+    """Botocore renews them with one call."""
 
     def expire(operation: str, call: Callable[[], Any]) -> Any:
         answer = call()
@@ -118,7 +118,7 @@ def test_expired_credentials_are_renewed_for_all_clients(calls: Counter[str]) ->
 def test_hooks_of_different_connections_share_nothing(
     calls: Counter[str], connection: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor does a hook that was made after its connection was edited."""
+    """Nor do two hooks of a connection that was edited in between."""
     hooks = [HealthOmicsHook()]
     monkeypatch.setenv("AIRFLOW_CONN_OTHER", "aws://?region_name=us-east-1")
     hooks.append(HealthOmicsHook(aws_conn_id="other"))

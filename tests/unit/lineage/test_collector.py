@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Each task tells OpenLineage of its run or batch, and nothing of it costs the task its end."""
+"""Each task reports its run or batch to OpenLineage; no error in doing so changes the task's outcome."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ HAS_OPENLINEAGE = (
     find_spec("openlineage") is not None and find_spec("airflow.providers.openlineage") is not None
 )
 
-#: Before the fixture below replaces it.
+#: The function before the fixture below replaces it.
 is_openlineage_on = openlineage.is_openlineage_on
 
 needs_openlineage = pytest.mark.skipif(
@@ -70,19 +70,19 @@ INPUTS = {
 
 @pytest.fixture(autouse=True)
 def _openlineage(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Turn it on, whether it is installed or not."""
+    """Turn lineage on, whether OpenLineage is installed or not."""
     monkeypatch.setattr(openlineage, "is_openlineage_on", lambda task: True)
 
 
-class Told:
-    """Runs a task, and gives what its last instance would tell."""
+class Reported:
+    """Runs a task, and returns the lineage that its last instance would report."""
 
     def __init__(self, tasks: Tasks, context: Context) -> None:
         self.tasks, self.context = tasks, context
         self.error: AirflowException | None = None
 
     def by(self, kind: type[Any], **fields: Any) -> Lineage:
-        """Run it to its end, in as many instances as it takes."""
+        """Run it to its end, in as many instances as that requires."""
         made: list[Any] = []
 
         def make() -> Any:
@@ -93,15 +93,15 @@ class Told:
             self.tasks.run(make, self.context)
         except AirflowException as error:
             self.error = error
-        told = made[-1].lineage.collected
-        assert isinstance(told, Lineage)
-        return told
+        reported = made[-1].lineage.collected
+        assert isinstance(reported, Lineage)
+        return reported
 
 
 @pytest.fixture
-def told(tasks: Tasks, context: Context) -> Told:
-    """Run tasks, and see what they tell."""
-    return Told(tasks, context)
+def reported(tasks: Tasks, context: Context) -> Reported:
+    """Run tasks, and return the lineage that they report."""
+    return Reported(tasks, context)
 
 
 NEW: dict[str, Any] = {
@@ -114,9 +114,9 @@ NEW: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_a_new_run(omics: Control, told: Told, deferrable: bool) -> None:
-    """Its inputs, its outputs, and what it was."""
-    lineage = told.by(HealthOmicsStartRunOperator, **NEW, deferrable=deferrable)
+def test_a_new_run(omics: Control, reported: Reported, deferrable: bool) -> None:
+    """It has inputs, outputs and facts."""
+    lineage = reported.by(HealthOmicsStartRunOperator, **NEW, deferrable=deferrable)
     (run,) = omics.runs()
     assert set(lineage.inputs) == INPUTS
     assert lineage.outputs == (("s3://outputs", f"results/{run['id']}"),)
@@ -134,31 +134,31 @@ def test_a_new_run(omics: Control, told: Told, deferrable: bool) -> None:
     assert lineage.facts["durationSeconds"] > 0
 
 
-def test_a_parameters_file(omics: Control, bucket: Any, told: Told) -> None:
-    """Its inputs are not known, and the URL that GetRun answers with is a credential."""
+def test_a_parameters_file(omics: Control, bucket: Any, reported: Reported) -> None:
+    """Its inputs are unknown, and the URL that GetRun returns is a credential."""
     bucket.put_object(Bucket="settings-bucket", Key="x.json", Body=b"{}")
     fields = {**NEW, "parameters": None, "parameters_uri": "s3://settings-bucket/x.json"}
-    lineage = told.by(HealthOmicsStartRunOperator, **fields)
+    lineage = reported.by(HealthOmicsStartRunOperator, **fields)
     assert lineage.inputs == ()
     assert lineage.outputs
     assert "x.json" not in repr(lineage)
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_a_duplicate(told: Told, started: Callable[..., Any], deferrable: bool) -> None:
-    """It reads what its original has read."""
+def test_a_duplicate(reported: Reported, started: Callable[..., Any], deferrable: bool) -> None:
+    """Its inputs are those of its original."""
     source = started(parameters=PARAMETERS)["id"]
     given = {name: value for name, value in NEW.items() if name not in ("workflow_id", "parameters")}
-    lineage = told.by(HealthOmicsStartRunOperator, **given, run_id=source, deferrable=deferrable)
+    lineage = reported.by(HealthOmicsStartRunOperator, **given, run_id=source, deferrable=deferrable)
     assert set(lineage.inputs) == INPUTS
     assert lineage.facts["duplicateOf"] == source
     assert lineage.outputs
 
 
-def test_a_duplicate_that_does_not_tell_its_parameters(
-    told: Told, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+def test_a_duplicate_without_parameters_in_its_response(
+    reported: Reported, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody documents that it does; then its original is asked."""
+    """No document promises them; then the original's are read."""
     source = started(parameters=PARAMETERS)["id"]
     given = {name: value for name, value in NEW.items() if name not in ("workflow_id", "parameters")}
     client = BestEffortClient._client
@@ -172,34 +172,34 @@ def test_a_duplicate_that_does_not_tell_its_parameters(
         return made
 
     monkeypatch.setattr(BestEffortClient, "_client", forgetful)
-    lineage = told.by(HealthOmicsStartRunOperator, **given, run_id=source)
+    lineage = reported.by(HealthOmicsStartRunOperator, **given, run_id=source)
     assert set(lineage.inputs) == INPUTS
 
 
-def test_a_duplicate_that_is_not_waited_for(told: Told, started: Callable[..., Any]) -> None:
-    """GetRun tells its workflow."""
+def test_a_duplicate_that_is_not_waited_for(reported: Reported, started: Callable[..., Any]) -> None:
+    """GetRun has its workflow."""
     source = started(parameters=PARAMETERS)["id"]
     given = {name: value for name, value in NEW.items() if name not in ("workflow_id", "parameters")}
     given["wait_for_completion"] = False
-    lineage = told.by(HealthOmicsStartRunOperator, **given, run_id=source)
+    lineage = reported.by(HealthOmicsStartRunOperator, **given, run_id=source)
     assert (lineage.facts["workflowId"], lineage.facts["engine"]) == (WORKFLOW, "WDL")
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_a_failed_run(omics: Control, told: Told, deferrable: bool) -> None:
-    """It has read its inputs, has written nothing, and tells why by the service's code alone."""
+def test_a_failed_run(omics: Control, reported: Reported, deferrable: bool) -> None:
+    """It has inputs and no outputs, and reports its failure by the service's code alone."""
     omics.plan_run(status="FAILED", failure_reason="OUT_OF_MEMORY_ERROR", status_message=CANARY)
-    lineage = told.by(HealthOmicsStartRunOperator, **NEW, deferrable=deferrable)
-    assert told.error is not None
+    lineage = reported.by(HealthOmicsStartRunOperator, **NEW, deferrable=deferrable)
+    assert reported.error is not None
     assert set(lineage.inputs) == INPUTS
     assert lineage.outputs == ()
     assert (lineage.facts["status"], lineage.facts["failureReason"]) == ("FAILED", "OUT_OF_MEMORY_ERROR")
     assert CANARY not in repr(lineage)
 
 
-def test_a_run_that_is_not_waited_for(omics: Control, told: Told) -> None:
-    """What it reads is known, and that it has written nothing yet."""
-    lineage = told.by(HealthOmicsStartRunOperator, **{**NEW, "wait_for_completion": False})
+def test_a_run_that_is_not_waited_for(omics: Control, reported: Reported) -> None:
+    """Its inputs are known, and it has no outputs yet."""
+    lineage = reported.by(HealthOmicsStartRunOperator, **{**NEW, "wait_for_completion": False})
     assert set(lineage.inputs) == INPUTS
     assert lineage.outputs == ()
     assert lineage.facts["status"] == "PENDING"
@@ -208,12 +208,12 @@ def test_a_run_that_is_not_waited_for(omics: Control, told: Told) -> None:
 @pytest.mark.parametrize("deferrable", WAYS)
 @pytest.mark.parametrize("status", ["COMPLETED", "FAILED"])
 def test_a_sensor(
-    omics: Control, told: Told, started: Callable[..., Any], deferrable: bool, status: Any
+    omics: Control, reported: Reported, started: Callable[..., Any], deferrable: bool, status: Any
 ) -> None:
-    """It tells the same as the operator that waits."""
+    """It reports the same as the operator that waits."""
     omics.plan_run(status=status)
     run_id = started(parameters=PARAMETERS)["id"]
-    lineage = told.by(HealthOmicsRunSensor, run_id=run_id, deferrable=deferrable)
+    lineage = reported.by(HealthOmicsRunSensor, run_id=run_id, deferrable=deferrable)
     assert set(lineage.inputs) == INPUTS
     assert bool(lineage.outputs) == (status == "COMPLETED")
     assert (lineage.facts["runId"], lineage.facts["engine"]) == (run_id, "WDL")
@@ -236,10 +236,12 @@ BATCH_INPUTS = {("s3://references", "hg38.fa"), *((("s3://reads", str(number))) 
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_a_batch(omics: Control, bucket: Any, told: Told, ti: FakeTaskInstance, deferrable: bool) -> None:
+def test_a_batch(
+    omics: Control, bucket: Any, reported: Reported, ti: FakeTaskInstance, deferrable: bool
+) -> None:
     """The inputs of all runs, the folder of their outputs, and the manifest."""
-    lineage = told.by(HealthOmicsStartRunBatchOperator, **BATCH, deferrable=deferrable)
-    assert told.error is None
+    lineage = reported.by(HealthOmicsStartRunBatchOperator, **BATCH, deferrable=deferrable)
+    assert reported.error is None
     assert set(lineage.inputs) == BATCH_INPUTS
     manifest = ti.xcoms["manifest"].removeprefix("s3://settings-bucket/")
     assert lineage.outputs == (("s3://outputs", "results"), ("s3://settings-bucket", manifest))
@@ -248,12 +250,12 @@ def test_a_batch(omics: Control, bucket: Any, told: Told, ti: FakeTaskInstance, 
     assert CANARY not in repr(lineage)
 
 
-def test_a_batch_of_a_sheet(omics: Control, bucket: Any, told: Told) -> None:
-    """The sheet is an input, too, and so is what it names."""
+def test_a_batch_of_a_sheet(omics: Control, bucket: Any, reported: Reported) -> None:
+    """The sheet and the URIs in it are inputs, too."""
     sheet = "sample,fastq\n" + "".join(f"{CANARY}-{number},s3://reads/{number}\n" for number in range(3))
     bucket.put_object(Bucket="settings-bucket", Key="sheet.csv", Body=sheet.encode())
     given = {name: value for name, value in BATCH.items() if name != "run_settings"}
-    lineage = told.by(
+    lineage = reported.by(
         HealthOmicsStartRunBatchOperator,
         **given,
         sample_sheet="s3://settings-bucket/sheet.csv",
@@ -263,46 +265,46 @@ def test_a_batch_of_a_sheet(omics: Control, bucket: Any, told: Told) -> None:
     assert set(lineage.inputs) == {*BATCH_INPUTS, ("s3://settings-bucket", "sheet.csv")}
 
 
-def test_a_batch_with_outputs_of_the_runs_own(omics: Control, bucket: Any, told: Told) -> None:
-    """They are told by the folder that they have in common."""
+def test_a_batch_with_outputs_of_single_runs(omics: Control, bucket: Any, reported: Reported) -> None:
+    """The outputs are reported as their common folder."""
     settings = [{**each, "output_uri": f"s3://own/runs/{n}"} for n, each in enumerate(SETTINGS)]
-    lineage = told.by(HealthOmicsStartRunBatchOperator, **{**BATCH, "run_settings": settings})
+    lineage = reported.by(HealthOmicsStartRunBatchOperator, **{**BATCH, "run_settings": settings})
     assert ("s3://own", "runs") in lineage.outputs
     assert len(lineage.outputs) == 3
 
 
-def test_a_batch_that_an_earlier_try_has_started(
-    omics: Control, bucket: Any, told: Told, ti: FakeTaskInstance
+def test_a_batch_of_an_earlier_try(
+    omics: Control, bucket: Any, reported: Reported, ti: FakeTaskInstance
 ) -> None:
-    """Its status is the batch's own, not what that means to the task."""
+    """The status is the batch's own, not the one that the task derives from it."""
     fields = {**BATCH, "wait_for_completion": False}
-    first = told.by(HealthOmicsStartRunBatchOperator, **fields)
+    first = reported.by(HealthOmicsStartRunBatchOperator, **fields)
     ti.try_number = 2
-    second = told.by(HealthOmicsStartRunBatchOperator, **fields)
+    second = reported.by(HealthOmicsStartRunBatchOperator, **fields)
     assert first.facts["batchId"] == second.facts["batchId"]
     for lineage in (first, second):
         assert lineage.facts["status"] in batch_states.ACTIVE | batch_states.MEASURED
     omics.advance_clock(3600)
     ti.try_number = 3
-    assert told.by(HealthOmicsStartRunBatchOperator, **fields).facts["status"] == "PROCESSED"
+    assert reported.by(HealthOmicsStartRunBatchOperator, **fields).facts["status"] == "PROCESSED"
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_a_failed_batch(omics: Control, bucket: Any, told: Told, deferrable: bool) -> None:
-    """Of which some runs have completed."""
+def test_a_failed_batch(omics: Control, bucket: Any, reported: Reported, deferrable: bool) -> None:
+    """Some of its runs have completed."""
     fail_runs(omics, f"{CANARY}-0")
-    lineage = told.by(HealthOmicsStartRunBatchOperator, **BATCH, deferrable=deferrable)
-    assert told.error is not None
+    lineage = reported.by(HealthOmicsStartRunBatchOperator, **BATCH, deferrable=deferrable)
+    assert reported.error is not None
     assert set(lineage.inputs) == BATCH_INPUTS
     assert ("s3://outputs", "results") in lineage.outputs
     assert lineage.facts["runSummary"]["failedRunCount"] == 1
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_a_batch_sensor(omics: Control, told: Told, context: Context, deferrable: bool) -> None:
-    """It knows what the runs have in common."""
+def test_a_batch_sensor(omics: Control, reported: Reported, context: Context, deferrable: bool) -> None:
+    """It reports the common settings of the runs."""
     batch_id = batch_of(parameters=BATCH["parameters"], run_settings=SETTINGS).execute(context)
-    lineage = told.by(HealthOmicsRunBatchSensor, batch_id=batch_id, deferrable=deferrable)
+    lineage = reported.by(HealthOmicsRunBatchSensor, batch_id=batch_id, deferrable=deferrable)
     assert lineage.inputs == (("s3://references", "hg38.fa"),)
     assert lineage.outputs == (("s3://outputs", "results"),)
     assert lineage.facts["batchId"] == batch_id
@@ -318,10 +320,10 @@ def without_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("without_inputs")
-def test_inputs_can_be_left_out(omics: Control, bucket: Any, told: Told) -> None:
-    """Of a run and of a batch; the rest is told all the same."""
-    of_a_run = told.by(HealthOmicsStartRunOperator, **NEW)
-    of_a_batch = told.by(HealthOmicsStartRunBatchOperator, **BATCH, sample_sheet=None)
+def test_inputs_can_be_left_out(omics: Control, bucket: Any, reported: Reported) -> None:
+    """Of a run and of a batch; everything else is still reported."""
+    of_a_run = reported.by(HealthOmicsStartRunOperator, **NEW)
+    of_a_batch = reported.by(HealthOmicsStartRunBatchOperator, **BATCH, sample_sheet=None)
     assert (of_a_run.inputs, of_a_batch.inputs) == ((), ())
     assert of_a_run.outputs
     assert of_a_batch.outputs
@@ -331,7 +333,7 @@ def test_inputs_can_be_left_out(omics: Control, bucket: Any, told: Told) -> None
 def test_it_is_off_without_a_transport(
     omics: Control, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Then nothing is asked for, and nothing is told."""
+    """Then no call is made, and nothing is reported."""
     monkeypatch.setattr(openlineage, "is_openlineage_on", lambda task: False)
     operator = HealthOmicsStartRunOperator(task_id="a_task", **{**NEW, "wait_for_completion": False})
     operator.execute(context)
@@ -340,7 +342,7 @@ def test_it_is_off_without_a_transport(
     assert operator.get_openlineage_facets_on_failure(None) is None
 
 
-# --- what goes wrong ---
+# --- failures ---
 
 
 @pytest.mark.parametrize(
@@ -350,30 +352,30 @@ def test_it_is_off_without_a_transport(
 def test_a_refusal_costs_a_line_in_the_log(
     omics: Control, context: Context, logged: Callable[[], str], operation: str, error: str
 ) -> None:
-    """The task succeeds, and what is known without the call is told."""
+    """The task succeeds, and reports everything that does not need the call."""
     operator = HealthOmicsStartRunOperator(
         task_id="a_task", botocore_config=ONE_ATTEMPT, **{**NEW, "wait_for_completion": False}
     )
     omics.inject_error(operation, error, times=None)
     run_id = operator.execute(context)
-    told = operator.lineage.collected
-    assert told is not None
-    assert told.facts["runId"] == run_id
-    assert bool(told.inputs) == (operation == "GetWorkflow")
+    reported = operator.lineage.collected
+    assert reported is not None
+    assert reported.facts["runId"] == run_id
+    assert bool(reported.inputs) == (operation == "GetWorkflow")
     lines = [line for line in logged().splitlines() if "The lineage of run" in line]
     assert lines
     assert all(f"omics:{operation}" in line for line in lines)
 
 
 @pytest.mark.parametrize("error", [ValueError("the vault"), RuntimeError("is closed"), KeyError("a")])
-def test_nothing_that_goes_wrong_fails_the_task(
+def test_no_error_fails_the_task(
     omics: Control,
     context: Context,
     monkeypatch: pytest.MonkeyPatch,
     logged: Callable[[], str],
     error: Exception,
 ) -> None:
-    """Not a secrets backend that is out of reach, nor a mistake in here."""
+    """Neither an unreachable secrets backend nor a bug in the collector."""
 
     def broken(self: Any, service: str) -> Any:
         raise error
@@ -395,7 +397,7 @@ def test_nothing_that_goes_wrong_fails_the_task(
 def test_odd_times_cost_the_duration_at_most(
     omics: Control, context: Context, started: Callable[..., Any], times: dict[str, Any]
 ) -> None:
-    """Neither the task nor what else there is to tell."""
+    """The task and the rest of the lineage are unaffected."""
     run = started(parameters=PARAMETERS)
     sensor = HealthOmicsRunSensor(task_id="a_task", run_id=run["id"])
     sensor.lineage.collect_run(context, {**run, **times})
@@ -404,14 +406,14 @@ def test_odd_times_cost_the_duration_at_most(
 
 
 @pytest.mark.parametrize("setting", ["of_no_kind", "s3://"])
-def test_a_setting_that_cannot_be_read_costs_the_lineage(
+def test_an_invalid_setting_disables_lineage(
     omics: Control,
     context: Context,
     monkeypatch: pytest.MonkeyPatch,
     started: Callable[..., Any],
     setting: str,
 ) -> None:
-    """As inputs that should not be told must not be."""
+    """Inputs that must not be reported might be."""
     monkeypatch.setenv("AIRFLOW__HEALTHOMICS__LINEAGE_INPUTS", setting)
     run = started(parameters=PARAMETERS)
     sensor = HealthOmicsRunSensor(task_id="a_task", run_id=run["id"])
@@ -419,13 +421,13 @@ def test_a_setting_that_cannot_be_read_costs_the_lineage(
     assert sensor.lineage.collected is None
 
 
-# --- how long it takes ---
+# --- duration ---
 
 
-def test_nothing_is_asked_when_the_task_is_about_to_time_out(
+def test_no_call_is_made_when_the_task_is_about_to_time_out(
     omics: Control, context: Context, started: Callable[..., Any]
 ) -> None:
-    """A run that has completed is not put at risk; what is known without a call is told."""
+    """A completed run must not fail; everything that needs no call is reported."""
     run = started(parameters=PARAMETERS)
     sensor = HealthOmicsRunSensor(
         task_id="a_task", run_id=run["id"], execution_timeout=timedelta(seconds=LONGEST_CALL_SECONDS)
@@ -436,14 +438,14 @@ def test_nothing_is_asked_when_the_task_is_about_to_time_out(
     assert sensor.lineage.collected.outputs
 
 
-def test_asking_ends_after_some_seconds(
+def test_calls_end_after_some_seconds(
     omics: Control,
     context: Context,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
     started: Callable[..., Any],
 ) -> None:
-    """However slow each answer is."""
+    """However slow each response is."""
     run = started(parameters=PARAMETERS)
     monkeypatch.setattr(best_effort, "monotonic", clock.monotonic)
     client = BestEffortClient._client
@@ -461,7 +463,7 @@ def test_asking_ends_after_some_seconds(
 
 
 class Sheet:
-    """Counts how often a batch's sheet is read."""
+    """Counts the reads of a batch's sheet."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, bucket: Any) -> None:
         text = "sample,fastq\n" + "".join(f"{CANARY}-{number},s3://reads/{number}\n" for number in range(3))
@@ -487,22 +489,24 @@ def sheet(monkeypatch: pytest.MonkeyPatch, bucket: Any) -> Sheet:
     return Sheet(monkeypatch, bucket)
 
 
-def test_a_sheet_is_not_read_again_by_who_has_read_it(omics: Control, told: Told, sheet: Sheet) -> None:
+def test_a_sheet_is_not_read_twice_by_one_process(omics: Control, reported: Reported, sheet: Sheet) -> None:
     """A task that waits on the worker has it in memory."""
-    lineage = told.by(HealthOmicsStartRunBatchOperator, **sheet.batch)
+    lineage = reported.by(HealthOmicsStartRunBatchOperator, **sheet.batch)
     assert set(lineage.inputs) == {*BATCH_INPUTS, ("s3://settings-bucket", "sheet.csv")}
     assert len(sheet.patience) == 1
 
 
-def test_a_sheet_is_read_again_with_little_patience(omics: Control, told: Told, sheet: Sheet) -> None:
+def test_a_sheet_is_read_again_with_short_timeouts(omics: Control, reported: Reported, sheet: Sheet) -> None:
     """After a deferral."""
-    told.by(HealthOmicsStartRunBatchOperator, **sheet.batch, deferrable=True)
+    reported.by(HealthOmicsStartRunBatchOperator, **sheet.batch, deferrable=True)
     first, second = sheet.patience
     assert "read_timeout" not in first
     assert second["read_timeout"] == READ_TIMEOUT
 
 
-def test_a_sheet_is_not_read_again_when_time_is_short(omics: Control, told: Told, sheet: Sheet) -> None:
+def test_a_sheet_is_not_read_again_when_time_is_short(
+    omics: Control, reported: Reported, sheet: Sheet
+) -> None:
     """Its rows are left out."""
     timeout = timedelta(minutes=1)
     operator = HealthOmicsStartRunBatchOperator(task_id="a_task", **sheet.batch)
@@ -510,16 +514,16 @@ def test_a_sheet_is_not_read_again_when_time_is_short(omics: Control, told: Told
     assert not sheet.patience
 
 
-def test_a_template_that_breaks_meanwhile_costs_its_inputs_only(
-    omics: Control, told: Told, sheet: Sheet, logged: Callable[[], str]
+def test_a_template_that_breaks_meanwhile_loses_its_inputs_only(
+    omics: Control, reported: Reported, sheet: Sheet, logged: Callable[[], str]
 ) -> None:
-    """After a deferral everything is rendered anew."""
-    lineage = told.by(HealthOmicsStartRunBatchOperator, **sheet.batch)
+    """After a deferral, all fields are rendered again."""
+    lineage = reported.by(HealthOmicsStartRunBatchOperator, **sheet.batch)
     operator = HealthOmicsStartRunBatchOperator(
         task_id="a_task", **{**sheet.batch, "columns": BrokenTemplate("is undefined")}
     )
     operator.finish_without_waiting(
-        told.context, {"id": lineage.facts["batchId"], "uuid": lineage.facts["uuid"]}
+        reported.context, {"id": lineage.facts["batchId"], "uuid": lineage.facts["uuid"]}
     )
     assert operator.lineage.collected is not None
     assert set(operator.lineage.collected.inputs) == {
@@ -532,24 +536,24 @@ def test_a_template_that_breaks_meanwhile_costs_its_inputs_only(
 @pytest.mark.usefixtures("without_inputs")
 @pytest.mark.parametrize(("has_outputs", "reads"), [(False, 1), (True, 2)])
 def test_without_inputs_a_sheet_is_read_again_for_outputs_only(
-    omics: Control, told: Told, sheet: Sheet, bucket: Any, has_outputs: bool, reads: int
+    omics: Control, reported: Reported, sheet: Sheet, bucket: Any, has_outputs: bool, reads: int
 ) -> None:
-    """If it has any."""
+    """If it has columns of outputs."""
     fields = dict(sheet.batch)
     if has_outputs:
         text = f"sample,fastq,out\n{CANARY},s3://reads/1,s3://own/runs\n"
         bucket.put_object(Bucket="settings-bucket", Key="sheet.csv", Body=text.encode())
         fields["columns"] = {**fields["columns"], "output_uri": "out"}
-    lineage = told.by(HealthOmicsStartRunBatchOperator, **fields, deferrable=True)
+    lineage = reported.by(HealthOmicsStartRunBatchOperator, **fields, deferrable=True)
     assert lineage.inputs == ()
     assert (("s3://own", "runs") in lineage.outputs) == has_outputs
     assert len(sheet.patience) == reads
 
 
-def test_a_sheet_that_is_gone_costs_its_inputs_only(
-    omics: Control, bucket: Any, told: Told, monkeypatch: pytest.MonkeyPatch
+def test_a_deleted_sheet_loses_its_inputs_only(
+    omics: Control, bucket: Any, reported: Reported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The common parameters and the outputs are told."""
+    """The common parameters and the outputs are reported."""
     read = RunSettings._read
     calls = iter([True])
 
@@ -559,13 +563,13 @@ def test_a_sheet_that_is_gone_costs_its_inputs_only(
         raise FileNotFoundError(CANARY)
 
     monkeypatch.setattr(RunSettings, "_read", once)
-    lineage = told.by(HealthOmicsStartRunBatchOperator, **BATCH, deferrable=True)
-    assert told.error is None
+    lineage = reported.by(HealthOmicsStartRunBatchOperator, **BATCH, deferrable=True)
+    assert reported.error is None
     assert lineage.inputs == (("s3://references", "hg38.fa"),)
     assert ("s3://outputs", "results") in lineage.outputs
 
 
-def test_another_run_of_the_same_id_is_not_told(
+def test_another_run_with_the_same_id_is_not_reported(
     omics: Control, context: Context, started: Callable[..., Any]
 ) -> None:
     """HealthOmics may give the id of a deleted run to a new one."""
@@ -576,16 +580,16 @@ def test_another_run_of_the_same_id_is_not_told(
     assert sensor.lineage.collected.inputs == ()
 
 
-# --- OpenLineage's own ---
+# --- OpenLineage itself ---
 
 
 def test_the_main_environment_has_it() -> None:
-    """So that nothing here is skipped everywhere."""
+    """Otherwise every environment might skip these tests."""
     assert HAS_OPENLINEAGE or tuple(map(int, airflow.__version__.split(".")[:2])) < (3, 3)
 
 
 def schema_of(name: str) -> dict[str, Any]:
-    """Return what our own part of a facet may have."""
+    """Return the properties that this package adds to a facet."""
     schema = json.loads((files("airflow_healthomics.lineage") / "facets.json").read_text())
     own: dict[str, Any] = schema["$defs"][name]["allOf"][1]
     return own
@@ -595,13 +599,13 @@ def schema_of(name: str) -> dict[str, Any]:
     ("name", "facts"), [("HealthOmicsRunRunFacet", _RUN_FACTS), ("HealthOmicsBatchRunFacet", _BATCH_FACTS)]
 )
 def test_the_schema_has_every_fact(name: str, facts: dict[str, str]) -> None:
-    """And nothing else."""
+    """It has no other property."""
     assert schema_of(name)["properties"].keys() == {*facts, "durationSeconds", "inputsTruncated"}
 
 
 @pytest.fixture
 def facets() -> Any:
-    """The module that needs OpenLineage."""
+    """The module that requires OpenLineage."""
     pytest.importorskip("airflow.providers.openlineage")
     from airflow_healthomics.lineage import facets as openlineage_facets
 
@@ -609,15 +613,15 @@ def facets() -> Any:
 
 
 @needs_openlineage
-def test_facets_follow_their_schema(omics: Control, bucket: Any, told: Told, facets: Any) -> None:
-    """And OpenLineage's rules for custom facets."""
+def test_facets_follow_their_schema(omics: Control, bucket: Any, reported: Reported, facets: Any) -> None:
+    """They also follow OpenLineage's rules for custom facets."""
     from openlineage.client.serde import Serde
 
     for kind, fields, names in (
         (HealthOmicsStartRunOperator, NEW, ("healthOmics_run", "HealthOmicsRunRunFacet")),
         (HealthOmicsStartRunBatchOperator, BATCH, ("healthOmics_batch", "HealthOmicsBatchRunFacet")),
     ):
-        lineage = facets.operator_lineage(told.by(kind, **fields))
+        lineage = facets.operator_lineage(reported.by(kind, **fields))
         ((key, facet),) = lineage.run_facets.items()
         assert (key, type(facet).__name__) == names
         told_facet = json.loads(Serde.to_json(facet))
@@ -640,7 +644,7 @@ def test_a_facet_has_the_fields_of_its_schema(facets: Any, name: str) -> None:
 
 @needs_openlineage
 def test_the_provider_finds_the_methods(omics: Control, context: Context, facets: Any) -> None:
-    """By its own extractor, on success and on failure; before the end there is nothing to tell."""
+    """Its own extractor calls them on success and failure; on start there is nothing to report."""
     from airflow.providers.openlineage.extractors.base import DefaultExtractor
 
     operator = HealthOmicsStartRunOperator(task_id="a_task", **{**NEW, "wait_for_completion": False})
@@ -648,9 +652,9 @@ def test_the_provider_finds_the_methods(omics: Control, context: Context, facets
     assert not extractor.extract().inputs
     assert extractor.extract_on_complete(None) is None
     operator.execute(context)
-    for told in (extractor.extract_on_complete(None), extractor.extract_on_failure(None)):
-        assert {(each.namespace, each.name) for each in told.inputs} == INPUTS
-        assert CANARY not in repr(told)
+    for reported in (extractor.extract_on_complete(None), extractor.extract_on_failure(None)):
+        assert {(each.namespace, each.name) for each in reported.inputs} == INPUTS
+        assert CANARY not in repr(reported)
 
 
 RENDERED = {"sample": "{{ '" + CANARY + "' }}", "depth": 30}
@@ -658,7 +662,7 @@ RENDERED = {"sample": "{{ '" + CANARY + "' }}", "depth": 30}
 
 @pytest.mark.parametrize("parameters", [RENDERED, CANARY, [CANARY], {"a": {"b": CANARY}}], ids=repr)
 def test_rendered_parameters_are_private(context: Context, parameters: Any) -> None:
-    """Whoever writes down what a task has, as OpenLineage's provider does, writes no values of parameters."""
+    """A consumer that serializes a task, such as OpenLineage's provider, writes no values of parameters."""
     operator = HealthOmicsStartRunOperator(task_id="a_task", **{**NEW, "parameters": parameters})
     operator.render_template_fields(context)
     assert CANARY not in json.dumps(
@@ -666,7 +670,7 @@ def test_rendered_parameters_are_private(context: Context, parameters: Any) -> N
     )
     assert CANARY not in repr(operator.parameters)
     view = serialize_template_field(operator.parameters, "parameters")
-    # The Rendered Template view shows them, but Airflow 2 has no way to ask for it.
+    # The Rendered Template view shows them, but Airflow 2 has no API for it.
     assert (CANARY in str(view)) == (view != "<private>") == (not airflow.__version__.startswith("2."))
 
 
@@ -682,7 +686,7 @@ UNFIT = [
 
 @pytest.mark.parametrize("parameters", UNFIT, ids=repr)
 def test_any_value_can_be_shown(context: Context, parameters: Any) -> None:
-    """Airflow 3.0 passes on what it gets, and its API takes nothing but JSON."""
+    """Airflow 3.0 passes values on unchanged, and its API accepts only JSON."""
     operator = HealthOmicsStartRunOperator(task_id="a_task", **{**NEW, "parameters": parameters})
     operator.render_template_fields(context)
     assert isinstance(operator.parameters, Private)
@@ -692,8 +696,8 @@ def test_any_value_can_be_shown(context: Context, parameters: Any) -> None:
     TypeAdapter(JsonValue).validate_python(shown)
 
 
-def test_parameters_that_another_field_has_too_are_private(context: Context) -> None:
-    """Though Airflow does not say which field it renders."""
+def test_values_of_parameters_in_another_field_are_private(context: Context) -> None:
+    """Airflow does not say which field it renders."""
     same = {"sample": CANARY}
     operator = HealthOmicsStartRunOperator(
         task_id="a_task", **{**NEW, "parameters": same}, engine_settings=same
@@ -704,7 +708,7 @@ def test_parameters_that_another_field_has_too_are_private(context: Context) -> 
 
 
 def test_private_parameters_read_and_change_as_a_dict(context: Context) -> None:
-    """For a subclass or a pre_execute, and stay private."""
+    """For subclasses and pre_execute; they stay private."""
     operator = HealthOmicsStartRunOperator(task_id="a_task", **{**NEW, "parameters": {"a": 1, "b": 2}})
     operator.render_template_fields(context)
     parameters: Any = operator.parameters
@@ -722,7 +726,7 @@ def test_private_parameters_read_and_change_as_a_dict(context: Context) -> None:
 
 
 def test_private_parameters_are_sent(omics: Control, context: Context, client: Any) -> None:
-    """As they were rendered, also after another rendering."""
+    """They are sent as rendered, also after another rendering."""
     operator = HealthOmicsStartRunOperator(
         task_id="a_task", **{**NEW, "parameters": RENDERED, "wait_for_completion": False}
     )
@@ -734,8 +738,8 @@ def test_private_parameters_are_sent(omics: Control, context: Context, client: A
 
 
 @needs_openlineage
-def test_the_facet_of_the_task_tells_no_parameter(context: Context) -> None:
-    """Airflow's own, which has the ``parameters`` of any operator."""
+def test_the_facet_of_the_task_has_no_parameter(context: Context) -> None:
+    """Airflow's own facet has the ``parameters`` of any operator."""
     from airflow.providers.openlineage.utils.utils import TaskInfo
     from openlineage.client.serde import Serde
 
@@ -744,10 +748,10 @@ def test_the_facet_of_the_task_tells_no_parameter(context: Context) -> None:
         HealthOmicsStartRunBatchOperator(task_id="a_task", **{**BATCH, "parameters": RENDERED}),
     ):
         task.render_template_fields(context)
-        told = Serde.to_json(TaskInfo(task))
-        # Older releases of that provider leave them out altogether.
-        assert ("non-serializable" in told) is ('"parameters"' in told)
-        assert CANARY not in told
+        reported = Serde.to_json(TaskInfo(task))
+        # Older releases of that provider omit them.
+        assert ("non-serializable" in reported) is ('"parameters"' in reported)
+        assert CANARY not in reported
 
 
 CONSOLE = {"TRANSPORT": '{"type": "console"}'}
@@ -772,15 +776,15 @@ OPERATOR = "airflow_healthomics.sensors.run.HealthOmicsRunSensor"
 def test_it_is_on_when_there_is_a_transport(
     monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], expected: bool
 ) -> None:
-    """And off without one, when it is disabled as a whole or for a task, or with settings of no sense."""
-    # The provider keeps its settings for good, but not in a test.
+    """It is off without a transport, with invalid settings, and when disabled globally or for a task."""
+    # The provider caches its settings for the life of the process.
     for name, value in settings.items():
         monkeypatch.setenv(f"AIRFLOW__OPENLINEAGE__{name}", value)
     assert is_openlineage_on(HealthOmicsRunSensor(task_id="a_task", run_id="1")) == expected
 
 
 @needs_openlineage
-def test_a_task_may_be_enabled_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_task_may_be_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
     """With ``selective_enable``."""
     from airflow.providers.openlineage.utils.selective_enable import enable_lineage
 
@@ -790,7 +794,7 @@ def test_a_task_may_be_enabled_by_itself(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_nothing_is_imported_without_it() -> None:
-    """The package does not need the provider, and does not load what of it is there."""
+    """The package does not require the provider, and imports no part of it."""
     code = """
 import sys
 
@@ -814,7 +818,7 @@ print("fine")
 
 
 def test_importing_the_package_loads_nothing_of_it() -> None:
-    """Though it may be installed."""
+    """Even if it is installed."""
     code = """
 import sys
 import airflow_healthomics.operators, airflow_healthomics.sensors

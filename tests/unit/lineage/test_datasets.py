@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which data sets and facts there are to tell of."""
+"""The data sets and facts of the lineage."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ STORE = "omics://123456789012.storage.us-east-1.amazonaws.com"
     ],
 )
 def test_a_uri_is_a_data_set(value: Any, expected: list[tuple[str, str]]) -> None:
-    """By OpenLineage's naming rules, in the order of the parameters, wherever in them it is."""
+    """By OpenLineage's naming rules and in the order of the parameters, at any depth."""
     assert list(data_sets(value)) == expected
 
 
@@ -77,7 +77,7 @@ def test_a_uri_is_a_data_set(value: Any, expected: list[tuple[str, str]]) -> Non
     ],
 )
 def test_anything_else_is_none(value: Any) -> None:
-    """A text that has more in it than URIs is left out as a whole."""
+    """A text that has anything besides URIs is skipped as a whole."""
     assert list(data_sets(value)) == []
 
 
@@ -87,15 +87,15 @@ def test_anything_else_is_none(value: Any) -> None:
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     )
 )
-def test_nothing_but_uris_is_told(value: Any) -> None:
+def test_only_uris_are_reported(value: Any) -> None:
     """Whatever the parameters are."""
     for namespace, name in data_sets(value):
         assert namespace.startswith(("s3://", "omics://"))
         assert name in json.dumps(value, ensure_ascii=False) or name == "/"
 
 
-def test_a_data_set_is_told_once() -> None:
-    """However often it is read."""
+def test_a_data_set_is_reported_once() -> None:
+    """Even if it is read several times."""
     assert bounded_inputs([["s3://reads/a", "s3://reads/b"], "s3://reads/a"]) == (
         (DataSet("s3://reads", "a"), DataSet("s3://reads", "b")),
         {},
@@ -103,7 +103,7 @@ def test_a_data_set_is_told_once() -> None:
 
 
 def test_inputs_are_bounded() -> None:
-    """A batch of a hundred thousand runs is told by its first inputs, and no more of it is read."""
+    """A batch of a hundred thousand runs reports its first inputs, and reads no others."""
     read = 0
 
     def settings() -> Any:
@@ -118,7 +118,7 @@ def test_inputs_are_bounded() -> None:
 
 
 def test_exactly_as_many_inputs_as_allowed_are_all() -> None:
-    """The bound itself leaves nothing out."""
+    """A number of inputs equal to the limit is complete."""
     inputs, more = bounded_inputs([[f"s3://reads/{n}" for n in range(MAX_INPUTS)]])
     assert (len(inputs), more) == (MAX_INPUTS, {})
 
@@ -137,7 +137,7 @@ def test_exactly_as_many_inputs_as_allowed_are_all() -> None:
     ],
 )
 def test_outputs_have_a_common_folder(uris: list[Any], expected: list[str]) -> None:
-    """One for each bucket, however many runs."""
+    """One for each bucket, for any number of runs."""
     assert common_prefixes(uris) == expected
 
 
@@ -159,7 +159,7 @@ RUN = {
 
 
 def test_facts_of_a_run() -> None:
-    """By names of the facet, as far as they are known; what the user has written freely is not among them."""
+    """By the facet's names, as far as they are known; free text of the user is not among them."""
     lineage = run_lineage(RUN, {"reads": "s3://reads/a", "sample": "Jane Doe"}, engine="WDL")
     assert lineage.facts == {
         "runId": "1234567",
@@ -181,7 +181,7 @@ def test_facts_of_a_run() -> None:
 
 @pytest.mark.parametrize("status", ["FAILED", "CANCELLED", "DELETED", "RUNNING"])
 def test_only_a_completed_run_has_outputs(status: str) -> None:
-    """HealthOmics exports none of another."""
+    """HealthOmics exports none for another run."""
     assert run_lineage({**RUN, "status": status}).outputs == ()
 
 
@@ -196,7 +196,7 @@ def test_only_a_completed_run_has_outputs(status: str) -> None:
     ],
 )
 def test_a_time_may_be_odd(start: Any, stop: Any, expected: float | None) -> None:
-    """Without a zone it is UTC; of one that cannot be read there is no duration."""
+    """Without a zone it is UTC; an unreadable time gives no duration."""
     facts = run_lineage({**RUN, "startTime": start, "stopTime": stop}).facts
     assert facts.get("durationSeconds") == expected
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a StatsD server receives from Airflow's Stats about starts, waits, runs and AWS calls."""
+"""The metrics that a StatsD server receives from Airflow's Stats about starts, waits, runs and AWS calls."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STATSD_KINDS = {"counter": "c", "gauge": "g", "timer": "ms"}
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_statsd_receives_each_metric_with_its_tags(statsd: StatsD, metric: metrics.Metric) -> None:
-    """A timer in milliseconds, and no character of a tag makes Airflow drop the metric."""
+    """A timer is in milliseconds, and no character of a tag makes Airflow drop the metric."""
     metrics._send(metric, 2, *(f"a b,c=d:{tag}" for tag in metric.tags))
     (received,) = statsd.received(metric.name)
     assert received.kind == STATSD_KINDS[metric.kind]
@@ -41,7 +41,7 @@ def test_statsd_receives_each_metric_with_its_tags(statsd: StatsD, metric: metri
     assert received.tags == {tag: f"a_b_c_d_{tag}" for tag in metric.tags}
 
 
-# --- ends ---
+# --- the end of a run ---
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_statsd_receives_each_metric_with_its_tags(statsd: StatsD, metric: metri
 def test_an_end_is_counted_with_a_documented_reason_only(
     statsd: StatsD, omics: Control, tasks: Tasks, context: Context, clock: Clock, documented: str, reason: str
 ) -> None:
-    """And the run's times."""
+    """Any other reason is counted as ``other``."""
     omics.plan_run(status="FAILED", failure_reason=documented)
     clock.at(100, lambda: omics.advance("FAILED"))
     with pytest.raises(HealthOmicsRunFailedError):
@@ -61,7 +61,7 @@ def test_an_end_is_counted_with_a_documented_reason_only(
 def test_a_sensor_counts_the_end_and_the_times(
     statsd: StatsD, omics: Control, tasks: Tasks, context: Context, started: Any, clock: Clock
 ) -> None:
-    """Once."""
+    """It counts the end once, and records the times once."""
     run = started()
     clock.at(150, lambda: omics.advance("COMPLETED"))
     sensor = HealthOmicsRunSensor(task_id="wait", run_id=run["id"], poke_interval=10, report_usage=False)
@@ -85,7 +85,7 @@ def test_queue_and_run_seconds_are_those_of_healthomics(statsd: StatsD) -> None:
 def test_the_end_of_a_batch_is_counted(
     statsd: StatsD, omics: Control, tasks: Tasks, context: Context, clock: Clock
 ) -> None:
-    """Without the message that a batch has as its reason."""
+    """The message that a batch has as its reason is no tag."""
     clock.at(100, lambda: omics.advance("COMPLETED"))
     tasks.run(lambda: BATCH.task(wait_for_completion=True, deferrable=True), context)
     assert statsd.counts("ended", "kind", "status", "reason") == {("batch", "PROCESSED", "none"): 1}
@@ -96,7 +96,7 @@ def test_the_end_of_a_batch_is_counted(
 
 @pytest.mark.skipif(not HAS_VIEWS, reason="Airflow has no views of plugins before 3.1")
 def test_answers_of_the_page_are_counted(statsd: StatsD) -> None:
-    """Those of its API, not its files."""
+    """Responses of its API are counted, its files are not."""
     from fastapi.testclient import TestClient
 
     from airflow_healthomics.run_page.app import create_app
@@ -108,7 +108,7 @@ def test_answers_of_the_page_are_counted(statsd: StatsD) -> None:
     assert statsd.counts("page.answers", "status") == {("404",): 2}
 
 
-# --- what metrics must not do ---
+# --- metrics have no side effects ---
 
 
 def test_a_failing_backend_changes_nothing(
@@ -135,7 +135,7 @@ def test_a_failing_backend_changes_nothing(
 def test_nothing_is_sent_unless_metrics_are_on(
     statsd: StatsD, monkeypatch: pytest.MonkeyPatch, omics: Control, context: Context
 ) -> None:
-    """And Airflow's Stats is not loaded."""
+    """Airflow's Stats is not imported either."""
     monkeypatch.setenv("AIRFLOW__METRICS__STATSD_ON", "False")
     airflow_stats.cache_clear()
     start_of().execute(context)
@@ -144,7 +144,7 @@ def test_nothing_is_sent_unless_metrics_are_on(
 
 
 def test_a_session_without_metrics_is_unaffected(omics: Control) -> None:
-    """The handler of an event receives what botocore sends, and returns nothing."""
+    """The event handlers receive botocore's arguments unchanged, and return nothing."""
     session = boto3.Session()
     metrics.count_calls(session, None)
     client = session.client("omics", "us-east-1", config=Config(inject_host_prefix=False))
@@ -162,7 +162,7 @@ def test_a_session_without_metrics_is_unaffected(omics: Control) -> None:
     ],
 )
 def test_codes_are_bounded(code: str, bounded: str) -> None:
-    """A proxy may answer with anything."""
+    """A proxy may answer with any code."""
     assert bounded_code(code) == bounded
 
 
@@ -176,7 +176,7 @@ def test_a_place_may_be_unknown(statsd: StatsD) -> None:
 
 
 def test_the_documentation_has_each_metric() -> None:
-    """With its type and its tags, and knows no other."""
+    """It has the type and tags of each, and no others."""
     rows = re.findall(
         r"^\| `healthomics\.([\w.]+)` \| (\w+) \| [^|]* \| ([^|]*) \|",
         (DOCS / "reference" / "metrics.md").read_text(),
@@ -187,7 +187,7 @@ def test_the_documentation_has_each_metric() -> None:
 
 
 def _exported() -> dict[str, metrics.Metric]:
-    """Return the metrics by the names that statsd_exporter gives them."""
+    """Return the metrics by their names in statsd_exporter."""
     names = {"airflow_healthomics_" + metric.name.replace(".", "_"): metric for metric in METRICS}
     timers = {name: metric for name, metric in names.items() if metric.kind == "timer"}
     return names | {f"{name}_{part}": metric for name, metric in timers.items() for part in ("sum", "count")}
@@ -222,7 +222,7 @@ def test_each_expression_has_metrics_and_tags_that_exist(file: str) -> None:
 
 
 def test_the_dashboard_shows_each_metric() -> None:
-    """None is collected in vain."""
+    """No metric is collected in vain."""
     text = "\n".join(_expressions(DOCS / "grafana" / "healthomics.json"))
     shown = {metric for name, metric in _exported().items() if re.search(rf"\b{name}\b", text)}
     assert shown == set(METRICS)

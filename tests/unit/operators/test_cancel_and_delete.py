@@ -27,7 +27,7 @@ from tests.unit.conftest import (
 from tests.unit.histories import WAYS
 from tests.unit.kinds import BATCH, KINDS, RUN, Kind
 
-#: What HealthOmics may answer where the status of a resource does not fit.
+#: Errors that HealthOmics may return if the status of a resource does not allow the call.
 CODES = pytest.mark.parametrize("code", ["ConflictException", "ValidationException"])
 VERBS = pytest.mark.parametrize("verb", ["Cancel", "Delete"])
 
@@ -73,7 +73,7 @@ def processed(omics: Control, batch_id: str) -> str:
 @KINDS
 @VERBS
 def test_a_refusal_says_why(omics: Control, ending: Ending, kind: Kind, verb: str) -> None:
-    """And what to allow."""
+    """The error has the reason, and the permission to add."""
     resource_id, name = kind.start(omics), kind.operation(verb)
     omics.inject_error(name, "AccessDeniedException", times=None)
     with pytest.raises(HealthOmicsApiError, match=f"omics:{name}") as caught:
@@ -89,7 +89,7 @@ def test_a_refusal_says_why(omics: Control, ending: Ending, kind: Kind, verb: st
 def test_a_passing_fault_is_retried_by_airflow(
     omics: Control, ending: Ending, kind: Kind, verb: str, code: str
 ) -> None:
-    """It is no permanent failure."""
+    """It is not a permanent failure."""
     resource_id = kind.start(omics)
     omics.inject_error(kind.operation(verb), code, times=None)
     with pytest.raises(ClientError, match=code):
@@ -117,7 +117,7 @@ def test_a_bad_id_is_refused(omics: Control, ending: Ending, kind: Kind, verb: s
 def test_cancel_cancels_what_is_active(
     omics: Control, ending: Ending, clock: Clock, kind: Kind, status: Any
 ) -> None:
-    """It does not wait by default, and returns the id."""
+    """By default it does not wait, and returns the id."""
     resource_id = kind.start(omics)
     omics.advance(status) if kind is RUN else omics.advance_batch(status)
     before = clock.elapsed
@@ -132,7 +132,7 @@ def test_cancel_cancels_what_is_active(
 def test_cancel_waits_for_the_end(
     omics: Control, ending: Ending, clock: Clock, kind: Kind, deferrable: bool
 ) -> None:
-    """If it is told to wait. CANCELLED is the purpose, and no failure."""
+    """With ``wait_for_completion``. CANCELLED is the purpose, not a failure."""
     resource_id = kind.start(omics)
     clock.advance(10)
     omics.set_options(stopping_seconds=300)
@@ -150,10 +150,10 @@ def test_cancel_waits_for_the_end(
     ids=str,
 )
 @pytest.mark.parametrize("wait", [True, False])
-def test_cancelling_what_has_ended_is_no_error(
+def test_cancelling_an_ended_one_is_no_error(
     omics: Control, ending: Ending, kind: Kind, code: Any, status: str, wait: bool
 ) -> None:
-    """Whichever error AWS answers with."""
+    """Whichever error AWS returns."""
     omics.set_options(cancel_error=code)
     resource_id = kind.start(omics)
     kind.end(omics, status)
@@ -162,13 +162,13 @@ def test_cancelling_what_has_ended_is_no_error(
 
 @KINDS
 def test_cancelling_an_unknown_id_is_an_error(omics: Control, ending: Ending, kind: Kind) -> None:
-    """The id, the account or the region is another one."""
+    """The id, the account or the region is wrong."""
     with pytest.raises(HealthOmicsApiError, match=rf"{kind.operation('Cancel')} for {kind} 999.*region"):
         ending.run("Cancel", kind, "999")
 
 
 def test_cancel_has_links(omics: Control, ending: Ending, ti: FakeTaskInstance) -> None:
-    """The run is a click away."""
+    """They lead to the run."""
     run_id = RUN.start(omics)
     ending.run("Cancel", RUN, run_id, do_xcom_push=False)
     assert run_id in ti.xcoms["healthomics_run_link"]
@@ -189,19 +189,17 @@ def test_a_retry_of_a_cancel_continues_to_wait(
 
 
 @CODES
-def test_cancel_gives_a_batch_the_time_to_be_created(
+def test_cancel_waits_until_a_batch_is_created(
     omics: Control, ending: Ending, context: Context, code: Any
 ) -> None:
-    """HealthOmics refuses to cancel one that is CREATING."""
+    """HealthOmics refuses to cancel a CREATING batch."""
     omics.set_options(cancel_error=code, batch_creating_seconds=30.0)
     batch_id = batch_of().execute(context)
     assert ending.run("Cancel", BATCH, batch_id) == batch_id
     assert BATCH.status(omics) in ("STOPPING", "CANCELLED")
 
 
-def test_cancel_does_not_wait_for_ever(
-    omics: Control, ending: Ending, clock: Clock, context: Context
-) -> None:
+def test_cancel_does_not_wait_forever(omics: Control, ending: Ending, clock: Clock, context: Context) -> None:
     """For a batch that stays CREATING."""
     omics.set_options(batch_creating_seconds=1e6)
     with pytest.raises(HealthOmicsApiError, match="CancelRunBatch"):
@@ -221,7 +219,7 @@ def test_cancel_does_not_wait_for_ever(
 def test_delete_deletes_runs_that_have_ended(
     omics: Control, ending: Ending, clock: Clock, kind: Kind, status: str, wait: bool
 ) -> None:
-    """It returns the id. A batch itself stays."""
+    """It returns the id. The batch itself remains."""
     resource_id = kind.start(omics)
     clock.advance(10)
     kind.end(omics, status)
@@ -236,7 +234,7 @@ def test_delete_deletes_runs_that_have_ended(
 def test_deleting_again_is_no_error(
     omics: Control, ending: Ending, clock: Clock, kind: Kind, code: Any
 ) -> None:
-    """A retry finds what the attempt before it did, whatever HealthOmics calls it."""
+    """A retry may find the deletion done by the attempt before, with any error."""
     omics.set_options(delete_error=code)
     resource_id = kind.start(omics)
     clock.advance(10)
@@ -251,17 +249,17 @@ def test_deleting_again_is_no_error(
 def test_deleting_an_unknown_id_is_no_error(
     omics: Control, ending: Ending, logged: Callable[[], str], kind: Kind, fields: dict[str, Any]
 ) -> None:
-    """It is gone, which is the purpose."""
+    """The purpose is met: nothing with this id exists."""
     assert ending.run("Delete", kind, "999", **fields) == "999"
     assert f"{kind.name} 999 no longer exists" in logged()
 
 
 @KINDS
 @CODES
-def test_deleting_what_is_active_is_an_error(
+def test_deleting_an_active_one_is_an_error(
     omics: Control, ending: Ending, clock: Clock, kind: Kind, code: Any
 ) -> None:
-    """It must have ended."""
+    """Only ended ones can be deleted."""
     omics.set_options(delete_error=code)
     resource_id = kind.start(omics)
     clock.advance(10)
@@ -275,11 +273,11 @@ def test_deleting_what_is_active_is_an_error(
 def test_delete_waits_until_the_run_is_gone(
     omics: Control, ending: Ending, clock: Clock, shown: bool
 ) -> None:
-    """Gone is not found, or DELETED."""
+    """It is not found, or DELETED."""
     omics.set_options(show_deleted_runs=shown)
     run_id = RUN.start(omics)
     omics.advance("COMPLETED")
-    omics.inject_error("GetRun", "ThrottlingException", times=3)  # the first before the deletion
+    omics.inject_error("GetRun", "ThrottlingException", times=3)  # the first one before the deletion
     ending.run("Delete", RUN, run_id, wait_for_completion=True)
     assert len(clock.sleeps) == 2
     assert calls_of(omics, "GetRun") == 4
@@ -288,7 +286,7 @@ def test_delete_waits_until_the_run_is_gone(
 def test_delete_does_not_wait_for_another_run(
     omics: Control, context: Context, started: Callable[..., Any], clock: Clock
 ) -> None:
-    """AWS may give the deleted run's id to a new one; the deleted run is gone nevertheless."""
+    """AWS may give the id to a new run; the deleted one is gone nevertheless."""
     omics.set_options(reuse_run_ids=True, manual=True)
     run_id = started()["id"]
     omics.advance("COMPLETED", run_id=run_id)
@@ -304,7 +302,7 @@ def test_delete_does_not_wait_for_another_run(
 def test_delete_waits_until_the_runs_of_a_batch_are_gone(
     omics: Control, ending: Ending, processed: str, deferrable: bool
 ) -> None:
-    """The state PROCESSED, which may last for a moment, does not end the wait."""
+    """The state PROCESSED may be visible for a moment and does not end the wait."""
     omics.set_options(batch_runs_per_second=0.01)
     fields = {"wait_for_completion": True, "deferrable": deferrable}
     assert ending.run("Delete", BATCH, processed, **fields) == processed
@@ -313,7 +311,7 @@ def test_delete_waits_until_the_runs_of_a_batch_are_gone(
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_delete_deletes_the_batch_too_if_told_to(
+def test_delete_deletes_the_batch_too_on_request(
     omics: Control, ending: Ending, processed: str, deferrable: bool
 ) -> None:
     """After its runs."""
@@ -341,7 +339,7 @@ def test_a_retry_of_a_delete_continues(
 def test_runs_that_cannot_be_deleted_are_logged(
     omics: Control, ending: Ending, processed: str, logged: Callable[[], str]
 ) -> None:
-    """The batch is RUNS_DELETED all the same."""
+    """The batch is RUNS_DELETED nevertheless."""
     omics.fail_submission(["sample-1"], operation="DeleteRun")
     ending.run("Delete", BATCH, processed, wait_for_completion=True)
     assert "Some runs" in logged()

@@ -54,7 +54,7 @@ def remaining(omics: Control) -> list[str]:
 def test_only_old_runs_that_ended_are_deleted(
     omics: Control, clock: Clock, run_of: Callable[..., str], delete: Callable[..., Any]
 ) -> None:
-    """An active run stays however old it is, and so does one that ended less than the given days ago."""
+    """An active run remains however old it is, and so does one that ended fewer than the given days ago."""
     old = [run_of(status) for status in ("COMPLETED", "FAILED", "CANCELLED")]
     active = run_of("RUNNING")
     clock.advance(DAY - 45)
@@ -73,7 +73,7 @@ def test_a_dry_run_is_the_default(
     context: Context,
     logged: Callable[[], str],
 ) -> None:
-    """It logs and counts the runs, without their names."""
+    """The log and the counts have the runs, without their names."""
     run_id = run_of(name="a patient")
     clock.advance(2 * DAY)
     task = HealthOmicsDeleteRunsOperator(task_id="a_task", older_than_days=1)
@@ -89,7 +89,7 @@ def test_a_dry_run_is_the_default(
 def test_the_log_names_the_oldest(
     clock: Clock, run_of: Callable[..., str], delete: Callable[..., Any], logged: Callable[[], str]
 ) -> None:
-    """A log of thousands of lines helps nobody."""
+    """The log has a limited number of lines."""
     run_ids = [run_of() for _ in range(22)]
     clock.advance(2 * DAY)
     delete(is_dry_run=True)
@@ -102,7 +102,7 @@ def test_the_log_names_the_oldest(
 def test_the_oldest_are_deleted_first(
     omics: Control, clock: Clock, run_of: Callable[..., str], delete: Callable[..., Any]
 ) -> None:
-    """Whatever their status, up to the limit."""
+    """In any status, up to the limit."""
     first, second, third = (run_of(status) for status in ("FAILED", "COMPLETED", "CANCELLED"))
     clock.advance(2 * DAY)
     assert delete(max_runs=2)["deleted"] == 2
@@ -140,7 +140,7 @@ def test_the_pace_is_half_the_quota(
 def test_a_throttled_call_is_repeated(
     omics: Control, clock: Clock, run_of: Callable[..., str], delete: Callable[..., Any]
 ) -> None:
-    """More slowly, until it succeeds."""
+    """At a lower rate, until it succeeds."""
     run_of()
     clock.advance(2 * DAY)
     omics.inject_error("DeleteRun", "ThrottlingException", times=4)
@@ -170,7 +170,7 @@ def test_a_refused_run_does_not_stop_the_others(
 def test_a_run_that_another_task_has_deleted_counts_as_deleted(
     omics: Control, clock: Clock, run_of: Callable[..., str], delete: Callable[..., Any]
 ) -> None:
-    """That is the purpose."""
+    """Its record is gone, which is the purpose."""
     run_of()
     clock.advance(2 * DAY)
     omics.inject_error("DeleteRun", "ResourceNotFoundException", times=1)
@@ -216,7 +216,7 @@ def test_other_errors_end_the_task(
 def test_bad_arguments_are_refused(
     omics: Control, delete: Callable[..., Any], argument: str, value: Any
 ) -> None:
-    """The error names the argument and the rule, and nothing was called."""
+    """The error names the argument and the rule, and no call is made."""
     with pytest.raises(HealthOmicsRequestError, match=argument) as caught:
         delete(**{argument: value})
     assert len(caught.value.problems) == 1

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Errors about what is not found name its id, where the id comes from, and the account and region."""
+"""Errors about an unknown id name the id, its origin, and the account and region."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ PLACE = "account 123456789012, region us-east-1"
         ("{{ 999 }}", "a template"),
     ],
 )
-def test_a_sensor_says_which_run_it_does_not_find(omics: Control, run_id: str, source: str) -> None:
-    """And that clearing the sensor starts nothing."""
+def test_a_sensor_names_the_missing_run(omics: Control, run_id: str, source: str) -> None:
+    """The error adds that clearing the sensor starts nothing."""
     with dag_of(False):
         sensor = HealthOmicsRunSensor(task_id="a_task", run_id=run_id, deferrable=False)
     context = context_of(FakeTaskInstance(upstream={("start", "id"): "999"}), dag=sensor.dag)
@@ -74,7 +74,7 @@ def test_a_sensor_says_which_run_it_does_not_find(omics: Control, run_id: str, s
     assert "start it again" not in text
 
 
-def test_a_batch_sensor_says_which_batch_it_does_not_find(omics: Control) -> None:
+def test_a_batch_sensor_names_the_missing_batch(omics: Control) -> None:
     """In the same words."""
     with dag_of(False):
         sensor = HealthOmicsRunBatchSensor(
@@ -92,7 +92,7 @@ def test_a_batch_sensor_says_which_batch_it_does_not_find(omics: Control) -> Non
 def test_a_sensor_never_says_that_clearing_it_starts_a_run(
     omics: Control, started: Callable[..., Any], status: str
 ) -> None:
-    """Another task does that."""
+    """A run is started by another task."""
     run = started()
     omics.advance(status, run_id=run["id"])
     sensor = HealthOmicsRunSensor(task_id="a_task", run_id=run["id"], deferrable=False)
@@ -105,8 +105,8 @@ def test_a_sensor_never_says_that_clearing_it_starts_a_run(
     "task", [HealthOmicsRunSensor, HealthOmicsCancelRunOperator, HealthOmicsRunBatchSensor]
 )
 @pytest.mark.parametrize("value", [None, "None"], ids=repr)
-def test_an_id_that_is_none_is_a_missing_xcom(omics: Control, task: Any, value: Any) -> None:
-    """And not the DAG-run ID."""
+def test_a_missing_xcom_as_id(omics: Control, task: Any, value: Any) -> None:
+    """The error does not take it for the DAG-run ID."""
     name = "batch_id" if task is HealthOmicsRunBatchSensor else "run_id"
     with pytest.raises(HealthOmicsRequestError) as caught:
         task(task_id="a_task", **{name: value}).execute(context_of(FakeTaskInstance()))
@@ -122,7 +122,7 @@ def test_an_id_that_is_none_is_a_missing_xcom(omics: Control, task: Any, value: 
         (HealthOmicsCancelRunBatchOperator, {"batch_id": "999"}, "CancelRunBatch"),
     ],
 )
-def test_a_refused_call_says_where_nothing_was_found(
+def test_a_refused_call_names_where_it_looked(
     omics: Control, task: Any, fields: dict[str, Any], operation: str
 ) -> None:
     """Account, region and id."""
@@ -134,7 +134,9 @@ def test_a_refused_call_says_where_nothing_was_found(
 
 
 @KINDS
-def test_a_start_says_which_ids_may_not_exist(omics: Control, context: Context, kind: Kind) -> None:
+def test_a_refused_start_names_the_ids_that_may_not_exist(
+    omics: Control, context: Context, kind: Kind
+) -> None:
     """Account, region, and the ids of the request."""
     omics.inject_error(kind.operation("Start"), "ResourceNotFoundException", status=404)
     with pytest.raises(HealthOmicsApiError) as caught:
@@ -145,10 +147,10 @@ def test_a_start_says_which_ids_may_not_exist(omics: Control, context: Context, 
 
 
 @needs_store
-def test_a_run_whose_end_is_not_known_was_looked_for_somewhere(
+def test_a_run_of_unknown_outcome_names_where_it_was_looked_for(
     omics: Control, client: Any, clock: Clock
 ) -> None:
-    """Account and region are named."""
+    """Account and region."""
     store, ti = Store(), FakeTaskInstance(max_tries=1)
     run_id = start_of(log_level="OFF").execute(try_of(ti, store))
     omics.advance("COMPLETED", run_id=run_id)
@@ -163,8 +165,8 @@ def test_a_run_whose_end_is_not_known_was_looked_for_somewhere(
 # --- the account ---
 
 
-def test_an_account_that_cannot_be_looked_up_costs_a_line(omics: Control) -> None:
-    """Region and id are named all the same."""
+def test_a_failed_look_up_of_the_account_is_logged(omics: Control) -> None:
+    """The error still has the region."""
     log = Lines()
     hook = HealthOmicsHook()
     _ = hook.conn
@@ -178,7 +180,7 @@ def test_an_account_that_cannot_be_looked_up_costs_a_line(omics: Control) -> Non
 def test_a_timeout_while_the_account_is_looked_up_does_not_replace_the_error(
     omics: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Airflow may retry a timeout, whereas a sensor fails for good."""
+    """Airflow may retry a timeout, whereas a sensor's failure is permanent."""
 
     def time_out(*_: Any, **__: Any) -> Any:
         raise AirflowTaskTimeout("from a signal handler")
@@ -190,10 +192,10 @@ def test_a_timeout_while_the_account_is_looked_up_does_not_replace_the_error(
     assert isinstance(caught.value, AirflowFailException)
 
 
-def test_aws_is_not_asked_about_a_local_healthomics(
+def test_aws_is_not_called_about_a_local_healthomics(
     omics: Control, connection: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its traffic stays on the loopback."""
+    """Its traffic remains on loopback."""
     for name in [name for name in os.environ if name.startswith("AWS_ENDPOINT_URL")]:
         monkeypatch.delenv(name)
     connection(omics={"endpoint_url": "http://localhost:1"})
@@ -213,7 +215,7 @@ def test_aws_is_not_asked_about_a_local_healthomics(
 
 @pytest.fixture
 def _without_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let Airflow find no connection."""
+    """Hide all connections from Airflow."""
 
     def get_connection(cls: Any, conn_id: str) -> Any:
         raise AirflowNotFoundException(f"The conn_id `{conn_id}` isn't defined")
@@ -240,12 +242,12 @@ SHEET = {"run_settings": None, "sample_sheet": "s3://bucket/a.csv", "columns": {
 def test_a_connection_that_does_not_exist_is_an_error(
     omics: Control, context: Context, make: Callable[..., Any]
 ) -> None:
-    """Nothing happens with the worker's own credentials, which may be of another account."""
+    """The worker's own credentials, which may belong to another account, are not used."""
     task = make(aws_conn_id="laboratory")
     for _ in range(2):
         with pytest.raises(HealthOmicsConnectionNotFoundError, match="connection 'laboratory'") as caught:
             task.execute(context)
-    # Airflow says the same while it is in trouble itself.
+    # Airflow reports its own outages in the same way.
     assert not isinstance(caught.value, AirflowFailException)
     assert pickle.loads(pickle.dumps(caught.value)).aws_conn_id == "laboratory"
     assert omics.calls() == []
@@ -256,14 +258,14 @@ def test_a_connection_that_does_not_exist_is_an_error(
 def test_the_default_connection_need_not_exist(
     omics: Control, context: Context, logged: Callable[[], str], aws_conn_id: str | None
 ) -> None:
-    """A warning says so; boto3's own credentials are asked for by None."""
+    """A warning says so; ``None`` requests boto3's own credentials."""
     assert start_of(aws_conn_id=aws_conn_id).execute(context)
     assert ("aws_default" in logged()) is (aws_conn_id is not None)
 
 
 @pytest.mark.usefixtures("_without_connections")
 def test_a_sheet_is_not_read_without_its_connection(bucket: Any) -> None:
-    """Be it an argument, or named by the URI."""
+    """Whether an argument or the URI names it."""
     bucket.put_object(Bucket="settings-bucket", Key="a.csv", Body=b"a\nx\n")
     columns = {"run_setting_id": "a"}
     assert read_sample_sheet("s3://settings-bucket/a.csv", columns=columns) == [{"run_setting_id": "x"}]

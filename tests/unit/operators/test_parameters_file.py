@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Parameters in a file: one of the DAG author, or one that the operator writes because they are too large."""
+"""Parameters in a file: the DAG author's, or one that the operator writes because they are too large."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def files(bucket: Any) -> dict[str, Any]:
 
 
 def test_large_parameters_go_through_s3(omics: Control, bucket: Any, client: Any, context: Context) -> None:
-    """In a folder of the request ID, and HealthOmics gets its URI."""
+    """They are written below a folder of the request ID, and HealthOmics gets their URI."""
     omics.set_options(presigned_parameters_uri=False)
     run_id = start_of(parameters=LARGE, parameters_s3_uri=f"{PLACE}/").execute(context)
     ((key, content),) = files(bucket).items()
@@ -64,21 +64,21 @@ def test_large_parameters_go_through_s3(omics: Control, bucket: Any, client: Any
 def test_small_parameters_go_in_the_request(
     omics: Control, bucket: Any, client: Any, context: Context
 ) -> None:
-    """A place for large ones costs nothing until it is needed."""
+    """The location for large ones is not used."""
     run_id = start_of(parameters={"a": 1}, parameters_s3_uri=PLACE).execute(context)
     assert files(bucket) == {}
     assert client.get_run(id=run_id)["parameters"] == {"a": 1}
 
 
 def test_large_parameters_without_a_place_are_refused(omics: Control, context: Context) -> None:
-    """The limit is named, and the argument that lifts it."""
+    """The error has the limit, and the argument that lifts it."""
     with pytest.raises(HealthOmicsRequestError, match=r"50,000 bytes.*parameters_s3_uri"):
         start_of(parameters=LARGE).execute(context)
     assert omics.calls() == []
 
 
 @pytest.mark.parametrize("place", ["", "bucket/folder", "https://bucket/folder"])
-def test_a_place_that_is_none_is_refused(omics: Control, context: Context, place: str) -> None:
+def test_an_invalid_location_is_refused(omics: Control, context: Context, place: str) -> None:
     """Before anything is sent."""
     with pytest.raises(HealthOmicsRequestError, match="parameters_s3_uri must be an S3 URI"):
         start_of(parameters=LARGE, parameters_s3_uri=place).execute(context)
@@ -86,7 +86,7 @@ def test_a_place_that_is_none_is_refused(omics: Control, context: Context, place
 
 
 def test_large_parameters_keep_the_rules_of_small_ones(omics: Control, context: Context) -> None:
-    """What is no JSON is refused by its path, wherever it was to go."""
+    """A value that is not JSON is refused by its path, wherever it would be sent."""
     with pytest.raises(HealthOmicsRequestError, match=r"parameters\.bad is NaN"):
         start_of(parameters={**LARGE, "bad": float("nan")}, parameters_s3_uri=PLACE).execute(context)
     with pytest.raises(HealthOmicsRequestError, match="parameters or parameters_uri"):
@@ -94,18 +94,18 @@ def test_large_parameters_keep_the_rules_of_small_ones(omics: Control, context: 
     assert omics.calls() == []
 
 
-def test_a_bucket_that_is_not_there_starts_nothing(omics: Control, context: Context) -> None:
-    """One error that names the object and the argument."""
+def test_a_missing_bucket_starts_nothing(omics: Control, context: Context) -> None:
+    """One error names the object and the argument."""
     with pytest.raises(HealthOmicsApiError, match=r"parameters_s3_uri.*NoSuchBucket"):
         start_of(parameters=LARGE, parameters_s3_uri=PLACE).execute(context)
     assert calls_of(omics, "StartRun") == 0
 
 
 @needs_store
-def test_a_retry_does_not_change_what_a_run_may_be_reading(
+def test_a_retry_does_not_change_a_file_that_a_run_may_be_reading(
     omics: Control, bucket: Any, ti: FakeTaskInstance, store: Store
 ) -> None:
-    """The file is never written again, whatever the DAG has become meanwhile."""
+    """The file is never rewritten, even if the DAG was edited."""
     ti.max_tries = 1
 
     def crash_when_started(value: dict[str, Any]) -> None:
@@ -126,7 +126,7 @@ def test_a_retry_does_not_change_what_a_run_may_be_reading(
 def test_their_names_are_checked_before_the_start(
     omics: Control, bucket: Any, context: Context, logged: Callable[[], str]
 ) -> None:
-    """Those of a file that somebody else has written are left to HealthOmics."""
+    """The names in a file of the DAG author are left to HealthOmics."""
     omics.add_workflow("77", parameter_template={"sampel": {}})
     fields = {"workflow_id": "77", "validate_parameters": True}
     with pytest.raises(HealthOmicsRequestError, match="samples"):
@@ -140,7 +140,7 @@ def test_their_names_are_checked_before_the_start(
 def test_a_file_with_a_mistake_fails_the_task_at_once(
     omics: Control, bucket: Any, tasks: Tasks, context: Context, ti: FakeTaskInstance, deferrable: bool
 ) -> None:
-    """HealthOmics reads it after the start, and the next attempt would meet the same file."""
+    """HealthOmics reads it after the start, and the next attempt would use the same file."""
     bucket.put_object(Bucket=BUCKET, Key="x.json", Body=b"no JSON")
     ti.max_tries = 3
     fields = {
@@ -154,7 +154,7 @@ def test_a_file_with_a_mistake_fails_the_task_at_once(
 
 
 def test_further_fields_are_rendered_by_type(omics: Control, context: Context) -> None:
-    """A template of one expression in start_run_kwargs keeps the type of its value."""
+    """A template of a single expression in start_run_kwargs keeps its type."""
     context["params"] = {"priority": 7}
     operator = start_of(start_run_kwargs={"priority": "{{ params.priority }}"})
     operator.render_template_fields(context)

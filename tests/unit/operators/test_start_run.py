@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The operators: start, cancel, delete, and waiting in both places."""
+"""The operator that starts a run: request, validation, and the wait on a worker or after a deferral."""
 
 from __future__ import annotations
 
@@ -24,17 +24,28 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRunFailedError,
 )
 from airflow_healthomics.operators import (
+    HealthOmicsActivateReadSetsOperator,
     HealthOmicsCancelRunBatchOperator,
     HealthOmicsCancelRunOperator,
     HealthOmicsDeleteRunBatchOperator,
     HealthOmicsDeleteRunOperator,
     HealthOmicsDeleteRunsOperator,
+    HealthOmicsExportReadSetsOperator,
+    HealthOmicsImportReadSetsOperator,
+    HealthOmicsImportReferenceOperator,
     HealthOmicsStartRunBatchOperator,
     HealthOmicsStartRunOperator,
 )
 from airflow_healthomics.publishing.resource import XCOM_KEY
 from airflow_healthomics.requests.run import ARGUMENTS
-from airflow_healthomics.sensors import HealthOmicsRunBatchSensor, HealthOmicsRunSensor
+from airflow_healthomics.sensors import (
+    HealthOmicsReadSetActivationJobSensor,
+    HealthOmicsReadSetExportJobSensor,
+    HealthOmicsReadSetImportJobSensor,
+    HealthOmicsReferenceImportJobSensor,
+    HealthOmicsRunBatchSensor,
+    HealthOmicsRunSensor,
+)
 from tests.healthomics import Control, input_shape
 from tests.sdk import TaskDeferred
 from tests.unit.conftest import (
@@ -74,8 +85,8 @@ def test_it_starts_a_run_and_returns_its_id(omics: Control, context: Context) ->
     assert calls_of(omics, "StartRun") == 1
 
 
-def test_it_does_not_wait_unless_asked_to(omics: Control, context: Context, clock: Clock) -> None:
-    """The sensor is for that."""
+def test_it_does_not_wait_by_default(omics: Control, context: Context, clock: Clock) -> None:
+    """The sensor does that."""
     start_of(deferrable=True).execute(context)
     assert clock.elapsed == 0
     assert calls_of(omics, "GetRun") == 0
@@ -84,7 +95,7 @@ def test_it_does_not_wait_unless_asked_to(omics: Control, context: Context, cloc
 def test_it_duplicates_a_run(
     omics: Control, context: Context, client: Any, started: Callable[..., Any]
 ) -> None:
-    """With the original's settings."""
+    """It has the original's settings."""
     original = started(retentionMode="RETAIN", parameters={"a": 1})
     copy = client.get_run(id=start_of(run_id=original["id"]).execute(context))
     assert copy["id"] != original["id"]
@@ -126,7 +137,7 @@ def camel(argument: str) -> str:
 
 
 def sent_by(operator: Any, context: Context) -> dict[str, Any]:
-    """Return the body of the StartRun that an operator sends."""
+    """Return the body of the StartRun request that an operator sends."""
     bodies: list[dict[str, Any]] = []
     operator.hook.conn_without_retries.meta.events.register(
         "before-send.omics.StartRun", lambda request, **_: bodies.append(json.loads(request.body))
@@ -138,7 +149,7 @@ def sent_by(operator: Any, context: Context) -> dict[str, Any]:
 
 
 def test_every_argument_arrives(omics: Control, context: Context) -> None:
-    """What the DAG author gives is what goes over the wire, with its type."""
+    """The request has the DAG author's values, with their types."""
     body = sent_by(start_of(**EVERY_ARGUMENT), context)
     assert {key: repr(value) for key, value in body.items()} == {
         camel(name): repr(value) for name, value in EVERY_ARGUMENT.items()
@@ -146,7 +157,7 @@ def test_every_argument_arrives(omics: Control, context: Context) -> None:
 
 
 def test_every_field_of_start_run_is_an_argument() -> None:
-    """Of the newest model of StartRun that is known here."""
+    """Of the newest StartRun model that is known here."""
     members = input_shape("StartRun").members
     arguments = inspect.signature(HealthOmicsStartRunOperator.__init__).parameters
     assert set(members) == {camel(name) for name in arguments} & set(members)
@@ -154,22 +165,22 @@ def test_every_field_of_start_run_is_an_argument() -> None:
 
 
 @pytest.mark.parametrize("kind", [HealthOmicsStartRunOperator, HealthOmicsStartRunBatchOperator])
-def test_airflows_registry_sees_that_it_is_durable(kind: type[Any]) -> None:
+def test_airflows_registry_sees_durable_execution(kind: type[Any]) -> None:
     """By an attribute whose name Python mangles (apache/airflow#70291)."""
     assert getattr(kind, f"_{kind.__name__}__supports_durable_execution") is True
 
 
 @pytest.mark.parametrize("name", [*ARGUMENTS, "deferrable", "waiter_delay", "wait_for_completion"])
 def test_an_argument_is_an_attribute(name: str) -> None:
-    """Constructors only assign."""
+    """Constructors only assign arguments."""
     marker = object()
     assert getattr(start_of(**{name: marker}), name) is marker
 
 
-def test_the_defaults_of_the_connection_are_taken(
+def test_the_defaults_of_the_connection_are_used(
     omics: Control, context: Context, with_defaults: None
 ) -> None:
-    """A DAG author writes the workflow, and nothing else."""
+    """The workflow is the only argument."""
     operator = HealthOmicsStartRunOperator(task_id="a_task", workflow_id=WORKFLOW)
     body = sent_by(operator, context)
     assert (body["roleArn"], body["outputUri"]) == (ROLE, OUTPUT)
@@ -189,15 +200,15 @@ def test_a_duplicate_is_sent_no_built_in_default(
 
 
 def test_the_request_id_begins_with_the_dag_run_id(omics: Control, context: Context) -> None:
-    """And the run has it as its name, so that ListRuns finds it."""
+    """The run's name is the same, so ListRuns finds it."""
     start_of().execute(context)
     (run,) = omics.runs()
     assert run["requestId"].startswith(f"{DAG_RUN_ID}.")
     assert run["name"] == run["requestId"]
 
 
-def test_another_try_starts_no_other_run(omics: Control) -> None:
-    """A retry of the same task instance gets the run of the first try."""
+def test_a_retry_starts_no_second_run(omics: Control) -> None:
+    """A retry of the same task instance returns the run of the first try."""
     ids = {
         start_of().execute(context_of(FakeTaskInstance(try_number=number, max_tries=3)))
         for number in (1, 2, 3)
@@ -225,7 +236,7 @@ def test_another_task_instance_starts_another_run(omics: Control, other: dict[st
 
 
 def test_another_deployment_starts_another_run(omics: Control) -> None:
-    """Its DAG run of the same id started at another time."""
+    """Its DAG run with the same id started at another time."""
     first = start_of().execute(context_of(FakeTaskInstance()))
     context: Any = context_of(FakeTaskInstance())
     context["dag_run"].start_date += timedelta(seconds=1)
@@ -233,19 +244,19 @@ def test_another_deployment_starts_another_run(omics: Control) -> None:
 
 
 def test_a_dag_run_without_a_start_date_is_no_error(omics: Control, context: Any) -> None:
-    """It may be None."""
+    """The start date may be None."""
     context["dag_run"].start_date = None
     assert start_of().execute(context) == omics.runs()[0]["id"]
 
 
 def test_an_unmapped_task_may_have_no_map_index(omics: Control) -> None:
-    """None is -1."""
+    """None means -1."""
     ids = {start_of().execute(context_of(FakeTaskInstance(map_index=index))) for index in (None, -1)}
     assert len(ids) == 1
 
 
 def test_any_dag_run_id_is_accepted(omics: Control) -> None:
-    """A long one, and one of any characters, fit the API's rules."""
+    """A long one, and one with any characters, become a valid request ID."""
     for run_id in ("x" * 250, "a\tb\nc", "ünï ☃ 7", " "):
         start_of().execute(context_of(FakeTaskInstance(run_id=run_id)))
     for run in omics.runs():
@@ -254,7 +265,7 @@ def test_any_dag_run_id_is_accepted(omics: Control) -> None:
 
 
 def test_an_explicit_request_id_and_name_are_used(omics: Control, context: Context) -> None:
-    """As they are."""
+    """They are sent unchanged."""
     start_of(request_id="mine", name="my run").execute(context)
     (run,) = omics.runs()
     assert (run["requestId"], run["name"]) == ("mine", "my run")
@@ -264,7 +275,7 @@ def test_an_explicit_request_id_and_name_are_used(omics: Control, context: Conte
 
 
 def test_the_run_is_pushed(omics: Control, context: Context, ti: FakeTaskInstance, client: Any) -> None:
-    """The XCom ``run`` tells the run from any other."""
+    """XCom ``run`` distinguishes the run from any other."""
     run = client.get_run(id=start_of().execute(context))
     assert ti.xcoms["run"] == {
         "id": run["id"],
@@ -280,7 +291,7 @@ def test_the_run_is_pushed(omics: Control, context: Context, ti: FakeTaskInstanc
 def test_links_are_pushed_right_after_the_start(
     omics: Control, context: Context, ti: FakeTaskInstance, do_xcom_push: bool, link: str
 ) -> None:
-    """Also with ``do_xcom_push=False``, and before any waiting."""
+    """Also with ``do_xcom_push=False``, and before the wait."""
     operator = start_of(do_xcom_push=do_xcom_push, wait_for_completion=True, deferrable=True)
     with pytest.raises(TaskDeferred):
         operator.execute(context)
@@ -289,18 +300,18 @@ def test_links_are_pushed_right_after_the_start(
     assert link in {extra.xcom_key for extra in HealthOmicsStartRunOperator.operator_extra_links}
 
 
-def test_nothing_else_is_pushed_without_xcom(omics: Control, context: Context, ti: FakeTaskInstance) -> None:
-    """``do_xcom_push=False`` is the user's word."""
+def test_without_xcom_only_links_are_pushed(omics: Control, context: Context, ti: FakeTaskInstance) -> None:
+    """``do_xcom_push=False`` excludes everything else."""
     operator = start_of(do_xcom_push=False)
     operator.execute(context)
     write_links(operator, context)
     assert set(ti.xcoms) == {*LINKS, XCOM_KEY}
 
 
-def test_the_links_stand_before_the_wait_on_a_worker(
+def test_the_links_are_pushed_before_a_wait_on_a_worker(
     omics: Control, context: Context, ti: FakeTaskInstance, clock: Clock
 ) -> None:
-    """A task that waits for hours is worth a look meanwhile."""
+    """A run of hours is worth a look meanwhile."""
     seen: list[set[str]] = []
     clock.at(1, lambda: seen.append(set(ti.xcoms)))
     start_of(wait_for_completion=True, deferrable=False).execute(context)
@@ -313,7 +324,7 @@ def test_the_links_stand_before_the_wait_on_a_worker(
 def test_no_parameter_is_logged_or_pushed(
     omics: Control, context: Context, ti: FakeTaskInstance, tasks: Tasks, logged: Callable[[], str]
 ) -> None:
-    """From the start to the end of the run."""
+    """None from the start of the run to its end."""
     omics.plan_run(status="FAILED", failure_reason="EXPORT_FAILED")
     fields = {
         "parameters": {"sample": CANARY},
@@ -361,7 +372,7 @@ BAD = {
 
 @pytest.mark.parametrize("fields", BAD.values(), ids=BAD)
 def test_bad_input_starts_nothing(omics: Control, context: Context, fields: dict[str, Any]) -> None:
-    """One clear error before any call, without a value of the user's; another try would meet it again."""
+    """One clear error before any call, without a value of the user; another try would fail alike."""
     operator = start_of(**fields)
     operator.render_template_fields(context)
     with pytest.raises(HealthOmicsRequestError) as caught:
@@ -373,7 +384,7 @@ def test_bad_input_starts_nothing(omics: Control, context: Context, fields: dict
 
 
 def test_the_dag_run_id_by_template_is_refused_with_a_hint(omics: Control, context: Context) -> None:
-    """``run_id="{{ run_id }}"`` is a mistake that somebody will make."""
+    """``run_id="{{ run_id }}"`` is a likely mistake."""
     operator = start_of(run_id="{{ run_id }}")
     operator.render_template_fields(context)
     with pytest.raises(HealthOmicsRequestError, match="not the DAG-run ID"):
@@ -406,7 +417,7 @@ def test_a_field_newer_than_botocore_is_refused(omics: Control, context: Context
 
 
 def test_a_refused_start_names_the_permissions(omics: Control, context: Context) -> None:
-    """The next step is in the message."""
+    """The message has the next step."""
     omics.inject_error("StartRun", "AccessDeniedException")
     with pytest.raises(HealthOmicsApiError, match=r"omics:StartRun.*iam:PassRole") as caught:
         start_of().execute(context)
@@ -415,22 +426,22 @@ def test_a_refused_start_names_the_permissions(omics: Control, context: Context)
 
 @pytest.mark.parametrize("code", ["InternalServerException", "RequestTimeoutException"])
 def test_a_start_that_fails_once_is_repeated(omics: Control, context: Context, code: str) -> None:
-    """A short fault of the service is no fault of the task, and no second run."""
+    """A short fault of the service fails no task and starts no second run."""
     omics.inject_error("StartRun", code)
     run_id = start_of(botocore_config=None).execute(context)
     assert [run["id"] for run in omics.runs()] == [run_id]
 
 
 def test_a_throttled_start_is_not_repeated_on_the_worker(omics: Control, context: Context) -> None:
-    """Neither by the task nor by botocore: that is left to the triggerer."""
+    """Neither the task nor botocore repeats it; the triggerer does."""
     omics.inject_error("StartRun", "ThrottlingException")
     with pytest.raises(TaskDeferred):
         start_of(botocore_config=None).execute(context)
     assert calls_of(omics, "StartRun") == 1
 
 
-def test_a_start_whose_answer_is_lost_starts_one_run(omics: Control, context: Context) -> None:
-    """The repetition returns the run that was started unheard."""
+def test_a_start_whose_response_is_lost_starts_one_run(omics: Control, context: Context) -> None:
+    """The repeated request returns the run of the first one."""
     omics.inject_error("StartRun", "InternalServerException", when="after")
     run_id = start_of(botocore_config=None).execute(context)
     assert [run["id"] for run in omics.runs()] == [run_id]
@@ -459,7 +470,7 @@ def workflow(omics: Control) -> str:
     return "77"
 
 
-def test_validation_says_all_in_one_error(omics: Control, context: Context, workflow: str) -> None:
+def test_validation_reports_all_problems_at_once(omics: Control, context: Context, workflow: str) -> None:
     """All missing and all unknown names, with the nearest known one, and nothing is started."""
     parameters = {"referense": CANARY, "thread": CANARY}
     with pytest.raises(HealthOmicsRequestError) as caught:
@@ -471,22 +482,22 @@ def test_validation_says_all_in_one_error(omics: Control, context: Context, work
     assert calls_of(omics, "StartRun") == 0
 
 
-def test_validation_lets_pass_what_fits(omics: Control, context: Context, workflow: str) -> None:
-    """And the run starts."""
+def test_validation_accepts_valid_parameters(omics: Control, context: Context, workflow: str) -> None:
+    """The run starts."""
     fields = {"parameters": {"reference": 1, "sample": 2}, "validate_parameters": True}
     assert start_of(workflow_id=workflow, **fields).execute(context) == omics.runs()[0]["id"]
 
 
-def test_without_validation_nobody_asks(omics: Control, context: Context, workflow: str) -> None:
-    """It takes a permission of its own."""
+def test_without_validation_no_workflow_is_read(omics: Control, context: Context, workflow: str) -> None:
+    """GetWorkflow requires a permission."""
     start_of(workflow_id=workflow, parameters={"reference": 1, "sample": 2}).execute(context)
     assert calls_of(omics, "GetWorkflow") == 0
 
 
-def test_validation_without_permission_logs_and_goes_on(
+def test_validation_without_permission_is_skipped(
     omics: Control, context: Context, workflow: str, logged: Callable[[], str]
 ) -> None:
-    """The check is a help, and not a condition."""
+    """The log says so, and the run starts: the check is optional."""
     omics.inject_error("GetWorkflow", "AccessDeniedException", times=None)
     fields = {"parameters": {"reference": 1, "sample": CANARY}, "validate_parameters": True}
     assert start_of(workflow_id=workflow, **fields).execute(context) == omics.runs()[0]["id"]
@@ -495,17 +506,17 @@ def test_validation_without_permission_logs_and_goes_on(
     assert CANARY not in text
 
 
-def test_validation_of_a_ready2run_workflow_finds_it(omics: Control, context: Context) -> None:
+def test_validation_finds_a_ready2run_workflow(omics: Control, context: Context) -> None:
     """GetWorkflow needs the type, as StartRun does."""
     omics.add_workflow("78", type="READY2RUN", parameter_template=TEMPLATE)
     with pytest.raises(HealthOmicsRequestError, match="sample"):
         start_of(workflow_id="78", workflow_type="READY2RUN", validate_parameters=True).execute(context)
 
 
-def test_validation_of_a_duplicate_asks_for_the_originals_workflow(
+def test_validation_of_a_duplicate_reads_the_originals_workflow(
     omics: Control, context: Context, workflow: str, started: Callable[..., Any]
 ) -> None:
-    """What is missing is inherited; what is unknown is not."""
+    """Missing parameters are inherited; unknown ones are refused."""
     original = started(workflowId=workflow, parameters={"reference": 1, "sample": 2})
     with pytest.raises(HealthOmicsRequestError, match=r"referense.*did you mean reference"):
         start_of(run_id=original["id"], parameters={"referense": 1}, validate_parameters=True).execute(
@@ -515,17 +526,17 @@ def test_validation_of_a_duplicate_asks_for_the_originals_workflow(
     assert start_of(run_id=original["id"], **fields).execute(context) == omics.runs()[1]["id"]
 
 
-def test_validation_of_a_version_asks_for_the_version(omics: Control, context: Context) -> None:
+def test_validation_reads_the_version(omics: Control, context: Context) -> None:
     """The parameter template may differ between versions."""
     omics.add_workflow("77")
     fields: dict[str, Any] = {"workflow_version_name": "v1", "validate_parameters": True}
-    with pytest.raises(HealthOmicsApiError):  # there is no such version
+    with pytest.raises(HealthOmicsApiError):  # this version does not exist
         start_of(workflow_id="77", **fields).execute(context)
     assert calls_of(omics, "GetWorkflowVersion") == 1
     assert calls_of(omics, "GetWorkflow") == 0
 
 
-# --- waiting: where x how it ends ---
+# --- waiting: where and how it ends ---
 
 
 def the_run(omics: Control) -> str:
@@ -542,7 +553,7 @@ def test_waiting_for_a_completed_run(
     deferrable: bool,
     clock: Clock,
 ) -> None:
-    """The task ends as the run does, with its id and its summary."""
+    """The task succeeds, and returns the id and publishes the summary."""
     omics.plan_run(seconds={"RUNNING": 3600})
     assert tasks.run(waiting(deferrable), context) == the_run(omics)
     assert ti.xcoms["summary"]["status"] == "COMPLETED"
@@ -562,7 +573,7 @@ def test_waiting_for_a_run_that_does_not_succeed(
     deferrable: bool,
     status: str,
 ) -> None:
-    """Both ways raise the same error, which says what AWS says."""
+    """The same error on a worker and after a deferral, with AWS's reason."""
     omics.plan_run(seconds={"RUNNING": None})
     reason = (
         {"failure_reason": "RUN_TASK_FAILED", "status_message": "Task 7 failed"} if status == "FAILED" else {}
@@ -585,7 +596,7 @@ def test_waiting_for_a_run_that_does_not_succeed(
 @pytest.mark.parametrize(
     "code", ["ThrottlingException", "InternalServerException", "RequestTimeoutException"]
 )
-def test_waiting_survives_a_service_that_refuses_for_a_while(
+def test_waiting_survives_throttling(
     omics: Control,
     context: Context,
     tasks: Tasks,
@@ -593,11 +604,11 @@ def test_waiting_survives_a_service_that_refuses_for_a_while(
     deferrable: bool,
     code: str,
 ) -> None:
-    """Throttling is no failure of the run; it is logged, and not at each poll."""
+    """It is no failure of the run, and is logged, but not at each poll."""
     omics.plan_run(seconds={"RUNNING": 600})
     omics.inject_error("GetRun", code, times=12)
     assert tasks.run(waiting(deferrable), context) == the_run(omics)
-    # Once where it waits and once before it, and Airflow 2 logs to two places.
+    # Once in the wait and once before it, and Airflow 2 logs to two places.
     assert 1 <= logged().count(code) <= 4
 
 
@@ -605,7 +616,7 @@ def test_waiting_survives_a_service_that_refuses_for_a_while(
 def test_waiting_survives_lost_connections(
     omics: Control, context: Context, tasks: Tasks, clock: Clock, deferrable: bool
 ) -> None:
-    """A network that is away for minutes is no failure of the run."""
+    """An unreachable network is no failure of the run."""
     from botocore.exceptions import EndpointConnectionError
 
     omics.plan_run(seconds={"RUNNING": 600})
@@ -628,7 +639,7 @@ def test_waiting_survives_lost_connections(
 def test_waiting_without_permission_ends_after_an_hour(
     omics: Control, context: Context, tasks: Tasks, clock: Clock, deferrable: bool
 ) -> None:
-    """A person may allow it meanwhile, and the message names the permission."""
+    """A person may add the permission meanwhile, and the message names it."""
     omics.plan_run(seconds={"RUNNING": None})
     clock.at(600, lambda: omics.inject_error("GetRun", "AccessDeniedException", times=None))
     with pytest.raises(HealthOmicsError, match="omics:GetRun") as caught:
@@ -653,7 +664,7 @@ def test_a_deferred_wait_that_times_out_is_an_error_that_airflow_retries(
 def test_a_wait_on_a_worker_that_times_out_ends(
     omics: Control, context: Context, tasks: Tasks, clock: Clock
 ) -> None:
-    """Airflow's own interruption comes through."""
+    """Airflow's own timeout error is raised."""
     omics.plan_run(seconds={"RUNNING": None})
     clock.deadline = 1800
     with pytest.raises(DeadlineError):
@@ -661,10 +672,10 @@ def test_a_wait_on_a_worker_that_times_out_ends(
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_a_run_that_ended_before_the_first_look_is_not_waited_for(
+def test_a_run_that_has_ended_before_the_first_poll_needs_no_wait(
     omics: Control, context: Context, ti: FakeTaskInstance, tasks: Tasks, clock: Clock, deferrable: bool
 ) -> None:
-    """A retry that finds it so does not defer."""
+    """A retry that finds it ended does not defer."""
     start_of().execute(context)
     omics.advance("COMPLETED", run_id=the_run(omics))
     ti.try_number = 2
@@ -674,8 +685,8 @@ def test_a_run_that_ended_before_the_first_look_is_not_waited_for(
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_the_delay_is_the_users(omics: Control, context: Context, tasks: Tasks, deferrable: bool) -> None:
-    """Half the delay asks twice as often."""
+def test_the_delay_is_configurable(omics: Control, context: Context, tasks: Tasks, deferrable: bool) -> None:
+    """Half the delay makes twice as many polls."""
     counts = []
     for number, delay in enumerate((60, 120)):
         omics.plan_run(seconds={"RUNNING": 3600})
@@ -691,7 +702,7 @@ def test_the_delay_is_the_users(omics: Control, context: Context, tasks: Tasks, 
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_stopping_is_waited_out(omics: Control, context: Context, tasks: Tasks, deferrable: bool) -> None:
-    """It comes before COMPLETED, too."""
+    """STOPPING precedes COMPLETED, too."""
     omics.plan_run(seconds={"STOPPING": 1000})
     assert tasks.run(waiting(deferrable), context) == the_run(omics)
 
@@ -700,13 +711,13 @@ def test_stopping_is_waited_out(omics: Control, context: Context, tasks: Tasks, 
 def test_no_summary_without_xcom(
     omics: Control, context: Context, ti: FakeTaskInstance, tasks: Tasks, deferrable: bool
 ) -> None:
-    """``do_xcom_push=False`` holds at the end, too."""
+    """``do_xcom_push=False`` applies at the end, too."""
     tasks.run(waiting(deferrable, do_xcom_push=False), context)
     assert set(ti.xcoms) == {*LINKS, XCOM_KEY}
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_a_run_whose_id_was_given_to_another_is_an_error(
+def test_another_run_with_the_id_is_an_error(
     omics: Control,
     context: Context,
     tasks: Tasks,
@@ -714,7 +725,7 @@ def test_a_run_whose_id_was_given_to_another_is_an_error(
     started: Callable[..., Any],
     deferrable: bool,
 ) -> None:
-    """A run is its id and its uuid."""
+    """A run is identified by its id and its uuid."""
     omics.set_options(reuse_run_ids=True)
     omics.plan_run(seconds={"RUNNING": None})
 
@@ -732,7 +743,7 @@ def test_a_run_whose_id_was_given_to_another_is_an_error(
 def test_the_connections_settings_survive_the_deferral(
     omics: Control, context: Context, tasks: Tasks, connection: Callable[..., None], deferrable: bool
 ) -> None:
-    """Region, connection and client settings are the task's in the triggerer, too."""
+    """The trigger has the task's region, connection and client settings."""
     omics.plan_run(seconds={"RUNNING": 600})
     tasks.run(waiting(deferrable, region_name="eu-west-1", aws_conn_id=None), context)
     assert {run["region"] for run in omics.runs()} == {"eu-west-1"}
@@ -742,7 +753,7 @@ def test_the_connections_settings_survive_the_deferral(
         assert arguments["botocore_config"] == ONE_ATTEMPT
 
 
-# --- all of them ---
+# --- all operators ---
 
 TASKS: dict[Any, dict[str, Any]] = {
     HealthOmicsStartRunOperator: {},
@@ -754,11 +765,23 @@ TASKS: dict[Any, dict[str, Any]] = {
     HealthOmicsCancelRunBatchOperator: {"batch_id": "1"},
     HealthOmicsDeleteRunBatchOperator: {"batch_id": "1"},
     HealthOmicsRunBatchSensor: {"batch_id": "1"},
+    HealthOmicsImportReadSetsOperator: {"sequence_store_id": "1", "sources": []},
+    HealthOmicsImportReferenceOperator: {"reference_store_id": "1", "sources": []},
+    HealthOmicsExportReadSetsOperator: {
+        "sequence_store_id": "1",
+        "read_set_ids": [],
+        "destination": "s3://a",
+    },
+    HealthOmicsActivateReadSetsOperator: {"sequence_store_id": "1", "read_set_ids": []},
+    HealthOmicsReadSetImportJobSensor: {"sequence_store_id": "1", "job_id": "1"},
+    HealthOmicsReferenceImportJobSensor: {"reference_store_id": "1", "job_id": "1"},
+    HealthOmicsReadSetExportJobSensor: {"sequence_store_id": "1", "job_id": "1"},
+    HealthOmicsReadSetActivationJobSensor: {"sequence_store_id": "1", "job_id": "1"},
 }
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.__name__)
-def test_construction_asks_nobody(task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_construction_makes_no_call(task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The scheduler parses DAG files all day: no client, no connection."""
     monkeypatch.setattr(boto3.session.Session, "client", lambda *_, **__: pytest.fail("a client was made"))
     monkeypatch.setattr(boto3.session.Session, "__init__", lambda *_, **__: pytest.fail("a session was made"))
@@ -767,7 +790,7 @@ def test_construction_asks_nobody(task: Any, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.__name__)
 def test_every_argument_is_documented(task: Any) -> None:
-    """On the class, as Airflow's providers do it."""
+    """On the class, as in Airflow's providers."""
     for name in inspect.signature(task.__init__).parameters:
         if name not in ("self", "kwargs", "args"):
             assert f":param {name}:" in task.__doc__
@@ -775,12 +798,12 @@ def test_every_argument_is_documented(task: Any) -> None:
 
 @pytest.mark.parametrize("field", ["request_id", "name"])
 def test_an_empty_request_id_or_name_is_refused(omics: Control, context: Context, field: str) -> None:
-    """1 to 128 characters; an explicit one is used as it is, and not replaced in silence."""
+    """1 to 128 characters are allowed; an explicit one is used unchanged or refused, never replaced."""
     with pytest.raises(HealthOmicsRequestError, match=field):
         start_of(**{field: ""}).execute(context)
 
 
-def test_the_advice_is_a_sentence_of_its_own(omics: Control, context: Context) -> None:
+def test_the_advice_is_a_separate_sentence(omics: Control, context: Context) -> None:
     """AWS's messages end without a full stop."""
     omics.inject_error("StartRun", "AccessDeniedException", message="not authorized")
     with pytest.raises(AirflowFailException, match=r"not authorized\. The IAM policy"):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""A batch is started from arguments, run settings or a sample sheet, and tells what became of its runs."""
+"""A batch starts from arguments, run settings or a sample sheet, and publishes the results of its runs."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ from tests.unit.requests.test_batch import BATCH_SHAPE, DEFAULT_SHAPE, EVERY_ARG
 
 
 def sent_by(operator: Any, context: Context) -> dict[str, Any]:
-    """Return the body of the StartRunBatch that an operator sends."""
+    """Return the body of the StartRunBatch request that an operator sends."""
     bodies: list[dict[str, Any]] = []
     operator.hook.conn_without_retries.meta.events.register(
         "before-send.omics.StartRunBatch", lambda request, **_: bodies.append(json.loads(request.body))
@@ -70,7 +70,7 @@ def sent_by(operator: Any, context: Context) -> dict[str, Any]:
 
 
 def test_it_starts_a_batch_and_returns_its_id(omics: Control, context: Context, client: Any) -> None:
-    """One call, one batch, of all the settings."""
+    """One call, one batch with all settings."""
     batch_id = batch_of().execute(context)
     (batch,) = omics.batches()
     assert batch_id == batch["id"]
@@ -78,14 +78,14 @@ def test_it_starts_a_batch_and_returns_its_id(omics: Control, context: Context, 
     assert setting_ids(client, batch_id) == ["sample-0", "sample-1", "sample-2"]
 
 
-def test_it_does_not_wait_unless_asked_to(omics: Control, context: Context, clock: Any) -> None:
-    """The sensor is for that."""
+def test_it_does_not_wait_by_default(omics: Control, context: Context, clock: Any) -> None:
+    """The sensor does that."""
     batch_of(deferrable=True).execute(context)
     assert (clock.elapsed, calls_of(omics, "GetBatch")) == (0, 0)
 
 
 def test_every_argument_arrives(omics: Control, context: Context) -> None:
-    """What all runs have in common goes over the wire as it was given, with its type."""
+    """The request has the common settings of all runs as given, with their types."""
     body = sent_by(batch_of(**EVERY_ARGUMENT, run_settings=[EVERY_SETTING_FIELD]), context)
     (setting,) = body.pop("batchRunSettings")["inlineSettings"]
     sent = {**body.pop("defaultRunSetting"), **body}
@@ -98,7 +98,7 @@ def test_every_argument_arrives(omics: Control, context: Context) -> None:
 
 
 def test_every_field_of_start_run_batch_is_an_argument() -> None:
-    """Of the installed botocore, and by the names of a single run."""
+    """Of the installed botocore, under the names that a single run uses."""
     fields = BATCH_SHAPE.members.keys() - {"defaultRunSetting", "batchRunSettings"}
     arguments = inspect.signature(HealthOmicsStartRunBatchOperator.__init__).parameters
     assert {camel(name) for name in arguments} >= fields | DEFAULT_SHAPE.members.keys()
@@ -108,7 +108,7 @@ def test_every_field_of_start_run_batch_is_an_argument() -> None:
 
 
 def test_every_argument_can_be_templated() -> None:
-    """All that a DAG author may want to."""
+    """Everything that a DAG author may want to template."""
     fields = set(HealthOmicsStartRunBatchOperator.template_fields)
     inputs = {"run_settings", "sample_sheet", "columns", "types", "settings_s3_uri", "success_policy"}
     assert fields >= inputs | set(BATCH_ARGUMENTS)
@@ -116,15 +116,15 @@ def test_every_argument_can_be_templated() -> None:
 
 @pytest.mark.parametrize("name", [*BATCH_ARGUMENTS, "run_settings", "sample_sheet", "output_uris"])
 def test_an_argument_is_an_attribute(name: str) -> None:
-    """Constructors only assign."""
+    """Constructors only assign arguments."""
     marker = object()
     assert getattr(batch_of(**{name: marker}), name) is marker
 
 
-def test_the_defaults_of_the_connection_are_taken(
+def test_the_defaults_of_the_connection_are_used(
     omics: Control, context: Context, with_defaults: None
 ) -> None:
-    """And those of the hook, as for a single run."""
+    """As well as those of the hook, as for a single run."""
     operator = HealthOmicsStartRunBatchOperator(
         task_id="a_task", workflow_id=WORKFLOW, run_settings=some_settings(1)
     )
@@ -134,7 +134,7 @@ def test_the_defaults_of_the_connection_are_taken(
 
 
 def test_the_request_id_begins_with_the_dag_run_id(omics: Control, context: Context) -> None:
-    """And the batch has it as its name, so that ListBatch finds it."""
+    """The batch's name is the same, so ListBatch finds it."""
     batch_of().execute(context)
     (batch,) = omics.batches()
     assert batch["requestId"].startswith(f"{DAG_RUN_ID}.")
@@ -142,20 +142,20 @@ def test_the_request_id_begins_with_the_dag_run_id(omics: Control, context: Cont
 
 
 def test_an_explicit_request_id_and_name_are_used(omics: Control, context: Context) -> None:
-    """As they are."""
+    """They are sent unchanged."""
     batch_of(request_id="mine", batch_name="my batch").execute(context)
     (batch,) = omics.batches()
     assert (batch["requestId"], batch["name"]) == ("mine", "my batch")
 
 
-def test_a_batch_and_a_run_of_two_tasks_do_not_meet(omics: Control) -> None:
-    """Each mapped task has a batch of its own."""
+def test_a_batch_and_a_run_of_two_tasks_are_separate(omics: Control) -> None:
+    """Each mapped task has its own batch."""
     ids = {batch_of().execute(try_of(FakeTaskInstance(map_index=index))) for index in range(3)}
     assert len(ids) == len(omics.batches()) == 3
 
 
 def test_the_batch_is_pushed(omics: Control, context: Context, ti: FakeTaskInstance, client: Any) -> None:
-    """XCom ``batch`` tells it from any other."""
+    """XCom ``batch`` distinguishes it from any other."""
     batch_id = batch_of().execute(context)
     found = client.get_batch(batchId=batch_id)
     assert ti.xcoms["batch"] == {
@@ -166,7 +166,7 @@ def test_the_batch_is_pushed(omics: Control, context: Context, ti: FakeTaskInsta
     }
 
 
-# --- where the settings stand ---
+# --- where the settings are stored ---
 
 
 def test_a_hundred_settings_are_sent_inline(
@@ -182,7 +182,7 @@ def test_a_hundred_settings_are_sent_inline(
 def test_more_settings_are_written_to_s3(
     omics: Control, context: Context, bucket: Any, client: Any, place: str
 ) -> None:
-    """And submitted by reference, as HealthOmics wants them."""
+    """They are submitted by reference, as HealthOmics requires."""
     settings = some_settings(101, parameters={"größe": "ü", "n": 1})
     batch_id = batch_of(run_settings=settings, settings_s3_uri=place).execute(context)
     omics.advance_batch("SUBMITTING")
@@ -194,17 +194,17 @@ def test_more_settings_are_written_to_s3(
     assert setting_ids(client, batch_id) == [entry["runSettingId"] for entry in written]
 
 
-def test_large_settings_are_written_to_s3_if_there_is_a_place(
+def test_large_settings_are_written_to_s3_if_a_location_is_set(
     omics: Control, context: Context, bucket: Any
 ) -> None:
-    """Nobody documents how large a request may be."""
+    """No document says how large a request may be."""
     settings = some_settings(40, parameters={"a": "x" * 40_000})
     batch_of(run_settings=settings, settings_s3_uri=PLACE).execute(context)
     assert len(objects()) == 1
 
 
-def test_two_tasks_have_two_places(omics: Control, bucket: Any) -> None:
-    """One ``settings_s3_uri`` does for all of a deployment."""
+def test_two_tasks_have_two_locations(omics: Control, bucket: Any) -> None:
+    """One ``settings_s3_uri`` serves a whole deployment."""
     for index in range(2):
         operator = batch_of(run_settings=some_settings(101), settings_s3_uri=PLACE)
         operator.execute(try_of(FakeTaskInstance(map_index=index)))
@@ -214,10 +214,8 @@ def test_two_tasks_have_two_places(omics: Control, bucket: Any) -> None:
 @pytest.mark.parametrize(
     ("one", "another"), [("a b", "a-b"), ("cohort/1", "cohort:1"), ("größe", "gräße"), ("ü", "é")]
 )
-def test_request_ids_that_look_alike_have_two_places(
-    omics: Control, bucket: Any, one: str, another: str
-) -> None:
-    """Or a batch would have the runs of another one."""
+def test_similar_request_ids_have_two_locations(omics: Control, bucket: Any, one: str, another: str) -> None:
+    """Otherwise a batch might have the runs of another one."""
     for request_id, name in ((one, "x"), (another, "y")):
         settings = [{"run_setting_id": f"{name}-{number}"} for number in range(101)]
         operator = batch_of(request_id=request_id, run_settings=settings, settings_s3_uri=PLACE)
@@ -228,10 +226,10 @@ def test_request_ids_that_look_alike_have_two_places(
 @pytest.mark.parametrize(
     ("code", "word"), [("AccessDenied", "s3:PutObject"), ("NoSuchBucket", "settings-bucket")]
 )
-def test_settings_that_cannot_be_written_are_said_to_be(
+def test_settings_that_cannot_be_written_are_reported(
     omics: Control, context: Context, code: str, word: str
 ) -> None:
-    """It is S3 that refuses, not StartRunBatch, and the advice is for S3."""
+    """S3 has refused, not StartRunBatch, and the advice is about S3."""
     error = ClientError({"Error": {"Code": code, "Message": "no"}}, "PutObject")
     with crashing("PutObject", error=error), pytest.raises(HealthOmicsApiError, match=code) as caught:
         batch_of(run_settings=some_settings(101), settings_s3_uri=PLACE).execute(context)
@@ -245,7 +243,7 @@ def test_settings_that_cannot_be_written_are_said_to_be(
 def test_a_conflicting_write_of_the_settings_is_repeated(
     omics: Control, tasks: Tasks, bucket: Any, times: int
 ) -> None:
-    """S3 has written nothing then; on the worker at first, and in turn if it goes on."""
+    """S3 has written nothing then; the worker repeats it first, and delayed attempts later."""
     conflicts = iter(range(times))
 
     def respond(operation: str, call: Callable[[], Any]) -> Any:
@@ -279,7 +277,7 @@ COLUMNS = {"run_setting_id": "sample", "parameters.reads": "fastq", "parameters.
 def test_a_sample_sheet_has_a_row_for_each_run(
     omics: Control, context: Context, bucket: Any, tmp_path: Path, format: str, where: str
 ) -> None:
-    """Of each format, here or in S3; a cell stays the text that it is."""
+    """In each format, from disk or from S3; a cell remains text."""
     (tmp_path / f"sheet.{format}").write_text(SHEETS[format])
     bucket.put_object(Bucket=BUCKET, Key=f"sheet.{format}", Body=SHEETS[format].encode())
     sheet = {"local": str(tmp_path / f"sheet.{format}"), "s3": f"s3://{BUCKET}/sheet.{format}"}[where]
@@ -303,7 +301,7 @@ def test_the_types_of_a_sheet_can_be_declared(omics: Control, context: Context, 
 
 
 def test_a_large_sheet_goes_to_s3(omics: Control, context: Context, bucket: Any, tmp_path: Path) -> None:
-    """A cohort is one argument."""
+    """A cohort is a single argument."""
     (tmp_path / "sheet.csv").write_text("sample\n" + "".join(f"S{n}\n" for n in range(1500)))
     columns = {"run_setting_id": "sample"}
     operator = batch_of(sample_sheet=str(tmp_path / "sheet.csv"), columns=columns, settings_s3_uri=PLACE)
@@ -361,7 +359,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 
 
 def refused(operator: Any, ti: FakeTaskInstance, logged: Callable[[], str]) -> str:
-    """Return why nothing was started, not even a record."""
+    """Return the error of a start that stored nothing, not even a record."""
     store = Store()
     with pytest.raises(HealthOmicsRequestError) as caught:
         operator.execute(try_of(ti, store))
@@ -380,7 +378,7 @@ def test_bad_input_starts_nothing(
     fields: dict[str, Any],
     word: str,
 ) -> None:
-    """It is refused for good, in words that name the argument and never a value."""
+    """It is refused permanently; the error names the argument and never a value."""
     operator = batch_of(**{"run_settings": some_settings(3), **fields})
     assert word in refused(operator, ti, logged)
     assert (omics.batches(), objects()) == ([], {})
@@ -388,7 +386,7 @@ def test_bad_input_starts_nothing(
 
 def test_a_run_to_duplicate_is_no_argument() -> None:
     """A batch has new runs only."""
-    # Airflow 2.11 has an error of its own.
+    # Airflow 2.11 raises its own error.
     with pytest.raises((TypeError, AirflowException), match="run_id"):
         batch_of(run_id="1")
 
@@ -425,7 +423,7 @@ def test_a_bad_sheet_starts_nothing(
     fields: dict[str, Any],
     word: str,
 ) -> None:
-    """Named by row and column, never by what is in a cell."""
+    """The error names row and column, never the content of a cell."""
     (tmp_path / "sheet.csv").write_text(text)
     columns = {"run_setting_id": "sample", "parameters.reads": "fastq"}
     operator = batch_of(**{"sample_sheet": str(tmp_path / "sheet.csv"), "columns": columns, **fields})
@@ -460,7 +458,7 @@ def test_a_sheet_that_cannot_be_read_starts_nothing(
     "code", ["ValidationException", "AccessDeniedException", "ResourceNotFoundException"]
 )
 def test_a_refused_start_fails_at_once(omics: Control, context: Context, clock: Any, code: str) -> None:
-    """Another try would meet the same answer."""
+    """Another try would get the same response."""
     omics.inject_error("StartRunBatch", code, times=None)
     with pytest.raises(HealthOmicsApiError, match=f"StartRunBatch.*{code}") as caught:
         batch_of().execute(context)
@@ -476,7 +474,7 @@ def test_a_refused_start_fails_at_once(omics: Control, context: Context, clock: 
 def test_the_summary_has_the_counts(
     omics: Control, tasks: Tasks, client: Any, with_store: bool, deferrable: bool
 ) -> None:
-    """XCom ``summary`` tells of the finished batch."""
+    """XCom ``summary`` describes the finished batch."""
     attempts = Attempts(tasks, with_store=with_store, deferrable=deferrable)
     batch_id = attempts.again()
     summary = attempts.ti.xcoms["summary"]
@@ -492,10 +490,10 @@ AN_HOUR = {"PENDING": 600, "STARTING": 0, "RUNNING": 3600, "STOPPING": 0}
 
 @pytest.mark.parametrize("with_store", STORES)
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_the_use_of_all_runs_of_all_tries_is_summed(
+def test_the_usage_of_all_runs_of_all_tries_is_summed(
     omics: Control, tasks: Tasks, logged: Callable[[], str], with_store: bool, deferrable: bool
 ) -> None:
-    """A run that failed and was repeated has cost something, too. No call is made for it."""
+    """A run that failed and was repeated has a cost, too. This needs no call."""
     omics.plan_run(run_setting_id="sample-1", status="FAILED", seconds=AN_HOUR)
     omics.plan_run(times=None, seconds=AN_HOUR)
     attempts = Attempts(
@@ -503,7 +501,7 @@ def test_the_use_of_all_runs_of_all_tries_is_summed(
     )
     with pytest.raises(HealthOmicsRunBatchFailedError):
         attempts.again()
-    # three runs, then the one of sample-1 again
+    # three runs, then sample-1 again
     for count in (3, 4):
         use = attempts.ti.xcoms["summary"]["usage"]
         assert use["runs"] == count
@@ -518,7 +516,7 @@ def test_the_use_of_all_runs_of_all_tries_is_summed(
     assert calls_of(omics, "ListRunTasks") == 0
 
 
-def test_the_use_of_deleted_runs_is_not_known(omics: Control, tasks: Tasks, clock: Any) -> None:
+def test_the_usage_of_deleted_runs_is_unknown(omics: Control, tasks: Tasks, clock: Any) -> None:
     """The sums of the others are "at least"."""
     omics.plan_run(times=None, seconds=AN_HOUR)
 
@@ -533,10 +531,10 @@ def test_the_use_of_deleted_runs_is_not_known(omics: Control, tasks: Tasks, cloc
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_the_successes_are_what_a_task_can_be_mapped_over(
+def test_a_task_can_be_mapped_over_the_successes(
     omics: Control, tasks: Tasks, client: Any, deferrable: bool
 ) -> None:
-    """Of each completed run: the id of its setting, its own, and where its outputs are."""
+    """Each completed run has the id of its setting, its own, and the location of its outputs."""
     fail_runs(omics, "sample-1")
     attempts = Attempts(tasks, deferrable=deferrable, success_policy=2)
     attempts.again()
@@ -549,7 +547,7 @@ def test_the_successes_are_what_a_task_can_be_mapped_over(
 
 
 def test_output_uris_can_be_left_out(omics: Control, tasks: Tasks) -> None:
-    """They cost a GetRun for each run."""
+    """They cost a GetRun call for each run."""
     attempts = Attempts(tasks, output_uris=False)
     attempts.again()
     assert "runOutputUri" not in attempts.ti.xcoms["successes"][0]
@@ -575,7 +573,7 @@ def test_the_manifest_has_every_run(omics: Control, tasks: Tasks, bucket: Any) -
 
 @pytest.mark.parametrize("count", [1000, 1001])
 def test_a_large_result_is_in_s3_only(omics: Control, tasks: Tasks, bucket: Any, count: int) -> None:
-    """XCom has the URIs of parts of up to 1,000 runs each, to map a task over."""
+    """XCom has the URIs of parts with up to 1,000 runs each, over which a task can be mapped."""
     omics.set_options(batch_runs_per_second=None, tasks=0)
     settings = some_settings(count)
     attempts = Attempts(tasks, settings_s3_uri=PLACE, run_settings=settings, output_uris=False)
@@ -590,7 +588,7 @@ def test_a_large_result_is_in_s3_only(omics: Control, tasks: Tasks, bucket: Any,
 
 
 def test_a_failed_batch_has_a_manifest_too(omics: Control, tasks: Tasks, bucket: Any) -> None:
-    """It says where the failed part is, before the task fails."""
+    """The task writes it before it fails."""
     fail_runs(omics, "sample-1")
     attempts = Attempts(tasks, settings_s3_uri=PLACE)
     with pytest.raises(HealthOmicsRunBatchFailedError):
@@ -602,7 +600,7 @@ def test_a_failed_batch_has_a_manifest_too(omics: Control, tasks: Tasks, bucket:
 def test_a_manifest_that_cannot_be_written_is_written_by_a_retry(
     omics: Control, tasks: Tasks, bucket: Any
 ) -> None:
-    """The runs have completed, so nobody must have to clear the task once the IAM policy is repaired."""
+    """The runs have completed, so a Clear must not be needed once the IAM policy is repaired."""
     attempts = Attempts(tasks, settings_s3_uri=PLACE)
     refusal = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "PutObject")
     with (
@@ -616,14 +614,14 @@ def test_a_manifest_that_cannot_be_written_is_written_by_a_retry(
     assert len(omics.batches()) == 1
 
 
-def test_without_xcom_nothing_is_pushed(omics: Control, tasks: Tasks) -> None:
-    """``do_xcom_push=False`` holds for all but what the run page needs."""
+def test_without_xcom_only_the_run_page_has_xcoms(omics: Control, tasks: Tasks) -> None:
+    """``do_xcom_push=False`` applies to all others."""
     attempts = Attempts(tasks, do_xcom_push=False)
     attempts.again()
     assert set(attempts.ti.xcoms) == {XCOM_KEY}
 
 
-def test_a_run_that_is_gone_when_its_outputs_are_asked_for_is_no_failure(
+def test_a_run_that_is_deleted_before_its_outputs_are_read_is_no_failure(
     omics: Control, tasks: Tasks
 ) -> None:
     """Retention mode REMOVE makes room at any time; the run has completed."""
@@ -634,10 +632,8 @@ def test_a_run_that_is_gone_when_its_outputs_are_asked_for_is_no_failure(
     assert [uri is None for uri in uris] == [True, False, False]
 
 
-def test_outputs_that_may_not_be_asked_for_are_no_failure(
-    omics: Control, tasks: Tasks, logged: Callable[[], str]
-) -> None:
-    """The log says what is missing, and nobody asks for each of ten thousand runs in vain."""
+def test_denied_outputs_are_no_failure(omics: Control, tasks: Tasks, logged: Callable[[], str]) -> None:
+    """The log says what is missing, and the task does not try GetRun ten thousand times."""
     omics.inject_error("GetRun", "AccessDeniedException", times=None)
     attempts = Attempts(tasks)
     attempts.again()

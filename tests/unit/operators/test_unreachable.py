@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""A start that does not reach HealthOmics ends, costs few worker launches, and says where it has called."""
+"""A start that cannot reach HealthOmics ends, costs few worker launches, and reports where it has called."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ERRORS = [
 
 
 def unreachable(error: Exception = ERRORS[0]) -> AbstractContextManager[None]:
-    """Let no StartRun reach HealthOmics."""
+    """Make StartRun fail to reach HealthOmics."""
     return crashing("StartRun", error=error)
 
 
@@ -54,7 +54,7 @@ class Attempt:
     """
     One attempt, deferral after deferral.
 
-    :ivar launches: when a worker was launched for it, in seconds
+    :ivar launches: times at which a worker was launched for it, in seconds
     """
 
     def __init__(self, clock: Clock, tasks: Tasks, store: Store | None = None, **fields: Any) -> None:
@@ -66,8 +66,8 @@ class Attempt:
         self.context = try_of(self.ti, store)
         self.launches: list[float] = []
 
-    def go_on(self) -> Any:
-        """Let the task run on a worker once; None if it has deferred, and its trigger has fired then."""
+    def run_once(self) -> Any:
+        """Run the task on a worker once; return None after it has deferred and its trigger has fired."""
         self.launches.append(self._clock.elapsed)
         operator = start_of(**self._fields)
         try:
@@ -78,9 +78,9 @@ class Attempt:
             self._event = self._tasks.fire(deferral.trigger, deferral.timeout)
             return None
 
-    def go_on_to_the_end(self) -> Any:
-        """Let the task run on a worker until it returns."""
-        while (answer := self.go_on()) is None:
+    def run_to_the_end(self) -> Any:
+        """Run the task on a worker until it returns."""
+        while (answer := self.run_once()) is None:
             pass
         return answer
 
@@ -90,11 +90,11 @@ class Attempt:
 def test_it_is_repeated_at_growing_intervals(
     omics: Control, clock: Clock, tasks: Tasks, error: Exception
 ) -> None:
-    """At most twelve times an hour, whatever is in the way."""
+    """At most twelve times an hour, whatever the error."""
     attempt = Attempt(clock, tasks)
     with unreachable(error):
         while clock.elapsed < 3600:
-            assert attempt.go_on() is None
+            assert attempt.run_once() is None
     assert 4 <= len(attempt.launches) <= 12
     assert calls_of(omics, "StartRun") == 0
 
@@ -120,7 +120,7 @@ def test_the_triggerer_repeats_it_at_growing_intervals(
         return call()
 
     with intercepting(respond), pytest.raises(HealthOmicsUnreachableError):
-        attempt.go_on_to_the_end()
+        attempt.run_to_the_end()
     assert len(attempt.launches) == 2
     assert 4 <= len(times) <= 16
     text = logged()
@@ -129,30 +129,30 @@ def test_the_triggerer_repeats_it_at_growing_intervals(
 
 
 @pytest.mark.parametrize("with_store", STORES)
-def test_the_triggerer_starts_once_when_the_way_is_free_again(
+def test_the_triggerer_starts_once_after_the_outage(
     omics: Control, clock: Clock, tasks: Tasks, with_store: bool
 ) -> None:
-    """The same attempt, and the same request."""
+    """In the same attempt, and with the same request."""
     attempt = Attempt(clock, tasks, Store() if with_store else None)
     with ExitStack() as stack:
         stack.enter_context(unreachable())
         clock.at(400, stack.close)
-        run_id = attempt.go_on_to_the_end()
+        run_id = attempt.run_to_the_end()
     assert [run["id"] for run in omics.runs()] == [run_id]
     assert len(attempt.launches) == 2
 
 
 @pytest.mark.usefixtures("without_key")
 @pytest.mark.parametrize("with_store", STORES)
-def test_it_starts_once_when_the_way_is_free_again(
+def test_it_starts_once_after_the_outage(
     omics: Control, clock: Clock, tasks: Tasks, with_store: bool
 ) -> None:
-    """The same attempt, and the same request."""
+    """In the same attempt, and with the same request."""
     attempt = Attempt(clock, tasks, Store() if with_store else None)
     with unreachable():
-        attempt.go_on()
-        attempt.go_on()
-    run_id = attempt.go_on()
+        attempt.run_once()
+        attempt.run_once()
+    run_id = attempt.run_once()
     assert [run["id"] for run in omics.runs()] == [run_id]
 
 
@@ -160,12 +160,12 @@ def test_it_starts_once_when_the_way_is_free_again(
 def test_it_warns_from_the_second_time_on(
     omics: Control, clock: Clock, tasks: Tasks, logged: Callable[[], str]
 ) -> None:
-    """With region and endpoint, since one of them is wrong in most cases."""
+    """The warning has region and endpoint, since one of them is wrong in most cases."""
     attempt = Attempt(clock, tasks)
     with unreachable():
-        attempt.go_on()
+        attempt.run_once()
         assert "has not reached HealthOmics" not in logged()
-        attempt.go_on()
+        attempt.run_once()
     text = logged()
     assert "has not reached HealthOmics" in text
     assert "EndpointConnectionError; region us-east-1, endpoint http" in text
@@ -180,22 +180,22 @@ def test_it_ends_retryably(
     store = Store()
     attempt = Attempt(clock, tasks, store)
     with unreachable(), pytest.raises(HealthOmicsUnreachableError, match="us-east-1") as caught:
-        attempt.go_on_to_the_end()
+        attempt.run_to_the_end()
     assert not isinstance(caught.value, AirflowFailException)
     assert 1800 <= clock.elapsed <= 1800 + 400
     attempt.ti.try_number = 2
     again = Attempt(clock, tasks, store)
-    assert again.go_on() == omics.runs()[0]["id"]
+    assert again.run_once() == omics.runs()[0]["id"]
 
 
 @pytest.mark.usefixtures("without_key")
-def test_its_page_says_so(omics: Control, clock: Clock, tasks: Tasks) -> None:
-    """Since when, why, and when it is repeated; the beginning stays the same."""
+def test_the_run_page_shows_the_delay(omics: Control, clock: Clock, tasks: Tasks) -> None:
+    """Its beginning and reason, and the next attempt; the beginning does not change."""
     attempt = Attempt(clock, tasks)
     with unreachable():
-        attempt.go_on()
+        attempt.run_once()
         first = parse_delay(attempt.ti.xcoms[DELAY_KEY])
-        attempt.go_on()
+        attempt.run_once()
     second = parse_delay(attempt.ti.xcoms[DELAY_KEY])
     assert first is not None
     assert second is not None
@@ -207,12 +207,12 @@ def test_its_page_says_so(omics: Control, clock: Clock, tasks: Tasks) -> None:
     assert first["since"] < first["nextAttempt"] < second["nextAttempt"]
 
 
-def test_what_is_throttled_is_not_unreachable(
+def test_a_throttled_start_is_not_unreachable(
     omics: Control, clock: Clock, tasks: Tasks, logged: Callable[[], str]
 ) -> None:
-    """It waits its turn, which comes soon, and warns of nothing."""
+    """It waits its turn, which comes soon, without a warning."""
     omics.inject_error("StartRun", "ThrottlingException", times=20)
     attempt = Attempt(clock, tasks)
-    while attempt.go_on() is None:
+    while attempt.run_once() is None:
         assert clock.elapsed < 120
     assert "has not reached" not in logged()

@@ -67,7 +67,7 @@ def sent(
     dag = dag_of(form, render_template_as_native_obj=native)
     with dag:
         operator = start_of(parameters=run_parameters() if parameters is None else parameters)
-    # Each call is another task, as a task starts a run once.
+    # Each call makes another task, as a task starts only one run.
     ti = FakeTaskInstance(task_id=f"task_{next(NUMBERS)}")
     context = context_of(ti, dag=dag, params=filled_in(dag, conf))
     operator.render_template_fields(context)
@@ -93,7 +93,7 @@ def form_of(entry: Any = None, **more: Any) -> Param:
 
 
 def test_a_template_becomes_params() -> None:
-    """What is required comes first, and what is optional stands in a section of its own."""
+    """Required ones come first, and optional ones are in a separate section."""
     form = workflow_params(TEMPLATE)
     assert list(form) == ["main.sample-name", "reads", "threads"]
     assert form["main.sample-name"].description == "Name of the sample"
@@ -101,7 +101,7 @@ def test_a_template_becomes_params() -> None:
     assert [form[name].schema.get("section") for name in form] == [None, None, "Optional"]
 
 
-def test_what_is_required_has_no_value_until_it_is_given() -> None:
+def test_a_required_param_has_no_value_until_it_is_set() -> None:
     """A DAG run without it is refused."""
     form = workflow_params(TEMPLATE)
     assert not form["reads"].has_value
@@ -113,8 +113,8 @@ def test_what_is_required_has_no_value_until_it_is_given() -> None:
     assert filled_in(dag, {"main.sample-name": "a", "reads": "s3://b/k"})["threads"] is None
 
 
-def test_a_schedule_needs_a_default_for_what_is_required() -> None:
-    """Airflow says so when it parses the DAG, and takes it with defaults."""
+def test_a_schedule_requires_defaults() -> None:
+    """Airflow refuses the DAG without them when it parses it, and accepts it with them."""
     with pytest.raises(Exception, match=r"a_dag|params"):
         dag_of(workflow_params(TEMPLATE), schedule="@daily").validate()
     form = workflow_params(TEMPLATE, defaults={"main.sample-name": "a", "reads": "s3://b/k"})
@@ -123,7 +123,7 @@ def test_a_schedule_needs_a_default_for_what_is_required() -> None:
 
 @pytest.mark.parametrize("type_", TYPES)
 def test_each_type_has_a_form(type_: str) -> None:
-    """Optional or not, and with a value of the type."""
+    """Optional or required, and with a value of the type."""
     values = {
         "string": "",
         "s3_uri": "s3://b/k",
@@ -167,7 +167,7 @@ def test_each_type_has_a_form(type_: str) -> None:
     ],
 )
 def test_the_uri_of_an_input_is_in_s3_or_a_store(uri: str, passes: bool) -> None:
-    """What HealthOmics can read passes; a slip of the clipboard does not."""
+    """URIs that HealthOmics can read pass; an accidental paste does not."""
     assert lets_through(form_of(types={"it": "s3_uri"}), uri) == passes
     if uri:
         assert lets_through(form_of(types={"it": "s3_uris"}), [uri, ""]) == passes
@@ -187,15 +187,15 @@ def test_the_uri_of_an_input_is_in_s3_or_a_store(uri: str, passes: bool) -> None
         (None, False),
     ],
 )
-def test_a_description_is_believed_only_where_it_is_plain(description: str | None, is_uri: bool) -> None:
-    """A guess must not keep a right value out, and the author can overrule it."""
+def test_a_description_is_used_only_where_it_is_plain(description: str | None, is_uri: bool) -> None:
+    """A guess must not exclude a valid value, and the author can override it."""
     param = form_of({"description": description})
     assert (param.schema.get("pattern") == INPUT_URI_PATTERN) == is_uri
     assert lets_through(form_of({"description": description}, types={"it": "string"}), "any text")
 
 
-def test_a_uri_says_what_it_looks_like() -> None:
-    """Unless the description has said so."""
+def test_a_uri_field_describes_its_format() -> None:
+    """Unless its description does."""
     assert form_of({"description": "Reads"}, types={"it": "s3_uri"}).description == (
         "Reads (s3://... or omics://...)"
     )
@@ -203,7 +203,7 @@ def test_a_uri_says_what_it_looks_like() -> None:
     assert form_of({"description": "S3 URI of it"}).description == "S3 URI of it"
 
 
-def test_text_is_not_guessed_from() -> None:
+def test_types_are_not_guessed_from_text() -> None:
     """A sample may be called 1E5."""
     assert lets_through(form_of(), "1E5")
     assert not lets_through(form_of(), 1e5)
@@ -223,21 +223,21 @@ def test_text_is_not_guessed_from() -> None:
     ids=repr,
 )
 @pytest.mark.parametrize("optional", [False, True])
-def test_a_default_stands_for_a_type(default: Any, other: Any, optional: bool) -> None:
-    """The form opens with it, and takes others like it."""
+def test_a_default_sets_the_type(default: Any, other: Any, optional: bool) -> None:
+    """The form opens with it, and accepts other values of its type."""
     param = form_of({"optional": optional}, defaults={"it": default})
     assert param.value == default
     assert lets_through(param, other)
 
 
-def test_a_required_switch_is_off_until_it_is_touched() -> None:
-    """Airflow shows it so, and would ask for it for ever if it had no value."""
+def test_a_required_switch_is_off_by_default() -> None:
+    """Airflow shows it as off, but would never accept it without a value."""
     assert form_of(types={"it": "boolean"}).value is False
     assert form_of({"optional": True}, types={"it": "boolean"}).value is None
 
 
-def test_a_schema_of_ones_own() -> None:
-    """With Airflow's keys; an optional choice may be left out."""
+def test_a_custom_schema() -> None:
+    """It accepts Airflow's keys; an optional choice may be left empty."""
     choice = {
         "type": "string",
         "enum": ["gatk", "deepvariant"],
@@ -259,7 +259,7 @@ def test_a_schema_of_ones_own() -> None:
 
 
 def test_sections() -> None:
-    """What stands in a section follows what does not, as Airflow opens the first."""
+    """Params in a section follow those without, since Airflow opens the first section."""
     form = workflow_params(TEMPLATE, types={"main.sample-name": {"type": "string", "section": "A"}})
     assert list(form) == ["reads", "main.sample-name", "threads"]
     form = workflow_params(TEMPLATE, section="Align")
@@ -267,7 +267,7 @@ def test_sections() -> None:
     assert "section" not in form_of({"optional": True}).schema
 
 
-def test_some_parameters_are_not_asked_for() -> None:
+def test_some_parameters_are_not_in_the_form() -> None:
     """The DAG author sets them."""
     assert list(workflow_params(TEMPLATE, without=["reads"])) == ["main.sample-name", "threads"]
 
@@ -275,8 +275,8 @@ def test_some_parameters_are_not_asked_for() -> None:
 # --- templates from files, and bad ones ---
 
 
-def test_a_file_lies_beside_the_dag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever Airflow has its working directory."""
+def test_a_file_is_relative_to_the_dag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever Airflow's working directory is."""
     (tmp_path / "dags").mkdir()
     (tmp_path / "dags" / "template.json").write_text(json.dumps(TEMPLATE))
     dag_file = tmp_path / "dags" / "a_dag.py"
@@ -299,8 +299,8 @@ def test_a_file_lies_beside_the_dag(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ],
     ids=["missing", "no-json", "no-text", "deep", "list"],
 )
-def test_a_bad_file_is_named(tmp_path: Path, content: bytes | None, rule: str) -> None:
-    """With what is wrong."""
+def test_the_error_names_a_bad_file(tmp_path: Path, content: bytes | None, rule: str) -> None:
+    """With the problem."""
     path = tmp_path / "a.json"
     if content is not None:
         path.write_bytes(content)
@@ -338,15 +338,15 @@ def test_a_bad_file_is_named(tmp_path: Path, content: bytes | None, rule: str) -
         ({"section": ""}, "section must be text"),
     ],
 )
-def test_bad_arguments_are_named_with_their_rule(arguments: dict[str, Any], rule: str) -> None:
-    """In one error, which shows no value."""
+def test_the_error_names_bad_arguments_and_their_rules(arguments: dict[str, Any], rule: str) -> None:
+    """One error, which shows no value."""
     with pytest.raises(ValueError, match=rule) as raised:
         workflow_params(**{"template": TEMPLATE, **arguments})
     assert CANARY not in str(raised.value)
 
 
-def test_all_problems_are_said_at_once() -> None:
-    """So that one look repairs them."""
+def test_all_problems_are_reported_at_once() -> None:
+    """One correction is enough."""
     with pytest.raises(ValueError, match=r"types\.reads .*types\.threads"):
         workflow_params(TEMPLATE, types={"reads": "a", "threads": "b"})
 
@@ -355,7 +355,7 @@ def test_all_problems_are_said_at_once() -> None:
 
 
 def test_the_form_reaches_the_run(omics: Control) -> None:
-    """With the names of the workflow, types kept, and nothing of the DAG's other params."""
+    """With the workflow's names and the types of the values, but not the DAG's other params."""
     form = {
         **workflow_params(TEMPLATE, types={"threads": "integer"}),
         "workflow_id": Param(WORKFLOW, type="string"),
@@ -365,20 +365,20 @@ def test_the_form_reaches_the_run(omics: Control) -> None:
 
 
 @pytest.mark.parametrize("left", [{}, {"threads": None}, {"threads": ""}])
-def test_what_is_left_empty_is_left_out(omics: Control, left: dict[str, Any]) -> None:
-    """Neither null nor an empty text is sent for an optional parameter."""
+def test_empty_fields_are_omitted(omics: Control, left: dict[str, Any]) -> None:
+    """An optional parameter is sent neither as null nor as an empty text."""
     conf = {"main.sample-name": "a", "reads": "s3://b/k", **left}
     assert sent(workflow_params(TEMPLATE), conf) == {"main.sample-name": "a", "reads": "s3://b/k"}
 
 
-def test_a_cleared_default_is_left_out(omics: Control) -> None:
-    """The workflow has its own."""
+def test_a_cleared_default_is_omitted(omics: Control) -> None:
+    """The workflow has its own default."""
     form = workflow_params({"a": {"optional": True}, "b": {}}, defaults={"a": 4, "b": "x"})
     assert sent(form, {}) == {"a": 4, "b": "x"}
     assert sent(form, {"a": None}) == {"b": "x"}
 
 
-def test_a_form_that_is_left_empty_as_a_whole_sends_nothing(omics: Control) -> None:
+def test_an_empty_form_sends_nothing(omics: Control) -> None:
     """Not the template either."""
     assert not sent(workflow_params({"a": {"optional": True}}), {})
 
@@ -387,25 +387,25 @@ def test_a_form_that_is_left_empty_as_a_whole_sends_nothing(omics: Control) -> N
     ("lines", "expected"),
     [(["a", "", " ", "b c", ""], {"it": ["a", "b c"]}), ([""], {}), (["", ""], {}), ([], {"it": []})],
 )
-def test_empty_lines_are_no_items(omics: Control, lines: list[str], expected: dict[str, Any]) -> None:
-    """Airflow's form makes an item of each line, of the last empty one too."""
+def test_empty_lines_are_not_items(omics: Control, lines: list[str], expected: dict[str, Any]) -> None:
+    """Airflow's form makes an item of each line, including an empty last one."""
     form = workflow_params({"it": {"optional": True}}, types={"it": "strings"})
     assert sent(form, {"it": lines}) == expected
 
 
 def test_only_lists_of_text_have_lines(omics: Control) -> None:
-    """JSON has none."""
+    """JSON lists do not."""
     form = workflow_params({"it": {}}, types={"it": {"type": "array", "items": True}})
     assert sent(form, {"it": ["", 1]}) == {"it": ["", 1]}
 
 
 def test_a_required_text_may_be_empty(omics: Control) -> None:
-    """If somebody says so by the API: the form itself takes an empty field for none."""
+    """If it is set by the API; the form does not accept an empty field."""
     assert sent(workflow_params({"it": {}}), {"it": ""}) == {"it": ""}
 
 
 def test_more_can_be_added_and_overridden(omics: Control) -> None:
-    """By templates too, whichever side of the form they stand on."""
+    """By templates too, on either side of the form."""
     form = {**workflow_params({"a": {}, "b": {}, "c": {}}, without=["c"]), "n": Param(3)}
     conf = {"a": "1", "b": "2"}
     for parameters in (
@@ -416,7 +416,7 @@ def test_more_can_be_added_and_overridden(omics: Control) -> None:
 
 
 def test_a_dag_may_have_the_forms_of_two_workflows(omics: Control) -> None:
-    """Each with a prefix; the titles are without."""
+    """Each has a prefix, which the titles omit."""
     form = {
         **workflow_params({"sample": {}}, prefix="align_"),
         **workflow_params({"sample": {}, "depth": {}}, prefix="call_"),
@@ -429,7 +429,7 @@ def test_a_dag_may_have_the_forms_of_two_workflows(omics: Control) -> None:
 
 @pytest.mark.parametrize("prefix", ["", "other_"])
 def test_a_dag_without_the_form_is_refused(omics: Control, prefix: str) -> None:
-    """The error says what is missing, and shows no value."""
+    """The error names the missing params, and shows no value."""
     form = workflow_params({"it": {}}, prefix="some_")
     with pytest.raises(HealthOmicsRequestError, match=r"workflow_params\(\)") as raised:
         sent(form, {"some_it": CANARY}, run_parameters(prefix=prefix))
@@ -438,14 +438,14 @@ def test_a_dag_without_the_form_is_refused(omics: Control, prefix: str) -> None:
 
 
 def test_values_are_not_rendered_again(omics: Control) -> None:
-    """What a scientist enters is no template, nor a form within the form."""
+    """Templates in an entered value are not rendered, nor is a form within the form."""
     form = workflow_params({"a": {}, "b": {}}, types={"b": "object"})
     conf = {"a": "{{ run_id }}", "b": {FORM_KEY: "", "c": "{{ 1 }}"}}
     assert sent(form, conf) == conf
 
 
 def test_mapped_tasks_have_the_form_too() -> None:
-    """The same values for each, beside what differs."""
+    """Each has the same values, besides its own."""
     dag = dag_of(workflow_params({"it": {}}))
     with dag:
         mapped = HealthOmicsStartRunOperator.partial(task_id="a_task", parameters=run_parameters()).expand(
@@ -454,14 +454,14 @@ def test_mapped_tasks_have_the_form_too() -> None:
     ti = FakeTaskInstance(map_index=0)
     ti.task = mapped
     context: Any = context_of(ti, dag=dag, task=mapped, params=filled_in(dag, {"it": "x"}))
-    # Which Airflow reads again for a mapped task.
+    # Airflow reads them again for a mapped task.
     context["dag_run"].conf = {"it": "x"}
     mapped.render_template_fields(context)
     assert context["task"].parameters == {"it": "x"}
 
 
 def test_a_batch_has_the_form_too() -> None:
-    """For what its runs have in common."""
+    """For the common settings of its runs."""
     dag = dag_of(workflow_params({"it": {}}))
     with dag:
         batch = HealthOmicsStartRunBatchOperator(
@@ -478,7 +478,7 @@ JSON_VALUES: st.SearchStrategy[Any] = st.recursive(
     | st.booleans()
     | st.integers(-(2**53), 2**53)
     | st.floats(allow_nan=False, allow_infinity=False)
-    # The local HealthOmics keeps to the API's characters, which are all but control characters.
+    # The local HealthOmics accepts the API's characters, which are all but control characters.
     | st.text(st.characters(codec="utf-8", exclude_categories=["C"])),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text("ab.-", min_size=1), inner, max_size=3)
@@ -499,7 +499,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "boolean": st.booleans(),
     "strings": st.lists(TEXT.filter(str.strip), max_size=3),
     "s3_uris": st.lists(URI, max_size=3),
-    # A list in Airflow 2 and 3 has other items in the schema, and the same values.
+    # In Airflow 2 and 3, the items of a list have different schemas, and the same values.
     "array": st.lists(JSON_VALUES, max_size=3),
     "object": st.dictionaries(st.text("ab", min_size=1), JSON_VALUES, max_size=3),
 }
@@ -517,7 +517,7 @@ ENTRIES = st.sampled_from(sorted(VALUES)).flatmap(
 def test_every_value_arrives_as_it_was_entered(
     omics: Control, entries: dict[str, tuple[str, bool, Any, bool]], prefix: str, native: bool
 ) -> None:
-    """What the form lets through is what HealthOmics gets, and what was not entered is not there."""
+    """HealthOmics receives the values that the form accepts, and no others."""
     template = {name: {"optional": optional} for name, (_, optional, _, _) in entries.items()}
     types = {name: type_ for name, (type_, _, _, _) in entries.items()}
     entered = {
@@ -536,7 +536,7 @@ def test_every_value_arrives_as_it_was_entered(
 
 @pytest.fixture
 def workflow(client: Any) -> str:
-    """A workflow with awkward names and descriptions."""
+    """A workflow with unusual names and descriptions."""
     template = {
         "threads": {"description": "Number of threads", "optional": True},
         "main.sample-name": {"description": 'The "sample", it\'s \\ é \u2028'},
@@ -553,7 +553,7 @@ def workflow(client: Any) -> str:
 def test_the_command_prints_python_to_paste(
     workflow: str, client: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """Which has the workflow's template, is formatted, and makes a form."""
+    """It has the workflow's template, is formatted, and makes a form."""
     assert main([workflow]) == 0
     source = capsys.readouterr().out
     assert all(line.isprintable() for line in source.split("\n")), "nothing hides in it"
@@ -579,7 +579,7 @@ def test_the_command_prints_python_to_paste(
 def test_the_command_prints_json_for_a_file(
     workflow: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """Which a DAG can read."""
+    """A DAG can read it."""
     assert main([workflow, "--json"]) == 0
     (tmp_path / "template.json").write_text(capsys.readouterr().out)
     assert "main.sample-name" in workflow_params(tmp_path / "template.json")
@@ -588,7 +588,7 @@ def test_the_command_prints_json_for_a_file(
 def test_the_command_knows_versions_and_kinds(
     workflow: str, client: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A version has a template of its own."""
+    """A version has its own template."""
     client.create_workflow_version(
         workflowId=workflow,
         versionName="2.0",
@@ -610,7 +610,7 @@ def test_the_command_knows_versions_and_kinds(
         (["1", "--type", "x"], 2, "READY2RUN"),
     ],
 )
-def test_the_command_says_in_one_line_what_is_wrong(
+def test_the_command_reports_an_error_in_one_line(
     omics: Control, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, word: str
 ) -> None:
     """On stderr, with an exit code; stdout stays empty."""
@@ -625,7 +625,7 @@ def test_the_command_says_in_one_line_what_is_wrong(
 
 
 def test_a_workflow_without_a_template_is_an_error(client: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """There is no form to make."""
+    """No form can be made."""
     created = client.create_workflow(name="bare", definitionZip=b"x", requestId="c")
     assert main([created["id"]]) == 1
     assert "no parameter template" in capsys.readouterr().err
@@ -640,7 +640,7 @@ def test_nothing_calls_aws_while_a_dag_is_parsed(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_command_runs_as_a_module(tmp_path: Path, logged: Callable[[], str]) -> None:
-    """Whatever Airflow logs, stdout has the Python and nothing else."""
+    """Whatever Airflow logs, stdout has nothing but the Python code."""
     from tests.healthomics import HealthOmicsServer
 
     with HealthOmicsServer() as server:

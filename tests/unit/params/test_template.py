@@ -24,12 +24,12 @@ TEMPLATE: dict[str, Any] = {
     [["reference", "sample_name"], ["reference", "sample_name", "threads"]],
     ids=["required", "with-optional"],
 )
-def test_what_fits_has_no_problem(names: list[str]) -> None:
-    """Every required and any optional parameter is what the workflow wants."""
+def test_valid_parameters_have_no_problem(names: list[str]) -> None:
+    """They are all required and any optional parameters."""
     assert workflow_parameter_problems(names, TEMPLATE) == []
 
 
-def test_every_missing_name_is_said() -> None:
+def test_every_missing_name_is_reported() -> None:
     """A parameter whose ``optional`` is omitted is required."""
     text = " ".join(workflow_parameter_problems([], TEMPLATE))
     assert "reference" in text
@@ -37,29 +37,29 @@ def test_every_missing_name_is_said() -> None:
     assert "threads" not in text
 
 
-def test_every_unknown_name_is_said_with_the_nearest_one() -> None:
-    """A typo is answered with the name that was meant."""
+def test_every_unknown_name_is_reported_with_the_nearest_one() -> None:
+    """The error for a typo has the intended name."""
     names = ["reference", "sample_name", "thread", "zzz_nothing_like_it"]
     text = " ".join(workflow_parameter_problems(names, TEMPLATE))
     assert "threads" in text
     assert "zzz_nothing_like_it" in text
 
 
-def test_missing_and_unknown_are_said_together() -> None:
-    """One look shows all that is to be repaired."""
+def test_missing_and_unknown_names_are_reported_together() -> None:
+    """One error lists everything to correct."""
     text = " ".join(workflow_parameter_problems(["referense", "sample_name"], TEMPLATE))
     assert "referense (did you mean reference?)" in text
     assert "required parameters of the workflow: reference" in text
 
 
-def test_a_duplicate_may_inherit_what_is_missing() -> None:
-    """But it may not have what the workflow does not know."""
+def test_a_duplicate_may_inherit_missing_parameters() -> None:
+    """But parameters that the workflow does not know are refused."""
     assert workflow_parameter_problems([], TEMPLATE, may_inherit=True) == []
     assert workflow_parameter_problems(["nope"], TEMPLATE, may_inherit=True)
 
 
 def test_a_null_entry_is_a_required_parameter() -> None:
-    """An entry without fields says no more than the name."""
+    """An entry without fields has the name only."""
     assert workflow_parameter_problems([], {"reference": None})
 
 
@@ -68,7 +68,7 @@ names = st.sets(st.text("abcdef", min_size=1, max_size=4), max_size=6)
 
 @settings(deadline=None, max_examples=200)
 @given(names, names, names)
-def test_problems_are_exactly_what_differs(
+def test_problems_are_exactly_the_differences(
     given_names: set[str], required: set[str], optional: set[str]
 ) -> None:
     """There is a problem if, and only if, a required name is missing or a name is unknown."""

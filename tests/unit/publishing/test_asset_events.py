@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The events of a task's outlets tell where its run or batch has its outputs."""
+"""The events of a task's outlets have the location of the outputs of its run or batch."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tests.healthomics import Control
 from tests.unit.batch_attempts import PLACE, batch_of, fail_runs, some_settings
 from tests.unit.conftest import ONE_ATTEMPT, OUTPUT, ROLE, WORKFLOW, FakeTaskInstance, Tasks
 from tests.unit.histories import WAYS
+from tests.unit.job_attempts import DESTINATION, EXPORT, JOB_KINDS, JobKind, Stores
 
 try:
     from airflow.sdk.execution_time.context import OutletEventAccessors
@@ -31,7 +32,7 @@ BATCH: dict[str, Any] = {**RUN, "run_settings": some_settings(3)}
 
 
 class Events:
-    """Runs a task with two outlets, and gives what the events of its last process tell."""
+    """Runs a task with two outlets, and returns the events of its last process."""
 
     def __init__(self, tasks: Tasks, context: Context) -> None:
         self.tasks, self.context = tasks, context
@@ -41,15 +42,15 @@ class Events:
         """Return the asset's extra, and URI and extra of the alias's events."""
 
         def make() -> Any:
-            # Nothing outlives a deferral.
+            # No event outlives a deferral.
             self.context["outlet_events"] = OutletEventAccessors()
             return kind(task_id="a_task", botocore_config=ONE_ATTEMPT, outlets=self.outlets, **fields)
 
         self.tasks.run(make, self.context)
-        return self.told()
+        return self.emitted()
 
-    def told(self) -> tuple[dict[str, Any], list[tuple[str, dict[str, Any]]]]:
-        """Return what has been told up to now."""
+    def emitted(self) -> tuple[dict[str, Any], list[tuple[str, dict[str, Any]]]]:
+        """Return the events so far."""
         accessors = self.context["outlet_events"]
         alias: Any = accessors[ALIAS]
         if hasattr(alias, "asset_alias_events"):
@@ -61,12 +62,12 @@ class Events:
 
 @pytest.fixture
 def events(tasks: Tasks, context: Context) -> Events:
-    """Run tasks, and see what their events tell."""
+    """Run tasks, and return their events."""
     return Events(tasks, context)
 
 
 def expected_of(run: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, dict[str, Any]]]]:
-    """Return what events tell of a run."""
+    """Return the events of a run."""
     extra = {
         "runId": run["id"],
         "uuid": run["uuid"],
@@ -80,27 +81,27 @@ def expected_of(run: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, di
 @pytest.mark.parametrize("wait", [True, False])
 def test_an_operator(omics: Control, client: Any, events: Events, deferrable: bool, wait: bool) -> None:
     """One event for each outlet, whether it waits or not."""
-    told = events.of(HealthOmicsStartRunOperator, **RUN, wait_for_completion=wait, deferrable=deferrable)
+    emitted = events.of(HealthOmicsStartRunOperator, **RUN, wait_for_completion=wait, deferrable=deferrable)
     (run,) = omics.runs()
-    assert told == expected_of(client.get_run(id=run["id"]))
+    assert emitted == expected_of(client.get_run(id=run["id"]))
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_a_sensor(
     client: Any, events: Events, started: Callable[..., dict[str, Any]], deferrable: bool
 ) -> None:
-    """The same, in every mode; a rescheduled sensor ends in a process of its own, as a deferred one does."""
+    """The same in every mode; a rescheduled sensor ends in another process, like a deferred one."""
     run_id = started()["id"]
-    told = events.of(HealthOmicsRunSensor, run_id=run_id, deferrable=deferrable)
-    assert told == expected_of(client.get_run(id=run_id))
+    emitted = events.of(HealthOmicsRunSensor, run_id=run_id, deferrable=deferrable)
+    assert emitted == expected_of(client.get_run(id=run_id))
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
 @pytest.mark.parametrize("kind", ["operator", "sensor"])
-def test_a_failed_run_tells_nothing(
+def test_a_failed_run_emits_no_event(
     omics: Control, events: Events, started: Callable[..., Any], kind: str, deferrable: bool
 ) -> None:
-    """Its outputs are none."""
+    """It has no outputs."""
     omics.plan_run(status="FAILED")
     task: tuple[type[Any], dict[str, Any]] = (HealthOmicsRunSensor, {"run_id": started()["id"]})
     if kind == "operator":
@@ -108,13 +109,13 @@ def test_a_failed_run_tells_nothing(
         task = (HealthOmicsStartRunOperator, {**RUN, "wait_for_completion": True})
     with pytest.raises(AirflowException):
         events.of(task[0], **task[1], deferrable=deferrable)
-    assert events.told() == ({}, [])
+    assert events.emitted() == ({}, [])
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_a_batch(omics: Control, bucket: Any, events: Events, ti: FakeTaskInstance, deferrable: bool) -> None:
-    """One event with the place of the manifest, however many runs."""
-    told = events.of(
+    """One event with the URI of the manifest, however many runs."""
+    emitted = events.of(
         HealthOmicsStartRunBatchOperator,
         **BATCH,
         settings_s3_uri=PLACE,
@@ -129,7 +130,7 @@ def test_a_batch(omics: Control, bucket: Any, events: Events, ti: FakeTaskInstan
         "outputUri": OUTPUT,
         "manifest": ti.xcoms["manifest"],
     }
-    assert told == (extra, [(ti.xcoms["manifest"], extra)])
+    assert emitted == (extra, [(ti.xcoms["manifest"], extra)])
 
 
 def test_a_batch_without_a_manifest(omics: Control, events: Events) -> None:
@@ -140,7 +141,7 @@ def test_a_batch_without_a_manifest(omics: Control, events: Events) -> None:
 
 
 def test_a_batch_that_is_not_waited_for(omics: Control, events: Events) -> None:
-    """Where its outputs will be is not in StartRunBatch's answer."""
+    """StartRunBatch's response does not have the location of its outputs."""
     extra, aliased = events.of(HealthOmicsStartRunBatchOperator, **BATCH)
     assert extra.keys() == {"batchId", "uuid", "workflowId"}
     assert aliased == []
@@ -148,23 +149,23 @@ def test_a_batch_that_is_not_waited_for(omics: Control, events: Events) -> None:
 
 @pytest.mark.parametrize("deferrable", WAYS)
 def test_a_batch_sensor(omics: Control, events: Events, context: Context, deferrable: bool) -> None:
-    """It tells the folder, as it knows of no manifest."""
+    """Its event has the folder, as it knows of no manifest."""
     batch_id = batch_of().execute(context)
     extra, aliased = events.of(HealthOmicsRunBatchSensor, batch_id=batch_id, deferrable=deferrable)
     assert extra.keys() == {"batchId", "uuid", "workflowId", "outputUri"}
     assert aliased == [(OUTPUT, extra)]
 
 
-def test_a_failed_batch_tells_nothing(omics: Control, bucket: Any, events: Events) -> None:
-    """Too few runs are no event."""
+def test_a_failed_batch_emits_no_event(omics: Control, bucket: Any, events: Events) -> None:
+    """Too few runs have completed."""
     fail_runs(omics, "sample-0")
     with pytest.raises(AirflowException):
         events.of(HealthOmicsStartRunBatchOperator, **BATCH, wait_for_completion=True)
-    assert events.told() == ({}, [])
+    assert events.emitted() == ({}, [])
 
 
-def test_what_a_dag_author_has_put_there_stays(omics: Control, context: Context) -> None:
-    """In a pre_execute, for instance."""
+def test_extras_of_the_dag_author_are_kept(omics: Control, context: Context) -> None:
+    """For instance those of a pre_execute."""
     context["outlet_events"] = OutletEventAccessors()
     context["outlet_events"][ASSET].extra["night"] = 7
     HealthOmicsStartRunOperator(task_id="a_task", outlets=[ASSET], **RUN).execute(context)
@@ -172,16 +173,16 @@ def test_what_a_dag_author_has_put_there_stays(omics: Control, context: Context)
 
 
 def test_other_outlets_are_left_alone(omics: Control, context: Context) -> None:
-    """And without outlets nothing is asked for."""
+    """Without outlets, no call is made."""
     operator = HealthOmicsStartRunOperator(task_id="a_task", **RUN)
     operator.outlets = [object()]
     assert operator.execute(context)
 
 
-def test_a_uri_that_airflow_refuses_costs_its_event(
+def test_a_uri_that_airflow_refuses_loses_its_event(
     omics: Control, events: Events, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
 ) -> None:
-    """A run that has completed does not fail for it, and the log does not tell the URI."""
+    """A completed run does not fail for it, and the log does not have the URI."""
 
     def refuse(uri: str) -> Asset:
         raise ValueError(uri)
@@ -195,10 +196,10 @@ def test_a_uri_that_airflow_refuses_costs_its_event(
     assert not [line for line in text.splitlines() if "for its alias" in line and "s3://" in line]
 
 
-def test_a_reference_that_airflow_cannot_look_up_costs_what_it_tells(
+def test_a_failed_look_up_of_an_asset_loses_its_event(
     omics: Control, context: Context, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
 ) -> None:
-    """The run has completed all the same."""
+    """The run has completed nevertheless."""
     definitions = pytest.importorskip("airflow.sdk.definitions.asset")
     from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
     from airflow.sdk.execution_time.comms import ErrorResponse
@@ -212,3 +213,28 @@ def test_a_reference_that_airflow_cannot_look_up_costs_what_it_tells(
     operator.outlets = [definitions.AssetNameRef("gone")]
     assert operator.execute(context)
     assert "has no extras" in logged()
+
+
+@JOB_KINDS
+@pytest.mark.parametrize("wait", [True, False])
+@pytest.mark.parametrize("deferrable", WAYS)
+def test_a_job_has_its_results(
+    omics: Control, context: Context, events: Events, kind: JobKind, wait: bool, deferrable: bool
+) -> None:
+    """The alias of an export has its folder."""
+    stores = Stores(omics)
+    arguments = stores.arguments(kind, wait_for_completion=wait, deferrable=deferrable)
+    # Events adds these arguments.
+    del arguments["task_id"], arguments["botocore_config"]
+    extra, of_alias = events.of(kind.operator, **arguments)
+    (job,) = stores.jobs(kind)
+    expected: dict[str, Any] = {"jobId": job["id"], kind.store_field: stores.ids[kind.store]}
+    if wait:
+        name = "referenceIds" if kind.results == "reference_ids" else "readSetIds"
+        task_instance: Any = context["ti"]
+        expected[name] = task_instance.xcoms[kind.results]
+    if kind is EXPORT:
+        expected["destination"] = f"{DESTINATION}/"
+    assert extra == expected
+    # Airflow removes the slash from the URI of an asset.
+    assert of_alias == ([(DESTINATION, expected)] if kind is EXPORT else [])

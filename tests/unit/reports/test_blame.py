@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which of the failed tasks of a run a person should look at."""
+"""The failed task of a run that a person should look at."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ TASKS = [
     ],
 )
 def test_the_order_of_failed_tasks(message: str | None, order: list[str]) -> None:
-    """Named ones, then the first that stayed failed, then those that the engine repeated."""
+    """Named ones come first, then the first that stayed failed, then those that the engine repeated."""
     assert [each["taskId"] for each in failed_by_blame(TASKS, message)] == order
 
 
-def test_names_are_no_patterns() -> None:
-    """Names of Nextflow have brackets."""
+def test_names_are_not_patterns() -> None:
+    """Nextflow's names contain brackets."""
     tasks = [task("1", "A", 0, 1), task("2", "B (x", 0, 2)]
     assert [each["taskId"] for each in failed_by_blame(tasks, "B (x failed")] == ["2", "1"]

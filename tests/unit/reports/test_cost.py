@@ -19,7 +19,7 @@ BEGIN = datetime(2026, 11, 23, tzinfo=UTC)
 
 
 def at(hours: float) -> str:
-    """Return a time after the begin of the run."""
+    """Return a time after the beginning of the run."""
     return (BEGIN + timedelta(hours=hours)).isoformat()
 
 
@@ -36,7 +36,7 @@ def run(kind: str | None = "STATIC", **more: Any) -> dict[str, Any]:
 
 
 def test_hours_by_instance_type() -> None:
-    """A minute at least for each task, and nothing for tasks from the cache or those that never started."""
+    """At least a minute for each task, and nothing for cached tasks or those that never started."""
     tasks = [
         task("omics.m.large", 0, 1.5),
         task("omics.m.large", 1, 1.0001),
@@ -52,8 +52,8 @@ def test_hours_by_instance_type() -> None:
     ]
 
 
-def test_what_is_not_known_is_an_amount_without_quantity() -> None:
-    """So that the sum is not taken for the whole."""
+def test_an_unknown_amount_has_no_quantity() -> None:
+    """Otherwise the sum would look complete."""
     tasks = [task("omics.m.large", 0, None), task("omics.m.large", 0, 1), task(None, 0, 1)]
     assert amounts_of(run(None), {}, tasks) == [
         Amount("omics.m.large", None, 1),
@@ -82,16 +82,16 @@ def test_what_is_not_known_is_an_amount_without_quantity() -> None:
     ],
 )
 def test_storage(fields: dict[str, Any], metrics: Any, amount: Amount | None) -> None:
-    """That of STATIC runs by its size, that of DYNAMIC ones by its average, if it was measured."""
+    """A STATIC run pays for its size, a DYNAMIC one for its average if that was measured."""
     assert amounts_of(fields, {"metrics": metrics}, []) == ([amount] if amount else [])
 
 
 def test_a_ready2run_run_has_no_hours() -> None:
-    """It has a price per run."""
+    """Its price is per run."""
     assert amounts_of(run(workflowType="READY2RUN"), {}, [task("omics.m.large", 0, 1)]) == []
 
 
-def test_an_estimate_has_its_inputs() -> None:
+def test_an_estimate_shows_its_inputs() -> None:
     """Quantity, price and cost of each amount, the sum, and the date of the list."""
     prices = PriceList({"omics.m.large": 0.12, "Run Storage": 0.0002}, "2026-11-20T00:57:01Z")
     amounts = [Amount("omics.m.large", 1.5, 3), Amount("Run Storage", 12_000)]
@@ -106,7 +106,7 @@ def test_an_estimate_has_its_inputs() -> None:
     }
 
 
-def test_an_estimate_says_what_it_lacks() -> None:
+def test_an_estimate_lists_missing_inputs() -> None:
     """A price or a quantity; without any cost there is no estimate."""
     prices = PriceList({"omics.m.large": 0.12, "Run Storage": 0.0002})
     amounts = [Amount("omics.m.large", 1, 1), Amount("omics.new", 1, 1), Amount("Run Storage", None)]
@@ -140,7 +140,7 @@ INSTANCES = ["omics.c.large", "omics.m.large", "omics.r.large"]
 def test_the_sum_is_that_of_the_tasks(
     tasks: list[tuple[str, float, float]], prices: dict[str, float]
 ) -> None:
-    """However they are grouped, and nothing is missing."""
+    """However tasks are grouped, none is missing."""
     objects = [task(instance, start, start + hours) for instance, start, hours in tasks]
     amounts = amounts_of(run(None), {}, objects)
     answer = estimate(amounts, PriceList(prices))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Why a run failed, whether to try it again, and what a person is told."""
+"""Why a run failed, whether to retry it, and the text for a person."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ DOCUMENTED = {
 
 @pytest.fixture
 def failed(omics: Control, client: Any, started: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
-    """Return the summary of a run that failed as planned."""
+    """Return the summary of a run whose failure was planned."""
 
     def fail(request: dict[str, Any] | None = None, **plan: Any) -> dict[str, Any]:
         omics.plan_run(status="FAILED", **{"failure_reason": "RUN_TASK_FAILED", "tasks": [], **plan})
@@ -91,14 +91,14 @@ def look(summary: dict[str, Any], log: Lines, *, log_tail_lines: int = 10) -> Di
     ("reason", "retry"), [*DOCUMENTED.items(), ("A_REASON_OF_TOMORROW", True), ("", True), (None, True)]
 )
 def test_the_reason_decides_the_retry(reason: str | None, retry: bool) -> None:
-    """Only what the same input meets again is not retried; every reason has a next step."""
+    """Only a reason that the same input meets again is not retried; every reason has a next step."""
     remedy = remedy_for(reason)
     assert remedy.retry is retry
     assert remedy.next_step.endswith(".")
 
 
-def test_every_documented_reason_has_a_remedy_of_its_own() -> None:
-    """The table is the user guide's: nothing is missing, nothing is made up."""
+def test_every_documented_reason_has_its_remedy() -> None:
+    """The table matches the user guide exactly."""
     assert set(REMEDIES) == set(DOCUMENTED)
     assert len({remedy.next_step for remedy in REMEDIES.values()}) == len(DOCUMENTED)
 
@@ -117,13 +117,13 @@ def test_every_documented_reason_has_a_remedy_of_its_own() -> None:
     ],
 )
 def test_failed_tasks_decide_for_their_run(task_reasons: list[str | None], retry: bool, step_of: str) -> None:
-    """RUN_TASK_FAILED is not retried only if no failed task can be hoped for."""
+    """RUN_TASK_FAILED is permanent only if the failure of every task is."""
     assert remedy_for("RUN_TASK_FAILED", task_reasons) == (retry, REMEDIES[step_of].next_step)
 
 
 @pytest.mark.parametrize("reason", ["SERVICE_ERROR", "WORKFLOW_RUN_FAILED", "EXPORT_FAILED", None])
 def test_failed_tasks_decide_for_no_other_reason(reason: str | None) -> None:
-    """The engine may have repeated a failed task with success, so only RUN_TASK_FAILED asks for reasons."""
+    """The engine may have repeated a failed task successfully, so only RUN_TASK_FAILED looks at tasks."""
     assert remedy_for(reason, ["OUT_OF_MEMORY_ERROR", "SERVICE_ERROR"]) == remedy_for(reason)
 
 
@@ -131,7 +131,7 @@ def test_failed_tasks_decide_for_no_other_reason(reason: str | None) -> None:
 
 
 def test_a_failed_task_is_found_with_its_log(failed: Callable[..., Any], log: Lines) -> None:
-    """Reason and message of the failed task are there, and the last lines of its log, no more."""
+    """The diagnosis has its reason, its message, and no more than the last lines of its log."""
     plan = task("align", status_message="killed", log=["one", "two", "three\nfour\r\n"])
     summary = failed(tasks=[task("fine", None), plan])
     found = look(summary, log, log_tail_lines=3)
@@ -148,7 +148,7 @@ def test_a_failed_task_is_found_with_its_log(failed: Callable[..., Any], log: Li
 def test_the_first_failure_comes_first(
     omics: Control, failed: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The others often follow from it, so the log is that of the first one."""
+    """Others often follow from it, so its log is shown."""
     answer = Runs.list_run_tasks
 
     def list_run_tasks(self: Any, params: Any) -> Any:
@@ -164,7 +164,7 @@ def test_the_first_failure_comes_first(
 
 
 def test_the_task_in_the_message_comes_first(omics: Control, failed: Callable[..., Any], log: Lines) -> None:
-    """What HealthOmics names itself needs no guess."""
+    """A task that HealthOmics names itself needs no guess."""
     tasks = [task("align", seconds=1), task("align-2", log=["mine"])]
     summary = failed(tasks=tasks, status_message="Workflow task align-2 ran out of memory.")
     found = look(summary, log)
@@ -173,15 +173,15 @@ def test_the_task_in_the_message_comes_first(omics: Control, failed: Callable[..
 
 
 @pytest.mark.parametrize("status", ["CANCELLED", "DELETED"])
-def test_a_run_that_did_not_fail_is_retried_unasked(omics: Control, log: Lines, status: str) -> None:
-    """A run that somebody ended has no reason to look for: AWS is not asked, and the DAG decides."""
+def test_a_run_that_did_not_fail_needs_no_calls(omics: Control, log: Lines, status: str) -> None:
+    """A run that somebody ended has no reason to look for, and the DAG's retries apply."""
     found = look({"id": "1", "status": status}, log)
     assert (found.retry, found.log_lines, omics.call_counts(), log.lines) == (True, (), {}, [])
     assert "who" in found.next_step
 
 
 def test_a_run_without_failed_tasks_shows_the_engine_log(failed: Callable[..., Any], log: Lines) -> None:
-    """Where no task failed, the engine knows more."""
+    """If no task failed, the engine's log says more."""
     summary = failed(failure_reason="WORKFLOW_RUN_FAILED", engine_log=["no such file: main.wdl"])
     found = look(summary, log)
     assert found.log_stream == f"run/{summary['id']}/engine"
@@ -190,7 +190,7 @@ def test_a_run_without_failed_tasks_shows_the_engine_log(failed: Callable[..., A
 
 
 def test_a_task_that_printed_nothing_shows_the_engine_log(failed: Callable[..., Any], log: Lines) -> None:
-    """A task's stream exists only if the task wrote to it."""
+    """A task without output has no log stream."""
     summary = failed(tasks=[task("silent")], engine_log=["silent failed"])
     logs = boto3.client("logs")
     stream = look(summary, log).log_stream
@@ -201,8 +201,8 @@ def test_a_task_that_printed_nothing_shows_the_engine_log(failed: Callable[..., 
     assert len(log.lines) == 1
 
 
-def test_a_run_without_logs_is_diagnosed_all_the_same(failed: Callable[..., Any], log: Lines) -> None:
-    """With logLevel OFF there is no log group, and the rest is as ever."""
+def test_a_run_without_logs_is_diagnosed(failed: Callable[..., Any], log: Lines) -> None:
+    """With logLevel OFF there is no log group; the rest is found."""
     found = look(failed({"logLevel": "OFF"}, tasks=[task("align")]), log)
     assert (found.log_stream, found.log_lines, found.retry) == (None, (), False)
     assert found.failed_tasks[0].failure_reason == "OUT_OF_MEMORY_ERROR"
@@ -212,7 +212,7 @@ def test_a_run_without_logs_is_diagnosed_all_the_same(failed: Callable[..., Any]
 def test_the_log_of_an_earlier_run_with_the_id_is_not_shown(
     omics: Control, client: Any, failed: Callable[..., Any], log: Lines
 ) -> None:
-    """AWS reuses the ids of deleted runs and with them the names of log streams."""
+    """AWS reuses the ids of deleted runs, and with them the names of log streams."""
     old = failed(engine_log=["an old secret"])
     client.delete_run(id=old["id"])
     omics.advance_clock(3600)
@@ -225,13 +225,13 @@ def test_the_log_of_an_earlier_run_with_the_id_is_not_shown(
 def test_log_lines_can_be_turned_off(
     failed: Callable[..., Any], log: Lines, log_calls: list[str], log_tail_lines: int
 ) -> None:
-    """Without log lines CloudWatch is not asked, and the reasons are found all the same."""
+    """CloudWatch is not called, and the reasons are found nevertheless."""
     found = look(failed(tasks=[task("align")]), log, log_tail_lines=log_tail_lines)
     assert (log_calls, found.log_lines, found.retry, log.lines) == ([], (), False, [])
 
 
-def test_parameters_are_nowhere(omics: Control, failed: Callable[..., Any], log: Lines) -> None:
-    """Neither the diagnosis nor its text nor the log has a value of the run's parameters."""
+def test_the_diagnosis_has_no_parameters(omics: Control, failed: Callable[..., Any], log: Lines) -> None:
+    """The diagnosis, its text and the log have no value of the run's parameters."""
     omics.inject_error("GetRunTask", "AccessDeniedException")
     summary = failed({"parameters": {"sample": SECRET}}, tasks=[task("align", log=["oops"])])
     found = look(summary, log)
@@ -244,7 +244,7 @@ def test_parameters_are_nowhere(omics: Control, failed: Callable[..., Any], log:
 def test_thousands_of_failed_tasks_cost_a_few_calls(
     omics: Control, failed: Callable[..., Any], log: Lines, log_calls: list[str]
 ) -> None:
-    """Of 5,000 failed tasks a page is listed, five are described and one log is read."""
+    """Of 5,000 failed tasks, one page is listed, five are described and one log is read."""
     summary = failed(tasks=[task("align")] * 5_000)
     before = omics.call_counts()
     found = look(summary, log)
@@ -258,7 +258,7 @@ def test_thousands_of_failed_tasks_cost_a_few_calls(
 
 
 def test_known_tasks_are_not_listed_again(omics: Control, failed: Callable[..., Any], log: Lines) -> None:
-    """The failed ones are found among them, and all of them are counted."""
+    """The failed tasks are found among them, and all are counted."""
     hook = HealthOmicsHook()
     summary = failed(tasks=[task("fine", None), *[task(f"t{number}") for number in range(150)]])
     tasks = list(hook.list_run_tasks(summary["id"]))
@@ -270,7 +270,7 @@ def test_known_tasks_are_not_listed_again(omics: Control, failed: Callable[..., 
 
 
 @pytest.mark.parametrize(("empty_pages", "calls", "found"), [(1, 2, 1), (1_000, 3, 0)])
-def test_empty_pages_are_turned_a_few_times(
+def test_a_few_empty_pages_are_followed(
     omics: Control,
     failed: Callable[..., Any],
     log: Lines,
@@ -279,7 +279,7 @@ def test_empty_pages_are_turned_a_few_times(
     calls: int,
     found: int,
 ) -> None:
-    """A filtered list may have empty pages before the one that matters, but not without end."""
+    """A filtered list may have empty pages before the relevant one, but the number is limited."""
     answer, pages = Runs.list_run_tasks, itertools.count()
 
     def list_run_tasks(self: Any, params: Any) -> Any:
@@ -294,7 +294,7 @@ def test_empty_pages_are_turned_a_few_times(
 
 
 @pytest.mark.parametrize(("empty_pages", "calls", "found"), [(1, 2, "lines"), (1_000, 3, "nothing")])
-def test_empty_pages_of_a_log_are_turned_a_few_times(
+def test_a_few_empty_pages_of_a_log_are_followed(
     failed: Callable[..., Any],
     log: Lines,
     monkeypatch: pytest.MonkeyPatch,
@@ -302,7 +302,7 @@ def test_empty_pages_of_a_log_are_turned_a_few_times(
     calls: int,
     found: str,
 ) -> None:
-    """GetLogEvents may answer with an empty page although there are events behind its token."""
+    """GetLogEvents may return an empty page although there are events behind its token."""
     answer, tokens = LogsBackend.get_log_events, []
 
     def get_log_events(self: Any, **request: Any) -> Any:
@@ -318,7 +318,7 @@ def test_empty_pages_of_a_log_are_turned_a_few_times(
 
 
 def test_long_logs_are_cut(failed: Callable[..., Any], log: Lines) -> None:
-    """However many lines are asked for and however long they are, a person can read what is shown."""
+    """A person can read the result, however many lines are requested and however long they are."""
     long = "Caused by: " + "x" * 100_000 + " exit status 137"
     found = look(failed(engine_log=[long] * 200), log, log_tail_lines=10_000)
     assert len(found.log_lines) == 50
@@ -327,10 +327,10 @@ def test_long_logs_are_cut(failed: Callable[..., Any], log: Lines) -> None:
     assert found.log_lines[0].endswith("xxx exit status 137")
 
 
-def test_slow_answers_end_the_diagnosis(
+def test_slow_responses_end_the_diagnosis(
     omics: Control, failed: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the time is up, what is known by then is the diagnosis, and the log says so once."""
+    """When time is up, the facts so far are the diagnosis, and the log says so once."""
     summary = failed(tasks=[task("a"), task("b"), task("c")])
     seconds = itertools.count(step=5.0)
     monkeypatch.setattr(module, "monotonic", lambda: next(seconds))
@@ -347,7 +347,7 @@ def test_slow_answers_end_the_diagnosis(
 def test_a_diagnosis_ends_before_the_task_times_out(
     omics: Control, failed: Callable[..., Any], log: Lines, left: int, calls: int
 ) -> None:
-    """No call begins that may not end in time, and the run's own reason counts."""
+    """No call begins that may not end in time, and the run's own reason applies."""
     summary = failed(failure_reason="IMPORT_FAILED", tasks=[task("align", log=["oops"])])
     found = diagnose(HealthOmicsHook(), summary, log_tail_lines=5, log=log, time_left=timedelta(seconds=left))
     assert omics.call_counts().get("ListRunTasks", 0) == calls
@@ -376,12 +376,12 @@ def test_a_timeout_in_the_diagnosis_ends_in_the_failure_of_the_run(
     assert any("timed out" in line for line in log.lines)
 
 
-# --- what can go wrong ---
+# --- failures ---
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ValidationException", "InternalServerException"])
 @pytest.mark.parametrize(("operation", "tasks"), [("ListRunTasks", 0), ("GetRunTask", 2)])
-def test_a_refused_call_costs_a_line(
+def test_a_refused_call_is_logged(
     omics: Control,
     failed: Callable[..., Any],
     log: Lines,
@@ -389,7 +389,7 @@ def test_a_refused_call_costs_a_line(
     code: str,
     tasks: int,
 ) -> None:
-    """Without an answer the run counts as ambiguous, a log is found all the same, and one line says why."""
+    """Without a response the run counts as ambiguous; a log is found nevertheless, and one line says why."""
     summary = failed(tasks=[task("a", log=["oops"]), task("b", log=["oops"])], engine_log=["oops"])
     omics.inject_error(operation, code, times=None)
     found = look(summary, log)
@@ -400,10 +400,10 @@ def test_a_refused_call_costs_a_line(
     assert ("IAM policy must allow" in line) is (code == "AccessDeniedException")
 
 
-def test_a_refused_log_costs_a_line(
+def test_a_refused_log_is_logged(
     failed: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without logs:GetLogEvents the reasons are there, and no second log is tried."""
+    """Without logs:GetLogEvents the reasons are found, and no second log is tried."""
 
     def refuse(self: Any, **request: Any) -> Any:
         raise JsonRESTError("AccessDeniedException", "not authorized to perform: logs:GetLogEvents")
@@ -416,16 +416,16 @@ def test_a_refused_log_costs_a_line(
     assert "logs:GetLogEvents failed with AccessDeniedException. The IAM policy must allow logs:" in line
 
 
-def test_a_lost_connection_costs_a_line(omics: Control, failed: Callable[..., Any], log: Lines) -> None:
-    """An error that no answer of AWS caused is no failure either."""
+def test_a_lost_connection_is_logged(omics: Control, failed: Callable[..., Any], log: Lines) -> None:
+    """An error without a response of AWS is no failure either."""
     omics.drop_connection("ListRunTasks", times=None)
     assert look(failed(tasks=[task("align")]), log).failed_tasks == ()
     (line,) = log.lines
     assert "omics:ListRunTasks failed with ConnectionClosedError" in line
 
 
-def test_a_run_that_is_gone_by_now_is_diagnosed(omics: Control, log: Lines) -> None:
-    """A run whose record was deleted meanwhile has its reason in the summary."""
+def test_a_deleted_run_is_diagnosed(omics: Control, log: Lines) -> None:
+    """Its reason is in the summary."""
     gone = {"id": "7654321", "status": "FAILED", "failureReason": "IMPORT_FAILED"}
     assert look(gone, log) == Diagnosis(*REMEDIES["IMPORT_FAILED"])
 
@@ -433,7 +433,7 @@ def test_a_run_that_is_gone_by_now_is_diagnosed(omics: Control, log: Lines) -> N
 def test_an_identity_provider_that_is_down_is_no_failure(
     failed: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """New credentials may take a call to others than AWS, whose errors are not botocore's."""
+    """New credentials may require calls to other services than AWS, whose errors are not botocore's."""
     summary = failed(failure_reason="IMPORT_FAILED")
     hook = HealthOmicsHook()
 
@@ -445,13 +445,13 @@ def test_an_identity_provider_that_is_down_is_no_failure(
     assert ["omics:ListRunTasks" in line for line in log.lines] == [True, False]
 
 
-def test_the_connection_carries_over_and_its_patience_does_not(
+def test_the_connection_applies_and_its_timeouts_do_not(
     server: HealthOmicsServer,
     connection: Callable[..., None],
     log: Lines,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Both clients use the hook's endpoint and region; a call that hangs is given up soon."""
+    """Both clients use the hook's endpoint and region; a hanging call is given up soon."""
     connection(
         endpoint_url=server.endpoint_url,
         region_name="us-west-2",
@@ -476,7 +476,7 @@ def test_the_connection_carries_over_and_its_patience_does_not(
 # --- the text ---
 
 
-def test_the_text_says_what_happened_and_what_to_do() -> None:
+def test_the_text_has_the_failure_and_the_next_step() -> None:
     """A person reads run, reason, failed tasks, log, link and next step, in this order."""
     found = Diagnosis(
         retry=False,
@@ -510,7 +510,7 @@ def test_the_text_says_what_happened_and_what_to_do() -> None:
 
 
 def test_the_text_of_a_run_without_a_reason_is_short() -> None:
-    """What is not known is left out."""
+    """Unknown facts are omitted."""
     found = Diagnosis(retry=True, next_step="Look.")
     assert describe_failure({"id": "7", "status": "CANCELLED"}, found).splitlines() == [
         "HealthOmics run 7 ended as CANCELLED",
@@ -519,13 +519,13 @@ def test_the_text_of_a_run_without_a_reason_is_short() -> None:
 
 
 def test_a_long_status_message_is_cut() -> None:
-    """AWS sets no limit to a status message; the text has one."""
+    """AWS does not limit a status message; the text does."""
     summary = {"id": "7", "status": "FAILED", "statusMessage": "x" * 50_000}
     assert len(describe_failure(summary, Diagnosis(retry=True, next_step="Look."))) < 1_200
 
 
-def test_a_diagnosis_travels(failed: Callable[..., Any], log: Lines) -> None:
-    """It pickles, as the exception that carries it must, and becomes JSON."""
+def test_a_diagnosis_pickles(failed: Callable[..., Any], log: Lines) -> None:
+    """The exception that has it must pickle, and it becomes JSON."""
     found = look(failed(tasks=[task("align", log=["oops"])]), log)
     assert pickle.loads(pickle.dumps(found)) == found
     assert json.loads(json.dumps(found.failed_tasks[0]._asdict()))["name"] == "align"

@@ -17,10 +17,10 @@ from airflow_healthomics.requests.json_values import BrokenTemplate
     [(20, 20), (0, 0), ("20", 20), ("", 0), ("{{ 20 }}", 0), ("-1", 0), ("1.5", 0), (1.5, 0), (None, 0)],
 )
 def test_a_number_of_lines(value: Any, lines: int) -> None:
-    """Is 0 for whatever is no whole number."""
+    """Any value that is not a whole number counts as 0."""
     assert line_count(value) == lines
 
 
 def test_a_broken_template() -> None:
-    """Is no number."""
+    """It counts as no number."""
     assert line_count(BrokenTemplate("failed")) == 0

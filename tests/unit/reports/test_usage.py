@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a run has used, against figures that were worked out by hand."""
+"""The usage of a run, against figures that were calculated by hand."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ EXPECTED: dict[str, Any] = {
 
 
 def listed() -> list[dict[str, Any]]:
-    """Return the tasks as ListRunTasks tells them, the last one from the run cache, with times or not."""
+    """Return the tasks as ListRunTasks lists them, the last one from the run cache, with times or not."""
     tasks = [
         {
             "taskId": str(number),
@@ -122,7 +122,7 @@ def manifest() -> list[str]:
             "creationTime": f"2026-11-22T{start}.000Z",
             "startTime": f"2026-11-22T{start}.000Z",
             "stopTime": f"2026-11-22T{stop}.000",
-            # What was made of it, and what the instance has: neither counts.
+            # The measured use, and the size of the instance: neither counts.
             "metrics": {"cpusReserved": 48, "cpusAverage": 0.5, "memoryReservedGiB": 192},
         }
         for number, (name, status, cpus, memory, gpus, instance, start, stop) in enumerate(ROWS, 1)
@@ -131,11 +131,11 @@ def manifest() -> list[str]:
     return [json.dumps(item) for item in (run, *tasks, cached)]
 
 
-# --- by hand ---
+# --- calculated by hand ---
 
 
 def test_the_tasks_of_a_list_by_hand() -> None:
-    """ListRunTasks gives each figure; a task from the cache ran nothing, whatever its times say."""
+    """ListRunTasks has each figure; a cached task ran nothing, whatever its times are."""
     assert usage_of_run(RUN, listed()) == EXPECTED
 
 
@@ -146,8 +146,8 @@ def test_the_tasks_of_a_manifest_by_hand() -> None:
     assert usage_of_run(RUN, tasks, manifest_run=run) == {**EXPECTED, "storage": storage}
 
 
-def test_it_is_json_and_has_nothing_of_the_parameters() -> None:
-    """It passes through XCom, and parameters of the manifest's run stay where they are."""
+def test_it_is_json_without_parameters() -> None:
+    """It passes through XCom, and the manifest's parameters are left out."""
     run, tasks = read_manifest(manifest())
     use = usage_of_run(RUN, tasks, manifest_run=run)
     assert json.loads(json.dumps(use)) == use
@@ -164,10 +164,10 @@ def test_a_person_reads_two_lines() -> None:
     ]
 
 
-# --- what is not known ---
+# --- unknown figures ---
 
 
-def test_unread_tasks_leave_the_durations() -> None:
+def test_unread_tasks_keep_the_durations() -> None:
     """No figure of tasks is made up, and the line for a person has none."""
     use = usage_of_run(RUN, None)
     assert use == {
@@ -190,15 +190,15 @@ def test_some_unread_tasks_make_it_partial() -> None:
     ("field", "figure"), [("cpus", "cpuHours"), ("gpus", "gpuHours"), ("memory", "memoryGiBHours")]
 )
 @pytest.mark.parametrize("value", [None, "16", True, float("nan"), -1], ids=str)
-def test_what_no_task_tells_is_absent(field: str, figure: str, value: Any) -> None:
-    """Rather than 0; that GPUs are not mentioned is no gap in the rest."""
+def test_a_figure_that_no_task_has_is_absent(field: str, figure: str, value: Any) -> None:
+    """It is not 0; missing GPUs are not a gap in the rest."""
     use = usage_of_run(RUN, [{**task, field: value} for task in listed()])
     assert figure not in use
     assert use["isPartial"] is (field != "gpus")
     assert use["taskHours"] == 2.0
 
 
-def test_what_some_tasks_do_not_tell_makes_it_partial() -> None:
+def test_a_figure_that_some_tasks_lack_makes_it_partial() -> None:
     """The others are summed."""
     tasks = listed()
     del tasks[0]["cpus"], tasks[1]["stopTime"]
@@ -208,8 +208,8 @@ def test_what_some_tasks_do_not_tell_makes_it_partial() -> None:
     assert [task["name"] for task in use["longestTasks"]] == ["align", "qc", "sort"]
 
 
-def test_the_manifests_running_seconds_stand_in_for_times() -> None:
-    """If a task of it has no times."""
+def test_the_manifests_running_seconds_replace_missing_times() -> None:
+    """If a task in it has no times."""
     task = {"arn": f"{ARN}:task/1", "name": "a", "status": "COMPLETED", "cpus": 2, "memory": 4}
     use = usage_of_run(RUN, [{**task, "metrics": {"runningSeconds": 1800}}])
     assert (use["cpuHours"], use["cacheHits"], use["isPartial"]) == (1.0, 0, False)
@@ -218,7 +218,7 @@ def test_the_manifests_running_seconds_stand_in_for_times() -> None:
 
 @pytest.mark.parametrize("status", ["PENDING", "STARTING", "CANCELLED", "FAILED"])
 def test_a_task_that_never_started_used_nothing(status: str) -> None:
-    """That is known, and no gap."""
+    """It is known to be zero, which is not a gap."""
     use = usage_of_run(RUN, [{"taskId": "1", "name": "a", "status": status, "cpus": 2, "memory": 4}])
     assert (use["taskHours"], use["cpuHours"], use["longestTasks"], use["isPartial"]) == (0.0, 0.0, [], False)
     assert use["tasks"] == {status: 1}
@@ -238,8 +238,8 @@ def test_a_run_that_never_started_was_queued_to_its_end() -> None:
     assert usage_of_run(run, [])["seconds"] == {"total": 8100.0, "queued": 8100.0}
 
 
-def test_a_run_that_goes_on_counts_until_now() -> None:
-    """For the run page: a running task has used what it has used so far."""
+def test_an_active_run_counts_until_now() -> None:
+    """For the run page: a running task counts its usage so far."""
     run = {**RUN, "status": "RUNNING"}
     del run["stopTime"]
     tasks = listed()[:2]
@@ -270,21 +270,21 @@ def test_a_run_that_goes_on_counts_until_now() -> None:
         ({"storageType": "STATIC"}, None, {"type": "STATIC"}),
     ],
 )
-def test_storage_is_what_is_told(run: Any, metrics: Any, storage: Any) -> None:
-    """GetRun's capacity is the request's or, of DYNAMIC storage, the most that an ended run held."""
+def test_the_storage_of_a_run(run: Any, metrics: Any, storage: Any) -> None:
+    """GetRun's capacity is the request's or, for DYNAMIC storage, the peak of an ended run."""
     answer = usage_of_run({"status": "COMPLETED", **run}, [], manifest_run={"metrics": metrics})
     assert answer.get("storage") == storage
 
 
-def test_tasks_out_of_the_run_are_not_split() -> None:
-    """A share of the run that would be negative is left out."""
+def test_tasks_outside_of_the_run_are_not_split() -> None:
+    """A negative share of the run is left out."""
     tasks = listed()
     tasks[0]["startTime"] = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
     assert set(usage_of_run(RUN, tasks)["seconds"]) == {"total", "queued", "running"}
 
 
-def test_lines_of_another_form_are_passed_over() -> None:
-    """A manifest that changed costs figures, and no run."""
+def test_lines_of_another_form_are_skipped() -> None:
+    """A changed manifest loses figures, and fails no run."""
     odd = ["", "{", "[]", "7", "null", "{}", '{"arn": 7}', f'{{"arn": "{ARN}:workflow/7"}}']
     assert read_manifest(odd) == (None, [])
     task = json.dumps({"arn": f"{ARN}:run/7/task/8", "metrics": 7, "startTime": 3, "stopTime": "soon"})
@@ -339,7 +339,7 @@ def test_the_sums_of_a_batch_by_hand() -> None:
     )
 
 
-def test_a_batch_of_which_nothing_was_read_has_no_figures() -> None:
+def test_a_batch_without_any_lists_has_no_figures() -> None:
     """Not even zeros."""
     use = BatchUsage()
     use.add_unlisted()
@@ -348,7 +348,7 @@ def test_a_batch_of_which_nothing_was_read_has_no_figures() -> None:
 
 @pytest.mark.parametrize("fields", [{"status": "RUNNING"}, {"stopTime": None}, None])
 def test_a_batch_with_gaps_is_partial(fields: Any) -> None:
-    """A run goes on, does not tell its times, or was deleted."""
+    """A run is active, has no times, or was deleted."""
     use = BatchUsage()
     use.add(listed_run("1", 0, 3600))
     if fields is None:
@@ -359,7 +359,7 @@ def test_a_batch_with_gaps_is_partial(fields: Any) -> None:
     assert describe_batch_usage(use.figures()).startswith("At least ")
 
 
-# --- whatever comes ---
+# --- any input ---
 
 _SCALARS = st.sampled_from(
     [None, True, False, -1, 0, 3, 10**400, 0.5, 1e308, float("nan"), float("inf"), "", "a"]
@@ -391,8 +391,8 @@ _HOURS = ("taskHours", "cpuHours", "gpuHours", "memoryGiBHours")
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(first=_TASKS, second=_TASKS)
-def test_the_use_of_two_parts_is_that_of_the_whole(first: Any, second: Any) -> None:
-    """Hours, hits and tasks add up and are never negative, whatever AWS tells."""
+def test_the_usage_of_two_parts_is_that_of_the_whole(first: Any, second: Any) -> None:
+    """Hours, hits and tasks add up and are never negative, whatever AWS returns."""
     parts = [usage_of_run(RUN, tasks) for tasks in (first, second)]
     whole = usage_of_run(RUN, first + second)
     for name in _HOURS:

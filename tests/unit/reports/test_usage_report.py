@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a run has used is told at its end, and costs the outcome nothing."""
+"""The usage of a run is reported at its end, and never changes the outcome."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ TASKS: list[dict[str, Any]] = [
     {"name": "sort", "cpus": 4, "memory": 8, "seconds": 300, "failure_reason": "OUT_OF_MEMORY_ERROR"},
 ]
 
-#: Worked out in test_run_use. The run lasts three hours here, and its tasks begin with it.
+#: Calculated in test_usage.py. The run lasts three hours here, and its tasks begin with it.
 FIGURES: dict[str, Any] = {
     "tasks": {"COMPLETED": 4, "FAILED": 1},
     "cacheHits": 1,
@@ -86,12 +86,12 @@ def ended(omics: Control, client: Any, started: Callable[..., Any]) -> Callable[
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let five tasks be many: two on each page of ListRunTasks."""
+    """Make five tasks many: two on each page of ListRunTasks."""
     monkeypatch.setattr(use_report, "PAGE_SIZE", 2)
 
 
 def look(summary: dict[str, Any], log: Lines, **more: Any) -> dict[str, Any]:
-    """Read the use with the default connection."""
+    """Read the usage with the default connection."""
     told, _ = add_usage(summary, hook=HealthOmicsHook(), log=log, **more)
     assert {key: value for key, value in told.items() if key != "usage"} == summary
     use: dict[str, Any] = told.get("usage", {})
@@ -108,7 +108,7 @@ def refuse_logs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def forget_manifest(summary: dict[str, Any]) -> None:
-    """Let the manifest not be there yet."""
+    """Hide the manifest, as if it was not written yet."""
     stream = f"manifest/run/{summary['id']}/{summary['uuid']}"
     boto3.client("logs").delete_log_stream(logGroupName=GROUP, logStreamName=stream)
 
@@ -119,7 +119,7 @@ def forget_manifest(summary: dict[str, Any]) -> None:
 def test_a_run_costs_a_page_of_each(
     omics: Control, ended: Callable[..., Any], log: Lines, log_calls: list[str]
 ) -> None:
-    """The tasks come from the list, the storage from the manifest, and a person reads two lines."""
+    """Tasks come from the list, storage from the manifest, and the text has two lines."""
     summary = ended()
     use = look(summary, log)
     assert {key: use[key] for key in FIGURES} == FIGURES
@@ -138,7 +138,7 @@ def test_a_run_costs_a_page_of_each(
 def test_many_tasks_come_from_the_manifest(
     omics: Control, ended: Callable[..., Any], log: Lines, log_calls: list[str]
 ) -> None:
-    """With the same figures, and no second page of the list."""
+    """The figures are the same, without a second page of the list."""
     use = look(ended(), log)
     assert {key: use[key] for key in FIGURES} == FIGURES
     assert (use["seconds"], use["storage"]) == (SECONDS, STORAGE)
@@ -149,7 +149,7 @@ def test_many_tasks_come_from_the_manifest(
 def test_many_tasks_without_a_manifest_come_from_the_list(
     omics: Control, ended: Callable[..., Any], log: Lines, clock: Clock
 ) -> None:
-    """It is not waited for; the pages are turned slowly enough to leave others of the account's quota."""
+    """It is not waited for; the pages are read slowly enough to leave quota to other callers."""
     summary = ended()
     forget_manifest(summary)
     use = look(summary, log)
@@ -192,10 +192,10 @@ def test_listed_tasks_are_returned_only_if_they_are_all(
 
 @pytest.mark.usefixtures("small_pages")
 @pytest.mark.parametrize("lost", ["run/", "task/"])
-def test_a_manifest_that_is_not_whole_is_not_believed(
+def test_an_incomplete_manifest_is_not_used(
     omics: Control, ended: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
-    """It is written some time after the end, perhaps in pieces."""
+    """It is written some time after the end, perhaps in parts."""
     answer = LogStream.get_log_events
 
     def get_log_events(self: Any, *args: Any) -> Any:
@@ -210,10 +210,10 @@ def test_a_manifest_that_is_not_whole_is_not_believed(
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_empty_pages_of_the_manifest_are_turned(
+def test_empty_pages_of_the_manifest_are_followed(
     omics: Control, ended: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """GetLogEvents may answer with an empty page although there are events behind its token."""
+    """GetLogEvents may return an empty page although there are events behind its token."""
     answer, tokens = LogsBackend.get_log_events, []
 
     def get_log_events(self: Any, **request: Any) -> Any:
@@ -229,10 +229,10 @@ def test_empty_pages_of_the_manifest_are_turned(
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_an_event_that_came_twice_counts_once(
+def test_a_duplicate_event_counts_once(
     ended: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A task is its id."""
+    """A task is identified by its id."""
     answer = LogStream.get_log_events
 
     def get_log_events(self: Any, *args: Any) -> Any:
@@ -255,12 +255,12 @@ def test_five_thousand_tasks_cost_a_few_calls(
     list_calls: int,
     get_calls: int,
 ) -> None:
-    """A megabyte a call with the manifest, or a hundred tasks."""
+    """A page is a megabyte of the manifest, or a hundred tasks."""
     summary = ended(tasks=[{"name": "align", "cpus": 2, "memory": 8, "seconds": 3600}] * 5_000)
     answer = LogStream.get_log_events
     if not has_manifest:
         forget_manifest(summary)
-    monkeypatch.setattr(  # as AWS has it, about 1 MB a page
+    monkeypatch.setattr(  # as in AWS, about 1 MB a page
         LogStream,
         "get_log_events",
         lambda self, start, end, limit, token, head: answer(self, start, end, 1_000, token, head),
@@ -271,10 +271,10 @@ def test_five_thousand_tasks_cost_a_few_calls(
     assert (calls_of(omics, "ListRunTasks"), len(log_calls)) == (list_calls, get_calls)
 
 
-def test_more_pages_than_the_bound_are_left_unread(
+def test_pages_beyond_the_limit_are_not_read(
     omics: Control, ended: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the list says, it ends."""
+    """Whatever the list returns, reading ends."""
     answer = Runs.list_run_tasks
 
     def list_run_tasks(self: Any, params: Any) -> Any:
@@ -288,14 +288,14 @@ def test_more_pages_than_the_bound_are_left_unread(
     assert calls_of(omics, "ListRunTasks") == use_report.MAX_PAGES
 
 
-# --- what can go wrong ---
+# --- failures ---
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException", "InternalServerException"])
-def test_without_the_list_the_manifest_serves(
+def test_without_the_list_the_manifest_is_used(
     omics: Control, ended: Callable[..., Any], log: Lines, code: str
 ) -> None:
-    """As "at least", since nothing says that it is whole; one line says what is missing."""
+    """Its figures are "at least", since nothing shows that it is complete; one line says what is missing."""
     summary = ended()
     omics.inject_error("ListRunTasks", code, times=None)
     use = look(summary, log)
@@ -307,10 +307,10 @@ def test_without_the_list_the_manifest_serves(
     assert told[0].startswith("Used at least 22.7 CPU hours")
 
 
-def test_without_the_manifest_the_list_serves(
+def test_without_the_manifest_the_list_is_used(
     ended: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One line says which permission is missing, and just the storage's average with it."""
+    """One line names the missing permission; only the average of the storage is missing."""
     summary = ended()
     refuse_logs(monkeypatch)
     use = look(summary, log)
@@ -322,10 +322,10 @@ def test_without_the_manifest_the_list_serves(
     assert len(log.lines) == 3
 
 
-def test_without_both_the_durations_are_told(
+def test_without_both_the_durations_are_reported(
     omics: Control, ended: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And no figure of tasks."""
+    """No figure of tasks is."""
     summary = ended()
     refuse_logs(monkeypatch)
     omics.inject_error("ListRunTasks", "AccessDeniedException", times=None)
@@ -334,10 +334,10 @@ def test_without_both_the_durations_are_told(
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_a_list_that_breaks_off_is_partial(
+def test_an_interrupted_list_is_partial(
     omics: Control, ended: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was read by then is told as "at least"."""
+    """The tasks read so far are reported as "at least"."""
     answer = Runs.list_run_tasks
 
     def list_run_tasks(self: Any, params: Any) -> Any:
@@ -354,10 +354,10 @@ def test_a_list_that_breaks_off_is_partial(
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_slow_answers_end_the_report(
+def test_slow_responses_end_the_report(
     omics: Control, ended: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the time is up, what is known by then is told, and one line says so."""
+    """When time is up, the figures so far are reported, and one line says so."""
     summary = ended()
     forget_manifest(summary)
     seconds = itertools.count(step=3.0)
@@ -367,8 +367,8 @@ def test_slow_answers_end_the_report(
     assert [line for line in log.lines if "reached its time limit of 10.0 s" in line] == log.lines[1:2]
 
 
-def test_any_failure_costs_a_line(ended: Callable[..., Any], log: Lines) -> None:
-    """Even of the look-up of the connection, which a resumed task makes for this only."""
+def test_any_failure_is_logged(ended: Callable[..., Any], log: Lines) -> None:
+    """Even one of the look-up of the connection, which a resumed task makes for this only."""
 
     class BrokenHook(HealthOmicsHook):
         @property
@@ -380,14 +380,14 @@ def test_any_failure_costs_a_line(ended: Callable[..., Any], log: Lines) -> None
     assert log.lines == [f"The usage report of run {summary['id']} is skipped: RuntimeError"]
 
 
-def test_a_deleted_run_is_not_asked_for(omics: Control, log: Lines) -> None:
+def test_a_deleted_run_is_not_requested(omics: Control, log: Lines) -> None:
     """HealthOmics does not know it."""
     assert look({"id": "7", "status": "DELETED"}, log) == {}
     assert (omics.call_counts(), log.lines) == ({}, [])
 
 
 @pytest.mark.parametrize(("left", "reads"), [(5, False), (15, False), (18, True), (3600, True)])
-def test_a_task_that_is_about_to_time_out_is_not_risked(
+def test_the_report_does_not_make_a_task_time_out(
     omics: Control, ended: Callable[..., Any], log: Lines, left: int, reads: bool
 ) -> None:
     """The timeout would fail a task whose run has completed."""
@@ -397,10 +397,10 @@ def test_a_task_that_is_about_to_time_out_is_not_risked(
     assert any("execution_timeout is left" in line for line in log.lines) is not reads
 
 
-def test_a_timeout_while_the_use_is_read_changes_nothing(
+def test_a_timeout_of_the_report_changes_nothing(
     ended: Callable[..., Any], log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The run has ended, and what it said is the outcome of the task."""
+    """The run has ended, and its status is the outcome of the task."""
     summary = ended()
 
     def time_out(*_: Any, **__: Any) -> Any:
@@ -411,10 +411,10 @@ def test_a_timeout_while_the_use_is_read_changes_nothing(
     assert log.lines == [f"The usage report of run {summary['id']} is skipped: the task timed out"]
 
 
-def test_a_call_that_hangs_is_given_up(
+def test_a_hanging_call_is_given_up(
     server: HealthOmicsServer, connection: Callable[..., None], log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the report's patience, whatever the connection's is."""
+    """By the report's timeout, whatever the connection's is."""
     patient = {"read_timeout": 600, "retries": {"total_max_attempts": 100}}
     connection(endpoint_url=server.endpoint_url, region_name="us-west-2", config_kwargs=patient)
     monkeypatch.setattr(best_effort, "READ_TIMEOUT", 0.3)
@@ -440,7 +440,7 @@ def sensor(run_id: str, deferrable: bool, **fields: Any) -> Callable[[], HealthO
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_the_operator_tells_it(
+def test_the_operator_reports_it(
     omics: Control,
     context: Context,
     ti: FakeTaskInstance,
@@ -448,7 +448,7 @@ def test_the_operator_tells_it(
     logged: Callable[[], str],
     deferrable: bool,
 ) -> None:
-    """In XCom ``summary`` and in the log, wherever it has waited."""
+    """In XCom ``summary`` and in the log, on a worker and after a deferral."""
     omics.plan_run(**PLAN)
     tasks.run(waiting(deferrable), context)
     assert {key: ti.xcoms["summary"]["usage"][key] for key in FIGURES} == FIGURES
@@ -456,10 +456,10 @@ def test_the_operator_tells_it(
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_the_operator_tells_it_of_a_failed_run(
+def test_the_operator_reports_it_for_a_failed_run(
     omics: Control, context: Context, ti: FakeTaskInstance, tasks: Tasks, deferrable: bool
 ) -> None:
-    """What failed has cost something, too; the error is what it would be."""
+    """A failed run has a cost, too; the error does not change."""
     omics.plan_run(**PLAN, status="FAILED", failure_reason="RUN_TASK_FAILED")
     with pytest.raises(HealthOmicsRunFailedError) as caught:
         tasks.run(waiting(deferrable), context)
@@ -469,10 +469,10 @@ def test_the_operator_tells_it_of_a_failed_run(
 
 @pytest.mark.parametrize("deferrable", WAYS)
 @pytest.mark.parametrize("report_usage", [True, False])
-def test_a_failed_run_costs_one_list(
+def test_a_failed_run_is_listed_once(
     omics: Control, context: Context, tasks: Tasks, deferrable: bool, report_usage: bool
 ) -> None:
-    """The diagnosis finds the failed tasks in that of the usage."""
+    """The diagnosis finds the failed tasks in the list of the usage."""
     failures = [{"name": "bad", "failure_reason": "OUT_OF_MEMORY_ERROR"}, {"name": "good"}]
     omics.plan_run(status="FAILED", failure_reason="RUN_TASK_FAILED", tasks=failures)
     with pytest.raises(HealthOmicsRunFailedError) as caught:
@@ -487,7 +487,7 @@ def test_a_failed_run_costs_one_list(
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_the_sensor_tells_it(
+def test_the_sensor_reports_it(
     omics: Control,
     context: Context,
     tasks: Tasks,
@@ -495,7 +495,7 @@ def test_the_sensor_tells_it(
     logged: Callable[[], str],
     deferrable: bool,
 ) -> None:
-    """In what it returns and in the log."""
+    """In its return value and in the log."""
     omics.plan_run(**PLAN)
     summary = tasks.run(sensor(started()["id"], deferrable), context)
     assert {key: summary["usage"][key] for key in FIGURES} == FIGURES
@@ -506,7 +506,7 @@ def test_the_sensor_tells_it(
 def test_it_can_be_turned_off(
     omics: Control, context: Context, ti: FakeTaskInstance, tasks: Tasks, deferrable: bool
 ) -> None:
-    """``report_usage=False`` asks nothing."""
+    """``report_usage=False`` makes no call."""
     tasks.run(waiting(deferrable, report_usage=False), context)
     assert "usage" not in ti.xcoms["summary"]
     run_id = ti.xcoms["run"]["id"]
@@ -516,7 +516,7 @@ def test_it_can_be_turned_off(
 
 @pytest.mark.parametrize("deferrable", WAYS)
 @pytest.mark.parametrize("fault", ["AccessDeniedException", "ThrottlingException", "drop", "bug"])
-def test_no_fault_of_it_changes_the_outcome(
+def test_its_failures_do_not_change_the_outcome(
     omics: Control,
     context: Context,
     tasks: Tasks,
@@ -525,7 +525,7 @@ def test_no_fault_of_it_changes_the_outcome(
     deferrable: bool,
     fault: str,
 ) -> None:
-    """Both tasks succeed as if there were no figures."""
+    """Both tasks succeed, without figures."""
     match fault:
         case "drop":
             omics.drop_connection("ListRunTasks", times=None)
@@ -542,7 +542,7 @@ def test_no_fault_of_it_changes_the_outcome(
 def test_a_try_without_time_left_ends_in_time(
     omics: Control, context: Context, ti: FakeTaskInstance, tasks: Tasks, clock: Clock
 ) -> None:
-    """``execution_timeout`` leaves no room for figures, and the run has completed."""
+    """``execution_timeout`` leaves no time for figures, and the run has completed."""
     omics.plan_run(seconds={"PENDING": 0, "STARTING": 0, "RUNNING": 50, "STOPPING": 0})
     ti.start_date = datetime.fromtimestamp(clock.time(), UTC)
     timeout = timedelta(seconds=70)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What tasks used, from the manifest."""
+"""The use of resources by tasks, from the manifest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ARN = "arn:aws:omics:us-east-1:123456789012:task/"
 
 
 def test_only_plausible_metrics_count() -> None:
-    """A task without any is left out, as is what is no number."""
+    """A task without any is left out, and so is a value that is not a number."""
     tasks: list[dict[str, Any]] = [
         {"arn": f"{ARN}1", "metrics": {"cpusAverage": 1.5, "memoryMaximumGiB": 2, "cpusMaximum": 3}},
         {"arn": f"{ARN}2", "metrics": {"cpusAverage": "1.5", "memoryMaximumGiB": -1}},

@@ -62,7 +62,7 @@ def build(
 
 
 def common(arguments: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return what all runs of the batch have in common."""
+    """Return the common settings of all runs of the batch."""
     fields: dict[str, Any] = build(arguments, defaults=defaults)[0]["defaultRunSetting"]
     return fields
 
@@ -70,7 +70,7 @@ def common(arguments: Mapping[str, Any], defaults: Mapping[str, Any] | None = No
 def problems_of(
     arguments: Mapping[str, Any], run_settings: Any = (ONE,), defaults: Mapping[str, Any] | None = None
 ) -> tuple[str, ...]:
-    """Return what a batch is refused for."""
+    """Return the problems for which a batch is refused."""
     with pytest.raises(HealthOmicsRequestError) as caught:
         build(arguments, run_settings, defaults)
     assert caught.value.operation == "StartRunBatch"
@@ -80,7 +80,7 @@ def problems_of(
 
 
 def several(count: int, **fields: Any) -> list[dict[str, Any]]:
-    """Return so many settings that differ by their ids."""
+    """Return N settings that differ by their ids."""
     return [{"run_setting_id": f"r-{number}", **fields} for number in range(count)]
 
 
@@ -108,7 +108,7 @@ def test_the_limit_of_inline_settings_is_that_of_botocore() -> None:
     assert (limits["min"], limits["max"]) == (1, MAX_INLINE_SETTINGS)
 
 
-def test_what_a_run_has_and_a_batch_has_not_is_known() -> None:
+def test_the_differences_between_runs_and_batches_are_known() -> None:
     """The two lists of arguments differ by these only."""
     assert set(ARGUMENTS) - set(BATCH_ARGUMENTS) == {"run_id", "output_uri_prefix_mode", "parameters_uri"}
     assert set(BATCH_ARGUMENTS) - set(ARGUMENTS) == {"batch_name", "run_tags", "output_bucket_owner_id"}
@@ -133,8 +133,8 @@ EVERY_SETTING_FIELD: dict[str, Any] = {
 }
 
 
-def test_every_argument_is_sent_as_it_is() -> None:
-    """The batch's own fields stand beside what its runs have in common."""
+def test_every_argument_is_sent_unchanged() -> None:
+    """The batch's own fields are beside the common settings of its runs."""
     assert EVERY_ARGUMENT.keys() == set(BATCH_ARGUMENTS)
     request, _ = build(EVERY_ARGUMENT)
     own = {api_field(name): EVERY_ARGUMENT[name] for name in OF_THE_BATCH}
@@ -142,8 +142,8 @@ def test_every_argument_is_sent_as_it_is() -> None:
     assert request == {**own, "defaultRunSetting": runs}
 
 
-def test_every_field_of_a_setting_is_sent_as_it_is() -> None:
-    """What the DAG author gives is what HealthOmics gets."""
+def test_every_field_of_a_setting_is_sent_unchanged() -> None:
+    """HealthOmics receives the DAG author's values."""
     assert EVERY_SETTING_FIELD.keys() == set(SETTING_ARGUMENTS)
     _, settings = build(NEW, [EVERY_SETTING_FIELD, ONE])
     assert settings == [
@@ -161,7 +161,7 @@ def test_none_counts_as_not_given() -> None:
     "make", [list, tuple, UserList, lambda entries: [MappingProxyType(entry) for entry in entries]]
 )
 def test_any_sequence_of_mappings_is_a_list_of_settings(make: Any) -> None:
-    """Such as the XComs of a mapped task, which come as a sequence of Airflow's own."""
+    """Such as the XComs of a mapped task, which are a sequence type of Airflow."""
     assert build(NEW, make(several(3)))[1] == [{"runSettingId": f"r-{number}"} for number in range(3)]
 
 
@@ -196,24 +196,24 @@ def test_a_batch_gets_the_defaults_of_the_package() -> None:
         (NEW | {"priority": "7", "cache_id": 12, "session_policy": {"Version": "2012-10-17"}}, {}),
     ],
 )
-def test_the_runs_of_a_batch_get_what_a_single_run_gets(
+def test_the_runs_of_a_batch_have_the_defaults_of_a_single_run(
     arguments: dict[str, Any], defaults: dict[str, Any]
 ) -> None:
-    """One code decides on defaults and types for both."""
+    """The same code decides on defaults and types."""
     run = build_start_run_request(arguments, defaults, SHAPE)
     tags = {"runTags": run.pop("tags")} if "tags" in run else {}
     assert common(arguments, defaults) == {**run, **tags}
 
 
 def test_the_connections_tags_mark_the_batch_and_its_runs() -> None:
-    """Costs are of the runs, and permissions by tags are for batches too."""
+    """Runs have costs, and permissions by tags apply to batches, too."""
     request, _ = build(NEW, defaults={"tags": {"from": "connection"}})
     assert request["tags"] == request["defaultRunSetting"]["runTags"] == {"from": "connection"}
 
 
 @pytest.mark.parametrize(("name", "other"), [("tags", "run_tags"), ("run_tags", "tags")])
-def test_tags_of_the_one_are_no_tags_of_the_other(name: str, other: str) -> None:
-    """An argument goes before the connection for itself only, and marks nothing else."""
+def test_tags_of_batch_and_runs_are_separate(name: str, other: str) -> None:
+    """An argument overrides the connection for its own target only."""
     given = {name: {"from": "argument"}}
 
     def tags_by(defaults: dict[str, Any]) -> dict[str, Any]:
@@ -225,7 +225,7 @@ def test_tags_of_the_one_are_no_tags_of_the_other(name: str, other: str) -> None
 
 
 def test_a_default_that_batches_do_not_have_is_left_out() -> None:
-    """The connection is for single runs too."""
+    """The connection serves single runs, too."""
     assert build(NEW, defaults={"output_uri_prefix_mode": "NONE_WITH_OVERWRITE"}) == build(NEW)
 
 
@@ -253,7 +253,7 @@ def test_ids_of_settings_are_sent_as_text() -> None:
 
 @pytest.mark.parametrize("value", [7, "7", 7.0], ids=["int", "text", "float"])
 def test_priorities_of_settings_are_sent_as_int(value: Any) -> None:
-    """As of a single run."""
+    """As for a single run."""
     _, (setting,) = build(NEW, [ONE | {"priority": value}])
     assert type(setting["priority"]) is int
     assert setting["priority"] == 7
@@ -262,7 +262,7 @@ def test_priorities_of_settings_are_sent_as_int(value: Any) -> None:
 @settings(deadline=None, max_examples=100)
 @given(st.dictionaries(st.text(), json_values, max_size=6))
 def test_any_json_parameters_are_sent_unchanged(parameters: dict[str, Any]) -> None:
-    """Nothing is guessed, sorted or dropped, and what is given is not changed."""
+    """They are not converted, sorted or dropped, and the argument is not changed."""
     before = repr(parameters)
     _, (setting,) = build(NEW | {"parameters": {"common": 1}}, [ONE | {"parameters": parameters}])
     assert same(setting["parameters"], parameters)
@@ -277,17 +277,17 @@ def test_plain_parameters_are_not_copied() -> None:
 
 
 def test_other_mappings_and_sequences_become_plain() -> None:
-    """What botocore and JSON take."""
+    """As botocore and JSON require."""
     parameters = MappingProxyType({"a": UserList([1])})
     _, (setting,) = build(NEW, [ONE | {"parameters": parameters}])
     assert same(setting["parameters"], {"a": [1]})
 
 
-# --- where the output URI comes from ---
+# --- the sources of the output URI ---
 
 
-def test_every_setting_may_have_an_output_uri_of_its_own() -> None:
-    """Then nobody needs a common one."""
+def test_every_setting_may_have_its_own_output_uri() -> None:
+    """Then a common one is not required."""
     request, settings = build({"workflow_id": WORKFLOW, "role_arn": ROLE}, several(2, output_uri=OUTPUT))
     assert "outputUri" not in request["defaultRunSetting"]
     assert [setting["outputUri"] for setting in settings] == [OUTPUT, OUTPUT]
@@ -318,7 +318,7 @@ def test_a_common_output_uri_is_enough() -> None:
 
 
 def test_settings_unseen_may_have_output_uris() -> None:
-    """Those that stand in S3 are not read here."""
+    """Settings in S3 are not read here."""
     request = build_start_run_batch_request({"workflow_id": WORKFLOW, "role_arn": ROLE}, {}, BATCH_SHAPE)
     assert "outputUri" not in request["defaultRunSetting"]
     assert "batchRunSettings" not in request
@@ -340,8 +340,8 @@ CHANGES_REFUSED: list[Any] = [case.values[0] for case in REFUSED]
     ],
     ids=lambda change: "-".join(change),
 )
-def test_a_batch_is_refused_as_a_single_run_is(change: dict[str, Any]) -> None:
-    """One code has the rules for both."""
+def test_a_batch_has_the_rules_of_a_single_run(change: dict[str, Any]) -> None:
+    """The same code checks both."""
     with pytest.raises(HealthOmicsRequestError) as caught:
         build_start_run_request(NEW | change, {}, SHAPE)
     assert problems_of(NEW | change) == caught.value.problems
@@ -351,7 +351,7 @@ def test_a_batch_is_refused_as_a_single_run_is(change: dict[str, Any]) -> None:
 
 
 BATCH_REFUSED = [
-    # (what is given, words that the only problem must have)
+    # (the arguments, words that the only problem must have)
     pytest.param({"workflow_id": None}, ["workflow_id is required"], id="no-workflow"),
     pytest.param({"role_arn": None}, ["role_arn", "service_config.omics"], id="no-role"),
     pytest.param({"run_id": "7"}, ["run_id", "duplicate"], id="run-id"),
@@ -391,7 +391,7 @@ def test_a_bad_argument_is_one_problem(change: dict[str, Any], words: list[str])
 
 @pytest.mark.parametrize("name", ["role_arn", "output_uri", "workflow_type", "tags"])
 def test_a_bad_default_is_refused_like_an_argument(name: str) -> None:
-    """The connection is written by people too; its tags stand in two places."""
+    """People write the connection, too; its tags are in two places."""
     arguments = {key: value for key, value in NEW.items() if key != name}
     problems = problems_of(arguments, defaults={name: "nonsense"})
     assert len(problems) == (2 if name == "tags" else 1)
@@ -401,7 +401,7 @@ def test_a_bad_default_is_refused_like_an_argument(name: str) -> None:
 # --- settings that are refused ---
 
 SETTING_REFUSED = [
-    # (what is given in the third of four settings, words that the only problem must have)
+    # (the third of four settings, words that the only problem must have)
     pytest.param({"run_setting_id": None}, [".run_setting_id is required"], id="no-id"),
     pytest.param({"run_setting_id": ""}, [".run_setting_id", "128"], id="id-empty"),
     pytest.param({"run_setting_id": "x" * 129}, [".run_setting_id", "128"], id="id-too-long"),
@@ -451,7 +451,7 @@ SETTING_REFUSED = [
 
 @pytest.mark.parametrize(("change", "words"), SETTING_REFUSED)
 def test_a_bad_setting_is_one_problem(change: dict[Any, Any], words: list[str]) -> None:
-    """It names the position in the list, the field and the rule, whatever is common to all runs."""
+    """It names the position in the list, the field and the rule, whatever the common settings are."""
     run_settings: list[Any] = several(4)
     run_settings[2] = run_settings[2] | change
     for arguments in (NEW, NEW | {"parameters": {"common": 1}, "run_tags": {"common": "1"}}):
@@ -494,14 +494,14 @@ def test_a_bad_list_is_one_problem(run_settings: Any, words: list[str]) -> None:
     ],
     ids=["list", "entry", "parameter", "id"],
 )
-def test_a_template_that_may_pass_is_tried_again(run_settings: Any) -> None:
+def test_a_template_that_failed_temporarily_is_retried(run_settings: Any) -> None:
     """As for a single run."""
     with pytest.raises(HealthOmicsTemplateError, match=r"run_settings.*waits"):
         build(NEW, run_settings)
 
 
-def test_the_form_of_run_settings_is_said_once() -> None:
-    """With the rows that break it, for each way in which they do."""
+def test_the_form_of_run_settings_is_reported_once() -> None:
+    """With the rows that break it, for each kind of problem."""
     wrong: list[Any] = several(300, sample="s")
     wrong[7] = "r-7"
     wrong[9:12] = [{"priority": 1}] * 3
@@ -518,8 +518,8 @@ def test_the_form_of_run_settings_is_said_once() -> None:
         assert words in problem
 
 
-def test_many_mistakes_in_the_form_are_cut() -> None:
-    """A sheet that was taken for run settings may have many columns."""
+def test_many_problems_of_the_form_are_cut() -> None:
+    """A sheet that was passed as run settings may have many columns."""
     (problem,) = problems_of(NEW, [{f"column {number}": 1 for number in range(500)}])
     assert "and 491 more mistakes" in problem
     assert len(problem) < 1000
@@ -532,7 +532,7 @@ def test_ids_are_compared_as_they_are_sent() -> None:
     assert "run_settings[0]" in problem
 
 
-def test_everything_wrong_is_said_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     """One error has the problems of the arguments and of the settings."""
     problems = problems_of({"priority": "high"}, [{"priority": "low"}])
     text = "\n".join(problems)
@@ -544,7 +544,7 @@ def test_everything_wrong_is_said_at_once() -> None:
 
 
 def test_a_long_list_of_problems_is_cut() -> None:
-    """Nobody reads a hundred thousand of them, and a log keeps few."""
+    """The log stays readable."""
     with pytest.raises(HealthOmicsRequestError) as caught:
         build(NEW, several(4711, priority="high", outputUri="x"))
     assert len(caught.value.problems) == MAX_PROBLEMS + 1
@@ -552,8 +552,8 @@ def test_a_long_list_of_problems_is_cut() -> None:
     assert len(str(caught.value)) < 5000
 
 
-def test_a_list_of_problems_that_fits_is_whole() -> None:
-    """Nothing is cut before it must be."""
+def test_a_short_list_of_problems_is_complete() -> None:
+    """It is not cut before the limit."""
     assert len(problems_of(NEW, several(MAX_PROBLEMS, priority="high"))) == MAX_PROBLEMS
 
 
@@ -563,13 +563,13 @@ def test_the_largest_batch_is_allowed() -> None:
     assert len(settings) == MAX_SETTINGS
 
 
-# --- what is merged ---
+# --- merging ---
 
 
 @pytest.mark.parametrize("filler", ["x", "é"])
 @pytest.mark.parametrize("extra", [0, 1])
 def test_merged_parameters_have_a_limit(filler: str, extra: int) -> None:
-    """50,000 bytes of both together are allowed, and not one more; a replaced value does not count."""
+    """The limit is 50,000 bytes of both together; a replaced value does not count."""
     common = {"a": 1, "replaced": "y" * 30_000}
     own = {"replaced": None, "filler": ""}
     rest = 50_000 - len(json.dumps({**common, **own}, separators=(",", ":")))
@@ -590,7 +590,7 @@ parameters_of = st.dictionaries(st.text("abc", max_size=2), json_values, min_siz
 @settings(deadline=None, max_examples=200)
 @given(parameters_of, parameters_of)
 def test_the_size_of_merged_parameters_is_exact(common: dict[str, Any], own: dict[str, Any]) -> None:
-    """It is found without merging them for each run."""
+    """It is calculated without merging them for each run."""
     size = len(json.dumps({**common, **own}, ensure_ascii=False, separators=(",", ":")).encode())
     with mock.patch.object(batch_request, "MAX_PARAMETERS_BYTES", 0):
         (problem,) = problems_of(NEW | {"parameters": common}, [ONE | {"parameters": own}])
@@ -598,14 +598,14 @@ def test_the_size_of_merged_parameters_is_exact(common: dict[str, Any], own: dic
 
 
 def test_merged_tags_have_a_limit() -> None:
-    """50 of both together are allowed; a key of both counts once."""
+    """The limit is 50 of both together; a key of both counts once."""
     arguments = NEW | {"run_tags": {str(number): "" for number in range(30)}}
     build(arguments, [ONE | {"run_tags": {str(number): "x" for number in range(20, 50)}}])
     (problem,) = problems_of(arguments, [ONE | {"run_tags": {str(number): "x" for number in range(20, 51)}}])
     assert [word for word in ["run_settings[0].run_tags", "50", "51"] if word not in problem] == []
 
 
-# --- what HealthOmics takes ---
+# --- valid requests ---
 
 texts = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=128)
 uris = st.text(st.characters(exclude_categories=["C"]), max_size=700).map("s3://outputs/".__add__)
@@ -633,8 +633,8 @@ batches = st.tuples(
 
 @settings(deadline=None, max_examples=100)
 @given(batches)
-def test_what_is_built_is_valid(batch: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
-    """Both botocore's own check and the one of the local HealthOmics, which is stricter, agree."""
+def test_the_request_is_valid(batch: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
+    """Both for botocore and for the local HealthOmics, which is stricter."""
     request, run_settings = build(*batch)
     request = {"requestId": "b-1", **request, "batchRunSettings": settings_in_request(run_settings)}
     assert ParamValidator().validate(request, BATCH_SHAPE).generate_report() == ""
@@ -652,8 +652,8 @@ def test_the_file_holds_the_settings(batch: tuple[dict[str, Any], list[dict[str,
     assert settings_json(build(*copy.deepcopy(batch))[1]) == file
 
 
-def test_the_file_does_not_depend_on_how_a_setting_is_written() -> None:
-    """The order of its fields is always the same; that of the parameters is the user's."""
+def test_the_file_does_not_depend_on_the_order_of_fields() -> None:
+    """Fields have a fixed order; parameters have the user's."""
     one = {"run_setting_id": "1", "priority": 1, "parameters": {"b": 1, "a": "ü"}}
     other = dict(reversed(one.items()))
     file = settings_json(build(NEW, [one])[1])
@@ -661,16 +661,16 @@ def test_the_file_does_not_depend_on_how_a_setting_is_written() -> None:
     assert file.decode() == ('[\n{"runSettingId":"1","parameters":{"b":1,"a":"ü"},"priority":1}\n]\n')
 
 
-def test_a_request_has_room_for_some_settings() -> None:
-    """100 go, and for more the message says where to put them."""
+def test_a_request_has_a_limit_of_settings() -> None:
+    """100 are allowed; for more, the message says where to store them."""
     _, run_settings = build(NEW, several(MAX_INLINE_SETTINGS + 1))
     assert settings_in_request(run_settings[:-1]) == {"inlineSettings": run_settings[:-1]}
     with pytest.raises(HealthOmicsRequestError, match=r"run_settings has 101 entries.*s3_uri_settings"):
         settings_in_request(run_settings)
 
 
-def test_settings_may_stand_in_s3() -> None:
-    """Under the URI of an object."""
+def test_settings_may_be_in_s3() -> None:
+    """By the URI of an object."""
     assert settings_in_s3("s3://bucket/key.json", BATCH_SHAPE) == {"s3UriSettings": "s3://bucket/key.json"}
 
 
@@ -678,7 +678,7 @@ def test_settings_may_stand_in_s3() -> None:
     "uri",
     ["", "bucket/key", "s3://bucket", "s3://bucket/", "s3://b/key", "s3://bucket/" + "x" * 750, 7, ["x"]],
 )
-def test_what_is_no_uri_of_an_object_is_refused(uri: Any) -> None:
+def test_an_invalid_uri_is_refused(uri: Any) -> None:
     """The message names the argument."""
     with pytest.raises(HealthOmicsRequestError, match="s3_uri_settings"):
         settings_in_s3(uri, BATCH_SHAPE)
@@ -688,7 +688,7 @@ def test_what_is_no_uri_of_an_object_is_refused(uri: Any) -> None:
 
 
 def messages_with_canaries() -> list[str]:
-    """Return what bad arguments and settings with a secret in each value are refused with."""
+    """Return the errors for bad arguments and settings that have a secret in each value."""
     bad: list[Any] = [
         CANARY,
         [CANARY],
@@ -719,7 +719,7 @@ def messages_with_canaries() -> list[str]:
 
 
 def test_no_message_shows_a_value() -> None:
-    """Parameters are patients' data, and ids of settings may be patients' ids."""
+    """Parameters are patients' data, and ids of settings may identify patients."""
     messages = messages_with_canaries()
     assert [message for message in messages if CANARY in message] == []
     assert all("run_settings[" in message for message in messages[:3])
@@ -735,7 +735,7 @@ def test_a_batch_id_is_returned_as_text(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "x", "1" * 19, None, "1\n", -1, 1.0, True])
-def test_what_is_no_batch_id_is_refused(value: Any) -> None:
+def test_an_invalid_batch_id_is_refused(value: Any) -> None:
     """The message names the argument."""
     with pytest.raises(HealthOmicsRequestError, match="batch_id") as caught:
         checked_batch_id("GetBatch", value)

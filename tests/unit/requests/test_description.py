@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""A request in a line of the log."""
+"""The line of the log that describes a request."""
 
 from __future__ import annotations
 
@@ -38,5 +38,5 @@ from airflow_healthomics.requests.description import describe_start
     ],
 )
 def test_a_start_is_described(request_fields: dict[str, Any], text: str) -> None:
-    """Without parameters, names and run settings, which may identify patients."""
+    """It omits parameters, names and run settings, which may identify patients."""
     assert describe_start(request_fields) == text

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is JSON, and where a value is none."""
+"""Values that are JSON, and the paths of values that are not."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ json_values = st.recursive(
 
 
 class Plain:
-    """Something of the user's."""
+    """A class of the user."""
 
     def __repr__(self) -> str:
         return "canary"
@@ -62,15 +62,15 @@ NO_JSON = [
 
 @settings(deadline=None, max_examples=200)
 @given(json_values)
-def test_json_has_no_problem_and_stays_as_it_is(value: Any) -> None:
-    """Whatever json can read back passes."""
+def test_json_has_no_problem_and_is_unchanged(value: Any) -> None:
+    """Every value that json can read back passes."""
     assert list(json_problems(value, "parameters")) == []
     assert to_json(value) == value
 
 
 @pytest.mark.parametrize("value", NO_JSON)
-def test_what_is_no_json_is_refused_by_its_path(value: Any) -> None:
-    """The sentence has the path down to the value, and nothing of the value."""
+def test_other_values_are_refused_by_path(value: Any) -> None:
+    """The message has the path of the value, and nothing of the value."""
     problems = list(json_problems({"a": [0, {"b": value}]}, "parameters"))
     assert len(problems) == 1
     assert problems[0].startswith("parameters.a[1].b")
@@ -78,7 +78,7 @@ def test_what_is_no_json_is_refused_by_its_path(value: Any) -> None:
 
 
 def test_every_place_is_named() -> None:
-    """One error shows all that is to be repaired."""
+    """One error lists everything to correct."""
     problems = list(json_problems({"a": math.nan, "b": [b"", "fine"], "c": {"d": {1}}}, "parameters"))
     assert [problem.split()[0] for problem in problems] == [
         "parameters.a",
@@ -102,18 +102,18 @@ def test_other_mappings_and_sequences_become_json(value: Any, expected: Any) -> 
     assert json.loads(json.dumps(to_json(value))) == expected
 
 
-def test_undefined_shows_as_such() -> None:
-    """The Rendered Template view says that there was nothing."""
+def test_an_undefined_value_is_shown_as_undefined() -> None:
+    """The Rendered Template view shows that there was no value."""
     assert repr(BrokenTemplate("is undefined")) == "<template is undefined>"
 
 
-# --- as JSON ---
+# --- conversion to JSON ---
 
 
 @settings(deadline=None, max_examples=200)
 @given(json_values)
 def test_plain_json_is_returned_as_it_is(value: Any) -> None:
-    """Nothing is copied that need not be."""
+    """Nothing is copied without need."""
     converted, problems = as_json(value, "parameters")
     assert converted is value
     assert problems == []
@@ -122,7 +122,7 @@ def test_plain_json_is_returned_as_it_is(value: Any) -> None:
 @settings(deadline=None, max_examples=200)
 @given(json_values)
 def test_the_size_is_that_of_the_shortest_json(value: Any) -> None:
-    """In UTF-8."""
+    """As UTF-8."""
     assert json_size(value) == len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
 
 
@@ -161,8 +161,8 @@ def test_other_sequences_and_mappings_become_plain(value: Any) -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_as_json_finds_what_is_none(value: Any) -> None:
-    """A quick look lets nothing pass."""
+def test_as_json_finds_other_values(value: Any) -> None:
+    """The quick check accepts nothing else."""
     _, problems = as_json(value, "parameters")
     assert problems == list(json_problems(value, "parameters"))
     assert len(problems) == 1
@@ -171,8 +171,8 @@ def test_as_json_finds_what_is_none(value: Any) -> None:
 @pytest.mark.parametrize("leaf", [[], {}, 1, "a", 1.5, None, True], ids=repr)
 @pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: {"a": value}], ids=["list", "dict"])
 @pytest.mark.parametrize("depth", [99, 100, 101, 102])
-def test_as_json_goes_as_deep_as_the_problems(leaf: Any, wrap: Any, depth: int) -> None:
-    """What is too deep is so by both ways of looking."""
+def test_as_json_has_the_same_depth_limit(leaf: Any, wrap: Any, depth: int) -> None:
+    """Both checks refuse the same depth."""
     value = leaf
     for _ in range(depth):
         value = wrap(value)

@@ -64,7 +64,7 @@ def test_every_argument_is_a_field_of_botocore() -> None:
     assert {api_field(argument) for argument in ARGUMENTS} == set(SHAPE.members)
 
 
-#: Each argument once, but for those that exclude another one.
+#: Each argument once, except those that exclude another one.
 EVERY_FIELD: dict[str, Any] = {
     "workflow_id": WORKFLOW,
     "workflow_type": "PRIVATE",
@@ -94,8 +94,8 @@ EVERY_FIELD: dict[str, Any] = {
 }
 
 
-def test_every_argument_is_sent_as_it_is() -> None:
-    """What the DAG author gives is what StartRun gets."""
+def test_every_argument_is_sent_unchanged() -> None:
+    """StartRun receives the DAG author's values."""
     assert EVERY_FIELD.keys() | {"run_id", "parameters_uri"} == set(ARGUMENTS)
     assert build(EVERY_FIELD) == {api_field(name): value for name, value in EVERY_FIELD.items()}
 
@@ -136,50 +136,50 @@ CONNECTION_DEFAULTS: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", CONNECTION_DEFAULTS)
 def test_the_connection_has_defaults(name: str) -> None:
-    """A default of the connection goes before one of the package."""
+    """A default of the connection overrides one of the package."""
     request = build({"workflow_id": WORKFLOW}, CONNECTION_DEFAULTS)
     assert request[api_field(name)] == CONNECTION_DEFAULTS[name]
 
 
 @pytest.mark.parametrize("name", CONNECTION_DEFAULTS)
-def test_an_argument_goes_before_the_connection(name: str) -> None:
-    """The DAG author has the last word."""
+def test_an_argument_overrides_the_connection(name: str) -> None:
+    """The DAG author decides."""
     request = build(EVERY_FIELD, CONNECTION_DEFAULTS)
     assert request[api_field(name)] == EVERY_FIELD[name]
 
 
 def test_a_null_in_the_connection_is_no_default() -> None:
-    """A JSON null is as good as nothing."""
+    """A JSON null counts as absent."""
     assert build(NEW, {"retention_mode": None, "run_group_id": None}) == build(NEW)
 
 
 def test_dynamic_drops_the_connections_capacity() -> None:
-    """A capacity that belongs to the connection's STATIC does not follow the argument DYNAMIC."""
+    """The capacity for the connection's STATIC does not apply to the argument DYNAMIC."""
     request = build(NEW | {"storage_type": "DYNAMIC"}, CONNECTION_DEFAULTS)
     assert request["storageType"] == "DYNAMIC"
     assert "storageCapacity" not in request
 
 
 def test_restricted_drops_the_connections_configuration() -> None:
-    """A VPC configuration that is a default does not follow the argument RESTRICTED."""
+    """A default VPC configuration does not apply to the argument RESTRICTED."""
     defaults = {"networking_mode": "VPC", "configuration_name": "vpc-1"}
     request = build(NEW | {"networking_mode": "RESTRICTED"}, defaults)
     assert "configurationName" not in request
 
 
-def test_ready2run_takes_no_storage_from_defaults() -> None:
-    """A READY2RUN workflow brings its own storage, and a default for the others is no mistake."""
+def test_ready2run_ignores_default_storage() -> None:
+    """A READY2RUN workflow has its own storage, and a default for other workflows is no mistake."""
     request = build(NEW | {"workflow_type": "READY2RUN"}, CONNECTION_DEFAULTS)
     assert not {"storageType", "storageCapacity"} & request.keys()
     assert request["retentionMode"] == "RETAIN"
 
 
-def test_a_duplicate_gets_only_what_is_given() -> None:
+def test_a_duplicate_has_only_the_given_fields() -> None:
     """It inherits the rest: no default of the package is sent."""
     assert build(DUPLICATE) == {"runId": "7654321", "roleArn": ROLE, "outputUri": OUTPUT}
 
 
-def test_a_duplicate_takes_from_the_connection_what_start_run_requires() -> None:
+def test_a_duplicate_uses_required_fields_of_the_connection() -> None:
     """Role and output URI, and nothing that would change the run."""
     request = build({"run_id": "7654321"}, CONNECTION_DEFAULTS)
     assert request == {
@@ -201,8 +201,8 @@ def test_a_duplicate_takes_from_the_connection_what_start_run_requires() -> None
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_a_duplicate_may_change_one_thing_and_inherit_the_other(change: dict[str, Any]) -> None:
-    """What goes with the change may come from the original run."""
+def test_a_duplicate_may_change_one_field_of_a_pair(change: dict[str, Any]) -> None:
+    """The other one may be inherited from the original run."""
     request = build(DUPLICATE | change)
     assert request == build(DUPLICATE) | {api_field(name): value for name, value in change.items()}
 
@@ -212,7 +212,7 @@ def test_a_duplicate_may_change_one_thing_and_inherit_the_other(change: dict[str
 
 @pytest.mark.parametrize("name", ["workflow_id", "run_group_id", "cache_id", "workflow_owner_id"])
 def test_ids_are_sent_as_text(name: str) -> None:
-    """An id that came as a number, from a typed template or XCom, is text for the API."""
+    """An id that a typed template or XCom made a number is text for the API."""
     request = build(NEW | {name: 123456789012})
     assert request[api_field(name)] == "123456789012"
 
@@ -225,7 +225,7 @@ def test_the_run_id_is_sent_as_text() -> None:
 @pytest.mark.parametrize("name", ["priority", "storage_capacity"])
 @pytest.mark.parametrize("value", [1200, "1200", 1200.0], ids=["int", "text", "float"])
 def test_whole_numbers_are_sent_as_int(name: str, value: Any) -> None:
-    """A number that a template made text of is a number again."""
+    """A number that a template made text is a number again."""
     sent = build(NEW | {"storage_type": "STATIC", "storage_capacity": 1} | {name: value})[api_field(name)]
     assert sent == 1200
     assert type(sent) is int
@@ -240,7 +240,7 @@ def test_the_limits_of_numbers_are_allowed(name: str, value: int) -> None:
 
 
 def test_a_session_policy_may_be_a_mapping() -> None:
-    """It is sent as the JSON text that the API wants."""
+    """It is sent as the JSON text that the API requires."""
     policy = {"Version": "2012-10-17", "Statement": []}
     assert json.loads(build(NEW | {"session_policy": policy})["sessionPolicy"]) == policy
 
@@ -251,13 +251,13 @@ def test_an_indented_session_policy_is_allowed() -> None:
     assert build(NEW | {"session_policy": policy})["sessionPolicy"] == policy
 
 
-# --- what is refused ---
+# --- refused arguments ---
 
 NEW_STATIC = {"storage_type": "STATIC", "storage_capacity": 1200}
 VPC = {"networking_mode": "VPC", "configuration_name": "vpc-1"}
 
 REFUSED = [
-    # (what is given, words that the message must have)
+    # (the arguments, words that the message must have)
     pytest.param({"workflow_id": None}, ["workflow_id", "run_id"], id="neither-workflow-nor-run"),
     pytest.param({"run_id": "7"}, ["workflow_id", "run_id"], id="workflow-and-run"),
     pytest.param({"role_arn": None}, ["role_arn"], id="no-role"),
@@ -437,8 +437,8 @@ def test_a_bad_argument_is_refused(change: dict[str, Any], words: list[str]) -> 
     assert [word for word in words if word not in message] == []
 
 
-def test_everything_wrong_is_said_at_once() -> None:
-    """One error has all the problems."""
+def test_all_problems_are_reported_at_once() -> None:
+    """One error has all of them."""
     with pytest.raises(HealthOmicsRequestError) as caught:
         build({"priority": "high", "storage_type": "SLOW", "parameters": []})
     message = str(caught.value)
@@ -449,7 +449,7 @@ def test_everything_wrong_is_said_at_once() -> None:
 
 @pytest.mark.parametrize("name", ["role_arn", "output_uri"])
 def test_a_bad_default_is_refused_like_an_argument(name: str) -> None:
-    """The connection is written by people too."""
+    """People write the connection, too."""
     arguments = {key: value for key, value in NEW.items() if key != name}
     assert name in refused(arguments, {name: "nonsense"})
 
@@ -462,8 +462,8 @@ def test_a_field_newer_than_botocore_is_refused_when_used(field: str) -> None:
         build(NEW | {argument: EVERY_FIELD[argument]}, shape=shape_without(field))
 
 
-def test_a_field_newer_than_botocore_costs_nothing_when_not_used() -> None:
-    """The rest goes on as before."""
+def test_a_field_newer_than_botocore_has_no_effect_when_not_used() -> None:
+    """The other fields are sent as before."""
     older = shape_without("outputUriPrefixMode", "sessionPolicy")
     assert build(dict.fromkeys(ARGUMENTS) | NEW, shape=older) == build(NEW)
 
@@ -512,8 +512,8 @@ def test_a_run_id_is_returned_as_text(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "x", "1" * 19, "1\n", "manual__2026-11-22", -1, 1.0, True])
-def test_what_is_no_run_id_is_refused_with_a_hint(value: Any) -> None:
-    """The message says that the DAG-run ID is something else."""
+def test_an_invalid_run_id_is_refused_with_a_hint(value: Any) -> None:
+    """The message adds that the DAG-run ID is something else."""
     with pytest.raises(HealthOmicsRequestError, match=r"run_id.*not the DAG-run ID") as caught:
         checked_run_id("GetRun", value)
     assert caught.value.operation == "GetRun"
@@ -537,13 +537,13 @@ def same(one: Any, two: Any) -> bool:
 @given(st.dictionaries(st.text(), json_values, max_size=6))
 @example({"": {"": []}, "0": "0042", "1": 1.0, "2": 1, "3": True, "4": None, "5": "true"})
 def test_any_json_parameters_are_sent_unchanged(parameters: dict[str, Any]) -> None:
-    """Nothing is guessed, sorted or dropped."""
+    """They are not converted, sorted or dropped."""
     assert same(build(NEW | {"parameters": parameters})["parameters"], parameters)
 
 
 @settings(deadline=None, max_examples=200)
 @given(st.dictionaries(st.text(), json_values, max_size=6))
-def test_building_does_not_change_what_it_is_given(parameters: dict[str, Any]) -> None:
+def test_building_does_not_change_its_arguments(parameters: dict[str, Any]) -> None:
     """A retry renders and builds from the same arguments."""
     before = repr(parameters)
     build(NEW | {"parameters": parameters}, {"tags": {"a": "b"}})
@@ -562,7 +562,7 @@ wrong = st.sampled_from(
     wrong,
 )
 def test_no_message_shows_a_parameters_value(parameters: dict[str, Any], path: list[str], value: Any) -> None:
-    """Whatever is wrong, and wherever, a value stays out of the error."""
+    """Whatever the error and its place, it does not have the value."""
     inner: Any = {"beside": CANARY, "it": value}
     for name in path:
         inner = {name: inner}
@@ -585,8 +585,8 @@ def test_no_message_shows_a_parameters_value(parameters: dict[str, Any], path: l
     ],
     ids=str,
 )
-def test_no_message_shows_a_value_of_the_users(change: dict[str, Any]) -> None:
-    """Parameters that are none, tags, engine settings and policies neither."""
+def test_no_message_shows_a_value_of_the_user(change: dict[str, Any]) -> None:
+    """Neither invalid parameters nor tags, engine settings and policies."""
     assert CANARY not in refused(NEW | change)
 
 
@@ -598,7 +598,7 @@ def test_no_message_shows_a_value_of_the_users(change: dict[str, Any]) -> None:
     ],
 )
 def test_half_of_a_pair_may_come_from_the_connection(argument: Any, default: Any) -> None:
-    """Operator argument, else the connection: for each argument by itself."""
+    """The connection supplies each argument that the operator does not have."""
     request = build(NEW | argument, default)
     assert {*argument.values(), *default.values()} <= set(request.values())
 
@@ -609,13 +609,13 @@ def test_half_of_a_pair_may_come_from_the_connection(argument: Any, default: Any
     ids=lambda change: next(iter(change)),
 )
 def test_a_number_of_thousands_of_digits_is_refused(change: dict[str, Any]) -> None:
-    """With our error, not with Python's."""
+    """With our error instead of Python's."""
     with pytest.raises(HealthOmicsRequestError, match=next(iter(change))):
         build(NEW | change)
 
 
-def test_parameters_without_end_are_refused() -> None:
-    """A mapping that holds itself is no JSON."""
+def test_circular_parameters_are_refused() -> None:
+    """A mapping that contains itself is not JSON."""
     endless: dict[str, Any] = {}
     endless["again"] = endless
     with pytest.raises(HealthOmicsRequestError, match="parameters"):
@@ -623,17 +623,17 @@ def test_parameters_without_end_are_refused() -> None:
 
 
 def test_a_long_list_of_problems_is_cut() -> None:
-    """A list of a thousand wrong numbers is one mistake, and a log line has its limits."""
+    """A list of a thousand wrong numbers is one mistake, and a log line has a limit."""
     with pytest.raises(HealthOmicsRequestError) as caught:
         build(NEW | {"parameters": {"a": [math.nan] * 1000}})
     assert len(caught.value.problems) == MAX_PROBLEMS + 1
     assert caught.value.problems[-1] == f"... and {1000 - MAX_PROBLEMS} more"
 
 
-# --- the parameters' file, and who pays ---
+# --- the parameters file, and who pays ---
 
 
-def test_a_parameters_file_takes_the_place_of_parameters() -> None:
+def test_a_parameters_file_replaces_parameters() -> None:
     """For a new run and for a duplicate."""
     uri = "s3://bucket/folder/parameters.json"
     for arguments in (NEW, DUPLICATE):
@@ -644,7 +644,7 @@ def test_a_parameters_file_takes_the_place_of_parameters() -> None:
     ("value", "sent"), [(True, True), (False, False), ("true", True), ("True", True), ("FALSE", False)]
 )
 def test_a_boolean_may_be_text(value: Any, sent: bool) -> None:
-    """A template of more than one expression, and a connection's extra, have text."""
+    """A template of more than one expression yields text, and so does a connection's extra."""
     assert build(NEW | {"requester_pays_enabled": value})["requesterPaysEnabled"] is sent
     assert build(NEW, {"requester_pays_enabled": value})["requesterPaysEnabled"] is sent
 
@@ -676,7 +676,7 @@ def further(values: Any) -> dict[str, Any]:
 
 
 def test_a_field_without_an_argument_is_sent() -> None:
-    """AWS adds one about once a month, and nobody waits for a release of this package."""
+    """AWS adds one about once a month; users need not wait for a release of this package."""
     values = {"shiny": "new", "level": 3, "nested": {"a": [1]}}
     assert further(values) == {**build(NEW), **values}
     assert further({}) == build(NEW)

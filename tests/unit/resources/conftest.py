@@ -15,7 +15,7 @@ from tests.unit.conftest import ONE_ATTEMPT
 
 
 class Records:
-    """A log that keeps what it is told."""
+    """A log that keeps its messages."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[int, str]] = []
@@ -29,7 +29,7 @@ class Records:
 
 @pytest.fixture
 def hook(omics: Control) -> HealthOmicsHook:
-    """A hook whose calls are not repeated by botocore."""
+    """A hook whose calls botocore does not repeat."""
     return HealthOmicsHook(config=ONE_ATTEMPT)
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Watching a batch."""
+"""The watch of a batch."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ SUBMISSIONS = {"failedStartSubmissionCount": 1008, "pendingStartSubmissionCount"
     ],
 )
 def test_the_progress_is_a_line(batch: dict[str, Any], text: str) -> None:
-    """Without the counts that are zero."""
+    """It omits counts of zero."""
     assert describe_progress(batch) == text
 
 
 def test_a_summary_has_no_values_of_the_user() -> None:
-    """And nothing that GetBatch does not return."""
+    """It has only fields that GetBatch returns."""
     setting = {"workflowId": "7", "outputUri": "s3://outputs", "parameters": {"patient": "Ada"}}
     batch = {"id": "1", "creationTime": datetime(2026, 11, 22, 3, 4, 5, tzinfo=UTC), "tags": {"a": "b"}}
     assert summarize_batch({}) == {}
@@ -67,7 +67,7 @@ def test_a_summary_has_no_values_of_the_user() -> None:
 
 @pytest.mark.parametrize("uuid", [None, "u"])
 def test_another_batch_under_the_same_id_is_an_error(uuid: str | None) -> None:
-    """Whether the uuid was given or learned; an answer may have none."""
+    """Whether the uuid was given or learned; a response may lack it."""
     watch = BatchWatch("1234567", uuid=uuid, log=log)
     for answer in ({"uuid": "u"} if uuid is None else {}, {}):
         assert watch.update({"id": "1234567", "status": "INPROGRESS", **answer}) is None
@@ -81,10 +81,10 @@ def test_another_batch_under_the_same_id_is_an_error(uuid: str | None) -> None:
     ("uuid", "missing", "is_repeated"),
     [("u", "arn", True), ("u", "uuid", True), (None, "arn", True), (None, "uuid", False)],
 )
-def test_an_incomplete_answer_is_repeated(
+def test_an_incomplete_response_is_repeated(
     omics: Control, uuid: str | None, missing: str, is_repeated: bool
 ) -> None:
-    """A proxy on the way has answered: it is neither an end nor another batch."""
+    """It comes from a proxy, and shows neither an end nor another batch."""
     hook = HealthOmicsHook(config=ONE_ATTEMPT)
     arn, created = "arn:aws:omics:us-east-1:123456789012:runBatch/1", "2026-11-22T03:04:05Z"
     batch = {"id": "1", "arn": arn, "status": "PROCESSED", "creationTime": created, "uuid": "u"}
@@ -94,8 +94,8 @@ def test_an_incomplete_answer_is_repeated(
     assert watch.poll(hook.conn) is not None
 
 
-def test_a_new_batch_has_a_grace_until_it_is_found() -> None:
-    """Then its absence is its end."""
+def test_a_new_batch_has_a_grace_period() -> None:
+    """After it, a batch that is not found has ended."""
     watch = BatchWatch("1", grace=60, log=log)
     assert watch.update(None) is None
     assert watch.grace == 60
@@ -118,7 +118,7 @@ def test_a_new_batch_has_a_grace_until_it_is_found() -> None:
         ("A_STATUS_OF_NEXT_YEAR", False, False),
     ],
 )
-def test_a_deletion_ends_later_than_a_batch(status: str, ends: bool, ends_deletion: bool) -> None:
+def test_a_watch_of_a_deletion_outlasts_the_batch(status: str, ends: bool, ends_deletion: bool) -> None:
     """Its batch has ended before."""
     for watch, has_ended in (
         (BatchWatch("1", log=log), ends),

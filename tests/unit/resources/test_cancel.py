@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Cancelling runs and batches, after a kill and by a task."""
+"""How runs and batches are cancelled, after a kill and by a task."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from airflow_healthomics.hooks import HealthOmicsHook
+from airflow_healthomics.resources.base import CancellableResource
 from airflow_healthomics.resources.batch import BatchResource
 from airflow_healthomics.resources.kinds import resource_of_kind
 from airflow_healthomics.service.errors import IncompleteAnswerError
@@ -26,7 +27,7 @@ RETRYABLE = pytest.mark.parametrize(
     ("code", "http_status"), [("ThrottlingException", 429), ("ExpiredTokenException", 403)]
 )
 
-#: What HealthOmics may answer where the status of a resource does not fit.
+#: Errors that HealthOmics may return if the status of a resource does not allow the call.
 CODES = pytest.mark.parametrize("code", ["ConflictException", "ValidationException"])
 
 
@@ -74,7 +75,7 @@ def bring(kind: Kind, omics: Control, client: Any, resource_id: str, status: Any
     ],
     ids=str,
 )
-def test_a_kill_cancels_what_can_be_cancelled(
+def test_a_kill_cancels_active_ones(
     omics: Control,
     hook: HealthOmicsHook,
     client: Any,
@@ -84,7 +85,7 @@ def test_a_kill_cancels_what_can_be_cancelled(
     makes_call: bool,
     code: Any,
 ) -> None:
-    """It leaves the rest alone, which is no failure."""
+    """It leaves ended ones alone, which is no failure."""
     omics.set_options(cancel_error=code, batch_creating_seconds=30.0)
     resource_id = kind.start(omics)
     bring(kind, omics, client, resource_id, status)
@@ -122,11 +123,13 @@ def test_a_task_learns_whether_it_has_ended(
     is_active: bool,
     code: Any,
 ) -> None:
-    """There is nothing to wait for then."""
+    """Then there is nothing to wait for."""
     omics.set_options(cancel_error=code, batch_creating_seconds=30.0)
     resource_id = kind.start(omics)
     bring(kind, omics, client, resource_id, status)
-    assert resource_of_kind(kind.name, hook, log).request_cancel(resource_id) is is_active
+    resource = resource_of_kind(kind.name, hook, log)
+    assert isinstance(resource, CancellableResource)
+    assert resource.request_cancel(resource_id) is is_active
 
 
 @pytest.mark.parametrize(("refusals", "is_cancelled"), [(1, True), (None, False)])
@@ -145,7 +148,7 @@ def test_a_batch_that_has_just_been_created_is_cancelled_once_more(
 def test_a_batch_that_is_not_created_within_a_minute_is_not_cancelled(
     omics: Control, hook: HealthOmicsHook, log: Records, clock: Clock
 ) -> None:
-    """HealthOmics has refused it until then."""
+    """HealthOmics has refused to cancel it until then."""
     omics.set_options(batch_creating_seconds=3600.0)
     batch_id = BATCH.start(omics)
     assert BatchResource(hook, log).cancel(batch_id, None) is False
@@ -159,7 +162,7 @@ def test_a_batch_that_is_not_created_within_a_minute_is_not_cancelled(
 def test_another_one_with_the_id_is_left_alone(
     omics: Control, hook: HealthOmicsHook, log: Records, kind: Kind
 ) -> None:
-    """The task's own was deleted."""
+    """The task's own one was deleted."""
     resource_id = kind.start(omics)
     assert resource_of_kind(kind.name, hook, log).cancel(resource_id, "another")
     assert log.lines == []
@@ -167,10 +170,10 @@ def test_another_one_with_the_id_is_left_alone(
 
 
 @KINDS
-def test_a_uuid_is_missed_only_where_one_is_known(
+def test_a_missing_uuid_matters_only_if_one_is_known(
     omics: Control, hook: HealthOmicsHook, client: Any, log: Records, clock: Clock, kind: Kind
 ) -> None:
-    """A proxy may have answered instead of HealthOmics, so the cancellation is repeated."""
+    """A proxy may have sent the response, so the cancellation is repeated."""
     resource_id = kind.start(omics)
     clock.advance(10)
     arn, created = "arn:aws:omics:us-east-1:123456789012:run/1", "2026-11-22T03:04:05Z"
@@ -190,7 +193,7 @@ def test_a_uuid_is_missed_only_where_one_is_known(
 @KINDS
 @RETRYABLE
 @pytest.mark.parametrize("verb", ["Get", "Cancel"])
-def test_an_error_that_may_pass_is_raised(
+def test_a_temporary_error_is_raised(
     omics: Control,
     hook: HealthOmicsHook,
     log: Records,
@@ -200,7 +203,7 @@ def test_an_error_that_may_pass_is_raised(
     http_status: int,
     verb: str,
 ) -> None:
-    """Its caller repeats the cancellation."""
+    """The caller repeats the cancellation."""
     resource_id = kind.start(omics)
     clock.advance(10)
     omics.inject_error(kind.get if verb == "Get" else kind.operation(verb), code, status=http_status)
@@ -213,7 +216,7 @@ def test_an_error_that_may_pass_is_raised(
 def test_a_refusal_is_a_warning(
     omics: Control, hook: HealthOmicsHook, log: Records, clock: Clock, kind: Kind, verb: str
 ) -> None:
-    """The task ends anyway."""
+    """The task ends nevertheless."""
     resource_id = kind.start(omics)
     clock.advance(10)
     omics.inject_error(kind.get if verb == "Get" else kind.operation(verb), "AccessDeniedException")
@@ -228,7 +231,7 @@ def test_a_refusal_is_a_warning(
 
 @pytest.fixture
 def failed(omics: Control, clock: Clock, client: Any) -> str:
-    """A failed batch with one run that has ended and two that continue, beside the run of somebody else."""
+    """A failed batch with one run that has ended and two that continue, beside a run of another user."""
     omics.set_options(batch_runs_per_second=1)
     omics.fail_batch(after=3)
     omics.plan_run(times=None, seconds={"RUNNING": None})
@@ -246,12 +249,12 @@ def statuses(omics: Control, batch_id: str | None) -> list[str]:
 
 
 def cancel(resource: BatchResource, batch_id: str) -> None:
-    """Cancel a batch as after a kill."""
+    """Cancel a batch, as after a kill."""
     assert resource.cancel(batch_id, None)
 
 
 def cancel_rest(resource: BatchResource, batch_id: str) -> None:
-    """Cancel the rest of a batch as after a Clear."""
+    """Cancel the active runs of a batch, as after a Clear."""
     resource.cancel_rest([batch_id])
 
 
@@ -263,7 +266,7 @@ def test_the_runs_of_a_failed_batch_are_cancelled_one_by_one(
     failed: str,
     cancel_it: Callable[[BatchResource, str], None],
 ) -> None:
-    """Those that are active, and those of the batch only."""
+    """Only active ones, and only those of the batch."""
     cancel_it(BatchResource(hook, log), failed)
     assert statuses(omics, failed) == ["COMPLETED", "STOPPING", "STOPPING"]
     assert statuses(omics, None) == ["RUNNING"]
@@ -274,17 +277,17 @@ def test_the_runs_of_a_failed_batch_are_cancelled_one_by_one(
 def test_a_run_that_is_not_cancelled_is_a_failure(
     omics: Control, hook: HealthOmicsHook, log: Records, failed: str, earlier: int
 ) -> None:
-    """Whichever it is, and the others are cancelled."""
+    """Whichever run it is; the others are cancelled."""
     active = [run["id"] for run in omics.runs() if run["batchId"] == failed][1:]
     omics.inject_error("CancelRun", "AccessDeniedException", match={"id": active[earlier]})
     assert BatchResource(hook, log).cancel(failed, None) is False
     assert sorted(statuses(omics, failed)) == ["COMPLETED", "RUNNING", "STOPPING"]
 
 
-def test_the_rest_of_one_batch_does_not_keep_that_of_another(
+def test_a_deleted_batch_does_not_keep_the_runs_of_another_one(
     omics: Control, hook: HealthOmicsHook, log: Records, failed: str
 ) -> None:
-    """A batch that was deleted has none."""
+    """It has no runs left to cancel."""
     BatchResource(hook, log).cancel_rest(["7654321", failed])
     assert statuses(omics, failed) == ["COMPLETED", "STOPPING", "STOPPING"]
     assert "7654321" in log.lines[0][1]
@@ -292,7 +295,7 @@ def test_the_rest_of_one_batch_does_not_keep_that_of_another(
 
 @RETRYABLE
 @pytest.mark.parametrize("operation", ["GetBatch", "CancelRun"])
-def test_a_rest_that_may_still_be_cancelled_is_an_error(
+def test_runs_that_may_still_be_cancelled_are_an_error(
     omics: Control,
     hook: HealthOmicsHook,
     log: Records,
@@ -301,7 +304,7 @@ def test_a_rest_that_may_still_be_cancelled_is_an_error(
     http_status: int,
     operation: str,
 ) -> None:
-    """Or a sample would run twice at the same time."""
+    """Otherwise a sample would run twice at the same time."""
     omics.inject_error(operation, code, status=http_status)
     with pytest.raises(ClientError, match=code):
         BatchResource(hook, log).cancel_rest([failed])

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Runs and batches that are found by their name."""
+"""How runs and batches are found by their name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.unit.resources.conftest import Records
 
 
 def list_operation(kind: Kind) -> str:
-    """Return the operation that lists all of a kind."""
+    """Return the operation that lists all resources of a kind."""
     return {"run": "ListRuns", "batch": "ListBatch"}[kind.name]
 
 
@@ -33,7 +33,7 @@ def list_operation(kind: Kind) -> str:
 def test_it_is_found_by_its_whole_name(
     omics: Control, hook: HealthOmicsHook, client: Any, log: Records, kind: Kind
 ) -> None:
-    """Nobody documents how lists compare, so both sides do."""
+    """No document says how lists compare names, so HealthOmics and the package both do."""
     omics.set_options(name_filter="contains")
     for name in ("g0-of-another", "a-g0"):
         kind.start_beside(client, name)
@@ -49,10 +49,10 @@ def test_it_is_found_by_its_whole_name(
 @pytest.mark.parametrize(
     ("code", "http_status"), [("ThrottlingException", 429), ("ExpiredTokenException", 403)]
 )
-def test_a_search_that_may_succeed_later_is_an_error(
+def test_a_temporary_failure_of_the_search_is_an_error(
     omics: Control, hook: HealthOmicsHook, log: Records, kind: Kind, code: str, http_status: int
 ) -> None:
-    """Or a second one would be started. The list is of the name only, as the account may have many."""
+    """Otherwise a second one would be started. Only the name is listed, as the account may have many."""
     omics.inject_error(list_operation(kind), code, status=http_status, match={"name": "g0"})
     with pytest.raises(ClientError, match=code):
         resource_of_kind(kind.name, hook, log).find("g0")
@@ -73,10 +73,10 @@ def test_a_denied_search_names_the_permission(
 # --- runs ---
 
 
-def test_an_active_run_goes_before_an_ended_one(
+def test_an_active_run_takes_precedence_over_an_ended_one(
     omics: Control, hook: HealthOmicsHook, log: Records, started: Callable[..., Any]
 ) -> None:
-    """Names are not unique; the live one is what a retry should find."""
+    """Names are not unique; a retry should find the active one."""
     live = started(name="g0", requestId="a")
     omics.advance_clock(0.1)
     ended = started(name="g0", requestId="b")
@@ -84,10 +84,10 @@ def test_an_active_run_goes_before_an_ended_one(
     assert RunResource(hook, log).find("g0")["id"] == live["id"]  # type: ignore[index]
 
 
-def test_a_later_run_goes_before_an_earlier_one(
+def test_a_later_run_takes_precedence_over_an_earlier_one(
     omics: Control, hook: HealthOmicsHook, log: Records, started: Callable[..., Any]
 ) -> None:
-    """Of two that have ended."""
+    """If both have ended."""
     ids = []
     for request_id in ("a", "b"):
         ids.append(started(name="g0", requestId=request_id)["id"])
@@ -110,7 +110,7 @@ def test_a_run_is_found_behind_many_others(
 def test_a_run_that_is_deleted_meanwhile_is_not_found(
     omics: Control, hook: HealthOmicsHook, client: Any, log: Records, started: Callable[..., Any]
 ) -> None:
-    """Which is no refusal."""
+    """It is not a refusal."""
     started(name="g0", requestId="g0")
     omics.inject_error("GetRun", "ResourceNotFoundException")
     assert RunResource(hook, log).find("g0") is None
@@ -120,7 +120,7 @@ def test_a_run_that_is_deleted_meanwhile_is_not_found(
 def test_a_run_whose_id_belongs_to_another_meanwhile_is_not_found(
     omics: Control, hook: HealthOmicsHook, log: Records, started: Callable[..., Any]
 ) -> None:
-    """HealthOmics gave the id of a deleted run away."""
+    """HealthOmics gave the id of a deleted run to another one."""
     run = started(name="g0", requestId="g0")
     answering(
         hook.conn,
@@ -133,7 +133,7 @@ def test_a_run_whose_id_belongs_to_another_meanwhile_is_not_found(
 # --- batches ---
 
 
-def test_a_later_batch_goes_before_an_earlier_one(
+def test_a_later_batch_takes_precedence_over_an_earlier_one(
     omics: Control, hook: HealthOmicsHook, log: Records
 ) -> None:
     """Names of batches are not unique either."""
@@ -158,7 +158,7 @@ def test_a_later_batch_goes_before_an_earlier_one(
 def test_a_batch_has_the_status_of_a_run(
     omics: Control, hook: HealthOmicsHook, log: Records, status: str, run_status: str
 ) -> None:
-    """One that this version does not know is active. Whether enough runs completed is not in a list."""
+    """An unknown status is active. Lists do not show whether enough runs completed."""
     item = {"id": "1", "name": "g0", "status": status, "createdAt": "2026-11-22T03:04:05Z"}
     answering(hook.conn, "ListBatch", {"items": [item]})
     found = BatchResource(hook, log).find("g0")

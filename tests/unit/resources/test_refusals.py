@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The bookkeeping of refused polls."""
+"""The record of refused polls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from airflow_healthomics.resources.refusals import Refusals
 
 
 def test_the_pause_grows_to_a_minute() -> None:
-    """And begins anew after a success."""
+    """It starts again after a success."""
     refusals = Refusals()
     pauses = []
     for number in range(8):
@@ -42,7 +42,7 @@ def test_it_counts_from_the_first_refusal_in_a_row() -> None:
 
 
 def test_a_clock_that_starts_at_zero_is_fine() -> None:
-    """The time of the first refusal may be zero."""
+    """The first refusal may be at time zero."""
     refusals = Refusals()
     assert refusals.add(0.0)
     assert not refusals.add(1.0)
@@ -50,7 +50,7 @@ def test_a_clock_that_starts_at_zero_is_fine() -> None:
 
 
 def test_another_process_continues_the_count() -> None:
-    """Whose clock starts elsewhere."""
+    """The clock of the other process starts elsewhere."""
     refusals, again = Refusals(), Refusals()
     for now in (1000, 1300):
         refusals.add(now)
@@ -63,7 +63,7 @@ def test_another_process_continues_the_count() -> None:
 
 
 def test_no_refusals_are_nothing_to_continue() -> None:
-    """As after a success."""
+    """After a success there is nothing to continue."""
     refusals = Refusals()
     assert refusals.as_json(10) is None
     refusals.restore(None, 10)

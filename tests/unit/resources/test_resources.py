@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What runs and batches have in common: their status, watches, records and places."""
+"""The common interface of runs and batches: their status, watches, records and places."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Judge:
         self.is_convinced = is_success
 
     def is_success(self, batch: Mapping[str, Any], earlier: Sequence[str]) -> bool:
-        """Whether they did."""
+        """Return the decision."""
         return self.is_convinced
 
 
@@ -61,7 +61,7 @@ class Judge:
 def test_a_batch_has_the_status_of_a_run(
     hook: HealthOmicsHook, log: Records, status: str, verdict: Judge | None, run_status: str
 ) -> None:
-    """The verdict is asked once all of its runs have ended; an unknown status is an active one."""
+    """The policy is applied once all runs have ended; an unknown status is active."""
     arn, created = f"arn:aws:omics:us-east-1:{ACCOUNT}:runBatch/1", "2026-11-22T03:04:05Z"
     answering(hook.conn, "GetBatch", {"id": "1", "arn": arn, "status": status, "creationTime": created})
     batch = BatchResource(hook, log, verdict).get("1")
@@ -73,16 +73,14 @@ def test_a_batch_has_the_status_of_a_run(
 
 @KINDS
 def test_only_a_new_one_may_not_be_visible_yet(hook: HealthOmicsHook, log: Records, kind: Kind) -> None:
-    """Not found is the end of any other."""
+    """Any other one that is not found has ended."""
     resource = resource_of_kind(kind.name, hook, log)
     assert resource.watch("7654321").poll(hook.conn) is not None
     assert resource.watch("7654321", is_new=True).poll(hook.conn) is None
 
 
 @KINDS
-def test_a_watch_is_of_the_one_with_the_uuid(
-    omics: Control, hook: HealthOmicsHook, log: Records, kind: Kind
-) -> None:
+def test_a_watch_checks_the_uuid(omics: Control, hook: HealthOmicsHook, log: Records, kind: Kind) -> None:
     """Another one with the id is an error."""
     watch = resource_of_kind(kind.name, hook, log).watch(kind.start(omics), uuid="another")
     with pytest.raises((HealthOmicsRunReplacedError, HealthOmicsBatchReplacedError)):
@@ -93,7 +91,7 @@ def test_a_watch_is_of_the_one_with_the_uuid(
 def test_a_watch_of_a_deletion_outlasts_the_end(
     omics: Control, hook: HealthOmicsHook, log: Records, clock: Clock, kind: Kind
 ) -> None:
-    """It has ended before."""
+    """Its resource has ended before."""
     resource_id = kind.start(omics)
     clock.advance(10)
     kind.end(omics, kind.succeeded)
@@ -113,10 +111,10 @@ def test_a_watch_of_a_deletion_outlasts_the_end(
         ("ResourceNotFoundException", None, ""),
     ],
 )
-def test_the_record_of_a_batch_is_deleted_or_gone(
+def test_the_record_of_a_batch_is_deleted_or_missing(
     omics: Control, hook: HealthOmicsHook, log: Records, clock: Clock, code: str, error: Any, text: str
 ) -> None:
-    """A retry finds what the attempt before it did."""
+    """A retry may find the deletion done by the attempt before."""
     batch_id = BATCH.start(omics)
     clock.advance(10)
     BATCH.end(omics, "PROCESSED")
@@ -151,7 +149,7 @@ def arn_of(kind: Kind, region: str, account: str) -> str:
 def test_another_place_is_an_error(
     omics: Control, hook: HealthOmicsHook, log: Records, kind: Kind, region: str, account: str, here: str
 ) -> None:
-    """Which says whose, and where the connection leads."""
+    """It names the owner, and the account and region of the connection."""
     arn = arn_of(kind, region, account)
     with pytest.raises(HealthOmicsConnectionChangedError) as caught:
         resource_of_kind(kind.name, hook, log).check_place(arn)
@@ -160,7 +158,7 @@ def test_another_place_is_an_error(
 
 @KINDS
 def test_the_same_place_is_no_error(omics: Control, hook: HealthOmicsHook, log: Records, kind: Kind) -> None:
-    """An ARN may not be known, nor its account."""
+    """An ARN, or its account, may be unknown."""
     resource = resource_of_kind(kind.name, hook, log)
     for arn in (None, arn_of(kind, "us-east-1", ACCOUNT), arn_of(kind, "us-east-1", "")):
         resource.check_place(arn)
@@ -176,9 +174,7 @@ def test_an_unknown_account_is_no_error(omics: Control, hook: HealthOmicsHook, l
     assert "AccessDenied" in log.lines[0][1]
 
 
-def test_only_what_is_not_found_is_said_to_be_in_a_place(
-    omics: Control, hook: HealthOmicsHook, log: Records
-) -> None:
+def test_only_not_found_errors_name_a_place(omics: Control, hook: HealthOmicsHook, log: Records) -> None:
     """The look-up of the account costs a call."""
     resource = RunResource(hook, log)
     not_found, denied = (
@@ -192,12 +188,12 @@ def test_only_what_is_not_found_is_said_to_be_in_a_place(
 def test_an_account_is_not_looked_up_if_the_task_is_about_to_time_out(
     omics: Control, hook: HealthOmicsHook, log: Records
 ) -> None:
-    """The error with the region is worth more."""
+    """The error with the region is more important."""
     place = RunResource(hook, log).describe_place(timedelta(0))
     assert place.startswith("region us-east-1 (")
 
 
 def test_the_console_has_a_page_for_each_run(hook: HealthOmicsHook, log: Records) -> None:
-    """And one for all."""
-    assert "7654321" in RunResource(hook, log).console_url("7654321")
-    assert BatchResource(hook, log).console_url("7654321").endswith("/runs")
+    """And one for all runs."""
+    assert "7654321" in RunResource(hook, log).location("7654321")
+    assert BatchResource(hook, log).location("7654321").endswith("/runs")

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the manifest of a deleted run says about its end."""
+"""The end of a deleted run, from its manifest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.unit.resources.conftest import Records
 GROUP = "/aws/omics/WorkflowLog"
 PLACE = "arn:aws:omics:us-east-1:123456789012"
 
-#: The object of a run, with some of the fields of AWS's example and two of the user's.
+#: The object of a run, with some fields of AWS's example and two of the user.
 RUN: dict[str, Any] = {
     "arn": f"{PLACE}:run/7654321",
     "uuid": "u",
@@ -54,7 +54,7 @@ def write_manifest(*items: dict[str, Any]) -> None:
 
 
 def test_the_summary_has_the_names_of_getrun(hook: HealthOmicsHook, log: Records) -> None:
-    """Ids instead of ARNs, times with a zone, and no values of the user."""
+    """It has ids instead of ARNs, times with a zone, and no values of the user."""
     write_manifest(RUN)
     assert RunResource(hook, log).find_end("7654321", "u") == {
         "id": "7654321",
@@ -77,7 +77,7 @@ def test_the_summary_has_the_names_of_getrun(hook: HealthOmicsHook, log: Records
 
 @pytest.mark.parametrize("field", ["creationTime", "startTime", "stopTime"])
 def test_a_time_in_another_format_is_kept(hook: HealthOmicsHook, log: Records, field: str) -> None:
-    """Better than nothing."""
+    """It is better than none."""
     write_manifest({**RUN, field: "yesterday"})
     end = RunResource(hook, log).find_end("7654321", "u")
     assert end is not None
@@ -97,27 +97,27 @@ def test_a_manifest_of_another_run_or_another_status_is_no_end(
 
 @pytest.mark.parametrize("uuid", ["u", None])
 def test_without_a_manifest_the_end_is_unknown(hook: HealthOmicsHook, log: Records, uuid: str | None) -> None:
-    """As without the uuid, which names it."""
+    """The same without the uuid, which is in its name."""
     assert RunResource(hook, log).find_end("7654321", uuid) is None
     assert len(log.lines) == (uuid is not None)
 
 
-def test_empty_pages_of_the_manifest_are_turned(hook: HealthOmicsHook, log: Records) -> None:
-    """GetLogEvents may answer with them although there are events behind their token."""
+def test_empty_pages_of_the_manifest_are_followed(hook: HealthOmicsHook, log: Records) -> None:
+    """GetLogEvents may return them although there are events behind their token."""
     pages: list[dict[str, Any]] = [{"events": [], "nextForwardToken": f"f/{number}"} for number in range(3)]
     pages.append({"events": [{"message": json.dumps(RUN)}], "nextForwardToken": "f/3"})
     with intercepting(lambda *_: pages.pop(0)):
         assert RunResource(hook, log).find_end("7654321", "u") is not None
 
 
-def test_the_last_page_of_a_manifest_without_its_run_is_the_end(hook: HealthOmicsHook, log: Records) -> None:
-    """The token of a page is repeated there."""
+def test_a_manifest_without_its_run_ends_with_its_last_page(hook: HealthOmicsHook, log: Records) -> None:
+    """There the token is that of the page before."""
     write_manifest({"arn": f"{PLACE}:task/1"})
     assert RunResource(hook, log).find_end("7654321", "u") is None
     assert log.lines == []  # of the time limit
 
 
 def test_the_run_is_in_front_of_its_tasks(hook: HealthOmicsHook, log: Records) -> None:
-    """However many there are: an answer has up to 10,000 events."""
+    """For any number of tasks: a response has up to 10,000 events."""
     write_manifest(RUN, *({"arn": f"{PLACE}:task/{number}"} for number in range(10_000)))
     assert RunResource(hook, log).find_end("7654321", "u") is not None

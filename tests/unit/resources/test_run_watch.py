@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Watching a run."""
+"""The watch of a run."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from tests.unit.resources.conftest import Records
 
 @pytest.fixture
 def run(omics: Control, started: Callable[..., Any]) -> dict[str, Any]:
-    """A run that moves only when it is told."""
+    """A run that moves only when the test advances it."""
     omics.set_options(manual=True)
     answer: dict[str, Any] = started()
     return answer
 
 
-#: What GetRun always answers with, beside a status and a uuid.
+#: The fields that GetRun always returns, besides a status and a uuid.
 RUN = {"id": "1", "arn": "arn:aws:omics:us-east-1:123456789012:run/1", "creationTime": "2026-11-22T03:04:05Z"}
 
 
 def test_it_logs_each_status_once(
     hook: HealthOmicsHook, omics: Control, run: dict[str, Any], log: Records
 ) -> None:
-    """A change is news; a poll is none."""
+    """A change is logged, a poll is not."""
     watch = RunWatch(run["id"], log=log)
     for status in ("PENDING", "STARTING", "RUNNING", "STOPPING", "COMPLETED"):
         omics.advance(status, run_id=run["id"])
@@ -53,8 +53,8 @@ def test_it_logs_each_status_once(
     ]
 
 
-def test_a_status_that_nobody_knows_is_waited_on(hook: HealthOmicsHook, log: Records) -> None:
-    """AWS may invent one; it is logged once, as a warning."""
+def test_an_unknown_status_is_active(hook: HealthOmicsHook, log: Records) -> None:
+    """AWS may add one; it is logged once, as a warning."""
     answering(hook.conn, "GetRun", RUN | {"uuid": "u", "status": "HIBERNATING"})
     watch = RunWatch("1", log=log)
     assert [watch.poll(hook.conn) for _ in range(3)] == [None] * 3
@@ -63,8 +63,8 @@ def test_a_status_that_nobody_knows_is_waited_on(hook: HealthOmicsHook, log: Rec
     assert "HIBERNATING" in log.lines[0][1]
 
 
-def test_a_run_that_ends_after_it_is_noticed(hook: HealthOmicsHook, log: Records) -> None:
-    """The unknown status is on the way to a known one."""
+def test_a_run_may_end_after_an_unknown_status(hook: HealthOmicsHook, log: Records) -> None:
+    """The unknown status precedes a known one."""
     unknown = RUN | {"uuid": "u", "status": "HIBERNATING"}
     answering(hook.conn, "GetRun", unknown, unknown | {"status": "COMPLETED"})
     watch = RunWatch("1", log=log)
@@ -77,7 +77,7 @@ def test_a_run_that_ends_after_it_is_noticed(hook: HealthOmicsHook, log: Records
 def test_a_failing_poll_is_logged_until_polls_succeed_again(
     hook: HealthOmicsHook, omics: Control, run: dict[str, Any], log: Records
 ) -> None:
-    """Once for each time that the service is away."""
+    """Once for each outage of the service."""
     watch = RunWatch(run["id"], log=log)
     for _ in range(2):
         omics.inject_error("GetRun", "ThrottlingException", times=4)
@@ -88,10 +88,10 @@ def test_a_failing_poll_is_logged_until_polls_succeed_again(
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
-def test_any_fault_of_the_service_is_passing(
+def test_any_error_of_the_service_is_temporary(
     hook: HealthOmicsHook, omics: Control, run: dict[str, Any], log: Records, status: int
 ) -> None:
-    """Whatever it is called."""
+    """Whatever its code."""
     omics.inject_error("GetRun", "NobodyKnowsException", status=status)
     watch = RunWatch(run["id"], log=log)
     assert watch.poll(hook.conn) is None
@@ -104,7 +104,7 @@ def test_any_fault_of_the_service_is_passing(
 def test_an_invalid_request_ends_the_watch(
     hook: HealthOmicsHook, omics: Control, run: dict[str, Any], log: Records
 ) -> None:
-    """At once and with AWS's code, as no retry would change it."""
+    """At once and with AWS's code, since no retry would help."""
     omics.inject_error("GetRun", "ValidationException", status=400)
     with pytest.raises(HealthOmicsApiError, match=f"GetRun for run {run['id']}") as caught:
         RunWatch(run["id"], log=log).poll(hook.conn)
@@ -117,7 +117,7 @@ def test_an_invalid_request_ends_the_watch(
 def test_a_refusal_is_waited_out(
     hook: HealthOmicsHook, omics: Control, run: dict[str, Any], log: Records, clock: Clock, code: str
 ) -> None:
-    """From the very first poll on: a person may correct it while the run continues."""
+    """From the first poll on: a person may correct it while the run continues."""
     omics.inject_error("GetRun", code, status=403, times=20)
     watch = RunWatch(run["id"], log=log)
     for _ in range(20):
@@ -135,7 +135,7 @@ def test_a_refusal_is_waited_out(
 def test_a_refusal_that_lasts_too_long_is_retryable(
     hook: HealthOmicsHook, omics: Control, run: dict[str, Any], log: Records, clock: Clock
 ) -> None:
-    """It says what was refused, since when, that the run continues, and what to do."""
+    """The error has the refused call, its beginning, and the next step, and says that the run continues."""
     omics.inject_error("GetRun", "AccessDeniedException", status=403, times=None)
     watch = RunWatch(run["id"], log=log)
     assert watch.pause(10) == 10
@@ -163,7 +163,7 @@ def test_a_refusal_that_lasts_too_long_is_retryable(
 def test_the_patience_is_a_setting(
     clock: Clock, log: Records, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
 ) -> None:
-    """Whatever is refused, and the error says it."""
+    """It applies to any refusal, and is in the error."""
     monkeypatch.setenv("AIRFLOW__HEALTHOMICS__REFUSAL_PATIENCE", "120")
     watch = RunWatch("1", log=log)
     for seconds in (0, 119):
@@ -187,10 +187,10 @@ def test_the_patience_is_a_setting(
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_only_what_a_person_may_correct_is_a_refusal(
+def test_only_errors_that_a_person_can_correct_are_refusals(
     log: Records, error: Exception, is_refusal: bool
 ) -> None:
-    """Other errors pass by themselves, and have no patience to exceed."""
+    """Others end without help, and have no patience to exceed."""
     watch = RunWatch("1", log=log)
     watch.record_error(error, "GetRun")
     assert (watch.refusals.since is not None) is is_refusal
@@ -199,7 +199,7 @@ def test_only_what_a_person_may_correct_is_a_refusal(
 def test_a_connection_that_cannot_be_looked_up_is_a_refusal(
     hook: HealthOmicsHook, run: dict[str, Any], log: Records
 ) -> None:
-    """Whose line does not say that HealthOmics has refused anything."""
+    """The line does not say that HealthOmics has refused anything."""
 
     def look_up() -> Any:
         raise ProfileNotFound(profile="laboratory")
@@ -214,7 +214,7 @@ def test_a_connection_that_cannot_be_looked_up_is_a_refusal(
 def test_credentials_that_are_missing_are_waited_for(
     omics: Control, run: dict[str, Any], log: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An error of botocore itself is a refusal too."""
+    """An error that botocore raises itself counts as a refusal, too."""
     with monkeypatch.context() as patch:
         patch.delenv("AWS_ACCESS_KEY_ID")
         patch.delenv("AWS_SECRET_ACCESS_KEY")
@@ -225,10 +225,10 @@ def test_credentials_that_are_missing_are_waited_for(
     assert watch.status == "PENDING"
 
 
-def test_a_run_that_is_gone_is_deleted(
+def test_a_run_that_is_not_found_is_deleted(
     hook: HealthOmicsHook, omics: Control, run: dict[str, Any], log: Records
 ) -> None:
-    """GetRun does not find it, whatever deleted it."""
+    """Whoever deleted it."""
     watch = RunWatch(run["id"], log=log)
     watch.poll(hook.conn)
     omics.advance("DELETED", run_id=run["id"])
@@ -238,10 +238,10 @@ def test_a_run_that_is_gone_is_deleted(
     assert watch.latest == {"id": run["id"], "status": "DELETED"}
 
 
-def test_a_run_that_says_deleted_is_deleted(
+def test_a_run_with_status_deleted_is_deleted(
     hook: HealthOmicsHook, omics: Control, run: dict[str, Any], log: Records
 ) -> None:
-    """The status exists as well."""
+    """The status exists, too."""
     omics.set_options(show_deleted_runs=True)
     omics.advance("DELETED", run_id=run["id"])
     summary = RunWatch(run["id"], log=log).poll(hook.conn)
@@ -271,7 +271,7 @@ def test_another_run_under_the_same_id_is_an_error(
 
 
 def test_another_run_under_the_same_id_ends_a_deletion(log: Records) -> None:
-    """The run that had the id before is gone."""
+    """The run that had the id before was deleted."""
     watch = RunWatch("1", uuid="u", is_deletion=True, log=log)
     summary = watch.update({**RUN, "uuid": "v", "status": "RUNNING"})
     assert summary is not None
@@ -279,17 +279,17 @@ def test_another_run_under_the_same_id_ends_a_deletion(log: Records) -> None:
 
 
 @pytest.mark.parametrize("status", [408, 429])
-def test_throttling_by_another_name_is_passing(
+def test_throttling_with_another_code_is_temporary(
     omics: Control, started: Callable[..., Any], status: int
 ) -> None:
-    """A proxy or front end answers with the status only."""
+    """A proxy or front end returns only the HTTP status."""
     omics.inject_error("GetRun", "TooManyRequests", status=status)
     watch = RunWatch(started()["id"], log=Records())
     assert watch.poll(HealthOmicsHook(config=ONE_ATTEMPT).conn) is None
 
 
 def test_a_run_without_a_uuid_is_waited_for(omics: Control) -> None:
-    """GetRun's model requires none, and old runs may have none."""
+    """GetRun's model does not require one, and old runs may have none."""
     hook = HealthOmicsHook(config=ONE_ATTEMPT)
     answering(hook.conn, "GetRun", RUN | {"status": "RUNNING"}, RUN | {"status": "COMPLETED"})
     watch = RunWatch("1", log=Records())
@@ -300,10 +300,10 @@ def test_a_run_without_a_uuid_is_waited_for(omics: Control) -> None:
 
 
 @pytest.mark.parametrize("missing", ["id", "arn", "status", "creationTime", "uuid"])
-def test_an_incomplete_answer_is_repeated(
+def test_an_incomplete_response_is_repeated(
     hook: HealthOmicsHook, run: dict[str, Any], log: Records, missing: str
 ) -> None:
-    """A proxy on the way has answered: it is neither an end nor another run."""
+    """It comes from a proxy, and shows neither an end nor another run."""
     whole = RUN | {"uuid": "u", "status": "COMPLETED"}
     answering(hook.conn, "GetRun", {name: value for name, value in whole.items() if name != missing}, whole)
     watch = RunWatch("1", uuid="u", log=log)
@@ -313,8 +313,8 @@ def test_an_incomplete_answer_is_repeated(
     assert summary["status"] == "COMPLETED"
 
 
-def test_a_new_run_has_a_grace_until_it_is_found(log: Records) -> None:
-    """Then its absence is its end."""
+def test_a_new_run_has_a_grace_period(log: Records) -> None:
+    """After it, a run that is not found has ended."""
     watch = RunWatch("1", grace=60, log=log)
     assert watch.update(None) is None
     assert (watch.status, watch.grace) == ("PENDING", 60)
@@ -330,7 +330,9 @@ def test_a_new_run_has_a_grace_until_it_is_found(log: Records) -> None:
     ("status", "ends", "ends_deletion"),
     [("RUNNING", False, False), ("COMPLETED", True, False), ("DELETED", True, True)],
 )
-def test_a_deletion_ends_later_than_a_run(log: Records, status: str, ends: bool, ends_deletion: bool) -> None:
+def test_a_watch_of_a_deletion_outlasts_the_run(
+    log: Records, status: str, ends: bool, ends_deletion: bool
+) -> None:
     """Its run has ended before."""
     for is_deletion, has_ended in ((False, ends), (True, ends_deletion)):
         watch = RunWatch("1", is_deletion=is_deletion, log=log)
@@ -338,12 +340,14 @@ def test_a_deletion_ends_later_than_a_run(log: Records, status: str, ends: bool,
 
 
 @pytest.mark.parametrize("watch_of", [RunWatch, BatchWatch])
-def test_without_a_grace_not_found_is_an_end(hook: HealthOmicsHook, log: Records, watch_of: Any) -> None:
-    """Only a start that has just succeeded has a reason to doubt it."""
+def test_without_a_grace_period_not_found_is_an_end(
+    hook: HealthOmicsHook, log: Records, watch_of: Any
+) -> None:
+    """Only a start that has just succeeded is a reason to poll again."""
     assert watch_of("1234567", log=log).poll(hook.conn) is not None
 
 
-def test_the_grace_of_a_new_run_is_that_of_its_own_clock(
+def test_the_grace_period_is_independent_of_the_wall_clock(
     hook: HealthOmicsHook, omics: Control, log: Records, clock: Clock
 ) -> None:
     """The clock of the machine that started the run does not matter."""
@@ -368,10 +372,10 @@ def test_the_grace_of_a_new_run_is_that_of_its_own_clock(
         ({"status": "A_STATUS_OF_NEXT_YEAR"}, False),
     ],
 )
-def test_an_item_of_a_list_is_the_run_by_its_creation_time(
+def test_an_item_of_a_list_is_matched_by_its_creation_time(
     log: Records, item: dict[str, Any], is_active: bool
 ) -> None:
-    """And news only if it is active: GetRun decides the rest."""
+    """It is used only if it is active: GetRun decides the rest."""
     watch = RunWatch("1", creation_time=RUN["creationTime"], log=log)
     for _ in range(2):
         assert watch.update_from_list({**RUN, "status": "RUNNING", **item}) is is_active
@@ -379,7 +383,7 @@ def test_an_item_of_a_list_is_the_run_by_its_creation_time(
     assert len(log.lines) == is_active
 
 
-def test_a_creation_time_that_lists_round_is_learned(hook: HealthOmicsHook, log: Records) -> None:
+def test_a_rounded_creation_time_of_a_list_is_learned(hook: HealthOmicsHook, log: Records) -> None:
     """GetRun has confirmed the run whose item had another time."""
     whole = {**RUN, "uuid": "u", "status": "RUNNING"}
     answering(hook.conn, "GetRun", {**whole, "creationTime": "2026-11-22T03:04:05.678Z"})
@@ -405,7 +409,7 @@ def test_a_creation_time_that_lists_round_is_learned(hook: HealthOmicsHook, log:
 def test_its_list_is_as_narrow_as_possible(
     log: Records, fields: dict[str, str], list_filter: tuple[str, str] | None
 ) -> None:
-    """The task may know a filter before GetRun has answered."""
+    """The task may know a filter before GetRun has returned."""
     watch = RunWatch("1", list_filter=("name", "b"), log=log)
     assert watch.list_filter == ("name", "b")
     watch.update({**RUN, "status": "RUNNING", **fields})
@@ -413,7 +417,7 @@ def test_its_list_is_as_narrow_as_possible(
 
 
 def test_a_success_in_a_list_ends_the_refusals(log: Records) -> None:
-    """As one of GetRun does."""
+    """Like one of GetRun."""
     watch = RunWatch("1", creation_time=RUN["creationTime"], log=log)
     watch.record_error(NoCredentialsError(), "ListRuns")
     assert watch.update_from_list({**RUN, "status": "RUNNING"})
@@ -421,7 +425,7 @@ def test_a_success_in_a_list_ends_the_refusals(log: Records) -> None:
 
 
 def test_a_deletion_is_in_no_list(log: Records) -> None:
-    """A wait for it polls, whereas another expects the run where it was last."""
+    """A wait for it polls, since other waits expect the run where it was last."""
     for is_deletion, status in ((True, "none"), (False, "RUNNING")):
         watch = RunWatch("1", is_deletion=is_deletion, log=log)
         watch.update({**RUN, "uuid": "u", "status": "RUNNING"})
@@ -429,7 +433,7 @@ def test_a_deletion_is_in_no_list(log: Records) -> None:
 
 
 def test_a_batch_is_in_no_list_of_runs(log: Records) -> None:
-    """Even if a run has its id."""
+    """Even if a run has the same id."""
     watch = BatchWatch("1234567", log=log)
     assert not watch.update_from_list({"id": "1234567", "status": "RUNNING"})
     assert (watch.status, watch.list_status) == (None, "none")

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: The airflow-healthomics authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The run page without a browser, run by test_run_page_static.py with `node --test`: its pure parts, and its views
-// with just enough of a document.
+// The run page without a browser, run by test_static.py with `node --test`: its pure parts, and its views
+// in a minimal document.
 
 import assert from "node:assert/strict";
 import test from "node:test";
@@ -111,7 +111,7 @@ const task = (taskId, status, creationTime, startTime, stopTime, more = {}) =>
   modelOf({ taskId, name: taskId, status, creationTime: iso(creationTime), startTime: iso(startTime), stopTime: iso(stopTime), ...more });
 const iso = (seconds) => (seconds == null ? undefined : new Date(seconds * 1000).toISOString());
 
-test("only addresses of the web are followed, whatever the answer says", () => {
+test("only web addresses are followed, whatever the response contains", () => {
   for (const bad of ["javascript:alert(1)", " java\nscript:alert(1)", "data:text/html,x", "file:///etc/passwd", "blob:https://x/y", "http://["]) assert.equal(safeUrl(bad), null, bad);
   assert.equal(safeUrl("https://console.aws.amazon.com/a#b"), "https://console.aws.amazon.com/a#b");
   assert.equal(safeUrl("static/x"), "https://airflow.example/base/healthomics/static/x");
@@ -127,11 +127,11 @@ test("the wait doubles with each failure, stays within its bounds and obeys Retr
   for (const nothing of [null, "", "soon", "-5"]) assert.equal(retryAfterMs(nothing), 0);
 });
 
-test("what asking again cannot help is not asked again", () => {
+test("requests with permanent errors are not repeated", () => {
   assert.deepEqual([0, 401, 403, 404, 429, 500, 502, 503].map((status) => new ApiError(status).passing), [true, false, false, false, true, true, true, true]);
 });
 
-test("a question leaves no listener on the signal of its poller", async (t) => {
+test("a request leaves no listener on the signal of its poller", async (t) => {
   const { signal } = new AbortController();
   const listeners = new Set();
   t.mock.method(signal, "addEventListener", (_, listener) => listeners.add(listener));
@@ -147,7 +147,7 @@ test("a question leaves no listener on the signal of its poller", async (t) => {
   assert.equal(listeners.size, 0);
 });
 
-test("a row of the list says why its run failed and how long it took", () => {
+test("a row of the list has the reason of its run's failure and its duration", () => {
   assert.equal(reasonOf({ status: "FAILED", failureReason: "OUT_OF_MEMORY_ERROR" }), "OUT_OF_MEMORY_ERROR");
   assert.equal(reasonOf({ status: "COMPLETED", failureReason: "x" }), "");
   assert.equal(reasonOf({ status: "PROCESSED", totalRuns: 60, counts: { FAILED: 1, NOT_STARTED: 1 } }), "2 of 60 runs failed");
@@ -159,7 +159,7 @@ test("a row of the list says why its run failed and how long it took", () => {
   assert.equal(elapsed({}, 99_000), null);
 });
 
-test("the list counts the states that it knows, and says how many it does not know", () => {
+test("the list counts the known states, and the unknown ones", () => {
   const view = new ListView({ open() {}, more() {} });
   const item = (mapIndex, status, more) => ({ taskId: "align", mapIndex, kind: "run", id: `${mapIndex}7`, status, ...more });
   view.update({ items: [item(0, "FAILED", { failureReason: "INPUT_URI_NOT_FOUND" }), item(1, "RUNNING"), item(2)], total: 3, unread: 1, notices: ["No omics:GetRun."] }, 0);
@@ -169,7 +169,7 @@ test("the list counts the states that it knows, and says how many it does not kn
   assert.equal(announcer.textContent.trim(), "The run of align failed");
 });
 
-test("what is new is said once, also between the first two answers", () => {
+test("news is announced once, also between the first two responses", () => {
   const answer = (status, failedTotal, failureReason) => ({ run: { id: "7", status, failureReason }, failed: [], failedTotal });
   assert.equal(newsOf(undefined, answer("RUNNING", 3)), null);
   assert.equal(newsOf(answer("RUNNING", 0), answer("RUNNING", 1)), "1 failed task");
@@ -178,7 +178,7 @@ test("what is new is said once, also between the first two answers", () => {
   assert.equal(newsOf(answer("RUNNING", 3), answer("FAILED", 4, "RUN_TASK_FAILED")), "Run 7: Failed, RUN_TASK_FAILED");
 });
 
-test("durations say two units", () => {
+test("durations have two units", () => {
   const said = { 0: "0 s", 59: "59 s", 60: "1 min 00 s", 3599: "59 min 59 s", 3600: "1 h 00 min", 86399: "23 h 59 min", 86400: "1 d 00 h", 270000: "3 d 03 h" };
   for (const [seconds, words] of Object.entries(said)) assert.equal(f.duration(seconds * 1000), words);
   assert.equal(f.duration(null), "–");
@@ -186,7 +186,7 @@ test("durations say two units", () => {
   assert.equal(f.duration(-5), "0 s");
 });
 
-test("a name is a process and what tells its copies apart", () => {
+test("a name is a process and a tag that distinguishes its copies", () => {
   const names = {
     "NFCORE_SAREK:SAREK:PREPROCESSING:BWAMEM1_MEM (NA12878-L1)": ["NFCORE_SAREK:SAREK:PREPROCESSING:BWAMEM1_MEM", "NA12878-L1"],
     "ALIGN (sample 7 (b))": ["ALIGN", "sample 7 (b)"], "call-hc-shard-12": ["call-hc", "shard-12"], "HaplotypeCaller shard-5": ["HaplotypeCaller", "shard-5"],
@@ -198,7 +198,7 @@ test("a name is a process and what tells its copies apart", () => {
   for (const [name, [process, tag]] of Object.entries(names)) assert.deepEqual(nameParts(name), { process, tag }, name);
 });
 
-test("a name is cut where it tells the least", () => {
+test("a name is cut where it is least distinctive", () => {
   assert.deepEqual(ends("NFCORE_SAREK:SAREK:BWAMEM1_MEM"), ["NFCORE_SAREK:SAREK", ":BWAMEM1_MEM"]);
   assert.deepEqual(ends("a-very-long-sample-name-L001"), ["a-very-long-sample", "-name-L001"]);
   assert.deepEqual(ends("short"), ["", "short"]);
@@ -206,7 +206,7 @@ test("a name is cut where it tells the least", () => {
   assert.equal(shortName("align (s1)"), "align (s1)");
 });
 
-test("a process is shown by its shortest end that no other one has", () => {
+test("a process is shown by its shortest unique end", () => {
   const of = (...processes) => [...shortest(processes).values()];
   assert.deepEqual(of("NFCORE_SAREK:SAREK:FASTQC", "NFCORE_SAREK:SAREK:FASTQC", "NFCORE_SAREK:SAREK:PREPROCESSING:BWAMEM1_MEM"), ["FASTQC", "BWAMEM1_MEM"]);
   assert.deepEqual(of("P:Q:STATS", "P:R:STATS", "P:R:SORT"), ["Q:STATS", "R:STATS", "SORT"]);
@@ -220,7 +220,7 @@ test("only rows in view are drawn, with some to spare", () => {
   assert.deepEqual(inView(0, 0, 560, 28), [0, 0]);
 });
 
-test("progress counts what is known, and says so", () => {
+test("progress counts the known tasks, and says whether there may be more", () => {
   const of = (counts, context) => progressOf(Object.entries(counts).flatMap(([status, count]) => Array.from({ length: count }, () => ({ status, cached: status === "COMPLETED" ? 1 : 0 }))), context);
   assert.deepEqual(of({ COMPLETED: 120, RUNNING: 1 }, { active: true }), { value: "120 completed", sub: "of 121 created so far · 1 running · 120 from cache" });
   assert.deepEqual(of({ COMPLETED: 1, FAILED: 2 }, { active: false }), { value: "1 completed", sub: "of 3 · 2 failed · 1 from cache" });
@@ -228,7 +228,7 @@ test("progress counts what is known, and says so", () => {
   assert.deepEqual(["unknown", "active", "none"].map((context) => of({}, { [context]: true }).value), ["Not known", "None yet", "None"]);
 });
 
-test("an unknown state has a look and words", () => {
+test("an unknown state has a style and a label", () => {
   assert.equal(f.kin("SUBMISSION_FAILED"), "FAILED");
   assert.equal(f.kin("NEW_STATE"), "PENDING");
   assert.equal(f.stateWord("RUNS_DELETE_FAILED"), "Runs delete failed");
@@ -247,14 +247,14 @@ test("a task waits until it starts and works until it stops, or until now", () =
   assert.deepEqual(phases(task("a", "CANCELLED", 5), 99_000), { queued: null, ran: null });
 });
 
-test("slowest first counts what still runs, and what has no value comes last in both directions", () => {
+test("slowest first includes running tasks, and missing values come last in both directions", () => {
   const models = [task("short", "COMPLETED", 0, 0, 5), task("none", "PENDING", 0), task("live", "RUNNING", 0, 0), task("long", "COMPLETED", 0, 0, 50)];
   const names = (down) => sorted(models, { by: "duration", down }, 80_000).map(({ name }) => name);
   assert.deepEqual(names(true), ["live", "long", "short", "none"]);
   assert.deepEqual(names(false), ["short", "long", "live", "none"]);
 });
 
-test("a group says the longest and the total time of its copies and hides no failure", () => {
+test("a group has the longest and the total time of its copies and hides no failure", () => {
   const models = [task("a-1", "COMPLETED", 0, 5, 20, { cpus: 2, instanceType: "x" }), task("a-2", "FAILED", 1, 2, 90, { cpus: 4, instanceType: "x" }), task("a-3", "PENDING", 3), task("b", "COMPLETED", 0, 0, 1)];
   const [group, single] = groupsOf(models, 100_000);
   assert.deepEqual([group.name, group.of.length, group.status, group.ran, group.queued, group.cpus, group.instance, group.stopped], ["a", 3, "FAILED", 88_000, 97_000, 4, "x", null]);
@@ -276,7 +276,7 @@ const runAnswer = (more) => ({
   kind: "run", active: false, run: { id: "7", status: "FAILED" }, history: [], tasks: [], failed: [], failedTotal: 0, links: {}, ...more,
 });
 
-test("a run shows what could not be found out, and the engine's log", () => {
+test("a run shows the failed look-ups, and the engine's log", () => {
   const view = new RunView();
   view.update(runAnswer({ notices: ["No omics:GetRunTask.", "No logs."], engineLogLines: ["one", "two"], failedTotal: 2 }), 0);
   assert.match(view.node.shown("notices"), /GetRunTask.*No logs/);
@@ -287,7 +287,7 @@ test("a run shows what could not be found out, and the engine's log", () => {
   assert.equal(announcer.textContent.trim(), "3 failed tasks");
 });
 
-test("tasks that were not told are not said to be none", () => {
+test("unknown tasks are not shown as none", () => {
   const view = new RunView();
   view.update(runAnswer({ tasksUnknown: true }), 0);
   assert.match(view.node.shown(), /could not be read/);
@@ -296,13 +296,13 @@ test("tasks that were not told are not said to be none", () => {
   assert.match(view.node.shown(), /The run has no tasks/);
 });
 
-test("a batch shows what could not be found out", () => {
+test("a batch shows the failed look-ups", () => {
   const view = new BatchView({ openRun() {}, path: "api" });
   view.update({ kind: "batch", active: false, batch: { id: "8", status: "PROCESSED" }, counts: { FAILED: 1 }, failed: [], failedTotal: 1, links: {}, notices: ["No omics:ListRuns."] }, 0);
   assert.match(view.node.shown("notices"), /ListRuns/);
 });
 
-test("a batch is named by its workflow and what tells it apart, and its own name is a detail", () => {
+test("a batch is named by its workflow and its label, and its own name is a detail", () => {
   const view = new BatchView({ openRun() {}, path: "api" });
   const batch = { id: "8", status: "PROCESSED", name: "scheduled.0123456789abcdef", workflowId: "12" };
   const update = (more, label) => view.update({ kind: "batch", active: false, batch: { ...batch, ...more }, counts: {}, failed: [], failedTotal: 0, links: {}, label }, 0);
@@ -315,14 +315,14 @@ test("a batch is named by its workflow and what tells it apart, and its own name
   assert.equal(view.name, "Batch 8");
 });
 
-test("a success policy is met, missed or open, and says so", () => {
+test("a success policy is shown as met, missed or open", () => {
   assert.equal(policyTile(undefined), null);
   assert.deepEqual(policyTile({ text: "all runs", state: "open", required: 60, completed: 7 }), { label: "Success policy", value: "Open", sub: "all runs: 7 completed, 60 required" });
   assert.match(policyTile({ text: "all runs", completed: 7 }).sub, /earlier attempts/);
   assert.match(policyTile({ text: "all runs", state: "met", required: 60, completed: 60, batches: 2 }).sub, /60 completed, in 2 batches, 60 required/);
 });
 
-test("the runs of a batch say which part is shown, and how many are read", () => {
+test("the runs of a batch show their range, and the number of runs read", () => {
   const told = [];
   const runs = new BatchRuns({ path: "api", openRun() {}, onPolicy: (policy) => told.push(policy) });
   const row = (number, status) => ({ runSettingId: `s${number}`, id: `${number}`, status });
@@ -347,7 +347,7 @@ test("a Clear names one task instance, with its map index if it has one", () => 
   assert.match(clearWords(3), /and 2 that depend on it/);
 });
 
-test("only who may edit the task is offered what changes something", () => {
+test("only users who may edit the task are offered actions", () => {
   const actions = new Actions({ dagId: "d", dagRunId: "r", done() {} });
   const offered = (status, mayEdit, isPart = false) => {
     actions.update({ answer: { run: { id: "7", status }, command: "aws" }, mayEdit, path: "api", taskId: "align", mapIndex: "-1", isPart });
@@ -361,12 +361,12 @@ test("only who may edit the task is offered what changes something", () => {
   assert.equal(idsOf({ batch: { id: "8" } }), "batch 8");
 });
 
-test("a line of a log is shown without what only a terminal understands", () => {
+test("a line of a log is shown without terminal escapes", () => {
   assert.equal(plain("\u001b[1;31mERROR\u001b[0m \u001b]0;title\u0007done\u001b(B\r\u0008"), "ERROR done");
   assert.equal(plain("a\tb [31m]"), "a\tb [31m]");
 });
 
-test("the likely cause is the most telling line, and words of good logs are none", () => {
+test("the likely cause is the most specific line, and words of normal logs are none", () => {
   const lines = ["INFO start", "0 errors, error rate 0.1, errors=0", "exit code 0", "see --on-error", "Command exit status:", "  0"];
   assert.equal(causeOf(lines), null);
   const of = (line) => causeOf(["fine", line, "after"])?.why;
@@ -383,17 +383,17 @@ test("the likely cause is the most telling line, and words of good logs are none
   assert.deepEqual(causeOf(["error: a", "Killed", "error: b"]), { index: 1, why: "killed" });
 });
 
-test("lines are found whatever their case", () => {
+test("lines are found in any case", () => {
   assert.deepEqual(hits(["Alpha", "beta", "ALPHA 2"], " alpha "), [0, 2]);
   assert.deepEqual(hits(["a"], " "), []);
 });
 
-test("a log has an address, the engine's without a task", () => {
+test("a log has a URL, the engine's without a task", () => {
   assert.equal(logPath("api/x/runs/7", null), "api/x/runs/7/log");
   assert.equal(logPath("api/x/runs/7", "9", { before: "b/1+2" }), "api/x/runs/7/log?task=9&before=b%2F1%2B2");
 });
 
-test("a failure is one sentence about the task to blame, with the line that looks like the cause", () => {
+test("a failure is one sentence about the failed task, with the likely cause from its log", () => {
   const run = { id: "7", status: "FAILED", failureReason: "RUN_TASK_FAILED", statusMessage: "Run failed" };
   const failed = [{ taskId: "1", name: "ALIGN (s1)", failureReason: "OUT_OF_MEMORY_ERROR", statusMessage: "killed", logLines: ["a", "\u001b[31mKilled"] }, { taskId: "2" }];
   const found = failureOf({ run, failed, failedTotal: 3, nextStep: "Give it more." });
@@ -416,7 +416,7 @@ test("a run is named by its workflow and its sample, and its request ID is a det
   assert.equal(view.name, "Workflow 12");
 });
 
-test("the next step is beside the failure, and logs are opened only by who may read them", () => {
+test("the next step is beside the failure, and only users who may read logs can open them", () => {
   const view = new RunView({ pathOf: (id) => `runs/${id}` });
   view.update(runAnswer({ run: { id: "7", status: "FAILED", failureReason: "EXPORT_FAILED" }, nextStep: "Check the bucket." }), 0);
   assert.match(view.node.shown("next-step"), /Check the bucket/);
@@ -425,7 +425,7 @@ test("the next step is beside the failure, and logs are opened only by who may r
   assert.match(view.node.shown("open-log"), /engine log/);
 });
 
-test("outputs have addresses, whatever their names", () => {
+test("outputs have URLs, whatever their names", () => {
   assert.equal(listPath("api/runs/7", ""), "api/runs/7/outputs");
   assert.equal(listPath("api/runs/7", "out/a&b/"), "api/runs/7/outputs?folder=out%2Fa%26b%2F");
   assert.equal(viewPath("api/runs/7", "out/a b#1.html"), "api/runs/7/outputs/view?path=out%2Fa+b%231.html");
@@ -435,7 +435,7 @@ test("outputs have addresses, whatever their names", () => {
   assert.deepEqual(trailOf(""), [""]);
 });
 
-test("a list of outputs says how much it has, and that it is not all", () => {
+test("a list of outputs shows its size, and whether it is incomplete", () => {
   const of = (folders, files, truncated = false) => countWords({ folders: Array(folders), files: Array(files), truncated });
   assert.equal(of(0, 0), "Nothing is here.");
   assert.equal(of(1, 2), "1 folder, 2 files");
@@ -448,7 +448,7 @@ test("a size has two decimals at most, and a unit", () => {
   assert.equal(f.bytes(undefined), "–");
 });
 
-test("outputs are offered to who may see them, and listed when they are asked for", async (t) => {
+test("outputs are offered to users who may see them, and listed on request", async (t) => {
   const view = new RunView({ pathOf: (id) => `runs/${id}` });
   view.update(runAnswer({}), 0);
   assert.deepEqual([view.node.shown("outputs"), view.node.shown("open-outputs")], ["", ""]);
@@ -498,7 +498,7 @@ test("a running task shows what it uses, an ended one what it used", () => {
   assert.deepEqual([group.memoryUsed, useWords(group)], [6, ["CPUs, in use", "memory in use"]]);
 });
 
-test("an estimate has its inputs, its date and what it leaves out", () => {
+test("an estimate has its inputs, its date and its omissions", () => {
   assert.deepEqual([usd(1234.5), usd(0), usd(0.001), usd(null)], ["$1,234.50", "$0.00", "< $0.01", "–"]);
   const instance = { resource: "omics.m.large", tasks: 3, quantity: 1.5, usdPerUnit: 0.12, usd: 0.18 };
   const storage = { resource: "Dynamic Run Storage" };

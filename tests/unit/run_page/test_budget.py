@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The bound on the AWS calls of the run page."""
+"""The limit of the AWS calls of the run page."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 from airflow_healthomics.run_page.budget import USUAL_CALLS, Budget
 from tests.unit.conftest import Clock
 
-#: Seconds for which an answer has been expired: longer than any other.
+#: Seconds since a response expired: longer than any other.
 LONG = math.inf
 
 
 def fetches(budget: Budget, overdue: float | None, *, calls: int = USUAL_CALLS) -> int:
-    """Make fetches one after the other until one may not begin, and return their number."""
+    """Make fetches one after the other until the budget refuses one, and return their number."""
     count = 0
     while budget.begin(overdue):
         for _ in range(calls):
@@ -39,8 +39,8 @@ def test_the_rate_holds_in_the_long_run(clock: Clock, rate: float, overdue: floa
     assert rate * seconds - calls <= made <= rate * seconds + 2 * burst + calls
 
 
-def test_a_quiet_time_saves_ten_seconds(clock: Clock) -> None:
-    """And no more."""
+def test_an_idle_time_saves_ten_seconds(clock: Clock) -> None:
+    """Never more."""
     budget = Budget(2)
     assert fetches(budget, LONG) == 10
     clock.advance(5)
@@ -49,8 +49,8 @@ def test_a_quiet_time_saves_ten_seconds(clock: Clock) -> None:
     assert fetches(budget, LONG) == 10
 
 
-def test_a_page_without_an_answer_may_borrow(clock: Clock) -> None:
-    """Ten seconds of calls, which pages with an answer wait for."""
+def test_a_page_without_a_response_may_borrow(clock: Clock) -> None:
+    """Ten seconds of calls, which pages with a response then wait for."""
     budget = Budget(2)
     assert fetches(budget, LONG) == 10
     assert fetches(budget, None) == 10
@@ -60,8 +60,8 @@ def test_a_page_without_an_answer_may_borrow(clock: Clock) -> None:
     assert fetches(budget, LONG) == 1
 
 
-def test_the_oldest_answer_is_refreshed_first(clock: Clock) -> None:
-    """What is left for it, a newer one may not take."""
+def test_the_oldest_response_is_refreshed_first(clock: Clock) -> None:
+    """Calls that are reserved for it are refused to a newer one."""
     budget = Budget(2)
     counts = [fetches(budget, overdue) for overdue in (0, 50, 200, LONG)]
     assert all(counts)
@@ -69,8 +69,8 @@ def test_the_oldest_answer_is_refreshed_first(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(("pages", "oldest"), [(8, 20), (20, 40), (50, 100)])
-def test_all_pages_have_their_turn(clock: Clock, pages: int, oldest: float) -> None:
-    """Though each is polled at its own moment of every ten seconds."""
+def test_all_pages_get_their_turn(clock: Clock, pages: int, oldest: float) -> None:
+    """Even if each is polled at a different moment of every ten seconds."""
     budget = Budget(2)
     fetched = [clock.monotonic()] * pages
     for _ in range(60):
@@ -82,7 +82,7 @@ def test_all_pages_have_their_turn(clock: Clock, pages: int, oldest: float) -> N
             assert clock.monotonic() - fetched[page] <= oldest
 
 
-def test_fetches_at_the_same_time_share_it(clock: Clock) -> None:
+def test_concurrent_fetches_share_it(clock: Clock) -> None:
     """The calls that they will make are reserved."""
     budget = Budget(2)
     assert sum(budget.begin(LONG) for _ in range(100)) == 10
@@ -93,6 +93,6 @@ def test_fetches_at_the_same_time_share_it(clock: Clock) -> None:
 
 @pytest.mark.parametrize("rate", [0, -1])
 def test_no_rate_is_a_mistake(rate: float) -> None:
-    """Which names the option."""
+    """The error names the option."""
     with pytest.raises(ValueError, match="page_rate must be above 0"):
         Budget(rate)

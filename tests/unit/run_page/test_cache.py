@@ -18,7 +18,7 @@ from tests.unit.conftest import Clock
 
 @dataclass
 class Text:
-    """An answer."""
+    """A response."""
 
     text: str
     lifetime: float = 10
@@ -47,7 +47,7 @@ def cache_of(**settings: Any) -> Cache[Text]:
     return Cache[Text](**given)
 
 
-def test_those_who_ask_at_once_share_a_call(clock: Clock, lane: Lane) -> None:
+def test_concurrent_requests_share_a_call(clock: Clock, lane: Lane) -> None:
     """Fifty of them wait for one."""
     release, calls = threading.Event(), []
 
@@ -63,8 +63,8 @@ def test_those_who_ask_at_once_share_a_call(clock: Clock, lane: Lane) -> None:
     assert len(calls) == 1
 
 
-def test_an_answer_lives_as_long_as_it_says(clock: Clock, lane: Lane) -> None:
-    """Then the next one is fetched, given the one before."""
+def test_a_response_lives_for_its_time(clock: Clock, lane: Lane) -> None:
+    """Then the next one is fetched, which receives the previous one."""
     before: list[Text | None] = []
 
     def fetch(latest: Text | None) -> Text:
@@ -82,7 +82,7 @@ def test_an_answer_lives_as_long_as_it_says(clock: Clock, lane: Lane) -> None:
 
 
 def test_an_error_is_remembered_briefly(clock: Clock, lane: Lane) -> None:
-    """And the answer before it is not forgotten."""
+    """The previous response is kept."""
     answers: list[Any] = [Text("good"), OSError("bad"), Text("better")]
     given: list[Text | None] = []
 
@@ -107,8 +107,8 @@ def test_an_error_is_remembered_briefly(clock: Clock, lane: Lane) -> None:
     assert [each and each.text for each in given] == [None, "good", "good"]
 
 
-def test_an_answer_that_is_made_to_expire(clock: Clock, lane: Lane) -> None:
-    """Is fetched again, given the one before, and others stay."""
+def test_an_expired_response(clock: Clock, lane: Lane) -> None:
+    """It is fetched again, with the previous one as argument, and others remain."""
     given: list[Text | None] = []
 
     def fetch(latest: Text | None) -> Text:
@@ -124,8 +124,8 @@ def test_an_answer_that_is_made_to_expire(clock: Clock, lane: Lane) -> None:
     assert [each and each.text for each in given] == [None, None, "1"]
 
 
-def test_a_fetch_that_began_before(clock: Clock, lane: Lane) -> None:
-    """May return what has changed since, so its answer is not the next one."""
+def test_a_fetch_that_began_before_the_expiry(clock: Clock, lane: Lane) -> None:
+    """It may return outdated data, so its response is discarded."""
     release = threading.Event()
 
     def slow(_: Text | None) -> Text:
@@ -142,8 +142,8 @@ def test_a_fetch_that_began_before(clock: Clock, lane: Lane) -> None:
     assert cache.get("key", slow, lane).future.result(30).text == "new"
 
 
-def test_an_answer_that_is_made_to_expire_needs_few_calls(clock: Clock) -> None:
-    """Though an answer that has just expired would leave some to others."""
+def test_an_expired_response_needs_few_calls(clock: Clock) -> None:
+    """Although one that has just expired without it would leave calls to others."""
     lane = lane_of(Budget(1))
     for _ in range(8):
         lane.budget.charge()
@@ -154,8 +154,8 @@ def test_an_answer_that_is_made_to_expire_needs_few_calls(clock: Clock) -> None:
     assert cache.get("key", lambda _: Text("2"), lane).future.result(30).text == "2"
 
 
-def test_no_more_than_so_many_are_on_their_way(clock: Clock) -> None:
-    """Further ones are refused, those that are there are not."""
+def test_the_number_of_concurrent_fetches_is_limited(clock: Clock) -> None:
+    """Further ones are refused, pending ones are not."""
     release = threading.Event()
 
     def fetch(_: Text | None) -> Text:
@@ -172,8 +172,8 @@ def test_no_more_than_so_many_are_on_their_way(clock: Clock) -> None:
     assert cache.get("d", fetch, lane).future.result(30).text == "a"
 
 
-def test_an_old_answer_is_better_than_none(clock: Clock) -> None:
-    """While others are on their way, or calls are not left for it."""
+def test_an_old_response_is_better_than_none(clock: Clock) -> None:
+    """While others are being fetched, or no calls are left for it."""
     release = threading.Event()
 
     def fetch(latest: Text | None) -> Text:
@@ -203,7 +203,7 @@ def test_an_old_answer_is_better_than_none(clock: Clock) -> None:
 
 
 def test_a_fetch_reserves_calls_until_it_ends(clock: Clock) -> None:
-    """Also one that fails. Then only the calls that it made are charged."""
+    """Even if it fails. Afterwards only the calls that it made are charged."""
 
     def fail(_: Text | None) -> Text:
         budget.charge()
@@ -222,7 +222,7 @@ def test_a_fetch_reserves_calls_until_it_ends(clock: Clock) -> None:
 
 @pytest.mark.parametrize("bounds", [{"max_entries": 3}, {"max_bytes": 3}])
 def test_its_size_is_bounded(clock: Clock, lane: Lane, bounds: dict[str, int]) -> None:
-    """By number and by bytes; what was not asked for the longest goes first."""
+    """By number and by bytes; the least recently requested one is dropped first."""
     fetched: list[str] = []
 
     def ask(key: str) -> None:
@@ -240,7 +240,7 @@ def test_its_size_is_bounded(clock: Clock, lane: Lane, bounds: dict[str, int]) -
 
 
 def settle(lane: Lane) -> None:
-    """Wait until the lane's threads have done what follows an answer."""
+    """Wait until the lane's threads have finished the work after a response."""
     lane._executor.submit(int).result(30)
     barrier = threading.Barrier(2)
     for future in [lane._executor.submit(barrier.wait) for _ in range(2)]:
@@ -248,7 +248,7 @@ def settle(lane: Lane) -> None:
 
 
 def test_a_connection_that_hangs_delays_no_other(clock: Clock) -> None:
-    """Each has threads of its own, and the old answers of the one that hangs are still served."""
+    """Each has its own threads, and the old responses of the one that hangs are still served."""
     release, cache = threading.Event(), cache_of()
     hanging, other = lane_of(), lane_of()
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The run page as Airflow finds it."""
+"""The run page as an Airflow plugin."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_the_entry_point() -> None:
-    """Names the plugin."""
+    """It names the plugin."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (path,) = project["entry-points"]["airflow.plugins"].values()
     point = importlib.metadata.EntryPoint("healthomics_run_page", path, "airflow.plugins")
@@ -37,10 +37,10 @@ def test_before_airflow_3_1_there_is_no_page(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("error", [ImportError, AttributeError])
-def test_an_airflow_that_it_does_not_know(
+def test_an_unknown_airflow(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: type[Exception]
 ) -> None:
-    """Costs the page, and not the API server."""
+    """There is no page, but the API server runs."""
 
     class Broken(ModuleType):
         def __getattr__(self, name: str) -> Any:
@@ -55,7 +55,7 @@ def test_an_airflow_that_it_does_not_know(
 
 @pytest.mark.skipif(not HAS_VIEWS, reason="Airflow has no views of plugins before 3.1")
 def test_the_tabs() -> None:
-    """On the task instance and on the DAG run, with routes of their own."""
+    """On the task instance and on the DAG run, with their own routes."""
     page = "/healthomics/page?dag_id={DAG_ID}&run_id={RUN_ID}"
     tabs = HealthOmicsRunPagePlugin.external_views
     assert {tab["destination"]: tab["href"] for tab in tabs} == {
@@ -67,12 +67,12 @@ def test_the_tabs() -> None:
 
 @pytest.mark.parametrize("base_url", ["https://host/team/airflow", "https://host/team/airflow/"])
 def test_the_tabs_below_a_base_path(base_url: str) -> None:
-    """A browser takes an address that begins with a slash as it stands."""
+    """A browser does not put the base path before a URL that begins with a slash."""
     assert all(tab["href"].startswith("/team/airflow/healthomics/page?") for tab in views(base_url))
 
 
 def test_other_processes_import_next_to_nothing() -> None:
-    """Each Airflow process imports the plugin."""
+    """All Airflow processes import the plugin."""
     code = (
         "import sys, airflow_healthomics.run_page.plugin as p; p.HealthOmicsRunPagePlugin();"
         "print([x for x in ('fastapi', 'botocore', 'airflow_healthomics.hooks.omics') if x in sys.modules])"

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The static files of the run page keep to a strict content security policy and ask only their own API."""
+"""The static files of the run page follow a strict content security policy and call only their own API."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SCRIPTS = [path for path in FILES if path.suffix == ".js"]
 
 NODE = shutil.which("node")
 
-#: The only address in the files: a name, not a place.
+#: The only URL in the files: a name, not a location.
 SVG_NAMESPACE = "http://www.w3.org/2000/svg"
 
 
@@ -53,7 +53,7 @@ def page() -> _Page:
     return parser
 
 
-def test_files_are_what_a_server_must_know() -> None:
+def test_files_have_known_types() -> None:
     """There are only pages, styles and scripts, small enough to be read at once."""
     assert {path.suffix for path in FILES} == {".html", ".css", ".js"}
     assert sum(path.stat().st_size for path in FILES) < 180_000
@@ -61,14 +61,14 @@ def test_files_are_what_a_server_must_know() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_no_external_address(path: Path) -> None:
-    """No file names another site, nor data that a policy of 'self' forbids."""
+    """No file names another site, or data that a policy of 'self' forbids."""
     text = path.read_text().replace(SVG_NAMESPACE, "")
     assert not re.findall(r"https?://|[\"'(]//|data:|@import", text)
     assert "SPDX-License-Identifier: Apache-2.0" in text
 
 
 def test_nothing_inline(page: _Page) -> None:
-    """The page has no inline script, style or handler, and names its files relative to itself."""
+    """There is no inline script, style or handler, and file names are relative to the page."""
     for tag, attributes in page.elements:
         assert not [name for name in attributes if name.startswith("on") or name == "style"]
         for address in (attributes.get("src"), attributes.get("href")):
@@ -78,7 +78,7 @@ def test_nothing_inline(page: _Page) -> None:
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
-def test_text_stays_text_and_nothing_is_kept(path: Path) -> None:
+def test_text_remains_text_and_nothing_is_stored(path: Path) -> None:
     """No script parses markup, evaluates text or stores anything; one sends, and only JSON."""
     forbidden = (
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|srcdoc|DOMParser"
@@ -90,8 +90,8 @@ def test_text_stays_text_and_nothing_is_kept(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
-def test_imports_are_files_beside(path: Path) -> None:
-    """Every import is a file of this folder, and what it imports by name is exported there."""
+def test_imports_are_files_of_the_folder(path: Path) -> None:
+    """Every import is a file of this folder, which exports the imported names."""
     for names, source in re.findall(r"import (.+?) from \"(.+?)\";", path.read_text()):
         assert source.startswith("./")
         exported = re.findall(
@@ -110,8 +110,8 @@ def _values_of(answer: dict[str, Any]) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("kind", ["run", "batch"])
-def test_all_that_is_sent_is_shown(kind: str) -> None:
-    """A field that no script names costs AWS a call and tells nobody."""
+def test_all_sent_fields_are_shown(kind: str) -> None:
+    """A field that no script uses costs AWS calls and is of no use."""
     now = datetime(2026, 11, 23, tzinfo=UTC)
     more: dict[str, Any] = {"notices": ["one"], "as_of": now, "poll_seconds": 10}
     if kind == "run":
@@ -155,7 +155,7 @@ def test_all_that_is_sent_is_shown(kind: str) -> None:
 
 @pytest.mark.skipif(NODE is None, reason="needs node")
 def test_pure_parts() -> None:
-    """The words, the order, the groups and the waits are right (see run_page/pure.test.mjs)."""
+    """Words, order, groups and waits are correct (see run_page/pure.test.mjs)."""
     tests = Path(__file__).parent / "pure.test.mjs"
     done = subprocess.run(
         [str(NODE), "--test", str(tests)], capture_output=True, text=True, timeout=60, check=False

@@ -30,7 +30,7 @@ class Sensing:
         self.context = try_of(ti, store)
 
     def run(self, kind: Kind, mode: str, resource_id: str, **fields: Any) -> Any:
-        """Return its result."""
+        """Run it, and return its result."""
         arguments: dict[str, Any] = {
             "task_id": "a_task",
             "deferrable": mode == "deferred",
@@ -48,7 +48,7 @@ class Sensing:
             except AirflowRescheduleException as again:
                 wait = (again.reschedule_date - timezone.utcnow()).total_seconds()
                 self.tasks.clock.advance(round(wait))
-                # As if the first poll was so long ago; the database keeps real times.
+                # As if the first poll was N seconds ago; the database keeps real times.
                 elapsed = timedelta(seconds=self.tasks.clock.elapsed - began)
                 self.ti.first_reschedule = timezone.utcnow() - elapsed
 
@@ -57,6 +57,6 @@ class Sensing:
 def sensing(tasks: Tasks, ti: FakeTaskInstance, store: Store, monkeypatch: pytest.MonkeyPatch) -> Sensing:
     """Run sensors."""
     module = sys.modules[BaseSensorOperator.__module__]
-    if hasattr(module, "_orig_start_date"):  # Airflow 2 asks the database, Airflow 3 the task instance
+    if hasattr(module, "_orig_start_date"):  # Airflow 2 reads the database, Airflow 3 the task instance
         monkeypatch.setattr(module, "_orig_start_date", lambda **_: ti.first_reschedule)
     return Sensing(tasks, ti, store if HAS_STORE else None)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the sensor of batches does beside what both sensors do."""
+"""The behaviour that only the sensor of batches has."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def batch_id(omics: Control) -> str:
 
 
 def failed(sensing: Sensing, mode: str, batch_id: str, **fields: Any) -> HealthOmicsRunBatchFailedError:
-    """Return why it failed, for good."""
+    """Return the permanent error of a sensor."""
     with pytest.raises(HealthOmicsRunBatchFailedError) as caught:
         sensing.run(BATCH, mode, batch_id, **fields)
     assert isinstance(caught.value, AirflowFailException)
@@ -48,7 +48,7 @@ def failed(sensing: Sensing, mode: str, batch_id: str, **fields: Any) -> HealthO
 def test_processed_is_not_success(
     omics: Control, sensing: Sensing, clock: Clock, batch_id: str, mode: str
 ) -> None:
-    """It fails at once and for good, and says why."""
+    """It fails at once and permanently, with the reason."""
     clock.at(
         600,
         lambda: omics.advance("FAILED", run_id=omics.runs()[0]["id"], failure_reason="SERVICE_ERROR"),
@@ -107,7 +107,7 @@ def test_the_policy_decides_about_a_cancelled_batch_by_its_runs(
 @MODES
 @pytest.mark.parametrize("operation", ["ListRuns", "ListRunsInBatch", "GetRun"])
 @pytest.mark.parametrize("code", ["AccessDeniedException", "InternalServerException"])
-def test_a_failure_that_may_not_be_looked_into_is_told_as_far_as_it_is_known(
+def test_a_failure_whose_details_are_denied_is_reported(
     omics: Control,
     sensing: Sensing,
     client: Any,
@@ -118,8 +118,8 @@ def test_a_failure_that_may_not_be_looked_into_is_told_as_far_as_it_is_known(
     code: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The outcome is the batch's, and not that of the look."""
-    # botocore's rate limiter would wait for real seconds to pass by the clock of the test.
+    """The outcome is that of the batch, not of the calls about it."""
+    # botocore's rate limiter would wait for real seconds until the test's clock moves.
     monkeypatch.setattr("botocore.retries.bucket.TokenBucket.acquire", lambda *_, **__: True)
     omics.advance_batch("INPROGRESS")
     omics.advance("FAILED", run_id=omics.runs()[0]["id"])
@@ -136,7 +136,7 @@ def test_a_failure_that_may_not_be_looked_into_is_told_as_far_as_it_is_known(
 def test_the_triggerer_lists_the_runs(
     omics: Control, sensing: Sensing, clock: Clock, bucket: Any, size: int, has_ended: bool
 ) -> None:
-    """The sensor holds no worker slot for it, unless it finds a batch that has ended, with a page to list."""
+    """The sensor occupies no worker slot meanwhile, unless the batch has ended with one page to list."""
     omics.set_options(batch_runs_per_second=None, tasks=0)
     hold_runs(omics)
     task = batch_of(run_settings=some_settings(size), settings_s3_uri="s3://settings-bucket")
@@ -162,14 +162,14 @@ def test_the_triggerer_lists_the_runs(
 @MODES
 @SOFT
 def test_a_bad_policy_is_refused(omics: Control, sensing: Sensing, mode: str, soft_fail: bool) -> None:
-    """Before any call, alike in every mode."""
+    """Before any call, in every mode."""
     with pytest.raises(AirflowSkipException if soft_fail else HealthOmicsRequestError) as caught:
         sensing.run(BATCH, mode, "1", success_policy="most", soft_fail=soft_fail)
     assert soft_fail or "success_policy" in str(caught.value)
     assert omics.calls() == []
 
 
-def test_a_timeout_while_the_runs_are_looked_into_ends_in_the_failure_of_the_batch(
+def test_a_timeout_of_the_diagnosis_ends_in_the_failure_of_the_batch(
     omics: Control, sensing: Sensing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Airflow may retry a timeout, whereas the counts of a batch that is PROCESSED are final."""
@@ -203,7 +203,7 @@ def test_it_names_no_patient(
 
 
 def test_many_sensors_share_a_poller(omics: Control, tasks: Tasks, clock: Clock) -> None:
-    """Two that wait for one batch cost one GetBatch for each poll."""
+    """Two waits for one batch cost one GetBatch call for each poll."""
     hold_runs(omics)
     batch_id = batch_of(run_settings=some_settings(10)).execute(try_of(FakeTaskInstance()))
     clock.at(3600, lambda: omics.advance("COMPLETED"))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the sensor of runs does beside what both sensors do."""
+"""The behaviour that only the sensor of runs has."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run_id(omics: Control) -> str:
 def test_stopping_is_waited_out(
     omics: Control, sensing: Sensing, clock: Clock, run_id: str, mode: str
 ) -> None:
-    """It tells success from failure as little as RUNNING does."""
+    """Like RUNNING, it does not show whether the run succeeds."""
     omics.set_options(stopping_seconds=1e9)
     clock.at(600, lambda: omics.advance("STOPPING", run_id=run_id))
     clock.at(1200, lambda: omics.advance("COMPLETED", run_id=run_id))
@@ -48,7 +48,7 @@ def test_stopping_is_waited_out(
 
 @needs_store
 @MODES
-def test_a_run_id_that_was_given_away_is_no_success(
+def test_another_run_with_the_id_is_no_success(
     omics: Control,
     sensing: Sensing,
     clock: Clock,
@@ -78,8 +78,10 @@ def test_another_attempt_does_not_remember(sensing: Sensing, store: Store, run_i
 
 
 @MODES
-def test_the_reason_of_the_failure_is_said(omics: Control, sensing: Sensing, run_id: str, mode: str) -> None:
-    """AWS's code and text, and where to look."""
+def test_the_reason_of_the_failure_is_reported(
+    omics: Control, sensing: Sensing, run_id: str, mode: str
+) -> None:
+    """With AWS's code and text, and the links."""
     omics.advance("FAILED", run_id=run_id, failure_reason="EXPORT_FAILED", status_message="no such bucket")
     with pytest.raises(HealthOmicsRunFailedError) as caught:
         sensing.run(RUN, mode, run_id)

@@ -21,7 +21,7 @@ from tests.unit.kinds import BATCH, KINDS, RUN, Kind
 
 from .conftest import INTERVAL, MODES, SOFT, Sensing
 
-# --- how it ends ---
+# --- the outcome ---
 
 IN_SUMMARY = {
     RUN: {"arn", "uuid", "runOutputUri", "creationTime", "stopTime"},
@@ -35,7 +35,7 @@ IN_SUMMARY = {
 def test_a_success_ends_it(
     omics: Control, sensing: Sensing, clock: Clock, kind: Kind, mode: str, soft_fail: bool
 ) -> None:
-    """It returns the summary, as JSON values."""
+    """It returns the summary as JSON values."""
     resource_id = kind.start(omics)
     clock.at(3600, lambda: omics.advance("COMPLETED"))
     summary = sensing.run(kind, mode, resource_id, soft_fail=soft_fail)
@@ -50,7 +50,7 @@ def test_a_success_ends_it(
 def test_an_earlier_success_ends_it_at_once(
     omics: Control, sensing: Sensing, clock: Clock, kind: Kind, mode: str
 ) -> None:
-    """With the summary."""
+    """It returns the summary."""
     resource_id = kind.start(omics)
     kind.end(omics, kind.succeeded)
     omics.advance("COMPLETED")
@@ -76,7 +76,7 @@ def test_any_other_end_fails_it_permanently(
     at_once: bool,
     status: str,
 ) -> None:
-    """Or skips it, in every mode alike. A sensor cannot repair what another task started."""
+    """Or skips it, in every mode. A sensor cannot repair a run that another task started."""
     resource_id = kind.start(omics)
     omics.set_options(manual=True)
     clock.at(0 if at_once else 600, lambda: kind.end(omics, status))
@@ -115,10 +115,10 @@ def test_a_timeout_ends_it(
 @pytest.mark.parametrize(
     "code", ["ThrottlingException", "InternalServerException", "RequestTimeoutException"]
 )
-def test_it_survives_a_service_that_refuses_for_a_while(
+def test_it_survives_throttling(
     omics: Control, sensing: Sensing, clock: Clock, kind: Kind, mode: str, code: str
 ) -> None:
-    """From the first poll."""
+    """From the first poll on."""
     resource_id = kind.start(omics)
     omics.inject_error(kind.get, code, times=5)
     clock.at(1200, lambda: omics.advance("COMPLETED"))
@@ -130,7 +130,7 @@ def test_it_survives_a_service_that_refuses_for_a_while(
 @MODES
 @SOFT
 @pytest.mark.parametrize("later", [False, True], ids=["at-once", "later"])
-def test_no_permission_ends_it(
+def test_a_missing_permission_ends_it(
     omics: Control, sensing: Sensing, clock: Clock, kind: Kind, mode: str, soft_fail: bool, later: bool
 ) -> None:
     """After an hour and retryably, in every mode; ``soft_fail`` does not hide it."""
@@ -147,10 +147,10 @@ def test_no_permission_ends_it(
 @needs_store
 @KINDS
 @MODES
-def test_a_permission_that_comes_back_ends_nothing(
+def test_a_restored_permission_ends_nothing(
     omics: Control, sensing: Sensing, clock: Clock, logged: Callable[[], str], kind: Kind, mode: str
 ) -> None:
-    """From the first poll, with a warning each ten minutes and a line when it is over."""
+    """From the first poll on, with a warning every ten minutes and a line at the end."""
     resource_id = kind.start(omics)
     omics.inject_error(kind.get, "AccessDeniedException", times=None)
     clock.at(1500, omics.clear_faults)
@@ -167,7 +167,7 @@ def test_a_permission_that_comes_back_ends_nothing(
 def test_a_bad_id_is_refused(
     omics: Control, sensing: Sensing, kind: Kind, mode: str, soft_fail: bool
 ) -> None:
-    """Before any call, alike in every mode."""
+    """Before any call, in every mode."""
     with pytest.raises(AirflowSkipException if soft_fail else HealthOmicsRequestError) as caught:
         sensing.run(kind, mode, DAG_RUN_ID, soft_fail=soft_fail)
     assert soft_fail or kind.id_argument in str(caught.value)
@@ -178,7 +178,7 @@ def test_a_bad_id_is_refused(
 @KINDS
 @MODES
 def test_an_unknown_id_ends_it(omics: Control, sensing: Sensing, kind: Kind, mode: str) -> None:
-    """A deletion and a wrong id look alike, and the message says both."""
+    """A deletion and a wrong id look alike, and the message mentions both."""
     with pytest.raises(kind.error) as caught:
         sensing.run(kind, mode, "999")
     assert caught.value.status == "DELETED"
@@ -186,7 +186,7 @@ def test_an_unknown_id_ends_it(omics: Control, sensing: Sensing, kind: Kind, mod
     assert "region" in str(caught.value)
 
 
-# --- how it waits ---
+# --- polling ---
 
 
 @KINDS
@@ -194,7 +194,7 @@ def test_an_unknown_id_ends_it(omics: Control, sensing: Sensing, kind: Kind, mod
 def test_it_polls_once_in_each_interval(
     omics: Control, sensing: Sensing, clock: Clock, kind: Kind, mode: str
 ) -> None:
-    """``poke_interval`` holds in every mode, and a poll is one call."""
+    """``poke_interval`` applies in every mode, and a poll is one call."""
     resource_id = kind.start(omics)
     clock.at(3600, lambda: omics.advance("COMPLETED"))
     sensing.run(kind, mode, resource_id)
@@ -229,7 +229,7 @@ def test_rescheduled_pokes_are_at_least_ten_seconds_apart(
 
 @KINDS
 @pytest.mark.parametrize("mode", ["poke", "deferred"])
-def test_other_modes_poll_as_often_as_they_are_told(
+def test_other_modes_poll_at_the_given_interval(
     omics: Control, sensing: Sensing, clock: Clock, kind: Kind, mode: str
 ) -> None:
     """Only rescheduled pokes are slower than ``poke_interval``."""
@@ -241,7 +241,7 @@ def test_other_modes_poll_as_often_as_they_are_told(
 
 @KINDS
 def test_it_defers_with_its_timeout(omics: Control, context: Context, client: Any, kind: Kind) -> None:
-    """And with the connection that it was given."""
+    """And with its connection."""
     resource_id = kind.start(omics)
     sensor = kind.sensor(
         task_id="a_task",
@@ -283,7 +283,7 @@ def test_it_defers_with_its_timeout(omics: Control, context: Context, client: An
 
 @KINDS
 def test_it_never_cancels(omics: Control, sensing: Sensing, kind: Kind) -> None:
-    """The task that started the resource does that."""
+    """Only the task that started the resource does."""
     with pytest.raises(AirflowException):
         sensing.run(kind, "deferred", kind.start(omics), timeout=600)
     assert calls_of(omics, kind.operation("Cancel")) == 0
@@ -292,7 +292,7 @@ def test_it_never_cancels(omics: Control, sensing: Sensing, kind: Kind) -> None:
 @KINDS
 @pytest.mark.parametrize("event", [None, {}], ids=str)
 def test_a_resume_without_an_event_is_an_error(context: Context, kind: Kind, event: Any) -> None:
-    """And not a success."""
+    """It is not a success."""
     sensor = kind.sensor(task_id="a_task", **kind.by_id("1"), deferrable=True)
     with pytest.raises((AirflowException, KeyError)):
         sensor.resume_execution("execute_complete", {"event": event}, context)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Prices in the answers of the Price List API."""
+"""Prices in the responses of the Price List API."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def product(resource: str | None, *prices: str, **more: Any) -> str:
 
 
 def test_each_resource_has_its_price() -> None:
-    """And the list its date, that of the newest product."""
+    """The date is that of the newest product."""
     prices = read_price_list(
         [
             product("omics.m.large", "0.1296000000"),
@@ -42,7 +42,7 @@ def test_each_resource_has_its_price() -> None:
     )
 
 
-def test_what_has_no_single_price_is_left_out() -> None:
+def test_products_without_a_single_price_are_left_out() -> None:
     """Several prices, another currency, or no resource."""
     other = {"OnDemand": {"T": {"priceDimensions": {"D": {"pricePerUnit": {"CNY": "1"}}}}}}
     prices = read_price_list(
@@ -61,5 +61,5 @@ def test_what_has_no_single_price_is_left_out() -> None:
 
 
 def test_an_empty_list() -> None:
-    """Has neither prices nor a date."""
+    """It has neither prices nor a date."""
     assert read_price_list([]) == PriceList({})

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The states of a run, held against the installed botocore."""
+"""The states of a run, compared with the installed botocore."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_healthomics.service import run_states
 from tests.healthomics import service_model
 
 
-def test_they_are_all_that_botocore_knows() -> None:
+def test_they_are_those_of_botocore() -> None:
     """A new state of AWS fails here first."""
     model = service_model()
     assert set(model.shape_for("RunStatus").enum) == run_states.ACTIVE | run_states.TERMINAL
@@ -25,8 +25,8 @@ def test_each_state_means_one_thing() -> None:
 
 
 @pytest.mark.parametrize("status", ["PENDING", "STARTING", "RUNNING", "STOPPING"])
-def test_a_run_on_its_way_is_active(status: str) -> None:
-    """STOPPING is active too: it comes before COMPLETED as well."""
+def test_a_run_before_its_end_is_active(status: str) -> None:
+    """STOPPING is active too, since it precedes COMPLETED as well."""
     assert status in run_states.ACTIVE
 
 
@@ -38,6 +38,6 @@ def test_only_completed_is_a_success(status: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["ACTIVE", "SUCCEEDED", "FAILED", "TERMINAL"])
-def test_the_hook_shows_them(name: str) -> None:
+def test_the_hook_has_them(name: str) -> None:
     """DAG authors read the sets from the hook."""
     assert getattr(HealthOmicsHook, f"RUN_{name}_STATES") == getattr(run_states, name)

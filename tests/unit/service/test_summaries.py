@@ -18,7 +18,7 @@ SECRET = "canary-patient-7"
 
 @pytest.fixture
 def finished(omics: Control, client: Any, started: Callable[..., Any]) -> dict[str, Any]:
-    """What GetRun answers for a run that used every field with values of the user's."""
+    """GetRun's response for a run with values of the user in every field."""
     run = started(
         parameters={"sample": SECRET},
         tags={"patient": SECRET},
@@ -38,7 +38,7 @@ def test_a_summary_is_json(finished: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("field", ["creationTime", "startTime", "stopTime"])
 def test_times_are_iso_8601(finished: dict[str, Any], field: str) -> None:
-    """Times are text that says their zone."""
+    """The text has the time zone."""
     assert summarize_run(finished)[field] == finished[field].isoformat()
     assert finished[field].tzinfo is not None
 
@@ -46,7 +46,7 @@ def test_times_are_iso_8601(finished: dict[str, Any], field: str) -> None:
 @pytest.mark.parametrize(
     "field", ["id", "arn", "uuid", "status", "runOutputUri", "workflowId", "storageType"]
 )
-def test_a_summary_has_what_the_next_task_needs(finished: dict[str, Any], field: str) -> None:
+def test_a_summary_has_the_fields_for_the_next_task(finished: dict[str, Any], field: str) -> None:
     """By GetRun's own names."""
     assert summarize_run(finished)[field] == finished[field]
 
@@ -57,6 +57,6 @@ def test_a_summary_has_no_values_of_the_users(finished: dict[str, Any]) -> None:
     assert SECRET not in repr(summarize_run(finished))
 
 
-def test_absent_stays_absent() -> None:
-    """A run that has not started has no start time, rather than a null."""
+def test_absent_fields_stay_absent() -> None:
+    """A run that has not started has no start time, instead of a null."""
     assert summarize_run({"id": "1", "status": "PENDING"}) == {"id": "1", "status": "PENDING"}

@@ -25,6 +25,6 @@ from airflow_healthomics.service.text import shorten
     ],
 )
 def test_words_stay_whole(text: str, limit: int, shortened: str) -> None:
-    """A message is never cut at "refused with Validat", unless a word is very long."""
+    """A message never ends with "refused with Validat", unless a word is very long."""
     assert shorten(text, limit) == shortened
     assert len(shortened) <= limit

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""A Clear means "run it again", unless somebody has chosen otherwise or nobody meant it."""
+"""A Clear means "run it again", unless the DAG author has chosen otherwise or nobody meant it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LIVE_OR_DONE = ["PENDING", "RUNNING", "COMPLETED"]
 
 
 def cleared(omics: Control, status: str, **fields: Any) -> tuple[Any, Any]:
-    """Return the runs of an attempt and of the Clear after it."""
+    """Return the run ids of an attempt and of the Clear after it."""
     history = History(omics, with_store=True, **fields)
     first = history.try_again()
     if status != "PENDING":
@@ -36,7 +36,7 @@ def cleared(omics: Control, status: str, **fields: Any) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("status", LIVE_OR_DONE)
 def test_the_log_says_what_a_clear_discards(omics: Control, logged: Callable[[], str], status: str) -> None:
-    """With the argument that would keep it."""
+    """And the argument that would keep it."""
     first, second = cleared(omics, status)
     assert second != first
     text = logged()
@@ -44,7 +44,7 @@ def test_the_log_says_what_a_clear_discards(omics: Control, logged: Callable[[],
     assert "on_clear='reattach'" in text
 
 
-def test_the_log_names_the_request_of_a_start_without_an_answer(
+def test_the_log_names_the_request_of_a_start_without_a_response(
     omics: Control, clock: Clock, logged: Callable[[], str]
 ) -> None:
     """Its run has no id yet."""
@@ -58,8 +58,8 @@ def test_the_log_names_the_request_of_a_start_without_an_answer(
 
 
 @pytest.mark.parametrize("status", LIVE_OR_DONE)
-def test_a_clear_takes_the_run_again_on_request(omics: Control, status: str) -> None:
-    """It has completed, or will: no second one is paid."""
+def test_a_clear_reuses_the_run_on_request(omics: Control, status: str) -> None:
+    """It has completed, or will: a second one would cost money."""
     first, second = cleared(omics, status, on_clear="reattach")
     assert second == first
     assert calls_of(omics, "CancelRun") == 0
@@ -67,13 +67,13 @@ def test_a_clear_takes_the_run_again_on_request(omics: Control, status: str) -> 
 
 @pytest.mark.parametrize("status", ["FAILED", "CANCELLED"])
 def test_a_clear_repeats_a_failed_run_in_any_case(omics: Control, status: str) -> None:
-    """There is nothing to take again."""
+    """There is nothing to reuse."""
     first, second = cleared(omics, status, on_clear="reattach")
     assert second not in (None, first)
 
 
-def test_the_connection_may_choose(omics: Control, connection: Callable[..., None]) -> None:
-    """For all tasks that do not choose themselves."""
+def test_the_connection_has_a_default(omics: Control, connection: Callable[..., None]) -> None:
+    """For all tasks without an argument."""
     connection(omics={"role_arn": ROLE, "output_uri": OUTPUT, "on_clear": "reattach"})
     first, second = cleared(omics, "COMPLETED")
     assert second == first
@@ -83,30 +83,28 @@ def test_the_connection_may_choose(omics: Control, connection: Callable[..., Non
 
 @pytest.mark.parametrize("argument", ["on_clear", "on_failure", "on_unknown_end"])
 def test_another_choice_is_refused(omics: Control, argument: str) -> None:
-    """Before anything is sent, with the choices that there are."""
+    """Before any call, with the list of choices."""
     with pytest.raises(HealthOmicsRequestError, match=f"{argument} must be \\w+ or \\w+"):
         start_of(**{argument: "perhaps"}).execute(try_of(FakeTaskInstance(), Store()))
     assert omics.calls() == []
 
 
 def waiting(store: Store, ti: FakeTaskInstance, kind: Kind = RUN, **fields: Any) -> None:
-    """Let an attempt defer to wait for its run."""
+    """Start an attempt that defers to wait for its run."""
     with pytest.raises(TaskDeferred):
         kind.task(wait_for_completion=True, deferrable=True, **fields).execute(try_of(ti, store))
 
 
 def resumed_in_vain(store: Store, ti: FakeTaskInstance, kind: Kind = RUN, **fields: Any) -> Exception:
-    """Resume an attempt whose trigger has failed by a fault of Airflow's, and return its error."""
+    """Resume an attempt whose trigger failed because of Airflow, and return its error."""
     operator = kind.task(wait_for_completion=True, deferrable=True, **fields)
     with pytest.raises(AirflowException, match="Trigger failure") as caught:
         operator.resume_execution("__fail__", {"error": "Trigger failure"}, try_of(ti, store))
     return caught.value
 
 
-def test_a_task_that_never_knew_how_its_run_ended_reattaches(
-    omics: Control, logged: Callable[[], str]
-) -> None:
-    """A triggerer's fault has failed it, and nobody meant the run to be discarded."""
+def test_a_task_whose_run_has_no_known_end_reattaches(omics: Control, logged: Callable[[], str]) -> None:
+    """A failing triggerer has failed it, so nobody meant to discard the run."""
     omics.set_options(manual=True)
     store, ti = Store(), FakeTaskInstance()
     waiting(store, ti)
@@ -119,8 +117,8 @@ def test_a_task_that_never_knew_how_its_run_ended_reattaches(
     assert not store.get(KEY)["is_outcome_unknown"]
 
 
-def test_a_clear_starts_anew_if_the_dag_author_has_said_so(omics: Control) -> None:
-    """Even though the end of the run was not known."""
+def test_a_clear_starts_a_new_run_if_the_dag_author_has_chosen_so(omics: Control) -> None:
+    """Even if the end of the run was unknown."""
     omics.set_options(manual=True)
     store, ti = Store(), FakeTaskInstance()
     waiting(store, ti, on_clear="new")
@@ -130,7 +128,7 @@ def test_a_clear_starts_anew_if_the_dag_author_has_said_so(omics: Control) -> No
     assert len(omics.runs()) == 2
 
 
-def test_a_clear_whose_number_of_tries_was_lost_starts_anew(omics: Control) -> None:
+def test_a_clear_with_a_lost_number_of_tries_starts_a_new_run(omics: Control) -> None:
     """The scheduler can lose it for a running task; without a retry left, only a Clear tries again."""
     omics.set_options(manual=True)
     store, ti = Store(), FakeTaskInstance(max_tries=0)
@@ -140,12 +138,12 @@ def test_a_clear_whose_number_of_tries_was_lost_starts_anew(omics: Control) -> N
     assert [run["status"] for run in omics.runs()] == ["STOPPING", "PENDING"]
 
 
-# --- a run that nobody watches any more ---
+# --- a run that no attempt watches ---
 
 
 @KINDS
 @pytest.mark.parametrize("on_failure", ["leave", "cancel"])
-def test_the_last_failure_says_what_becomes_of_the_run(omics: Control, kind: Kind, on_failure: str) -> None:
+def test_the_last_failure_says_what_happens_to_the_run(omics: Control, kind: Kind, on_failure: str) -> None:
     """With its id, its page in the console and the command that cancels it."""
     hold_runs(omics)
     store, ti = Store(), FakeTaskInstance()

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Counterexamples of the page "The protocol, checked", and their like that hold, in the real code."""
+"""Counterexamples of the page "The protocol, checked", and similar histories that hold, in the real code."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def crash_and_clear(history: History) -> None:
         (crash_and_clear, (Event.CLEAR, Event.CRASH), False, True, 2),
     ],
 )
-def test_the_code_does_what_the_model_says(
+def test_the_code_agrees_with_the_model(
     omics: Control,
     happens: Callable[[History], None],
     events: tuple[str, ...],

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Throttled, lost and conflicting starts of runs and batches start one, and hold a worker for seconds."""
+"""Throttled, lost and conflicting starts start one run or batch, and occupy a worker for seconds only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from airflow_healthomics.compat import AirflowFailException
-from airflow_healthomics.exceptions import HealthOmicsRequestChangedError
+from airflow_healthomics.exceptions import HealthOmicsOutcomeUnknownError, HealthOmicsRequestChangedError
+from airflow_healthomics.starting.outcome import Delays
 from tests.healthomics import Control
 from tests.sdk import TaskDeferred
 from tests.unit.batch_attempts import PLACE, crashing, hold_runs, some_settings
@@ -51,7 +52,7 @@ DELAYS: dict[str, Callable[[Control, str], Any]] = {
 def test_a_delayed_start_waits_its_turn_in_the_triggerer(
     omics: Control, tasks: Tasks, bucket: Any, kind: Kind, with_store: bool, delay: Callable[..., Any]
 ) -> None:
-    """It keeps its request ID, and a batch its settings in S3, so that only one is started."""
+    """It keeps its request ID, and a batch its settings in S3, so only one is started."""
     start = kind.operation("Start")
     delay(omics, start)
 
@@ -63,7 +64,7 @@ def test_a_delayed_start_waits_its_turn_in_the_triggerer(
     (deferral,) = tasks.deferrals
     assert type(deferral.trigger).__name__ == "HealthOmicsStartTrigger"
     assert deferral.method_name == "resume_start"
-    assert 2 <= calls_of(omics, start) <= 3  # one that a lost response has started may be found by its name
+    assert 2 <= calls_of(omics, start) <= 3  # a run whose response was lost may be found by its name
     (only,) = kind.all(omics)
     assert only["id"] == resource_id
     (target,) = deferral.trigger.targets
@@ -72,7 +73,7 @@ def test_a_delayed_start_waits_its_turn_in_the_triggerer(
 
 @KINDS
 def test_a_delayed_start_is_not_waited_for_on_the_worker(omics: Control, clock: Clock, kind: Kind) -> None:
-    """A slot is held for no longer than a call."""
+    """A slot is occupied no longer than a call."""
     omics.inject_error(kind.operation("Start"), "ThrottlingException", times=None)
     with pytest.raises(TaskDeferred):
         kind.task().execute(try_of(FakeTaskInstance(max_tries=2)))
@@ -81,7 +82,7 @@ def test_a_delayed_start_is_not_waited_for_on_the_worker(omics: Control, clock: 
 
 @KINDS
 def test_a_start_that_fails_is_repeated_once_on_the_worker(omics: Control, clock: Clock, kind: Kind) -> None:
-    """After a second or two, which the quota requires, and not at the same moment as others."""
+    """After one or two seconds, as the quota requires, with jitter."""
     for number in range(12):
         omics.inject_error(kind.operation("Start"), "InternalServerException")
         kind.task().execute(try_of(FakeTaskInstance(task_id=f"task_{number}")))
@@ -90,7 +91,7 @@ def test_a_start_that_fails_is_repeated_once_on_the_worker(omics: Control, clock
     assert 1 <= min(clock.sleeps) < max(clock.sleeps) <= 2
 
 
-#: Arguments with inputs that are too large for the request, so that a file in S3 has them.
+#: Arguments with inputs that are too large for the request, so they are in a file in S3.
 LARGE: dict[Kind, dict[str, Any]] = {
     RUN: {"parameters": {"samples": ["a" * 1000] * 60}, "parameters_s3_uri": PLACE},
     BATCH: {"run_settings": some_settings(101), "settings_s3_uri": PLACE, "output_uris": False},
@@ -106,10 +107,10 @@ SLOW_DOWN = ClientError(
 @pytest.mark.parametrize(
     ("code", "by_triggerer"), [("ThrottlingException", True), ("ConflictException", False)]
 )
-def test_a_start_is_left_to_the_triggerer_if_only_its_call_is_left(
+def test_the_triggerer_makes_a_start_whose_file_is_written(
     omics: Control, clock: Clock, bucket: Any, kind: Kind, code: str, by_triggerer: bool
 ) -> None:
-    """Its file has been written, but only the task can find out why there is a conflict."""
+    """Only the call is missing, but the cause of a conflict can only be found by the task."""
     omics.inject_error(kind.operation("Start"), code, times=None)
     with pytest.raises(TaskDeferred) as caught:
         kind.task(**LARGE[kind]).execute(try_of(FakeTaskInstance(max_tries=2)))
@@ -118,7 +119,7 @@ def test_a_start_is_left_to_the_triggerer_if_only_its_call_is_left(
 
 @KINDS
 @pytest.mark.parametrize("error", [SLOW_DOWN, EndpointConnectionError(endpoint_url="https://s3")], ids=str)
-def test_a_start_whose_file_is_not_written_is_left_to_the_task(
+def test_the_task_makes_a_start_whose_file_is_not_written(
     omics: Control, clock: Clock, tasks: Tasks, bucket: Any, kind: Kind, error: Exception
 ) -> None:
     """A run without its parameters would fail, and so would a batch without its settings."""
@@ -132,7 +133,7 @@ def test_a_start_whose_file_is_not_written_is_left_to_the_task(
 
 
 @KINDS
-def test_others_that_are_faster_are_no_failure(omics: Control, tasks: Tasks, kind: Kind) -> None:
+def test_losing_to_other_starts_is_no_failure(omics: Control, tasks: Tasks, kind: Kind) -> None:
     """A start that is throttled each time keeps waiting for its turns."""
     omics.inject_error(kind.operation("Start"), "ThrottlingException", times=10)
     tasks.run(kind.task, try_of(FakeTaskInstance(max_tries=2)))
@@ -141,10 +142,40 @@ def test_others_that_are_faster_are_no_failure(omics: Control, tasks: Tasks, kin
 
 @KINDS
 @pytest.mark.parametrize("with_store", STORES)
-def test_an_endless_conflict_adopts_what_was_started(
+def test_a_delayed_start_is_found_by_its_name(omics: Control, kind: Kind, with_store: bool) -> None:
+    """HealthOmics may have forgotten its request ID when the task repeats it."""
+    ti, store = FakeTaskInstance(max_tries=2), Store() if with_store else None
+    omics.drop_connection(kind.operation("Start"), when="after", times=2)
+    with pytest.raises(TaskDeferred):
+        kind.task().execute(try_of(ti, store))
+    omics.set_options(request_id_lifetime=60)
+    omics.advance_clock(600)
+    event = Delays(turns=1, failures=1, since=1.0)._asdict()
+    resource_id = kind.task().resume_execution("resume_start", {"event": event}, try_of(ti, store))
+    assert [each["id"] for each in kind.all(omics)] == [resource_id]
+
+
+@KINDS
+@pytest.mark.parametrize("with_store", STORES)
+def test_a_delayed_start_that_is_refused_is_retryable(omics: Control, kind: Kind, with_store: bool) -> None:
+    """The calls before the delay may have started a run or batch."""
+    ti, store = FakeTaskInstance(max_tries=2), Store() if with_store else None
+    start = kind.operation("Start")
+    omics.drop_connection(start, times=2)
+    with pytest.raises(TaskDeferred):
+        kind.task().execute(try_of(ti, store))
+    omics.inject_error(start, "AccessDeniedException", status=403)
+    event = Delays(turns=1, failures=1, since=1.0)._asdict()
+    with pytest.raises(HealthOmicsOutcomeUnknownError):
+        kind.task().resume_execution("resume_start", {"event": event}, try_of(ti, store))
+
+
+@KINDS
+@pytest.mark.parametrize("with_store", STORES)
+def test_an_endless_conflict_adopts_the_started_run(
     omics: Control, tasks: Tasks, kind: Kind, with_store: bool
 ) -> None:
-    """A request that was edited after a crash conflicts each time; what it started is found by name."""
+    """A request that was edited after a crash conflicts each time; the run is found by name."""
     context = try_of(FakeTaskInstance(max_tries=2), Store() if with_store else None)
     with crashing(kind.operation("Start"), "after"), pytest.raises(Crash):
         kind.task(parameters={"a": 1}).execute(context)
@@ -155,10 +186,10 @@ def test_an_endless_conflict_adopts_what_was_started(
 
 @KINDS
 @pytest.mark.parametrize("with_store", STORES)
-def test_an_endless_conflict_over_nothing_fails_the_task(
+def test_an_endless_conflict_without_a_run_fails_the_task(
     omics: Control, tasks: Tasks, kind: Kind, with_store: bool
 ) -> None:
-    """After a bounded time, permanently, and with the next step."""
+    """After a limited time, permanently, and with the next step."""
     start = kind.operation("Start")
     omics.inject_error(start, "ConflictException", times=None)
     store = Store() if with_store else None
@@ -175,7 +206,7 @@ def test_an_endless_conflict_over_nothing_fails_the_task(
 @needs_store
 @KINDS
 def test_an_endless_conflict_with_an_edited_request_says_so(omics: Control, tasks: Tasks, kind: Kind) -> None:
-    """The fingerprint of the crashed attempt shows that the DAG author has edited it."""
+    """The fingerprint of the crashed attempt shows that the DAG author edited the request."""
     context = try_of(FakeTaskInstance(max_tries=2), Store())
     with crashing(kind.operation("Start")), pytest.raises(Crash):
         kind.task(parameters={"a": 1}).execute(context)
@@ -188,7 +219,7 @@ def test_an_endless_conflict_with_an_edited_request_says_so(omics: Control, task
 @needs_store
 @KINDS
 @pytest.mark.parametrize("code", ["ConflictException", "ValidationException", "AccessDeniedException"])
-def test_an_old_one_that_cannot_be_cancelled_delays_no_start(
+def test_a_failing_cancellation_of_an_old_one_delays_no_start(
     omics: Control, clock: Clock, logged: Callable[[], str], kind: Kind, code: str
 ) -> None:
     """It may have ended meanwhile, and the log says so."""
@@ -206,7 +237,7 @@ def test_an_old_one_that_cannot_be_cancelled_delays_no_start(
 def test_a_delayed_start_after_a_failure_is_found_by_its_own_name(
     omics: Control, kind: Kind, with_store: bool
 ) -> None:
-    """A kill at the turnstile cancels what the lost response started, and not what has failed before."""
+    """A kill at the turnstile cancels the run of the lost response, and not the failed one before."""
     ti, store = FakeTaskInstance(max_tries=5), Store() if with_store else None
     kind.task().execute(try_of(ti, store))
     kind.end(omics, "FAILED")
@@ -253,7 +284,7 @@ def test_a_delayed_start_keeps_the_timeout_of_its_attempt(
 def test_a_clear_whose_cancellation_is_throttled_watches_what_it_discards(
     omics: Control, clock: Clock, kind: Kind
 ) -> None:
-    """A kill before the next attempt to cancel still cancels it."""
+    """A kill before the next cancellation still cancels it."""
     hold_runs(omics)
     ti, store = FakeTaskInstance(max_tries=5), Store()
     old = kind.task().execute(try_of(ti, store))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Delayed starts follow each other at the rate of the quota, and failed calls as soon as they may succeed."""
+"""Delayed starts follow each other at the rate of the quota, and failed calls are soon repeated."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Calls:
         self.made: list[tuple[str, float]] = []
 
     def of(self, name: str, *errors: Exception, seconds: float = 0.0) -> Callable[[], Any]:
-        """Return a call that fails with these errors, and then answers with its name."""
+        """Return a call that raises these errors, and then returns its name."""
         left = list(errors)
 
         async def call() -> str:
@@ -48,7 +48,7 @@ class Calls:
         return call
 
     def dispatch(self, *calls: Callable[[], Any], rate: float = 1.0) -> list[Any]:
-        """Return the answer or error of each call."""
+        """Return the response or error of each call."""
 
         async def main() -> list[Any]:
             dispatcher = Dispatcher(rate)
@@ -62,12 +62,12 @@ class Calls:
 
 @pytest.fixture
 def calls(clock: Clock) -> Calls:
-    """The calls of a test."""
+    """The recorded calls."""
     return Calls(clock)
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0])
-def test_a_rate_that_starts_nothing_is_refused(rate: float) -> None:
+def test_a_rate_without_starts_is_refused(rate: float) -> None:
     """The error names the setting."""
     with pytest.raises(ValueError, match="start_rate must be above 0"):
         Dispatcher(rate)
@@ -75,7 +75,7 @@ def test_a_rate_that_starts_nothing_is_refused(rate: float) -> None:
 
 @pytest.mark.parametrize("seconds", [0.0, 0.3])
 def test_starts_follow_each_other_at_the_rate(calls: Calls, seconds: float) -> None:
-    """In their order, from the beginning of a call to that of the next one."""
+    """In their order, measured from the beginning of one call to that of the next."""
     names = ["a", "b", "c"]
     assert calls.dispatch(*(calls.of(name, seconds=seconds) for name in names), rate=2) == names
     assert calls.made == [("a", 0.0), ("b", 0.5), ("c", 1.0)]
@@ -89,27 +89,27 @@ def test_slow_calls_overlap_at_a_higher_rate(calls: Calls) -> None:
 
 @pytest.mark.parametrize("error", [THROTTLED, BROKEN])
 def test_a_failed_call_is_repeated_soon(calls: Calls, error: Exception) -> None:
-    """It has not counted, so the pause is a part of the interval, which grows."""
+    """It did not use quota, so the pause is a fraction of the interval, which grows."""
     assert calls.dispatch(calls.of("a", error, error, error), calls.of("b")) == ["a", "b"]
     assert calls.made == [("a", 0.0), ("a", 0.05), ("a", 0.15), ("a", 0.35), ("b", 1.35)]
 
 
 @pytest.mark.parametrize("rate", [0.5, 1.0])
-def test_pauses_stay_a_part_of_the_interval(calls: Calls, rate: float) -> None:
-    """So that a start which others have outrun meets the next grant soon after it is free."""
+def test_pauses_remain_a_fraction_of_the_interval(calls: Calls, rate: float) -> None:
+    """So a start that lost to others gets the next free place soon."""
     calls.dispatch(calls.of("a", *[THROTTLED] * 8), rate=rate)
     times = [time for _, time in calls.made]
     assert [round((b - a) * rate, 3) for a, b in pairwise(times)] == [0.05, 0.1, 0.2, *[0.3] * 5]
 
 
 def test_a_slow_call_delays_the_next_one(calls: Calls) -> None:
-    """It arrives later than its beginning says, and a quick one after it would come too early."""
+    """It arrives later than it began, and a fast one after it would arrive too early."""
     calls.dispatch(calls.of("a", seconds=0.2), calls.of("b", seconds=0.6), calls.of("c", seconds=0.2))
     assert calls.made == [("a", 0.0), ("b", 1.0), ("c", 2.2)]
 
 
-def test_a_start_that_is_found_is_not_made_again(calls: Calls, clock: Clock) -> None:
-    """The answer is that of the earlier call."""
+def test_a_start_that_is_found_is_not_repeated(calls: Calls, clock: Clock) -> None:
+    """Its result is that of the earlier call."""
 
     async def look_up() -> str:
         return "found"
@@ -125,21 +125,21 @@ def test_a_success_shortens_the_pauses_again(calls: Calls) -> None:
 
 
 def test_a_refusal_is_raised_and_delays_no_other_start(calls: Calls) -> None:
-    """Its call may not have counted, but the interval is kept."""
+    """Its call may not have used quota, but the interval is kept."""
     refused, answer = calls.dispatch(calls.of("a", REFUSED), calls.of("b"))
     assert (refused, answer) == (REFUSED, "b")
     assert calls.made == [("a", 0.0), ("b", 1.0)]
 
 
 def test_a_start_that_keeps_failing_lets_others_go_first(calls: Calls) -> None:
-    """After five calls, however many it needs."""
+    """After five calls, however many it requires."""
     calls.dispatch(calls.of("a", *[BROKEN] * 7), calls.of("b"))
     names = [name for name, _ in calls.made]
     assert names == ["a"] * 5 + ["b"] + ["a"] * 3
 
 
 @pytest.mark.parametrize("error", [UNREACHABLE, UNTRUSTED])
-def test_a_connection_that_does_not_reach_healthomics_pauses(calls: Calls, error: Exception) -> None:
+def test_an_unreachable_connection_pauses(calls: Calls, error: Exception) -> None:
     """All of its starts wait some minutes for one call."""
     calls.dispatch(calls.of("a", error, error), calls.of("b"))
     times = [time for _, time in calls.made]
@@ -149,7 +149,7 @@ def test_a_connection_that_does_not_reach_healthomics_pauses(calls: Calls, error
 
 
 def test_connections_that_failed_at_different_times_pause_differently(clock: Clock) -> None:
-    """So that they do not return together."""
+    """They must not return together."""
     pauses = []
     for _ in range(3):
         calls, begin = Calls(clock), clock.elapsed
@@ -159,7 +159,7 @@ def test_connections_that_failed_at_different_times_pause_differently(clock: Clo
 
 
 def test_a_cancelled_start_makes_room(calls: Calls, clock: Clock) -> None:
-    """For the next one, at once."""
+    """The next one begins at once."""
 
     async def main() -> Any:
         dispatcher = Dispatcher(1.0)

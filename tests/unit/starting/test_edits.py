@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""A DAG or a connection that is edited between two attempts, and answers that are none, cost no run."""
+"""An edited DAG or connection, and invalid responses, start no second run and lose none."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = needs_store
 
 @pytest.mark.parametrize("status", ["RUNNING", "COMPLETED"])
 def test_a_request_id_that_is_added(omics: Control, status: Any) -> None:
-    """A retry goes on with the run of the derived request ID."""
+    """A retry reattaches to the run of the derived request ID."""
     history = History(omics, with_store=True)
     first = history.try_again()
     omics.advance(status, run_id=first)
@@ -38,7 +38,7 @@ def test_a_request_id_that_is_added(omics: Control, status: Any) -> None:
 
 @pytest.mark.parametrize("crash", ["after-call", "before-run-id", None])
 def test_a_name_that_is_added(omics: Control, crash: str | None) -> None:
-    """The run of a crashed attempt is found by the name that it has."""
+    """The run of a crashed attempt is found by its own name."""
     history = History(omics, with_store=True)
     history.try_again(crash)
     (run,) = omics.runs()
@@ -55,7 +55,7 @@ def test_a_name_that_is_added(omics: Control, crash: str | None) -> None:
     ],
 )
 @pytest.mark.parametrize(("before", "after"), [(RUN, BATCH), (BATCH, RUN)], ids=str)
-def test_an_operator_that_becomes_one_of_the_other_kind(
+def test_an_operator_that_changes_its_kind(
     omics: Control,
     store: Store,
     logged: Callable[[], str],
@@ -65,7 +65,7 @@ def test_an_operator_that_becomes_one_of_the_other_kind(
     changes: dict[str, Any],
     is_cancelled: bool,
 ) -> None:
-    """What it started before is cancelled, or left, and the log says so."""
+    """The run or batch that it started before is cancelled, or left, and the log says so."""
     hold_runs(omics)
     ti = FakeTaskInstance(max_tries=2)
     first = before.task().execute(try_of(ti, store))
@@ -83,7 +83,7 @@ def test_an_operator_that_becomes_one_of_the_other_kind(
 
 @pytest.mark.parametrize("is_cleared", [False, True])
 def test_another_region_is_an_error_and_no_deletion(omics: Control, clock: Clock, is_cleared: bool) -> None:
-    """The run is not found there, which says nothing about it."""
+    """The run is not found there, which does not mean that it was deleted."""
     history = History(omics, with_store=True)
     first = history.try_again()
     clock.advance(VISIBILITY_GRACE)
@@ -97,7 +97,7 @@ def test_another_region_is_an_error_and_no_deletion(omics: Control, clock: Clock
 
 
 def test_another_account_is_an_error_and_no_deletion(omics: Control, clock: Clock) -> None:
-    """The same."""
+    """The run is not found there either."""
     history = History(omics, with_store=True, on_unknown_end="repeat")
     first = history.try_again()
     assert history.store is not None
@@ -112,10 +112,10 @@ def test_another_account_is_an_error_and_no_deletion(omics: Control, clock: Cloc
     assert [run["id"] for run in omics.runs()] == [first]
 
 
-def test_an_id_that_another_account_has_given_away_is_an_error(
+def test_a_run_with_the_same_id_in_another_account_is_an_error(
     omics: Control, clock: Clock, logged: Callable[[], str]
 ) -> None:
-    """The run of the same id there is a stranger's, and this task's was not deleted."""
+    """It belongs to another task, and this task's run was not deleted."""
     history = History(omics, with_store=True)
     first = history.try_again()
     assert history.store is not None
@@ -129,7 +129,7 @@ def test_an_id_that_another_account_has_given_away_is_an_error(
     assert [run["id"] for run in omics.runs()] == [first]
 
 
-# --- answers ---
+# --- responses ---
 
 
 @pytest.mark.parametrize(
@@ -142,10 +142,10 @@ def test_an_id_that_another_account_has_given_away_is_an_error(
         ("GetRun", {"id": "1", "arn": "a", "creationTime": 1, "status": "RUNNING"}),
     ],
 )
-def test_an_answer_without_what_the_api_requires_is_repeated(
+def test_an_incomplete_response_is_repeated(
     omics: Control, clock: Clock, operation: str, answer: dict[str, Any]
 ) -> None:
-    """It comes from somewhere on the way, and starts no second run."""
+    """It comes from a proxy, and starts no second run."""
     history = History(omics, with_store=True)
     if operation == "GetRun":
         history.try_again()
@@ -159,7 +159,7 @@ def test_an_answer_without_what_the_api_requires_is_repeated(
     assert [run["id"] for run in omics.runs()] == [run_id]
 
 
-def test_an_answer_about_the_run_without_its_status_is_repeated(omics: Control, clock: Clock) -> None:
+def test_a_response_without_the_status_of_the_run_is_repeated(omics: Control, clock: Clock) -> None:
     """Even if it is about the right run."""
     history = History(omics, with_store=True)
     history.try_again()
@@ -172,7 +172,7 @@ def test_an_answer_about_the_run_without_its_status_is_repeated(omics: Control, 
         history.try_again()
 
 
-def test_an_answer_needs_no_uuid(omics: Control, clock: Clock) -> None:
+def test_a_response_needs_no_uuid(omics: Control, clock: Clock) -> None:
     """AWS's model does not require it."""
 
     def respond(_: str, call: Callable[[], Any]) -> Any:
@@ -185,7 +185,7 @@ def test_an_answer_needs_no_uuid(omics: Control, clock: Clock) -> None:
 
 
 def test_a_run_that_is_not_found_at_once_is_waited_for(omics: Control, clock: Clock) -> None:
-    """A fast retry on another worker meets the same lag as the attempt that started it."""
+    """A fast retry on another worker has the same grace period as the attempt that started the run."""
     history = History(omics, with_store=True)
     first = history.try_again()
     published = history.ti.xcoms.pop("run")

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""A run is its id and its uuid, from the moment of its start to its deletion."""
+"""A run is identified by its id and its uuid, from its start to its deletion."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ from tests.unit.histories import WAYS, start_of, waiting
 def test_a_new_run_may_not_be_found_yet(
     omics: Control, context: Context, tasks: Tasks, deferrable: bool, times: int
 ) -> None:
-    """Not found right after StartRun is no end."""
+    """A run that is not found right after StartRun has not ended."""
     omics.inject_error("GetRun", "ResourceNotFoundException", times=times)
     assert tasks.run(waiting(deferrable, waiter_delay=10), context) == omics.runs()[0]["id"]
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_a_new_run_that_is_never_found_is_a_clear_end(
+def test_a_new_run_that_is_never_found_has_ended(
     omics: Control, context: Context, tasks: Tasks, clock: Clock, deferrable: bool
 ) -> None:
     """After a minute."""
@@ -55,10 +55,10 @@ def test_a_new_run_that_is_never_found_is_a_clear_end(
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_a_run_that_was_found_once_has_no_grace(
+def test_a_run_that_was_found_once_has_no_grace_period(
     omics: Control, context: Context, tasks: Tasks, clock: Clock, deferrable: bool
 ) -> None:
-    """Not found after found is deleted; the failure says that retention may have done it."""
+    """If it is not found later, it was deleted; the error mentions retention."""
     omics.plan_run(seconds={"RUNNING": None})
     clock.at(25, lambda: omics.advance("DELETED"))
     with pytest.raises(HealthOmicsOutcomeLostError, match="retention"):
@@ -67,10 +67,10 @@ def test_a_run_that_was_found_once_has_no_grace(
 
 
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_a_sensor_has_no_grace(
+def test_a_sensor_has_no_grace_period(
     omics: Control, context: Context, tasks: Tasks, clock: Clock, deferrable: bool
 ) -> None:
-    """Its run was started by another task, so it is wrong or gone."""
+    """Another task started its run, so its id is wrong or the run was deleted."""
     with pytest.raises(HealthOmicsRunFailedError, match="the run id, the account or the region") as caught:
         tasks.run(
             lambda: HealthOmicsRunSensor(task_id="a_task", run_id="1234567", deferrable=deferrable), context
@@ -81,7 +81,7 @@ def test_a_sensor_has_no_grace(
 
 @pytest.mark.parametrize("deferrable", WAYS)
 @pytest.mark.parametrize("is_sensor", [False, True], ids=["operator", "sensor"])
-def test_an_id_that_was_given_to_another_run_is_an_error(
+def test_another_run_with_the_id_is_an_error(
     omics: Control,
     context: Context,
     tasks: Tasks,
@@ -90,7 +90,7 @@ def test_an_id_that_was_given_to_another_run_is_an_error(
     deferrable: bool,
     is_sensor: bool,
 ) -> None:
-    """It says both uuids, and fails for good in both places."""
+    """It has both uuids, and is permanent on a worker and after a deferral."""
     omics.set_options(reuse_run_ids=True)
     omics.plan_run(seconds={"RUNNING": None})
     uuids: list[str] = []
@@ -125,7 +125,7 @@ def test_a_deleted_run_ends_the_wait_whether_it_is_shown_or_not(
     deferrable: bool,
     shown: bool,
 ) -> None:
-    """AWS documents both a state and its absence."""
+    """AWS documents both a status and an error."""
     omics.set_options(show_deleted_runs=shown)
     omics.plan_run(seconds={"RUNNING": None})
     clock.at(100, lambda: omics.advance("DELETED"))
@@ -137,10 +137,10 @@ def test_a_deleted_run_ends_the_wait_whether_it_is_shown_or_not(
 @needs_store
 @pytest.mark.parametrize("deferrable", WAYS)
 @pytest.mark.parametrize("end", ["COMPLETED", "FAILED", None])
-def test_a_run_that_is_removed_before_the_next_poll_has_ended_as_its_manifest_says(
+def test_the_manifest_of_a_removed_run_has_its_end(
     omics: Control, tasks: Tasks, clock: Clock, deferrable: bool, end: Any
 ) -> None:
-    """Retention mode REMOVE may take a record away at any time, and the run is not repeated for that."""
+    """Retention mode REMOVE may delete a record before the next poll; that does not repeat the run."""
     omics.plan_run(seconds={"RUNNING": None})
 
     def remove() -> None:
@@ -165,7 +165,7 @@ def test_a_run_that_is_removed_before_the_next_poll_has_ended_as_its_manifest_sa
 def test_a_sensor_reads_the_manifest_of_a_removed_run(
     omics: Control, context: Context, tasks: Tasks, clock: Clock, deferrable: bool, end: Any
 ) -> None:
-    """A run that has completed is a success, though its record is gone."""
+    """A completed run is a success, even if its record was deleted."""
     omics.plan_run(seconds={"RUNNING": None})
     run_id = start_of().execute(try_of(FakeTaskInstance()))
 
@@ -188,8 +188,8 @@ def test_a_sensor_reads_the_manifest_of_a_removed_run(
             tasks.run(sensor, context)
 
 
-def test_the_trigger_is_told_the_uuid(omics: Control, context: Context, tasks: Tasks) -> None:
-    """So that it knows its run from the first poll on."""
+def test_the_trigger_has_the_uuid(omics: Control, context: Context, tasks: Tasks) -> None:
+    """It identifies its run from the first poll on."""
     omics.plan_run(seconds={"RUNNING": 60})
     tasks.run(waiting(True), context)
     _, arguments = tasks.deferrals[0].trigger.serialize()

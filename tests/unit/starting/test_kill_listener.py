@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Kills that no process of the task can hear of, found in Airflow's own database."""
+"""Kills that no process of the task notices, found in Airflow's own database."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def killed() -> KilledTasks:
 
 
 def record_of(run: dict[str, Any], **changes: Any) -> StartRecord:
-    """Return what a task has recorded that started a run."""
+    """Return the record of a task that started a run."""
     record = StartRecord(
         request_id="r", epoch=0, resource_id=run["id"], uuid=run["uuid"], connection=CONNECTION, attempt=1
     )
@@ -89,12 +89,12 @@ def record_of(run: dict[str, Any], **changes: Any) -> StartRecord:
 
 
 def kill(*tasks: tuple[str, int]) -> Kill:
-    """Return a kill of these tasks just now, or of the whole DAG run."""
+    """Return a new kill of these tasks, or of the whole DAG run."""
     return Kill(DAG_ID, DAG_RUN_ID, time.time(), set(tasks) or None)
 
 
 def cancelled(omics: Control) -> list[bool]:
-    """Return of each run whether it is cancelled."""
+    """Return for each run whether it is cancelled."""
     return [run["status"] in ("STOPPING", "CANCELLED") for run in omics.runs()]
 
 
@@ -125,7 +125,7 @@ CASES = {
 
 @pytest.mark.parametrize("whole", [False, True], ids=["task", "dag-run"])
 @pytest.mark.parametrize(("state", "changes", "is_cancelled"), CASES.values(), ids=CASES.keys())
-def test_what_a_killed_task_has_started_is_cancelled(
+def test_a_kill_cancels_the_runs_of_its_tasks(
     omics: Control,
     running: Start,
     killed: KilledTasks,
@@ -134,7 +134,7 @@ def test_what_a_killed_task_has_started_is_cancelled(
     changes: Any,
     is_cancelled: bool,
 ) -> None:
-    """And only that."""
+    """And no others."""
     run = running(name="mine")
     task = EmptyOperator(task_id="sequence", dag=killed.dag)
     killed.add(task, state=state, record=record_of(run, **changes))
@@ -142,10 +142,10 @@ def test_what_a_killed_task_has_started_is_cancelled(
     assert cancelled(omics) == [is_cancelled]
 
 
-def test_a_kill_of_one_task_does_not_concern_another(
+def test_a_kill_of_one_task_does_not_affect_another(
     omics: Control, running: Start, killed: KilledTasks
 ) -> None:
-    """Though that has crashed, and its run was left."""
+    """Even if the other one has crashed and left its run."""
     task = EmptyOperator(task_id="sequence", dag=killed.dag)
     other = EmptyOperator(task_id="call", dag=killed.dag)
     for index in range(3):
@@ -158,7 +158,7 @@ def test_a_kill_of_one_task_does_not_concern_another(
 @pytest.mark.parametrize(
     ("dag_id", "run_id"), [(DAG_ID, "another"), ("relatives", DAG_RUN_ID)], ids=["dag-run", "dag"]
 )
-def test_a_kill_of_one_dag_run_does_not_concern_another(
+def test_a_kill_of_one_dag_run_does_not_affect_another(
     omics: Control, running: Start, killed: KilledTasks, dag_id: str, run_id: str
 ) -> None:
     """Of the same DAG, or with the same id."""
@@ -170,14 +170,14 @@ def test_a_kill_of_one_dag_run_does_not_concern_another(
 
 
 @KINDS
-def test_a_kill_heeds_the_record_of_each_task_once(
+def test_a_kill_uses_the_record_of_each_task_once(
     omics: Control,
     client: Any,
     killed: KilledTasks,
     caplog: pytest.LogCaptureFixture,
     kind: Kind,
 ) -> None:
-    """Whatever the other tasks have recorded, and however often the records are read."""
+    """Whatever other tasks have recorded, and however many times the records are read."""
     caplog.set_level("INFO")
     settled, *others = (kind.start_beside(client) for _ in range(3))
     task = EmptyOperator(task_id="sequence", dag=killed.dag)
@@ -193,10 +193,8 @@ def test_a_kill_heeds_the_record_of_each_task_once(
     assert caplog.text.count(f"{DAG_ID}.sequence ") == 2
 
 
-def test_the_state_of_a_task_for_its_own_use_is_no_record(
-    omics: Control, running: Start, killed: KilledTasks
-) -> None:
-    """Though it may look like one."""
+def test_a_users_own_task_state_is_no_record(omics: Control, running: Start, killed: KilledTasks) -> None:
+    """Even if it looks like one."""
     task = EmptyOperator(task_id="sequence", dag=killed.dag)
     killed.add(task, state="failed")
     killed.store(task, "mine", {**record_of(running())._asdict(), "earlier": []})
@@ -215,7 +213,7 @@ def test_the_state_of_a_task_for_its_own_use_is_no_record(
 def test_a_task_that_defers_while_its_dag_run_is_killed(
     omics: Control, running: Start, killed: KilledTasks, tasks: Any, dag_run_state: str, is_cancelled: bool
 ) -> None:
-    """Overwrites the state that the person has set, and is over nevertheless, unless only it was killed."""
+    """It overwrites the state that the person set, and counts as ended unless only the task was killed."""
     task = EmptyOperator(task_id="sequence", dag=killed.dag)
     killed.add(task, state="deferred", record=record_of(running()))
     with create_session() as session:
@@ -224,7 +222,7 @@ def test_a_task_that_defers_while_its_dag_run_is_killed(
     assert cancelled(omics) == [is_cancelled]
 
 
-def test_a_task_that_has_crashed_before_the_dag_run_was_killed_is_left(
+def test_a_task_that_crashed_before_the_dag_run_was_killed_is_left(
     omics: Control, running: Start, killed: KilledTasks
 ) -> None:
     """Nobody has ended it."""
@@ -237,7 +235,7 @@ def test_a_task_that_has_crashed_before_the_dag_run_was_killed_is_left(
     assert cancelled(omics) == [False]
 
 
-def test_a_run_that_is_answered_after_the_kill_is_found_at_the_next_look(
+def test_a_run_that_starts_after_the_kill_is_found_later(
     omics: Control, running: Start, killed: KilledTasks
 ) -> None:
     """StartRun was in flight."""
@@ -253,7 +251,7 @@ def test_a_run_that_is_answered_after_the_kill_is_found_at_the_next_look(
 
 
 def test_a_throttled_cancellation_is_repeated(omics: Control, running: Start, killed: KilledTasks) -> None:
-    """Within one look."""
+    """In the same search."""
     task = EmptyOperator(task_id="sequence", dag=killed.dag)
     killed.add(task, state="failed", record=record_of(running()))
     omics.inject_error("CancelRun", "ThrottlingException", times=6)
@@ -261,10 +259,10 @@ def test_a_throttled_cancellation_is_repeated(omics: Control, running: Start, ki
     assert cancelled(omics) == [True]
 
 
-def test_a_throttled_cancellation_does_not_keep_the_next_look_waiting(
+def test_a_throttled_cancellation_does_not_delay_the_next_search(
     omics: Control, clock: Clock, running: Start, killed: KilledTasks, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Which repeats it, and a line names the run."""
+    """That repeats it, and a line names the run."""
     task = EmptyOperator(task_id="sequence", dag=killed.dag)
     killed.add(task, state="failed", record=record_of(running()))
     omics.inject_error("CancelRun", "ThrottlingException", times=100)
@@ -275,14 +273,14 @@ def test_a_throttled_cancellation_does_not_keep_the_next_look_waiting(
 
 
 @pytest.mark.parametrize("wrong", [{"region_name": "no region"}, {"aws_conn_id": "unknown"}], ids=str)
-def test_a_connection_that_is_unknown_here_does_not_hide_the_others(
+def test_an_unknown_connection_does_not_hide_the_others(
     omics: Control,
     running: Start,
     killed: KilledTasks,
     caplog: pytest.LogCaptureFixture,
     wrong: dict[str, Any],
 ) -> None:
-    """A line in the log names the run, and the next look tries again."""
+    """A line in the log names the run, and the next search tries again."""
     first, second = running(), running()
     task = EmptyOperator(task_id="sequence", dag=killed.dag)
     connection = {**CONNECTION, **wrong}
@@ -298,7 +296,7 @@ def test_a_connection_that_is_unknown_here_does_not_hide_the_others(
 
 @pytest.fixture
 def looked_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleQueue[Kill]]:
-    """The kills whose looks have begun, in an API server; they last until the test is over."""
+    """The kills whose searches have begun, in an API server; they last until the end of the test."""
     kills: SimpleQueue[Kill] = SimpleQueue()
     is_over = Event()
 
@@ -316,7 +314,7 @@ def looked_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleQueue[Kill]]
 
 
 def test_airflow_calls_the_listener(looked_after: SimpleQueue[Kill], killed: KilledTasks) -> None:
-    """By the plugin's entry point, and kills at the same moment are one."""
+    """By the plugin's entry point; simultaneous kills count as one."""
     task = EmptyOperator(task_id="sequence", dag=killed.dag)
     for index in range(3):
         killed.add(task, map_index=index, state="failed")
@@ -334,8 +332,8 @@ def test_airflow_calls_the_listener(looked_after: SimpleQueue[Kill], killed: Kil
     assert looked_after.empty()
 
 
-def test_a_kill_is_forgotten_after_its_looks(clock: Clock, killed: KilledTasks) -> None:
-    """The API server lives for months."""
+def test_a_kill_is_forgotten_after_its_searches(clock: Clock, killed: KilledTasks) -> None:
+    """The API server runs for months."""
     others = threading.enumerate()
     killed_tasks.look_after(DAG_ID, DAG_RUN_ID, None)
     for thread in set(threading.enumerate()) - set(others):
@@ -347,7 +345,7 @@ def test_a_kill_is_forgotten_after_its_looks(clock: Clock, killed: KilledTasks) 
 def test_a_worker_does_not_listen(
     looked_after: SimpleQueue[Kill], killed: KilledTasks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There the same call means that a task has ended by itself; nor does a scheduler, but for a timeout."""
+    """There the same event means that a task has ended itself; a scheduler listens only for a timeout."""
     monkeypatch.setattr(kill_listener._Process, "is_api_server", False)
     task = EmptyOperator(task_id="sequence", dag=killed.dag)
     killed.add(task, state="failed")
@@ -364,10 +362,10 @@ def test_a_worker_does_not_listen(
     assert looked_after.get(timeout=60).tasks is None
 
 
-def test_the_looks_are_spread_over_the_time_in_which_a_start_may_be_answered(
+def test_the_searches_are_spread_over_the_duration_of_a_start(
     killed: KilledTasks, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A look that fails does not end them, and one that takes long delays only the next one."""
+    """A failing search does not end them, and a slow one delays only the next one."""
     times: list[float] = []
 
     def look(_: Kill) -> None:

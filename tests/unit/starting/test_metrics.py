@@ -29,7 +29,7 @@ from tests.unit.statsd import StatsD
 def test_a_start_is_counted(
     statsd: StatsD, omics: Control, tasks: Tasks, context: Context, kind: Kind
 ) -> None:
-    """By its kind and outcome."""
+    """By kind and outcome."""
     tasks.run(lambda: kind.task(wait_for_completion=False), context)
     assert statsd.counts("starts", "kind", "outcome") == {(kind.name, "started"): 1}
 
@@ -38,7 +38,7 @@ def test_a_start_is_counted(
 def test_a_delayed_start_is_counted_once(
     statsd: StatsD, omics: Control, tasks: Tasks, with_store: bool
 ) -> None:
-    """It is still the start of this attempt, which the triggerer has made."""
+    """It is still the start of this attempt, although the triggerer made it."""
     omics.inject_error("StartRun", "ThrottlingException", times=3)
     tasks.run(start_of, try_of(FakeTaskInstance(), Store() if with_store else None))
     assert statsd.counts("starts", "outcome") == {("started",): 1}
@@ -54,7 +54,7 @@ def test_a_retry_is_a_reattachment(statsd: StatsD, omics: Control) -> None:
 
 @pytest.mark.parametrize("with_store", STORES)
 def test_a_retry_after_a_failed_run_is_a_start(statsd: StatsD, omics: Control, with_store: bool) -> None:
-    """Of the next generation."""
+    """It belongs to the next generation."""
     history = History(omics, with_store=with_store)
     omics.advance("FAILED", run_id=history.try_again())
     history.try_again()
@@ -74,7 +74,7 @@ def test_a_retry_after_a_failed_run_is_a_start(statsd: StatsD, omics: Control, w
 def test_a_retry_after_a_crash_sends_the_request_again_or_finds_its_run(
     statsd: StatsD, omics: Control, crash: str, fields: dict[str, Any], outcome: str
 ) -> None:
-    """HealthOmics answers a repeated request with the run that it has started before."""
+    """HealthOmics returns the started run for a repeated request."""
     history = History(omics, with_store=True, **fields)
     history.try_again(crash)
     history.try_again()
@@ -103,7 +103,7 @@ def test_refused_credentials_are_counted(statsd: StatsD, omics: Control, with_st
 
 
 def test_a_kill_before_the_start_is_no_refusal(statsd: StatsD, omics: Control, context: Context) -> None:
-    """HealthOmics has refused nothing."""
+    """HealthOmics did not refuse anything."""
     operator = start_of()
 
     def respond(operation: str, call: Any) -> Any:
@@ -123,7 +123,7 @@ def test_a_kill_before_the_start_is_no_refusal(statsd: StatsD, omics: Control, c
 def test_a_delayed_start_is_visible_while_it_waits(
     statsd: StatsD, omics: Control, tasks: Tasks, context: Context, kind: Kind
 ) -> None:
-    """With its reason, its age and the pauses; afterwards none is left."""
+    """With its reason, its age and the pauses; afterwards none remains."""
     omics.inject_error(kind.operation("Start"), "ThrottlingException", times=4)
     tasks.run(lambda: kind.task(wait_for_completion=False), context)
     assert statsd.counts("start.delays", "kind", "reason") == {(kind.name, "ThrottlingException"): 1}
@@ -139,7 +139,7 @@ def test_a_delayed_start_is_visible_while_it_waits(
 
 
 def test_the_age_is_that_of_the_oldest_delayed_start(statsd: StatsD, clock: Clock) -> None:
-    """One whose first delay is unknown counts from now, and a clock that was set back makes no age."""
+    """A start with unknown first delay counts from now, and a clock that was set back gives no age."""
     starts = DelayedStarts("batch", Place("lab", "eu-west-1"))
     now = clock.time()
     with starts.added(0), starts.added(now - 70):

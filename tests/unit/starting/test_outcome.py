@@ -12,7 +12,7 @@ THROTTLED = StartDelay("ThrottlingException")
 
 
 def test_only_consecutive_failures_to_reach_healthomics_count() -> None:
-    """A start that was answered, if only with throttling, begins with the shortest delay again."""
+    """After a response, even of throttling, the shortest delay applies again."""
     delays = Delays()
     failures = []
     for delay in (UNREACHABLE, UNREACHABLE, THROTTLED, UNREACHABLE):
@@ -21,7 +21,7 @@ def test_only_consecutive_failures_to_reach_healthomics_count() -> None:
     assert failures == [1, 2, 0, 1]
 
 
-def test_conflicts_are_counted_apart_from_other_turns() -> None:
+def test_conflicts_are_counted_separately() -> None:
     """Only they show that the request will never be accepted."""
     delays = Delays()
     for delay in (CONFLICT, THROTTLED, CONFLICT):
@@ -30,5 +30,5 @@ def test_conflicts_are_counted_apart_from_other_turns() -> None:
 
 
 def test_the_first_delay_is_remembered() -> None:
-    """The patience with a start that does not reach HealthOmics is measured from there."""
+    """The time limit of a start that does not reach HealthOmics counts from there."""
     assert Delays().after(UNREACHABLE, 100.0).after(UNREACHABLE, 200.0).since == 100.0

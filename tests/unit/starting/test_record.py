@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a task remembers of its run: in the task state store, or read off the runs' names."""
+"""The record of a task about its run: in the task state store, or derived from the names of runs."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ ATTEMPT = Attempt(number=2, max_tries=5)
 
 @pytest.fixture
 def hook(omics: Control) -> HealthOmicsHook:
-    """A hook that does not repeat calls."""
+    """A hook without retries."""
     return HealthOmicsHook(aws_conn_id=None, config=ONE_ATTEMPT)
 
 
@@ -62,8 +62,8 @@ def hook(omics: Control) -> HealthOmicsHook:
 @needs_store
 @given(record=records)
 @quick
-def test_a_record_comes_back_as_it_was(record: StartRecord) -> None:
-    """By JSON, in any process."""
+def test_a_record_survives_the_store(record: StartRecord) -> None:
+    """As JSON, in any process."""
     store = Store()
     TaskStateStore(store).save(record)
     assert TaskStateStore(store).load() == record
@@ -71,7 +71,7 @@ def test_a_record_comes_back_as_it_was(record: StartRecord) -> None:
 
 @needs_store
 def test_a_record_never_expires() -> None:
-    """A run may take days, and a Clear may come weeks later."""
+    """A run may take days, and a Clear may follow weeks later."""
     from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]
 
     store = Store()
@@ -80,8 +80,8 @@ def test_a_record_never_expires() -> None:
 
 
 @pytest.mark.parametrize("value", [None, {}, [], "text", {"epoch": 1}, {"request_id": 1}])
-def test_what_is_no_record_counts_as_none(value: Any) -> None:
-    """A first attempt finds nothing, and somebody may have edited the store."""
+def test_an_invalid_record_counts_as_none(value: Any) -> None:
+    """A first attempt finds none, and a user may have edited the store."""
     store = Store()
     if value is not None:
         store.values[KEY] = json.dumps(value)
@@ -97,7 +97,7 @@ def test_fields_of_a_later_version_are_left_out() -> None:
     assert TaskStateStore(store).load() == StartRecord(request_id="r", epoch=1, resource_id="7")
 
 
-def test_fields_that_an_earlier_version_did_not_have_may_be_absent() -> None:
+def test_fields_that_an_earlier_version_lacked_may_be_absent() -> None:
     """All but the request ID and the epoch."""
     store = Store()
     store.values[KEY] = json.dumps({"request_id": "r", "epoch": 1})
@@ -105,8 +105,8 @@ def test_fields_that_an_earlier_version_did_not_have_may_be_absent() -> None:
 
 
 @pytest.mark.parametrize("with_store", [True, False])
-def test_the_store_is_used_where_there_is_one(hook: HealthOmicsHook, with_store: bool) -> None:
-    """Else the names of the runs."""
+def test_the_store_is_used_if_there_is_one(hook: HealthOmicsHook, with_store: bool) -> None:
+    """Otherwise the names of the runs."""
     context: Any = {"task_state_store": Store()} if with_store else {}
     kept = open_start_store(context, RunResource(hook, LOG), NAMES, ATTEMPT, starts=0)
     assert isinstance(kept, TaskStateStore if with_store else NameLookupStore)
@@ -121,10 +121,10 @@ requests = st.dictionaries(
 
 @given(request=requests, other=requests)
 @quick
-def test_a_fingerprint_tells_whether_the_request_has_changed(
+def test_a_fingerprint_shows_whether_the_request_has_changed(
     request: dict[str, Any], other: dict[str, Any]
 ) -> None:
-    """And the order of its keys is no change."""
+    """The order of keys does not matter."""
     record = StartRecord(request_id="r", epoch=0, fingerprint=fingerprint(request))
     assert not has_changed(record, dict(reversed(request.items())))
     assert has_changed(record, other) == (
@@ -133,7 +133,7 @@ def test_a_fingerprint_tells_whether_the_request_has_changed(
 
 
 def test_a_fingerprint_is_keyed() -> None:
-    """Equal requests have different ones, so that nobody can tell whose parameters are equal."""
+    """Equal requests have different ones, so equal parameters cannot be detected."""
     request = {"parameters": {"sample": CANARY}}
     one, two = fingerprint(request), fingerprint(request)
     assert one != two
@@ -158,8 +158,8 @@ def test_any_change_of_the_request_is_seen(change: dict[str, Any]) -> None:
     assert has_changed(record, request | change)
 
 
-def test_without_a_fingerprint_nothing_is_known() -> None:
-    """A record read off a name has none."""
+def test_without_a_fingerprint_nothing_is_known_about_changes() -> None:
+    """A record that was derived from a name has none."""
     assert has_changed(StartRecord(request_id="r", epoch=0), {"a": 1}) is False
 
 
@@ -170,7 +170,7 @@ class Names(RequestIds):
     """Short request IDs: ``g0``, ``g1`` and so on."""
 
     def of(self, epoch: int, generation: int = 0) -> str:
-        """Return that of a generation."""
+        """Return the request ID of a generation."""
         return f"g{generation}"
 
 
@@ -203,7 +203,7 @@ def test_the_newest_generation_is_found(
     ends: list[str],
     generation: int | None,
 ) -> None:
-    """One follows another only after it has failed."""
+    """A generation follows only a failed one."""
     runs = []
     for number, end in enumerate(ends):
         runs.append(started(name=NAMES.of(0, number), requestId=f"r{number}"))
@@ -227,7 +227,7 @@ def test_the_newest_generation_is_found(
 def test_a_name_is_matched_exactly(
     omics: Control, hook: HealthOmicsHook, started: Callable[..., Any]
 ) -> None:
-    """Nobody documents how ListRuns compares."""
+    """No document says how ListRuns compares names."""
     for name in ("g0-of-another", "a-g0", "G0", "g00"):
         started(name=name, requestId=name)
     assert by_name(hook) is None
@@ -237,16 +237,16 @@ def test_a_name_is_matched_exactly(
     assert record.resource_id == run["id"]
 
 
-def test_the_first_try_does_not_look(omics: Control, hook: HealthOmicsHook) -> None:
+def test_the_first_try_does_not_search(omics: Control, hook: HealthOmicsHook) -> None:
     """There is nothing to find."""
     assert by_name(hook, starts=0) is None
     assert omics.calls() == []
 
 
-def test_a_denied_look_up_names_the_permission(
+def test_a_denied_search_names_the_permission(
     omics: Control, hook: HealthOmicsHook, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And goes on with the request ID alone."""
+    """The attempt continues with the request ID alone."""
     omics.inject_error("ListRuns", "AccessDeniedException", times=None)
     assert by_name(hook) is None
     (record,) = [record for record in caplog.records if record.name == LOG.name]
@@ -257,7 +257,7 @@ def test_a_denied_look_up_names_the_permission(
 def test_a_fixed_request_id_has_one_generation(
     omics: Control, hook: HealthOmicsHook, started: Callable[..., Any]
 ) -> None:
-    """Its failed run is the newest one, and the search ends."""
+    """Its failed run is the newest one, so the search ends."""
     run = started(name="mine", requestId="mine")
     omics.advance("FAILED", run_id=run["id"])
     request_ids = RequestIds(CONTEXT, "mine", RunResource)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Exactly one run: what once went wrong, and must not again."""
+"""Exactly one run: regressions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.unit.waiting.kills import Killed, end_by_a_person, kill_trigger
 
 
 def test_a_kill_cancels_an_adopted_run(omics: Control, clock: Clock, tasks: Tasks) -> None:
-    """Found by name after an endless conflict."""
+    """It was found by name after an endless conflict."""
     omics.plan_run(times=None, seconds={"PENDING": None})
     ti = FakeTaskInstance(max_tries=2)
     operator = start_of(parameters={"a": 1})
@@ -56,7 +56,7 @@ def test_a_kill_cancels_an_adopted_run(omics: Control, clock: Clock, tasks: Task
 
 
 @pytest.mark.parametrize("with_store", STORES)
-def test_a_worker_timeout_as_airflow_does_it_leaves_the_run_to_the_next_try(
+def test_a_timeout_on_a_worker_leaves_the_run_to_the_next_try(
     omics: Control, clock: Clock, monkeypatch: pytest.MonkeyPatch, with_store: bool
 ) -> None:
     """Airflow (2.11, 3.0, 3.3) calls on_kill when execution_timeout strikes."""
@@ -78,7 +78,7 @@ def test_a_worker_timeout_as_airflow_does_it_leaves_the_run_to_the_next_try(
 @needs_store
 @pytest.mark.parametrize("with_store", [True])
 def test_a_crashed_attempt_is_repeated_with_the_recorded_request_id(omics: Control, with_store: bool) -> None:
-    """Whatever the DAG says by now."""
+    """Even if the DAG was edited."""
     ti, store = FakeTaskInstance(max_tries=2), Store()
     operator = start_of(request_id="mine-1")
     operator.hook.conn.meta.events.register("after-call.omics.StartRun", die)
@@ -90,8 +90,8 @@ def test_a_crashed_attempt_is_repeated_with_the_recorded_request_id(omics: Contr
 
 
 @needs_store
-def test_the_record_is_that_of_its_run(omics: Control) -> None:
-    """The recorded request ID is the one that the run was started with."""
+def test_the_record_has_the_request_id_of_its_run(omics: Control) -> None:
+    """It is the one that started the run."""
     ti, store = FakeTaskInstance(max_tries=2), Store()
     operator = start_of(request_id="mine-1")
     operator.hook.conn.meta.events.register("before-send.omics.StartRun", die)
@@ -103,7 +103,7 @@ def test_the_record_is_that_of_its_run(omics: Control) -> None:
 
 @pytest.mark.parametrize("survives", [True, False])
 def test_names_find_a_later_generation_past_a_removed_one(omics: Control, survives: bool) -> None:
-    """Retention removes the failed run of generation 0 while that of generation 1 is live."""
+    """Retention removes the failed run of generation 0 while the run of generation 1 is active."""
     history = History(omics, with_store=False)
     omics.set_options(request_id_survives_delete=survives)
     first = history.try_again()
@@ -115,8 +115,8 @@ def test_names_find_a_later_generation_past_a_removed_one(omics: Control, surviv
 
 
 @pytest.mark.parametrize("fault", ["ThrottlingException", "InternalServerException"])
-def test_a_throttled_look_up_is_not_nothing_found(omics: Control, fault: str) -> None:
-    """A busy ListRuns delays the start, lest a second run be started."""
+def test_a_throttled_search_is_no_empty_result(omics: Control, fault: str) -> None:
+    """A busy ListRuns delays the start, since otherwise a second run might be started."""
     history = History(omics, with_store=False)
     history.try_again()
     omics.set_options(request_id_lifetime=60)
@@ -129,7 +129,7 @@ def test_a_throttled_look_up_is_not_nothing_found(omics: Control, fault: str) ->
 
 @pytest.mark.parametrize("with_store", STORES)
 def test_a_lost_start_is_cancelled_when_its_turn_times_out(omics: Control, with_store: bool) -> None:
-    """The run is cancelled if no try is left."""
+    """If no attempt is left."""
     omics.plan_run(times=None, seconds={"PENDING": None})
     context = try_of(FakeTaskInstance(max_tries=0), Store() if with_store else None)
     omics.drop_connection("StartRun", when="after", times=None)
@@ -144,7 +144,7 @@ def test_a_lost_start_is_cancelled_when_its_turn_times_out(omics: Control, with_
 @needs_store
 @pytest.mark.parametrize("crash_at", ["after-call", "before-run-id"])
 def test_listruns_denied_does_not_stop_a_clear(omics: Control, crash_at: str) -> None:
-    """Without omics:ListRuns the old run stays, and no botocore error comes up."""
+    """Without omics:ListRuns the old run continues, and botocore's error is not raised."""
     history = History(omics, with_store=True)
     history.try_again(crash_at)
     history.clear()
@@ -154,7 +154,7 @@ def test_listruns_denied_does_not_stop_a_clear(omics: Control, crash_at: str) ->
 
 
 def test_endless_conflict_with_listruns_denied_is_one_of_our_errors(omics: Control, tasks: Tasks) -> None:
-    """What to do is said even if nothing can be looked up."""
+    """It has the next step, even if the search is denied."""
     omics.inject_error("StartRun", "ConflictException", times=None)
     omics.inject_error("ListRuns", "AccessDeniedException", times=None)
     with pytest.raises(HealthOmicsError):
@@ -163,7 +163,7 @@ def test_endless_conflict_with_listruns_denied_is_one_of_our_errors(omics: Contr
 
 @needs_store
 def test_reused_id_not_cancelled_by_timeout(omics: Control) -> None:
-    """Another task's run that got the id of this task's deleted run goes on."""
+    """Another task's run with the id of this task's deleted run continues."""
     omics.plan_run(times=None, seconds={"PENDING": None})
     context = try_of(FakeTaskInstance(max_tries=2), Store())
     first = start_of().execute(context)
@@ -176,7 +176,7 @@ def test_reused_id_not_cancelled_by_timeout(omics: Control) -> None:
 
 
 def test_a_kill_before_start_run_starts_nothing_later(omics: Control, clock: Clock) -> None:
-    """Killed between two calls of StartRun, the task makes no second."""
+    """Killed between two calls of StartRun, the task makes no second one."""
     omics.inject_error("StartRun", "InternalServerException", times=1)
     task = start_of()
     clock.at(0.0, task.on_kill)
@@ -209,7 +209,7 @@ def test_a_denied_cancellation_in_the_triggerer_is_logged(
     started: Callable[..., Any],
     logged: Callable[[], str],
 ) -> None:
-    """Nobody waits for the detached task."""
+    """Nothing waits for the detached task."""
     omics.inject_error("CancelRun", "AccessDeniedException", times=None)
     kill_trigger(RUN.trigger_of(started()), "failed", clock)
     assert "AccessDenied" in logged()
@@ -217,7 +217,7 @@ def test_a_denied_cancellation_in_the_triggerer_is_logged(
 
 @needs_store
 def test_clear_cancels_unknown_status(omics: Control) -> None:
-    """A state of a later HealthOmics is not taken for an end."""
+    """A later status of HealthOmics does not count as an end."""
     history = History(omics, with_store=True)
     history.try_again()
     history.clear()
@@ -232,7 +232,7 @@ def test_clear_cancels_unknown_status(omics: Control) -> None:
 
 @needs_store
 def test_repeat_on_store_looks_by_name_when_forgotten(omics: Control) -> None:
-    """HealthOmics may have forgotten the request ID since the crash; the name still finds the run."""
+    """HealthOmics may have forgotten the request ID since the crash; the run is still found by name."""
     history = History(omics, with_store=True)
     history.try_again("after-call")
     omics.set_options(request_id_lifetime=60)
@@ -243,7 +243,7 @@ def test_repeat_on_store_looks_by_name_when_forgotten(omics: Control) -> None:
 
 @pytest.mark.parametrize("with_store", STORES)
 def test_own_name_explicit_id_failed_says_so(omics: Control, with_store: bool) -> None:
-    """A request ID that is fixed starts no second run, and the task fails."""
+    """A fixed request ID starts no second run, and the task fails."""
     history = History(omics, with_store=with_store, request_id="mine", name="my run")
     first = history.try_again()
     omics.advance("FAILED", run_id=first)
@@ -253,7 +253,7 @@ def test_own_name_explicit_id_failed_says_so(omics: Control, with_store: bool) -
 
 @pytest.mark.parametrize("with_store", STORES)
 def test_own_name_failed_then_next_generation(omics: Control, with_store: bool) -> None:
-    """A name of the user keeps nobody from starting anew after a failure."""
+    """A custom name does not prevent a new run after a failure."""
     history = History(omics, with_store=with_store, name="my run")
     first = history.try_again()
     omics.advance("FAILED", run_id=first)
@@ -262,7 +262,7 @@ def test_own_name_failed_then_next_generation(omics: Control, with_store: bool) 
 
 @needs_store
 def test_crashed_and_failed_unseen(omics: Control) -> None:
-    """A run that failed after the crash is not taken for a start that succeeded."""
+    """A run that failed after the crash does not count as started successfully."""
     history = History(omics, with_store=True)
     history.try_again("after-call")
     omics.advance("FAILED", run_id=omics.runs()[0]["id"])
@@ -271,7 +271,7 @@ def test_crashed_and_failed_unseen(omics: Control) -> None:
 
 
 def test_the_limit_of_stored_runs_says_what_to_do(omics: Control) -> None:
-    """Whoever reads the error need not know of retention modes."""
+    """A reader of the error need not know about retention modes."""
     omics.set_options(max_stored_runs=1)
     start_of(retention_mode="RETAIN").execute(context_of(FakeTaskInstance(task_id="another_task")))
     with pytest.raises(HealthOmicsApiError, match="retention_mode REMOVE"):
@@ -283,7 +283,7 @@ def test_the_limit_of_stored_runs_says_what_to_do(omics: Control) -> None:
 def test_a_retry_waits_for_a_run_that_is_not_visible_yet(
     omics: Control, tasks: Tasks, deferrable: bool
 ) -> None:
-    """The attempt that started it did, and not found is no end within the grace period."""
+    """The attempt that started it did, and within the grace period a missing run has not ended."""
     history = History(omics, with_store=True)
     assert history.store is not None
     omics.set_options(manual=False)
@@ -297,7 +297,7 @@ def test_a_retry_waits_for_a_run_that_is_not_visible_yet(
 
 @needs_store
 def test_a_lost_attempt_does_not_record_its_end(omics: Control, clock: Clock) -> None:
-    """Airflow gave it up and started the next attempt, to which the record belongs now."""
+    """Airflow gave it up and started the next attempt, which owns the record."""
     ti, store = FakeTaskInstance(max_tries=2), Store()
     lost = start_of(wait_for_completion=True, deferrable=False, waiter_delay=60)
     context = try_of(ti, store)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The S3 folder of a request ID is a readable key under the prefix, and no other request ID has it."""
+"""The S3 folder of a request ID is a readable key under the prefix, and unique for the request ID."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def test_it_is_under_the_prefix(prefix: str, folder: str) -> None:
 
 @pytest.mark.parametrize("request_id", ["a+b", "a b", "a/b", "a\u00e9b"])
 def test_unusual_characters_are_replaced(request_id: str) -> None:
-    """With a digest, so that two request IDs do not get the same folder."""
+    """They get a digest, so two request IDs do not share a folder."""
     uri = RunFolder("s3://a-bucket", request_id, HOOK).uri("x")
     assert re.fullmatch(r"s3://a-bucket/a-b\.[0-9a-f]{16}/x", uri)
     assert uri != RunFolder("s3://a-bucket", "a:b", HOOK).uri("x")
 
 
 @pytest.mark.parametrize("prefix", ["", "bucket/folder", "https://bucket/folder", "s3://A/folder"])
-def test_a_prefix_that_is_no_s3_uri_is_refused(prefix: str) -> None:
+def test_an_invalid_prefix_is_refused(prefix: str) -> None:
     """The error names the call and the argument."""
     with pytest.raises(HealthOmicsRequestError, match="parameters_s3_uri must be an S3 URI") as caught:
         RunFolder(prefix, "id", HOOK)
@@ -61,8 +61,8 @@ def test_an_input_file_is_never_overwritten(bucket: Any) -> None:
 
 
 @pytest.mark.parametrize(("code", "has_advice"), [("AccessDenied", True), ("NoSuchBucket", False)])
-def test_a_refused_object_is_an_error_with_its_place(bucket: Any, code: str, has_advice: bool) -> None:
-    """Only a permission can be added to the policy."""
+def test_a_refused_object_is_an_error_with_its_location(bucket: Any, code: str, has_advice: bool) -> None:
+    """Only a missing permission has the advice to edit the policy."""
     file = RunFolder(PLACE, "id", HOOK).input_file("parameters", b"{}")
     with (
         crashing("PutObject", error=ClientError({"Error": {"Code": code}}, "PutObject")),

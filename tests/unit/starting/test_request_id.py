@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The request ID is the identity of a task instance, in a form that the API allows."""
+"""The request ID identifies a task instance, in a form that the API accepts."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ quick = settings(deadline=None, max_examples=150)
 @quick
 @given(identities, generations)
 def test_the_api_accepts_it(identity: TaskIdentity, generation: int) -> None:
-    """It has 1 to 128 characters, none of them of a category that the API's pattern leaves out."""
+    """It has 1 to 128 characters, all of them allowed by the API's pattern."""
     request_id = derive_request_id(identity, generation)
     assert 1 <= len(request_id) <= 128
     assert not [c for c in request_id if unicodedata.category(c).startswith("C")]
@@ -60,7 +60,7 @@ def test_the_api_accepts_it(identity: TaskIdentity, generation: int) -> None:
 @quick
 @given(identities, generations)
 def test_it_ends_with_a_digest(identity: TaskIdentity, generation: int) -> None:
-    """After the last dot stand 16 hex digits."""
+    """16 hex digits follow the last dot."""
     assert re.fullmatch(r".*\.[0-9a-f]{16}", derive_request_id(identity, generation), re.DOTALL)
 
 
@@ -72,7 +72,7 @@ def test_it_is_stable(identity: TaskIdentity, generation: int) -> None:
 
 
 def test_it_is_the_same_in_the_next_release() -> None:
-    """The derivation never changes, since a retry after an upgrade must find the run of the try before."""
+    """The derivation never changes, since a retry after an upgrade must find the run of an earlier try."""
     assert derive_request_id(IDENTITY) == "manual__2026-11-22T03:04:05+00:00.849c9f7012b15bae"
 
 
@@ -94,19 +94,19 @@ def test_it_begins_with_the_dag_run_id() -> None:
         pytest.param({"epoch": 1}, id="epoch"),
     ],
 )
-def test_each_part_tells_apart(change: dict[str, Any]) -> None:
-    """Whatever differs in the identity makes another request ID."""
+def test_each_part_of_the_identity_counts(change: dict[str, Any]) -> None:
+    """Any difference in the identity makes another request ID."""
     assert derive_request_id(IDENTITY._replace(**change)) != derive_request_id(IDENTITY)
 
 
-def test_the_generation_tells_apart() -> None:
-    """A run after a failed one gets a request ID of its own."""
+def test_each_generation_has_its_own() -> None:
+    """A run after a failed one has another request ID."""
     assert len({derive_request_id(IDENTITY, generation) for generation in range(50)}) == 50
 
 
 @quick
 @given(identities, identities, generations, generations)
-def test_no_two_identities_share_one(one: TaskIdentity, two: TaskIdentity, first: int, second: int) -> None:
+def test_it_is_unique(one: TaskIdentity, two: TaskIdentity, first: int, second: int) -> None:
     """Different identities or generations have different request IDs."""
     same = (one, first) == (two, second)
     assert (derive_request_id(one, first) == derive_request_id(two, second)) == same
@@ -121,7 +121,7 @@ def test_text_does_not_move_between_the_parts(a: str, b: str, c: str) -> None:
     assert (one == two) == ((a + b, c) == (a, b + c))
 
 
-def test_long_dag_run_ids_stay_apart() -> None:
+def test_long_dag_run_ids_remain_distinct() -> None:
     """DAG-run IDs that differ after the limit have different request IDs of at most 128 characters."""
     ids = {derive_request_id(IDENTITY._replace(dag_run_id="x" * 240 + end)) for end in "abc"}
     assert {len(request_id) for request_id in ids} == {128}
@@ -145,7 +145,7 @@ def test_the_time_zone_of_a_machine_does_not_matter() -> None:
 
 
 def test_the_time_zone_of_the_start_date_does_not_matter() -> None:
-    """One moment is one start date, in whichever zone a process sees it."""
+    """A moment is the same start date in any zone."""
     local = START_DATE.astimezone(timezone(timedelta(hours=5, minutes=30)))
     assert derive_request_id(IDENTITY._replace(start_date=local)) == derive_request_id(IDENTITY)
 
@@ -154,16 +154,16 @@ def test_the_time_zone_of_the_start_date_does_not_matter() -> None:
     ("resource", "shape", "member"),
     [(RunResource, "StartRunRequest", "name"), (BatchResource, "StartRunBatchRequest", "batchName")],
 )
-def test_it_can_be_the_name_of_what_it_starts(resource: type[Resource], shape: str, member: str) -> None:
-    """However long the DAG-run ID is; the limit is botocore's."""
+def test_it_can_be_the_name_of_its_run_or_batch(resource: type[Resource], shape: str, member: str) -> None:
+    """However long the DAG-run ID is; botocore has the limit."""
     limit: Any = omics_client("us-east-1").meta.service_model.shape_for(shape)
     request_id = derive_request_id(IDENTITY._replace(dag_run_id="x" * 240), max_length=resource.name_length)
     assert len(request_id) == resource.name_length == limit.members[member].metadata["max"]
 
 
 @pytest.mark.parametrize(("map_index", "index"), [(None, -1), (-1, -1), (3, 3)])
-def test_it_is_that_of_the_task_instance(map_index: int | None, index: int) -> None:
-    """And as long as the name of what it starts may be."""
+def test_it_is_derived_from_the_task_instance(map_index: int | None, index: int) -> None:
+    """And is as long as the name of its run or batch may be."""
     ti = FakeTaskInstance(map_index=map_index, run_id="x" * 240)
     identity = IDENTITY._replace(dag_run_id=ti.run_id, map_index=index, epoch=3)
     request_ids = RequestIds(context_of(ti), None, BatchResource)
@@ -172,7 +172,7 @@ def test_it_is_that_of_the_task_instance(map_index: int | None, index: int) -> N
     assert not request_ids.are_all(request_ids.of(0))
 
 
-def test_one_of_the_dag_author_is_used_as_it_is() -> None:
+def test_an_explicit_one_is_used_unchanged() -> None:
     """For each Clear and each generation."""
     request_ids = RequestIds(context_of(FakeTaskInstance()), "mine", RunResource)
     assert request_ids.of(3, 2) == "mine"
@@ -181,11 +181,11 @@ def test_one_of_the_dag_author_is_used_as_it_is() -> None:
 
 
 def test_a_character_that_the_api_rejects_is_replaced() -> None:
-    """One by one, so that a person still recognises the DAG run."""
+    """Each is replaced separately, so a person still recognises the DAG run."""
     assert derive_request_id(IDENTITY._replace(dag_run_id="a\nb\u200bc")).startswith("a-b-c.")
 
 
-def test_one_whose_template_is_broken_is_refused() -> None:
+def test_an_explicit_one_with_a_broken_template_is_refused() -> None:
     """The error names the argument and the operation."""
     broken = BrokenTemplate("uses a name that is undefined")
     request_ids = RequestIds(context_of(FakeTaskInstance()), broken, BatchResource)
@@ -196,8 +196,8 @@ def test_one_whose_template_is_broken_is_refused() -> None:
 @pytest.mark.parametrize(
     "text", ["", "sample-7", "a.0123456789abcdeg", "a.0123456789abcde", "a0123456789abcdef"]
 )
-def test_a_name_of_a_person_is_not_taken_for_a_derived_one(text: str) -> None:
-    """Nor is a derived one with more behind it."""
+def test_a_custom_name_is_not_taken_for_a_derived_one(text: str) -> None:
+    """Nor is a derived one with a suffix."""
     assert not is_derived(text)
     derived = derive_request_id(IDENTITY)
     assert is_derived(derived)

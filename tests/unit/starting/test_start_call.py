@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""A failed call of a start is repeated later, adopts a run, or is an error that names the request."""
+"""A failed call of a start is repeated later, adopts a run, or raises an error that names the request."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ THROTTLED = ClientError({"Error": {"Code": "ThrottlingException"}}, "StartRun")
 
 @KINDS
 def test_a_conflict_is_permanent_after_three_delays(omics: Control, tasks: Tasks, kind: Kind) -> None:
-    """Then nothing but an edit of the DAG or a Clear helps."""
+    """Then only an edit of the DAG or a Clear helps."""
     omics.inject_error(kind.operation("Start"), "ConflictException", times=None)
     with pytest.raises(HealthOmicsRequestChangedError):
         tasks.run(kind.task, try_of(FakeTaskInstance()))
@@ -66,7 +66,7 @@ def test_another_error_after_conflicts_is_a_delay(omics: Control, kind: Kind, co
 
 @needs_store
 def test_a_repeated_request_conflicts_no_longer_than_a_new_one(omics: Control) -> None:
-    """The attempts after a crash have the same patience."""
+    """The same limit applies to the attempts after a crash."""
     ti, store = FakeTaskInstance(max_tries=2), Store()
     with crashing("StartRun"), pytest.raises(Crash):
         start_of(parameters={"a": 1}).execute(try_of(ti, store))
@@ -83,10 +83,10 @@ def test_a_repeated_request_conflicts_no_longer_than_a_new_one(omics: Control) -
 
 @KINDS
 @pytest.mark.parametrize("with_store", STORES)
-def test_the_answer_that_the_triggerer_has_received_is_taken(
+def test_the_response_that_the_triggerer_received_is_used(
     omics: Control, tasks: Tasks, kind: Kind, with_store: bool
 ) -> None:
-    """A custom name finds no run, so a lost answer would cost a second start."""
+    """A custom name finds no run, so a lost response would start a second one."""
     start = kind.operation("Start")
     omics.inject_error(start, "ThrottlingException")
     context = try_of(FakeTaskInstance(), Store() if with_store else None)
@@ -95,8 +95,8 @@ def test_the_answer_that_the_triggerer_has_received_is_taken(
     assert calls_of(omics, start) == 2
 
 
-def test_a_killed_start_is_not_left_to_the_triggerer(omics: Control) -> None:
-    """The triggerer does not know of the kill."""
+def test_the_triggerer_does_not_make_a_killed_start(omics: Control) -> None:
+    """It does not know about the kill."""
     omics.inject_error("StartRun", "ThrottlingException", times=None)
     task, context = start_of(), try_of(FakeTaskInstance())
     task.hook.conn.meta.events.register(
@@ -112,10 +112,10 @@ def test_a_killed_start_is_not_left_to_the_triggerer(omics: Control) -> None:
     [(THROTTLED, 0), (EndpointConnectionError(endpoint_url="https://omics"), 1)],
     ids=["throttled", "unreachable"],
 )
-def test_a_delay_knows_whether_healthomics_was_reached(
+def test_a_delay_records_whether_healthomics_was_reached(
     omics: Control, clock: Clock, error: Exception, failures: int
 ) -> None:
-    """Its reason decides how long it is."""
+    """The reason decides its duration."""
     with crashing("StartRun", error=error), pytest.raises(TaskDeferred) as caught:
         start_of().execute(try_of(FakeTaskInstance()))
     assert caught.value.trigger.serialize()[1]["failures"] == failures
@@ -127,7 +127,7 @@ def test_a_delay_knows_whether_healthomics_was_reached(
 @KINDS
 @needs_store
 def test_a_refusal_names_the_request(omics: Control, kind: Kind) -> None:
-    """And the workflow, so that a person finds it in CloudTrail."""
+    """It also names the workflow, so a person finds the call in CloudTrail."""
     omics.inject_error(kind.operation("Start"), "ValidationException")
     store = Store()
     with pytest.raises(HealthOmicsApiError) as caught:
@@ -149,7 +149,7 @@ def test_a_refused_search_names_the_request_that_may_have_a_run(omics: Control) 
 
 @needs_store
 def test_a_refused_call_names_the_request_of_its_generation(omics: Control) -> None:
-    """Not that of the failed run before."""
+    """It is not that of the failed run before."""
     history = History(omics, with_store=True)
     omics.advance("FAILED", run_id=history.try_again())
     history.try_again("after-call")
@@ -161,8 +161,8 @@ def test_a_refused_call_names_the_request_of_its_generation(omics: Control) -> N
 
 
 @needs_store
-def test_a_lost_answer_makes_a_later_refusal_retryable(omics: Control) -> None:
-    """The first call may have started a run, the second one was refused."""
+def test_a_lost_response_makes_a_later_refusal_retryable(omics: Control) -> None:
+    """The first call may have started a run, and the second one was refused."""
     history = History(omics, with_store=True)
 
     def respond(operation: str, call: Callable[[], Any]) -> Any:
@@ -180,7 +180,7 @@ def test_a_lost_answer_makes_a_later_refusal_retryable(omics: Control) -> None:
 
 @needs_store
 def test_a_refused_first_start_is_permanent_with_the_store(omics: Control) -> None:
-    """The store would know of a run: after a failed one, too."""
+    """The store would have the record of a run, even after a failed one."""
     history = History(omics, with_store=True)
     omics.advance("FAILED", run_id=history.try_again())
     omics.inject_error("StartRun", "AccessDeniedException", status=403)
@@ -190,7 +190,7 @@ def test_a_refused_first_start_is_permanent_with_the_store(omics: Control) -> No
 
 @KINDS
 @needs_store
-def test_a_refused_look_at_the_recorded_one_is_retryable(omics: Control, kind: Kind) -> None:
+def test_a_refused_read_of_the_recorded_one_is_retryable(omics: Control, kind: Kind) -> None:
     """It may still be active."""
     ti, store = FakeTaskInstance(max_tries=2), Store()
     resource_id = kind.task().execute(try_of(ti, store))

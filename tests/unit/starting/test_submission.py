@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Exactly one run for a task instance: the decision, and what crashes, retries and clears make of it."""
+"""Exactly one run for a task instance: decisions after crashes, retries and Clears."""
 
 from __future__ import annotations
 
@@ -71,19 +71,19 @@ BY_STATE = {
 
 @pytest.mark.parametrize("status", BY_STATE)
 @pytest.mark.parametrize("record", [ONLY_REQUEST, WITH_RUN], ids=["request", "run"])
-def test_a_retry_goes_on_with_what_it_finds(record: StartRecord, status: str | None) -> None:
-    """A failed run is followed by the next generation, any other one is the task's own."""
+def test_a_retry_reattaches_or_starts_the_next_generation(record: StartRecord, status: str | None) -> None:
+    """A failed run is followed by the next generation; any other one is reattached to."""
     assert decide(record, status) == BY_STATE[status]
 
 
 @pytest.mark.parametrize("status", [None, *STATES, "A_STATUS_OF_NEXT_YEAR"])
 @pytest.mark.parametrize("record", [ONLY_REQUEST, WITH_RUN], ids=["request", "run"])
 def test_a_discarded_run_is_followed_by_a_new_one(record: StartRecord, status: str | None) -> None:
-    """Clear means "run it again", whatever became of the run before."""
+    """Clear means "run it again", whatever the status of the run before."""
     assert decide(record, status, is_discarded=True) == Plan(Decision.START, 0, supersedes=True)
 
 
-def test_nothing_on_record_starts() -> None:
+def test_without_a_record_a_run_starts() -> None:
     """The first generation, with nothing to cancel."""
     assert decide(None, None) == Plan(Decision.START, 0, supersedes=False)
 
@@ -111,12 +111,12 @@ OF_FIRST_ATTEMPT = record_of(attempt=1, max_tries=2, clear_number=0)
         pytest.param(Attempt(number=3, max_tries=3), 2, True, id="retry after a clear that was not seen"),
     ],
 )
-def test_a_clear_is_told_from_a_retry(attempt: Attempt, retries: int, is_cleared: bool) -> None:
-    """By the numbers that Airflow keeps, also where an edit of retries leaves max_tries as it was."""
+def test_a_clear_is_distinguished_from_a_retry(attempt: Attempt, retries: int, is_cleared: bool) -> None:
+    """By Airflow's numbers, even if an edit of retries keeps max_tries unchanged."""
     assert OF_FIRST_ATTEMPT.is_from_before_a_clear(attempt, retries) is is_cleared
 
 
-def test_the_table_knows_every_state() -> None:
+def test_the_table_has_every_state() -> None:
     """A new state of AWS needs a decision."""
     assert set(STATES) == run_states.ACTIVE | run_states.TERMINAL
 
@@ -146,7 +146,7 @@ quick = settings(
 
 
 def play(history: History, plot: list[tuple[str | None, str | None, bool]]) -> Iterator[list[Any]]:
-    """Make a try for each step, and yield the runs of its epoch before and after, and its answer."""
+    """Make an attempt for each step, and yield the runs of its epoch before and after, and its result."""
     for crash, becomes, is_cleared in plot:
         epoch = history.ti.max_tries
         before = history.runs(epoch)
@@ -154,7 +154,7 @@ def play(history: History, plot: list[tuple[str | None, str | None, bool]]) -> I
         yield [before, history.runs(epoch), answer]
         newest = history.omics.runs()[-1:]
         if becomes and newest and newest[0]["status"] not in (*run_states.TERMINAL, "STOPPING"):
-            # a name is of no help when its run was deleted
+            # a name does not help after its run was deleted
             becomes = "FAILED" if becomes == "DELETED" and history.store is None else becomes
             history.omics.advance(becomes, run_id=newest[0]["id"])
         if is_cleared:
@@ -189,7 +189,7 @@ def test_a_new_run_follows_failed_ones_only(
 @pytest.mark.parametrize("with_store", STORES)
 @pytest.mark.parametrize("crash", CRASHES[1:])
 def test_a_crash_repeats_the_request_id(omics: Control, with_store: bool, crash: str) -> None:
-    """The next try finds the run, or starts it, under the same request ID."""
+    """The next attempt finds the run, or starts it, under the same request ID."""
     history = History(omics, with_store=with_store)
     ids = [history.try_again(crash), history.try_again(), history.try_again()]
     (run,) = omics.runs()
@@ -199,7 +199,7 @@ def test_a_crash_repeats_the_request_id(omics: Control, with_store: bool, crash:
 @pytest.mark.parametrize("with_store", STORES)
 @pytest.mark.parametrize("status", ["FAILED", "CANCELLED"])
 def test_a_failure_is_followed_by_another_request_id(omics: Control, with_store: bool, status: str) -> None:
-    """Each generation has its own, and a name to match."""
+    """Each generation has its own, and a matching name."""
     history = History(omics, with_store=with_store)
     for _ in range(4):
         omics.advance(status, run_id=history.try_again())
@@ -210,7 +210,7 @@ def test_a_failure_is_followed_by_another_request_id(omics: Control, with_store:
 
 @pytest.mark.parametrize("with_store", STORES)
 def test_a_completed_run_is_not_repeated_by_a_retry(omics: Control, with_store: bool) -> None:
-    """It is what the task was for."""
+    """Its result is the purpose of the task."""
     history = History(omics, with_store=with_store)
     run_id = history.try_again()
     omics.advance("COMPLETED", run_id=run_id)
@@ -218,8 +218,8 @@ def test_a_completed_run_is_not_repeated_by_a_retry(omics: Control, with_store: 
 
 
 @needs_store
-def test_a_run_that_is_gone_is_repeated_only_on_request(omics: Control, clock: Clock) -> None:
-    """Nothing says how it ended, so a retry does not pay a second time unless the DAG author has agreed."""
+def test_a_deleted_run_is_repeated_only_on_request(omics: Control, clock: Clock) -> None:
+    """Its end is unknown, so a retry does not start another one unless the DAG author has agreed."""
     history = History(omics, with_store=True)
     first = history.try_again()
     omics.advance("DELETED", run_id=first)
@@ -237,10 +237,10 @@ def test_a_run_that_is_gone_is_repeated_only_on_request(omics: Control, clock: C
 @needs_store
 @pytest.mark.parametrize(("end", "runs"), [("COMPLETED", 1), ("FAILED", 2)])
 @pytest.mark.parametrize("crash", [None, "after-call"])
-def test_a_run_that_is_gone_has_ended_as_its_manifest_says(
+def test_the_manifest_of_a_deleted_run_has_its_end(
     omics: Control, clock: Clock, crash: str | None, end: str, runs: int
 ) -> None:
-    """Retention mode REMOVE takes the record of a run away and leaves its logs, also before a lost answer."""
+    """Retention mode REMOVE deletes the record of a run and keeps its logs, also after a lost response."""
     history = History(omics, with_store=True)
     history.try_again(crash)
     first = omics.runs()[0]["id"]
@@ -260,7 +260,7 @@ def test_a_run_that_is_gone_has_ended_as_its_manifest_says(
 @pytest.mark.parametrize("with_store", STORES)
 @pytest.mark.parametrize("status", ["RUNNING", "COMPLETED", "FAILED"])
 def test_a_clear_runs_it_again(omics: Control, with_store: bool, status: str) -> None:
-    """A cleared success too."""
+    """Even a success."""
     history = History(omics, with_store=with_store)
     first = history.try_again()
     omics.advance(status, run_id=first)
@@ -274,7 +274,7 @@ def test_a_clear_runs_it_again(omics: Control, with_store: bool, status: str) ->
 def test_a_clear_cancels_the_old_run(
     omics: Control, cancel_on_kill: bool, status: str, crash: str | None, logged: Callable[[], str]
 ) -> None:
-    """Also one whose start was never heard of; with ``cancel_on_kill=False`` it is left, as the log says."""
+    """Also one whose response was lost; with ``cancel_on_kill=False`` it is left, and the log says so."""
     history = History(omics, with_store=True, cancel_on_kill=cancel_on_kill)
     history.try_again(crash)
     (old,) = omics.runs()
@@ -287,7 +287,7 @@ def test_a_clear_cancels_the_old_run(
 
 @needs_store
 def test_the_old_run_is_cancelled_before_the_new_one_starts(omics: Control) -> None:
-    """They would write to the same place."""
+    """They would write to the same location."""
     history = History(omics, with_store=True)
     history.try_again()
     history.clear()
@@ -300,7 +300,7 @@ def test_the_old_run_is_cancelled_before_the_new_one_starts(omics: Control) -> N
 
 @needs_store
 def test_a_run_id_that_belongs_to_another_run_is_not_touched(omics: Control) -> None:
-    """The task's run is gone, and a Clear does not cancel the one that has its id now."""
+    """The task's run was deleted, and a Clear does not cancel the other one with its id."""
     history = History(omics, with_store=True)
     first = history.try_again()
     omics.set_options(reuse_run_ids=True)
@@ -314,8 +314,8 @@ def test_a_run_id_that_belongs_to_another_run_is_not_touched(omics: Control) -> 
 
 
 @needs_store
-def test_a_retry_does_not_take_a_stranger_for_its_run(omics: Control, logged: Callable[[], str]) -> None:
-    """An id that was reused is another run, so the next generation starts."""
+def test_a_retry_does_not_adopt_another_run(omics: Control, logged: Callable[[], str]) -> None:
+    """A reused id is another run, so the next generation starts."""
     history = History(omics, with_store=True)
     first = history.try_again()
     omics.set_options(reuse_run_ids=True)
@@ -327,8 +327,8 @@ def test_a_retry_does_not_take_a_stranger_for_its_run(omics: Control, logged: Ca
 
 
 @needs_store
-def test_a_repeated_start_may_answer_with_an_id_that_is_a_strangers_now(omics: Control) -> None:
-    """The run of the lost answer was deleted, so the next generation starts."""
+def test_a_repeated_start_may_return_an_id_of_another_run(omics: Control) -> None:
+    """The run of the lost response was deleted, so the next generation starts."""
     history = History(omics, with_store=True)
     history.try_again("after-call")
     (lost,) = omics.runs()
@@ -341,8 +341,8 @@ def test_a_repeated_start_may_answer_with_an_id_that_is_a_strangers_now(omics: C
 
 
 @needs_store
-def test_a_repeated_start_may_answer_with_a_run_whose_outcome_is_lost(omics: Control) -> None:
-    """Nothing says how it ended, so no other one is paid unless the DAG author has agreed."""
+def test_a_repeated_start_may_return_a_run_with_unknown_outcome(omics: Control) -> None:
+    """Another one would cost money, so the DAG author must have agreed."""
     history = History(omics, with_store=True)
     history.try_again("after-call")
     (lost,) = omics.runs()
@@ -359,8 +359,8 @@ def test_a_repeated_start_may_answer_with_a_run_whose_outcome_is_lost(omics: Con
 
 @needs_store
 @pytest.mark.parametrize("code", ["ThrottlingException", "InternalServerException"])
-def test_a_run_whose_status_is_throttled_is_looked_at_again(omics: Control, tasks: Tasks, code: str) -> None:
-    """The attempt waits for it, instead of failing."""
+def test_a_run_whose_status_is_throttled_is_polled_again(omics: Control, tasks: Tasks, code: str) -> None:
+    """The attempt waits for it, and does not fail."""
     ti, store = FakeTaskInstance(max_tries=2), Store()
     first = start_of().execute(try_of(ti, store))
     ti.try_number = 2
@@ -372,7 +372,7 @@ def test_a_run_whose_status_is_throttled_is_looked_at_again(omics: Control, task
 
 
 def test_a_search_without_credentials_names_its_call(omics: Control) -> None:
-    """So that a person looks for the cause in the right place."""
+    """A person must look for the cause in the right place."""
     history = History(omics, with_store=False)
     history.try_again()
     omics.inject_error("ListRuns", "ExpiredTokenException", status=403)
@@ -389,7 +389,7 @@ def test_a_search_without_credentials_names_its_call(omics: Control) -> None:
 def test_a_lost_start_with_a_custom_name_is_repeated(
     omics: Control, started: Callable[..., Any], with_store: bool
 ) -> None:
-    """Its request ID finds it, and no run of another task that has the name."""
+    """The request ID finds its run, and no run of another task with the name."""
     history = History(omics, with_store=with_store, name="mine")
     start_of(name="mine").execute(try_of(FakeTaskInstance(task_id="another")))
     history.try_again("after-call")
@@ -401,8 +401,8 @@ def test_a_lost_start_with_a_custom_name_is_repeated(
 
 @KINDS
 @needs_store
-def test_the_record_says_what_later_attempts_need(omics: Control, clock: Clock, kind: Kind) -> None:
-    """Of the start, and then of the attempt that has last reattached to it."""
+def test_the_record_has_the_fields_for_later_attempts(omics: Control, clock: Clock, kind: Kind) -> None:
+    """First of the start, and later of the last attempt that reattached."""
     hold_runs(omics)
     ti, store = FakeTaskInstance(max_tries=2), Store()
     kind.task().execute(try_of(ti, store))
@@ -456,8 +456,8 @@ def test_the_record_says_what_later_attempts_need(omics: Control, clock: Clock, 
 
 @KINDS
 @needs_store
-def test_the_record_is_whole_before_the_call(omics: Control, clock: Clock, kind: Kind) -> None:
-    """A crash in the call leaves all that later attempts and the API server need."""
+def test_the_record_is_complete_before_the_call(omics: Control, clock: Clock, kind: Kind) -> None:
+    """After a crash in the call, later attempts and the API server have all they need."""
     hold_runs(omics)
     ti, store = FakeTaskInstance(max_tries=2), Store()
     first = kind.task().execute(try_of(ti, store))
@@ -496,7 +496,7 @@ def test_the_record_is_whole_before_the_call(omics: Control, clock: Clock, kind:
 def test_a_stopping_run_is_waited_out(
     omics: Control, clock: Clock, tasks: Tasks, wait: bool, deferrable: bool, end: Any, runs: int
 ) -> None:
-    """What it ends as decides whether another one starts."""
+    """Its final status decides whether another one starts."""
     store, ti = Store(), FakeTaskInstance(max_tries=2)
     reason = "SERVICE_ERROR" if end == "FAILED" else None
     omics.plan_run(status=end, seconds={"STOPPING": 300}, failure_reason=reason)
@@ -521,7 +521,7 @@ def test_a_stopping_run_is_waited_out(
 def test_the_intention_is_stored_before_the_call(
     omics: Control, clock: Clock, waits: bool, calls: list[int]
 ) -> None:
-    """So that there is no window in which a crash forgets it."""
+    """Otherwise a crash could forget it."""
     store = Store()
     seen: list[int] = []
     store.after_set = lambda value: seen.append(calls_of(omics, "StartRun"))
@@ -535,7 +535,7 @@ def test_the_intention_is_stored_before_the_call(
 
 @pytest.mark.parametrize("with_store", STORES)
 def test_an_explicit_request_id_is_one_run_ever(omics: Control, with_store: bool) -> None:
-    """It is used as it is: retries and clears find its run."""
+    """It is used unchanged: retries and Clears find its run."""
     history = History(omics, with_store=with_store, request_id="mine")
     ids = [history.try_again("after-call"), history.try_again()]
     history.clear()
@@ -551,7 +551,7 @@ def test_an_explicit_request_id_is_one_run_ever(omics: Control, with_store: bool
 def test_a_retry_with_an_explicit_request_id_says_why_it_cannot(
     omics: Control, with_store: bool, status: str, is_cleared: bool
 ) -> None:
-    """HealthOmics would answer with the failed run for ever."""
+    """HealthOmics would return the failed run forever."""
     history = History(omics, with_store=with_store, request_id="mine")
     first = history.try_again()
     omics.advance(status, run_id=first)
@@ -566,7 +566,7 @@ def test_a_retry_with_an_explicit_request_id_says_why_it_cannot(
 
 
 def test_a_duplicate_in_flight_resolves(omics: Control, tasks: Tasks, clock: Clock) -> None:
-    """The same request is repeated, later, until its run is the answer."""
+    """The same request is repeated later, until it returns its run."""
     omics.inject_error("StartRun", "ConflictException", times=3)
     run_id = tasks.run(start_of, try_of(FakeTaskInstance(max_tries=2)))
     assert [run["id"] for run in omics.runs()] == [run_id]
@@ -574,8 +574,8 @@ def test_a_duplicate_in_flight_resolves(omics: Control, tasks: Tasks, clock: Clo
 
 
 @needs_store
-def test_a_request_that_has_changed_is_said_to_have(omics: Control, tasks: Tasks) -> None:
-    """The record knows, without holding the request."""
+def test_a_changed_request_is_reported(omics: Control, tasks: Tasks) -> None:
+    """The record has a fingerprint, but not the request."""
     ti, store = FakeTaskInstance(max_tries=2), Store()
     operator = start_of(parameters={"a": 1}, name="mine")
     operator.hook.conn.meta.events.register("after-call.omics.StartRun", die)
@@ -601,7 +601,7 @@ def test_a_request_that_has_changed_is_said_to_have(omics: Control, tasks: Tasks
     ],
 )
 def test_a_refused_start_fails_at_once(omics: Control, with_store: bool, code: str, clock: Clock) -> None:
-    """Another try would meet the same answer."""
+    """Another attempt would get the same response."""
     omics.inject_error("StartRun", code, times=None)
     with pytest.raises(HealthOmicsApiError, match=code) as caught:
         start_of().execute(try_of(FakeTaskInstance(max_tries=2), Store() if with_store else None))
@@ -613,7 +613,7 @@ def test_a_refused_start_fails_at_once(omics: Control, with_store: bool, code: s
 @pytest.mark.parametrize("with_store", STORES)
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ExpiredTokenException"])
 def test_a_refusal_after_a_lost_start_is_retryable(omics: Control, with_store: bool, code: str) -> None:
-    """Its run may be active, and the attempt after the repair of the permission finds it."""
+    """Its run may be active, and is found by the attempt after the permission was added."""
     history = History(omics, with_store=with_store)
     history.try_again("after-call")
     (run,) = omics.runs()
@@ -630,7 +630,7 @@ def test_a_refusal_after_a_lost_start_is_retryable(omics: Control, with_store: b
 
 @pytest.mark.parametrize("with_store", STORES)
 def test_a_clear_after_a_refusal_starts_the_run(omics: Control, with_store: bool) -> None:
-    """Once the reason was repaired."""
+    """After the cause was removed."""
     history = History(omics, with_store=with_store)
     omics.inject_error("StartRun", "AccessDeniedException")
     with pytest.raises(HealthOmicsApiError):
@@ -641,8 +641,8 @@ def test_a_clear_after_a_refusal_starts_the_run(omics: Control, with_store: bool
 
 @needs_store
 @pytest.mark.parametrize("crash", ["after-call", "before-run-id"])
-def test_a_clear_looks_again_for_a_lost_start(omics: Control, clock: Clock, crash: str) -> None:
-    """The run of the lost attempt is cancelled, although ListRuns did not show it at first."""
+def test_a_clear_searches_again_for_a_lost_start(omics: Control, clock: Clock, crash: str) -> None:
+    """The run of the lost attempt is cancelled, even if ListRuns did not show it at first."""
     history = History(omics, with_store=True)
     history.try_again(crash)
     history.clear()
@@ -659,7 +659,7 @@ def test_a_clear_looks_again_for_a_lost_start(omics: Control, clock: Clock, cras
 def test_a_failed_run_is_repaired_by_the_retry(
     omics: Control, tasks: Tasks, with_store: bool, deferrable: bool
 ) -> None:
-    """One task that starts, waits and repairs."""
+    """One task starts, waits and repairs."""
     ti, store = FakeTaskInstance(max_tries=2), Store() if with_store else None
     omics.plan_run(status="FAILED", failure_reason="SERVICE_ERROR")
     fields = {"wait_for_completion": True, "deferrable": deferrable}
@@ -688,10 +688,10 @@ def test_a_failed_run_is_repaired_by_the_retry(
     ],
     ids=["error", "refused", "none"],
 )
-def test_a_wait_for_the_end_of_a_stopping_run_that_fails_starts_nothing(
+def test_a_failed_wait_for_a_stopping_run_starts_nothing(
     omics: Control, kind: Kind, event: dict[str, Any] | None
 ) -> None:
-    """The run may still be active, so the attempt fails and the next one looks again."""
+    """The run may still be active, so the attempt fails and the next one polls again."""
     with pytest.raises(HealthOmicsError):
         kind.task(wait_for_completion=True).resume_execution(
             "resume_after_stop", {"event": event}, try_of(FakeTaskInstance(max_tries=2), Store())
@@ -699,7 +699,7 @@ def test_a_wait_for_the_end_of_a_stopping_run_that_fails_starts_nothing(
     assert kind.all(omics) == []
 
 
-def test_the_stand_in_of_the_store_forgets_nothing() -> None:
+def test_the_fake_store_keeps_its_values() -> None:
     """Fakes are tested too."""
     store = Store()
     store.set("k", {"a": 1}, retention=SimpleNamespace())

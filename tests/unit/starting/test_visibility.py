@@ -48,7 +48,7 @@ def crashed(kind: Kind, when: str) -> tuple[FakeTaskInstance, Store]:
 def test_a_repeated_start_may_not_be_found_yet(
     omics: Control, clock: Clock, tasks: Tasks, kind: Kind, deferrable: bool, crash: str
 ) -> None:
-    """Not found is no end after a repeated StartRun either, and starts no second run."""
+    """After a repeated StartRun, a missing run has not ended either, and starts no second run."""
     ti, store = crashed(kind, crash)
     clock.advance(VISIBILITY_GRACE)
     omics.inject_error(kind.get, **NOT_FOUND, times=3)
@@ -61,7 +61,7 @@ def test_a_repeated_start_may_not_be_found_yet(
 def test_the_attempt_after_a_repeated_start_may_not_find_it_yet(
     omics: Control, clock: Clock, kind: Kind
 ) -> None:
-    """The grace period begins with the StartRun that started the run, not with the one that was lost."""
+    """The grace period begins with the StartRun that started the run, not with the lost one."""
     ti, store = crashed(kind, "before")
     clock.advance(VISIBILITY_GRACE)
     with crashing(kind.get), pytest.raises(Crash):
@@ -77,7 +77,7 @@ def test_the_attempt_after_a_repeated_start_may_not_find_it_yet(
 def test_a_retry_soon_after_the_start_waits_for_a_run_that_is_not_found_yet(
     omics: Control, clock: Clock, tasks: Tasks, kind: Kind, deferrable: bool
 ) -> None:
-    """Neither its first look nor its first polls take it for deleted."""
+    """Neither its first read nor its first polls treat the run as deleted."""
     ti, store = FakeTaskInstance(max_tries=5), Store()
     first = kind.task().execute(try_of(ti, store))
     ti.try_number = 2
@@ -91,7 +91,7 @@ def test_a_retry_soon_after_the_start_waits_for_a_run_that_is_not_found_yet(
 def test_a_clear_waits_for_a_run_that_is_not_found_yet(
     omics: Control, clock: Clock, tasks: Tasks, kind: Kind
 ) -> None:
-    """Until it can cancel the run, the attempt after the Clear starts no other."""
+    """The attempt after the Clear starts no other run until it can cancel the old one."""
     hold_runs(omics)
     ti, store = FakeTaskInstance(max_tries=2), Store()
     first = kind.task().execute(try_of(ti, store))
@@ -107,10 +107,8 @@ def test_a_clear_waits_for_a_run_that_is_not_found_yet(
 
 
 @KINDS
-def test_a_clear_cancels_no_stranger_that_gets_the_id_meanwhile(
-    omics: Control, clock: Clock, kind: Kind
-) -> None:
-    """Between the look at the old run and its cancellation, it was deleted."""
+def test_a_clear_does_not_cancel_another_run_with_the_id(omics: Control, clock: Clock, kind: Kind) -> None:
+    """The old run was deleted between its read and its cancellation."""
     hold_runs(omics)
     ti, store = FakeTaskInstance(max_tries=2), Store()
     first = kind.task().execute(try_of(ti, store))
@@ -127,7 +125,9 @@ def test_a_clear_cancels_no_stranger_that_gets_the_id_meanwhile(
 
 
 @KINDS
-def test_what_a_retry_has_found_has_no_grace(omics: Control, clock: Clock, tasks: Tasks, kind: Kind) -> None:
+def test_a_run_that_a_retry_has_found_has_no_grace_period(
+    omics: Control, clock: Clock, tasks: Tasks, kind: Kind
+) -> None:
     """If it is not found a moment later, it was deleted."""
     hold_runs(omics)
     ti, store = FakeTaskInstance(max_tries=2), Store()

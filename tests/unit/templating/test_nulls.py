@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""A template that yields None, has a syntax error or gives text from tojson is refused by its path."""
+"""A template that yields None, has a syntax error or gets text from tojson is refused by its path."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ NULLS: dict[str, tuple[dict[str, Any], str]] = {
     "region": ({"region_name": MISSING}, "region_name"),
 }
 
-#: The same of a batch.
+#: The same for a batch.
 BATCH_NULLS: dict[str, tuple[dict[str, Any], str]] = {
     "parameter": ({"parameters": {"reads": [MISSING]}}, "parameters.reads[0]"),
     "setting-parameter": (
@@ -64,7 +64,7 @@ BATCH_NULLS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 def render(task: Any, context: Mapping[str, Any] | None = None) -> Any:
-    """Let Airflow render a task's fields."""
+    """Have Airflow render a task's fields."""
     task.render_template_fields(context_of(FakeTaskInstance(), dag=task.dag, **(context or {})))
     return task
 
@@ -93,7 +93,7 @@ def batch_in(native: bool, **fields: Any) -> HealthOmicsStartRunBatchOperator:
 
 
 def refusal(task: Any) -> str:
-    """Return why a task starts nothing."""
+    """Return the error of a task that starts nothing."""
     with pytest.raises(HealthOmicsRequestError) as caught:
         task.execute(context_of(FakeTaskInstance()))
     return str(caught.value)
@@ -107,7 +107,7 @@ def refusal(task: Any) -> str:
 def test_a_missing_xcom_is_refused_by_path(
     omics: Control, native: bool, fields: dict[str, Any], path: str
 ) -> None:
-    """In every field, before anything is sent, with the XCom that is missing."""
+    """In every field and before any call, with the name of the missing XCom."""
     text = refusal(start_in(native, **fields))
     assert f"{path} is a template that yields None: XCom return_value of task list_files" in text
     assert omics.calls() == []
@@ -118,7 +118,7 @@ def test_a_missing_xcom_is_refused_by_path(
 def test_a_missing_xcom_of_a_batch_is_refused_by_path(
     omics: Control, native: bool, fields: dict[str, Any], path: str
 ) -> None:
-    """In every field, before anything is sent, with the XCom that is missing."""
+    """In every field and before any call, with the name of the missing XCom."""
     text = refusal(batch_in(native, **fields))
     assert f"{path} is a template that yields None: XCom return_value of task list_files" in text
     assert omics.calls() == []
@@ -138,8 +138,8 @@ def test_a_missing_xcom_of_a_batch_is_refused_by_path(
         None,
     ],
 )
-def test_a_template_that_says_none_yields_it(native: bool, template: Any) -> None:
-    """And so does a literal."""
+def test_an_explicit_none_is_allowed(native: bool, template: Any) -> None:
+    """In a template or as a literal."""
     operator = start_in(native, parameters={"a": [template]}, cache_id=template, priority=template)
     assert (operator.parameters, operator.cache_id, operator.priority) == ({"a": [None]}, None, None)
 
@@ -149,14 +149,14 @@ def test_a_template_that_says_none_yields_it(native: bool, template: Any) -> Non
     ["{{ ti.xcom_pull('nope') | default('x') }}", "{{ nope | default(params.y) }}", "{{ params.y }}"],
 )
 def test_none_by_accident_is_refused(template: str) -> None:
-    """Jinja's filter lets None through; only a default of None allows it."""
+    """Jinja's filter passes None on; only a default of None allows it."""
     with dag_of(False):
         operator = start_of(parameters={"a": template})
     assert isinstance(render(operator, {"params": {"y": None}}).parameters["a"], BrokenTemplate)
 
 
 def test_null_parameters_may_be_allowed(omics: Control) -> None:
-    """Inside ``parameters``, and nowhere else."""
+    """Inside ``parameters`` only."""
     parameters = {"reads": [MISSING], "sample": {"id": MISSING}}
     operator = start_in(False, allow_null_parameters=True, parameters=parameters)
     operator.execute(context_of(FakeTaskInstance()))
@@ -168,7 +168,7 @@ def test_null_parameters_may_be_allowed(omics: Control) -> None:
 
 
 def test_null_parameters_of_a_batch_may_be_allowed(omics: Control) -> None:
-    """Those of all runs and of each run, and nothing else."""
+    """Those of all runs and of each run, and no other field."""
     task = batch_in(
         False,
         allow_null_parameters=True,
@@ -189,7 +189,7 @@ def test_null_parameters_of_a_batch_may_be_allowed(omics: Control) -> None:
 def test_the_missing_output_of_another_task_is_refused(
     omics: Control, monkeypatch: pytest.MonkeyPatch, native: bool, wrap: Any, path: str
 ) -> None:
-    """``task.output`` is None, too, if the task has returned nothing."""
+    """``task.output`` is None, too, if the task returned nothing."""
     with dag_of(native):
         output = BaseOperator(task_id="before").output
         operator = start_of(parameters=wrap(output))
@@ -203,7 +203,7 @@ def test_the_missing_output_of_another_task_is_refused(
 def test_an_xcom_that_a_task_is_mapped_over_is_no_template(
     native: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What another task has returned is data, also if it looks like a template."""
+    """The return value of another task is data, even if it looks like a template."""
     with dag_of(native):
         output = BaseOperator(task_id="before").output
         mapped = HealthOmicsStartRunOperator.partial(task_id="a_task").expand(name=output, parameters=output)
@@ -220,7 +220,7 @@ def test_an_xcom_that_a_task_is_mapped_over_is_no_template(
 
 
 class NotingOperator(HealthOmicsStartRunOperator):
-    """A user's subclass with template fields of its own."""
+    """A user's subclass with additional template fields."""
 
     template_fields = ("notes", *HealthOmicsStartRunOperator.template_fields, "zone")
 
@@ -232,7 +232,7 @@ class NotingOperator(HealthOmicsStartRunOperator):
 
 @pytest.mark.parametrize(("native", "none", "three"), [(False, "None", "3"), (True, None, 3)])
 def test_the_fields_of_a_subclass_are_rendered_by_airflow(native: bool, none: Any, three: Any) -> None:
-    """None is allowed in them, also where their literals are those of other fields."""
+    """None is allowed in them, even if they have the literals of other fields."""
     with dag_of(native):
         operator = NotingOperator(
             task_id="a_task",
@@ -252,7 +252,7 @@ def test_the_fields_of_a_subclass_are_rendered_by_airflow(native: bool, none: An
 def test_a_missing_run_id_names_the_task_that_should_have_pushed_it(
     omics: Control, native: bool, task: Any
 ) -> None:
-    """It is a missing XCom, not the DAG-run ID."""
+    """The error is about a missing XCom, not about the DAG-run ID."""
     with dag_of(native):
         operator = task(task_id="a_task", run_id="{{ ti.xcom_pull(task_ids='start', key='run') }}")
     text = refusal(render(operator))
@@ -274,7 +274,7 @@ def test_a_missing_run_id_names_the_task_that_should_have_pushed_it(
 )
 @pytest.mark.parametrize("field", ["parameters", "workflow_id"])
 def test_a_syntax_error_has_its_position(omics: Control, field: str, template: str, where: str) -> None:
-    """By path and line."""
+    """With path and line."""
     is_typed = field == "parameters"
     path = "parameters.a[0]" if is_typed else field
     text = refusal(start_in(False, **{field: {"a": [template]} if is_typed else template}))
@@ -286,8 +286,8 @@ def test_a_syntax_error_has_its_position(omics: Control, field: str, template: s
 
 
 @pytest.mark.parametrize("field", ["parameters", "tags", "engine_settings", "start_run_kwargs"])
-def test_text_from_tojson_is_called_that(omics: Control, field: str) -> None:
-    """The filter is needless: the template keeps the type without it."""
+def test_text_from_tojson_is_reported(omics: Control, field: str) -> None:
+    """The filter is not needed: the template keeps the type without it."""
     text = refusal(start_in(False, **{field: "{{ {'a': 1} | tojson }}"}))
     assert f"{field} must be a mapping" in text
     assert "not text from the filter tojson: remove tojson" in text
@@ -295,8 +295,8 @@ def test_text_from_tojson_is_called_that(omics: Control, field: str) -> None:
 
 
 @pytest.mark.parametrize("field", ["columns", "types", "run_settings"])
-def test_text_from_tojson_in_a_batch_is_called_that(omics: Control, field: str) -> None:
-    """The filter is needless: the template keeps the type without it."""
+def test_text_from_tojson_in_a_batch_is_reported(omics: Control, field: str) -> None:
+    """The filter is not needed: the template keeps the type without it."""
     sheet: dict[str, Any] = {"run_settings": None, "sample_sheet": "sheet.csv", "columns": {}}
     fields = {**(sheet if field != "run_settings" else {}), field: "{{ {} | tojson }}"}
     assert "not text from the filter tojson: remove tojson" in refusal(batch_in(False, **fields))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Values of parameters identify patients: they go to HealthOmics and nowhere else."""
+"""Values of parameters identify patients: they are sent to HealthOmics and appear nowhere else."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SECRET: dict[str, Any] = {
 
 
 class Scene:
-    """A task that knows the canary, and all that comes out of it."""
+    """A task that has the canary in its parameters, and everything that it emits."""
 
     def __init__(self, omics: Control, tasks: Tasks, logged: Callable[[], str]) -> None:
         self.omics, self.tasks, self.logged = omics, tasks, logged
@@ -47,7 +47,7 @@ class Scene:
         self.errors: list[BaseException] = []
 
     def run(self, **fields: Any) -> Any:
-        """Render and execute as Airflow does, through every deferral."""
+        """Render and execute as Airflow does, through all deferrals."""
         defaults = {
             "role_arn": ROLE,
             "output_uri": OUTPUT,
@@ -63,12 +63,12 @@ class Scene:
         context = try_of(self.ti, self.store)
         try:
             return self.tasks.run(make, context)
-        except (Exception, Crash) as error:  # noqa: BLE001 - whatever it is, it must not tell
+        except (Exception, Crash) as error:  # noqa: BLE001 - no error may show a value
             self.errors.append(error)
         return None
 
     def check(self, secret: str = CANARY) -> None:
-        """Look for a secret in everything that is kept or shown."""
+        """Search everything that is stored or shown for a secret."""
         assert secret not in self.logged()
         for error in self.errors:
             for each in chain_of(error):
@@ -84,7 +84,7 @@ class Scene:
 
 
 def chain_of(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what a traceback shows of its causes."""
+    """Yield an error and the causes that a traceback shows."""
     while error is not None:
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
@@ -94,7 +94,7 @@ def chain_of(error: BaseException | None) -> Iterator[BaseException]:
 def scene(
     omics: Control, tasks: Tasks, logged: Callable[[], str], clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> Scene:
-    """With the package's own logs at their most talkative."""
+    """With the package's own logs at DEBUG."""
     for name in ("airflow_healthomics", "airflow.task"):
         caplog.set_level(logging.DEBUG, logger=name)
     return Scene(omics, tasks, logged)
@@ -129,8 +129,8 @@ PATHS: dict[str, Callable[[Control], Any]] = {
 
 @pytest.mark.parametrize("deferrable", WAYS)
 @pytest.mark.parametrize("prepare", PATHS.values(), ids=PATHS)
-def test_no_path_tells(scene: Scene, deferrable: bool, prepare: Callable[[Control], Any]) -> None:
-    """Not a log, an error, an XCom, an event or a record, in this try or the next."""
+def test_no_path_shows_a_value(scene: Scene, deferrable: bool, prepare: Callable[[Control], Any]) -> None:
+    """No log, error, XCom, event or record has it, in this attempt or the next."""
     prepare(scene.omics)
     scene.run(wait_for_completion=True, deferrable=deferrable)
     assert scene.omics.calls("StartRun")
@@ -144,8 +144,8 @@ SIGNATURE = "X-Amz-Signature"
 
 @pytest.mark.parametrize("status", ["COMPLETED", "FAILED"])
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_a_presigned_url_goes_nowhere(scene: Scene, bucket: Any, deferrable: bool, status: Any) -> None:
-    """GetRun answers with one for a parameters file, and it is a credential."""
+def test_a_presigned_url_is_not_shown(scene: Scene, bucket: Any, deferrable: bool, status: Any) -> None:
+    """GetRun returns one for a parameters file, and it is a credential."""
     bucket.put_object(Bucket="settings-bucket", Key="x.json", Body=b"{}")
     scene.omics.plan_run(status=status, times=None)
     fields = {"parameters_uri": "s3://settings-bucket/x.json", "parameters": None}
@@ -154,8 +154,8 @@ def test_a_presigned_url_goes_nowhere(scene: Scene, bucket: Any, deferrable: boo
     scene.check(SIGNATURE)
 
 
-def test_a_clear_does_not_tell(scene: Scene) -> None:
-    """Nor what it cancels."""
+def test_a_clear_shows_no_value(scene: Scene) -> None:
+    """Neither does the cancelled run."""
     scene.run()
     scene.ti.max_tries, scene.ti.try_number = 5, 2
     scene.run()
@@ -167,7 +167,7 @@ def test_a_clear_does_not_tell(scene: Scene) -> None:
 def test_a_parameter_that_the_workflow_does_not_know_is_named_without_its_value(
     scene: Scene, validate: bool
 ) -> None:
-    """By us, or by the service."""
+    """Both by the package and by the service."""
     scene.omics.add_workflow("77", parameter_template={"sampel": {}})
     scene.run(workflow_id="77", validate_parameters=validate)
     (error,) = scene.errors
@@ -221,8 +221,8 @@ BAD: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("fields", BAD.values(), ids=BAD)
-def test_bad_input_does_not_tell(scene: Scene, fields: dict[str, Any]) -> None:
-    """A rule that is broken is named by the path of the value, never by the value."""
+def test_bad_input_is_not_shown(scene: Scene, fields: dict[str, Any]) -> None:
+    """An error has the path of the value, never the value."""
     scene.run(**fields)
     if scene.omics.calls("StartRun"):
         scene.omics.reset()
@@ -230,7 +230,7 @@ def test_bad_input_does_not_tell(scene: Scene, fields: dict[str, Any]) -> None:
 
 
 def test_the_canary_does_arrive(scene: Scene) -> None:
-    """Else this file would prove nothing."""
+    """Otherwise this file would prove nothing."""
     bodies: list[str] = []
     operator = HealthOmicsStartRunOperator(
         task_id="a_task", workflow_id=WORKFLOW, role_arn=ROLE, output_uri=OUTPUT, **SECRET
@@ -243,8 +243,8 @@ def test_the_canary_does_arrive(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("where", ["log", "error", "xcom", "event", "record"])
-def test_a_leak_would_be_seen(scene: Scene, where: str) -> None:
-    """The net is tested, too."""
+def test_a_leak_would_be_found(scene: Scene, where: str) -> None:
+    """The search is tested, too."""
     match where:
         case "log":
             logging.getLogger("airflow.task").warning("%s", CANARY)

@@ -32,7 +32,7 @@ from tests.unit.histories import start_of
 
 NATIVE = [pytest.param(False, id="plain"), pytest.param(True, id="native")]
 
-#: What a template of one expression may yield, in the typed fields.
+#: Values that a template of one expression may yield, in the typed fields.
 VALUES: dict[str, Any] = {
     "int": 3,
     "zero": 0,
@@ -68,7 +68,7 @@ def dag_of(native: bool) -> DAG:
 def rendered(
     native: bool = False, context: Mapping[str, Any] | None = None, **fields: Any
 ) -> HealthOmicsStartRunOperator:
-    """Let Airflow render an operator's fields in a DAG."""
+    """Have Airflow render an operator's fields in a DAG."""
     with dag_of(native):
         operator = HealthOmicsStartRunOperator(task_id="a_task", **fields)
     operator.render_template_fields(context_of(FakeTaskInstance(), dag=operator.dag, **(context or {})))
@@ -78,7 +78,7 @@ def rendered(
 def rendered_mapped(
     native: bool, context: Mapping[str, Any], partial: dict[str, Any], **expanded: list[Any]
 ) -> HealthOmicsStartRunOperator:
-    """Let Airflow render the first of the mapped operators."""
+    """Have Airflow render the first of the mapped operators."""
     with dag_of(native):
         mapped = HealthOmicsStartRunOperator.partial(task_id="a_task", **partial).expand(**expanded)
     ti = FakeTaskInstance(map_index=0)
@@ -100,7 +100,7 @@ def same(one: Any, two: Any) -> bool:
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 @pytest.mark.parametrize("field", ["parameters", "tags", "engine_settings"])
 def test_one_expression_keeps_its_type(native: bool, value: Any, field: str) -> None:
-    """Inside a mapping, whichever way the DAG renders."""
+    """Inside a mapping, in a native DAG and in any other."""
     operator = rendered(native, {"params": {"x": value}}, **{field: {"a": "{{ params.x }}"}})
     assert same(getattr(operator, field), {"a": value})
 
@@ -109,7 +109,7 @@ def test_one_expression_keeps_its_type(native: bool, value: Any, field: str) -> 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 @pytest.mark.parametrize("field", ["parameters", "tags", "engine_settings", "priority", "storage_capacity"])
 def test_a_whole_field_keeps_its_type(native: bool, value: Any, field: str) -> None:
-    """Also when the field itself is the template."""
+    """Even if the field itself is the template."""
     operator = rendered(native, {"params": {"x": value}}, **{field: "{{ params.x }}"})
     assert same(getattr(operator, field), value)
 
@@ -117,7 +117,7 @@ def test_a_whole_field_keeps_its_type(native: bool, value: Any, field: str) -> N
 @pytest.mark.parametrize("native", NATIVE)
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 def test_a_mapped_task_keeps_types_too(native: bool, value: Any) -> None:
-    """In what it is expanded over, and in what is the same for all."""
+    """In the mapped arguments and in the common ones."""
     operator = rendered_mapped(
         native,
         {"x": value},
@@ -142,7 +142,7 @@ def test_a_mapped_task_keeps_types_too(native: bool, value: Any) -> None:
     ],
 )
 def test_any_single_expression_keeps_its_type(native: bool, template: str) -> None:
-    """However it is written."""
+    """In any notation."""
     operator = rendered(native, {"params": {"x": [1, 2]}}, parameters={"a": template})
     assert same(operator.parameters, {"a": [1, 2]})
 
@@ -167,7 +167,7 @@ def test_any_single_expression_keeps_its_type(native: bool, template: str) -> No
     ],
 )
 def test_anything_else_is_text(native: bool, template: str, expected: str) -> None:
-    """Nothing is guessed from text, in a native DAG neither."""
+    """Types are not guessed from text, even in a native DAG."""
     operator = rendered(native, {"params": {"x": 3}}, parameters={"a": template})
     assert same(operator.parameters, {"a": expected})
 
@@ -175,15 +175,15 @@ def test_anything_else_is_text(native: bool, template: str, expected: str) -> No
 @pytest.mark.parametrize("native", NATIVE)
 @pytest.mark.parametrize("value", ["0042", "true", "None", "1.10", "[1]", "", "a{b}", "é\t"])
 def test_plain_text_stays(native: bool, value: str) -> None:
-    """A value that is no template goes through as it is."""
+    """A value without a template is unchanged."""
     assert same(
         rendered(native, parameters={"a": value, "b": [value]}).parameters, {"a": value, "b": [value]}
     )
 
 
 @pytest.mark.parametrize("native", NATIVE)
-def test_what_is_no_text_stays(native: bool) -> None:
-    """Numbers, flags and nulls that the DAG author wrote."""
+def test_other_values_are_unchanged(native: bool) -> None:
+    """Numbers, flags and nulls of the DAG author."""
     value: dict[str, Any] = {"a": 1, "b": 1.0, "c": True, "d": None, "e": [{}, []]}
     assert same(rendered(native, parameters=value).parameters, value)
 
@@ -194,7 +194,7 @@ def test_keys_are_not_rendered() -> None:
 
 
 def test_the_operators_own_mapping_is_left_alone() -> None:
-    """Two operators may share one."""
+    """Two operators may share it."""
     shared = {"a": "{{ run_id }}", "b": ["{{ run_id }}"]}
     rendered(parameters=shared)
     assert shared == {"a": "{{ run_id }}", "b": ["{{ run_id }}"]}
@@ -212,7 +212,7 @@ json_values = st.recursive(
 @example(value="{{ params.x }}", native=True)
 @example(value="{% raw %}", native=False)
 def test_any_json_value_passes_through_a_template(value: Any, native: bool) -> None:
-    """At any depth, and it is not rendered a second time."""
+    """At any depth, and without being rendered a second time."""
     operator = rendered(
         native, {"params": {"x": value}}, parameters={"a": "{{ params.x }}", "b": [{"c": "{{ params.x }}"}]}
     )
@@ -222,7 +222,7 @@ def test_any_json_value_passes_through_a_template(value: Any, native: bool) -> N
 @settings(deadline=None, max_examples=60)
 @given(text=st.text(st.characters(exclude_characters="{}#%\r\n")), native=st.booleans())
 def test_any_text_passes_without_a_template(text: str, native: bool) -> None:
-    """What Jinja has no business with is not changed."""
+    """Text without Jinja syntax is not changed."""
     assert same(rendered(native, parameters={"a": text, "b": [text]}).parameters, {"a": text, "b": [text]})
 
 
@@ -241,7 +241,7 @@ def test_an_xcom_by_template_keeps_its_type(native: bool, value: Any) -> None:
 
 
 def test_another_tasks_output_is_a_dependency() -> None:
-    """An XComArg inside ``parameters`` puts the task behind the other one."""
+    """An XComArg inside ``parameters`` puts its task upstream."""
     with dag_of(False):
         before = BaseOperator(task_id="before")
         after = HealthOmicsStartRunOperator(task_id="after", parameters={"a": [before.output]})
@@ -255,7 +255,7 @@ def test_another_tasks_output_is_a_dependency() -> None:
     ids=["whole", "value", "nested"],
 )
 def test_another_tasks_output_is_resolved(monkeypatch: pytest.MonkeyPatch, native: bool, wrap: Any) -> None:
-    """An XComArg becomes the value that the other task has returned, which is not rendered again."""
+    """An XComArg becomes the other task's return value, which is not rendered again."""
     value = {"n": 1, "t": "{{ run_id }}"}
     with dag_of(native):
         output = BaseOperator(task_id="before").output
@@ -265,19 +265,19 @@ def test_another_tasks_output_is_resolved(monkeypatch: pytest.MonkeyPatch, nativ
     assert same(operator.parameters, wrap(value))
 
 
-# --- what is undefined ---
+# --- undefined names ---
 
 UNDEFINED = ["{{ nope }}", "{{ params.nope }}"]
 
 
 @pytest.mark.parametrize("native", NATIVE)
 def test_an_undefined_name_never_becomes_a_value(native: bool) -> None:
-    """Neither text nor null is sent for it: it is refused with the request."""
+    """It is sent neither as text nor as null: the request is refused."""
     parameters: Any = rendered(native, parameters={"a": "{{ nope }}", "b": 1}).parameters
     assert isinstance(parameters["a"], BrokenTemplate)
 
 
-def test_a_default_makes_an_undefined_name_good() -> None:
+def test_a_default_replaces_an_undefined_name() -> None:
     """As in the rest of Jinja."""
     assert rendered(parameters={"a": "{{ nope | default(none) }}"}).parameters == {"a": None}
 
@@ -288,7 +288,7 @@ def test_a_default_makes_an_undefined_name_good() -> None:
 @pytest.mark.parametrize("native", NATIVE)
 @pytest.mark.parametrize("field", HealthOmicsStartRunOperator.template_fields)
 def test_every_field_of_the_start_renders(native: bool, field: str) -> None:
-    """A field on the list that Airflow does not render would be a promise broken."""
+    """Airflow must render each field on the list."""
     value: Any = "{{ params.word }}"
     expected: Any = "rendered"
     if field in ("parameters", "tags", "engine_settings"):
@@ -298,7 +298,7 @@ def test_every_field_of_the_start_renders(native: bool, field: str) -> None:
 
 
 def test_every_argument_of_start_run_is_a_template_field() -> None:
-    """And the connection's."""
+    """And so are those of the connection."""
     fields = set(HealthOmicsStartRunOperator.template_fields)
     assert fields >= {*ARGUMENTS, "aws_conn_id", "region_name", "verify"}
 
@@ -308,7 +308,7 @@ def test_every_argument_of_start_run_is_a_template_field() -> None:
 )
 @pytest.mark.parametrize("field", ["run_id", "aws_conn_id", "region_name", "verify"])
 def test_every_field_of_the_others_renders(task: Any, field: str) -> None:
-    """The run id above all."""
+    """Above all the run id."""
     assert field in task.template_fields
     with dag_of(False):
         operator = task(task_id="a_task", **{"run_id": "1", field: "{{ params.word }}"})
@@ -326,7 +326,7 @@ def test_every_field_of_the_others_renders(task: Any, field: str) -> None:
     ],
 )
 def test_a_number_of_log_lines(omics: Control, task: Any, given: dict[str, Any]) -> None:
-    """Keeps its type, and one whose template fails is refused before anything is started or polled."""
+    """It keeps its type; a template that fails is refused before any start or poll."""
     for template, expected in (("{{ 5 }}", 5), ("{{ nope }}", None)):
         with dag_of(False):
             operator = task(task_id="a_task", log_tail_lines=template, **given)
@@ -343,7 +343,7 @@ def test_a_number_of_log_lines(omics: Control, task: Any, given: dict[str, Any])
 @pytest.mark.parametrize("native", NATIVE)
 @pytest.mark.parametrize("field", ["workflow_id", "run_id", "cache_id", "run_group_id"])
 def test_an_id_by_template_is_sent_as_text(native: bool, field: str) -> None:
-    """A native DAG makes a number of it, which the request makes text again."""
+    """A native DAG makes it a number, which the request makes text again."""
     operator = rendered(native, {"params": {"id": "0012345"}}, **{field: "{{ params.id }}"})
     assert str(getattr(operator, field)) in ("0012345", "12345")
     plain = rendered(False, {"params": {"id": "0012345"}}, **{field: "{{ params.id }}"})
@@ -351,14 +351,14 @@ def test_an_id_by_template_is_sent_as_text(native: bool, field: str) -> None:
 
 
 def test_the_ui_shows_mappings_as_json() -> None:
-    """The Rendered Template view knows how to show them."""
+    """The Rendered Template view formats them."""
     renderers = HealthOmicsStartRunOperator.template_fields_renderers
     assert renderers.keys() <= set(HealthOmicsStartRunOperator.template_fields)
     assert renderers["parameters"] == "json"
 
 
 def test_rendered_parameters_can_be_shown() -> None:
-    """What is undefined does not break the view of what was rendered."""
+    """An undefined value does not break the view of the others."""
     operator = rendered(parameters={"a": "{{ nope }}", "b": 1})
     assert "undefined" in json.dumps(operator.parameters, default=repr)
 
@@ -367,7 +367,7 @@ def test_rendered_parameters_can_be_shown() -> None:
     "template", ["{{ nope.x }}", "a-{{ nope }}", "{{ params.a.b.c }}", "{{ 1 / 0 }}", "{{ x"]
 )
 def test_a_template_that_fails_shows_no_value_beside_it(template: str, logged: Callable[[], str]) -> None:
-    """Airflow logs the whole field when rendering raises, so it must not raise."""
+    """Airflow would log the whole field if rendering raised, so it does not raise."""
     with DAG("a_dag", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
         operator = start_of(parameters={"a": template, "sample": CANARY})
     with suppress(Exception):
@@ -377,7 +377,7 @@ def test_a_template_that_fails_shows_no_value_beside_it(template: str, logged: C
 
 @pytest.mark.parametrize("template", ["{{ nope.x }}", "a-{{ nope }}"])
 def test_anything_undefined_is_refused_by_path(omics: Control, template: str) -> None:
-    """Like a name that is undefined itself."""
+    """Like an undefined name."""
     operator = start_of(parameters={"a": {"b": template}})
     operator.render_template_fields(context_of(FakeTaskInstance()))
     with pytest.raises(HealthOmicsRequestError, match=r"parameters\.a\.b"):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The template fields of the batch operators and sensor render in a DAG, and keep the type of a value."""
+"""The template fields of the batch operators and sensor render in a DAG, and values keep their types."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STARTS_WITH: dict[Any, dict[str, Any]] = {
 
 
 def rendered(kind: Any, native: bool, params: dict[str, Any] | None = None, **fields: Any) -> Any:
-    """Let Airflow render a task's fields in a DAG."""
+    """Have Airflow render a task's fields in a DAG."""
     with dag_of(native):
         task = kind(task_id="a_task", **{**STARTS_WITH[kind], **fields})
     scope: Any = context_of(FakeTaskInstance(), dag=task.dag)
@@ -42,7 +42,7 @@ def rendered(kind: Any, native: bool, params: dict[str, Any] | None = None, **fi
     ("kind", "field"), [(kind, field) for kind in STARTS_WITH for field in kind.template_fields]
 )
 def test_every_template_field_renders(kind: Any, field: str, native: bool) -> None:
-    """In a DAG of either kind."""
+    """In a native DAG and in any other."""
     task = rendered(kind, native, {"x": "abc"}, **{field: "{{ params.x }}d"})
     assert getattr(task, field) == "abcd"
 
@@ -54,7 +54,7 @@ SETTINGS = [
 
 @pytest.mark.parametrize("native", NATIVE)
 def test_run_settings_may_come_from_another_task(omics: Control, native: bool) -> None:
-    """A template that is one expression yields the list itself, whose values keep their types."""
+    """A template of one expression yields the list itself, whose values keep their types."""
     task = rendered(
         HealthOmicsStartRunBatchOperator, native, {"settings": SETTINGS}, run_settings="{{ params.settings }}"
     )
@@ -63,7 +63,7 @@ def test_run_settings_may_come_from_another_task(omics: Control, native: bool) -
 
 @pytest.mark.parametrize("native", NATIVE)
 def test_a_template_in_a_run_setting_keeps_the_type_of_its_value(omics: Control, native: bool) -> None:
-    """HealthOmics checks JSON types, and "0042" stays "0042"."""
+    """HealthOmics checks JSON types, and "0042" remains "0042"."""
     task = rendered(
         HealthOmicsStartRunBatchOperator,
         native,
@@ -92,7 +92,7 @@ def test_a_template_in_a_run_setting_keeps_the_type_of_its_value(omics: Control,
 @pytest.mark.parametrize("native", NATIVE)
 @pytest.mark.parametrize("policy", ["all", "95%", 0.95, 950, "950"])
 def test_the_policy_may_be_a_parameter_of_the_dag(native: bool, policy: Any) -> None:
-    """Of the operator, and of the sensor, which reads its text."""
+    """Of the operator, and of the sensor, which parses its text."""
     params = {"policy": policy}
     task = rendered(HealthOmicsStartRunBatchOperator, native, params, success_policy="{{ params.policy }}")
     assert repr(task.success_policy) == repr(policy)
@@ -102,7 +102,7 @@ def test_the_policy_may_be_a_parameter_of_the_dag(native: bool, policy: Any) -> 
 
 
 def test_a_task_may_be_mapped_over_sheets(omics: Control) -> None:
-    """Each has a batch of its own."""
+    """Each has its own batch."""
     with dag_of(False):
         mapped = HealthOmicsStartRunBatchOperator.partial(task_id="a_task", workflow_id="1").expand(
             sample_sheet=["s3://bucket/a.csv", "s3://bucket/b.csv"]

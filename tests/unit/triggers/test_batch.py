@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the trigger of batches does beside what both triggers do."""
+"""The behaviour that only the trigger of batches has."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tests.unit.conftest import Clock, FakeTaskInstance, Tasks, calls_of, try_of
 
 @pytest.fixture
 def batch_id(omics: Control) -> str:
-    """A batch whose runs stay RUNNING until they are told."""
+    """A batch whose runs stay RUNNING until the test advances them."""
     hold_runs(omics)
     settings = some_settings(3, parameters={"sample": CANARY})
     return str(batch_of(run_settings=settings).execute(try_of(FakeTaskInstance())))
 
 
-def test_the_event_carries_all_that_the_task_needs(
+def test_the_event_has_everything_that_the_task_needs(
     omics: Control, tasks: Tasks, clock: Clock, batch_id: str
 ) -> None:
-    """And no parameter."""
+    """It has no parameter."""
     clock.at(300, lambda: omics.advance("COMPLETED"))
     event = tasks.fire(HealthOmicsRunBatchTrigger(batch_id=batch_id))
     summary = summary_from_event(event)
@@ -50,7 +50,7 @@ def test_a_poll_is_one_get_batch(omics: Control, tasks: Tasks, clock: Clock, bat
 def test_a_deletion_is_waited_for_from_processed_on(
     omics: Control, tasks: Tasks, clock: Clock, client: Any, batch_id: str, is_deletion: bool, status: str
 ) -> None:
-    """The state may last for a moment after DeleteRunBatch was answered."""
+    """The status may be visible for a moment after DeleteRunBatch."""
     omics.advance_batch("PROCESSED")
     clock.at(300, lambda: client.delete_run_batch(batchId=batch_id))
     event = tasks.fire(HealthOmicsRunBatchTrigger(batch_id=batch_id, is_deletion=is_deletion))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The report on an ended batch that the triggerer makes: its calls, its files, and when there is none."""
+"""The report on an ended batch that the triggerer makes: its calls, its files, and the cases without one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.unit.conftest import Clock, Crash, FakeTaskInstance, Tasks, calls_of,
 #: Two pages of each list.
 RUNS = 120
 
-#: Of a task that has started the batch, and of a sensor.
+#: For a task that has started the batch, and for a sensor.
 START = ReportPlan(
     success_policy="all",
     is_started_here=True,
@@ -69,7 +69,7 @@ def trigger_of(batch_id: str, plan: ReportPlan, **fields: Any) -> HealthOmicsRun
 
 @contextmanager
 def recorded_calls() -> Iterator[list[tuple[str, str]]]:
-    """Record each call of AWS with the name of its thread."""
+    """Record each AWS call with the name of its thread."""
     calls: list[tuple[str, str]] = []
     one_at_a_time = threading.Lock()
 
@@ -84,14 +84,14 @@ def recorded_calls() -> Iterator[list[tuple[str, str]]]:
 
 
 def wait_for_threads() -> None:
-    """Wait until no thread makes a report."""
+    """Wait until no thread is making a report."""
     barrier = threading.Barrier(batch_report._AT_ONCE)
     wait([batch_report._threads.submit(barrier.wait, 30) for _ in range(barrier.parties)])
 
 
 @PLANS
-def test_the_event_has_figures_only(tasks: Tasks, batch_id: str, plan: ReportPlan) -> None:
-    """Airflow logs and stores it, so no id of a run setting is in it, and it is small for any batch."""
+def test_the_event_has_only_figures(tasks: Tasks, batch_id: str, plan: ReportPlan) -> None:
+    """Airflow logs and stores it, so it has no id of a run setting, and is small for any batch."""
     event = tasks.fire(trigger_of(batch_id, plan))
     assert summary_from_event(event)["id"] == batch_id
     assert event["plan"] == plan.as_json()
@@ -103,7 +103,7 @@ def test_the_event_has_figures_only(tasks: Tasks, batch_id: str, plan: ReportPla
 
 
 def test_the_outcomes_are_in_s3(tasks: Tasks, client: Any, batch_id: str) -> None:
-    """All of them in the manifest, and the completed ones in parts."""
+    """The manifest has all, and parts have the completed ones."""
     report = tasks.fire(trigger_of(batch_id, START))["report"]
     manifest = object_at(MANIFEST)
     assert [each["runSettingId"] for each in manifest] == [f"{CANARY}-{number}" for number in range(RUNS)]
@@ -116,7 +116,7 @@ def test_the_outcomes_are_in_s3(tasks: Tasks, client: Any, batch_id: str) -> Non
 
 @PLANS
 def test_no_call_is_made_on_the_event_loop(tasks: Tasks, batch_id: str, plan: ReportPlan) -> None:
-    """Nor by the thread that polls for all others."""
+    """Nor in the thread that polls for all others."""
     with recorded_calls() as calls:
         tasks.fire(trigger_of(batch_id, plan))
     threads = {(operation, thread) for operation, thread in calls if thread != "healthomics-report"}
@@ -127,7 +127,7 @@ def test_no_call_is_made_on_the_event_loop(tasks: Tasks, batch_id: str, plan: Re
 
 
 def test_a_sensor_lists_no_run_of_a_success(omics: Control, tasks: Tasks, batch_id: str) -> None:
-    """The counts of GetBatch are enough."""
+    """GetBatch's counts are enough."""
     event = tasks.fire(trigger_of(batch_id, ReportPlan(success_policy="90%")))
     assert "report" not in event
     assert calls_of(omics, "ListRuns") == 0
@@ -136,7 +136,7 @@ def test_a_sensor_lists_no_run_of_a_success(omics: Control, tasks: Tasks, batch_
 def test_calls_leave_half_of_the_quota_to_polls(
     tasks: Tasks, clock: Clock, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All reports of a connection share the other half."""
+    """The reports of a connection share the other half."""
     monkeypatch.setattr("airflow_healthomics.batches.output_uris.MAX_READ", RUNS)
     began = clock.elapsed
 
@@ -155,8 +155,8 @@ def test_calls_leave_half_of_the_quota_to_polls(
 def test_throttled_calls_are_repeated(
     omics: Control, tasks: Tasks, batch_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With more patience than a poll has."""
-    # botocore's rate limiter would wait for real seconds to pass by the clock of the test.
+    """With longer retries than a poll."""
+    # botocore's rate limiter would wait for real seconds until the test's clock moves.
     monkeypatch.setattr("botocore.retries.bucket.TokenBucket.acquire", lambda *_, **__: True)
     omics.inject_error("ListRuns", "ThrottlingException", times=8)
     assert "report" in tasks.fire(trigger_of(batch_id, START))
@@ -167,7 +167,7 @@ def test_throttled_calls_are_repeated(
 def test_refused_lists_are_left_to_the_task(
     omics: Control, tasks: Tasks, logged: Callable[[], str], batch_id: str, plan: ReportPlan, operation: str
 ) -> None:
-    """It fails with the reason, or goes without."""
+    """It fails with the reason, or succeeds without the lists."""
     omics.inject_error(operation, "AccessDeniedException", times=None)
     event = tasks.fire(trigger_of(batch_id, plan))
     assert summary_from_event(event)["status"] == "PROCESSED"
@@ -191,7 +191,7 @@ def test_a_manifest_that_cannot_be_written_is_left_to_the_task(
 
 
 def test_an_unknown_plan_is_left_to_the_task(tasks: Tasks, batch_id: str) -> None:
-    """A worker of another version may have written it."""
+    """A worker with another version may have written it."""
     trigger = HealthOmicsRunBatchTrigger(batch_id=batch_id, report={"of": "tomorrow"})
     event = tasks.fire(trigger)
     assert summary_from_event(event)["status"] == "PROCESSED"
@@ -199,7 +199,7 @@ def test_an_unknown_plan_is_left_to_the_task(tasks: Tasks, batch_id: str) -> Non
 
 
 def test_a_deleted_batch_has_no_report(omics: Control, tasks: Tasks, client: Any, batch_id: str) -> None:
-    """There is nothing to list."""
+    """There is no run to list."""
     client.delete_batch(batchId=batch_id)
     event = tasks.fire(trigger_of(batch_id, START))
     assert (event["summary"]["status"], "report" in event) == ("DELETED", False)
@@ -221,7 +221,7 @@ def test_a_report_does_not_make_a_task_time_out(
     assert ("report" in virtual_time.run(clock, main())) == has_report
 
 
-def test_a_trigger_that_takes_over_writes_the_same(tasks: Tasks, batch_id: str) -> None:
+def test_a_takeover_writes_the_same(tasks: Tasks, batch_id: str) -> None:
     """The triggerer died between two objects."""
     with crashing("PutObject", survives=1), pytest.raises(Crash):
         tasks.fire(trigger_of(batch_id, START))
@@ -234,8 +234,8 @@ def test_a_trigger_that_takes_over_writes_the_same(tasks: Tasks, batch_id: str) 
     ]
 
 
-def test_two_triggers_at_once_write_the_same(clock: Clock, batch_id: str) -> None:
-    """For a moment after a takeover, there may be two."""
+def test_two_concurrent_triggers_write_the_same(clock: Clock, batch_id: str) -> None:
+    """After a takeover, there may be two for a moment."""
 
     async def main() -> list[Any]:
         triggers = [trigger_of(batch_id, START) for _ in range(2)]
@@ -248,7 +248,7 @@ def test_two_triggers_at_once_write_the_same(clock: Clock, batch_id: str) -> Non
 
 
 def test_a_cancelled_trigger_makes_no_further_call(clock: Clock, batch_id: str) -> None:
-    """Its thread ends with the call that it is at."""
+    """Its thread ends after its current call."""
     is_listing, may_continue = threading.Event(), threading.Event()
     operations: list[str] = []
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the trigger of runs does beside what both triggers do."""
+"""The behaviour that only the trigger of runs has."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run_id(omics: Control) -> str:
 def test_the_event_loop_is_not_blocked(
     omics: Control, clock: Clock, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While AWS does not answer, other triggers go on."""
+    """While AWS does not respond, other triggers continue."""
     monkeypatch.setattr(deadlines, "SHORTEST_PAUSE", 0.0)
     omics.advance("COMPLETED", run_id=run_id)
     omics.hold("GetRun", "slow")
@@ -48,7 +48,7 @@ def test_the_event_loop_is_not_blocked(
         assert omics.release("slow") == 1
         return await trigger
 
-    rescue = threading.Timer(10, omics.release, ["slow"])  # else a loop that is blocked would stay so
+    rescue = threading.Timer(10, omics.release, ["slow"])  # otherwise a blocked loop would stay blocked
     rescue.start()
     try:
         assert virtual_time.run(clock, main())["summary"]["status"] == "COMPLETED"
@@ -73,7 +73,7 @@ def test_a_cancelled_trigger_cancels_no_run(omics: Control, run_id: str, clock: 
 
 
 def test_another_run_with_the_same_id_is_an_error(omics: Control, tasks: Tasks, run_id: str) -> None:
-    """The trigger knows its run by the uuid."""
+    """The trigger identifies its run by the uuid."""
     event = tasks.fire(HealthOmicsRunTrigger(run_id=run_id, uuid="96c57683-74bf-9d6d-ae7e-f09b097db14a"))
     with pytest.raises(Exception, match="uuid"):
         summary_from_event(event)
@@ -81,7 +81,7 @@ def test_another_run_with_the_same_id_is_an_error(omics: Control, tasks: Tasks, 
 
 @pytest.mark.parametrize("settings", [{}, {"aws_conn_id": None}, {"region_name": "us-east-1"}], ids=str)
 def test_many_wait_together(omics: Control, clock: Clock, started: Callable[..., Any], settings: Any) -> None:
-    """In one event loop, and each gets its own run's end."""
+    """In one event loop, each receives the end of its own run."""
     omics.plan_run(times=None, seconds={"RUNNING": 300})
     ids = [started()["id"] for _ in range(8)]
 

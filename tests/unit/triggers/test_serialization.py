@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Each trigger survives Airflow's database."""
+"""The serialization of each trigger."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 
-from airflow_healthomics.triggers import HealthOmicsRunBatchTrigger, HealthOmicsRunTrigger
+from airflow_healthomics.triggers import (
+    HealthOmicsJobTrigger,
+    HealthOmicsRunBatchEventTrigger,
+    HealthOmicsRunBatchTrigger,
+    HealthOmicsRunEndTrigger,
+    HealthOmicsRunEventTrigger,
+    HealthOmicsRunTrigger,
+)
 from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
 
 CONNECTION: dict[str, Any] = {
@@ -29,7 +36,25 @@ WAIT: dict[str, Any] = {
     **CONNECTION,
 }
 
-#: Class path, every argument, and the least that is required.
+SEARCH: dict[str, Any] = {
+    "statuses": ["FAILED"],
+    "workflow_id": "7",
+    "workflow_name": "germline",
+    "run_group_id": "9",
+    "run_name_pattern": "sample-*",
+    "tags": {"lab": "a"},
+    "poll_interval": 30,
+    **CONNECTION,
+}
+
+WATCHING: dict[str, Any] = {
+    "queue_url": "https://sqs.eu-west-1.amazonaws.com/123456789012/ends",
+    "owns_queue": False,
+    "reconcile_interval": 600,
+    "lookback": 60,
+}
+
+#: Class path, all arguments, and the required ones.
 TRIGGERS: dict[Any, tuple[str, dict[str, Any], dict[str, Any]]] = {
     HealthOmicsRunTrigger: (
         "airflow_healthomics.triggers.run.HealthOmicsRunTrigger",
@@ -45,6 +70,38 @@ TRIGGERS: dict[Any, tuple[str, dict[str, Any], dict[str, Any]]] = {
         "airflow_healthomics.triggers.batch.HealthOmicsRunBatchTrigger",
         {"batch_id": "1234567", "report": {"success_policy": "95%", "folder": None}, **WAIT},
         {"batch_id": "1"},
+    ),
+    HealthOmicsJobTrigger: (
+        "airflow_healthomics.triggers.job.HealthOmicsJobTrigger",
+        {
+            "kind": "read set export job",
+            "store_id": "1234567890",
+            "job_id": "1234567891",
+            "grace": 60.0,
+            "earlier": ["1234567889"],
+            "waiter_delay": 30,
+            **CONNECTION,
+        },
+        {"kind": "read set import job", "store_id": "1234567890", "job_id": "1234567891"},
+    ),
+    HealthOmicsRunEventTrigger: (
+        "airflow_healthomics.triggers.run_event.HealthOmicsRunEventTrigger",
+        {**SEARCH, **WATCHING},
+        {},
+    ),
+    HealthOmicsRunBatchEventTrigger: (
+        "airflow_healthomics.triggers.batch_event.HealthOmicsRunBatchEventTrigger",
+        {
+            **{name: value for name, value in SEARCH.items() if name != "run_name_pattern"},
+            "batch_name_pattern": "nightly-*",
+            **WATCHING,
+        },
+        {},
+    ),
+    HealthOmicsRunEndTrigger: (
+        "airflow_healthomics.triggers.run_end.HealthOmicsRunEndTrigger",
+        {**SEARCH, "since": "2026-11-22T03:04:05+00:00"},
+        {"since": "2026-11-22T03:04:05+00:00", "statuses": ["FAILED"]},
     ),
     HealthOmicsStartTrigger: (
         "airflow_healthomics.triggers.start.HealthOmicsStartTrigger",
@@ -63,12 +120,15 @@ TRIGGERS: dict[Any, tuple[str, dict[str, Any], dict[str, Any]]] = {
     ),
 }
 
+#: Arguments of base classes that a trigger does not accept: HealthOmics cannot cancel a job.
+NOT_ACCEPTED = {HealthOmicsJobTrigger: {"cancel_on_kill"}}
+
 EACH = pytest.mark.parametrize("trigger", TRIGGERS, ids=lambda trigger: trigger.__name__)
 
 
 @EACH
 def test_its_class_path_never_moves(trigger: Any) -> None:
-    """The databases of users hold it."""
+    """Users' databases contain it."""
     path, _, least = TRIGGERS[trigger]
     assert trigger(**least).serialize()[0] == path
 
@@ -76,7 +136,7 @@ def test_its_class_path_never_moves(trigger: Any) -> None:
 @EACH
 @pytest.mark.parametrize("which", ["all", "least", "no-verification"])
 def test_it_survives_the_database(trigger: Any, which: str) -> None:
-    """By its class path and as JSON, every argument."""
+    """As JSON under its class path, with every argument."""
     _, every, least = TRIGGERS[trigger]
     arguments = {"all": every, "least": least, "no-verification": every | {"verify": False}}[which]
     path, kwargs = trigger(**arguments).serialize()
@@ -88,12 +148,12 @@ def test_it_survives_the_database(trigger: Any, which: str) -> None:
 
 @EACH
 def test_every_argument_is_serialized(trigger: Any) -> None:
-    """An argument that is forgotten is lost in the triggerer."""
+    """A missing argument would be lost in the triggerer."""
     _, every, _ = TRIGGERS[trigger]
     names = {
         name
         for base in trigger.__mro__
         if base.__module__.startswith("airflow_healthomics")
         for name in inspect.signature(base).parameters
-    } - {"connection"}
+    } - {"connection", "watching", *NOT_ACCEPTED.get(trigger, ())}
     assert set(trigger(**every).serialize()[1]) == names == set(every)

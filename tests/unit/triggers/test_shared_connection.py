@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the triggers of a connection share: a client, a poller, and what they cost together."""
+"""The client and the poller that the triggers of a connection share, and their cost."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests.unit.resources.conftest import Records
 
 
 async def end_of(trigger: HealthOmicsRunTrigger) -> dict[str, Any]:
-    """Return the summary of the run that a trigger has waited for."""
+    """Return the summary of the run of a trigger."""
     async for event in trigger.run():
         return summary_from_event(event.payload)
     raise AssertionError("the trigger ended without an event")
@@ -61,7 +61,7 @@ def runs(omics: Control, started: Callable[..., Any], client: Any) -> list[dict[
 
 
 def trigger_of(run: dict[str, Any], **arguments: Any) -> HealthOmicsRunTrigger:
-    """Return the trigger of an operator that has looked at the run."""
+    """Return the trigger of an operator that has read the run."""
     watch = RunWatch(run["id"], uuid=run["uuid"], log=Records())
     watch.update(run)
     assert watch.creation_time is not None
@@ -83,7 +83,7 @@ def waiting_start(**fields: Any) -> HealthOmicsStartRunOperator:
 def test_a_poll_of_many_runs_costs_a_call_for_each_page(
     omics: Control, clock: Clock, runs: list[dict[str, Any]]
 ) -> None:
-    """And every run's end costs the one GetRun that confirms it."""
+    """Each run's end adds the GetRun call that confirms it."""
     before = omics.call_counts()
     assert [each["id"] for each in wait_for(clock, *map(trigger_of, runs))] == [run["id"] for run in runs]
     asked = {name: calls_of(omics, name) - before.get(name, 0) for name in ("GetRun", "ListRuns")}
@@ -95,7 +95,7 @@ def test_a_poll_of_many_runs_costs_a_call_for_each_page(
 def test_a_poll_of_a_run_group_costs_its_own_pages(
     omics: Control, clock: Clock, started: Callable[..., Any], client: Any
 ) -> None:
-    """However many other runs there are in the account."""
+    """However many other runs the account has."""
     omics.plan_run(times=None, seconds={"RUNNING": 3600})
     group = client.create_run_group(requestId="group")["id"]
     ours = [client.get_run(id=started(runGroupId=group)["id"]) for _ in range(20)]
@@ -115,7 +115,7 @@ def test_a_poll_of_a_run_group_costs_its_own_pages(
         ({}, None),
     ],
 )
-def test_the_trigger_knows_a_filter_of_the_run(
+def test_the_trigger_has_a_filter_of_the_run(
     omics: Control,
     context: Context,
     tasks: Tasks,
@@ -130,10 +130,10 @@ def test_the_trigger_knows_a_filter_of_the_run(
     assert tasks.deferrals[0].trigger.serialize()[1]["list_filter"] == list_filter
 
 
-def test_the_sensor_and_the_operator_pass_on_what_they_know_of_the_run(
+def test_the_sensor_and_the_operator_pass_on_the_known_fields_of_the_run(
     omics: Control, context: Context, tasks: Tasks, started: Callable[..., Any]
 ) -> None:
-    """After the sensor's poll, the trigger's first poll can be a list already."""
+    """After the sensor's poll, the trigger's first poll can be a list."""
     omics.plan_run(times=None, seconds={"RUNNING": 3600})
     run_id = started()["id"]
     tasks.run(lambda: HealthOmicsRunSensor(task_id="wait", run_id=run_id, deferrable=True), context)
@@ -147,7 +147,7 @@ def test_the_sensor_and_the_operator_pass_on_what_they_know_of_the_run(
 def test_the_summary_is_the_same_in_both_places(
     omics: Control, tasks: Tasks, client: Any, clock: Clock, started: Callable[..., Any]
 ) -> None:
-    """Though the poller's client leaves times as text."""
+    """Although the poller's client keeps times as text."""
     run = client.get_run(id=started()["id"])
     omics.advance("COMPLETED", run_id=run["id"])
     watch = RunWatch(run["id"], log=Records())
@@ -155,22 +155,22 @@ def test_the_summary_is_the_same_in_both_places(
 
 
 def test_its_times_are_text(omics: Control, started: Callable[..., Any]) -> None:
-    """Botocore would spend most of a page's time on them (a setting of its own, which it could take back)."""
+    """Botocore would spend most of a page's time on them (by an internal setting, which may change)."""
     run_id = started()["id"]
     polling, ordinary = PollingHook().conn, HealthOmicsHook().conn
     assert isinstance(polling.list_runs()["items"][0]["creationTime"], str)
     assert not isinstance(ordinary.get_run(id=run_id)["creationTime"], str)
 
 
-def test_its_calls_are_not_patient() -> None:
-    """One hung call would hold up every waiter."""
+def test_its_timeouts_are_short() -> None:
+    """One hanging call would delay every wait."""
     config: Any = PollingHook().conn.meta.config
     assert (config.connect_timeout, config.read_timeout) == (5, 15)
     assert config.retries["total_max_attempts"] == 1
 
 
-def test_the_users_own_settings_go_before() -> None:
-    """Somebody may need more patience."""
+def test_the_users_own_settings_take_precedence() -> None:
+    """Longer timeouts may be necessary."""
     config: Any = PollingHook(config={"read_timeout": 99}).conn.meta.config
     assert (config.connect_timeout, config.read_timeout) == (5, 99)
 
@@ -178,7 +178,7 @@ def test_the_users_own_settings_go_before() -> None:
 def test_one_client_serves_all(
     omics: Control, clock: Clock, runs: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Made once, and never on the event loop."""
+    """It is made once, and never on the event loop."""
     made: list[int] = []
     make = AwsGenericHook.get_client_type
 
@@ -195,7 +195,7 @@ def test_one_client_serves_all(
 def test_a_changed_connection_has_a_new_client(
     omics: Control, clock: Clock, runs: list[dict[str, Any]], connection: Callable[..., None]
 ) -> None:
-    """Runs in another region are not found where the connection points from now on."""
+    """A run in another region is not found by the edited connection."""
     clock.at(1000, lambda: connection(region_name="eu-west-1"))
     summary = wait_for(clock, trigger_of(runs[0]))[0]
     assert summary["status"] == "DELETED"
@@ -205,7 +205,7 @@ def test_a_changed_connection_has_a_new_client(
 def test_an_unchanged_connection_keeps_its_client(
     omics: Control, clock: Clock, runs: list[dict[str, Any]]
 ) -> None:
-    """Making one takes memory and time."""
+    """Making a client takes memory and time."""
 
     async def main() -> tuple[Any, Any]:
         trigger = trigger_of(runs[0])
@@ -220,8 +220,8 @@ def test_an_unchanged_connection_keeps_its_client(
     assert first is last
 
 
-def test_expired_credentials_are_taken_anew(omics: Control, clock: Clock, runs: list[dict[str, Any]]) -> None:
-    """A wait of days outlives them."""
+def test_expired_credentials_are_renewed(omics: Control, clock: Clock, runs: list[dict[str, Any]]) -> None:
+    """A wait may take days."""
     clock.at(600, lambda: omics.inject_error("GetRun", "ExpiredTokenException", status=403))
     assert wait_for(clock, trigger_of(runs[0]))[0]["status"] == "COMPLETED"
 
@@ -229,7 +229,7 @@ def test_expired_credentials_are_taken_anew(omics: Control, clock: Clock, runs: 
 def test_a_connection_that_cannot_be_used_ends_the_wait(
     omics: Control, clock: Clock, connection: Callable[..., None]
 ) -> None:
-    """After an hour, with what it said."""
+    """After an hour, with its error."""
     connection(profile_name="there_is_no_such_profile")
     with pytest.raises(HealthOmicsOutcomeUnknownError, match="there_is_no_such_profile"):
         wait_for(clock, HealthOmicsRunTrigger(run_id="1", waiter_delay=30))
@@ -239,27 +239,27 @@ def test_a_connection_that_cannot_be_used_ends_the_wait(
 def test_a_connection_with_mistakes_ends_the_wait(
     omics: Control, clock: Clock, connection: Callable[..., None]
 ) -> None:
-    """Whatever the amazon provider raises for them, and not the poller."""
+    """Whatever the amazon provider raises for it; the poller continues."""
     connection(config_kwargs={"there_is_no_such_setting": 1})
     with pytest.raises(HealthOmicsOutcomeUnknownError, match="there_is_no_such_setting"):
         wait_for(clock, HealthOmicsRunTrigger(run_id="1", waiter_delay=30))
 
 
-def test_a_mistake_in_a_connection_that_works_ends_no_wait(
+def test_a_mistake_in_a_connection_with_a_client_ends_no_wait(
     omics: Control, clock: Clock, runs: list[dict[str, Any]], connection: Callable[..., None]
 ) -> None:
-    """The client is there already."""
+    """The client exists already."""
     clock.at(1000, lambda: connection(config_kwargs={"there_is_no_such_setting": 1}))
     assert wait_for(clock, trigger_of(runs[0]))[0]["status"] == "COMPLETED"
 
 
-def test_a_connection_that_airflow_does_not_find_for_now_keeps_its_client(
+def test_a_connection_that_is_temporarily_not_found_keeps_its_client(
     omics: Control,
     clock: Clock,
     runs: list[dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Boto3's own credentials may be those of another account, where the run does not exist."""
+    """Boto3's own credentials may be those of another account, without the run."""
     clock.at(1000, lambda: monkeypatch.delenv("AIRFLOW_CONN_AWS_DEFAULT"))
     clock.at(1000, lambda: monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1"))
     clock.at(2000, lambda: omics.inject_error("GetRun", "ExpiredTokenException", status=403))
@@ -268,7 +268,7 @@ def test_a_connection_that_airflow_does_not_find_for_now_keeps_its_client(
     assert wait_for(clock, trigger_of(runs[0]))[0]["status"] == "COMPLETED"
 
 
-def test_closed_event_loops_are_let_go(omics: Control, clock: Clock, runs: list[dict[str, Any]]) -> None:
+def test_closed_event_loops_are_released(omics: Control, clock: Clock, runs: list[dict[str, Any]]) -> None:
     """Each trigger of dag.test() has one."""
     for run in runs[:4]:
         wait_for(clock, trigger_of(run))
@@ -276,7 +276,7 @@ def test_closed_event_loops_are_let_go(omics: Control, clock: Clock, runs: list[
 
 
 def test_a_denied_role_names_its_permission(omics: Control, clock: Clock, runs: list[dict[str, Any]]) -> None:
-    """GetRun's own permission would be the wrong one to ask for."""
+    """It is not GetRun's permission."""
     omics.inject_error("GetRun", "AccessDenied", status=403, times=None)
     with pytest.raises(HealthOmicsOutcomeUnknownError, match="omics:GetRun"):
         wait_for(clock, trigger_of(runs[0]))
@@ -292,10 +292,10 @@ def test_a_denied_role_names_its_permission(omics: Control, clock: Clock, runs: 
     ],
     ids=str,
 )
-def test_the_pollers_of_two_connections_are_apart(
+def test_two_connections_have_separate_pollers(
     omics: Control, clock: Clock, runs: list[dict[str, Any]], other: dict[str, Any]
 ) -> None:
-    """One connection's trouble is not another's."""
+    """The failure of one connection does not affect the other."""
 
     async def main() -> None:
         first, second = trigger_of(runs[0]), trigger_of(runs[1], **other)
@@ -306,7 +306,7 @@ def test_the_pollers_of_two_connections_are_apart(
 
 
 @pytest.mark.parametrize("source", ["connection", "environment"])
-def test_a_region_has_one_poller_however_it_is_given(
+def test_a_region_has_one_poller_wherever_it_is_set(
     omics: Control,
     context: Context,
     clock: Clock,
@@ -315,7 +315,7 @@ def test_a_region_has_one_poller_however_it_is_given(
     monkeypatch: pytest.MonkeyPatch,
     source: str,
 ) -> None:
-    """By the task, or by the connection or the environment, as the client of the worker has found out."""
+    """In the task, the connection or the environment, as the worker's client shows."""
     omics.plan_run(times=None, seconds={"RUNNING": 3600})
     if source == "connection":
         connection(region_name="eu-west-1")
@@ -336,7 +336,7 @@ def test_a_region_has_one_poller_however_it_is_given(
 def test_a_deferred_task_stays_in_the_region_of_its_run(
     omics: Control, context: Context, clock: Clock, tasks: Tasks, connection: Callable[..., None]
 ) -> None:
-    """Though somebody gives the connection another one, where the run does not exist."""
+    """Even if the connection is edited to use another region."""
     omics.plan_run(seconds={"RUNNING": 3600})
     clock.at(1000, lambda: connection(region_name="eu-west-1"))
     tasks.run(waiting_start, context)
@@ -346,7 +346,7 @@ def test_a_deferred_task_stays_in_the_region_of_its_run(
 def test_the_rate_of_polls_is_a_setting(
     omics: Control, clock: Clock, runs: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An account may have been granted more, or a triggerer is one of many."""
+    """An account may have a higher quota, or several triggerers."""
     monkeypatch.setenv("AIRFLOW__HEALTHOMICS__POLL_RATE", "0.1")
     for run in runs[:4]:
         omics.advance("COMPLETED", run_id=run["id"])
@@ -357,7 +357,7 @@ def test_the_rate_of_polls_is_a_setting(
 def test_an_event_loop_leaves_nothing_behind(
     omics: Control, clock: Clock, runs: list[dict[str, Any]]
 ) -> None:
-    """As in dag.test(), where each trigger has a loop of its own."""
+    """As in dag.test(), which has a loop for each trigger."""
     for run in runs[:3]:
         assert wait_for(clock, trigger_of(run))[0]["id"] == run["id"]
     for thread in threading.enumerate():
@@ -371,7 +371,7 @@ def test_an_event_loop_leaves_nothing_behind(
 def test_an_execution_timeout_counts_from_the_start_of_the_try(
     omics: Control, clock: Clock, tasks: Tasks, waits: int
 ) -> None:
-    """What a throttled start has waited for its turn is not given again."""
+    """The time of a throttled start at the turnstile is included."""
     ti = FakeTaskInstance()
     clock.advance(waits)
     omics.plan_run(seconds={"RUNNING": 3600})

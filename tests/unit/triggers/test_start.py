@@ -34,7 +34,7 @@ from tests.unit.waiting.kills import STATE_OF, USER_ACTION, of_a_task
 @given(rate=st.floats(0.1, 50), times=st.lists(st.floats(0, 1000), min_size=1, max_size=20).map(sorted))
 @settings(deadline=None, max_examples=60)
 def test_turns_are_spaced(rate: float, times: list[float]) -> None:
-    """None comes before its earliest time, and two are an interval apart."""
+    """None is before its earliest time, and two are an interval apart."""
     turnstile = Turnstile(rate)
     turns = [turnstile.reserve(time) for time in times]
     assert all(turn >= time for turn, time in zip(turns, times, strict=True))
@@ -52,13 +52,13 @@ def test_turns_are_spaced(rate: float, times: list[float]) -> None:
     ],
 )
 def test_a_turn_is_the_next_free_one(rate: float, asked: list[float], turns: list[float]) -> None:
-    """An idle turnstile lets through at once, and saves up nothing."""
+    """An idle turnstile grants a turn at once, and saves up none."""
     turnstile = Turnstile(rate)
     assert [turnstile.reserve(time) for time in asked] == turns
 
 
 def fire_all(clock: Clock, triggers: list[HealthOmicsStartTrigger]) -> list[float]:
-    """Return when each trigger fires, in one event loop, in seconds since the start."""
+    """Return the time at which each trigger fires, in one event loop, in seconds since the start."""
     fired: list[float] = []
 
     async def main() -> None:
@@ -72,40 +72,40 @@ def fire_all(clock: Clock, triggers: list[HealthOmicsStartTrigger]) -> list[floa
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0])
-def test_a_rate_that_lets_nobody_pass_is_refused(rate: float) -> None:
+def test_a_rate_without_turns_is_refused(rate: float) -> None:
     """The error names the setting."""
     with pytest.raises(ValueError, match="start_rate must be above 0"):
         Turnstile(rate)
 
 
 def test_one_a_second_fires(clock: Clock) -> None:
-    """As StartRun is limited to by default, and none before the scheduler has seen the deferral."""
+    """StartRun's default quota; none fires before the scheduler has seen the deferral."""
     times = fire_all(clock, [HealthOmicsStartTrigger() for _ in range(5)])
     assert times == pytest.approx([10, 11, 12, 13, 14])
 
 
 def test_connections_do_not_share_a_turnstile(clock: Clock) -> None:
-    """Another account, or region, has a rate of its own."""
+    """Another account, or region, has its own rate."""
     connections: list[dict[str, Any]] = [{}, {"aws_conn_id": "b"}, {"region_name": "eu-west-1"}]
     triggers = [HealthOmicsStartTrigger(**connection) for connection in connections for _ in range(2)]
     assert fire_all(clock, triggers) == pytest.approx([10, 10, 10, 11, 11, 11])
 
 
 def test_the_rate_is_a_setting(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An account may have been granted more."""
+    """An account may have a higher quota."""
     monkeypatch.setenv("AIRFLOW__HEALTHOMICS__START_RATE", "4")
     times = fire_all(clock, [HealthOmicsStartTrigger() for _ in range(5)])
     assert times == pytest.approx([10, 10.25, 10.5, 10.75, 11])
 
 
 def test_no_aws_call_is_made(omics: Control, clock: Clock) -> None:
-    """The turn is all that it waits for."""
+    """The trigger only waits its turn."""
     fire_all(clock, [HealthOmicsStartTrigger()])
     assert omics.calls() == []
 
 
 def test_the_event_carries_the_counts(clock: Clock) -> None:
-    """The resumed task is a new one."""
+    """The resumed task is a new instance."""
 
     async def first() -> Any:
         return [event.payload async for event in HealthOmicsStartTrigger(**counts).run()]
@@ -115,7 +115,7 @@ def test_the_event_carries_the_counts(clock: Clock) -> None:
 
 
 def test_a_start_that_cannot_reach_aws_waits_longer_each_time(clock: Clock) -> None:
-    """Up to some five minutes, and not at the moment at which all others return."""
+    """Up to about five minutes, with jitter."""
     delays = [HealthOmicsStartTrigger(failures=failures, since=1.0).delay for failures in range(1, 9)]
     assert 132 <= delays[0] <= 156
     assert 264 <= delays[1] <= 312
@@ -145,7 +145,7 @@ def delayed(omics: Control) -> Callable[..., HealthOmicsStartTrigger]:
 
 
 def answers_of(tasks: Tasks, trigger: HealthOmicsStartTrigger) -> Any:
-    """Return the answer of a start in the event of its trigger; None if there is none."""
+    """Return the response of a start in the event of its trigger; None if there is none."""
     return tasks.fire(trigger).get("started")
 
 
@@ -153,7 +153,7 @@ def answers_of(tasks: Tasks, trigger: HealthOmicsStartTrigger) -> Any:
 def test_the_triggerer_makes_a_throttled_start(
     omics: Control, tasks: Tasks, delayed: Callable[..., HealthOmicsStartTrigger], kind: Kind
 ) -> None:
-    """Its event has what the task records, after as many more throttled calls as there are."""
+    """Its event has the fields that the task records, after any number of throttled calls."""
     trigger = delayed(kind)
     omics.inject_error(kind.operation("Start"), "ThrottlingException", times=7)
     answer = answers_of(tasks, trigger)
@@ -165,7 +165,7 @@ def test_the_triggerer_makes_a_throttled_start(
 
 @KINDS
 def test_the_resumed_task_does_not_start_again(omics: Control, tasks: Tasks, kind: Kind) -> None:
-    """Two processes of a worker and one start, whose run the record has."""
+    """Two worker processes and one start, whose run is recorded."""
     omics.inject_error(kind.operation("Start"), "ThrottlingException", times=3)
     resource_id = tasks.run(kind.task, try_of(FakeTaskInstance(max_tries=2)))
     assert [each["id"] for each in kind.all(omics)] == [resource_id]
@@ -174,7 +174,7 @@ def test_the_resumed_task_does_not_start_again(omics: Control, tasks: Tasks, kin
 
 @KINDS
 def test_the_parameters_are_encrypted(delayed: Callable[..., HealthOmicsStartTrigger], kind: Kind) -> None:
-    """Airflow's API shows the arguments of a trigger, and its database holds them."""
+    """Airflow's API and its database show the arguments of a trigger."""
     trigger = delayed(kind, parameters={"patient": "canary"})
     assert trigger.request is not None
     assert "canary" not in json.dumps(trigger.serialize()[1])
@@ -184,7 +184,7 @@ def test_the_parameters_are_encrypted(delayed: Callable[..., HealthOmicsStartTri
 @KINDS
 @pytest.mark.usefixtures("without_key")
 def test_without_a_key_the_task_makes_the_start(omics: Control, tasks: Tasks, kind: Kind) -> None:
-    """Parameters never rest in the clear."""
+    """Parameters are never stored unencrypted."""
     omics.inject_error(kind.operation("Start"), "ThrottlingException")
     tasks.run(kind.task, try_of(FakeTaskInstance(max_tries=2)))
     (deferral,) = tasks.deferrals
@@ -193,14 +193,14 @@ def test_without_a_key_the_task_makes_the_start(omics: Control, tasks: Tasks, ki
 
 
 def test_a_request_that_a_trigger_cannot_hold_is_not_sealed() -> None:
-    """MySQL cuts off after 65,535 bytes."""
+    """MySQL truncates after 65,535 bytes."""
     noise = random.Random(0).randbytes(40_000).hex()
     assert seal({"parameters": noise}) is None
     assert seal({"parameters": "a" * 80_000}) is not None
 
 
 def test_a_request_under_another_key_is_not_read(set_key: Callable[[str], None]) -> None:
-    """The worker makes the start then."""
+    """Then the worker makes the start."""
     sealed = seal({"a": 1})
     assert sealed is not None
     assert unseal(sealed) == {"a": 1}
@@ -213,7 +213,7 @@ def test_a_request_under_another_key_is_not_read(set_key: Callable[[str], None])
 def test_a_refusal_is_left_to_the_task(
     omics: Control, tasks: Tasks, delayed: Callable[..., HealthOmicsStartTrigger], kind: Kind, code: str
 ) -> None:
-    """It repeats the request and reports the refusal as ever."""
+    """It repeats the request and reports the refusal."""
     trigger = delayed(kind)
     omics.inject_error(kind.operation("Start"), code)
     assert answers_of(tasks, trigger) is None
@@ -221,7 +221,7 @@ def test_a_refusal_is_left_to_the_task(
 
 
 @KINDS
-def test_a_lost_answer_is_looked_up(
+def test_a_lost_response_is_looked_up(
     omics: Control, tasks: Tasks, delayed: Callable[..., HealthOmicsStartTrigger], kind: Kind
 ) -> None:
     """By the name, and StartRun is not called again."""
@@ -246,7 +246,7 @@ def test_a_second_triggerer_finds_the_start_of_the_first(
 def test_the_patience_with_an_unreachable_service_ends(
     omics: Control, clock: Clock, tasks: Tasks, delayed: Callable[..., HealthOmicsStartTrigger], kind: Kind
 ) -> None:
-    """The task decides then, and fails."""
+    """Then the task decides, and fails."""
     trigger = delayed(kind)
     clock.advance(start_patience())
     assert answers_of(tasks, trigger) is None
@@ -254,7 +254,7 @@ def test_the_patience_with_an_unreachable_service_ends(
 
 
 def kill_in_its_call(trigger: HealthOmicsStartTrigger, operation: str, clock: Clock, state: str) -> None:
-    """Cancel a trigger while its first call of an operation is on its way."""
+    """Cancel a trigger while its first call of an operation is in flight."""
     of_a_task(trigger)
 
     async def main() -> None:
@@ -281,7 +281,7 @@ def kill_in_its_call(trigger: HealthOmicsStartTrigger, operation: str, clock: Cl
 
 @KINDS
 @pytest.mark.parametrize(("state", "is_cancelled"), [("failed", True), ("deferred", False)])
-def test_a_kill_waits_for_the_start_that_is_on_its_way(
+def test_a_kill_waits_for_the_start_in_flight(
     omics: Control,
     clock: Clock,
     delayed: Callable[..., HealthOmicsStartTrigger],
@@ -289,7 +289,7 @@ def test_a_kill_waits_for_the_start_that_is_on_its_way(
     state: str,
     is_cancelled: bool,
 ) -> None:
-    """And cancels what it has started, but not if another triggerer took over."""
+    """Then it cancels the run, but not if another triggerer took over."""
     hold_runs(omics)
     kill_in_its_call(delayed(kind), kind.operation("Start"), clock, state)
     assert kind.is_cancelled(omics) == is_cancelled
@@ -299,7 +299,7 @@ def test_a_kill_waits_for_the_start_that_is_on_its_way(
 def test_a_cancelled_trigger_starts_nothing(
     omics: Control, clock: Clock, delayed: Callable[..., HealthOmicsStartTrigger], kind: Kind
 ) -> None:
-    """Its call had not begun when the task was cleared, since it looked for the start of an earlier one."""
+    """When the task was cleared, its trigger was still searching for an earlier start."""
     operation = {"run": "ListRuns", "batch": "ListBatch"}[kind.name]
     kill_in_its_call(delayed(kind), operation, clock, "queued")
     assert kind.all(omics) == []
@@ -308,7 +308,7 @@ def test_a_cancelled_trigger_starts_nothing(
 def test_the_triggers_of_a_connection_share_a_client(
     clock: Clock, delayed: Callable[..., HealthOmicsStartTrigger]
 ) -> None:
-    """Botocore writes into the configuration of a client, which is part of its key."""
+    """Botocore writes to the configuration of a client, which is part of the key."""
     trigger = delayed(RUN, botocore_config={"retries": {"total_max_attempts": 1}})
     before = trigger.connection_key
     virtual_time.run(clock, trigger.connect())

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the triggers of runs and of batches share: when they fire, and their event."""
+"""The common behaviour of the triggers of runs and batches: when they fire, and their event."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENDS = pytest.mark.parametrize(
 def test_it_does_not_fire_before_the_scheduler_has_seen_the_deferral(
     omics: Control, tasks: Tasks, clock: Clock, kind: Kind, status: str
 ) -> None:
-    """Not in the first ten seconds, even if the resource ended before. The event has the summary."""
+    """Not in the first ten seconds, even if the resource has ended before. The event has the summary."""
     resource_id = kind.start(omics)
     kind.end(omics, status)
     began = clock.elapsed
@@ -38,7 +38,7 @@ def test_it_does_not_fire_before_the_scheduler_has_seen_the_deferral(
 
 @KINDS
 def test_a_refusal_is_an_event(omics: Control, tasks: Tasks, clock: Clock, kind: Kind) -> None:
-    """After an hour. The resumed task raises it as a task on a worker does; a retry continues the wait."""
+    """After an hour. The resumed task raises it like a task on a worker; a retry continues the wait."""
     resource_id = kind.start(omics)
     omics.inject_error(kind.get, "AccessDeniedException", times=None)
     event = tasks.fire(kind.trigger(**kind.by_id(resource_id), botocore_config=ONE_ATTEMPT))
@@ -50,7 +50,7 @@ def test_a_refusal_is_an_event(omics: Control, tasks: Tasks, clock: Clock, kind:
 
 @KINDS
 def test_it_polls_at_once(omics: Control, tasks: Tasks, clock: Clock, kind: Kind) -> None:
-    """The first poll does not wait for the delay."""
+    """The first poll does not wait for ``waiter_delay``."""
     resource_id = kind.start(omics)
     polls: list[int] = []
     clock.at(0.001, lambda: polls.append(calls_of(omics, kind.get)))
@@ -60,8 +60,8 @@ def test_it_polls_at_once(omics: Control, tasks: Tasks, clock: Clock, kind: Kind
 
 
 @KINDS
-def test_the_end_is_not_delayed_after_that(omics: Control, tasks: Tasks, clock: Clock, kind: Kind) -> None:
-    """The next poll notices the end."""
+def test_the_end_is_noticed_by_the_next_poll(omics: Control, tasks: Tasks, clock: Clock, kind: Kind) -> None:
+    """The event is not delayed any further."""
     resource_id = kind.start(omics)
     clock.at(600, lambda: omics.advance("COMPLETED"))
     tasks.fire(kind.trigger(**kind.by_id(resource_id), waiter_delay=60))
@@ -70,7 +70,7 @@ def test_the_end_is_not_delayed_after_that(omics: Control, tasks: Tasks, clock: 
 
 @KINDS
 def test_it_fires_once(omics: Control, clock: Clock, kind: Kind) -> None:
-    """And ends."""
+    """Then it ends."""
     trigger = kind.trigger(**kind.by_id(kind.start(omics)))
     kind.end(omics, kind.succeeded)
 
@@ -84,7 +84,7 @@ def test_it_fires_once(omics: Control, clock: Clock, kind: Kind) -> None:
 def test_a_trigger_that_cannot_make_a_client_fires_no_earlier(
     omics: Control, connection: Callable[..., None], tasks: Tasks, clock: Clock, kind: Kind
 ) -> None:
-    """An exception ends the deferral as an event does, and meets the same race of the scheduler."""
+    """An exception ends the deferral as an event does, with the same race in the scheduler."""
     connection(profile_name="there_is_no_such_profile")
     with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the resumed task or the trigger raises
         summary_from_event(tasks.fire(kind.trigger(**kind.by_id("1"))))
@@ -93,6 +93,6 @@ def test_a_trigger_that_cannot_make_a_client_fires_no_earlier(
 
 @pytest.mark.parametrize("event", [None, {}], ids=str)
 def test_no_event_is_an_error(event: Any) -> None:
-    """Resumed with nothing, a task cannot say that its run has succeeded, and raises no KeyError."""
+    """Without an event, a resumed task cannot know that its run succeeded; it raises no KeyError."""
     with pytest.raises(HealthOmicsOutcomeUnknownError):
         summary_from_event(event)

@@ -15,7 +15,7 @@ from tests.unit.waiting.scenes import Make, Scene
 
 @pytest.fixture
 def make(clock: Clock) -> Make:
-    """Make a scene of some runs."""
+    """Make a scene with some runs."""
 
     def scene(lives: list[Life], **options: Any) -> Scene:
         return Scene(clock, lives, **{"latency": (0.01, 0.02), **options})

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Kill tasks on a worker and in the triggerer the way Airflow does."""
+"""Kill tasks on a worker and in the triggerer as Airflow does."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from airflow_healthomics.triggers import kill
 from tests.unit import virtual_time
 from tests.unit.conftest import Clock
 
-#: With which Airflow cancels the trigger of a killed task.
+#: The message with which Airflow cancels the trigger of a killed task.
 USER_ACTION: Final = "__airflow_user_action__"
 
-#: States of a task whose run is cancelled if its trigger is killed, and of one whose run continues.
+#: States of a task whose run is cancelled if its trigger is killed, and states with which it continues.
 OVER: Final = ["success", "failed", "skipped", "upstream_failed", "removed"]
 CONTINUES: Final = [
     "deferred", "scheduled", "queued", "running", "None", "up_for_retry", "up_for_reschedule", "restarting",
 ]  # fmt: skip
 
-#: Where Airflow's answer about the state of a task instance arrives.
+#: The method that receives Airflow's response about the state of a task instance.
 STATE_OF: Final = "airflow_healthomics.triggers.kill.state_of"
 
 
@@ -42,7 +42,7 @@ def end_by_a_person(task: Any, context: Any, state: str = "failed") -> None:
 
 
 def killed_while_waiting(task: Any, clock: Clock, context: Context, state: str = "failed") -> None:
-    """Kill a task, whose instance gets a state, in the middle of its first sleep."""
+    """Kill a task, whose instance gets a state, during its first sleep."""
 
     def end() -> None:
         end_by_a_person(task, context, state)
@@ -54,7 +54,7 @@ def killed_while_waiting(task: Any, clock: Clock, context: Context, state: str =
 
 
 def timed_out(task: Any, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let ``execution_timeout`` strike in the first sleep, for which Airflow calls ``on_kill`` too."""
+    """Let ``execution_timeout`` expire during the first sleep, for which Airflow calls ``on_kill`` too."""
 
     def sleep(_: float) -> None:
         raise AirflowTaskTimeout("Timeout")

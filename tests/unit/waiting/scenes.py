@@ -52,12 +52,12 @@ class Scene:
         return self.omics
 
     async def is_current(self) -> bool:
-        """Check whether the connection is still that of the client."""
+        """Check whether the client still has the settings of the connection."""
         self.checks.append(self.clock.elapsed)
         return not self.has_changed
 
     async def wait(self, life: Life, interval: float = 60, *, at: float = 0, **known: Any) -> dict[str, Any]:
-        """Wait for a run, as from a time."""
+        """Wait for a run, from a time on."""
         await asyncio.sleep(at)
         watch = RunWatch(
             life.id, log=self.logs.setdefault(life.id, Records()), **{"uuid": life.uuid, **known}
@@ -68,12 +68,12 @@ class Scene:
             self.ends[life.id] = self.clock.elapsed
 
     async def wait_for_all(self, interval: float = 60) -> list[Any]:
-        """Wait for every run, and return what came of each."""
+        """Wait for every run, and return the outcome of each."""
         waits = (self.wait(life, interval) for life in self.lives)
         return list(await asyncio.gather(*waits, return_exceptions=True))
 
     def run(self, main: Coroutine[Any, Any, Any]) -> Any:
-        """Let it happen in an event loop that the poller leaves as it was."""
+        """Run it in an event loop, and check that the poller leaves nothing behind."""
 
         async def all_of_it() -> Any:
             threads = threads_of_others()
@@ -87,7 +87,7 @@ class Scene:
         return answer
 
     def warnings(self, word: str) -> list[list[str]]:
-        """Return the warnings with a word, by log."""
+        """Return the warnings that contain a word, by log."""
         return [[line for line in log.warnings if word in line] for log in self.logs.values()]
 
 

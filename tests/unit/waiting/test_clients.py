@@ -54,5 +54,5 @@ def test_a_refused_poll_survives_a_failing_connection(
 
 
 def fail(*_: Any, **__: Any) -> Any:
-    """Stand in for an API server that is down."""
+    """Simulate an API server that is down."""
     raise ConnectionError("the API server is down")

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The time and the attempts that a task has left."""
+"""The remaining time and attempts of a task."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.unit.conftest import TRIGGER_TIMEOUT, Clock, FakeTaskInstance, contex
 def test_the_timeout_counts_from_the_start_of_the_attempt(
     clock: Clock, timeout: float | None, elapsed: float, left: float | None
 ) -> None:
-    """A deferral with less than a second would time out before its trigger runs."""
+    """A deferral of less than a second would time out before its trigger runs."""
     context = context_of(FakeTaskInstance())
     task = SimpleNamespace(execution_timeout=None if timeout is None else timedelta(seconds=timeout))
     clock.advance(elapsed)
@@ -38,11 +38,11 @@ def test_the_timeout_counts_from_the_start_of_the_attempt(
     ],
 )
 def test_only_airflows_message_is_a_timeout(method: str, kwargs: Any, is_timeout: bool) -> None:
-    """Any other failure of a trigger is a fault of Airflow's."""
+    """Any other failure of a trigger comes from Airflow."""
     assert is_trigger_timeout(method, kwargs) is is_timeout
 
 
 @pytest.mark.parametrize(("number", "has_some"), [(1, True), (2, True), (3, False)])
 def test_an_attempt_has_tries_left_up_to_the_last(number: int, has_some: bool) -> None:
-    """The number of retries is that of attempts less one."""
+    """The number of retries is one less than that of attempts."""
     assert has_tries_left(context_of(FakeTaskInstance(try_number=number, max_tries=2))) is has_some

@@ -14,8 +14,8 @@ from airflow_healthomics.waiting.events import summary_from_event, to_event
 REFUSED = {"event": "refused", "subject": "run 1", "reason": "No.", "code": "AccessDenied", "seconds": 60}
 
 
-def test_the_summary_of_an_ended_run_comes_back() -> None:
-    """The payload is that of earlier releases, whose triggers may still be waiting."""
+def test_the_summary_of_an_ended_run_survives() -> None:
+    """Triggers of earlier releases, which may still be waiting, have the same payload."""
     summary = {"id": "1", "status": "FAILED"}
     event = to_event(summary)
     assert event == {"event": "ended", "summary": summary}
@@ -23,14 +23,14 @@ def test_the_summary_of_an_ended_run_comes_back() -> None:
 
 
 def test_an_error_keeps_its_text_and_code() -> None:
-    """AWS's code may decide what a caller does."""
+    """The caller may decide by AWS's code."""
     with pytest.raises(HealthOmicsApiError, match="It is another run") as caught:
         summary_from_event({"event": "error", "message": "It is another run", "code": "Replaced"})
     assert caught.value.code == "Replaced"
 
 
-def test_refused_polls_keep_what_is_known_of_them() -> None:
-    """The error is that of a wait on a worker."""
+def test_refused_polls_keep_their_details() -> None:
+    """The error is the same as in a wait on a worker."""
     with pytest.raises(HealthOmicsOutcomeUnknownError) as caught:
         summary_from_event(REFUSED)
     error = caught.value
@@ -49,8 +49,8 @@ def test_refused_polls_keep_what_is_known_of_them() -> None:
         *({**REFUSED, name: None} for name in ("subject", "reason", "code", "seconds")),
     ],
 )
-def test_another_event_says_nothing_about_the_run(event: Any) -> None:
-    """It continues, and the next attempt waits for it."""
+def test_another_event_shows_no_end(event: Any) -> None:
+    """The run continues, and the next attempt waits for it."""
     with pytest.raises(HealthOmicsOutcomeUnknownError, match="outcome of the run or batch") as caught:
         summary_from_event(event)
     assert caught.value.reason == "the trigger resumed the task without a valid event"

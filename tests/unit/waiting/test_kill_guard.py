@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Who cancels a run or a batch when its task is killed or times out, and who does not."""
+"""Which kills and timeouts of a task cancel its run or batch, and which do not."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def _runs_stay_active(omics: Control) -> None:
 def test_a_killed_operator_cancels(
     omics: Control, clock: Clock, context: Context, kind: Kind, cancel_on_kill: bool
 ) -> None:
-    """Unless the DAG author says otherwise."""
+    """Unless the DAG author has set ``cancel_on_kill=False``."""
     killed_while_waiting(kind.task(**ON_A_WORKER, cancel_on_kill=cancel_on_kill), clock, context)
     assert kind.is_cancelled(omics) == cancel_on_kill
 
 
 @KINDS
-def test_a_killed_operator_cancels_what_has_a_name_of_the_dag_author(
+def test_a_killed_operator_cancels_one_with_a_custom_name(
     omics: Control, clock: Clock, context: Context, kind: Kind
 ) -> None:
     """By its id, since others may have the name."""
@@ -69,7 +69,7 @@ def test_a_killed_operator_cancels_what_has_a_name_of_the_dag_author(
 
 @KINDS
 @pytest.mark.parametrize("fields", [{"cancel_on_kill": True}, {}], ids=["asked", "default"])
-def test_a_killed_sensor_cancels_only_if_asked(
+def test_a_killed_sensor_cancels_only_on_request(
     omics: Control, clock: Clock, context: Context, kind: Kind, fields: dict[str, Any]
 ) -> None:
     """Another task has started the resource."""
@@ -80,10 +80,10 @@ def test_a_killed_sensor_cancels_only_if_asked(
     assert kind.is_cancelled(omics) == bool(fields)
 
 
-def test_a_kill_touches_nothing_but_its_own_client(
+def test_a_kill_uses_only_its_own_client(
     omics: Control, clock: Clock, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beside the state of the task instance: no store, XCom, connection or hook of the interrupted code."""
+    """Besides the state of the task instance: no store, XCom, connection or hook of the interrupted code."""
     store = Store()
     task = start_of(**ON_A_WORKER)
     used: list[str] = []
@@ -110,7 +110,7 @@ def test_a_kill_touches_nothing_but_its_own_client(
     assert [run["status"] for run in omics.runs()] == ["STOPPING"]
 
 
-def test_the_client_of_the_kill_has_little_patience(omics: Control, context: Context) -> None:
+def test_the_client_of_the_kill_has_short_timeouts(omics: Control, context: Context) -> None:
     """SIGKILL comes five seconds later."""
     task = start_of(
         region_name="eu-west-1",
@@ -126,10 +126,10 @@ def test_the_client_of_the_kill_has_little_patience(omics: Control, context: Con
 
 @KINDS
 @pytest.mark.parametrize("with_store", STORES)
-def test_a_killed_retry_cancels_what_it_reattached_to(
+def test_a_killed_retry_cancels_its_reattached_run(
     omics: Control, clock: Clock, kind: Kind, with_store: bool
 ) -> None:
-    """It is this task's, whichever attempt has started it."""
+    """It belongs to this task, whichever attempt has started it."""
     ti, store = FakeTaskInstance(max_tries=2), Store() if with_store else None
     kind.task().execute(try_of(ti, store))
     clock.advance(10)
@@ -145,7 +145,7 @@ def test_a_killed_retry_cancels_what_it_reattached_to(
 def test_a_kill_during_the_start_cancels(
     omics: Control, context: Context, kind: Kind, event: str, cancel_on_kill: bool
 ) -> None:
-    """As soon as the start has returned and HealthOmics allows it, unless the DAG author says otherwise."""
+    """As soon as StartRun has returned and HealthOmics allows it, unless the DAG author has disabled it."""
     task = kind.task(cancel_on_kill=cancel_on_kill)
     events = task.hook.conn.meta.events
     events.register(f"{event}.omics.{kind.operation('Start')}", lambda **_: end_by_a_person(task, context))
@@ -155,10 +155,8 @@ def test_a_kill_during_the_start_cancels(
 
 @KINDS
 @needs_store
-def test_a_kill_during_the_first_look_at_the_recorded_one_cancels_it(
-    omics: Control, clock: Clock, kind: Kind
-) -> None:
-    """A retry knows it from the record."""
+def test_a_kill_during_the_first_poll_of_a_retry_cancels(omics: Control, clock: Clock, kind: Kind) -> None:
+    """The record has the id."""
     ti, store = FakeTaskInstance(max_tries=2), Store()
     kind.task().execute(try_of(ti, store))
     clock.advance(10)
@@ -180,7 +178,7 @@ def test_a_kill_during_the_first_look_at_the_recorded_one_cancels_it(
 def test_a_kill_before_anything_was_started_does_nothing(
     omics: Control, kind: Kind, cancel_on_kill: bool
 ) -> None:
-    """No call, and no error."""
+    """No call is made, and no error raised."""
     kind.task(cancel_on_kill=cancel_on_kill).on_kill()
     kind.sensor(task_id="a_task", cancel_on_kill=cancel_on_kill, **kind.by_id("1")).on_kill()
     assert omics.calls() == []
@@ -219,7 +217,7 @@ def test_a_kill_never_raises(
 def test_a_kill_with_expired_credentials_gives_up_at_once(
     omics: Control, clock: Clock, context: Context
 ) -> None:
-    """Its client cannot get others before SIGKILL."""
+    """Its client cannot renew them before SIGKILL."""
     omics.inject_error("CancelRun", "ExpiredTokenException", status=403, times=None)
     killed_while_waiting(start_of(**ON_A_WORKER), clock, context)
     assert calls_of(omics, "CancelRun") == 1
@@ -229,7 +227,7 @@ def test_a_kill_with_expired_credentials_gives_up_at_once(
 def test_a_throttled_cancellation_on_a_worker_is_repeated(
     omics: Control, clock: Clock, context: Context, kind: Kind
 ) -> None:
-    """Of many tasks killed at the same instant some meet the limit of 10 calls a second."""
+    """Of many tasks that are killed at once, some exceed the limit of 10 calls a second."""
     omics.inject_error(kind.operation("Cancel"), "ThrottlingException", times=9)
     killed_while_waiting(kind.task(**ON_A_WORKER), clock, context)
     assert kind.is_cancelled(omics)
@@ -238,7 +236,7 @@ def test_a_throttled_cancellation_on_a_worker_is_repeated(
 
 
 def test_a_kill_does_not_wait_for_aws_for_long(omics: Control) -> None:
-    """Airflow's signal handler has other work to do before SIGKILL."""
+    """Airflow's signal handler has more to do before SIGKILL."""
     guard = start_of().kill_guard
     guard.context = try_of(FakeTaskInstance(state="failed"))
     guard.arm([Target(kind="run", id=RUN.start_beside(omics_client())["id"])])
@@ -277,13 +275,13 @@ def test_a_batch_that_is_being_created_is_cancelled_as_soon_as_it_can_be(
 def test_a_batch_that_stays_creating_continues(
     omics: Control, clock: Clock, context: Context, logged: Callable[[], str], code: str
 ) -> None:
-    """As the log says."""
+    """The log says so."""
     omics.set_options(batch_creating_seconds=3600.0, cancel_error=code)
     killed_while_waiting(BATCH.task(**ON_A_WORKER), clock, context)
     assert "could not be cancelled" in logged()
 
 
-# --- a kill by no person ---
+# --- kills that nobody meant ---
 
 
 @pytest.mark.parametrize(
@@ -300,7 +298,7 @@ def test_a_batch_that_stays_creating_continues(
 def test_a_process_that_no_person_ended_leaves_the_run(
     omics: Control, clock: Clock, state: str, logged: Callable[[], str]
 ) -> None:
-    """A pod that stops, a worker scaled in, failed heartbeats, a stalled process whose successor waits."""
+    """For instance a stopped pod, a worker scaled in, lost heartbeats, a stalled process with a successor."""
     context = try_of(FakeTaskInstance(), Store() if HAS_STORE else None)
     killed_while_waiting(start_of(**ON_A_WORKER), clock, context, state)
     assert not RUN.is_cancelled(omics)
@@ -308,14 +306,14 @@ def test_a_process_that_no_person_ended_leaves_the_run(
 
 
 @pytest.mark.skipif(IS_AIRFLOW_2, reason="Airflow 2 reads the state from its database")
-def test_a_state_that_is_not_known_leaves_the_run(
+def test_an_unknown_state_leaves_the_run(
     omics: Control,
     clock: Clock,
     context: Context,
     monkeypatch: pytest.MonkeyPatch,
     logged: Callable[[], str],
 ) -> None:
-    """While the API server is down, nobody has ended the task as far as is known."""
+    """While the API server is down, no person is known to have ended the task."""
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
     def fail(**_: Any) -> Any:
@@ -328,13 +326,13 @@ def test_a_state_that_is_not_known_leaves_the_run(
 
 
 def test_a_clear_of_a_running_task_without_a_record_cancels(omics: Control, clock: Clock) -> None:
-    """Before Airflow 3.3 the next attempt knows nothing of the run."""
+    """Before Airflow 3.3 the next attempt does not know the run."""
     killed_while_waiting(start_of(**ON_A_WORKER), clock, try_of(FakeTaskInstance()), "restarting")
     assert RUN.is_cancelled(omics)
 
 
-def test_a_kill_after_the_end_does_not_concern_the_run(omics: Control, context: Context) -> None:
-    """Airflow kills the process of a task that is a success, if its callbacks take too long."""
+def test_a_kill_after_the_end_does_not_affect_the_run(omics: Control, context: Context) -> None:
+    """Airflow kills the process of a successful task if its callbacks take too long."""
     task = start_of()
     task.execute(context)
     end_by_a_person(task, context, "success")
@@ -343,10 +341,8 @@ def test_a_kill_after_the_end_does_not_concern_the_run(omics: Control, context: 
 
 @pytest.mark.parametrize("has_answered", [True, False])
 @needs_store
-def test_a_retry_that_is_killed_before_it_knows_anything_cancels_its_run(
-    omics: Control, has_answered: bool
-) -> None:
-    """The record names the run, or the name of a start that was never seen to answer."""
+def test_a_retry_that_is_killed_at_once_cancels_its_run(omics: Control, has_answered: bool) -> None:
+    """The record has the id of the run, or the name of a start without a response."""
     ti, store = FakeTaskInstance(max_tries=2), Store()
     first = start_of()
     events = first.hook.conn.meta.events
@@ -373,7 +369,7 @@ def die() -> None:
 
 # --- timeouts ---
 
-#: Whether the run or batch is cancelled after a timeout: if no attempt is left that would reattach to it.
+#: Whether the run or batch is cancelled after a timeout: only if no attempt is left to reattach.
 OUTCOMES = pytest.mark.parametrize(
     ("try_number", "max_tries", "cancel_on_kill", "is_cancelled"),
     [
@@ -399,7 +395,7 @@ def test_a_timeout_on_a_worker_cancels_after_the_last_attempt(
     cancel_on_kill: bool,
     is_cancelled: bool,
 ) -> None:
-    """With attempts left the next one reattaches."""
+    """If attempts are left, the next one reattaches."""
     omics.set_options(batch_creating_seconds=0.0, batch_pending_seconds=0.0)
     ti = FakeTaskInstance(try_number=try_number, max_tries=max_tries)
     timed_out(kind.task(**ON_A_WORKER, cancel_on_kill=cancel_on_kill), try_of(ti), monkeypatch)
@@ -419,7 +415,7 @@ def test_a_deferral_that_times_out_cancels_after_the_last_attempt(
     cancel_on_kill: bool,
     is_cancelled: bool,
 ) -> None:
-    """It comes back with ``__fail__``, in another process."""
+    """It resumes with ``__fail__``, in another process."""
     ti = FakeTaskInstance(try_number=try_number, max_tries=max_tries)
     context = try_of(ti, Store() if with_store else None)
     kind.task().execute(context)
@@ -438,7 +434,7 @@ def test_a_deferral_that_times_out_cancels_after_the_last_attempt(
 def test_a_deferral_that_times_out_early(
     omics: Control, kind: Kind, error: str, cancel_on_kill: bool, max_tries: int, with_store: bool
 ) -> None:
-    """Both of Airflow's messages count, and a batch that is CREATING is given the time that it needs."""
+    """Both of Airflow's messages count, and the cancellation waits for a batch that is CREATING."""
     context = try_of(FakeTaskInstance(max_tries=max_tries), Store() if with_store else None)
     kind.task().execute(context)
     omics.set_options(batch_creating_seconds=30.0)
@@ -453,7 +449,7 @@ def test_a_deferral_that_times_out_early(
 def test_the_retry_of_an_attempt_that_timed_out_reattaches(
     omics: Control, clock: Clock, tasks: Tasks, kind: Kind, with_store: bool, deferrable: bool
 ) -> None:
-    """Hours of work are not lost."""
+    """Hours of work are kept."""
     ti, store = FakeTaskInstance(max_tries=2), Store() if with_store else None
     fields = {
         "wait_for_completion": True,
@@ -475,10 +471,10 @@ def test_the_retry_of_an_attempt_that_timed_out_reattaches(
 @KINDS
 @pytest.mark.parametrize("with_store", STORES)
 @pytest.mark.parametrize("kwargs", [{"error": "Trigger failure"}, {"error": "Trigger timeout."}, {}, None])
-def test_a_fault_of_the_triggerer_cancels_nothing(
+def test_a_failure_of_the_triggerer_cancels_nothing(
     omics: Control, clock: Clock, kind: Kind, with_store: bool, kwargs: dict[str, Any] | None
 ) -> None:
-    """The run or batch has nothing to do with it."""
+    """The run or batch is not the cause."""
     context = try_of(FakeTaskInstance(), Store() if with_store else None)
     kind.task().execute(context)
     clock.advance(10)
@@ -512,7 +508,7 @@ def test_a_timeout_stays_a_timeout_if_the_run_cannot_be_cancelled(
 def test_a_start_that_times_out_at_the_turnstile(
     omics: Control, clock: Clock, kind: Kind, code: str, when: Any, starts: bool
 ) -> None:
-    """What was started is cancelled though the response was lost, and otherwise nothing is."""
+    """The run of a lost response is cancelled, and otherwise nothing is."""
     context = try_of(FakeTaskInstance(), Store())
     omics.inject_error(kind.operation("Start"), code, times=None, when=when)
     with pytest.raises(TaskDeferred):
@@ -524,8 +520,8 @@ def test_a_start_that_times_out_at_the_turnstile(
     assert starts or calls_of(omics, kind.operation("Cancel")) == 0
 
 
-def test_a_timeout_that_airflows_signal_lost_ends_the_wait(omics: Control, clock: Clock) -> None:
-    """The wait on a worker keeps execution_timeout by itself, to within a poll."""
+def test_a_timeout_whose_signal_was_lost_ends_the_wait(omics: Control, clock: Clock) -> None:
+    """The wait on a worker checks execution_timeout itself, once in each poll."""
     task = start_of(**ON_A_WORKER, waiter_delay=30, execution_timeout=timedelta(seconds=600))
     clock.deadline = 3600
     with pytest.raises(AirflowTaskTimeout):
@@ -545,10 +541,10 @@ def test_a_kill_cancels_one_with_a_custom_name(
 
 
 @KINDS
-def test_a_kill_cancels_all_that_the_guard_watches(
+def test_a_kill_cancels_everything_that_the_guard_watches(
     omics: Control, clock: Clock, context: Context, kind: Kind
 ) -> None:
-    """One that a Clear discards may be active while the next one is being started."""
+    """A discarded one may be active while its successor is being started."""
     ids = [kind.start_beside(omics_client())["id"] for _ in range(2)]
     clock.advance(10)
     task = kind.task()

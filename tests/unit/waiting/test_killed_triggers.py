@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Who cancels a run or a batch when its deferred task is killed, and who does not."""
+"""Which kills of a deferred task cancel its run or batch, and which do not."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _runs_stay_active(omics: Control) -> None:
 
 @AGES
 @pytest.mark.parametrize("state", [*OVER, *CONTINUES])
-def test_a_killed_trigger_cancels_for_a_task_that_is_over(
+def test_a_killed_trigger_cancels_for_a_task_that_has_ended(
     omics: Control, clock: Clock, client: Any, kind: Kind, age: int, state: str
 ) -> None:
     """A takeover or a restart of the triggerer looks the same, and cancels nothing."""
@@ -63,10 +63,10 @@ def test_a_killed_trigger_cancels_for_a_task_that_is_over(
 
 @AGES
 @pytest.mark.parametrize("state", ["failed", "deferred"])
-def test_a_killed_start_cancels_what_a_lost_response_started(
+def test_a_killed_start_cancels_the_run_of_a_lost_response(
     omics: Control, clock: Clock, client: Any, kind: Kind, age: int, state: str
 ) -> None:
-    """It is found by its name, and nothing else is."""
+    """It is found by its name, and no other one is."""
     omics.set_options(name_filter="contains")
     ids = {name: kind.start_beside(client, name)["id"] for name in ("b", "a", "ab")}
     clock.advance(age)
@@ -76,10 +76,10 @@ def test_a_killed_start_cancels_what_a_lost_response_started(
 
 
 @KINDS
-def test_a_throttled_start_that_is_killed_cancels_what_a_lost_response_started(
+def test_a_killed_throttled_start_cancels_the_run_of_a_lost_response(
     omics: Control, clock: Clock, kind: Kind
 ) -> None:
-    """The trigger that the operator defers to knows the name and the kind."""
+    """The operator passes the name and the kind to the trigger."""
     omics.drop_connection(kind.operation("Start"), when="after", times=2)
     with pytest.raises(TaskDeferred) as caught:
         kind.task().execute(try_of(FakeTaskInstance()))
@@ -92,7 +92,7 @@ def test_a_throttled_start_that_is_killed_cancels_what_a_lost_response_started(
 def test_cancel_on_kill_false_leaves_it(
     omics: Control, clock: Clock, client: Any, kind: Kind, trigger: str
 ) -> None:
-    """In both triggers."""
+    """Both triggers leave it active."""
     killed: Any = kind.trigger_of(kind.start_beside(client, "a"), cancel_on_kill=False)
     if trigger == "start":
         killed = HealthOmicsStartTrigger([{"kind": kind.name, "name": "a"}], cancel_on_kill=False)
@@ -101,7 +101,7 @@ def test_cancel_on_kill_false_leaves_it(
 
 
 @KINDS
-def test_a_killed_trigger_does_not_cancel_a_stranger(
+def test_a_killed_trigger_does_not_cancel_another_run(
     omics: Control, clock: Clock, client: Any, kind: Kind
 ) -> None:
     """The id was given to another one."""
@@ -114,7 +114,7 @@ def test_a_killed_trigger_does_not_cancel_a_stranger(
 @pytest.mark.parametrize(
     ("kind", "status"), [(RUN, "COMPLETED"), (BATCH, "PROCESSED"), (BATCH, "FAILED")], ids=str
 )
-def test_a_killed_trigger_leaves_alone_what_has_ended(
+def test_a_killed_trigger_leaves_ended_ones_alone(
     omics: Control, clock: Clock, client: Any, kind: Kind, status: str
 ) -> None:
     """There is nothing to cancel."""
@@ -132,7 +132,7 @@ def test_a_killed_trigger_leaves_alone_what_has_ended(
 def test_a_throttled_cancellation_is_repeated(
     omics: Control, clock: Clock, client: Any, kind: Kind, verb: str, code: str
 ) -> None:
-    """Many killed at once meet the limit of ten calls a second."""
+    """Many that are killed at once exceed the limit of ten calls a second."""
     trigger = kind.trigger_of(kind.start_beside(client))
     clock.advance(30)
     omics.inject_error(kind.get if verb == "Get" else kind.operation(verb), code, times=5)
@@ -143,16 +143,14 @@ def test_a_throttled_cancellation_is_repeated(
 def test_a_cancellation_that_always_fails_ends(
     omics: Control, clock: Clock, started: Callable[..., Any]
 ) -> None:
-    """After some minutes."""
+    """After a few minutes."""
     omics.inject_error("CancelRun", "ThrottlingException", times=None)
     kill_trigger(RUN.trigger_of(started()), "failed", clock)
     assert 60 < clock.elapsed < 600
 
 
-def test_an_aborted_on_kill_cancels_all_the_same(
-    omics: Control, clock: Clock, started: Callable[..., Any]
-) -> None:
-    """Airflow cancels it after a second, also more than once."""
+def test_an_aborted_on_kill_still_cancels(omics: Control, clock: Clock, started: Callable[..., Any]) -> None:
+    """Airflow cancels it after a second, perhaps several times."""
     kill_trigger(RUN.trigger_of(started()), "failed", clock, aborts=3)
     assert calls_of(omics, "CancelRun") == 1
 
@@ -162,7 +160,7 @@ def test_an_aborted_on_kill_cancels_all_the_same(
 
 def record_state_requests(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """
-    Return the list of task instances whose state is requested from now on; each of them has failed.
+    Return a list that records the task instances whose state is requested; each of them has failed.
 
     The request is made in a background task, which would swallow a failure of the test.
     """
@@ -184,7 +182,7 @@ def test_a_cancelled_trigger_needs_no_on_kill(
     monkeypatch: pytest.MonkeyPatch,
     calls_on_kill: bool,
 ) -> None:
-    """Airflow cancels a killed task's trigger again each second, and may not call on_kill."""
+    """Airflow cancels a killed task's trigger every second, and may not call on_kill."""
     monkeypatch.setattr(STATE_OF, lambda _: "failed")
     kill_while_it_waits(RUN.trigger_of(started()), clock, USER_ACTION, calls_on_kill=calls_on_kill)
     assert calls_of(omics, "CancelRun") == 1
@@ -198,7 +196,7 @@ def test_a_trigger_that_has_timed_out_was_not_killed(
     monkeypatch: pytest.MonkeyPatch,
     is_aware: bool,
 ) -> None:
-    """Airflow cancels it in the same way, and does not call on_kill."""
+    """Airflow cancels it in the same way, without calling on_kill."""
     requests = record_state_requests(monkeypatch)
     trigger = RUN.trigger_of(started())
     past = datetime.now(UTC) - timedelta(hours=1)
@@ -211,7 +209,7 @@ def test_a_trigger_that_has_timed_out_was_not_killed(
     not hasattr(BaseTrigger, "on_kill"), reason="Airflow does not call on_kill of a trigger before 3.3"
 )
 def test_airflow_cancels_with_a_message_when_a_person_ends_a_task() -> None:
-    """An upgrade that changes the message, or the attribute, fails here first."""
+    """A changed message or attribute in a new release fails here first."""
     source = inspect.getsource(import_module("airflow.jobs.triggerer_job_runner"))
     assert f'_USER_ACTION_CANCEL_MSG = "{USER_ACTION}"' in source
     assert "cancel(_USER_ACTION_CANCEL_MSG)" in source
@@ -221,20 +219,20 @@ def test_airflow_cancels_with_a_message_when_a_person_ends_a_task() -> None:
 def test_a_triggerer_that_stops_cancels_nothing(
     omics: Control, clock: Clock, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It does not even request the task's state."""
+    """It does not even request the state of the task."""
     requests = record_state_requests(monkeypatch)
     kill_while_it_waits(RUN.trigger_of(started()), clock)
     assert (requests, calls_of(omics, "CancelRun")) == ([], 0)
 
 
-def test_trouble_of_airflow_does_not_lose_a_kill(
+def test_failed_state_requests_do_not_lose_a_kill(
     omics: Control,
     clock: Clock,
     started: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
     logged: Callable[[], str],
 ) -> None:
-    """The task's state is requested again; if Airflow never returns it, the log says so."""
+    """They are repeated; if Airflow never returns the state, the log says so."""
     states: Iterator[str | Exception] = itertools.chain([RuntimeError(), RuntimeError()], ["failed"])
 
     def state(_: Any) -> str:
@@ -256,7 +254,7 @@ def test_trouble_of_airflow_does_not_lose_a_kill(
 # --- threads ---
 
 
-def test_slow_cancellations_leave_the_loops_threads_alone(
+def test_slow_cancellations_do_not_use_the_loops_threads(
     omics: Control, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Airflow writes its log in them, before it calls on_kill."""
@@ -279,7 +277,7 @@ def test_slow_cancellations_leave_the_loops_threads_alone(
 def test_on_kill_does_not_wait(
     omics: Control, clock: Clock, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It returns before any call of AWS."""
+    """It returns before any AWS call."""
     monkeypatch.setattr(STATE_OF, lambda _: "failed")
     trigger = of_a_task(RUN.trigger_of(started()))
 
@@ -296,7 +294,7 @@ def test_on_kill_does_not_wait(
 def test_many_killed_at_once_are_all_cancelled(
     omics: Control, clock: Clock, started: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not only those that a second is enough for."""
+    """Not only as many as a second allows."""
     monkeypatch.setattr(STATE_OF, lambda _: "removed")
     triggers = [of_a_task(RUN.trigger_of(started())) for _ in range(30)]
 
@@ -312,7 +310,7 @@ def test_many_killed_at_once_are_all_cancelled(
 def test_a_killed_start_cancels_all_of_its_targets(
     omics: Control, clock: Clock, client: Any, kind: Kind
 ) -> None:
-    """One that a Clear discarded, and one that a lost response started."""
+    """Both a discarded one and that of a lost response."""
     ids = [kind.start_beside(client, name)["id"] for name in ("a", "b")]
     clock.advance(30)
     targets = [{"kind": kind.name, "name": name} for name in ("a", "b")]

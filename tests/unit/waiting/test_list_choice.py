@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which lists are worth their pages."""
+"""The choice between lists and single calls."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAGES = st.dictionaries(st.builds(RunList, STATUSES, st.none() | FILTERS), st.in
 
 
 def cost(chosen: frozenset[RunList], due: Mapping[Place, int], pages: Mapping[RunList, int]) -> int:
-    """Return the calls of a pass in which each run is still in its status."""
+    """Return the calls of a pass in which each run still has its status."""
 
     def is_found(place: Place) -> bool:
         lists = {each.status for each in chosen if each.filter in (None, place.filter)}
@@ -58,7 +58,7 @@ def cost(chosen: frozenset[RunList], due: Mapping[Place, int], pages: Mapping[Ru
 def test_a_list_is_read_where_it_is_cheaper(
     due: dict[str | None, int], pages: dict[str, int], chosen: str
 ) -> None:
-    """By the pages that it cost last; other people's runs fill pages too."""
+    """By the pages that it cost last; runs of other users fill pages too."""
     places = {Place(status): number for status, number in due.items()}
     costs = {RunList(status): number for status, number in pages.items()}
     assert cheapest_plan(places, costs).lists == {RunList(status) for status in chosen.split()}
@@ -67,7 +67,7 @@ def test_a_list_is_read_where_it_is_cheaper(
 @pytest.mark.parametrize(
     ("due", "pages", "chosen"),
     [
-        # A filter shrinks the list, and the account is never larger than what it shows.
+        # A filter shrinks the list, and the account's list is never longer than its pages.
         ({("RUNNING", GROUP): 1000}, {}, [("RUNNING", GROUP)]),
         ({("RUNNING", GROUP): 1000}, {("RUNNING", None): 210}, [("RUNNING", GROUP)]),
         # Others may fill the group more than the rest of the account.
@@ -91,14 +91,14 @@ def test_a_list_is_read_where_it_is_cheaper(
             {("RUNNING", None): 5},
             [("RUNNING", GROUP), ("RUNNING", BATCH)],
         ),
-        # A run without a filter is in an unfiltered list, or polled by a call of its own.
+        # A run without a filter is in an unfiltered list, or polled by a single call.
         (
             {("RUNNING", GROUP): 100, ("RUNNING", None): 20},
             {("RUNNING", None): 210},
             [("RUNNING", GROUP)],
         ),
         ({("RUNNING", GROUP): 100, ("RUNNING", None): 300}, {("RUNNING", None): 210}, [("RUNNING", None)]),
-        # A few runs are no reason for a list.
+        # A few runs do not justify a list.
         ({("RUNNING", GROUP): 4, ("RUNNING", BATCH): 4}, {("RUNNING", None): 100}, []),
         # A run with an unknown status may be in any list of its group.
         (
@@ -116,7 +116,7 @@ def test_a_filter_is_used_where_it_shrinks_the_list(
     pages: dict[tuple[str, tuple[str, str] | None], int],
     chosen: list[tuple[str, tuple[str, str] | None]],
 ) -> None:
-    """Unfiltered lists, filtered ones and a call for each run are compared."""
+    """Unfiltered lists, filtered ones and single calls are compared."""
     places = {Place(*place): number for place, number in due.items()}
     costs = {RunList(*each): number for each, number in pages.items()}
     assert cheapest_plan(places, costs).lists == {RunList(*each) for each in chosen}
@@ -153,7 +153,7 @@ def test_the_calls_of_a_plan(
 
 
 def test_a_plan_without_unfiltered_lists() -> None:
-    """It limits what an unfiltered list may cost."""
+    """It limits the cost of an unfiltered list."""
     due = {Place("RUNNING"): 10, Place("RUNNING", GROUP): 200}
     plan = cheapest_plan(due, {}, is_filtered=True)
     assert plan == Plan(frozenset({RunList("RUNNING", GROUP)}), 12)
@@ -178,8 +178,8 @@ def test_a_list_has_the_runs_of_its_status_and_filter(place: tuple[Any, Any], is
 
 @given(due=PLACES, pages=PAGES)
 @settings(deadline=None)
-def test_no_choice_is_dearer_than_asking_for_each(due: dict[Place, int], pages: dict[RunList, int]) -> None:
-    """And none is dearer than the unfiltered lists that pay for themselves."""
+def test_no_choice_costs_more_than_single_calls(due: dict[Place, int], pages: dict[RunList, int]) -> None:
+    """And none costs more than the unfiltered lists that save calls."""
     chosen = cheapest_plan(due, pages).lists
     each = sum(due.values())
     assert cost(chosen, due, pages) <= each
@@ -209,12 +209,12 @@ def test_the_expected_calls_are_those_of_the_plan(due: dict[Place, int], pages: 
 )
 @settings(deadline=None)
 def test_a_few_runs_need_no_list(places: list[Place], pages: dict[RunList, int]) -> None:
-    """ListRuns is a permission that a small deployment may not have."""
+    """A small deployment may have no permission for ListRuns."""
     assert cheapest_plan(Counter(places), pages).lists == frozenset()
 
 
 def test_many_filters_are_compared_in_no_time() -> None:
-    """Each run may have a name of its own, which is no list worth reading."""
+    """Each run may have its own name, whose list is not worth reading."""
     due = Counter(Place("RUNNING", ("name", f"run {number}")) for number in range(10_000))
     assert cheapest_plan(due, {}).lists == {RunList("RUNNING")}
     due = Counter({Place("RUNNING", ("runGroupId", str(number))): 10 for number in range(1000)})
@@ -233,7 +233,7 @@ def test_a_refused_filter_is_left_out_for_a_while() -> None:
 
 
 def test_refused_lists_are_left_out_for_a_while() -> None:
-    """Whatever their filter."""
+    """With any filter."""
     costs = ListCosts()
     due = {Place("RUNNING", GROUP): 1000}
     costs.forgo(until=100)

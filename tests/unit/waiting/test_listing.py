@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""A pass over the lists: which are read, in which order, and when it ends."""
+"""A pass over the lists: which lists it reads, in which order, and when it ends."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_lists_are_read_in_the_order_of_the_states() -> None:
 
 
 def test_filtered_and_unfiltered_lists_are_read_in_one_pass() -> None:
-    """Each where it is the cheaper one."""
+    """Each where it costs less."""
     sweep = sweep_of({Place("RUNNING"): 1000, Place("PENDING", GROUP): 100}, PENDING=50)
     assert sweep.list == RunList("PENDING", GROUP)
     assert sweep.request["runGroupId"] == "7"
@@ -59,8 +59,8 @@ def test_filtered_and_unfiltered_lists_are_read_in_one_pass() -> None:
 
 
 @pytest.mark.parametrize(("unknown", "pending", "first"), [(40, 60, "PENDING"), (60, 40, "RUNNING")])
-def test_new_runs_are_sought_in_the_longest_list_first(unknown: int, pending: int, first: str) -> None:
-    """Most of those with an unknown status are RUNNING."""
+def test_new_runs_are_searched_in_the_longest_list_first(unknown: int, pending: int, first: str) -> None:
+    """Most runs with an unknown status are RUNNING."""
     assert sweep_of({Place(None): unknown, Place("PENDING"): pending}).list == RunList(first)
 
 
@@ -71,7 +71,7 @@ def test_new_runs_are_sought_in_the_longest_list_first(unknown: int, pending: in
 def test_a_chosen_list_is_read_if_a_run_may_be_in_it(
     sought: dict[Place, int], missing: dict[Place, int], is_read: bool
 ) -> None:
-    """Also one that an earlier list did not have."""
+    """Including a run that an earlier list did not have."""
     sweep = sweep_of({Place("PENDING"): 50, Place("RUNNING"): 50})
     read(sweep, 1)
     assert sweep.open_next(sought, missing) is is_read
@@ -87,7 +87,7 @@ def test_a_chosen_list_is_read_if_a_run_may_be_in_it(
         ("PENDING", 1, 10, "STARTING"),
     ],
 )
-def test_many_missing_runs_are_sought_in_further_lists(
+def test_many_missing_runs_are_searched_in_further_lists(
     status: str, stopping: int, missing: int, following: str | None
 ) -> None:
     """A few have probably ended, and a run is STOPPING for seconds only."""
@@ -107,7 +107,7 @@ def test_a_pass_costs_no_more_than_a_call_for_each_run(pages: int, has_next: boo
 
 
 @pytest.mark.parametrize("page", range(1, 11))
-def test_a_list_is_given_up_when_shorter_ones_were_cheaper(page: int) -> None:
+def test_a_list_is_given_up_if_shorter_ones_were_cheaper(page: int) -> None:
     """Ten run groups have ten short lists."""
     sweep = sweep_of({Place("RUNNING", ("runGroupId", str(number))): 10 for number in range(10)})
     assert sweep.list == RunList("RUNNING")
@@ -117,7 +117,7 @@ def test_a_list_is_given_up_when_shorter_ones_were_cheaper(page: int) -> None:
     assert sweep.is_given_up is (page == 10)
 
 
-def test_a_filtered_list_is_given_up_when_single_calls_were_cheaper() -> None:
+def test_a_filtered_list_is_given_up_if_single_calls_were_cheaper() -> None:
     """There is no shorter list."""
     sweep = sweep_of({Place("RUNNING", GROUP): 20}, RUNNING=50)
     for _ in range(19):
@@ -126,7 +126,7 @@ def test_a_filtered_list_is_given_up_when_single_calls_were_cheaper() -> None:
     assert sweep.is_given_up
 
 
-def test_a_pass_knows_the_lists_that_it_has_read() -> None:
+def test_a_pass_records_the_lists_that_it_has_read() -> None:
     """The unfiltered list has the runs of each filter."""
     sweep = sweep_of({Place("RUNNING"): 100})
     assert not sweep.has_listed(Place("RUNNING"))
@@ -145,7 +145,7 @@ def test_a_pass_knows_the_lists_that_it_has_read() -> None:
 
 @pytest.mark.parametrize(("last", "cost"), [(LAST, 2), (MORE, 3)])
 def test_a_pass_updates_the_costs(last: dict[str, Any], cost: int) -> None:
-    """A list that is not worth its end has at least one page more."""
+    """A list that was given up has at least one more page."""
     costs, due = ListCosts(), Counter({Place("RUNNING"): 5})
     sweep = Sweep(due, costs, now=0)
     sweep.open_next(due, {})
@@ -160,7 +160,7 @@ def test_a_pass_updates_the_costs(last: dict[str, Any], cost: int) -> None:
     [{}, {"items": None}, {"items": [{"id": "1"}]}, {"items": [{"status": "RUNNING"}]}, "<html>"],
     ids=str,
 )
-def test_a_page_of_a_proxy_is_none(page: Any) -> None:
-    """The error names what is missing, and its cause may pass."""
+def test_an_invalid_page_is_refused(page: Any) -> None:
+    """The error names the missing field, and its cause may be temporary."""
     with pytest.raises(IncompleteAnswerError, match="ListRuns lacks items"):
         items_of(page)

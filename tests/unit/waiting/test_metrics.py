@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""A StatsD server receives how many waits there are, each poll, each pause, and the delay of events."""
+"""A StatsD server receives the number of waits, each poll, each pause, and the delay of events."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def test_a_wait_is_visible_until_its_event(
 
 
 @pytest.mark.parametrize("field", ["stopTime", "processedTime", "failedTime"])
-def test_the_lag_is_that_since_the_end(statsd: StatsD, clock: Clock, field: str) -> None:
-    """Runs and batches name it differently. A summary without it has no lag."""
+def test_the_lag_is_measured_from_the_end(statsd: StatsD, clock: Clock, field: str) -> None:
+    """Runs and batches have different names for it. A summary without it has no lag."""
     end = datetime.fromtimestamp(clock.time() - 42, UTC).isoformat()
     metrics.event_sent("run", {field: end})
     metrics.event_sent("run", {})
@@ -49,7 +49,7 @@ def test_the_lag_is_that_since_the_end(statsd: StatsD, clock: Clock, field: str)
 
 
 def test_each_poll_of_many_waits_is_measured(statsd: StatsD, clock: Clock) -> None:
-    """Under its operation, lists included; and each wait is counted until it ends."""
+    """By its operation, including lists; and each wait is counted until it ends."""
     scene = Scene(clock, [running(number, 200) for number in range(10)])
     scene.run(scene.wait_for_all())
     polls = Counter(each.tags["operation"] for each in statsd.received("poll.duration"))
@@ -67,7 +67,7 @@ def _within(least: float, most: float) -> Any:
 def test_throttled_and_failing_polls_pause(
     statsd: StatsD, omics: Control, tasks: Tasks, clock: Clock
 ) -> None:
-    """Each pause has its reason, and each call its code."""
+    """Each pause has its reason, and each call its error code."""
     run_id = RUN.start(omics)
     omics.inject_error("GetRun", "ThrottlingException", times=2)
     omics.inject_error("GetRun", "InternalServerException")
@@ -101,7 +101,7 @@ def test_refused_credentials_are_counted(
 
 
 def test_botocores_own_retries_are_counted(statsd: StatsD, omics: Control, started: Any) -> None:
-    """A throttled attempt costs quota even if botocore's next one succeeds."""
+    """A throttled attempt uses quota even if botocore's next one succeeds."""
     run = started()
     omics.inject_error("GetRun", "ThrottlingException")
     RUN.sensor(task_id="wait", run_id=run["id"]).hook.get_run(run["id"])

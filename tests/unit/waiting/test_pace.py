@@ -14,12 +14,12 @@ LIMIT = 10.0
 
 
 def pace_of(jitter: float = 0.5) -> Pace:
-    """Return a pace whose jitter changes nothing."""
+    """Return a pace without jitter."""
     return Pace(LIMIT, lambda: jitter)
 
 
 def test_a_few_calls_need_no_gap() -> None:
-    """As many as the limit allows in a second, and again after a rest."""
+    """As many as the limit allows in a second, and again after an idle time."""
     pace = pace_of()
     for now in (0.0, 1.0, 3600.0):
         for _ in range(int(LIMIT) - 1):
@@ -28,7 +28,7 @@ def test_a_few_calls_need_no_gap() -> None:
 
 
 def test_more_calls_hold_the_limit() -> None:
-    """From the first second on, however long there was nothing to do before."""
+    """From the first second on, however long the poller was idle before."""
     pace = pace_of()
     now = 1000.0
     begun = []
@@ -59,7 +59,7 @@ def test_a_limit_that_allows_no_call_is_refused(limit: float) -> None:
 
 
 def test_the_gap_grows_with_each_throttled_call() -> None:
-    """To a minute at most."""
+    """At most to a minute."""
     pace = pace_of()
     now, gaps = 0.0, []
     for _ in range(12):
@@ -74,7 +74,7 @@ def test_the_gap_grows_with_each_throttled_call() -> None:
 
 
 def test_a_single_success_does_not_restore_the_pace() -> None:
-    """It is raised little by little."""
+    """It rises gradually."""
     pace = pace_of()
     for now in (0.0, 1.0, 2.0):
         pace.begin(now)
@@ -105,7 +105,7 @@ def test_each_second_of_success_raises_the_rate() -> None:
 
 
 def test_there_is_no_gap_beyond_the_highest_rate() -> None:
-    """Though the episode of throttling is not over."""
+    """Even if the episode of throttling has not ended."""
     pace = pace_of()
     pace.throttle(0)
     for now in range(10, 100, 10):
@@ -127,7 +127,7 @@ def test_successes_forgive_throttled_calls() -> None:
     assert streaks == [3, 1, 0, 0]
 
 
-def test_an_episode_ends_when_it_has_been_quiet_for_long() -> None:
+def test_an_episode_ends_after_a_long_quiet_time() -> None:
     """Then there is no gap."""
     pace = pace_of()
     pace.begin(0)
@@ -139,7 +139,7 @@ def test_an_episode_ends_when_it_has_been_quiet_for_long() -> None:
 
 
 def test_the_gap_has_jitter() -> None:
-    """Callers of several processes do not meet again and again."""
+    """Callers of several processes do not collide repeatedly."""
     gaps = []
     for jitter in (0.0, 0.5, 1.0):
         pace = pace_of(jitter)

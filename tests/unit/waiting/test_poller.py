@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The poller: whom it tells, and of which run."""
+"""The poller: which waits it notifies, and of which run."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from tests.unit.simulated_omics import (
 from tests.unit.waiting.scenes import HOUR, Make, Scene, running
 
 
-def test_each_of_many_is_told_of_its_own_run(make: Make) -> None:
-    """All end at once, and the next sweep tells all."""
+def test_each_wait_is_notified_of_its_own_run(make: Make) -> None:
+    """All runs end at once, and the next pass notifies all waits."""
     ends = ["COMPLETED", "FAILED", "CANCELLED", "DELETED"]
     scene = make([running(number, status=ends[number % 4]) for number in range(250)])
     summaries = scene.run(scene.wait_for_all())
@@ -42,8 +42,8 @@ def test_each_of_many_is_told_of_its_own_run(make: Make) -> None:
     assert max(scene.ends.values()) <= HOUR + 60 + seconds_of_confirmations
 
 
-def test_a_shift_of_the_pages_loses_nobody(make: Make) -> None:
-    """A run that ends between two pages moves the next ones up, so that some are on none."""
+def test_a_shift_of_the_pages_loses_no_run(make: Make) -> None:
+    """A run that ends between two pages moves the following ones up, so some are on no page."""
     scene = make(
         [running(number, end=300 + 7 * number) for number in range(40)], page_size=3, latency=(0.4, 0.6)
     )
@@ -55,8 +55,8 @@ def test_a_shift_of_the_pages_loses_nobody(make: Make) -> None:
         assert scene.ends[life.id] - life.changes[-1][0] <= 60 + 2 * sweep
 
 
-def test_a_run_that_ended_is_told_at_once(make: Make) -> None:
-    """A new subscriber does not wait for the interval of the others."""
+def test_a_run_that_has_ended_is_reported_at_once(make: Make) -> None:
+    """A new wait does not wait for the interval of the others."""
     long, short = running(1), running(2, end=50)
     scene = make([long, short])
 
@@ -67,8 +67,8 @@ def test_a_run_that_ended_is_told_at_once(make: Make) -> None:
     assert scene.ends[short.id] <= 101
 
 
-def test_a_new_run_is_looked_at_at_once(make: Make) -> None:
-    """Also when it has not ended, and then in its own interval."""
+def test_a_new_run_is_polled_at_once(make: Make) -> None:
+    """An active one is then polled in its own interval."""
     long, other = running(1), running(2)
     scene = make([long, other])
 
@@ -81,8 +81,8 @@ def test_a_new_run_is_looked_at_at_once(make: Make) -> None:
     assert all(later - earlier <= 31 for earlier, later in pairwise(looks))
 
 
-def test_two_who_wait_for_one_run_are_both_told(make: Make) -> None:
-    """And it is asked for once an interval all the same."""
+def test_two_waits_for_one_run_are_both_notified(make: Make) -> None:
+    """The run is still polled once in an interval."""
     life = running(1)
     scene = make([life])
 
@@ -93,8 +93,8 @@ def test_two_who_wait_for_one_run_are_both_told(make: Make) -> None:
     assert scene.omics.count() <= HOUR / 60 + 3
 
 
-def test_who_is_cancelled_leaves_the_others_waiting(make: Make) -> None:
-    """Also one who waits for the same run, and whoever came first."""
+def test_a_cancelled_wait_leaves_the_others(make: Make) -> None:
+    """Even one for the same run, whichever came first."""
     scene = make([running(1), running(2)])
 
     async def main() -> None:
@@ -110,8 +110,8 @@ def test_who_is_cancelled_leaves_the_others_waiting(make: Make) -> None:
     assert scene.omics.count(since=101) > 50
 
 
-def test_it_stops_with_the_last_one_and_starts_anew(make: Make) -> None:
-    """Nothing is asked while nobody waits."""
+def test_it_stops_with_the_last_wait_and_starts_again(make: Make) -> None:
+    """Without waits it makes no calls."""
     first, second = running(1, end=100), running(2, end=2000)
     scene = make([first, second])
 
@@ -128,8 +128,8 @@ def test_it_stops_with_the_last_one_and_starts_anew(make: Make) -> None:
     scene.run(main())
 
 
-def test_another_event_loop_has_its_own(make: Make, clock: Clock) -> None:
-    """After the first one was closed, also in the middle of a wait."""
+def test_another_event_loop_has_its_own_poller(make: Make, clock: Clock) -> None:
+    """Also after the first one was closed during a wait."""
     scene = make([running(1)])
 
     async def left_behind() -> None:
@@ -145,7 +145,7 @@ def test_another_event_loop_has_its_own(make: Make, clock: Clock) -> None:
 
 @pytest.mark.parametrize("error", [None, DENIED, THROTTLED])
 def test_each_wait_logs_in_its_own_context(make: Make, error: Any) -> None:
-    """Airflow finds a task's log by it. The calls, which all share, are made in none."""
+    """Airflow finds a task's log by it. Shared calls are made in no context."""
     faults = [Fault(0, 200, error, ("ListRuns",))] if error else []
     scene = make([running(number, 300) for number in range(20)], faults=faults)
     task: ContextVar[str] = ContextVar("task", default="nobody")
@@ -171,7 +171,7 @@ def test_each_wait_logs_in_its_own_context(make: Make, error: Any) -> None:
 
 
 def test_a_long_page_leaves_the_event_loop_to_others(make: Make) -> None:
-    """Each of its runs may have a line to log."""
+    """Each of its runs may log a line."""
     lives = [running(number, 300) for number in range(100)]
     scene = make(lives)
     turns: list[int] = []
@@ -196,8 +196,8 @@ def test_a_long_page_leaves_the_event_loop_to_others(make: Make) -> None:
     assert times[99] - times[0] < 0.1
 
 
-def test_the_calls_have_a_thread_of_their_own(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of the event loop may be busy for others."""
+def test_the_calls_have_their_own_thread(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the event loop may be busy."""
     scene = make([running(1, 300)])
     get_run = scene.omics.get_run
     threads: set[threading.Thread] = set()
@@ -234,8 +234,8 @@ def test_a_few_new_waits_are_polled_during_a_pass_over_the_lists(make: Make) -> 
     assert max(scene.ends[life.id] for life in late) <= 8
 
 
-def test_waits_that_are_cancelled_during_a_pass_leave_it_to_others(make: Make) -> None:
-    """A list in which nobody is sought any more is given up."""
+def test_waits_that_are_cancelled_during_a_pass_shorten_it(make: Make) -> None:
+    """A list that no remaining wait needs is given up."""
     first, second = ([running(number, 60) for number in numbers] for numbers in (range(60), range(60, 70)))
     scene = make([*first, *second], faults=[Fault(0, 20, THROTTLED, ("ListRuns",))])
 
@@ -254,7 +254,7 @@ def test_waits_that_are_cancelled_during_a_pass_leave_it_to_others(make: Make) -
 
 
 def test_a_list_for_cancelled_waits_is_not_read(make: Make) -> None:
-    """A single wait costs a call of its own."""
+    """A single wait costs a single call."""
     cancelled, other = [running(number) for number in range(60)], running(60, 60)
     scene = make([*cancelled, other], faults=[Fault(0, 20, THROTTLED, ("ListRuns",))])
 
@@ -288,14 +288,14 @@ def test_a_listed_run_that_may_be_another_one_is_confirmed_at_once(make: Make) -
 
 
 def test_the_shortest_interval_is_a_second(make: Make) -> None:
-    """Whatever the task asks for."""
+    """Even if a task sets a shorter one."""
     scene = make([running(1, 20)])
     scene.run(scene.wait_for_all(0))
     assert 15 <= scene.omics.count() <= 21
 
 
-def test_a_status_is_known_from_the_first_answer_on(make: Make) -> None:
-    """Whoever waits may ask the watch."""
+def test_a_status_is_known_after_the_first_response(make: Make) -> None:
+    """A wait can read it from its watch."""
     scene = make([running(1, end=300)])
     watch = RunWatch(scene.lives[0].id, log=Records())
     assert watch.status is None
@@ -312,8 +312,8 @@ def test_a_status_is_known_from_the_first_answer_on(make: Make) -> None:
 
 @pytest.mark.parametrize("count", [1, 12])
 @pytest.mark.parametrize("knows", ["all", "uuid", "nothing"])
-def test_an_id_that_was_given_away_is_reported(make: Make, count: int, knows: str) -> None:
-    """Whether the uuid was given or learned, and whether lists are read or not."""
+def test_another_run_with_the_id_is_reported(make: Make, count: int, knows: str) -> None:
+    """Whether the uuid was given or learned, with and without lists."""
     lives = [running(number, deleted=700.0 if number == 0 else None) for number in range(count)]
     other = Life(lives[0].id, "another", ((700.0, "RUNNING"), (10 * HOUR, "COMPLETED")))
     scene = make(lives)
@@ -338,7 +338,7 @@ def test_an_id_that_was_given_away_is_reported(make: Make, count: int, knows: st
 
 @pytest.mark.parametrize("count", [1, 12])
 def test_a_run_that_is_not_found_was_deleted(make: Make, count: int) -> None:
-    """Whatever deleted it."""
+    """Whoever deleted it."""
     scene = make([running(number, deleted=700.0) for number in range(count)])
     assert [each["status"] for each in scene.run(scene.wait_for_all())] == ["DELETED"] * count
     assert max(scene.ends.values()) <= 700 + 60 + 10
@@ -346,7 +346,7 @@ def test_a_run_that_is_not_found_was_deleted(make: Make, count: int) -> None:
 
 @pytest.mark.parametrize(("visible", "status"), [(45.0, "COMPLETED"), (100.0, "DELETED")])
 def test_a_new_run_may_be_found_later(make: Make, visible: float, status: str) -> None:
-    """Not found is no news as long as it is new."""
+    """A new run that is not found has not ended."""
     (life,) = lives = [running(1, visible=visible)]
     scene = make(lives)
     summary = scene.run(scene.wait(life, 10, grace=60))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The client of the poller: credentials and connection."""
+"""The credentials and the connection of the poller's client."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from tests.unit.simulated_omics import BROKEN, DENIED, EXPIRED, Fault, unreachab
 from tests.unit.waiting.scenes import HOUR, Make, running
 
 
-def test_credentials_that_come_back_within_minutes_end_no_wait(make: Make) -> None:
-    """However often they were asked for meanwhile."""
+def test_credentials_that_work_again_within_minutes_end_no_wait(make: Make) -> None:
+    """Whatever the number of refused calls."""
     scene = make([running(number) for number in range(3)], faults=[Fault(1000, 1250, EXPIRED)])
     summaries = scene.run(scene.wait_for_all(interval=10))
     assert [each["status"] for each in summaries] == ["COMPLETED"] * 3
 
 
-def test_expired_credentials_are_looked_up_anew(make: Make) -> None:
-    """They last an hour, a run lasts a day."""
+def test_expired_credentials_are_renewed(make: Make) -> None:
+    """They last an hour, and a run a day."""
     scene = make([running(number) for number in range(3)], faults=[Fault(1000, math.inf, EXPIRED)])
 
     def refresh() -> None:
@@ -41,7 +41,7 @@ def test_expired_credentials_are_looked_up_anew(make: Make) -> None:
 
 
 def test_expired_credentials_delay_nothing(make: Make) -> None:
-    """However long the interval is: the look that met them begins anew, and nobody needs to know."""
+    """For any interval: the refused poll is repeated, without a log line."""
     scene = make([running(number, HOUR - 1) for number in range(3)], faults=[Fault(1900, math.inf, EXPIRED)])
 
     def refresh() -> None:
@@ -56,7 +56,7 @@ def test_expired_credentials_delay_nothing(make: Make) -> None:
 
 
 def test_credentials_that_have_never_worked_are_reported_at_once(make: Make) -> None:
-    """Another client would have the same."""
+    """A new client would have the same."""
     scene = make([running(1, 100)], faults=[Fault(0, 1, EXPIRED)])
     scene.run(scene.wait_for_all())
     assert scene.omics.count(until=1) == 1
@@ -66,7 +66,7 @@ def test_credentials_that_have_never_worked_are_reported_at_once(make: Make) -> 
 
 @pytest.mark.parametrize(("seconds", "is_reported"), [(300, False), (40, True)])
 def test_credentials_that_expire_soon_again_are_reported(make: Make, seconds: int, is_reported: bool) -> None:
-    """Something is wrong with them, unlike with those of an hour."""
+    """They are wrong, unlike those that expire after an hour."""
     expiries = [Fault(number * seconds, math.inf, EXPIRED) for number in range(1, 5)]
     scene = make([running(1, 1800)], faults=expiries)
 
@@ -81,8 +81,8 @@ def test_credentials_that_expire_soon_again_are_reported(make: Make, seconds: in
 
 
 @pytest.mark.parametrize("lasts", [False, True])
-def test_lists_that_meet_expired_credentials_are_read_anew(make: Make, lasts: bool) -> None:
-    """The other runs need no call of their own, and the warning names the operation."""
+def test_lists_with_expired_credentials_are_read_again(make: Make, lasts: bool) -> None:
+    """Runs need no single calls, and the warning names the operation."""
     scene = make([running(number, 900) for number in range(10)], faults=[Fault(300, 600, EXPIRED)])
 
     def refresh() -> None:
@@ -107,10 +107,10 @@ def test_lists_that_meet_expired_credentials_are_read_anew(make: Make, lasts: bo
     ],
     ids=str,
 )
-def test_a_client_that_cannot_be_made_is_reported_to_all(
+def test_a_client_that_cannot_be_made_is_reported_to_all_waits(
     make: Make, error: Exception, operation: str, code: str, count: int
 ) -> None:
-    """Once, with the call that has failed, and nothing is polled without a client."""
+    """Once, with the failed call, and nothing is polled without a client."""
     scene = make([running(number, 100) for number in range(count)])
 
     def fail() -> None:
@@ -146,8 +146,8 @@ def test_waits_that_are_due_together_share_the_attempts_at_a_client(make: Make) 
     assert all(later - earlier > 4 for earlier, later in pairwise(connects))
 
 
-def test_a_token_service_that_is_down_is_called_less_and_less(make: Make) -> None:
-    """After an outage of minutes, once a minute."""
+def test_a_token_service_that_is_down_is_called_less_and_less_often(make: Make) -> None:
+    """After some minutes, once a minute."""
     scene = make([running(number, 1200) for number in range(3)])
 
     def fail() -> None:
@@ -160,7 +160,7 @@ def test_a_token_service_that_is_down_is_called_less_and_less(make: Make) -> Non
 
 
 def test_the_connection_is_checked_every_five_minutes(make: Make) -> None:
-    """A look-up costs the API server a request."""
+    """A look-up costs a request to the API server."""
     scene = make([running(1)])
     scene.run(scene.wait_for_all(interval=10))
     gaps = [later - earlier for earlier, later in pairwise([0.0, *scene.checks])]
@@ -187,7 +187,7 @@ def test_a_changed_connection_has_a_new_client_as_soon_as_it_works(make: Make) -
 
 
 def test_credentials_that_stay_expired_end_the_waits(make: Make) -> None:
-    """After an hour, in a way that Airflow retries, with AWS's code."""
+    """After an hour, retryably, with AWS's code."""
     scene = make([running(number) for number in range(3)], faults=[Fault(100, math.inf, EXPIRED)])
     for error in scene.run(scene.wait_for_all()):
         assert isinstance(error, HealthOmicsOutcomeUnknownError)
@@ -199,7 +199,7 @@ def test_credentials_that_stay_expired_end_the_waits(make: Make) -> None:
 
 @pytest.mark.parametrize("error", [EXPIRED, DENIED, unreachable], ids=["expired", "denied", "unreachable"])
 def test_refusals_are_logged_at_intervals_and_when_they_are_over(make: Make, error: Any) -> None:
-    """One warning at the beginning, one each ten minutes, one line at the end, and the run is not lost."""
+    """One warning at the beginning, one every ten minutes, one line at the end; the run is not lost."""
     # Each run is tried at least once in three minutes, so its third warning comes by 2,630 s.
     scene = make([running(number, 2 * HOUR) for number in range(3)], faults=[Fault(1000, 2700, error)])
     summaries = scene.run(scene.wait_for_all())
@@ -210,8 +210,8 @@ def test_refusals_are_logged_at_intervals_and_when_they_are_over(make: Make, err
     assert max(scene.ends.values()) <= 2 * HOUR + 130
 
 
-def test_a_connection_that_fails_for_a_while_is_tried_again(make: Make) -> None:
-    """The security token service is not always there."""
+def test_a_temporarily_failing_connection_is_retried(make: Make) -> None:
+    """The security token service may be down."""
     scene = make([running(number) for number in range(3)])
 
     def fail() -> None:
@@ -224,7 +224,7 @@ def test_a_connection_that_fails_for_a_while_is_tried_again(make: Make) -> None:
 
 
 def test_a_connection_that_always_fails_ends_all_waits(make: Make) -> None:
-    """After an hour; and the next wait may have more luck."""
+    """After an hour; the next wait may succeed."""
     scene = make([running(number, end=10 * HOUR) for number in range(3)])
 
     def fail() -> None:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""How many calls the poller makes."""
+"""The number of calls that the poller makes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.unit.waiting.scenes import HOUR, Make, running
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_a_few_runs_cost_a_call_each(make: Make, count: int) -> None:
-    """And no ListRuns, for which a small deployment may have no permission."""
+    """ListRuns is not called, for which a small deployment may have no permission."""
     scene = make([running(number) for number in range(count)])
     scene.run(scene.wait_for_all())
     assert scene.omics.count("ListRuns") == 0
@@ -26,14 +26,14 @@ def test_a_few_runs_cost_a_call_each(make: Make, count: int) -> None:
 
 
 def test_the_rate_is_limited(make: Make) -> None:
-    """An account's quota may be shared with others."""
+    """Other callers may share an account's quota."""
     scene = make([running(number) for number in range(3)], rate=0.01)
     scene.run(scene.wait_for_all())
     assert HOUR / 100 <= scene.omics.count() <= HOUR / 100 + 3
 
 
 def test_a_list_is_read_no_further_than_needed(make: Make) -> None:
-    """The runs of others may fill the rest."""
+    """Runs of other users may fill the rest."""
     scene = make([running(number) for number in range(20)], page_size=20)
     for number in range(200):
         scene.omics.add(running(10000 + number, end=10 * HOUR))
@@ -43,7 +43,7 @@ def test_a_list_is_read_no_further_than_needed(make: Make) -> None:
 
 
 def test_runs_in_two_states_cost_two_lists(make: Make) -> None:
-    """And no call for each."""
+    """Runs need no single calls."""
     pending = [
         Life(str(number), f"uuid-{number}", ((0, "PENDING"), (600, "CANCELLED"))) for number in range(30)
     ]
@@ -55,7 +55,7 @@ def test_runs_in_two_states_cost_two_lists(make: Make) -> None:
 
 @pytest.mark.parametrize("foreign", [0, 400])
 def test_many_runs_cost_a_few_pages(make: Make, foreign: int) -> None:
-    """As many as there are in the list, other people's included, and not a call each."""
+    """The pages of the list, including runs of other users, and no single calls."""
     ours = [running(number) for number in range(250)]
     scene = make(ours)
     for number in range(foreign):
@@ -69,7 +69,7 @@ def test_many_runs_cost_a_few_pages(make: Make, foreign: int) -> None:
 
 
 def test_runs_with_similar_poll_intervals_share_their_lists(make: Make) -> None:
-    """Ten intervals do not cost ten times the pages of one."""
+    """Ten intervals do not cost ten times as many pages as one."""
     scene = make([running(number) for number in range(1000)])
 
     async def main() -> None:
@@ -83,7 +83,7 @@ def test_runs_with_similar_poll_intervals_share_their_lists(make: Make) -> None:
 
 @pytest.mark.parametrize("groups", [1, 5])
 def test_a_run_group_costs_its_own_pages(make: Make, groups: int) -> None:
-    """However many other runs there are in the account."""
+    """However many other runs the account has."""
     scene = make([running(number, group=str(number % groups)) for number in range(250)])
     for number in range(2000):
         scene.omics.add(running(10000 + number, end=10 * HOUR))
@@ -93,7 +93,7 @@ def test_a_run_group_costs_its_own_pages(make: Make, groups: int) -> None:
 
 
 def test_a_run_group_with_many_other_runs_is_not_read(make: Make) -> None:
-    """A call for each run is cheaper, and the lists are tried again only now and then."""
+    """Single calls cost less, and the lists are rarely tried again."""
     scene = make([running(number, group="7") for number in range(10)], page_size=2, latency=(0.001, 0.002))
     for number in range(400):
         scene.omics.add(running(10000 + number, end=10 * HOUR, group="7"))
@@ -102,7 +102,7 @@ def test_a_run_group_with_many_other_runs_is_not_read(make: Make) -> None:
 
 
 def test_a_list_that_is_longer_than_expected_is_given_up_for_shorter_ones(make: Make) -> None:
-    """And not for a call for each run, once all runs of a group are due together."""
+    """Runs are not polled by single calls, once all runs of a group are due together."""
     scene = make([running(number, group=str(number % 10)) for number in range(100)], page_size=10)
     for number in range(2000):
         scene.omics.add(running(10000 + number, end=10 * HOUR))
@@ -112,7 +112,7 @@ def test_a_list_that_is_longer_than_expected_is_given_up_for_shorter_ones(make: 
 
 
 def test_a_filter_that_is_refused_is_left_out(make: Make) -> None:
-    """AWS documents that lists of batches accept one filter, and nothing about those of runs."""
+    """AWS documents that lists of batches accept one filter, but not whether those of runs do."""
     lives = [running(number, group="7") for number in range(60)]
     faults = [Fault(0, math.inf, INVALID, ("ListRuns",), filtered=True)]
     scene = make(lives, faults=faults, page_size=25)
@@ -123,7 +123,7 @@ def test_a_filter_that_is_refused_is_left_out(make: Make) -> None:
     assert total <= (math.ceil(60 / 25) + 4) * (HOUR - 180) / 60
 
 
-def test_a_further_page_that_is_refused_leaves_the_filter_out_for_a_minute(
+def test_a_refused_second_page_skips_the_filter_for_a_minute(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its token may have expired."""
@@ -145,8 +145,8 @@ def test_a_further_page_that_is_refused_leaves_the_filter_out_for_a_minute(
     )
 
 
-def test_a_run_that_is_not_in_its_group_is_polled_all_the_same(make: Make) -> None:
-    """GetRun tells its end, and what its group is."""
+def test_a_run_that_is_not_in_its_group_is_polled(make: Make) -> None:
+    """GetRun shows its end, and its group."""
     lives = [running(number, end=HOUR if number else 100, group="7") for number in range(20)]
     scene = make(lives)
 
@@ -162,8 +162,8 @@ def test_a_run_that_is_not_in_its_group_is_polled_all_the_same(make: Make) -> No
     assert scene.omics.count("GetRun", since=60, until=HOUR - 60) <= 2
 
 
-def test_a_drowned_list_is_not_read(make: Make) -> None:
-    """Where other people's runs fill more pages than we have runs, each of ours is asked for."""
+def test_a_list_full_of_other_runs_is_not_read(make: Make) -> None:
+    """If other users' runs fill more pages than we have runs, each of ours is polled."""
     scene = make([running(number) for number in range(10)], page_size=2, latency=(0.001, 0.002))
     for number in range(400):
         scene.omics.add(running(10000 + number, end=10 * HOUR))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the poller survives of the service."""
+"""Failures of the service that the poller survives."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from tests.unit.simulated_omics import BROKEN, DENIED, INVALID, THROTTLED, Fault
 from tests.unit.waiting.scenes import HOUR, Make, running
 
 
-def test_throttled_lists_are_not_made_up_for_by_a_thousand_calls(make: Make) -> None:
-    """They would take the account's whole quota of GetRun, and longer than the throttling lasts."""
+def test_throttled_lists_are_not_replaced_by_a_thousand_calls(make: Make) -> None:
+    """They would use the account's whole quota of GetRun, for longer than the throttling lasts."""
     lives = [running(number) for number in range(600)]
     scene = make(lives, faults=[Fault(1000, 1010, THROTTLED, ("ListRuns",))], latency=(0.09, 0.1))
     scene.run(scene.wait_for_all())
     assert scene.omics.count("GetRun", since=900, until=2000) <= 20
 
 
-def test_lists_that_fail_otherwise_are_made_up_for(make: Make) -> None:
-    """GetRun may work though ListRuns does not; and the lists come back soon."""
+def test_lists_with_other_errors_are_replaced(make: Make) -> None:
+    """GetRun may work although ListRuns does not; the lists are soon used again."""
     lives = [running(number) for number in range(60)]
     scene = make(lives, faults=[Fault(1000, 1600, BROKEN, ("ListRuns",))])
     assert [each["status"] for each in scene.run(scene.wait_for_all())] == ["COMPLETED"] * 60
@@ -37,8 +37,8 @@ def test_lists_that_fail_otherwise_are_made_up_for(make: Make) -> None:
     assert scene.omics.count("GetRun", since=1700, until=HOUR - 100) <= 20
 
 
-def test_lists_that_fail_thrice_are_left_out_for_a_minute(make: Make) -> None:
-    """In each outage, of which each wait is told once."""
+def test_lists_that_fail_three_times_are_skipped_for_a_minute(make: Make) -> None:
+    """In each outage, which each wait logs once."""
     outages = [Fault(begin, begin + 60, BROKEN, ("ListRuns",)) for begin in (0, 600)]
     scene = make([running(number, 1200) for number in range(10)], faults=outages)
 
@@ -62,7 +62,7 @@ def test_lists_that_fail_thrice_are_left_out_for_a_minute(make: Make) -> None:
 def test_a_few_runs_whose_list_is_throttled_are_polled_one_by_one(
     make: Make, count: int, is_polled: bool
 ) -> None:
-    """For more of them, waiting for the list costs less."""
+    """For more runs, waiting for the list costs less."""
     scene = make(
         [running(number, 600) for number in range(count)], faults=[Fault(100, 160, THROTTLED, ("ListRuns",))]
     )
@@ -77,7 +77,7 @@ def test_a_few_runs_whose_list_is_throttled_are_polled_one_by_one(
 def test_each_failure_doubles_the_pause(
     make: Make, monkeypatch: pytest.MonkeyPatch, jitter: float, bound: Callable[..., float]
 ) -> None:
-    """To a minute at most, and a success halves what was learned."""
+    """At most to a minute, and a success halves it."""
     monkeypatch.setattr(random, "uniform", bound)
     scene = make([running(1, 900)])
     get_run, numbers = scene.omics.get_run, itertools.count(1)
@@ -97,8 +97,8 @@ def test_each_failure_doubles_the_pause(
     assert pauses[: len(expected)] == pytest.approx(expected, abs=0.01)
 
 
-def test_passes_are_rarer_while_lists_are_throttled(make: Make) -> None:
-    """Also those of waits that were due before, until it has been quiet for five minutes."""
+def test_passes_are_less_frequent_while_lists_are_throttled(make: Make) -> None:
+    """Also those of waits that were due before, until five minutes without throttling."""
     scene = make(
         [running(number, 900) for number in range(60)], faults=[Fault(100, 120, THROTTLED, ("ListRuns",))]
     )
@@ -115,7 +115,7 @@ def test_passes_are_rarer_while_lists_are_throttled(make: Make) -> None:
 
 
 def test_new_waits_are_polled_at_once_while_lists_are_throttled(make: Make) -> None:
-    """Only those whose status is known can be polled later."""
+    """Only waits with a known status can be polled later."""
     lives = [running(number, 300) for number in range(20)]
     late = [running(number, 150) for number in range(1000, 1005)]
     scene = make([*lives, *late], faults=[Fault(100, 120, THROTTLED, ("ListRuns",))])
@@ -153,7 +153,7 @@ def test_missing_runs_are_polled_while_a_list_is_throttled(
 
 
 def test_a_wait_that_comes_when_lists_return_is_not_lost(make: Make) -> None:
-    """Neither are those whose single calls are throttled."""
+    """Nor are those whose single calls are throttled."""
     faults = [Fault(100, 110, BROKEN, ("ListRuns",)), Fault(100, 260, THROTTLED, ("GetRun",))]
     scene = make([running(number, 600) for number in range(60)], faults=faults)
     late = running(1000, 150)
@@ -167,7 +167,7 @@ def test_a_wait_that_comes_when_lists_return_is_not_lost(make: Make) -> None:
 
 
 def test_waits_that_come_during_a_refused_list_are_not_lost(make: Make) -> None:
-    """The others are sought in another list."""
+    """The others are searched in another list."""
     lives = [running(number, 300, group="7") for number in range(20)]
     faults = [Fault(0, math.inf, INVALID, ("ListRuns",), filtered=True)]
     scene = make(lives, faults=faults, latency=(1, 1))
@@ -185,9 +185,37 @@ def test_waits_that_come_during_a_refused_list_are_not_lost(make: Make) -> None:
     assert max(scene.ends.values()) <= 400
 
 
+def test_waits_that_come_before_a_refused_page_are_not_lost(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are due while the page before it is read. Their runs end at once, so no later list shows them."""
+    early = [running(number, 300, group="7") for number in range(30)]
+    late = [running(number, 0.9, group="7") for number in range(30, 40)]
+    scene = make([*early, *late], page_size=20, latency=(1, 1))
+    read = scene.omics.list_runs
+
+    def list_runs(**arguments: Any) -> dict[str, Any]:
+        if arguments.keys() >= {"startingToken", "runGroupId"}:
+            raise INVALID("ListRuns")
+        return read(**arguments)
+
+    monkeypatch.setattr(scene.omics, "list_runs", list_runs)
+
+    async def main() -> None:
+        waits = (
+            scene.wait(life, at=at, creation_time=life.creation_time, list_filter=("runGroupId", "7"))
+            for lives, at in ((early, 0), (late, 0.5))
+            for life in lives
+        )
+        await asyncio.wait_for(asyncio.gather(*waits), HOUR)
+
+    scene.run(main())
+    assert max(scene.ends[life.id] for life in late) <= 60
+
+
 @pytest.mark.parametrize(("count", "operation"), [(3, "GetRun"), (60, "ListRuns")])
-def test_only_a_delay_of_an_interval_is_said(make: Make, count: int, operation: str) -> None:
-    """With the run and the operation that is throttled."""
+def test_only_a_delay_of_an_interval_is_logged(make: Make, count: int, operation: str) -> None:
+    """With the run and the throttled operation."""
     faults = [Fault(100, 125, THROTTLED), Fault(1000, 1200, THROTTLED)]
     scene = make([running(number, 1500) for number in range(count)], faults=faults)
     early: list[Any] = []
@@ -201,7 +229,7 @@ def test_only_a_delay_of_an_interval_is_said(make: Make, count: int, operation: 
 
 
 def test_lists_that_fail_now_and_then_are_still_read(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only consecutive failures make individual polls cheaper."""
+    """Only consecutive failures make single polls cheaper."""
     scene = make([running(number) for number in range(60)])
     read, numbers = scene.omics.list_runs, itertools.count(1)
 
@@ -215,8 +243,8 @@ def test_lists_that_fail_now_and_then_are_still_read(make: Make, monkeypatch: py
     assert scene.omics.count("GetRun", since=100, until=HOUR - 100) <= 20
 
 
-def test_a_page_that_is_refused_once_costs_a_minute(make: Make) -> None:
-    """A token of a page may have expired: that is no lack of a permission."""
+def test_a_page_that_is_refused_once_is_skipped_for_a_minute(make: Make) -> None:
+    """Its token may have expired: no permission is missing."""
     lives = [running(number) for number in range(60)]
     scene = make(lives, faults=[Fault(1000, 1060, refusal("ValidationException", 400), ("ListRuns",))])
     scene.run(scene.wait_for_all())
@@ -225,8 +253,8 @@ def test_a_page_that_is_refused_once_costs_a_minute(make: Make) -> None:
     assert not any(scene.warnings("omics:ListRuns"))
 
 
-def test_a_call_that_botocore_refuses_concerns_its_own_run(make: Make) -> None:
-    """It is no lack of credentials, and others go on."""
+def test_a_call_that_botocore_refuses_affects_only_its_run(make: Make) -> None:
+    """No credentials are missing, and other waits continue."""
     lives = [running(number, 600 + number) for number in range(30)]
 
     def unsendable(operation: str) -> Exception:
@@ -241,8 +269,8 @@ def test_a_call_that_botocore_refuses_concerns_its_own_run(make: Make) -> None:
 
 
 @pytest.mark.parametrize("answer", [{}, {"id": "1000000"}, {"status": "COMPLETED"}], ids=str)
-def test_an_incomplete_answer_concerns_its_own_run(make: Make, answer: dict[str, Any]) -> None:
-    """A proxy on the way has answered, so the poll is repeated, and the run is no other one."""
+def test_an_incomplete_response_affects_only_its_run(make: Make, answer: dict[str, Any]) -> None:
+    """It comes from a proxy, so the poll is repeated, and the run is not another one."""
     lives = [running(number) for number in range(3)]
     scene = make(lives)
     get_run = scene.omics.get_run
@@ -260,7 +288,7 @@ def test_an_incomplete_answer_concerns_its_own_run(make: Make, answer: dict[str,
 
 @pytest.mark.parametrize("answer", [{}, {"items": None}, {"items": [{"name": "no id"}]}, "<html>"], ids=str)
 def test_a_page_without_items_ends_no_wait(make: Make, answer: Any) -> None:
-    """A proxy on the way has answered; the page is read again."""
+    """It comes from a proxy; the page is read again."""
     lives = [running(number) for number in range(20)]
     scene = make(lives)
     list_runs = scene.omics.list_runs
@@ -279,7 +307,7 @@ def test_a_page_without_items_ends_no_wait(make: Make, answer: Any) -> None:
 
 
 def test_a_throttled_page_is_repeated_and_no_other(make: Make) -> None:
-    """The pages before it are not read again."""
+    """Earlier pages are not read again."""
     lives = [running(number) for number in range(60)]
     scene = make(lives, page_size=10)
     list_runs = scene.omics.list_runs
@@ -306,8 +334,8 @@ def test_a_throttled_page_is_repeated_and_no_other(make: Make) -> None:
 
 
 @pytest.mark.parametrize("group", [None, "7"])
-def test_a_refusal_of_the_list_is_said_once(make: Make, group: str | None) -> None:
-    """In one log, though lists are tried again each hour, and GetRun goes on for each run."""
+def test_a_refusal_of_the_list_is_logged_once(make: Make, group: str | None) -> None:
+    """In one log, although lists are tried again every hour; GetRun polls each run."""
     faults = [Fault(0, math.inf, DENIED, ("ListRuns",))]
     scene = make([running(number, 3 * HOUR, group=group) for number in range(10)], faults=faults)
     summaries = scene.run(scene.wait_for_all(600))
@@ -319,8 +347,8 @@ def test_a_refusal_of_the_list_is_said_once(make: Make, group: str | None) -> No
     assert scene.omics.count("GetRun") <= 1.2 * 10 * 3 * HOUR / 600
 
 
-def test_throttling_is_said_once_an_episode(make: Make) -> None:
-    """A storm of an hour does not fill the logs."""
+def test_throttling_is_logged_once_in_an_episode(make: Make) -> None:
+    """An hour of throttling does not fill the logs."""
     faults = [Fault(100, 1000, THROTTLED), Fault(2000, 3000, THROTTLED)]
     scene = make([running(number) for number in range(3)], faults=faults)
     summaries = scene.run(scene.wait_for_all(30))
@@ -329,16 +357,16 @@ def test_throttling_is_said_once_an_episode(make: Make) -> None:
     assert max(said) == 2
 
 
-def test_it_does_not_storm_a_service_that_throttles(make: Make) -> None:
-    """It backs off, for all together."""
+def test_it_backs_off_when_throttled(make: Make) -> None:
+    """For all waits together."""
     scene = make([running(number) for number in range(50)], faults=[Fault(100, 2000, THROTTLED)])
     scene.run(scene.wait_for_all())
     assert scene.omics.count(since=400, until=2000) <= 1600 / 60 * 50
     assert all(end <= HOUR + 60 + 10 for end in scene.ends.values())
 
 
-def test_the_pauses_of_a_second_outage_begin_short_again(make: Make) -> None:
-    """The polls that succeed in between reset them."""
+def test_the_pauses_of_a_second_outage_are_short_again(make: Make) -> None:
+    """The successful polls in between reset them."""
     scene = make([running(0)], faults=[Fault(100, 400, BROKEN), Fault(2000, 2061, BROKEN)])
     scene.run(scene.wait_for_all())
     first, second = [call for call in scene.omics.calls if call.began >= 2000][:2]
@@ -347,7 +375,7 @@ def test_the_pauses_of_a_second_outage_begin_short_again(make: Make) -> None:
 
 
 def test_a_run_that_may_not_be_read_fails_alone(make: Make) -> None:
-    """After an hour of refusals, with AWS's code, and the others are waited for."""
+    """After an hour of refusals, with AWS's code; other waits continue."""
     lives = [running(number, end=3 * HOUR) for number in range(6)]
     scene = make(lives, faults=[Fault(0, math.inf, DENIED, ("GetRun",), ids=frozenset({lives[0].id}))])
     refused, *others = scene.run(scene.wait_for_all())
@@ -360,7 +388,7 @@ def test_a_run_that_may_not_be_read_fails_alone(make: Make) -> None:
 
 
 def test_a_bug_ends_the_waits(make: Make) -> None:
-    """An error that nobody has thought of is raised to all, not swallowed with the poller's task."""
+    """An unexpected error is raised to all waits, and not lost with the poller's task."""
     scene = make(
         [running(number) for number in range(3)], faults=[Fault(100, math.inf, lambda _: KeyError("a bug"))]
     )

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Each wait ends once, in time, with the truth, whatever happens to runs, service and subscribers."""
+"""Each wait ends once, in time and correctly, whatever happens to runs, service and waits."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests.unit.simulated_omics import (
     unreachable,
 )
 
-#: Seconds that one failure may put off the next look, whatever the back-off.
+#: Seconds by which one failure may delay the next poll, whatever the back-off.
 BACK_OFF = 900.0
 
 #: Seconds between two calls in an episode of throttling, at most, if the first of them succeeds.
@@ -46,7 +46,7 @@ LONGEST_STEP = 3.0
 #: Seconds between two passes over the lists in such an episode.
 CALM = 25.0
 
-#: Seconds that are less than a call takes, but more than rounding makes of a moment.
+#: Seconds that are shorter than a call, but longer than a rounding error.
 SHORT = 1e-4
 
 SECONDS = st.sampled_from([0.0, 0.5, 3.0, 29.0, 60.0, 61.0, 200.0, 700.0, 900.0, 1800.0])
@@ -55,7 +55,7 @@ SECONDS = st.sampled_from([0.0, 0.5, 3.0, 29.0, 60.0, 61.0, 200.0, 700.0, 900.0,
 @dataclass(frozen=True)
 class Subscription:
     """
-    Somebody who waits.
+    A subscriber of the poller.
 
     :ivar which: of the runs that have had the id so far, the first or the last is meant
     :ivar knows: which of uuid and creation time the subscriber knows
@@ -76,7 +76,7 @@ class Subscription:
 
 @dataclass(frozen=True)
 class Scenario:
-    """All that is going to happen."""
+    """Everything that will happen."""
 
     lives: list[Life]
     subscriptions: list[Subscription]
@@ -88,7 +88,7 @@ class Scenario:
 
 @st.composite
 def lives_of(draw: st.DrawFn, run_id: str) -> list[Life]:
-    """Draw what happens to an id: one run, and perhaps another one after its deletion."""
+    """Draw the history of an id: one run, and perhaps another one after its deletion."""
     now = draw(SECONDS)
     lives = []
     for number in range(draw(st.sampled_from([1, 1, 1, 2]))):
@@ -103,7 +103,7 @@ def lives_of(draw: st.DrawFn, run_id: str) -> list[Life]:
         changes.append((now, end))
         deleted = None
         if draw(st.booleans()) or number == 0:
-            # It may be gone before anybody has seen its end, and even before that.
+            # It may be deleted before anybody has seen its end, and even before the end.
             deleted = max(created + hidden + 1.0, now + draw(st.sampled_from([0.0, 0.0, 5.0, 300.0, -30.0])))
         lives.append(Life(run_id, f"{run_id}-{number}", tuple(changes), deleted, created + hidden))
         now = (deleted or now) + draw(st.sampled_from([0.0, 1.0, 100.0]))
@@ -150,7 +150,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
                         knows=rng.choice(["both", "both", "uuid", "neither"]),
                         zulu=rng.random() < 0.5,
                         cancelled=rng.choice([None, None, None, None, 0.0, 50.0, 500.0]),
-                        # It may be wrong, for instance because the id was given away.
+                        # It may be wrong, for instance because the id was given to another run.
                         group=rng.choice([group, group, None, "9"]),
                     )
                 )
@@ -190,7 +190,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
 
 @dataclass
 class Outcome:
-    """What became of a subscription."""
+    """The outcome of a subscription."""
 
     subscription: Subscription
     life: Life
@@ -203,7 +203,7 @@ class Outcome:
 
 
 async def subscribe(poller: Poller, omics: SimulatedOmics, each: Subscription) -> Outcome:
-    """Wait, as a trigger does, and return what came of it."""
+    """Wait as a trigger does, and return the outcome."""
     clock = omics.clock
     await asyncio.sleep(each.at)
     known = [life for life in omics.of_id(each.run_id) if life.created <= clock.elapsed + SHORT][each.which]
@@ -211,7 +211,7 @@ async def subscribe(poller: Poller, omics: SimulatedOmics, each: Subscription) -
     created = known.creation_time if each.knows == "both" else None
     if created and not each.zulu:
         created = created.replace("Z", "+00:00")
-    # AWS tells of no run that is deleted while it is new.
+    # AWS does not show a run that is deleted while it is new.
     new_until = min(known.visible + 20.0, float("inf") if known.deleted is None else known.deleted)
     watch = RunWatch(
         each.run_id,
@@ -244,7 +244,7 @@ async def subscribe(poller: Poller, omics: SimulatedOmics, each: Subscription) -
 def meaning(
     call: Call, run_id: str, uuid: str | None, found: bool, new_until: float
 ) -> tuple[set[tuple[Any, ...]], str | None, bool]:
-    """Return how a wait may end by a call, and what it knows else: uuid, and whether it may go on."""
+    """Return the outcome of a wait after a call, the uuid that it learns, and whether it may continue."""
     if call.answer is not None:
         seen = call.answer["uuid"]
         if uuid is not None and seen != uuid:
@@ -262,7 +262,7 @@ def meaning(
 
 def expected(outcome: Outcome, answers: list[Call], shared: bool) -> set[tuple[Any, ...]]:
     """
-    Return the outcomes that the answers to GetRun allow: the first that decides, decides.
+    Return the outcomes that the answers to GetRun allow: the first decisive one counts.
 
     A call that was under way when the subscriber came, or was made for another one, may serve it or not.
     """
@@ -281,7 +281,7 @@ def expected(outcome: Outcome, answers: list[Call], shared: bool) -> set[tuple[A
 
 
 def delay(omics: SimulatedOmics, run_id: str, begin: float, end: float) -> float:
-    """Return how long calls took, and how long they were put off after failures, between two times."""
+    """Return the duration of calls, and of the delays after failures, between two times."""
     total = 0.0
     throttled = -QUIET
     for position, call in enumerate(omics.calls):
@@ -293,7 +293,7 @@ def delay(omics: SimulatedOmics, run_id: str, begin: float, end: float) -> float
         if call.code == "ThrottlingException":
             throttled = call.ended
         elif later and call.ended - throttled < QUIET:
-            # The pace is restored little by little, whoever it delays.
+            # The pace rises gradually, whomever it delays.
             total += min(max(later[0].began - max(call.ended, begin), 0.0), LONGEST_STEP)
         if call.error is not None and call.code != "ResourceNotFoundException":
             following = [next(iter(later), None)]
@@ -307,7 +307,7 @@ def delay(omics: SimulatedOmics, run_id: str, begin: float, end: float) -> float
 
 
 def check(omics: SimulatedOmics, outcome: Outcome, shared: bool) -> None:
-    """Check what became of a subscription against what the service has shown and what it knows."""
+    """Check the outcome of a subscription against the service's responses and the fields that it knows."""
     each = outcome.subscription
     if each.cancelled is not None:
         slowest = max((call.took for call in omics.calls), default=0.0)
@@ -328,12 +328,12 @@ def check(omics: SimulatedOmics, outcome: Outcome, shared: bool) -> None:
         return
     uuid, since = outcome.uuid, max(outcome.began - SHORT, outcome.life.created)
     for call in answers:
-        # An answer that was on its way when this one came may have been for another one only.
+        # A response in flight when this one came may have been for another one only.
         if uuid is None and call.answer is not None and call.answer["uuid"] == outcome.watch.uuid:
             uuid, since = call.answer["uuid"], call.looked
     decided = omics.decided(each.run_id, uuid, since, outcome.new_until)
-    # Who comes when the run has ended is told at once.
-    # An interval may be longer by a thousandth, so that looks of one moment stay together.
+    # Whoever comes after the end of the run is notified at once.
+    # An interval may be longer by a thousandth, so that simultaneous polls stay together.
     patience = 1.001 * each.interval if decided > outcome.began - SHORT / 2 else 0.0
     is_calm = any(
         call.code == "ThrottlingException" and decided - QUIET - CALM <= call.ended <= outcome.ended
@@ -344,7 +344,7 @@ def check(omics: SimulatedOmics, outcome: Outcome, shared: bool) -> None:
 
 
 def play(scenario: Scenario) -> None:
-    """Let everything happen, and check what came of it."""
+    """Run the scenario, and check its outcome."""
     with moving_clock() as clock:
         omics = SimulatedOmics(
             clock,
@@ -381,6 +381,6 @@ def play(scenario: Scenario) -> None:
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-def test_every_wait_ends_once_in_time_and_with_the_truth(scenario: Scenario) -> None:
-    """None is lost, none ends before its run, and nothing of the poller is left behind."""
+def test_every_wait_ends_once_in_time_and_correctly(scenario: Scenario) -> None:
+    """None is lost, none ends before its run, and the poller leaves nothing behind."""
     play(scenario)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Ends are noticed in time though an account's quota is too small for all who poll.
+Ends are noticed in time although the account's quota is too small for all pollers.
 
 The quota is 10 calls a second of each operation, 10 at once, a call takes 50 to 100 ms, and time is virtual.
 Each bar has the numbers of the poller before it had a pace, by the same simulation.
@@ -36,7 +36,7 @@ def test_three_pollers_share_a_quota(seed: int) -> None:
     assert_at_most_one_warning(outcome)
 
 
-def test_foreign_runs_do_not_starve_a_wait() -> None:
+def test_other_runs_do_not_starve_a_wait() -> None:
     """1,000 runs among 5,000 others: 95 % of the ends are noticed in three intervals."""
     runs = [running(number, end) for number, end in enumerate(ending(120, 1000, 10, 180, 1))]
     foreign = [running(100000 + number, NEVER) for number in range(5000)]
@@ -48,8 +48,8 @@ def test_foreign_runs_do_not_starve_a_wait() -> None:
 
 
 @pytest.mark.parametrize(("group", "calls"), [("7", 60), (None, 240)])
-def test_one_poller_holds_the_quota_among_foreign_runs(group: str | None, calls: int) -> None:
-    """1,000 runs among 20,000 others: no call is throttled, and a run group spares most of them."""
+def test_one_poller_keeps_the_quota_among_other_runs(group: str | None, calls: int) -> None:
+    """1,000 runs among 20,000 others: no call is throttled, and a run group saves most of them."""
     runs = [running(number, end, group) for number, end in enumerate(ending(120, 1000, 10, 600, 1))]
     foreign = [running(100000 + number, NEVER) for number in range(20000)]
     outcome = simulate(runs, foreign=foreign, interval=60, until=900)
@@ -82,7 +82,7 @@ def test_a_quota_is_shared_fairly() -> None:
 
 
 def test_a_long_episode_is_logged_once_for_each_delayed_wait() -> None:
-    """Also if a call succeeds now and then."""
+    """Even if a call succeeds now and then."""
     runs = [running(number, NEVER) for number in range(200)]
     outcome = simulate(runs, pollers=2, interval=15, until=3600, rate=0.02, burst=1)
     assert_at_most_one_warning(outcome)
@@ -90,8 +90,8 @@ def test_a_long_episode_is_logged_once_for_each_delayed_wait() -> None:
     assert outcome.calls.total() <= 2 * 3600 / 15
 
 
-def test_no_quota_is_spent_in_vain_without_throttling() -> None:
-    """A thousand waits cost a dozen requests for each interval."""
+def test_no_quota_is_wasted_without_throttling() -> None:
+    """A thousand waits cost a dozen requests in each interval."""
     runs = [running(number, NEVER) for number in range(1000)]
     outcome = simulate(runs, interval=60, until=1200, rate=1000, burst=1000)
     assert outcome.throttled.total() == 0

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""A run is not lost, nor paid twice, because its polls are refused."""
+"""Refused polls neither lose a run nor start a second one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ HOUR = 3600
 def test_a_refusal_of_half_an_hour_fails_nothing(
     omics: Control, tasks: Tasks, clock: Clock, logged: Callable[[], str], deferrable: bool, code: str
 ) -> None:
-    """Three warnings and a line when it is over."""
+    """Three warnings, and a line at the end."""
     omics.plan_run(seconds={"RUNNING": 2 * HOUR})
     clock.at(600, lambda: omics.inject_error("GetRun", code, status=403, times=None))
     clock.at(2300, omics.clear_faults)
@@ -58,7 +58,7 @@ def test_a_refusal_of_half_an_hour_fails_nothing(
 @pytest.mark.parametrize("deferrable", WAYS)
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("since", [0, 600])
-def test_after_an_hour_the_attempt_fails_retryably_and_the_next_reattaches(
+def test_after_an_hour_the_attempt_fails_retryably_and_the_next_one_reattaches(
     omics: Control, tasks: Tasks, clock: Clock, deferrable: bool, code: str, since: int
 ) -> None:
     """From the first poll on."""
@@ -85,7 +85,7 @@ def test_after_an_hour_the_attempt_fails_retryably_and_the_next_reattaches(
 def test_a_clear_after_a_refusal_reattaches(
     omics: Control, tasks: Tasks, clock: Clock, deferrable: bool
 ) -> None:
-    """Though the run has completed meanwhile, nobody meant to pay it twice."""
+    """The run has completed meanwhile, and nobody meant to pay for a second one."""
     omics.plan_run(seconds={"RUNNING": 2 * HOUR})
     store = Store()
     clock.at(600, lambda: omics.inject_error("GetRun", "ExpiredTokenException", status=403, times=None))
@@ -100,7 +100,7 @@ def test_a_clear_after_a_refusal_reattaches(
 
 @needs_store
 @pytest.mark.parametrize("deferrable", WAYS)
-def test_the_patience_is_a_setting(
+def test_the_time_limit_is_a_setting(
     omics: Control, tasks: Tasks, clock: Clock, monkeypatch: pytest.MonkeyPatch, deferrable: bool
 ) -> None:
     """For a test or a short pipeline."""
@@ -113,10 +113,10 @@ def test_the_patience_is_a_setting(
 
 
 @needs_store
-def test_a_sync_wait_takes_up_new_credentials(
+def test_a_sync_wait_uses_new_credentials(
     omics: Control, tasks: Tasks, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those of the connection are part of the client, which is made anew."""
+    """The credentials of the connection are part of the client, so a new one is made."""
     omics.plan_run(seconds={"RUNNING": HOUR})
     clock.at(600, lambda: omics.inject_error("GetRun", "ExpiredTokenException", status=403, times=3))
     hooks: set[int] = set()
@@ -136,10 +136,10 @@ def test_a_sync_wait_takes_up_new_credentials(
 @needs_store
 @pytest.mark.parametrize("deferrable", WAYS)
 @pytest.mark.parametrize("answer", [{}, {"message": "Service for this host is not registered"}], ids=str)
-def test_an_answer_of_a_proxy_starts_no_second_run(
+def test_a_response_of_a_proxy_starts_no_second_run(
     omics: Control, tasks: Tasks, clock: Clock, deferrable: bool, answer: dict[str, Any]
 ) -> None:
-    """Neither does it look like another run."""
+    """Nor does it look like another run."""
     omics.plan_run(seconds={"RUNNING": HOUR})
     broken: list[int] = []
 
@@ -159,8 +159,8 @@ def test_an_answer_of_a_proxy_starts_no_second_run(
     assert calls_of(omics, "StartRun") == 1
 
 
-def test_a_cancellation_that_a_proxy_answers_is_repeated(omics: Control) -> None:
-    """It is a fault of the way, and no KeyError."""
+def test_a_cancellation_answered_by_a_proxy_is_repeated(omics: Control) -> None:
+    """It is a temporary error, and not a KeyError."""
     hook = HealthOmicsHook(config=ONE_ATTEMPT)
     answering(hook.conn, "GetRun", {"id": "1"})
     with pytest.raises(IncompleteAnswerError) as caught:
@@ -168,8 +168,8 @@ def test_a_cancellation_that_a_proxy_answers_is_repeated(omics: Control) -> None
     assert is_transient(caught.value)
 
 
-def test_a_list_that_a_proxy_answers_is_no_empty_one(omics: Control) -> None:
-    """Or a run of an earlier attempt would not be found."""
+def test_a_list_answered_by_a_proxy_is_not_empty(omics: Control) -> None:
+    """Otherwise a run of an earlier attempt would not be found."""
     hook = HealthOmicsHook(config=ONE_ATTEMPT)
     answering(hook.conn, "ListRuns", {})
     with pytest.raises(IncompleteAnswerError):
@@ -185,14 +185,14 @@ def test_a_list_that_a_proxy_answers_is_no_empty_one(omics: Control) -> None:
     ids=lambda error: type(error).__name__,
 )
 def test_its_errors_pickle(error: Exception) -> None:
-    """Airflow and its executors hand them on between processes."""
+    """Airflow and its executors pass them between processes."""
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is type(error)
     assert str(again) == str(error)
 
 
-def test_the_error_says_what_to_do() -> None:
-    """Subject, cause, duration and next step."""
+def test_the_error_has_the_next_step() -> None:
+    """As well as the subject, cause and duration."""
     error = HealthOmicsOutcomeUnknownError("run 1", "GetRun was refused with X.", "X", 3600.0)
     for word in ("run 1", "GetRun was refused with X", "3600 seconds", "continues", "next attempt"):
         assert word in str(error)

@@ -22,7 +22,7 @@ NOW = 1000.0
 def next_poll(
     rhythm: Rhythm, interval: float, now: float = NOW, waits: int = MANY, *, is_throttled: bool = False
 ) -> float:
-    """Return when a wait with an interval is due."""
+    """Return the time at which a wait with an interval is due."""
     ended: Any = None
     wait = Subscription(RunWatch("1", log=Records()), interval, now, ended, contextvars.Context())
     return rhythm.next_poll(wait, waits, now, is_throttled=is_throttled)
@@ -47,20 +47,20 @@ def check_period(rhythm: Rhythm, interval: float, period: float) -> None:
 
 
 def test_a_few_waits_keep_their_own_time() -> None:
-    """There is no list that they could share."""
+    """They have no list to share."""
     assert next_poll(listing(), 60, waits=MAX_DIRECT_POLLS) == NOW + 60
 
 
 def test_many_waits_are_due_together() -> None:
-    """Pollers of several processes are not."""
+    """Those of pollers in several processes are not."""
     rhythms = [Rhythm() for _ in range(20)]
     for rhythm in rhythms:
         check_period(rhythm, 62, 62)
     assert len({next_poll(rhythm, 62) for rhythm in rhythms}) > 10
 
 
-def test_an_early_poll_is_on_time() -> None:
-    """The following one is not the same moment again."""
+def test_an_early_poll_counts() -> None:
+    """The next one is not due at the same moment."""
     rhythm = Rhythm()
     due = next_poll(rhythm, 60)
     assert next_poll(rhythm, 60, due - 0.03) == pytest.approx(due + 60)
@@ -68,14 +68,14 @@ def test_an_early_poll_is_on_time() -> None:
 
 @pytest.mark.parametrize(("pages", "period"), [(1, 0.78 * 60), (150, 0.78 * 60), (151, 60)])
 def test_lists_are_read_more_often_if_the_quota_allows(pages: int, period: float) -> None:
-    """The confirmations of the ends take time. Similar intervals are one."""
+    """The confirmations of the ends take time. Similar intervals count as one."""
     for _ in range(5):
         check_period(listing(pages), 62, period)
 
 
 @pytest.mark.parametrize(("pages", "interval", "calm"), [(1, 15, 22), (100, 60, 75)])
-def test_a_throttled_pass_leaves_time_to_others(pages: int, interval: float, calm: float) -> None:
-    """The more, the longer it is, with jitter, and all of its waits are due together."""
+def test_a_throttled_pass_leaves_time_for_others(pages: int, interval: float, calm: float) -> None:
+    """The longer the pass, the more, with jitter, and its waits remain due together."""
     calms = []
     for _ in range(200):
         rhythm = listing(pages)

@@ -31,13 +31,13 @@ def test_no_interval_becomes_longer_or_much_shorter(interval: float) -> None:
 
 
 def wait_of(run_id: str, due: float = 0.0) -> Subscription:
-    """Return a wait that nobody awaits."""
+    """Return a wait that is not awaited."""
     ended: Any = None
     return Subscription(RunWatch(run_id, log=Records()), 60, due, ended, contextvars.Context())
 
 
 def test_a_queue_is_ordered_by_due_time() -> None:
-    """Without those that were withdrawn or are due at another time by now; equals keep their order."""
+    """Without waits that were withdrawn or are due at another time; equal ones keep their order."""
     late, early, equal, withdrawn = wait_of("1", 3), wait_of("2", 1), wait_of("3", 1), wait_of("4", 0)
     queue = Queue()
     for each in (late, early, equal, withdrawn):

@@ -47,7 +47,7 @@ def tasks_db(database: None, omics: Control) -> Tasks:
 
 
 def url(task_id: str, map_index: int = -1) -> str:
-    """Return what the page asks of a task instance."""
+    """Return the URL of the page's request about a task instance."""
     return f"{RUNS}/taskInstances/{task_id}/{map_index}"
 
 
@@ -131,7 +131,7 @@ def start_batch(tasks_db: Tasks, with_defaults: None, clock: Clock) -> Callable[
 
 
 def get(page: TestClient, path: str) -> Any:
-    """Return a good answer, in which nothing of a patient's is."""
+    """Return a successful response that contains no patient's data."""
     answer = page.get(path)
     assert answer.status_code == 200, answer.text
     assert CANARY not in answer.text
@@ -139,7 +139,7 @@ def get(page: TestClient, path: str) -> Any:
 
 
 def deny(monkeypatch: pytest.MonkeyPatch, entity: DagAccessEntity) -> None:
-    """Let the auth manager take one right away from everybody."""
+    """Make the auth manager revoke one right of every user."""
     manager = get_auth_manager()
     allowed = manager.is_authorized_dag
 
@@ -159,13 +159,13 @@ def plan_failure(omics: Control) -> None:
 
 
 def stale(answer: Any) -> str:
-    """Return the reason why an answer is an earlier one; empty if it is not."""
+    """Return the reason why a response is an earlier one; empty if it is current."""
     assert answer.status_code == 200
     return unquote(answer.headers.get(dependencies.STALE_HEADER, ""))
 
 
 def pages_of(tasks_db: Tasks, runs: list[str], *, last_region: str = "us-east-1") -> list[str]:
-    """Return the URLs of mapped tasks with these runs, of which the last one may be in another region."""
+    """Return the URLs of mapped tasks with these runs; the last one may be in another region."""
     regions = ["us-east-1"] * (len(runs) - 1) + [last_region]
     with tasks_db.dag:
         mapped = HealthOmicsStartRunOperator.partial(task_id="mapped").expand(workflow_id=["1"])

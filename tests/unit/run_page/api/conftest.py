@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures of the run page's API, found by their names. Airflow has no views of plugins before 3.1."""
+"""Fixtures of the run page's API, by the names that tests use. Airflow has no views of plugins before 3.1."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Who gets what from the run page's API: rights, foreign runs, and what is never shown, stored or logged."""
+"""Access to the run page's API: rights, foreign runs, and data that is never shown, stored or logged."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 @pytest.mark.parametrize("path", [RUNS, url("align"), url("align") + "/runs/1234567"])
 @pytest.mark.parametrize(("role", "status"), [(None, 403), ("nobody", 401)])
-def test_who_may_not(
+def test_users_without_rights(
     server: FastAPI, omics: Control, start: Any, path: str, role: str | None, status: int
 ) -> None:
-    """Gets nothing, and AWS is not asked."""
+    """They get nothing, and AWS is not called."""
     start()
     before = calls_of(omics, "GetRun")
     sent = {} if role == "nobody" else headers(role)
@@ -58,20 +58,20 @@ def test_who_may_not(
 
 @pytest.mark.parametrize("entity", [DagAccessEntity.TASK_INSTANCE, DagAccessEntity.XCOM])
 @pytest.mark.parametrize("path", [RUNS, url("align"), url("align") + "/runs/1234567"])
-def test_the_rights_that_it_takes(
+def test_the_required_rights(
     page: TestClient, start: Any, monkeypatch: pytest.MonkeyPatch, entity: DagAccessEntity, path: str
 ) -> None:
-    """Those for the task instance and for its XComs, both."""
+    """Both those for the task instance and those for its XComs."""
     start()
     deny(monkeypatch, entity)
     assert page.get(path).status_code == 403
 
 
 @pytest.mark.parametrize("answer", [True, False, object()])
-def test_rights_that_are_told_in_a_way_that_is_not_known(
+def test_rights_of_an_unknown_form(
     page: TestClient, omics: Control, start: Any, monkeypatch: pytest.MonkeyPatch, answer: Any
 ) -> None:
-    """Are no rights to read logs."""
+    """They do not allow reading logs."""
     plan_failure(omics)
     path, run_id = start()
     omics.advance("FAILED", run_id=run_id)
@@ -80,7 +80,7 @@ def test_rights_that_are_told_in_a_way_that_is_not_known(
 
 
 def test_airflows_own_check() -> None:
-    """A tripwire: it is called and not awaited, and says no by raising."""
+    """A tripwire: the check is called, not awaited, and raises to refuse."""
     assert not inspect.iscoroutinefunction(dependencies._requires_logs)
 
 
@@ -93,18 +93,18 @@ def test_airflows_own_check() -> None:
         (f"{RUNS}%00", 404),
     ],
 )
-def test_what_no_database_takes(
+def test_values_that_the_database_rejects(
     page: TestClient, start: Any, monkeypatch: pytest.MonkeyPatch, path: str, status: int
 ) -> None:
-    """Is refused before it is asked."""
+    """They are refused before the database is queried."""
     start()
     for module, name in ((dependencies, "find_task"), (dag_run_routes, "list_tasks")):
         monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("was asked"))
     assert page.get(path).status_code == status
 
 
-def test_an_xcom_of_somebody_elses(page: TestClient, omics: Control, tasks_db: Tasks) -> None:
-    """Is no run, and where it looks like one it has no connection, unless the task has."""
+def test_an_xcom_of_another_operator(page: TestClient, omics: Control, tasks_db: Tasks) -> None:
+    """It is no run; one that looks like a run has only the connection of its task."""
     with tasks_db.dag:
         odd, task = PythonOperator(task_id="odd", python_callable=print), EmptyOperator(task_id="plain")
     path = tasks_db.add(odd, xcoms={XCOM_KEY: "[" * 100_000})
@@ -118,7 +118,7 @@ def test_an_xcom_of_somebody_elses(page: TestClient, omics: Control, tasks_db: T
 
 
 def test_another_run_of_the_account(page: TestClient, omics: Control, start: Any, started: Any) -> None:
-    """Cannot be read by its id."""
+    """It cannot be read by its id."""
     path, run_id = start()
     other = started()["id"]
     assert get(page, f"{path}/runs/{run_id}")["run"]["id"] == run_id
@@ -131,7 +131,7 @@ def test_another_run_of_the_account(page: TestClient, omics: Control, start: Any
 def test_an_id_that_was_given_to_another_run(
     page: TestClient, tasks_db: Tasks, started: Any, start: Any
 ) -> None:
-    """Is not shown."""
+    """It is not shown."""
     other = started()
     with tasks_db.dag:
         task = HealthOmicsStartRunOperator(task_id="align", workflow_id=WORKFLOW)
@@ -143,7 +143,7 @@ def test_an_id_that_was_given_to_another_run(
 def test_a_user_who_may_not_read_logs(
     page: TestClient, omics: Control, start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Gets the rest, also when somebody else has got them just before."""
+    """They get everything else, even if another user has just read the logs."""
     plan_failure(omics)
     path, run_id = start()
     omics.advance("FAILED", run_id=run_id)
@@ -155,7 +155,7 @@ def test_a_user_who_may_not_read_logs(
 
 
 def test_the_page_and_its_files(server: FastAPI) -> None:
-    """Are for everybody and hold no data; nothing else may be loaded, nor show them in a frame."""
+    """They are public and have no data; they load nothing else, and only Airflow may frame them."""
     client = TestClient(server)
     answer = client.get(f"{URL_PREFIX}/page?dag_id=a&run_id=b")
     assert answer.status_code == 200
@@ -170,8 +170,8 @@ def test_the_page_and_its_files(server: FastAPI) -> None:
         assert client.get(f"{URL_PREFIX}/{path}").status_code == 404
 
 
-def test_data_is_stored_nowhere(page: TestClient, start: Any) -> None:
-    """Not even what was refused."""
+def test_nothing_is_stored_by_browsers(page: TestClient, start: Any) -> None:
+    """Refused responses included."""
     path, _ = start()
     assert page.get(path).headers["Cache-Control"] == "no-store"
     for missing in (url("another"), f"{URL_PREFIX}/nothing", f"{URL_PREFIX}/api", f"{URL_PREFIX}/pages"):
@@ -181,7 +181,7 @@ def test_data_is_stored_nowhere(page: TestClient, start: Any) -> None:
 def test_nothing_of_a_patient_is_logged(
     page: TestClient, omics: Control, start_batch: Any, logged: Callable[[], str]
 ) -> None:
-    """Neither in what is shown nor in what goes wrong."""
+    """The page's data and its errors are not logged."""
     path, _ = start_batch()
     logged()
     omics.inject_error("GetBatch", "ValidationException", times=1, message=CANARY)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a user can do on the page: cancel, with Airflow's own right and audit log, and copy a command."""
+"""The actions of the page: cancelling, with Airflow's own right and audit log, and copying a command."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def logged_events() -> list[Log]:
 
 
 def test_cancel_a_run(editor: TestClient, omics: Control, start: Any) -> None:
-    """And Airflow's audit log says who did it."""
+    """Airflow's audit log names the user."""
     omics.set_options(manual=True)
     path, run_id = start()
     answer = editor.post(f"{path}/cancel", json={})
@@ -61,7 +61,7 @@ def test_cancel_a_run(editor: TestClient, omics: Control, start: Any) -> None:
 def test_cancel_a_batch_and_a_run_of_it(
     editor: TestClient, omics: Control, start_batch: Any, clock: Clock
 ) -> None:
-    """By routes of their own; a run of another batch is not found."""
+    """Each has its route; a run of another batch is not found."""
     omics.set_options(manual=True)
     path, batch_id = start_batch()
     assert "CREATING" in editor.post(f"{path}/cancel", json={}).json()["detail"]
@@ -83,7 +83,7 @@ def test_cancel_a_batch_and_a_run_of_it(
 def test_the_page_shows_at_once_that_a_run_was_cancelled(
     editor: TestClient, omics: Control, start: Any, clock: Clock
 ) -> None:
-    """And the list of the DAG run, though no answer has expired."""
+    """So does the list of the DAG run, although no response has expired."""
     omics.set_options(manual=True)
     path, run_id = start()
     omics.advance("RUNNING", run_id=run_id)
@@ -99,7 +99,7 @@ def test_the_page_shows_at_once_that_a_run_was_cancelled(
 def test_the_page_shows_at_once_that_a_run_of_a_batch_was_cancelled(
     editor: TestClient, omics: Control, start_batch: Any, clock: Clock
 ) -> None:
-    """And the list of the batch's runs."""
+    """So does the list of the batch's runs."""
     omics.set_options(manual=True)
     path, _ = start_batch()
     omics.advance_batch("INPROGRESS")
@@ -126,8 +126,8 @@ def test_the_page_shows_at_once_that_a_run_has_ended(
     assert get(editor, path)["run"]["status"] == "COMPLETED"
 
 
-def test_what_has_ended(editor: TestClient, omics: Control, start: Any) -> None:
-    """Cannot be cancelled, and neither can the run of somebody else by a path of this task."""
+def test_ended_runs_and_foreign_runs(editor: TestClient, omics: Control, start: Any) -> None:
+    """Neither can be cancelled, the latter also not by a path of this task."""
     path, run_id = start()
     omics.advance("COMPLETED", run_id=run_id)
     answer = editor.post(f"{path}/cancel", json={})
@@ -140,7 +140,7 @@ def test_what_has_ended(editor: TestClient, omics: Control, start: Any) -> None:
 
 @pytest.mark.parametrize(("role", "status"), [(None, 403), ("nobody", 401), ("VIEWER", 403), ("USER", 200)])
 def test_who_may_cancel(server: FastAPI, omics: Control, start: Any, role: str | None, status: int) -> None:
-    """Only who may edit the task instance; the page says so before."""
+    """Only users who may edit the task instance; the page shows it in advance."""
     omics.set_options(manual=True)
     path, _ = start()
     sent = {} if role == "nobody" else headers(role)
@@ -154,7 +154,7 @@ def test_who_may_cancel(server: FastAPI, omics: Control, start: Any, role: str |
 def test_a_right_that_is_taken_away(
     editor: TestClient, omics: Control, start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Costs the action."""
+    """It disables the action."""
     path, _ = start()
     deny(monkeypatch, DagAccessEntity.XCOM)
     assert editor.post(f"{path}/cancel", json={}).status_code == 403
@@ -171,10 +171,10 @@ def test_a_right_that_is_taken_away(
         {"json": {}, "headers": {"Sec-Fetch-Site": "same-site"}},
     ],
 )
-def test_what_another_site_can_send(
+def test_requests_of_other_sites(
     editor: TestClient, omics: Control, start: Any, request_: dict[str, Any]
 ) -> None:
-    """Is refused."""
+    """They are refused."""
     path, _ = start()
     assert editor.post(f"{path}/cancel", **request_).status_code == 403
     assert editor.get(f"{path}/cancel").status_code in (404, 405)
@@ -183,7 +183,7 @@ def test_what_another_site_can_send(
 
 
 def test_a_missing_permission(editor: TestClient, omics: Control, start: Any) -> None:
-    """Is named, without AWS's own text."""
+    """The error names it, without AWS's own text."""
     omics.set_options(manual=True)
     path, _ = start()
     omics.inject_error("CancelRun", "AccessDeniedException", times=1, message=f"no {CANARY} for you")
@@ -194,7 +194,7 @@ def test_a_missing_permission(editor: TestClient, omics: Control, start: Any) ->
 
 
 def test_the_command(page: TestClient, omics: Control, start: Any) -> None:
-    """Has the settings of the run, and no values of parameters, tags and roles."""
+    """It has the settings of the run, and no values of parameters, tags and roles."""
     path, _ = start(name="a name; rm -rf", tags={"patient": CANARY}, priority=7)
     command = get(page, path)["command"]
     words = shlex.split(command.replace("\\\n", " "))
@@ -208,7 +208,7 @@ def test_the_command(page: TestClient, omics: Control, start: Any) -> None:
 
 
 def test_the_command_of_a_run_with_a_parameters_file() -> None:
-    """Has no presigned URL, and the storage only if it is static."""
+    """It has no presigned URL, and the storage only if it is static."""
     run = {"parametersUri": "https://secret", "storageType": "DYNAMIC", "storageCapacity": 9}
     command = start_run_command(run, "us-east-1")
     assert "secret" not in command

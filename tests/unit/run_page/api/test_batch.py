@@ -26,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 def test_a_batch(page: TestClient, omics: Control, start_batch: Any, clock: Clock) -> None:
-    """Counts, and what has failed; its runs by their ids, and no others."""
+    """It has counts and failed runs; its runs are found by their ids, and no others."""
     omics.plan_run(run_setting_id="s1", status="FAILED", failure_reason="INPUT_URI_NOT_FOUND")
     omics.fail_submission(["s2"])
     path, batch_id = start_batch()
@@ -48,7 +48,7 @@ def test_a_batch(page: TestClient, omics: Control, start_batch: Any, clock: Cloc
 
 
 def test_a_run_of_another_batch(page: TestClient, omics: Control, start_batch: Any, started: Any) -> None:
-    """Is not found, and neither is a run of none; nothing else is asked about them."""
+    """It is not found, and neither is a run without a batch; no other call is made for them."""
     path, _ = start_batch()
     other = started()["id"]
     assert page.get(f"{path}/runs/{other}").status_code == 404
@@ -59,7 +59,7 @@ def test_a_run_of_another_batch(page: TestClient, omics: Control, start_batch: A
 def test_an_id_that_was_given_to_another_batch(
     page: TestClient, omics: Control, tasks_db: Tasks, start_batch: Any, clock: Clock
 ) -> None:
-    """Is not shown, and neither are the runs of that batch; for those the batch is asked for once."""
+    """Neither it nor its runs are shown; GetBatch is called for them once."""
     omics.plan_run(run_setting_id="s1", status="FAILED", failure_reason="INPUT_URI_NOT_FOUND")
     with tasks_db.dag:
         other = HealthOmicsRunBatchSensor(task_id="wait", batch_id="1")

@@ -29,7 +29,7 @@ def settings(number: int) -> list[dict[str, Any]]:
 
 
 def test_all_runs(page: TestClient, omics: Control, start_batch: Any) -> None:
-    """Each with its setting, state, times and, if it completed, its outputs."""
+    """Each has its setting, state, times and, once completed, its outputs."""
     omics.plan_run(run_setting_id="s001", status="FAILED", failure_reason="INPUT_URI_NOT_FOUND")
     omics.fail_submission(["s002"])
     path, _ = start_batch(run_settings=settings(6))
@@ -58,7 +58,7 @@ def test_all_runs(page: TestClient, omics: Control, start_batch: Any) -> None:
 
 
 def omics_output(page: TestClient, path: str, run_id: str) -> str:
-    """Return the output URI of a run, read by itself."""
+    """Return the output URI of a run, read separately."""
     uri: str = get(page, f"{path}/runs/{run_id}")["run"]["runOutputUri"]
     assert uri.startswith(OUTPUT)
     return uri
@@ -74,8 +74,8 @@ def test_outputs_are_derived_from_a_few(page: TestClient, omics: Control, start_
     assert calls_of(omics, "GetRun") == before + 3
 
 
-def test_part_by_part(page: TestClient, omics: Control, start_batch: Any) -> None:
-    """Filtered, sorted and paged by the server."""
+def test_filters_sorting_and_pages(page: TestClient, omics: Control, start_batch: Any) -> None:
+    """The server does all three."""
     omics.plan_run(run_setting_id="s003", status="FAILED")
     path, _ = start_batch(run_settings=settings(30))
     omics.advance_batch("PROCESSED")
@@ -96,7 +96,7 @@ def test_part_by_part(page: TestClient, omics: Control, start_batch: Any) -> Non
 def test_many_runs_are_read_in_several_fetches(
     page: TestClient, omics: Control, start_batch: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And it says how many have been read; the CSV file waits for all."""
+    """The response has the number of runs read so far; the CSV file waits for all."""
     monkeypatch.setattr(batch_runs, "MAX_PAGES", 2)
     monkeypatch.setattr(batch_runs, "PAGE_SIZE", 10)
     path, _ = start_batch(run_settings=settings(25))
@@ -115,7 +115,7 @@ def test_many_runs_are_read_in_several_fetches(
 
 
 def test_an_active_batch(page: TestClient, omics: Control, start_batch: Any, clock: Clock) -> None:
-    """Is read again until it ends, and then no more."""
+    """It is read again until it ends, and not afterwards."""
     omics.set_options(manual=True)
     path, _ = start_batch(run_settings=settings(3))
     omics.advance_batch("SUBMITTING")
@@ -135,7 +135,7 @@ def test_an_active_batch(page: TestClient, omics: Control, start_batch: Any, clo
 
 
 def test_the_manifest(page: TestClient, omics: Control, start_batch: Any) -> None:
-    """Is a CSV file with all runs."""
+    """It is a CSV file with all runs."""
     path, batch_id = start_batch(run_settings=settings(3))
     omics.advance_batch("PROCESSED")
     answer = page.get(f"{path}/runs.csv")
@@ -149,7 +149,7 @@ def test_the_manifest(page: TestClient, omics: Control, start_batch: Any) -> Non
 
 
 def test_no_cell_is_a_formula() -> None:
-    """Whatever the id of a run setting is."""
+    """Whatever the id of the run setting is."""
     text = runs_csv([{"runSettingId": '=HYPERLINK("x")', "status": "COMPLETED"}, {"runSettingId": "a,b"}])
     first, second = list(csv.reader(io.StringIO(text)))[1:]
     assert first[0] == '\'=HYPERLINK("x")'
@@ -169,7 +169,7 @@ def test_no_cell_is_a_formula() -> None:
     ],
 )
 def test_the_success_policy(policy: Any, completed: int, failed: int, state: str) -> None:
-    """Is met, missed whatever follows, or open."""
+    """It is met, missed in any case, or open."""
     batch = {"totalRuns": 10, "runSummary": {"completedRunCount": completed, "failedRunCount": failed}}
     answer = policy_answer(batch, policy)
     assert answer is not None
@@ -182,14 +182,14 @@ def test_the_success_policy(policy: Any, completed: int, failed: int, state: str
 
 @pytest.mark.parametrize("policy", [None, "{{ x }}", {}, 0])
 def test_no_success_policy(policy: Any) -> None:
-    """Is not shown if it is not known."""
+    """An unknown policy is not shown."""
     assert policy_answer({"totalRuns": 10}, policy) is None
 
 
 def test_the_success_policy_of_the_task(
     page: TestClient, omics: Control, start_batch: Any, tasks_db: Any
 ) -> None:
-    """Is the rendered one."""
+    """It is the rendered one."""
     path, _ = start_batch(run_settings=settings(3))
     tasks_db.set_rendered("cohort", {"aws_conn_id": "aws_default", "success_policy": "any"})
     omics.advance_batch("PROCESSED")
@@ -205,7 +205,7 @@ def test_the_success_policy_of_the_task(
 def test_the_success_policy_after_a_retry(
     page: TestClient, omics: Control, tasks: Any, tasks_db: Any, clock: Clock
 ) -> None:
-    """Is judged by the runs of all attempts, as by the task, once that has published them."""
+    """Once the task has published all attempts, they count together, as for the task."""
     fail_runs(omics, "sample-1")
     attempts = Attempts(tasks)
     with pytest.raises(HealthOmicsRunBatchFailedError):
@@ -233,7 +233,7 @@ def test_the_success_policy_after_a_retry(
     "edited", [{"counts": {"COMPLETED": "3"}, "batchIds": []}, {"counts": {"FAILED": 1}}]
 )
 def test_a_summary_that_was_edited(edited: dict[str, Any]) -> None:
-    """Decides nothing, and is no error."""
+    """It has no effect, and is no error."""
     batch = {"totalRuns": 1, "runSummary": {"completedRunCount": 1}}
     answer = policy_answer(batch, "all", summary=edited)
     assert answer is not None
@@ -241,7 +241,7 @@ def test_a_summary_that_was_edited(edited: dict[str, Any]) -> None:
 
 
 def test_a_sensor_judges_one_batch(page: TestClient, omics: Control, start_batch: Any, tasks_db: Any) -> None:
-    """Whatever the number of its attempt."""
+    """Whatever its try number."""
     path, batch_id = start_batch(run_settings=settings(3))
     omics.advance_batch("PROCESSED")
     rendered = {"aws_conn_id": "aws_default", "batch_id": batch_id, "success_policy": "all"}
@@ -259,17 +259,17 @@ def test_a_run_has_no_list(page: TestClient, omics: Control, start: Any) -> None
 
 @pytest.mark.parametrize("name", ["runs", "runs.csv"])
 @pytest.mark.parametrize("entity", [DagAccessEntity.TASK_INSTANCE, DagAccessEntity.XCOM])
-def test_the_rights_that_it_takes(
+def test_the_required_rights(
     page: TestClient, start_batch: Any, monkeypatch: pytest.MonkeyPatch, entity: DagAccessEntity, name: str
 ) -> None:
-    """Those for the task instance and for its XComs, both."""
+    """Both those for the task instance and those for its XComs."""
     start_batch(run_settings=settings(1))
     deny(monkeypatch, entity)
     assert page.get(f"{url('cohort')}/{name}").status_code == 403
 
 
 def test_an_outage(page: TestClient, omics: Control, start_batch: Any, clock: Clock) -> None:
-    """Leaves the last known runs, with the reason."""
+    """The last known runs are shown, with the reason."""
     omics.set_options(manual=True)
     path, _ = start_batch(run_settings=settings(3))
     omics.advance_batch("INPROGRESS")

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The connection with which the run page calls AWS: which one it is, and what is wrong with it."""
+"""The AWS connection of the run page: how it is found, and its mistakes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 def test_expired_credentials(page: TestClient, omics: Control, start: Any, clock: Clock) -> None:
-    """Cost the client, so that renewed ones are noticed at once."""
+    """They discard the client, so renewed ones are used at once."""
     path, _ = start()
     get(page, path)
     (used,) = calls.hooks._memory._values
@@ -54,7 +54,7 @@ def test_expired_credentials(page: TestClient, omics: Control, start: Any, clock
 def test_a_role_is_assumed_once(
     page: TestClient, omics: Control, start: Any, clock: Clock, connection: Callable[..., None]
 ) -> None:
-    """Until the connection is edited, which is noticed within minutes. The diagnosis shares it."""
+    """Until the connection is edited, which is noticed within minutes. The diagnosis shares the session."""
     counts: Counter[str] = Counter()
 
     def respond(operation: str, call: Callable[[], Any]) -> Any:
@@ -82,7 +82,7 @@ def test_a_role_is_assumed_once(
 def test_a_connection_with_mistakes(
     page: TestClient, start: Any, monkeypatch: pytest.MonkeyPatch, mistake: type[Exception]
 ) -> None:
-    """Is named, whatever the amazon provider makes of it."""
+    """The error names it, whatever the amazon provider raises."""
     path, _ = start()
 
     def fail(*_: Any, **__: Any) -> None:
@@ -108,7 +108,7 @@ def test_a_connection_with_mistakes(
 def test_the_connection_of_the_task(
     page: TestClient, tasks_db: Tasks, started: Any, declared: str, rendered: Any, status: int
 ) -> None:
-    """Is the rendered one, else the declared one, and never another one in its place."""
+    """It is the rendered one, else the declared one, and never replaced by another one."""
     run = started()
     with tasks_db.dag:
         task = HealthOmicsStartRunOperator(task_id="align", workflow_id=WORKFLOW, aws_conn_id=declared)
@@ -118,7 +118,7 @@ def test_the_connection_of_the_task(
 
 
 def test_a_connection_in_the_metadata_database(page: TestClient, tasks_db: Tasks, started: Any) -> None:
-    """Is looked up as an API server does it, where no task runs."""
+    """It is looked up as in an API server, where no task runs."""
     run = started()
     with tasks_db.dag:
         task = HealthOmicsStartRunOperator(task_id="align", workflow_id=WORKFLOW, aws_conn_id="laboratory")

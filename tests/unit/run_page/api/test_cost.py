@@ -49,7 +49,7 @@ class Prices:
 
 @pytest.fixture
 def prices(monkeypatch: pytest.MonkeyPatch) -> Iterator[Prices]:
-    """Turn estimates on, and stand in for the Price List API."""
+    """Enable estimates, and replace the Price List API."""
     monkeypatch.setenv("AIRFLOW__HEALTHOMICS__PAGE_PRICES", "True")
     stand_in = Prices()
     with intercepting(stand_in.respond):
@@ -58,7 +58,7 @@ def prices(monkeypatch: pytest.MonkeyPatch) -> Iterator[Prices]:
 
 @pytest.fixture
 def completed(omics: Control, started: Callable[..., Any], tasks_db: Tasks) -> list[str]:
-    """The addresses of two completed runs of an hour."""
+    """The URLs of two completed runs of an hour."""
     omics.set_options(manual=True)
     omics.plan_run(tasks=[{"name": "a"}, {"name": "b"}], times=2)
     runs = [started(storageType="STATIC", storageCapacity=1200)["id"] for _ in range(2)]
@@ -71,7 +71,7 @@ def completed(omics: Control, started: Callable[..., Any], tasks_db: Tasks) -> l
 def test_an_ended_run_has_an_estimate(
     page: TestClient, prices: Prices, completed: list[str], clock: Clock
 ) -> None:
-    """With its inputs, and the list is read once a day."""
+    """It has its inputs, and the list is read once a day."""
     path, other = completed
     cost = get(page, path)["cost"]
     assert cost["usd"] == pytest.approx(2 * 0.12 + 1200 * 0.0002, abs=0.001)
@@ -93,7 +93,7 @@ def test_an_ended_run_has_an_estimate(
 def test_an_active_run_has_none(
     page: TestClient, prices: Prices, omics: Control, start: Callable[..., Any]
 ) -> None:
-    """Its storage is not known before its end."""
+    """Its storage is unknown before its end."""
     path, run_id = start()
     omics.advance("RUNNING", run_id=run_id)
     assert "cost" not in get(page, path)
@@ -103,7 +103,7 @@ def test_an_active_run_has_none(
 def test_turned_off(
     page: TestClient, prices: Prices, completed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As it is by default, nothing is asked."""
+    """It is the default, and no call is made."""
     monkeypatch.delenv("AIRFLOW__HEALTHOMICS__PAGE_PRICES")
     assert "cost" not in get(page, completed[0])
     assert prices.calls == 0
@@ -129,7 +129,7 @@ def test_without_a_price_list(
     pause: float,
     notices: list[str],
 ) -> None:
-    """There is no estimate, the page says what is missing, and asks again after a while."""
+    """There is no estimate; the page says what is missing, and tries again after a while."""
     path, prices.answer = completed[0], error
     for _ in range(2):
         answer = get(page, path)
@@ -142,7 +142,7 @@ def test_without_a_price_list(
     assert "cost" in get(page, path)
 
 
-def test_a_list_without_end_is_left(
+def test_an_endless_list_is_given_up(
     page: TestClient, prices: Prices, completed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After ten pages."""
@@ -156,7 +156,7 @@ def test_a_list_without_end_is_left(
     [("eu-central-1", "eu-central-1"), ("us-west-2", "us-east-1"), ("us-east-1", "us-east-1")],
 )
 def test_the_endpoint_of_the_price_list(region: str, endpoint: str) -> None:
-    """Is in the region of the runs if it has one, which a policy may require."""
+    """It is in the region of the runs if the API exists there, which a policy may require."""
     client = PollingHook(aws_conn_id=None, region_name=region).pricing_client
     assert client.meta.endpoint_url == f"https://api.pricing.{endpoint}.amazonaws.com"
     assert client.meta.region_name == endpoint

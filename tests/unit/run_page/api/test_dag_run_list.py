@@ -48,19 +48,19 @@ def mapped(tasks_db: Tasks, started: Any) -> Any:
 
 
 def completed(run: dict[str, Any]) -> dict[str, Any]:
-    """Return the XComs of a task that has awaited the end of a run."""
+    """Return the XComs of a task that has waited for the end of a run."""
     workflow = {"workflowId": WORKFLOW, "workflowType": "PRIVATE"}
     return {"summary": {"id": run["id"], "uuid": run["uuid"], "status": "COMPLETED", **workflow}}
 
 
 def end_dag_run() -> None:
-    """Let the DAG run end."""
+    """End the DAG run."""
     with create_session() as session:
         session.query(DagRun).filter_by(dag_id=DAG_ID).one().state = DagRunState.FAILED
 
 
 def test_failures_come_first(page: TestClient, omics: Control, mapped: Any) -> None:
-    """Each run with its state, its times, its workflow and the reason of its failure."""
+    """Each run has its state, its times, its workflow and the reason of its failure."""
     omics.add_workflow(WORKFLOW, name="germline")
     omics.set_options(manual=True)
     omics.plan_run(name="bad", status="FAILED", failure_reason="INPUT_URI_NOT_FOUND")
@@ -86,10 +86,10 @@ def test_failures_come_first(page: TestClient, omics: Control, mapped: Any) -> N
     assert page.get(RUNS.replace("dagRuns/", "dagRuns/another")).status_code == 404
 
 
-def test_it_is_live_only_while_something_is(
+def test_it_is_live_only_while_a_run_is_active(
     page: TestClient, omics: Control, mapped: Any, clock: Clock
 ) -> None:
-    """Without an active run it waits for others, and once the DAG run has ended for nothing."""
+    """Without an active run it waits for new ones, until the DAG run has ended."""
     (run,) = mapped(1)
     omics.advance("COMPLETED", run_id=run["id"])
     answer = get(page, RUNS)
@@ -99,7 +99,7 @@ def test_it_is_live_only_while_something_is(
 
 
 def test_an_ended_run_is_read_once(page: TestClient, omics: Control, mapped: Any, clock: Clock) -> None:
-    """And an active one at intervals."""
+    """An active one is read at intervals."""
     omics.set_options(manual=True)
     done, active = mapped(2)
     omics.advance("COMPLETED", run_id=done["id"])
@@ -119,7 +119,7 @@ def test_an_ended_run_is_read_once(page: TestClient, omics: Control, mapped: Any
 
 
 def test_a_summary_saves_the_call(page: TestClient, omics: Control, mapped: Any) -> None:
-    """But that of another run is not believed, nor one that is no end."""
+    """That of another run is not used, nor one without an end."""
     mapped(
         3,
         xcoms=lambda run: {
@@ -140,7 +140,7 @@ def test_a_summary_saves_the_call(page: TestClient, omics: Control, mapped: Any)
 def test_the_workflow_of_an_awaited_run_that_has_ended(
     page: TestClient, omics: Control, mapped: Any, clock: Clock
 ) -> None:
-    """Is read by its name, with one call for all its runs."""
+    """It is read by its name, with one call for all its runs."""
     omics.add_workflow(WORKFLOW, name="germline")
     mapped(3, xcoms=completed)
     before = len(omics.calls())
@@ -155,7 +155,7 @@ def test_the_workflow_of_an_awaited_run_that_has_ended(
 def test_a_workflow_without_a_name(
     page: TestClient, omics: Control, mapped: Any, clock: Clock, code: str
 ) -> None:
-    """Is listed by its id, and read again when that may help."""
+    """It has its id instead, and is read again when that may help."""
     omics.add_workflow(WORKFLOW, name="germline")
     omics.inject_error("GetWorkflow", code, times=1)
     mapped(1, xcoms=completed)
@@ -172,17 +172,17 @@ def test_a_workflow_without_a_name(
 def test_a_summary_with_an_edited_workflow(
     page: TestClient, omics: Control, mapped: Any, workflow_id: Any
 ) -> None:
-    """Costs no call, and is no error."""
+    """It costs no call, and is no error."""
     mapped(1, xcoms=lambda run: {"summary": {**completed(run)["summary"], "workflowId": workflow_id}})
     assert get(page, RUNS)["items"][0]["status"] == "COMPLETED"
     assert calls_of(omics, "GetWorkflow") == 0
 
 
 @pytest.mark.parametrize("more", [{"uuid": "another"}, {"id": "1"}, {"status": "RUNNING"}, {"status": None}])
-def test_a_summary_that_does_not_fit(
+def test_a_summary_of_another_form(
     page: TestClient, omics: Control, mapped: Any, more: dict[str, Any]
 ) -> None:
-    """Is not believed."""
+    """It is not used."""
     mapped(
         1,
         xcoms=lambda run: {"summary": {"id": run["id"], "uuid": run["uuid"], "status": "FAILED", **more}},
@@ -194,7 +194,7 @@ def test_a_summary_that_does_not_fit(
 def test_many_runs_arrive_one_after_the_other(
     page: TestClient, omics: Control, mapped: Any, clock: Clock
 ) -> None:
-    """Within the calls of a fetch, and it says how many are missing."""
+    """Each fetch makes a limited number of calls, and the response has the number of missing runs."""
     omics.set_options(manual=True)
     mapped(overview.MAX_CALLS + 10)
     omics.advance("COMPLETED")
@@ -211,10 +211,10 @@ def test_many_runs_arrive_one_after_the_other(
     assert {item["status"] for item in answer["items"]} == {"COMPLETED"}
 
 
-def test_many_active_runs_cost_a_list_each_state(
+def test_many_active_runs_cost_a_list_for_each_state(
     page: TestClient, omics: Control, mapped: Any, clock: Clock
 ) -> None:
-    """GetRun is called again for those that are no longer in one."""
+    """GetRun is called only for those that have left their list."""
     omics.set_options(manual=True)
     first, *_ = mapped(10)
     get(page, RUNS)
@@ -231,7 +231,7 @@ def test_many_active_runs_cost_a_list_each_state(
 def test_an_id_that_was_given_to_another_run(
     page: TestClient, omics: Control, tasks_db: Tasks, started: Any
 ) -> None:
-    """Counts as deleted, and nothing of the other run is shown."""
+    """It counts as deleted, and nothing of the other run is shown."""
     other = started(name="somebody else's")
     with tasks_db.dag:
         task = HealthOmicsStartRunOperator(task_id="align", workflow_id=WORKFLOW)
@@ -245,7 +245,7 @@ def test_an_id_that_was_given_to_another_run(
 def test_a_sensor_and_the_start_share_a_call(
     page: TestClient, omics: Control, tasks_db: Tasks, started: Any
 ) -> None:
-    """As they show the same run."""
+    """They show the same run."""
     run = started()
     with tasks_db.dag:
         tasks = [
@@ -261,7 +261,7 @@ def test_a_sensor_and_the_start_share_a_call(
 
 
 def test_a_batch(page: TestClient, omics: Control, start_batch: Any) -> None:
-    """By its counts; one with failed runs is a failure to look at."""
+    """Its state comes from its counts; one with failed runs counts as a failure."""
     omics.plan_run(run_setting_id="s1", status="FAILED", failure_reason="INPUT_URI_NOT_FOUND")
     start_batch()
     omics.advance_batch("PROCESSED")
@@ -273,8 +273,10 @@ def test_a_batch(page: TestClient, omics: Control, start_batch: Any) -> None:
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])
-def test_what_aws_refuses(page: TestClient, omics: Control, mapped: Any, clock: Clock, code: str) -> None:
-    """Is said beside the last known states."""
+def test_calls_that_aws_refuses(
+    page: TestClient, omics: Control, mapped: Any, clock: Clock, code: str
+) -> None:
+    """The response has the reason and the last known states."""
     mapped(2)
     omics.inject_error("GetRun", code, times=1)
     answer = get(page, RUNS)
@@ -288,10 +290,10 @@ def test_what_aws_refuses(page: TestClient, omics: Control, mapped: Any, clock: 
     assert all(item["status"] for item in answer["items"])
 
 
-def test_a_region_that_hangs_costs_its_own_states(
+def test_a_region_that_hangs_loses_its_own_states(
     page: TestClient, omics: Control, mapped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The list is shown without them, soon, and with them when they have arrived."""
+    """The list is soon shown without them, and later with them."""
     mapped(1)
     omics.hold("GetRun", "hanging", times=None)
     try:
@@ -305,8 +307,8 @@ def test_a_region_that_hangs_costs_its_own_states(
     assert "unread" not in get(page, RUNS)
 
 
-def test_a_connection_that_is_not_known(page: TestClient, omics: Control, tasks_db: Tasks) -> None:
-    """Is said, and AWS is not asked."""
+def test_an_unknown_connection(page: TestClient, omics: Control, tasks_db: Tasks) -> None:
+    """The response says so, and AWS is not called."""
     with tasks_db.dag:
         task = HealthOmicsStartRunOperator(
             task_id="align", workflow_id=WORKFLOW, aws_conn_id="{{ params.connection }}"
@@ -319,7 +321,7 @@ def test_a_connection_that_is_not_known(page: TestClient, omics: Control, tasks_
 
 
 def test_a_start(page: TestClient, start: Any, tasks_db: Tasks) -> None:
-    """Is known by what it pushes for other tasks, and each task instance is listed once."""
+    """It is known by the XCom that it pushes for other tasks, and each task instance is listed once."""
     with tasks_db.dag:
         both = HealthOmicsStartRunOperator(task_id="both", workflow_id=WORKFLOW)
     _, run_id = start()
@@ -332,7 +334,7 @@ def test_a_start(page: TestClient, start: Any, tasks_db: Tasks) -> None:
 
 
 def test_a_large_xcom_of_another_task(page: TestClient, omics: Control, tasks_db: Tasks) -> None:
-    """Is not read, though its key is the same."""
+    """It is not read, even if it has the same key."""
     with tasks_db.dag:
         other = HealthOmicsStartRunOperator(task_id="other", workflow_id=WORKFLOW)
     value = {"id": "7", "arn": "arn:aws:omics:us-east-1:123456789012:batch/7", "rows": "x" * 10_000}
@@ -342,7 +344,7 @@ def test_a_large_xcom_of_another_task(page: TestClient, omics: Control, tasks_db
 
 
 def test_tasks_without_a_run(page: TestClient, omics: Control, tasks_db: Tasks, mapped: Any) -> None:
-    """Are not in the list, and a count costs no call."""
+    """They are not in the list; counting them costs no call."""
     with tasks_db.dag:
         other = HealthOmicsStartRunOperator(task_id="other", workflow_id=WORKFLOW)
     mapped(2)
@@ -352,10 +354,10 @@ def test_tasks_without_a_run(page: TestClient, omics: Control, tasks_db: Tasks, 
     assert omics.call_counts() == before
 
 
-def test_who_may_not_read_xcoms(
+def test_users_who_may_not_read_xcoms(
     page: TestClient, omics: Control, mapped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Gets nothing, and AWS is not asked."""
+    """They get nothing, and AWS is not called."""
     mapped(1)
     deny(monkeypatch, DagAccessEntity.XCOM)
     assert page.get(RUNS).status_code == 403

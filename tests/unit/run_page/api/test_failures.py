@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the run page says about a failure, and the logs that it opens."""
+"""Failures on the run page, and the logs that it opens."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LINES = [f"line {number}" for number in range(1, 6)]
 
 @pytest.fixture
 def log_of(page: TestClient, omics: Control, start: Any) -> Any:
-    """Start a run that fails, and return what asks for the log of its task, or of its engine."""
+    """Start a run that fails, and return a function that requests the log of its task or engine."""
 
     def begin(**arguments: Any) -> Any:
         omics.plan_run(
@@ -53,7 +53,7 @@ def test_the_next_step_is_that_of_the_error(
     with_defaults: None,
     clock: Clock,
 ) -> None:
-    """A person who has read the task's log meets the same words on the page."""
+    """The task's log and the page use the same words."""
     omics.plan_run(status="FAILED", failure_reason="FILE_SYSTEM_OUT_OF_SPACE", seconds={"RUNNING": 30})
     with tasks_db.dag:
         task = HealthOmicsStartRunOperator(
@@ -69,7 +69,7 @@ def test_the_next_step_is_that_of_the_error(
 
 
 def test_a_cancelled_run(page: TestClient, omics: Control, start: Any, tasks_db: Tasks) -> None:
-    """Is started again by the task that started it, not by a sensor."""
+    """The task that started it repeats it, and a sensor does not."""
     with tasks_db.dag:
         declared = HealthOmicsRunSensor(task_id="wait", run_id="1")
     path, run_id = start()
@@ -82,8 +82,8 @@ def test_a_cancelled_run(page: TestClient, omics: Control, start: Any, tasks_db:
     assert "clear the task that starts it" in get(page, of_sensor)["nextStep"]
 
 
-def test_a_run_that_goes_on_has_no_next_step(page: TestClient, omics: Control, start: Any) -> None:
-    """Though a task of it failed: the engine may repeat it."""
+def test_an_active_run_has_no_next_step(page: TestClient, omics: Control, start: Any) -> None:
+    """Even if a task of it failed: the engine may repeat it."""
     omics.plan_run(tasks=[{"name": "bad", "failure_reason": "TASK_TIMED_OUT", "seconds": 0}])
     path, run_id = start()
     omics.advance("RUNNING", run_id=run_id)
@@ -91,7 +91,7 @@ def test_a_run_that_goes_on_has_no_next_step(page: TestClient, omics: Control, s
 
 
 def test_the_pages_of_a_log(log_of: Any, omics: Control) -> None:
-    """From the end backwards, with one call of each operation for the first page."""
+    """They are read backwards from the end; the first page costs one call of each operation."""
     ask = log_of()
     calls = calls_of(omics, "GetRun")
     last = ask(limit=2).json()
@@ -105,14 +105,14 @@ def test_the_pages_of_a_log(log_of: Any, omics: Control) -> None:
 
 
 def test_the_log_of_the_engine(log_of: Any) -> None:
-    """Is the one without a task."""
+    """It is the one without a task."""
     answer = log_of()(of_engine=True).json()
     assert answer["lines"][-1] == "the engine"
     assert answer["stream"].endswith("/engine")
 
 
 def test_a_task_without_a_log(log_of: Any) -> None:
-    """Has no lines, and is no error."""
+    """It has no lines, and is no error."""
     answer = log_of()(task="999").json()
     assert (answer["lines"], answer.get("before")) == ([], None)
 
@@ -120,19 +120,19 @@ def test_a_task_without_a_log(log_of: Any) -> None:
 @pytest.mark.parametrize(
     "query", [{"task": "1/../2"}, {"limit": 0}, {"limit": 10_001}, {"before": "x" * 1_001}]
 )
-def test_what_is_no_page_of_a_log(log_of: Any, query: dict[str, Any]) -> None:
-    """Is refused before AWS is asked."""
+def test_an_invalid_page_of_a_log(log_of: Any, query: dict[str, Any]) -> None:
+    """It is refused before AWS is called."""
     assert log_of()(**query).status_code == 422
 
 
 def test_a_long_line(log_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loses its middle."""
+    """It loses its middle."""
     monkeypatch.setattr("airflow_healthomics.run_page.task_logs.MAX_LINE", 5)
     assert log_of()(limit=1).json()["lines"] == ["l … 5"]
 
 
-def test_logs_take_the_right_to_read_logs(log_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And nothing of them is read without it, also when somebody else has read them before."""
+def test_logs_require_the_right_to_read_logs(log_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it no log is read, even if another user has just read it."""
     ask = log_of()
     assert ask().status_code == 200
     deny(monkeypatch, DagAccessEntity.TASK_LOGS)
@@ -142,7 +142,7 @@ def test_logs_take_the_right_to_read_logs(log_of: Any, monkeypatch: pytest.Monke
 
 
 def test_logs_that_are_turned_off(log_of: Any) -> None:
-    """Stay so."""
+    """The page does not show them either."""
     answer = log_of(log_tail_lines=0)()
     assert answer.status_code == 403
     assert "log_tail_lines" in answer.json()["detail"]
@@ -155,7 +155,7 @@ def test_the_page_says_whether_it_may_open_logs(
     monkeypatch: pytest.MonkeyPatch,
     lines: int,
 ) -> None:
-    """So that it has no button that is refused."""
+    """A button that would be refused is not shown."""
     path, _ = start(log_tail_lines=lines)
     assert get(page, path).get("logs", False) == (lines > 0)
     deny(monkeypatch, DagAccessEntity.TASK_LOGS)
@@ -163,7 +163,7 @@ def test_the_page_says_whether_it_may_open_logs(
 
 
 def test_the_log_of_another_run(page: TestClient, start: Any, started: Any) -> None:
-    """Is not found."""
+    """It is not found."""
     path, _ = start()
     assert page.get(f"{path}/runs/{started()['id']}/log").status_code == 404
 
@@ -171,7 +171,7 @@ def test_the_log_of_another_run(page: TestClient, start: Any, started: Any) -> N
 def test_the_logs_of_a_run_of_a_batch(
     page: TestClient, omics: Control, start_batch: Any, started: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Are those of any run, of its tasks and its engine; but of no run outside of the batch."""
+    """They are like those of any run, for tasks and engine; a run outside of the batch is not found."""
     omics.plan_run(
         run_setting_id="s1",
         status="FAILED",
@@ -194,8 +194,8 @@ def test_the_logs_of_a_run_of_a_batch(
     assert LINES[-1] not in page.get(f"{path}/runs/{run_id}").text
 
 
-def test_a_log_that_may_not_be_read(log_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names the permission of the connection."""
+def test_a_denied_log(log_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the permission of the connection."""
     ask = log_of()
 
     def refuse(*_: Any) -> Any:

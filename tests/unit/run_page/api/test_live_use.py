@@ -24,7 +24,7 @@ TASKS: list[dict[str, Any]] = [
 
 @pytest.fixture
 def running(omics: Control, started: Callable[..., Any], tasks_db: Tasks) -> Callable[..., list[str]]:
-    """Start runs, let them run, and return their addresses."""
+    """Start runs, let them run, and return their URLs."""
 
     def start(number: int = 1, *, tasks: list[dict[str, Any]] = TASKS, **fields: Any) -> list[str]:
         omics.set_options(manual=True)
@@ -48,7 +48,7 @@ def in_use(page: TestClient, path: str) -> dict[str, tuple[float, float]]:
 def test_a_running_task_shows_what_it_uses(
     page: TestClient, omics: Control, running: Callable[..., list[str]], clock: Clock
 ) -> None:
-    """With one query for each of both metrics, however many tasks are running, twice a minute."""
+    """One query for each metric serves all running tasks, twice a minute."""
     (path,) = running()
     assert in_use(page, path) == {"align": (3.5, 9.25), "index": (1, 1)}
     assert calls_of(omics, "QueryMetrics") == 2
@@ -60,10 +60,10 @@ def test_a_running_task_shows_what_it_uses(
     assert in_use(page, path) == {"align": (3.5, 9.25)}
 
 
-def test_a_task_that_has_ended_uses_nothing(
+def test_an_ended_task_uses_nothing(
     page: TestClient, running: Callable[..., list[str]], clock: Clock
 ) -> None:
-    """Though its figures are still there: those of the page, and PromQL's, which are of the last minutes."""
+    """Its figures are cached by the page, and PromQL returns those of the last minutes."""
     (path,) = running()
     answers: list[Any] = []
 
@@ -92,7 +92,7 @@ def test_a_task_that_has_ended_uses_nothing(
 def test_some_runs_cost_no_query(
     page: TestClient, omics: Control, running: Callable[..., list[str]], status: str, more: dict[str, Any]
 ) -> None:
-    """Those that have ended, have no running task, or publish nothing by their settings."""
+    """Those that have ended, have no running task, or do not publish metrics by their settings."""
     (path,) = running(**more)
     omics.advance(status)
     assert in_use(page, path) == {}
@@ -116,7 +116,7 @@ def test_a_refusal(
     status: int | None,
     pause: float,
 ) -> None:
-    """Costs neither the page nor a notice, and holds for all runs of the connection for a while."""
+    """The page works without a notice, and the refusal applies to all runs of the connection for a while."""
     path, other = running(2)
     omics.inject_error("QueryMetrics", code, status=status)
     answer = get(page, path)
@@ -132,7 +132,7 @@ def test_a_refusal(
 def test_a_run_whose_role_publishes_nothing(
     page: TestClient, omics: Control, running: Callable[..., list[str]], clock: Clock
 ) -> None:
-    """Is queried again at intervals that double, for one metric only."""
+    """It is queried again at doubling intervals, for one metric only."""
     (path,) = running(tasks=[{"name": "align"}])
     times = []
     for second in range(0, 1200, 10):
@@ -155,12 +155,12 @@ def test_a_run_whose_role_publishes_nothing(
     ],
 )
 def test_the_values_of_an_answer(answer: dict[str, Any], values: dict[str, float]) -> None:
-    """Are numbers of tasks, in their unit."""
+    """They are numbers of tasks, in their unit."""
     assert live_use.latest_values(answer, 2_000_000_000) == values
 
 
 def test_queries_have_the_endpoint_of_cloudwatch(connection: Callable[..., None]) -> None:
-    """That of the region, or of the connection, such as a VPC endpoint."""
+    """It is that of the region, or of the connection, such as a VPC endpoint."""
     client = PollingHook(aws_conn_id=None, region_name="eu-west-2").promql_client
     assert client.meta.endpoint_url == "https://monitoring.eu-west-2.amazonaws.com"
     url = "https://vpce-1.monitoring.eu-west-2.vpce.amazonaws.com"

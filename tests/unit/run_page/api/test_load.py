@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""How many calls the run page makes, however many look at it."""
+"""The number of calls that the run page makes, for any number of viewers."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ from tests.unit.run_page.api.api_server import (
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
-def test_too_many_at_once(page: TestClient, start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Are refused for a while, and do not wait in a queue without end."""
+def test_too_many_requests_at_once(page: TestClient, start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are refused for a while, and do not wait in an endless queue."""
     monkeypatch.setattr(clients, "MAX_PENDING", 0)
     path, _ = start()
     with TestClient(fresh_server(), headers=headers("VIEWER")) as client:
@@ -46,7 +46,7 @@ def test_too_many_at_once(page: TestClient, start: Any, monkeypatch: pytest.Monk
 
 
 def test_fifty_tabs(server: FastAPI, omics: Control, start: Any, clock: Clock) -> None:
-    """Cost one request in an interval."""
+    """They cost one request in an interval."""
     path, _ = start()
     sent = headers("VIEWER")
     before = calls_of(omics, "GetRun")
@@ -65,10 +65,8 @@ def test_fifty_tabs(server: FastAPI, omics: Control, start: Any, clock: Clock) -
     assert calls_of(omics, "GetRun") == before + 2
 
 
-def test_a_run_that_has_ended_is_asked_for_rarely(
-    page: TestClient, omics: Control, start: Any, clock: Clock
-) -> None:
-    """Nothing of it changes."""
+def test_an_ended_run_is_requested_rarely(page: TestClient, omics: Control, start: Any, clock: Clock) -> None:
+    """It does not change."""
     path, run_id = start()
     omics.advance("COMPLETED", run_id=run_id)
     get(page, path)
@@ -79,7 +77,7 @@ def test_a_run_that_has_ended_is_asked_for_rarely(
 
 
 def test_the_calls_of_a_diagnosis_count(page: TestClient, omics: Control, start: Any, clock: Clock) -> None:
-    """As any others of the connection."""
+    """Like any others of the connection."""
     budget = lanes.get(lookup.TaskConnection(aws_conn_id="aws_default"), "us-east-1").budget
     plan_failure(omics)
     path, run_id = start()
@@ -157,7 +155,7 @@ def test_too_many_pages_at_once(
     value: str,
     loaded: int,
 ) -> None:
-    """Are refused until others are paid for. Another region has its own quotas."""
+    """They are refused until others have used their calls. Another region has its own quotas."""
     if variable:
         monkeypatch.setenv(variable, value)
     runs = [started()["id"] for _ in range(25)]

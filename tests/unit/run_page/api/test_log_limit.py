@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""How many log lines the run page shows: what the DAG's author set, whatever users write to the XComs."""
+"""The number of log lines on the run page is the DAG author's, whatever users write to XComs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class FailedRun:
         return {"run": {name: self.run[name] for name in ("id", "uuid", "arn")}}
 
     def is_shown(self, page: TestClient, path: str) -> bool:
-        """Whether page and log show the line, which must be both or neither."""
+        """Whether page and log both show the line; they must agree."""
         answer = get(page, path)
         shown = LINE in str(answer)
         assert answer.get("logs", False) == shown
@@ -57,7 +57,7 @@ def failed_run(omics: Control, started: Any, tasks_db: Tasks) -> FailedRun:
 
 @pytest.mark.parametrize("key", ["run", XCOM_KEY])
 def test_an_edited_xcom(page: TestClient, tasks_db: Tasks, failed_run: FailedRun, key: str) -> None:
-    """Turns no logs on."""
+    """It enables no logs."""
     with tasks_db.dag:
         task = HealthOmicsStartRunOperator(task_id="align", workflow_id=WORKFLOW, log_tail_lines=0)
     edited = {**failed_run.xcoms["run"], "kind": "run", "region": "us-east-1", "log_tail_lines": 50}
@@ -72,7 +72,7 @@ def test_an_edited_xcom(page: TestClient, tasks_db: Tasks, failed_run: FailedRun
 def test_a_rendered_number(
     page: TestClient, tasks_db: Tasks, failed_run: FailedRun, lines: Any, is_shown: bool
 ) -> None:
-    """Is that of the task, mapped or not."""
+    """It is that of the task, mapped or not."""
     with tasks_db.dag:
         task = HealthOmicsStartRunOperator.partial(task_id="align").expand(log_tail_lines=[0, 20])
     rendered = {"aws_conn_id": "aws_default", "log_tail_lines": lines}
@@ -93,7 +93,7 @@ def test_the_number_in_the_serialized_dag(
     declared: dict[str, Any],
     is_shown: bool,
 ) -> None:
-    """Holds once Airflow has deleted the rendered fields, unless it is a template."""
+    """It applies once Airflow has deleted the rendered fields, unless it is a template."""
     given = {"workflow_id": WORKFLOW} if kind is HealthOmicsStartRunOperator else {"run_id": "1"}
     with tasks_db.dag:
         task = kind(task_id="align", **given, **declared)
@@ -118,15 +118,15 @@ def test_a_mapped_task_without_rendered_fields(
     expanded: dict[str, Any],
     is_shown: bool,
 ) -> None:
-    """Has the number of ``partial``; without one a default of the DAG may apply, so no logs are shown."""
+    """``partial`` sets the number; without it a default of the DAG may apply, so no logs are shown."""
     with tasks_db.dag:
         task = HealthOmicsStartRunOperator.partial(task_id="align", **partial).expand(**expanded)
     path = tasks_db.add(task, map_index=0, xcoms=failed_run.xcoms)
     assert failed_run.is_shown(page, path) == is_shown
 
 
-def test_a_dag_that_is_gone(page: TestClient, tasks_db: Tasks, failed_run: FailedRun) -> None:
-    """Leaves no page, and so no logs."""
+def test_a_deleted_dag(page: TestClient, tasks_db: Tasks, failed_run: FailedRun) -> None:
+    """There is no page, and so no logs."""
     with tasks_db.dag:
         task = HealthOmicsStartRunOperator(task_id="align", workflow_id=WORKFLOW)
     path = tasks_db.add(task, xcoms=failed_run.xcoms)
@@ -140,7 +140,7 @@ def test_a_dag_that_is_gone(page: TestClient, tasks_db: Tasks, failed_run: Faile
 def test_runs_of_a_batch(
     page: TestClient, omics: Control, tasks_db: Tasks, start_batch: Any, lines: int
 ) -> None:
-    """Have logs if the task's author wants it, also below another task whose XCom was edited."""
+    """They have logs if the task's author allows it, also below another task whose XCom was edited."""
     with tasks_db.dag:
         tasks = [
             HealthOmicsStartRunOperator(task_id="align", workflow_id=WORKFLOW, log_tail_lines=lines),

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the run page shows when AWS refuses calls or does not answer."""
+"""The run page while AWS refuses calls or does not respond."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 def test_throttling(page: TestClient, omics: Control, start: Any, clock: Clock) -> None:
-    """Is told with the time to wait, in which AWS is left alone."""
+    """The response has the time to wait, and until then AWS is not called."""
     path, _ = start()
     omics.inject_error("GetRun", "ThrottlingException", times=1)
     answer = page.get(path)
@@ -45,7 +45,7 @@ def test_throttling(page: TestClient, omics: Control, start: Any, clock: Clock) 
 
 
 def test_a_missing_permission(page: TestClient, omics: Control, start: Any) -> None:
-    """Is named, and AWS's own text is not shown."""
+    """The error names it, without AWS's own text."""
     path, _ = start()
     omics.inject_error("GetRun", "AccessDeniedException", times=None, message=f"no {CANARY} for you")
     answer = page.get(path)
@@ -55,7 +55,7 @@ def test_a_missing_permission(page: TestClient, omics: Control, start: Any) -> N
 
 
 def test_a_missing_permission_for_tasks(page: TestClient, omics: Control, start: Any) -> None:
-    """Costs the tasks only."""
+    """Only the tasks are missing."""
     path, _ = start()
     omics.inject_error("ListRunTasks", "AccessDeniedException", times=None)
     answer = get(page, path)
@@ -68,7 +68,7 @@ def test_a_missing_permission_for_tasks(page: TestClient, omics: Control, start:
 def test_a_missing_permission_for_the_workflow(
     page: TestClient, omics: Control, start: Any, clock: Clock
 ) -> None:
-    """Is said each time, and asked for again after some minutes."""
+    """It is reported each time, and tried again after some minutes."""
     path, _ = start()
     omics.inject_error("GetWorkflow", "AccessDeniedException", times=1)
     for _ in range(2):
@@ -81,14 +81,14 @@ def test_a_missing_permission_for_the_workflow(
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])
-def test_a_failure_that_not_all_is_known_of(
+def test_a_failure_with_unknown_facts(
     page: TestClient, omics: Control, start: Any, clock: Clock, code: str
 ) -> None:
-    """Says what is missing, and is completed soon."""
+    """The response says what is missing, and is soon completed."""
     plan_failure(omics)
     path, run_id = start()
     omics.advance("FAILED", run_id=run_id)
-    # Twice: the diagnosis itself tries again what is throttled.
+    # Twice: the diagnosis itself repeats throttled calls.
     omics.inject_error("GetRunTask", code, times=1 if code.startswith("Access") else 2)
     answer = get(page, path)
     assert "omics:GetRunTask" in answer["notices"][0]
@@ -101,8 +101,8 @@ def test_a_failure_that_not_all_is_known_of(
     assert not answer.keys() & {"notices", "settling"}
 
 
-def test_a_log_that_is_not_there_yet(page: TestClient, omics: Control, start: Any, clock: Clock) -> None:
-    """Is looked for again soon, as long as it may come."""
+def test_a_log_that_does_not_exist_yet(page: TestClient, omics: Control, start: Any, clock: Clock) -> None:
+    """It is soon requested again, as long as it may be written."""
     plan_failure(omics)
     path, run_id = start()
     omics.advance("FAILED", run_id=run_id)
@@ -115,10 +115,10 @@ def test_a_log_that_is_not_there_yet(page: TestClient, omics: Control, start: An
     assert "settling" not in answer
 
 
-def test_a_log_that_does_not_come(
+def test_a_log_that_is_never_written(
     page: TestClient, omics: Control, start: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Is not waited for any more after some minutes."""
+    """It is no longer requested after some minutes."""
     plan_failure(omics)
     path, run_id = start()
     omics.advance("FAILED", run_id=run_id)
@@ -131,8 +131,8 @@ def test_a_log_that_does_not_come(
     assert calls_of(omics, "GetRun") == before
 
 
-def test_a_page_of_tasks_that_is_throttled(page: TestClient, omics: Control, start: Any) -> None:
-    """Is asked for again, and does not cost the others; in vain it is an error that passes."""
+def test_a_throttled_page_of_tasks(page: TestClient, omics: Control, start: Any) -> None:
+    """It is requested again, and the others are not lost; a final failure is temporary."""
     omics.plan_run(tasks=250)
     path, run_id = start()
     omics.advance("RUNNING", run_id=run_id)
@@ -141,7 +141,7 @@ def test_a_page_of_tasks_that_is_throttled(page: TestClient, omics: Control, sta
 
 
 def test_tasks_that_stay_throttled(page: TestClient, omics: Control, start: Any) -> None:
-    """Are an error that passes, after a few attempts."""
+    """The failure is temporary, after a few attempts."""
     path, _ = start()
     omics.inject_error("ListRunTasks", "ThrottlingException", times=None)
     assert page.get(path).status_code == 503
@@ -151,7 +151,7 @@ def test_tasks_that_stay_throttled(page: TestClient, omics: Control, start: Any)
 def test_the_last_known_state_outlives_an_outage(
     page: TestClient, omics: Control, start: Any, clock: Clock
 ) -> None:
-    """With its time and the reason, also in a page that is opened during the outage."""
+    """It has its time and the reason, also in a page that is opened during the outage."""
     path, _ = start()
     before = page.get(path)
     assert stale(before) == ""
@@ -167,7 +167,7 @@ def test_the_last_known_state_outlives_an_outage(
 def test_the_last_known_state_is_shown_while_aws_hangs(
     page: TestClient, omics: Control, start: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Soon, and the new answer is shown when it has arrived."""
+    """It is shown soon, and the new response once it has arrived."""
     monkeypatch.setattr(dependencies, "REFRESH_PATIENCE", 0)
     omics.set_options(manual=True)
     path, run_id = start()

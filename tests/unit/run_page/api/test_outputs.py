@@ -61,7 +61,7 @@ def put(omics: Control) -> Callable[..., None]:
 
 @pytest.fixture
 def completed(omics: Control, start: Any) -> tuple[str, str]:
-    """A completed run with a report and a VCF file: the address of its outputs, and its id."""
+    """A completed run with a report and a VCF file: the URL of its outputs, and its id."""
     omics.plan_run(outputs={"multiqc/multiqc report.html": REPORT, "vcf/sample.vcf": CANARY})
     path, run_id = start()
     omics.advance("COMPLETED", run_id=run_id)
@@ -89,7 +89,7 @@ def refusing(operation: str, code: str, status: int = 403) -> Any:
 
 
 def test_the_names_of_the_outputs(page: TestClient, completed: tuple[str, str]) -> None:
-    """Come with the files that they point to, the folders, and a link to S3; no content comes."""
+    """Each has its file; the response has the folders and a link to S3, but no content."""
     path, run_id = completed
     answer = get(page, path)
     assert answer["folders"] == ["logs/", "out/"]
@@ -107,7 +107,7 @@ def test_the_names_of_the_outputs(page: TestClient, completed: tuple[str, str]) 
 
 
 def test_a_folder(page: TestClient, completed: tuple[str, str], put: Any) -> None:
-    """Lists its files with their sizes, and those of no other folder."""
+    """The response has its files with their sizes, and those of no other folder."""
     path, run_id = completed
     put(run_id, "out/multiqc/", "out/multiqc/data/a.tsv", "out/multiqc/b.PDF")
     answer = get(page, f"{path}?folder=out/multiqc/")
@@ -121,7 +121,7 @@ def test_a_folder(page: TestClient, completed: tuple[str, str], put: Any) -> Non
 
 
 def test_a_report(page: TestClient, completed: tuple[str, str]) -> None:
-    """Is a frame without Airflow's origin, with a link that the browser opens itself."""
+    """It is a frame without Airflow's origin, with a link that the browser opens itself."""
     path, run_id = completed
     answer = viewed(page, path, "out/multiqc/multiqc report.html")
     assert answer.status_code == 200
@@ -154,10 +154,10 @@ def test_a_report(page: TestClient, completed: tuple[str, str]) -> None:
         ("report.htm", "text/html", "allow-scripts"),
     ],
 )
-def test_a_media_type_is_that_of_the_suffix(
+def test_the_media_type_follows_the_suffix(
     page: TestClient, completed: tuple[str, str], put: Any, name: str, media_type: str, sandbox: str
 ) -> None:
-    """Whatever S3 has stored, and only HTML may run scripts."""
+    """Whatever type S3 has stored; only HTML may run scripts."""
     path, run_id = completed
     put(run_id, name)
     (frame,) = _Document(viewed(page, path, name).text).frames
@@ -166,7 +166,7 @@ def test_a_media_type_is_that_of_the_suffix(
 
 
 def test_a_name_is_text(page: TestClient, completed: tuple[str, str], put: Any) -> None:
-    """In the document too, whatever characters it has."""
+    """Whatever characters it has, in the document too."""
     path, run_id = completed
     name = 'a"><script>alert(1)<b title=".html'
     put(run_id, name)
@@ -182,7 +182,7 @@ def test_a_name_is_text(page: TestClient, completed: tuple[str, str], put: Any) 
 def test_a_new_tab(
     page: TestClient, completed: tuple[str, str], put: Any, name: str, query: str, media_type: str
 ) -> None:
-    """Is redirected to S3: for a PDF, and for what the reader opens alone."""
+    """It is redirected to S3: for a PDF, and for a file that is opened separately."""
     path, run_id = completed
     put(run_id, name)
     answer = page.get(f"{path}/view?path={name}{query}", follow_redirects=False)
@@ -196,8 +196,8 @@ def test_a_new_tab(
     "name",
     ["out/vcf/sample.vcf", "a.bam", "a.js", "a.html.gz", "a", "../8/a.txt", "out/./a.txt", "x/../a.txt"],
 )
-def test_what_is_not_shown(page: TestClient, completed: tuple[str, str], name: str) -> None:
-    """Has no link: other types, and paths that leave the folder of the run."""
+def test_files_that_are_not_shown(page: TestClient, completed: tuple[str, str], name: str) -> None:
+    """They have no link: other types, and paths that leave the run's folder."""
     path, _ = completed
     with intercepting(lambda operation, call: pytest.fail(f"{operation} is called")):
         answer = viewed(page, path, name)
@@ -208,7 +208,7 @@ def test_what_is_not_shown(page: TestClient, completed: tuple[str, str], name: s
 
 @pytest.mark.parametrize("path", ["results/8/a.txt", "/results/8/a.txt", "s3://other/a.txt", "..%2F8/a.txt"])
 def test_other_places(page: TestClient, completed: tuple[str, str], put: Any, path: str) -> None:
-    """Are not found: each path begins in the folder of the run."""
+    """They are not found: each path begins in the folder of the run."""
     outputs_path, _ = completed
     put("8", "a.txt")
     boto3.client("s3").create_bucket(Bucket="other")
@@ -223,14 +223,14 @@ def test_other_places(page: TestClient, completed: tuple[str, str], put: Any, pa
 def test_folders_that_are_not_listed(
     page: TestClient, completed: tuple[str, str], folder: str, status: int
 ) -> None:
-    """Leave the folder of the run, or are none."""
+    """They are outside of the run's folder, or do not exist."""
     assert page.get(f"{completed[0]}?folder={quote(folder, safe='')}").status_code == status
 
 
 def test_the_run_of_another_task(
     page: TestClient, omics: Control, completed: tuple[str, str], started: Any
 ) -> None:
-    """Has no outputs here, neither as a list nor as a link."""
+    """It has no outputs here, neither a list nor a link."""
     stranger = started()["id"]
     omics.advance("COMPLETED", run_id=stranger)
     other = completed[0].replace(completed[1], stranger)
@@ -240,7 +240,7 @@ def test_the_run_of_another_task(
 
 
 def test_a_run_of_a_batch(page: TestClient, omics: Control, start_batch: Any, put: Any, clock: Clock) -> None:
-    """Has outputs like any other; a run outside of the batch has none."""
+    """It has outputs like any other; a run outside of the batch has none."""
     path, _ = start_batch()
     omics.advance_batch("INPROGRESS")
     run_id = omics.runs()[0]["id"]
@@ -255,7 +255,7 @@ def test_a_run_of_a_batch(page: TestClient, omics: Control, start_batch: Any, pu
 def test_the_list_is_bounded(
     page: TestClient, completed: tuple[str, str], put: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To one page of S3, and says so."""
+    """One page of S3 is listed, and the response says so."""
     path, run_id = completed
     assert output_source.MAX_ITEMS == 1_000
     monkeypatch.setattr(output_source, "MAX_ITEMS", 2)
@@ -265,8 +265,8 @@ def test_the_list_is_bounded(
     assert answer["truncated"] is True
 
 
-def test_a_second_look(page: TestClient, omics: Control, completed: tuple[str, str]) -> None:
-    """Costs no call while the answer is fresh."""
+def test_a_second_request(page: TestClient, omics: Control, completed: tuple[str, str]) -> None:
+    """It costs no call while the response is fresh."""
     path, _ = completed
     first = get(page, path)
     with intercepting(lambda operation, call: pytest.fail(f"{operation} is called")):
@@ -282,7 +282,7 @@ def test_a_second_look(page: TestClient, omics: Control, completed: tuple[str, s
 def test_who_may_see_outputs(
     server: FastAPI, completed: tuple[str, str], role: str | None, status: int
 ) -> None:
-    """Who may read the task instance, its XComs and its logs."""
+    """Users who may read the task instance, its XComs and its logs."""
     client = TestClient(server, headers={} if role == "nobody" else headers(role))
     assert client.get(completed[0]).status_code == status
     answer = viewed(client, completed[0], "out/multiqc/multiqc report.html")
@@ -299,7 +299,7 @@ def test_a_right_that_is_taken_away(
     monkeypatch: pytest.MonkeyPatch,
     entity: DagAccessEntity,
 ) -> None:
-    """Costs the outputs, also those in the cache, and the page does not offer them."""
+    """It hides the outputs, also those in the cache, and the page does not offer them."""
     path, _ = completed
     run = path.removesuffix("/outputs")
     assert get(page, run)["outputs"] is True
@@ -330,7 +330,7 @@ def test_turned_off(page: TestClient, completed: tuple[str, str], monkeypatch: p
 def test_which_runs_have_outputs(
     page: TestClient, omics: Control, start: Any, status: str, offered: bool
 ) -> None:
-    """Those that ended by themselves; a cancelled run exports none."""
+    """Those that ended without being cancelled: a cancelled run exports none."""
     omics.plan_run(status="FAILED" if status == "FAILED" else "COMPLETED")
     path, run_id = start()
     if status == "CANCELLED":
@@ -349,7 +349,7 @@ def test_which_runs_have_outputs(
 def test_a_missing_permission(
     page: TestClient, completed: tuple[str, str], operation: str, code: str, permission: str
 ) -> None:
-    """Is named, without AWS's own text, instead of the list or the link."""
+    """The error names it, without AWS's own text, instead of the list or the link."""
     path, _ = completed
     with refusing(operation, code):
         listed, shown = page.get(path), viewed(page, path, "out/multiqc/multiqc report.html")
@@ -362,7 +362,7 @@ def test_a_missing_permission(
 def test_names_without_the_permission_to_read_the_summary(
     page: TestClient, completed: tuple[str, str]
 ) -> None:
-    """Are missing, and the list says why."""
+    """They are missing, and the list says why."""
     with refusing("GetObject", "AccessDenied"):
         answer = get(page, completed[0])
     assert answer["notices"] == ["The IAM policy of the connection aws_default must allow s3:GetObject."]
@@ -370,7 +370,7 @@ def test_names_without_the_permission_to_read_the_summary(
 
 
 def test_s3_is_slow(page: TestClient, completed: tuple[str, str]) -> None:
-    """The page says which service is."""
+    """The page names the slow service."""
     with refusing("ListObjectsV2", "SlowDown", 503):
         answer = page.get(completed[0])
     assert answer.status_code == 503
@@ -386,10 +386,10 @@ def test_s3_is_slow(page: TestClient, completed: tuple[str, str]) -> None:
         (" " * 1048577, "bytes"),
     ],
 )
-def test_a_summary_that_is_none(
+def test_an_invalid_summary(
     page: TestClient, completed: tuple[str, str], put: Any, body: str, notice: str
 ) -> None:
-    """Costs the names of the outputs only."""
+    """Only the names of the outputs are missing."""
     path, run_id = completed
     put(run_id, "logs/outputs.json", body=body)
     answer = get(page, path)
@@ -398,7 +398,7 @@ def test_a_summary_that_is_none(
 
 
 def test_a_run_without_a_summary(page: TestClient, omics: Control, start: Any) -> None:
-    """Has a list all the same: Nextflow writes none."""
+    """It still has a list: Nextflow writes no summary."""
     omics.add_workflow(WORKFLOW, engine="NEXTFLOW")
     path, run_id = start()
     omics.advance("COMPLETED", run_id=run_id)
@@ -411,7 +411,7 @@ def test_a_run_without_a_summary(page: TestClient, omics: Control, start: Any) -
 def test_the_log_has_no_names(
     page: TestClient, completed: tuple[str, str], put: Any, logged: Callable[[], str]
 ) -> None:
-    """Neither of files that are shown nor of those that are refused."""
+    """Neither names of shown files nor of refused ones."""
     path, run_id = completed
     put(run_id, f"{CANARY}.txt")
     logged()
@@ -423,7 +423,7 @@ def test_the_log_has_no_names(
 
 
 def test_the_host_of_a_link(connection: Any) -> None:
-    """Is that of the bucket's region, since a redirect from the global one would break the link."""
+    """It is that of the bucket's region, since a redirect from the global one would break the link."""
     connection()
     client = PollingHook(region_name="eu-west-1").s3_page_client
     link = client.generate_presigned_url("get_object", Params={"Bucket": "outputs", "Key": "a"})
@@ -441,8 +441,8 @@ def test_the_host_of_a_link(connection: Any) -> None:
         {"runOutputUri": "s3://outputs/x", "outputUriPrefixMode": "NONE_WITH_OVERWRITE"},
     ],
 )
-def test_folders_that_are_not_one_runs(run: dict[str, str]) -> None:
-    """Are not listed, since they may have files of others."""
+def test_folders_that_do_not_belong_to_one_run(run: dict[str, str]) -> None:
+    """They are not listed, since they may have files of others."""
     with pytest.raises(ValueError, match="output folder"):
         outputs.place_of(run)
 
@@ -451,13 +451,13 @@ def test_folders_that_are_not_one_runs(run: dict[str, str]) -> None:
     "uri", ["s3://outputs/results/7", "s3://outputs/results/7/", "s3://outputs//results/7//"]
 )
 def test_the_folder_of_a_run(uri: str) -> None:
-    """Ends with a slash, so that run 77 is not in that of run 7."""
+    """It ends with a slash, so the folder of run 77 is not in that of run 7."""
     run = {"runOutputUri": uri, "outputUriPrefixMode": "SERVICE_DEFINED"}
     assert outputs.place_of(run).prefix.endswith("results/7/")
 
 
 def test_the_summary_of_wdl_and_cwl() -> None:
-    """Shows names and files of the run; other values are counted, and an absent one is not."""
+    """It has names and files of the run; other values are counted, and absent ones are not."""
     base = "s3://outputs/results/7/out"
     summary = {
         "W.bams": [f"{base}/a.bam", [f"{base}/b.bam"]],

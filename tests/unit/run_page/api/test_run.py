@@ -37,8 +37,8 @@ from tests.unit.run_page.api.api_server import (
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
-def test_a_run_on_its_way(page: TestClient, omics: Control, start: Any) -> None:
-    """By AWS's own names, with its states so far, its tasks and links."""
+def test_an_active_run(page: TestClient, omics: Control, start: Any) -> None:
+    """With AWS's own names, its states so far, its tasks and links."""
     omics.plan_run(tasks=3)
     path, run_id = start()
     omics.advance("RUNNING", run_id=run_id)
@@ -59,8 +59,8 @@ def test_a_run_on_its_way(page: TestClient, omics: Control, start: Any) -> None:
     assert datetime.fromisoformat(answer["tasks"][0]["creationTime"]).tzinfo
 
 
-def test_a_run_that_has_ended(page: TestClient, omics: Control, start: Any) -> None:
-    """With its whole history, and its tasks' resources."""
+def test_an_ended_run(page: TestClient, omics: Control, start: Any) -> None:
+    """It has its whole history, and the resources of its tasks."""
     path, run_id = start()
     omics.advance("COMPLETED", run_id=run_id)
     answer = get(page, path)
@@ -76,14 +76,14 @@ def test_a_run_that_has_ended(page: TestClient, omics: Control, start: Any) -> N
 
 
 def test_no_task_instance(page: TestClient, start: Any) -> None:
-    """Is no page."""
+    """There is no page."""
     start()
     assert page.get(url("another")).status_code == 404
     assert page.get(url("align", 3)).status_code == 404
 
 
 def test_a_task_without_a_run(page: TestClient, omics: Control, tasks_db: Tasks) -> None:
-    """Says so, and how the task is."""
+    """The page says so, and has the state of the task."""
     with tasks_db.dag:
         task = HealthOmicsStartRunOperator(task_id="align", workflow_id=WORKFLOW)
     path = tasks_db.add(task, state="queued", xcoms={"run": {"id": "1234567"}, "return_value": "1234567"})
@@ -92,7 +92,7 @@ def test_a_task_without_a_run(page: TestClient, omics: Control, tasks_db: Tasks)
 
 
 def test_a_task_whose_start_is_delayed(page: TestClient, tasks_db: Tasks) -> None:
-    """Says since when, why, and when the start is repeated; without anything else of the XCom."""
+    """The page has its beginning, its reason and the next attempt; nothing else of the XCom is shown."""
     with tasks_db.dag:
         task = HealthOmicsStartRunOperator(task_id="align", workflow_id=WORKFLOW)
     delay = {
@@ -106,16 +106,14 @@ def test_a_task_whose_start_is_delayed(page: TestClient, tasks_db: Tasks) -> Non
 
 
 def test_a_task_that_pushes_no_xcoms(page: TestClient, start: Any) -> None:
-    """Has its page all the same, as it has its links."""
+    """It still has its page, and its links."""
     path, run_id = start(do_xcom_push=False)
     assert get(page, path)["run"]["id"] == run_id
 
 
 @pytest.mark.parametrize("kind", ["run", "batch"])
-def test_a_sensor_that_waits(
-    page: TestClient, start: Any, start_batch: Any, tasks_db: Tasks, kind: str
-) -> None:
-    """Shows what it waits for."""
+def test_a_waiting_sensor(page: TestClient, start: Any, start_batch: Any, tasks_db: Tasks, kind: str) -> None:
+    """Its page shows the run."""
     make: dict[str, Any] = {
         "run": lambda resource_id: HealthOmicsRunSensor(task_id="wait", run_id=resource_id),
         "batch": lambda resource_id: HealthOmicsRunBatchSensor(task_id="wait", batch_id=resource_id),
@@ -131,7 +129,7 @@ def test_a_sensor_that_waits(
 
 
 def test_a_parameters_file(page: TestClient, omics: Control, start: Any) -> None:
-    """The page says that there is one, and not where: the URL is a credential."""
+    """The page shows that there is one, but not where: the URL is a credential."""
     path, _ = start(parameters=None, parameters_uri="s3://outputs/x.json", requester_pays_enabled=True)
     answer = get(page, path)
     assert (answer["run"]["parametersInFile"], answer["run"]["requesterPaysEnabled"]) == (True, True)
@@ -139,7 +137,7 @@ def test_a_parameters_file(page: TestClient, omics: Control, start: Any) -> None
 
 
 def test_failed_tasks(page: TestClient, omics: Control, start: Any) -> None:
-    """With the reason and the last lines of the log of each."""
+    """Each has its reason and the last lines of its log."""
     omics.plan_run(
         status="FAILED",
         failure_reason="RUN_TASK_FAILED",
@@ -166,7 +164,7 @@ def test_failed_tasks(page: TestClient, omics: Control, start: Any) -> None:
 
 
 def test_logs_that_the_dag_author_has_turned_off(page: TestClient, omics: Control, start: Any) -> None:
-    """Are not asked for."""
+    """They are not requested."""
     plan_failure(omics)
     path, run_id = start(log_tail_lines=0)
     omics.advance("FAILED", run_id=run_id)
@@ -176,7 +174,7 @@ def test_logs_that_the_dag_author_has_turned_off(page: TestClient, omics: Contro
 
 
 def test_a_deleted_run(page: TestClient, omics: Control, start: Any) -> None:
-    """Is not there any more."""
+    """It is not found."""
     path, run_id = start()
     omics.advance("DELETED", run_id=run_id)
     answer = page.get(path)
@@ -187,7 +185,7 @@ def test_a_deleted_run(page: TestClient, omics: Control, start: Any) -> None:
 def test_too_many_tasks(
     page: TestClient, omics: Control, start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Are cut off, which is said; and many are asked for at longer intervals."""
+    """The list is cut, which the page shows; long lists are requested at longer intervals."""
     monkeypatch.setattr(source, "MAX_TASKS", 700)
     omics.plan_run(tasks=750)
     path, run_id = start()
@@ -200,7 +198,7 @@ def test_too_many_tasks(
 
 
 def test_the_workflow_by_its_name(page: TestClient, omics: Control, start: Any, clock: Clock) -> None:
-    """Asked for once; a refusal too."""
+    """It is requested once, even if refused."""
     omics.add_workflow(WORKFLOW, name="germline")
     path, _ = start()
     assert get(page, path)["run"]["workflowName"] == "germline"

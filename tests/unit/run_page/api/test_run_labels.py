@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What tells the page of a run or batch from those of the same workflow."""
+"""The labels that distinguish the page of a run or batch from others of the same workflow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.unit.run_page.api.api_server import get
 
 
 def test_the_default_name_is_no_label(page: TestClient, start: Any) -> None:
-    """It is the request ID, a detail."""
+    """It is the request ID, which is a detail."""
     path, _ = start()
     answer = get(page, path)
     assert answer["run"]["name"]
@@ -25,13 +25,13 @@ def test_the_default_name_is_no_label(page: TestClient, start: Any) -> None:
 
 
 def test_a_name_of_the_dag_author(page: TestClient, start: Any) -> None:
-    """Is one."""
+    """It is a label."""
     path, _ = start(name="trio 7")
     assert get(page, path)["label"] == "trio 7"
 
 
 def test_a_mapped_task_with_a_label(page: TestClient, start: Any) -> None:
-    """Shows the one that Airflow shows; a plain map index is none, and a change is noticed at once."""
+    """The page shows Airflow's label; a plain map index is none, and a change is noticed at once."""
     path, _ = start(name="trio 7")
     for column, label in (("NA12878", "NA12878"), ("-1", "trio 7"), (None, "trio 7")):
         with create_session() as session:
@@ -41,7 +41,7 @@ def test_a_mapped_task_with_a_label(page: TestClient, start: Any) -> None:
 
 
 def test_a_run_of_a_batch(page: TestClient, omics: Control, start_batch: Any, clock: Any) -> None:
-    """Has the id of its run setting, which is looked up once."""
+    """It has the id of its run setting, which is looked up once."""
     path, _ = start_batch()
     omics.advance_batch("PROCESSED")
     run_id = omics.runs()[0]["id"]
@@ -53,7 +53,7 @@ def test_a_run_of_a_batch(page: TestClient, omics: Control, start_batch: Any, cl
 
 
 def test_a_batch(page: TestClient, omics: Control, start_batch: Any) -> None:
-    """Has the name of its workflow, and its own if the DAG author gave it one."""
+    """It has the name of its workflow, and its own if the DAG author has set one."""
     omics.add_workflow(WORKFLOW, name="germline")
     path, _ = start_batch(batch_name="november")
     answer = get(page, path)
@@ -61,7 +61,7 @@ def test_a_batch(page: TestClient, omics: Control, start_batch: Any) -> None:
 
 
 def test_a_batch_with_the_default_name(page: TestClient, start_batch: Any) -> None:
-    """It is the request ID, a detail."""
+    """It is the request ID, which is a detail."""
     path, _ = start_batch()
     answer = get(page, path)
     assert answer["batch"]["name"]

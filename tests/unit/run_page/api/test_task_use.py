@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the run page says of the use of CPUs and memory."""
+"""The use of CPUs and memory on the run page."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def manifests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_an_ended_run(
     page: TestClient, omics: Control, start: Callable[..., Any], clock: Clock, manifests: list[str]
 ) -> None:
-    """Has the use of each task that the manifest knows it of, read once."""
+    """It has the use of each task in the manifest, which is read once."""
     omics.plan_run(tasks=TASKS)
     path, run_id = start()
     omics.advance("RUNNING", run_id=run_id)
@@ -51,13 +51,13 @@ def test_an_ended_run(
         align, sort = get(page, path)["tasks"]
         assert (align["cpusAverage"], align["memoryMaximumGiB"]) == (3.5, 9.25)
         assert "memoryMaximumGiB" not in sort
-    assert len(manifests) == 2  # one page, and the one that says that it was the last
+    assert len(manifests) == 2  # one page, and another that shows it was the last
 
 
-def test_a_manifest_that_is_not_there_yet(
+def test_a_manifest_that_is_not_written_yet(
     page: TestClient, omics: Control, start: Callable[..., Any], clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Is looked for again soon, as long as it may come."""
+    """It is soon requested again, as long as it may be written."""
     omics.plan_run(tasks=TASKS)
     path, run_id = start()
     omics.advance("COMPLETED", run_id=run_id)
@@ -70,10 +70,10 @@ def test_a_manifest_that_is_not_there_yet(
     assert "settling" not in answer
 
 
-def test_a_manifest_that_may_not_be_read(
+def test_a_denied_manifest(
     page: TestClient, omics: Control, start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Is named as missing, once, and the rest is shown."""
+    """It is reported as missing, once, and everything else is shown."""
     omics.plan_run(
         status="FAILED", failure_reason="RUN_TASK_FAILED", tasks=[{"name": "a", "failure_reason": "X"}]
     )

@@ -1,0 +1,147 @@
+# SPDX-FileCopyrightText: The airflow-healthomics authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Each end of a run that Airflow did not start has one asset event, while triggerers are killed.
+
+Events are lost, doubled and reordered. ``RUN_EVENTS`` sets the number of runs, and ``RUN_EVENTS_SEED`` the
+seed of the random choices, which is printed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import statistics
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from airflow_healthomics.testing import HealthOmicsServer
+from dev.local_airflow import LocalAirflow
+
+from .conftest import BUCKET
+
+pytestmark = pytest.mark.slow
+
+RUNS = int(os.environ.get("RUN_EVENTS") or 300)
+SEED = int(os.environ.get("RUN_EVENTS_SEED") or random.randrange(1, 1_000_000))
+KILLS = 4
+NAMES = ("queue", "lists")
+
+#: Seconds; the machine may be slow.
+LIMIT = 1200
+
+
+@pytest.fixture(scope="module")
+def queue_url(server: HealthOmicsServer) -> str:
+    """The stack of the package's template."""
+    from airflow_healthomics.events.templates import cloudformation_template
+
+    formation: Any = boto3.client("cloudformation")
+    formation.create_stack(StackName="ends", TemplateBody=cloudformation_template())
+    (stack,) = formation.describe_stacks(StackName="ends")["Stacks"]
+    (url,) = [each["OutputValue"] for each in stack["Outputs"] if each["OutputKey"] == "QueueUrl"]
+    return str(url)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of the handled ends, in a folder for each DAG."""
+    folder = tmp_path_factory.mktemp("ends")
+    for name in NAMES:
+        (folder / f"run_events_{name}").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def airflow_settings(queue_url: str, folder: Path) -> dict[str, str]:
+    """Shorten the time after which another triggerer takes over."""
+    return {
+        "RUN_EVENTS_QUEUE": queue_url,
+        "RUN_EVENTS_FOLDER": str(folder),
+        "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
+        "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+    }
+
+
+def test_each_end_has_one_event(
+    airflow: LocalAirflow, server: HealthOmicsServer, omics: Any, queue_url: str, folder: Path
+) -> None:
+    """With a queue and without one, and a task instance handles each."""
+    print(f"RUN_EVENTS_SEED={SEED}")
+    chance = random.Random(SEED)
+    server.control.set_options(running_seconds=5)
+    server.control.disturb_events(loss=0.1, duplication=0.1, reordering=0.1)
+    airflow.start_process("triggerer-2", component="triggerer")
+    airflow.wait_until(lambda: _watched(airflow), "both assets are watched")
+
+    kills = sorted(chance.sample(range(RUNS // 10, RUNS), KILLS))
+    for number in range(RUNS):
+        run = omics.start_run(
+            workflowId="1234567",
+            roleArn="arn:aws:iam::123456789012:role/omics",
+            outputUri=f"s3://{BUCKET}/outputs",
+            name=f"lab-{number}",
+        )
+        if chance.random() < 0.1:
+            omics.cancel_run(id=run["id"])
+        if number in kills:
+            killed = chance.choice(["triggerer", "triggerer-2"])
+            airflow.stop_process(killed, gracefully=False)
+            airflow.start_process(killed, component="triggerer")
+
+    airflow.wait_until(lambda: _all_ended(server), "all runs have ended", LIMIT)
+    expected = {f"{run['uuid']}.{run['status']}" for run in server.control.runs()}
+    airflow.wait_until(
+        lambda: all(len(_handled(folder, name)) >= RUNS for name in NAMES), "all ends are handled", LIMIT
+    )
+    airflow.wait_until(lambda: _is_empty(queue_url), "the queue is empty", LIMIT)
+
+    for name in NAMES:
+        events = _events(airflow, name)
+        counts = Counter(f"{event['payload']['uuid']}.{event['payload']['status']}" for event in events)
+        assert counts == dict.fromkeys(expected, 1), name
+        assert _handled(folder, name) == dict.fromkeys(expected, 1), name
+        delays = [event["delay"] for event in events]
+        print(f"{name}: median {statistics.median(delays):.1f} s, maximum {max(delays):.1f} s")
+
+
+def _watched(airflow: LocalAirflow) -> bool:
+    assets = {asset["name"] for asset in airflow.get("assets", limit=100)["assets"]}
+    return {f"ends_{name}" for name in NAMES} <= assets
+
+
+def _all_ended(server: HealthOmicsServer) -> bool:
+    return all(run["status"] in ("COMPLETED", "CANCELLED", "FAILED") for run in server.control.runs())
+
+
+def _handled(folder: Path, name: str) -> Counter[str]:
+    return Counter(path.name.rpartition(".")[0] for path in (folder / f"run_events_{name}").iterdir())
+
+
+def _is_empty(queue_url: str) -> bool:
+    names: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    answer = boto3.client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
+    return all(int(value) == 0 for value in answer["Attributes"].values())
+
+
+def _events(airflow: LocalAirflow, name: str) -> list[dict[str, Any]]:
+    """Return the payload of each asset event, and its seconds after the end of the run."""
+    found: list[dict[str, Any]] = []
+    while True:
+        page = airflow.get("assets/events", limit=100, offset=len(found), name_pattern=f"ends_{name}")
+        for event in page["asset_events"]:
+            extra = event["extra"]
+            payload = json.loads(extra["payload"]) if isinstance(extra["payload"], str) else extra["payload"]
+            stored, ended = (
+                datetime.fromisoformat(text.replace("Z", "+00:00"))
+                for text in (event["timestamp"], payload["stopTime"])
+            )
+            found.append({"payload": payload, "delay": (stored - ended).total_seconds()})
+        if len(found) >= page["total_entries"] or not page["asset_events"]:
+            return found
