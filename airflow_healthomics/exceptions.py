@@ -16,6 +16,8 @@ The errors of this package.
         ├── HealthOmicsOutcomeUnknownError         polls failed for too long; retryable
         ├── HealthOmicsResultUnavailableError      the outcomes of a batch or job are unavailable; retryable
         ├── HealthOmicsOutcomeLostError            the run was deleted before its outcome was known
+        ├── HealthOmicsResourceDiffersError        a name belongs to something else than what is declared
+        ├── HealthOmicsCreationFailedError         a configuration or workflow became FAILED
         ├── HealthOmicsApiError                    AWS refuses a call: no permission, no such run
         │   ├── HealthOmicsRequestChangedError     the request ID belongs to a different request
         │   ├── HealthOmicsRunReplacedError        the run id belongs to a different run now
@@ -294,6 +296,52 @@ class HealthOmicsOutcomeLostError(HealthOmicsError, AirflowFailException):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the arguments, since the message is derived from them."""
         return type(self), (self.noun, self.resource_id, self.output_uri, self.place, self.lost_runs)
+
+
+class HealthOmicsResourceDiffersError(HealthOmicsError, AirflowFailException):
+    """
+    A run cache, configuration or workflow version of this name differs in what the API cannot change.
+
+    :param subject: what it is, with its id or name, such as ``run cache 1234567``
+    :param differences: one sentence per difference
+    :param next_step: advice to the user
+    """
+
+    def __init__(self, subject: str, differences: Sequence[str], next_step: str) -> None:
+        self.subject = subject
+        self.differences = tuple(differences)
+        self.next_step = next_step
+        super().__init__(
+            f"{subject} differs from the arguments, and the API cannot change it: "
+            f"{'; '.join(self.differences)}. {next_step}"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments, since the message is derived from them."""
+        return type(self), (self.subject, self.differences, self.next_step)
+
+
+class HealthOmicsCreationFailedError(HealthOmicsError, AirflowFailException):
+    """
+    HealthOmics could not create a configuration, workflow or workflow version.
+
+    :param subject: what it is, with its id or name, such as ``workflow 1234567``
+    :param status: its status, such as FAILED
+    :param status_message: text from HealthOmics
+    :param next_step: advice to the user
+    """
+
+    def __init__(self, subject: str, status: str, status_message: str | None, next_step: str) -> None:
+        self.subject = subject
+        self.status = status
+        self.status_message = status_message
+        self.next_step = next_step
+        reason = f": {status_message.rstrip('.')}" if status_message else ""
+        super().__init__(f"{subject} is {status}{reason}. {next_step}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments, since the message is derived from them."""
+        return type(self), (self.subject, self.status, self.status_message, self.next_step)
 
 
 class HealthOmicsApiError(HealthOmicsError, AirflowFailException):

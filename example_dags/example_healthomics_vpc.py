@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from airflow_healthomics.operators import HealthOmicsStartRunOperator
+from airflow_healthomics.operators import HealthOmicsCreateConfigurationOperator, HealthOmicsStartRunOperator
 
 try:
     from airflow.sdk import DAG, Param
@@ -14,7 +14,7 @@ except ImportError:  # Airflow 2
 
 DOC = """
 The tasks of a run have no network beyond S3 and ECR. With `networking_mode="VPC"` they use the subnets and
-security groups of a HealthOmics configuration, which must be ACTIVE.
+security groups of a HealthOmics configuration, which must be ACTIVE. The first task finds or creates it.
 """
 
 with DAG(
@@ -31,8 +31,18 @@ with DAG(
         "sample_name": Param("NA12878", type="string"),
     },
 ) as dag:
+    # [START configuration]
+    create = HealthOmicsCreateConfigurationOperator(
+        task_id="create_configuration",
+        name="{{ params.configuration_name }}",
+        subnet_ids=["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
+        security_group_ids=["sg-0123456789abcdef0"],
+        deferrable=True,
+    )
+    # [END configuration]
+
     # [START vpc]
-    HealthOmicsStartRunOperator(
+    start = HealthOmicsStartRunOperator(
         task_id="start",
         workflow_id="{{ params.workflow_id }}",
         networking_mode="VPC",
@@ -42,3 +52,4 @@ with DAG(
         deferrable=True,
     )
     # [END vpc]
+    create >> start

@@ -10,13 +10,14 @@ from typing import Any, ClassVar
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.hooks.base import without_metadata
 from airflow_healthomics.hooks.jobs import JobsHook
+from airflow_healthomics.hooks.run_resources import RunResourcesHook
 from airflow_healthomics.requests.fields import api_field
 from airflow_healthomics.requests.run import build_start_run_request
 from airflow_healthomics.service import run_states
 from airflow_healthomics.service.errors import checked_answer
 
 
-class HealthOmicsHook(JobsHook):
+class HealthOmicsHook(JobsHook, RunResourcesHook):
     """
     Interact with AWS HealthOmics.
 
@@ -358,6 +359,22 @@ class HealthOmicsHook(JobsHook):
                 self.conn.get_workflow_version(workflowId=workflow_id, versionName=version_name, **scope)
             )
         return without_metadata(self.conn.get_workflow(id=workflow_id, **scope))
+
+    def list_workflows(
+        self, *, name: str | None = None, workflow_type: str | None = None, page_size: int = 100
+    ) -> Iterator[dict[str, Any]]:
+        """
+        Iterate over the workflows of the account and region, page by page.
+
+        .. seealso::
+            - :external+boto3:py:class:`Omics.Paginator.ListWorkflows`
+
+        :param name: name of the workflows; names are not unique
+        :param workflow_type: PRIVATE (default of HealthOmics) or READY2RUN
+        :param page_size: workflows per call, 1 to 100
+        :return: items of ListWorkflows, without ``tags``
+        """
+        return self._items("list_workflows", page_size, {"name": name, "type": workflow_type})
 
 
 def _one_filter(operation: str, filters: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
         HealthOmicsCancelRunBatchOperator,
         HealthOmicsCancelRunOperator,
     )
+    from airflow_healthomics.operators.configuration import (
+        HealthOmicsCreateConfigurationOperator,
+        HealthOmicsDeleteConfigurationOperator,
+    )
     from airflow_healthomics.operators.delete import (
         HealthOmicsDeleteRunBatchOperator,
         HealthOmicsDeleteRunOperator,
@@ -23,6 +27,15 @@ if TYPE_CHECKING:
         HealthOmicsImportReadSetsOperator,
         HealthOmicsImportReferenceOperator,
     )
+    from airflow_healthomics.operators.register_workflow import HealthOmicsRegisterWorkflowOperator
+    from airflow_healthomics.operators.run_cache import (
+        HealthOmicsCreateRunCacheOperator,
+        HealthOmicsDeleteRunCacheOperator,
+    )
+    from airflow_healthomics.operators.run_group import (
+        HealthOmicsCreateRunGroupOperator,
+        HealthOmicsDeleteRunGroupOperator,
+    )
     from airflow_healthomics.operators.start_run import HealthOmicsStartRunOperator
     from airflow_healthomics.operators.start_run_batch import HealthOmicsStartRunBatchOperator
 
@@ -30,12 +43,19 @@ __all__ = [
     "HealthOmicsActivateReadSetsOperator",
     "HealthOmicsCancelRunBatchOperator",
     "HealthOmicsCancelRunOperator",
+    "HealthOmicsCreateConfigurationOperator",
+    "HealthOmicsCreateRunCacheOperator",
+    "HealthOmicsCreateRunGroupOperator",
+    "HealthOmicsDeleteConfigurationOperator",
     "HealthOmicsDeleteRunBatchOperator",
+    "HealthOmicsDeleteRunCacheOperator",
+    "HealthOmicsDeleteRunGroupOperator",
     "HealthOmicsDeleteRunOperator",
     "HealthOmicsDeleteRunsOperator",
     "HealthOmicsExportReadSetsOperator",
     "HealthOmicsImportReadSetsOperator",
     "HealthOmicsImportReferenceOperator",
+    "HealthOmicsRegisterWorkflowOperator",
     "HealthOmicsStartRunBatchOperator",
     "HealthOmicsStartRunOperator",
 ]
@@ -45,12 +65,19 @@ _MODULES: Final = {
     "HealthOmicsActivateReadSetsOperator": "jobs",
     "HealthOmicsCancelRunBatchOperator": "cancel",
     "HealthOmicsCancelRunOperator": "cancel",
+    "HealthOmicsCreateConfigurationOperator": "configuration",
+    "HealthOmicsCreateRunCacheOperator": "run_cache",
+    "HealthOmicsCreateRunGroupOperator": "run_group",
+    "HealthOmicsDeleteConfigurationOperator": "configuration",
     "HealthOmicsDeleteRunBatchOperator": "delete",
+    "HealthOmicsDeleteRunCacheOperator": "run_cache",
+    "HealthOmicsDeleteRunGroupOperator": "run_group",
     "HealthOmicsDeleteRunOperator": "delete",
     "HealthOmicsDeleteRunsOperator": "delete_runs",
     "HealthOmicsExportReadSetsOperator": "jobs",
     "HealthOmicsImportReadSetsOperator": "jobs",
     "HealthOmicsImportReferenceOperator": "jobs",
+    "HealthOmicsRegisterWorkflowOperator": "register_workflow",
     "HealthOmicsStartRunOperator": "start_run",
     "HealthOmicsStartRunBatchOperator": "start_run_batch",
 }

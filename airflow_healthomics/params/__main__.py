@@ -5,18 +5,15 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_healthomics.compat import AirflowException
+from airflow_healthomics.hooks.commands import fail, silenced
 from airflow_healthomics.params.form import TYPES
 from airflow_healthomics.params.template import (
     plain_template,
@@ -41,12 +38,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         workflow = _fetched(options)
     except (BotoCoreError, ClientError) as error:
-        return _fail(str(api_error("GetWorkflow", f"workflow {options.workflow_id}", error)))
+        return fail(str(api_error("GetWorkflow", f"workflow {options.workflow_id}", error)))
     except AirflowException as error:
-        return _fail(str(error))
+        return fail(str(error))
     template = workflow.get("parameterTemplate")
     if not template:
-        return _fail(f"workflow {options.workflow_id} has no parameter template")
+        return fail(f"workflow {options.workflow_id} has no parameter template")
     if options.json:
         print(json.dumps(plain_template(template), indent=2))
         return 0
@@ -64,7 +61,7 @@ def _workflow_id(text: str) -> str:
 
 def _fetched(options: argparse.Namespace) -> dict[str, Any]:
     # Airflow's log lines would mix with the printed code. Errors are raised and reported.
-    with _silence():
+    with silenced():
         # Imported late, since it is slow, and not needed for --help or a wrong argument.
         from airflow_healthomics.hooks.omics import HealthOmicsHook
 
@@ -77,27 +74,6 @@ def _fetched(options: argparse.Namespace) -> dict[str, Any]:
             workflow_type=options.type,
             workflow_owner_id=options.owner_id,
         )
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Silence both streams, including their file descriptors, since Airflow's loggers keep the files."""
-    with ExitStack() as undo:
-        nowhere = undo.enter_context(open(os.devnull, "w"))
-        for number, stream in ((1, sys.stdout), (2, sys.stderr)):
-            stream.flush()
-            undo.callback(os.close, kept := os.dup(number))
-            undo.callback(os.dup2, kept, number)
-            undo.callback(stream.flush)
-            os.dup2(nowhere.fileno(), number)
-        undo.enter_context(contextlib.redirect_stdout(nowhere))
-        undo.enter_context(contextlib.redirect_stderr(nowhere))
-        yield
-
-
-def _fail(reason: str) -> int:
-    print(f"error: {' '.join(reason.split())}", file=sys.stderr)
-    return 1
 
 
 if __name__ == "__main__":

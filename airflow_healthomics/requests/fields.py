@@ -85,6 +85,7 @@ _PATTERNS: Final[Mapping[str, _Rule]] = {
     "workflow_version_name": _NAME,
     "cache_bucket_owner_id": _ACCOUNT_ID,
     "vpc_owner_account_id": _ACCOUNT_ID,
+    "workflow_bucket_owner_id": _ACCOUNT_ID,
     "cache_s3_location": _S3_PREFIX,
     "security_group_ids": (r"sg-[0-9a-f]+", "must be the id of a security group, like sg-0123456789abcdef0"),
     "subnet_ids": (r"subnet-[0-9a-f]+", "must be the id of a subnet, like subnet-0123456789abcdef0"),
@@ -153,13 +154,14 @@ def refuse_broken_templates(operation: str, values: Mapping[str, Any]) -> None:
     problems.refuse()
 
 
-def checked_id(operation: str, name: str, value: Any) -> str:
+def checked_id(operation: str, name: str, value: Any, rule_of: str | None = None) -> str:
     """
     Validate an id, and return it as text.
 
     :param operation: API operation to name in errors
-    :param name: of the argument, ``run_id`` or ``batch_id``
+    :param name: of the argument, such as ``run_id`` or ``batch_id``
     :param value: the argument after rendering
+    :param rule_of: the argument whose rule applies, if it has another name
     :raises HealthOmicsRequestError: if it is not such an id
     """
     refuse_broken_templates(operation, {name: value})
@@ -172,7 +174,7 @@ def checked_id(operation: str, name: str, value: Any) -> str:
                 "returned an id"
             ],
         )
-    pattern, rule = _PATTERNS[name]
+    pattern, rule = _PATTERNS[rule_of or name]
     if not re.fullmatch(pattern, _text(value)):
         raise HealthOmicsRequestError(operation, [f"{name} {rule}"])
     return _text(value)

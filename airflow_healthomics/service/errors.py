@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 from botocore import exceptions
@@ -278,3 +279,25 @@ def api_error(
     return HealthOmicsApiError(
         f"{operation} for {subject} failed with {code}: {text.rstrip('.')}.{advice}", code
     )
+
+
+@contextmanager
+def explaining(operation: str, subject: str) -> Iterator[None]:
+    """
+    Raise the error of a refused call with advice. Transient errors stay, since Airflow may retry the task.
+
+    :param operation: API operation, such as ``GetRunGroup``
+    :param subject: resource of the call, such as ``run group 1234567``
+    :raises HealthOmicsApiError: if the call is refused
+    """
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        if is_transient(error):
+            raise
+        raise api_error(operation, subject, error) from error
+
+
+def is_gone(error: HealthOmicsApiError) -> bool:
+    """Whether a call was refused because its resource does not exist."""
+    return error.__cause__ is not None and is_not_found(error.__cause__)

@@ -410,8 +410,8 @@ class ExactlyOnceStart:
             may_have_started = delays.turns > 0 and not self.store.counts_clears
             self._call.may_exist = may_have_started or not self.store.is_complete
             self._watch_for_kill(record)
-            run = self._answer_for(record) or (self._call.find(record) if may_have_started else None)
-            run = run or self._call.make(record, request, delays.conflict_turns)
+            known = self._answer_for(record) or (self._call.find(record) if may_have_started else None)
+            run = known or self._call.make(record, request, delays.conflict_turns)
             self._name = "started"
         record = self._hold(record, run)
         self._watch_for_kill(record)

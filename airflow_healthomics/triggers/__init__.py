@@ -11,6 +11,7 @@ from airflow_healthomics.triggers.run import HealthOmicsRunTrigger
 from airflow_healthomics.triggers.run_end import HealthOmicsRunEndTrigger
 from airflow_healthomics.triggers.run_event import HealthOmicsRunEventTrigger
 from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
+from airflow_healthomics.triggers.status import HealthOmicsStatusTrigger
 
 __all__ = [
     "HealthOmicsJobTrigger",
@@ -20,4 +21,5 @@ __all__ = [
     "HealthOmicsRunEventTrigger",
     "HealthOmicsRunTrigger",
     "HealthOmicsStartTrigger",
+    "HealthOmicsStatusTrigger",
 ]

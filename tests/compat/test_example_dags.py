@@ -122,6 +122,26 @@ def test_trigger_form_example_sends_what_was_entered(
     assert [pair["fastq_1"] for pair in parameters["fastq_pairs"]] == ["s3://reads/1.fastq.gz"]
 
 
+def test_read_sets_example_runs_to_its_end(server: HealthOmicsServer, airflow: Callable[..., Any]) -> None:
+    """The example imports a reference and reads, runs a workflow on them, and exports them."""
+    server.control.set_options(any_workflow=True, create_buckets=True)
+    omics = boto3.client("omics")
+    conf = {
+        "sequence_store_id": omics.create_sequence_store(name="reads")["id"],
+        "reference_store_id": omics.create_reference_store(name="genomes")["id"],
+    }
+
+    tested = airflow("dags", "test", "example_healthomics_read_sets", "--conf", json.dumps(conf))
+
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    jobs = server.control.jobs()
+    assert [job["status"] for job in jobs] == ["COMPLETED"] * 5
+    imported = next(job for job in jobs if len(job["sources"]) == 2)
+    (run,) = server.control.runs()
+    reads = omics.get_run(id=run["id"])["parameters"]["reads"]
+    assert reads.endswith(f"/readSet/{imported['sources'][0]['result']}/source1")
+
+
 @pytest.mark.parametrize("dag_id", ["nightly_batch", "nightly_mapped"])
 def test_nightly_example_runs_to_its_end(
     dag_id: str, server: HealthOmicsServer, airflow: Callable[..., Any]
@@ -162,3 +182,56 @@ def test_a_mistake_is_printed_without_frames_of_the_package(airflow: Callable[..
     assert "botocore" not in traceback
     assert "The above exception was the direct cause" not in log
     assert "During handling of the above exception" not in log
+
+
+def test_register_workflow_example_registers_once(
+    tmp_path: Path, server: HealthOmicsServer, airflow: Callable[..., Any]
+) -> None:
+    """Two DAG runs have one version of the workflow, and a run of it each."""
+    source = tmp_path / "germline"
+    source.mkdir()
+    (source / "main.wdl").write_text("version 1.0\nworkflow germline { input { String sample_name } }\n")
+
+    for date in ("2026-01-01", "2026-01-02"):
+        conf = json.dumps({"source": str(source)})
+        tested = airflow("dags", "test", "example_healthomics_register_workflow", date, "--conf", conf)
+        assert tested.returncode == 0, tested.stdout + tested.stderr
+
+    omics = boto3.client("omics")
+    (workflow,) = omics.list_workflows()["items"]
+    (version,) = omics.list_workflow_versions(workflowId=workflow["id"])["items"]
+    runs = [omics.get_run(id=run["id"]) for run in server.control.runs()]
+    assert [run["status"] for run in runs] == ["COMPLETED"] * 2
+    assert {run["workflowVersionName"] for run in runs} == {version["versionName"]}
+
+
+def test_run_resources_example_creates_and_deletes(
+    server: HealthOmicsServer, airflow: Callable[..., Any]
+) -> None:
+    """The run is in the group and uses the cache; at the end both are deleted."""
+    server.control.add_workflow("1234567")
+
+    tested = airflow("dags", "test", "example_healthomics_run_resources")
+
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    (started,) = server.control.runs()
+    omics = boto3.client("omics")
+    run = omics.get_run(id=started["id"])
+    assert run["status"] == "COMPLETED"
+    assert {"runGroupId", "cacheId"} <= run.keys()
+    assert (omics.list_run_groups()["items"], omics.list_run_caches()["items"]) == ([], [])
+
+
+def test_vpc_example_creates_its_configuration(
+    server: HealthOmicsServer, airflow: Callable[..., Any]
+) -> None:
+    """In the triggerer, it waits until the configuration is ACTIVE."""
+    server.control.set_options(configuration_creating_seconds=3)
+    server.control.add_workflow("1234567")
+
+    tested = airflow("dags", "test", "example_healthomics_vpc")
+
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    (started,) = server.control.runs()
+    run = boto3.client("omics").get_run(id=started["id"])
+    assert run["configuration"]["name"] == "research-vpc"

@@ -46,7 +46,8 @@ def queue_url(server: HealthOmicsServer) -> str:
     formation.create_stack(StackName="ends", TemplateBody=cloudformation_template())
     (stack,) = formation.describe_stacks(StackName="ends")["Stacks"]
     (url,) = [each["OutputValue"] for each in stack["Outputs"] if each["OutputKey"] == "QueueUrl"]
-    return str(url)
+    # moto answers with a URL of AWS, which botocore would call.
+    return f"{server.endpoint_url}/{'/'.join(str(url).split('/')[-2:])}"
 
 
 @pytest.fixture(scope="module")

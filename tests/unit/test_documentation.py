@@ -94,7 +94,15 @@ def test_the_simulated_starts_meet_every_target() -> None:
 
 def test_the_documented_arguments_exist() -> None:
     """Each argument that a page sets in running text belongs to the package or Airflow, or is an option."""
-    known = {"do_xcom_push", "execution_timeout", "mode", "outlets", "schedule", "soft_fail"}
+    known = {
+        "do_xcom_push",
+        "execution_timeout",
+        "mode",
+        "multiple_outputs",
+        "outlets",
+        "schedule",
+        "soft_fail",
+    }
     for path in Path(airflow_healthomics.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.arg):

@@ -116,6 +116,18 @@ def test_it_imports_nothing() -> None:
         (
             "operators",
             [
+                "HealthOmicsCreateRunGroupOperator",
+                "HealthOmicsDeleteRunGroupOperator",
+                "HealthOmicsCreateRunCacheOperator",
+                "HealthOmicsDeleteRunCacheOperator",
+                "HealthOmicsCreateConfigurationOperator",
+                "HealthOmicsDeleteConfigurationOperator",
+                "HealthOmicsRegisterWorkflowOperator",
+            ],
+        ),
+        (
+            "operators",
+            [
                 "HealthOmicsImportReadSetsOperator",
                 "HealthOmicsImportReferenceOperator",
                 "HealthOmicsExportReadSetsOperator",
@@ -136,6 +148,7 @@ def test_it_imports_nothing() -> None:
         ("triggers", ["HealthOmicsJobTrigger"]),
         ("triggers", ["HealthOmicsRunEventTrigger", "HealthOmicsRunBatchEventTrigger"]),
         ("triggers", ["HealthOmicsRunEndTrigger"]),
+        ("triggers", ["HealthOmicsStatusTrigger"]),
         ("hooks", ["HealthOmicsHook"]),
     ],
 )

@@ -44,6 +44,7 @@ SUBJECTS = {
     "job_id": "1234567890",
     "since": "2026-11-22",
     "statuses": ["FAILED"],
+    "resource_id": "1234567",
 }
 
 

@@ -27,12 +27,19 @@ from airflow_healthomics.operators import (
     HealthOmicsActivateReadSetsOperator,
     HealthOmicsCancelRunBatchOperator,
     HealthOmicsCancelRunOperator,
+    HealthOmicsCreateConfigurationOperator,
+    HealthOmicsCreateRunCacheOperator,
+    HealthOmicsCreateRunGroupOperator,
+    HealthOmicsDeleteConfigurationOperator,
     HealthOmicsDeleteRunBatchOperator,
+    HealthOmicsDeleteRunCacheOperator,
+    HealthOmicsDeleteRunGroupOperator,
     HealthOmicsDeleteRunOperator,
     HealthOmicsDeleteRunsOperator,
     HealthOmicsExportReadSetsOperator,
     HealthOmicsImportReadSetsOperator,
     HealthOmicsImportReferenceOperator,
+    HealthOmicsRegisterWorkflowOperator,
     HealthOmicsStartRunBatchOperator,
     HealthOmicsStartRunOperator,
 )
@@ -777,6 +784,13 @@ TASKS: dict[Any, dict[str, Any]] = {
     HealthOmicsReferenceImportJobSensor: {"reference_store_id": "1", "job_id": "1"},
     HealthOmicsReadSetExportJobSensor: {"sequence_store_id": "1", "job_id": "1"},
     HealthOmicsReadSetActivationJobSensor: {"sequence_store_id": "1", "job_id": "1"},
+    HealthOmicsCreateRunGroupOperator: {"name": "a group"},
+    HealthOmicsDeleteRunGroupOperator: {"run_group_id": "1"},
+    HealthOmicsCreateRunCacheOperator: {"name": "a cache", "cache_s3_location": "s3://cache/prefix"},
+    HealthOmicsDeleteRunCacheOperator: {"cache_id": "1"},
+    HealthOmicsCreateConfigurationOperator: {"name": "a-vpc", "subnet_ids": ["subnet-0a1"]},
+    HealthOmicsDeleteConfigurationOperator: {"name": "a-vpc"},
+    HealthOmicsRegisterWorkflowOperator: {"source": "/a/folder", "name": "a workflow"},
 }
 
 

@@ -20,6 +20,7 @@ from airflow_healthomics.triggers import (
     HealthOmicsRunTrigger,
 )
 from airflow_healthomics.triggers.start import HealthOmicsStartTrigger
+from airflow_healthomics.triggers.status import HealthOmicsStatusTrigger
 
 CONNECTION: dict[str, Any] = {
     "aws_conn_id": "my_aws",
@@ -118,10 +119,26 @@ TRIGGERS: dict[Any, tuple[str, dict[str, Any], dict[str, Any]]] = {
         },
         {"turns": 2},
     ),
+    HealthOmicsStatusTrigger: (
+        "airflow_healthomics.triggers.status.HealthOmicsStatusTrigger",
+        {
+            "kind": "workflow version",
+            "resource_id": "1234567",
+            "version_name": "1.2",
+            "is_new": True,
+            "is_deletion": True,
+            "waiter_delay": 10,
+            **CONNECTION,
+        },
+        {"kind": "configuration", "resource_id": "a-vpc"},
+    ),
 }
 
-#: Arguments of base classes that a trigger does not accept: HealthOmics cannot cancel a job.
-NOT_ACCEPTED = {HealthOmicsJobTrigger: {"cancel_on_kill"}}
+#: Arguments of base classes that a trigger does not accept: HealthOmics cannot cancel a job, nor a creation.
+NOT_ACCEPTED: dict[Any, set[str]] = {
+    HealthOmicsJobTrigger: {"cancel_on_kill"},
+    HealthOmicsStatusTrigger: {"cancel_on_kill"},
+}
 
 EACH = pytest.mark.parametrize("trigger", TRIGGERS, ids=lambda trigger: trigger.__name__)
 
