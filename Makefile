@@ -26,7 +26,7 @@ HOLD_3.2.2 := 'fastapi<0.137' 'svcs<26'
 
 help:
 	@echo 'make install        set up $(VENV) (does nothing when it is up to date)'
-	@echo 'make demo           a run from a DAG to its result, in a real Airflow; KEEP=1 leaves it running'
+	@echo 'make demo           reads to variants, computed here, in a real Airflow; KEEP=1 leaves it running'
 	@echo 'make test           unit tests, the local HealthOmics, a smoke test in a real Airflow, and the docs'
 	@echo 'make test-all       adds the slow tests, the matrix and the release check;'
 	@echo '                    for root, installs chromium, PostgreSQL and Redis by apt if they are missing'
@@ -53,7 +53,7 @@ $(VENV)/.installed: pyproject.toml constraints/$(PINS).txt
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints/$(PINS).txt uv
 	$(BIN)/uv pip install --system-certs --quiet --python $(BIN)/python --constraint constraints/$(PINS).txt \
-		--group $(GROUP) --editable '.[testing]' 'apache-airflow==$(AIRFLOW)'
+		--group $(GROUP) --editable '.[testing,engine]' 'apache-airflow==$(AIRFLOW)'
 	touch $@
 
 # The other side of the benchmark: aiobotocore pins an older botocore. Its Python draws the plot too.
@@ -151,7 +151,7 @@ bench: $(VENV)-bench/.installed
 	$(if $(BEFORE),$(BIN)/python -m benchmarks.quotas $(BEFORE))
 
 constraints: install
-	$(foreach version,$(NEWEST_OF_EVERYTHING),$(call resolve,$(version),airflow-$(version),--group dev --extra testing))
+	$(foreach version,$(NEWEST_OF_EVERYTHING),$(call resolve,$(version),airflow-$(version),--group dev --extra testing --extra engine))
 	$(call resolve,$(AIRFLOW),benchmark-peer,--group bench)
 	$(call resolve,$(AIRFLOW),topology,--group topology)
 	$(call resolve,$(AIRFLOW),docs,--group docs --extra testing)

@@ -1,7 +1,9 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Run the germline example in a real Airflow against the local HealthOmics, and show its results.
+Run the germline example in a real Airflow against the local HealthOmics, and check its results.
+
+The local HealthOmics computes: the workflow aligns generated reads and must find the planted variants.
 
 ``python -m dev.demo [--keep]``
 """
@@ -9,14 +11,12 @@ Run the germline example in a real Airflow against the local HealthOmics, and sh
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import signal
 import sys
 import threading
 import time
 import webbrowser
-import zipfile
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -29,6 +29,9 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 from airflow_healthomics.testing import HealthOmicsServer
+from dev.germline import definition
+from dev.germline.report import show_tasks, show_variants
+from dev.germline.sample import Sample
 from dev.local_airflow import LocalAirflow, LocalAirflowError
 
 EXAMPLE_DAGS: Final = Path(__file__).parent.parent / "example_dags"
@@ -38,7 +41,15 @@ FORM_DAG_ID: Final = "example_healthomics_trigger_form"
 FORM_WORKFLOW_ID: Final = "1234567"
 BUCKET: Final = "example-healthomics-outputs"
 
-#: germline-fastqs-to-vcf of https://github.com/aws-samples/amazon-omics-tutorials
+#: Where the example has its reads, and the workflow its reference; in the local S3 they are generated.
+INPUT_BUCKET: Final = "omics-us-east-1"
+READS: Final = "sample-inputs/9500764"
+REFERENCE: Final = "references/tiny.fasta"
+SAMPLE: Final = Sample()
+SAMPLE_NAME: Final = "ERR194159"
+
+#: Named after, and with the parameters of, germline-fastqs-to-vcf of
+#: https://github.com/aws-samples/amazon-omics-tutorials
 WORKFLOW_NAME: Final = "germline-fastqs-to-vcf"
 PARAMETER_TEMPLATE: Final[Mapping[str, Any]] = {
     "sample_name": {"description": "Name of the sample"},
@@ -49,7 +60,8 @@ PARAMETER_TEMPLATE: Final[Mapping[str, Any]] = {
 
 LANES: Final = ("C0L01ACXX.1", "C0L01ACXX.2", "C0L01ACXX.3", "C0M7LACXX.7")
 
-#: Its tasks: name, start and duration in hundredths of the run, CPUs, GiB and instance type.
+#: The tasks of that workflow, for planned runs: name, start and duration in hundredths of the run, CPUs, GiB
+#: and instance type.
 TASKS: Final = (
     *((f"FastqToBam {lane}", 0, 14, 2, 4, "omics.c.large") for lane in LANES),
     *(
@@ -78,7 +90,7 @@ CONNECTION: Final[Mapping[str, Any]] = {
 #: Otherwise webbrowser would open a text browser in this terminal.
 HAS_WINDOWS: Final = sys.platform == "darwin" or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
 
-#: Seconds of a run in each state; in AWS a run lasts hours.
+#: Seconds of a run in each state; in AWS a run lasts hours. A computed run is RUNNING as long as it takes.
 PACE: Final[Mapping[str, Any]] = {
     "pending_seconds": 3,
     "starting_seconds": 4,
@@ -128,7 +140,9 @@ def main() -> int:
         signal.signal(number, signal.default_int_handler)
     console = Console(soft_wrap=True)
     try:
-        with HealthOmicsServer(**PACE) as server:
+        # Commands of tasks find the Python of this environment first.
+        os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+        with HealthOmicsServer(**PACE, compute=True) as server:
             return demonstrate(server, console, keep=keep)
     except LocalAirflowError as error:
         console.print(str(error), style="red", markup=False, highlight=False)
@@ -172,10 +186,21 @@ def demonstrate(server: HealthOmicsServer, console: Console, *, keep: bool) -> i
 
 
 def prepare_aws(server: HealthOmicsServer) -> str:
-    """Create the bucket and the workflow, and return the workflow's id."""
-    boto3.client("s3").create_bucket(Bucket=BUCKET)
-    # With a fixed id, since the form has an initial value for it. AWS would choose one.
+    """Create buckets, inputs and the workflow, and return the workflow's id."""
+    s3 = boto3.client("s3")
+    for bucket in (BUCKET, INPUT_BUCKET):
+        s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=INPUT_BUCKET, Key=REFERENCE, Body=SAMPLE.fasta())
+    for lane, *files in SAMPLE.fastq_pairs(LANES):
+        for number, content in enumerate(files, 1):
+            key = f"{READS}/{lane}.5-percent.R{number}.fastq.gz"
+            s3.put_object(Bucket=INPUT_BUCKET, Key=key, Body=content)
+    # With a fixed id, since the form has an initial value for it. AWS would choose one. It has no definition,
+    # so its runs are simulated.
     server.control.add_workflow(FORM_WORKFLOW_ID, name=WORKFLOW_NAME, parameter_template=PARAMETER_TEMPLATE)
+    server.control.plan_run(
+        workflow_id=FORM_WORKFLOW_ID, times=None, tasks=planned_tasks(PACE["running_seconds"])
+    )
     workflow = boto3.client("omics").create_workflow(
         name=WORKFLOW_NAME,
         engine="WDL",
@@ -183,24 +208,12 @@ def prepare_aws(server: HealthOmicsServer) -> str:
         parameterTemplate=PARAMETER_TEMPLATE,
         requestId=WORKFLOW_NAME,
     )
-    for workflow_id in (FORM_WORKFLOW_ID, workflow["id"]):
-        server.control.plan_run(
-            workflow_id=workflow_id, times=None, tasks=planned_tasks(PACE["running_seconds"])
-        )
     return str(workflow["id"])
-
-
-def definition() -> bytes:
-    """Return the archive of a workflow without tasks, since the local HealthOmics plans them."""
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as opened:
-        opened.writestr("main.wdl", "version 1.0\nworkflow germline {\n}\n")
-    return archive.getvalue()
 
 
 def planned_tasks(seconds: float) -> list[dict[str, Any]]:
     """
-    Return the tasks of the workflow, for the local HealthOmics.
+    Return the tasks of a planned run, for the local HealthOmics.
 
     :param seconds: that the run stays RUNNING
     """
@@ -222,17 +235,24 @@ def planned_tasks(seconds: float) -> list[dict[str, Any]]:
 def follow(airflow: LocalAirflow, server: HealthOmicsServer, run_id: str, reporter: Reporter) -> str:
     """Print each change of state until the end of the DAG run, and return its state."""
     known: dict[str, str] = {}
+    omics = boto3.client("omics")
 
     def look() -> None:
-        runs = {f"HealthOmics run {run['id']}": run["status"] for run in server.control.runs()}
+        started = server.control.runs()
+        runs = {f"HealthOmics run {run['id']}": run["status"] for run in started}
+        inner = {
+            f"{task['name']} in HealthOmics run {run['id']}": task["status"]
+            for run in started
+            for task in omics.list_run_tasks(id=run["id"])["items"]
+        }
         tasks = {
             f"task {task['task_id']}": task["state"] or "waiting"
             for task in airflow.task_instances(DAG_ID, run_id)
         }
-        for what, state in (runs | tasks).items():
+        for what, state in (runs | inner | tasks).items():
             if known.get(what, "waiting") != state:
                 reporter.say(f"{what} is [bold]{state}[/]")
-        known.update(runs | tasks)
+        known.update(runs | inner | tasks)
         words = [f"{what.removeprefix('task ')} {state}" for what, state in tasks.items()]
         reporter.show(" · ".join([*runs.values(), *words]))
 
@@ -242,12 +262,25 @@ def follow(airflow: LocalAirflow, server: HealthOmicsServer, run_id: str, report
 
 
 def show_results(airflow: LocalAirflow, run_id: str, console: Console) -> int:
-    """Show the result of the run, and return the exit code."""
+    """Show the result of the run, check its variants, and return the exit code."""
     summary = airflow.xcom(DAG_ID, run_id, "wait")
     show_summary(summary, console)
+    show_tasks(summary, console)
     outputs = show_outputs(summary["runOutputUri"], console)
+    same = bool(outputs) and show_variants(SAMPLE, vcf_of(summary["runOutputUri"]), console)
     show_links(airflow.links(DAG_ID, run_id, "wait"), console)
-    return 0 if outputs else 1
+    if not same:
+        console.print("\nThe variants differ from the planted ones.", style="red")
+        return 1
+    console.print(f"\nThe workflow has found all {len(SAMPLE.variants())} planted variants, and no others.")
+    return 0
+
+
+def vcf_of(output_uri: str) -> str:
+    """Return the VCF of the run."""
+    bucket, _, prefix = output_uri.removeprefix("s3://").partition("/")
+    stored = boto3.client("s3").get_object(Bucket=bucket, Key=f"{prefix}/out/vcf/{SAMPLE_NAME}.vcf")
+    return str(stored["Body"].read().decode())
 
 
 def show_summary(summary: Mapping[str, Any], console: Console) -> None:

@@ -30,8 +30,10 @@ def main() -> None:
         ("any-workflow", "accept any workflow id"),
         ("create-buckets", "create missing output buckets instead of failing the run"),
         ("throttling", "throttle at the documented default rates"),
+        ("compute", "run the commands of WDL and CWL workflows on this machine"),
     ):
         parser.add_argument(f"--{flag}", action="store_true", help=meaning)
+    parser.add_argument("--engine-python", help="an interpreter with the engines, if this one has none")
     options = vars(parser.parse_args())
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

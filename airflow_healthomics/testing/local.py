@@ -121,9 +121,9 @@ class LocalHealthOmics:
                 self.succeeded[call.operation] += call.status is not None and call.status < 400
                 self.changed.notify_all()
 
-    def take_plan(self, request: Mapping[str, Any], run_setting_id: str | None = None) -> RunPlan:
-        """Consume and return the plan of a new run."""
-        return _take(self.plans, lambda plan: plan.matches(request, run_setting_id)) or RunPlan()
+    def take_plan(self, request: Mapping[str, Any], run_setting_id: str | None = None) -> RunPlan | None:
+        """Consume and return the plan of a new run, if any."""
+        return _take(self.plans, lambda plan: plan.matches(request, run_setting_id))
 
     def take_batch_plan(self, name: str | None) -> BatchPlan | None:
         """Consume and return the plan of a new batch."""

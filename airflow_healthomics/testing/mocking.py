@@ -13,6 +13,7 @@ from moto import mock_aws
 from .activation import activated
 from .control import Control
 from .local import LOCAL
+from .omics.computations import COMPUTATIONS
 from .omics.side_effects import forget_unread
 from .options import Options
 
@@ -35,3 +36,4 @@ def mock_healthomics(**options: Any) -> Iterator[Control]:
         finally:
             LOCAL.faults.clear()
             forget_unread()
+            COMPUTATIONS.end()

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from .engine.requirement import check_engine
+
 #: Default calls per second for each account and region, from the user guide's page "api-quotas". Operations
 #: that the page does not list (batches, versions, configurations) are not throttled; the runs of a batch
 #: count for StartRun, CancelRun or DeleteRun.
@@ -126,6 +128,12 @@ class Options:
     configuration_creating_seconds: float = 0.0
     #: Seconds that a deleted configuration stays DELETING.
     configuration_deleting_seconds: float = 0.0
+    #: Run the commands of WDL and CWL workflows on this machine, with the rights of this process: see the
+    #: page "Computed runs". Requires the extra ``engine``. A run with a plan, and one of a workflow that
+    #: cannot be computed, is simulated as without this option. It can be set only at the start.
+    compute: bool = False
+    #: Interpreter of an environment with the engines, if this one has none. It can be set only at the start.
+    engine_python: str | None = None
     #: Number of tasks of a run without a plan.
     tasks: int = 3
     #: Makes ids, uuids and random faults reproducible.
@@ -295,6 +303,8 @@ class Options:
             raise ValueError("storage_part_bytes must be positive")
         if self.batch_runs_per_second is not None and self.batch_runs_per_second <= 0:
             raise ValueError("batch_runs_per_second must be positive, or None for all at once")
+        if self.compute:
+            check_engine(self.engine_python)
 
     def lenient(self, name: str) -> bool:
         """Whether an ``any_`` field is on."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 
@@ -54,7 +55,9 @@ class RunPlan:
     tasks: int | Sequence[TaskPlan] | None = None
     seconds: Mapping[str, float | None] = field(default_factory=dict)
     engine_log: Sequence[str] = ()
-    outputs: Mapping[str, str] | None = None
+    outputs: Mapping[str, str | Path] | None = None
+    #: The JSON values of the outputs by their names; None derives it from the paths.
+    summary: Mapping[str, Any] | None = None
     storage_maximum: int | None = None
     storage_average: float | None = None
 

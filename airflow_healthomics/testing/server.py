@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ from werkzeug.wrappers import Request, Response
 from .activation import activated
 from .control import ERRORS, PATH, Control, perform
 from .local import LOCAL
+from .omics.computations import COMPUTATIONS
 from .omics.models import apply_all_due_transitions
 from .omics.side_effects import forget_unread
 from .options import Options
@@ -87,6 +89,8 @@ class HealthOmicsServer:
         """Start serving."""
         if self._server is not None:
             raise RuntimeError("the server is already started")
+        if self._options.compute and not _is_loopback(self._host):
+            raise ValueError(f"compute runs code on this machine, so host must be loopback, not {self._host}")
         with ExitStack() as undo:
             undo.enter_context(activated())
             server = make_server(
@@ -100,6 +104,7 @@ class HealthOmicsServer:
             self._stopping.clear()
             self._run(undo, server.serve_forever, server.shutdown)
             self._run(undo, self._tick, self._stopping.set)
+            undo.callback(COMPUTATIONS.end)
             undo.callback(LOCAL.faults.clear)
             undo.callback(forget_unread)
             self._server, self._undo = server, undo.pop_all()
@@ -148,12 +153,22 @@ def _application() -> Callable[..., Iterable[bytes]]:
     moto = DomainDispatcherApplication(create_backend_app)
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if LOCAL.options.compute and "HTTP_ORIGIN" in environ:
+            # Browsers send it with every POST. No web page may run code here, and no AWS client sends it.
+            return Response("requests of browsers are refused", 403)(environ, start_response)
         if environ["PATH_INFO"].startswith(PATH):
             return _control(Request(environ))(environ, start_response)
         answer: Iterable[bytes] = moto(environ, start_response)
         return answer
 
     return application
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _control(request: Request) -> Response:

@@ -17,6 +17,7 @@ from typing import Any
 from moto.core.base_backend import BackendDict
 
 from airflow_healthomics.testing.local import LOCAL
+from airflow_healthomics.testing.omics.computations import COMPUTATIONS
 from airflow_healthomics.testing.omics.models import all_backends, apply_all_due_transitions
 from airflow_healthomics.testing.omics.side_effects import forget_unread
 
@@ -41,12 +42,19 @@ class Control(RunVerbs, BatchVerbs, StorageVerbs, CallVerbs):
         """Remove all resources, faults, plans and calls, and all other data of moto."""
         with LOCAL.lock:
             forget_unread()
+            COMPUTATIONS.forget()
             BackendDict.reset()
             LOCAL.reset()
 
     @verb
     def set_options(self, /, **changes: Any) -> None:
-        """Change fields of :class:`Options`. A new pace also applies to active runs and batches."""
+        """
+        Change fields of :class:`Options`. A new pace also applies to active runs and batches.
+
+        Whether code runs on this machine cannot be changed.
+        """
+        if {"compute", "engine_python"} & changes.keys():
+            raise ValueError("compute and engine_python can be set only at the start")
         with LOCAL.lock:
             LOCAL.options = replace(LOCAL.options, **changes)
             for backend in all_backends():

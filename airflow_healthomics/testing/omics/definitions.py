@@ -12,6 +12,7 @@ import base64
 import io
 import json
 import posixpath
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -101,6 +102,14 @@ class Files:
             return self._archive.read(name).decode()
         except UnicodeDecodeError:
             raise DefinitionError(f"{name} is not UTF-8") from None
+
+
+def uris_of(archive: bytes) -> set[str]:
+    """Return the S3 URIs that are literals in the WDL files of a valid archive, such as defaults."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        files = Files(opened)
+        texts = [files.text(name) for name in files.with_suffix(".wdl")]
+    return {uri for text in texts for uri in re.findall(r"""["'](s3://[^\s"'~$]+)["']""", text)}
 
 
 def _archive(request: Mapping[str, Any], account: str, partition: str) -> bytes | None:

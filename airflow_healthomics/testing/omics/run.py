@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from airflow_healthomics.testing.clock import to_datetime
 from airflow_healthomics.testing.options import Options
@@ -95,15 +95,17 @@ class Task:
     stopped: float | None = None
     #: The last status that an event had.
     announced: str | None = None
+    #: Whether a computation changes its state.
+    computed: bool = False
 
     def __post_init__(self) -> None:
-        if not self.queued and self.started <= self.created:
+        if not self.computed and not self.queued and self.started <= self.created:
             self.status = "RUNNING"
 
     @property
     def next_change(self) -> float | None:
-        """The time of its next state, or None if its run or its run group decides it."""
-        if self.queued:
+        """The time of its next state, or None if its run, its run group or a computation decides it."""
+        if self.queued or self.computed:
             return None
         if self.status == "PENDING":
             return self.started - self.starting_seconds
@@ -181,6 +183,19 @@ class Task:
         }
 
 
+class Computation(Protocol):
+    """The computation of a run on this machine."""
+
+    #: Local time of the end of its processes.
+    ended: float | None
+
+    def stop(self) -> None:
+        """End the processes."""
+
+    def save_cache(self) -> None:
+        """Add the outputs of the completed tasks to the run cache."""
+
+
 @dataclass(kw_only=True, eq=False, slots=True)
 class Run:
     """A run. Times are seconds of the local clock."""
@@ -218,6 +233,9 @@ class Run:
     limited: bool = False
     #: Whether the control is moving it, so that pace and limits do not apply.
     by_hand: bool = False
+    #: Whether it is computed once it is RUNNING, instead of following its plan.
+    computed: bool = False
+    computation: Computation | None = None
 
     def __post_init__(self) -> None:
         self.entered = self.created
@@ -250,13 +268,22 @@ class Run:
         """Return the time of the next transition, or None if only a call can move the run."""
         if not self.active:
             return None
-        seconds = self.plan.seconds.get(self.status, options.seconds(self.status))
-        end = None if seconds is None else self.entered + seconds
+        end = self._end_of_status(options)
         if self.status != "RUNNING" or options.manual:
             return end
         if self.limited:
             end = self._end_of_tasks(end)
         return min((time for time in (end, self.deadline) if time is not None), default=None)
+
+    def _end_of_status(self, options: Options) -> float | None:
+        """Return the planned end of the status, or None as long as the run is computed."""
+        seconds = self.plan.seconds.get(self.status, options.seconds(self.status))
+        end = None if seconds is None else self.entered + seconds
+        if self.computation is None:
+            return end
+        if self.status == "RUNNING":
+            return None if options.manual else self.computation.ended
+        return None if self.computation.ended is None else end
 
     @property
     def deadline(self) -> float | None:
@@ -294,7 +321,7 @@ class Run:
             task.settle(at)
             if status == "STOPPING" and task.status not in (*ENDED, "STOPPING"):
                 task.started, task.queued = min(task.started, at), False
-                task.enter("STOPPING" if self.interrupted else task.finished, at)
+                task.enter("STOPPING" if self.interrupted or task.computed else task.finished, at)
             elif task.status == "STOPPING" and status in ENDED:
                 task.enter("CANCELLED", at)
 

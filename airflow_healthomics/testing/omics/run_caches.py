@@ -151,12 +151,19 @@ class RunCaches:
         behavior = run.request.get("cacheBehavior") or cache.behavior
         if behavior == "CACHE_ON_FAILURE" and run.outcome == "COMPLETED":
             return
+        if run.computation is not None:
+            run.computation.save_cache()
         cache.keys.update(_key(run, task.plan) for task in run.tasks.values() if task.status == "COMPLETED")
 
     def uri(self, run: Run) -> str | None:
         """Return the S3 URI of the run's cache."""
         cache = self._of(run)
         return None if cache is None else str(cache.request["cacheS3Location"])
+
+    def id_of(self, run: Run) -> str | None:
+        """Return the id of the run's cache."""
+        cache = self._of(run)
+        return None if cache is None else cache.id
 
     def _of(self, run: Run) -> RunCache | None:
         return self._caches.get(run.request.get("cacheId", ""))

@@ -207,7 +207,7 @@ class RunGroups:
         group, quota = self._of(run), LOCAL.options.max_run_seconds
         limits = (quota, None if group is None else group.max_seconds)
         run.max_seconds = min((limit for limit in limits if limit is not None), default=None)
-        by_clock = not (run.by_hand or LOCAL.options.manual)
+        by_clock = not (run.by_hand or LOCAL.options.manual or run.computed)
         run.limited = group is not None and group.limits_tasks and by_clock
 
     def tasks_ended(self, run: Run, at: float) -> None:

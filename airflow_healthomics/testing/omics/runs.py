@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airflow_healthomics.testing.local import LOCAL
+from airflow_healthomics.testing.plans import RunPlan
 
 from . import side_effects
 from .backend import Backend
+from .computations import simulation
 from .configurations import Configurations
 from .exceptions import ResourceNotFoundException, error_of
 from .exports import exported
@@ -243,6 +245,7 @@ class Runs:
             if LOCAL.options.output_layout == "run_id_uuid":
                 output_uri += f"/{run_uuid}"
         self._sequence += 1
+        plan = LOCAL.take_plan(request, run_setting_id) or simulation(definition)
         run = Run(
             id=run_id,
             uuid=run_uuid,
@@ -255,7 +258,8 @@ class Runs:
             definition=definition,
             configuration=self._configurations.of(request),
             output_uri=output_uri,
-            plan=LOCAL.take_plan(request, run_setting_id),
+            plan=plan or RunPlan(),
+            computed=plan is None,
             created=at,
             sequence=self._sequence,
             batch_id=batch_id,

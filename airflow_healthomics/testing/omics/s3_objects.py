@@ -29,12 +29,21 @@ def exists(uri: str, account: str, partition: str) -> bool:
     """Whether an object exists or, for a URI that ends with a slash, an object below that prefix."""
     if not uri.endswith("/"):
         return stored_object(uri, account, partition) is not None
-    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    return bool(objects_below(uri, account, partition))
+
+
+def objects_below(uri: str, account: str, partition: str) -> dict[str, Any]:
+    """Return moto's objects below a URI that ends with a slash, by the rest of their keys."""
+    name, _, prefix = uri.removeprefix("s3://").partition("/")
     try:
-        keys = s3_backends[account][partition].get_bucket(bucket).keys
+        bucket = s3_backends[account][partition].get_bucket(name)
     except MissingBucket:
-        return False
-    return any(key.startswith(prefix) for key in keys)
+        return {}
+    keys = (key for key in bucket.keys if key.startswith(prefix) and not key.endswith("/"))
+    found = {
+        key.removeprefix(prefix): stored_object(f"s3://{name}/{key}", account, partition) for key in keys
+    }
+    return {key: stored for key, stored in found.items() if stored is not None}
 
 
 def region_of_bucket(uri: str, account: str, partition: str) -> str | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -111,20 +112,21 @@ def _put_objects(exported: tuple[Run, str, datetime]) -> None:
     location = urlsplit(run.output_uri)
     s3 = s3_backends[run.account][run.partition]
 
-    def put(key: str, text: str) -> None:
-        stored = s3.put_object(
-            location.netloc, f"{location.path.strip('/')}/{key}".lstrip("/"), text.encode()
-        )
+    def put(key: str, content: str | Path) -> None:
+        data = content.read_bytes() if isinstance(content, Path) else content.encode()
+        stored = s3.put_object(location.netloc, f"{location.path.strip('/')}/{key}".lstrip("/"), data)
         stored.last_modified = at
 
     put("logs/engine.log", "\n".join(_engine_log(run, outcome)) + "\n")
     if outcome != "COMPLETED":
         return
     outputs = run.plan.outputs if run.plan.outputs is not None else {"result/result.txt": f"run {run.id}\n"}
-    for path, text in outputs.items():
-        put(f"out/{path}", text)
+    for path, content in outputs.items():
+        put(f"out/{path}", content)
     if run.definition.engine != "NEXTFLOW":
-        summary = {path.split("/")[0]: f"{run.output_uri}/out/{path}" for path in outputs}
+        summary = run.plan.summary
+        if summary is None:
+            summary = {path.split("/")[0]: f"{run.output_uri}/out/{path}" for path in outputs}
         put("logs/outputs.json", json.dumps(summary, indent=2))
 
 

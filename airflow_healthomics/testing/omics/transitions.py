@@ -11,6 +11,7 @@ from airflow_healthomics.testing.local import LOCAL
 from . import side_effects
 from .backend import Backend
 from .changes import TaskChange, announce_change
+from .computations import COMPUTATIONS
 from .run import ENDED, FAILS_BEFORE_TASKS, ORDER, Run, Task
 from .run_caches import RunCaches
 from .run_groups import RunGroups
@@ -105,7 +106,12 @@ class Transitions:
         """Move a run to a state, with all that follows from it."""
         if status == "RUNNING":
             self._run_groups.limit(run)
-            run.tasks = {task.id: task for task in self._make_tasks(run, at)}
+            if run.computed and run.outcome == "COMPLETED":
+                COMPUTATIONS.begin(run, self._run_caches.id_of(run), self._backend)
+            else:
+                run.tasks = {task.id: task for task in self._make_tasks(run, at)}
+        elif run.computation is not None:
+            run.computation.stop()
         before = run.status
         run.enter(status, at)
         if status == "STOPPING":
