@@ -42,12 +42,18 @@ def queue_url(server: HealthOmicsServer) -> str:
     """The stack of the package's template."""
     from airflow_healthomics.events.templates import cloudformation_template
 
-    formation: Any = boto3.client("cloudformation")
+    formation: Any = boto3.Session().client("cloudformation")
     formation.create_stack(StackName="ends", TemplateBody=cloudformation_template())
     (stack,) = formation.describe_stacks(StackName="ends")["Stacks"]
     (url,) = [each["OutputValue"] for each in stack["Outputs"] if each["OutputKey"] == "QueueUrl"]
     # moto answers with a URL of AWS, which botocore would call.
     return f"{server.endpoint_url}/{'/'.join(str(url).split('/')[-2:])}"
+
+
+@pytest.fixture(scope="module")
+def sqs(server: HealthOmicsServer) -> Any:
+    """A client of SQS."""
+    return boto3.Session().client("sqs")
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +77,7 @@ def airflow_settings(queue_url: str, folder: Path) -> dict[str, str]:
 
 
 def test_each_end_has_one_event(
-    airflow: LocalAirflow, server: HealthOmicsServer, omics: Any, queue_url: str, folder: Path
+    airflow: LocalAirflow, server: HealthOmicsServer, omics: Any, sqs: Any, queue_url: str, folder: Path
 ) -> None:
     """With a queue and without one, and a task instance handles each."""
     print(f"RUN_EVENTS_SEED={SEED}")
@@ -101,7 +107,7 @@ def test_each_end_has_one_event(
     airflow.wait_until(
         lambda: all(len(_handled(folder, name)) >= RUNS for name in NAMES), "all ends are handled", LIMIT
     )
-    airflow.wait_until(lambda: _is_empty(queue_url), "the queue is empty", LIMIT)
+    airflow.wait_until(lambda: _is_empty(sqs, queue_url), "the queue is empty", LIMIT)
 
     for name in NAMES:
         events = _events(airflow, name)
@@ -125,9 +131,9 @@ def _handled(folder: Path, name: str) -> Counter[str]:
     return Counter(path.name.rpartition(".")[0] for path in (folder / f"run_events_{name}").iterdir())
 
 
-def _is_empty(queue_url: str) -> bool:
-    names: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    answer = boto3.client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
+def _is_empty(sqs: Any, queue_url: str) -> bool:
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    answer = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
     return all(int(value) == 0 for value in answer["Attributes"].values())
 
 
