@@ -67,8 +67,9 @@ class JobResource(Resource):
         try:
             return dict(call(**request.fields))
         except ClientError as error:
-            details = error.response.get("Error", {})
-            message = without_values(details.get("Message", ""), request.fields["sources"])
+            # botocore always sets both, the message perhaps to an empty text.
+            details = error.response["Error"]
+            message = without_values(details["Message"], request.fields["sources"])
             answer: Any = {**error.response, "Error": {**details, "Message": message}}
             raise ClientError(answer, error.operation_name) from None
 

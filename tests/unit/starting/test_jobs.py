@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -21,7 +22,7 @@ from airflow_healthomics.exceptions import (
 )
 from airflow_healthomics.starting.exactly_once import VISIBILITY_GRACE
 from tests.healthomics import Control
-from tests.unit.conftest import Clock, Tasks, calls_of, needs_store
+from tests.unit.conftest import ROLE, Clock, Tasks, calls_of, needs_store
 from tests.unit.histories import STORES
 from tests.unit.job_attempts import (
     EXPORT,
@@ -92,6 +93,25 @@ def test_a_lost_job_is_found_by_its_sources(
 
 
 @needs_store
+def test_a_worker_may_be_in_another_time_zone(
+    omics: Control, clock: Clock, tasks: Tasks, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lost job is found all the same: botocore takes a time without a zone for UTC."""
+    omics.set_options(**FORGETFUL)
+    attempts = JobAttempts(tasks, stores, READ_SET_IMPORT, with_store=True)
+    attempts.crash("StartReadSetImportJob", "after")
+    clock.advance(1000)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setenv("TZ", "Asia/Tokyo")
+            time.tzset()
+            job_id = attempts.again()
+    finally:
+        time.tzset()
+    assert [job["id"] for job in stores.jobs(READ_SET_IMPORT)] == [job_id]
+
+
+@needs_store
 def test_a_job_with_other_sources_is_not_adopted(
     omics: Control, clock: Clock, tasks: Tasks, stores: Stores
 ) -> None:
@@ -108,6 +128,78 @@ def test_a_job_with_other_sources_is_not_adopted(
         further.again()
     found = attempts.again()
     assert [job["id"] for job in stores.jobs(EXPORT)][2:] == [found]
+
+
+@needs_store
+def test_a_job_with_another_role_is_not_adopted(
+    omics: Control, clock: Clock, tasks: Tasks, stores: Stores
+) -> None:
+    """Though it has equal sources."""
+    omics.set_options(**FORGETFUL)
+    attempts = JobAttempts(tasks, stores, READ_SET_IMPORT, with_store=True)
+    attempts.crash("StartReadSetImportJob")
+    role = "arn:aws:iam::123456789012:role/others"
+    other = JobAttempts(tasks, stores, READ_SET_IMPORT, wait_for_completion=False, role_arn=role)
+    other.ti.task_id = "another_task"
+    other_id = other.again()
+    job_id = attempts.again()
+    assert [job["id"] for job in stores.jobs(READ_SET_IMPORT)] == [other_id, job_id]
+
+
+@needs_store
+def test_a_job_from_before_the_request_is_not_adopted(
+    omics: Control, clock: Clock, tasks: Tasks, stores: Stores
+) -> None:
+    """Another task, or this one before a Clear, may have started it."""
+    omics.set_options(**FORGETFUL)
+    other = JobAttempts(tasks, stores, READ_SET_IMPORT, wait_for_completion=False)
+    other.ti.task_id = "another_task"
+    other_id = other.again()
+    clock.advance(60)
+    attempts = JobAttempts(tasks, stores, READ_SET_IMPORT, with_store=True)
+    attempts.crash("StartReadSetImportJob")
+    job_id = attempts.again()
+    assert [job["id"] for job in stores.jobs(READ_SET_IMPORT)] == [other_id, job_id]
+
+
+@needs_store
+def test_a_lost_job_is_found_beside_an_earlier_one(
+    omics: Control, clock: Clock, tasks: Tasks, stores: Stores
+) -> None:
+    """A retry started it seconds after the first one had failed."""
+    omics.set_options(request_id_lifetime=100.0, job_submitted_seconds=0.0, job_in_progress_seconds=0.0)
+    attempts = JobAttempts(tasks, stores, READ_SET_IMPORT, with_store=True, waiter_delay=1)
+    omics.fail_source(times=3)
+    with pytest.raises(HealthOmicsJobFailedError):
+        attempts.again()
+    attempts.crash("StartReadSetImportJob", "after")
+    clock.advance(1000)
+    job_id = attempts.again()
+    assert [job["id"] for job in stores.jobs(READ_SET_IMPORT)][1:] == [job_id]
+
+
+@needs_store
+def test_a_search_is_limited(omics: Control, clock: Clock, tasks: Tasks, stores: Stores) -> None:
+    """A store may have thousands of jobs, and each costs a call."""
+    attempts = JobAttempts(tasks, stores, READ_SET_IMPORT, with_store=True, wait_for_completion=False)
+    attempts.crash("StartReadSetImportJob", "after")
+    clock.advance(1)
+    for number in range(55):
+        stores.client.start_read_set_import_job(
+            sequenceStoreId=stores.ids["sequence_store_id"],
+            roleArn=ROLE,
+            sources=[
+                {
+                    "sourceFiles": {"source1": f"s3://reads/{number}.fastq.gz"},
+                    "sourceFileType": "FASTQ",
+                    "subjectId": "subject",
+                    "sampleId": "sample",
+                }
+            ],
+        )
+    attempts.again()
+    of_the_answer = 1
+    assert calls_of(omics, "GetReadSetImportJob") == 50 + of_the_answer
 
 
 @needs_store
@@ -157,13 +249,31 @@ def test_without_the_list_the_client_token_decides(
 
 
 @needs_store
-def test_a_throttled_list_is_repeated(omics: Control, tasks: Tasks, stores: Stores) -> None:
-    """The start is delayed, and lists the jobs again."""
+def test_a_throttled_list_is_repeated(
+    omics: Control, clock: Clock, tasks: Tasks, stores: Stores, logged: Callable[[], str]
+) -> None:
+    """In the next turn of the start, since HealthOmics may have forgotten the client token."""
+    omics.set_options(**FORGETFUL)
     attempts = JobAttempts(tasks, stores, READ_SET_IMPORT, with_store=True)
     attempts.crash("StartReadSetImportJob", "after")
+    clock.advance(1000)
     omics.inject_error("ListReadSetImportJobs", "ThrottlingException")
     job_id = attempts.again()
     assert [job["id"] for job in stores.jobs(READ_SET_IMPORT)] == [job_id]
+    assert "could not be searched" not in logged()
+
+
+@needs_store
+def test_a_missing_store_has_no_jobs_to_search(
+    omics: Control, tasks: Tasks, stores: Stores, logged: Callable[[], str]
+) -> None:
+    """No permission is missing; if the store was deleted, the start fails."""
+    attempts = JobAttempts(tasks, stores, READ_SET_IMPORT, with_store=True)
+    attempts.crash("StartReadSetImportJob")
+    omics.inject_error("ListReadSetImportJobs", "ResourceNotFoundException")
+    job_id = attempts.again()
+    assert [job["id"] for job in stores.jobs(READ_SET_IMPORT)] == [job_id]
+    assert "could not be searched" not in logged()
 
 
 @JOB_KINDS
