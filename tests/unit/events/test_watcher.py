@@ -63,7 +63,8 @@ def test_an_idle_watcher_costs_only_lists(omics: Control, watch: Watch, ended: E
     ended("COMPLETED", tags={"lab": "a"})
     watch(HealthOmicsRunEventTrigger(tags={"lab": "a"}), 3600)
     assert calls_of(omics, "GetRun") == 2
-    assert calls_of(omics, "ListRuns") == 4 * 60
+    # A last pass may have begun.
+    assert 4 * 60 <= calls_of(omics, "ListRuns") <= 4 * 61
 
 
 def test_a_restart_reports_nothing_twice_and_loses_nothing(

@@ -16,7 +16,7 @@ from airflow_healthomics.exceptions import (
     HealthOmicsRequestError,
 )
 from tests.healthomics import Control
-from tests.unit.conftest import Clock, FakeTaskInstance, calls_of, context_of
+from tests.unit.conftest import HAS_STORE, Clock, FakeTaskInstance, calls_of, context_of
 from tests.unit.job_attempts import CANARY, JOB_KINDS, READ_SET_IMPORT, JobKind, Stores
 
 from .conftest import INTERVAL, MODES, SOFT, Sensing
@@ -146,6 +146,8 @@ def test_a_bad_id_is_refused(
 @MODES
 def test_refused_polls_end_it_later(omics: Control, clock: Clock, jobs: JobSensing, mode: str) -> None:
     """After refusal_patience, by a retryable error."""
+    if mode == "reschedule" and not HAS_STORE:
+        pytest.skip("before Airflow 3.3 a rescheduled sensor keeps nothing between two pokes")
     job_id = jobs.start(READ_SET_IMPORT)
     omics.inject_error("GetReadSetImportJob", "AccessDeniedException", times=None)
     with pytest.raises(HealthOmicsOutcomeUnknownError, match="omics:GetReadSetImportJob"):
