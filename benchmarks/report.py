@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tables and targets of benchmarks/waiting.py, and the table of benchmarks/outcomes.py."""
+"""Tables and targets of benchmarks/waiting.py, and the tables of benchmarks/outcomes.py and run_page.py."""
 
 from __future__ import annotations
 
@@ -288,3 +288,44 @@ def outcomes_table(results: Mapping[str, Any]) -> str:
         for figure, name in (("p99", "99th percentile"), ("longest", "longest")):
             add(f"{title}, {name}, ms", (side[key] and side[key][figure] for side in sides))
     return "\n".join(lines)
+
+
+#: The lines of :func:`run_page_table`: what is requested, its figure, and their title.
+_LOAD_ROWS: Final = (
+    ("quick", "median", "Page of a quick connection, median, s"),
+    ("quick", "longest", "Page of a quick connection, longest, s"),
+    ("slow", "longest", "Page of the other connection, longest, s"),
+    ("health", "longest", "Health of the API server, longest, s"),
+)
+
+_LARGE_RUN_ROWS: Final = {
+    "first_seconds": "First answer, s",
+    "later_seconds": "Later answers, median, s",
+    "bytes": "Bytes of an answer",
+    "bytes_sent": "Bytes of an answer, compressed",
+    "frames_a_second": "Frames a second while the table is scrolled",
+    "gap_longest_ms": "Longest time between two frames, ms",
+}
+
+
+def run_page_table(results: Mapping[str, Any]) -> str:
+    """
+    Return the table of the load in benchmarks/run_page.py for the documentation.
+
+    :param results: of that benchmark
+    """
+    lines = ["| | both connections quick | one answers after 20 s |", "|---|--:|--:|"]
+    for subject, figure, title in _LOAD_ROWS:
+        values = (results[load][subject][figure] for load in ("both_quick", "one_slow"))
+        lines.append(f"| {title} | {' | '.join(f'{value:,.2f}' for value in values)} |")
+    return "\n".join(lines)
+
+
+def large_run_table(results: Mapping[str, Any]) -> str:
+    """
+    Return the table of the large run in benchmarks/run_page.py for the documentation.
+
+    :param results: of that benchmark
+    """
+    rows = (f"| {title} | {results['large_run'][key]:,} |" for key, title in _LARGE_RUN_ROWS.items())
+    return "\n".join(["| A run with 5,000 tasks | |", "|---|--:|", *rows])

@@ -26,6 +26,8 @@ PARTS: Final[dict[str, tuple[str, Callable[[Any], str]]]] = {
     "quotas": ("quotas.json", quotas.quota_table),
     "overhead": ("overhead.json", overhead.overhead_table),
     "starting": ("starting.json", starting.starting_table),
+    "run-page": ("run_page.json", report.run_page_table),
+    "large-run": ("run_page.json", report.large_run_table),
 }
 
 
