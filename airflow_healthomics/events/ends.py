@@ -33,7 +33,7 @@ class End:
 
     @property
     def identity(self) -> str:
-        """The uuid and the status, by which an end is recorded."""
+        """The key of its record: the uuid and the status."""
         return f"{self.payload['uuid']}.{self.payload['status']}"
 
 

@@ -35,7 +35,7 @@ class Message:
 
     :param is_foreign: whether it is no status change of a run or batch
     :param source: kind of resource that has ended; None if nothing has
-    :param candidate: the end that it tells of
+    :param candidate: the end in the message
     """
 
     is_foreign: bool = False

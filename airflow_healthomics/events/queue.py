@@ -58,7 +58,7 @@ class EndQueue:
     """
     Receives ends from a queue, each confirmed by HealthOmics.
 
-    A message is deleted by :meth:`delete` only, or if it tells of no end. One that cannot be read is left:
+    A message is deleted by :meth:`delete` only, or if it reports no end. An unreadable one is left:
     the queue moves it to the dead-letter queue.
 
     :param calls: makes AWS calls

@@ -61,7 +61,7 @@ class RunEnds(EndSource):
                 raise
             run = None
         if run is not None and told.get("uuid") not in (None, run.get("uuid")):
-            # The id belongs to another run now, so the run that was told of is deleted.
+            # The id belongs to another run now, so the reported run was deleted.
             run = None
         if run is None:
             payload = _payload(told, told, candidate)

@@ -281,7 +281,7 @@ def _string(value: Any, shape: Shape, path: str, rule: _Rule | None) -> tuple[An
 
 
 def _strings(name: str, value: Any, shape: ListShape, path: str) -> tuple[Any, list[str]]:
-    """Accept a list of strings, of which each must fit the rule of the argument."""
+    """Accept a list of strings. Each must satisfy the rule of the argument."""
     items, problems = as_json(value, path)
     if problems or not isinstance(items, list):
         return value, problems or [f"{path} must be a list, not {type_name(value)}"]

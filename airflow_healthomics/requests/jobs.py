@@ -62,7 +62,7 @@ def build_job_request(
     :param job_type: kind of the job
     :param arguments: arguments other than the sources, by name; None means not set
     :param sources: a list of mappings for an import, of ids of read sets for an export or an activation
-    :param defaults: the connection's defaults, of which ``role_arn`` applies
+    :param defaults: the connection's defaults; only ``role_arn`` applies
     :param shape: the operation's input shape in botocore, the source of lengths, ranges and enums
     :raises HealthOmicsRequestError: with all problems
     """

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: job from before a Clear.
 _CLOCK_TOLERANCE: Final = 10
 
-#: Jobs that are compared with a request. Each costs a call, of which an account has 5 a second.
+#: Jobs that are compared with a request. Each costs a call (account limit: 5 a second).
 _MAX_CANDIDATES: Final = 50
 
 

@@ -41,7 +41,7 @@ def run(job: Mapping[str, Any], events: Events) -> dict[str, Any]:
     directory.mkdir(parents=True)
     logger = logging.getLogger("cwltool")
     logger.handlers.clear()
-    # Information has command lines, in which values of inputs are.
+    # At level INFO, cwltool logs command lines with the values of inputs.
     logger.addHandler(LogEvents(events, logging.WARNING))
     loading = LoadingContext()
     loading.construct_tool_object = make_tool
@@ -62,14 +62,14 @@ def run(job: Mapping[str, Any], events: Events) -> dict[str, Any]:
 
 
 class HostExecutor(MultithreadedJobExecutor):
-    """Runs as many tasks at a time as this machine has CPUs. A task may ask for more than it has."""
+    """Runs as many tasks at a time as this machine has CPUs. A task may request more."""
 
     def __init__(self) -> None:
         super().__init__()
         self.max_ram = sys.maxsize
 
     def select_resources(self, request: dict[str, Any], runtime_context: Any) -> dict[str, Any]:
-        """Return the resources of a task, with the cores that it asks for and those that it gets."""
+        """Return the resources of a task, with the requested and the available cores."""
         most = {"coresMin": min(request["coresMin"], self.max_cores)}
         selected: dict[str, Any] = super().select_resources({**request, **most}, runtime_context)
         return {**selected, REQUESTED_CORES: math.ceil(request["coresMax"])}

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""cwltool's jobs as processes of this machine, whatever container they ask for."""
+"""cwltool's jobs as processes on this machine, whatever container they require."""
 
 from __future__ import annotations
 
