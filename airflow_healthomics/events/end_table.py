@@ -5,19 +5,16 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final
 
-from airflow import settings
 from airflow._shared.state import AssetScope, AssetStateStoreWriterKind
-from airflow.models.asset import AssetModel
 from airflow.models.asset_state_store import AssetStateStoreModel
 from airflow.state import get_state_backend
 from airflow.state.metastore import MetastoreBackend
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 
 from airflow_healthomics.events.record import END_PREFIX, RETENTION
 
@@ -26,31 +23,15 @@ _PRUNING: Final = 100
 
 _tickets = count()
 
-log = logging.getLogger(__name__)
 
-
-def record_end(name: str, uri: str, payload: Mapping[str, Any]) -> None:
+def record_end(session: Any, asset_id: int, payload: Mapping[str, Any]) -> None:
     """
-    Record an end in the transaction of this thread.
+    Record an end.
 
-    Airflow's session is a scoped one, so it is the session that has just stored the asset event.
-
-    :param name: name of the asset
-    :param uri: URI of the asset
+    :param session: session of the transaction that has just stored the asset event
+    :param asset_id: id of the asset
     :param payload: of the asset event
     """
-    session: Any = settings.Session()  # type: ignore[misc]  # None only before Airflow is set up
-    if not session.in_transaction():
-        # Nobody would commit it.
-        log.warning(
-            "The end of %s is not recorded, since Airflow's session has no transaction. After a restart of "
-            "the triggerer it may have a second asset event",
-            payload.get("runId") or payload.get("batchId"),
-        )
-        return
-    asset_id = session.scalar(select(AssetModel.id).where(AssetModel.name == name, AssetModel.uri == uri))
-    if asset_id is None:
-        return
     now = datetime.now(UTC)
     scope, key = AssetScope(asset_id=asset_id), f"{END_PREFIX}{payload['uuid']}.{payload['status']}"
     value = json.dumps(payload.get("stopTime") or now.isoformat())

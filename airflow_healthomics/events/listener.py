@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Airflow listener that records the ends that an asset has events of (Airflow 3.3 and later).
+Airflow listener that completes the transaction of a watcher's asset event (Airflow 3.3 and later).
 
-Airflow calls it in the triggerer, within the transaction that stores the asset event. The record is written
-in the same transaction, so that an event is never stored without it: a trigger that starts after a crash
-knows exactly what was stored.
+Airflow calls it in the triggerer, within the transaction that stores the asset event. The record of the end
+is written in the same transaction, so that an event is never stored without it: a trigger that starts after a
+crash knows exactly what was stored.
 
 Every Airflow process imports this module, and calls it for every asset event, so it must be cheap.
 """
@@ -25,6 +25,6 @@ def on_asset_event_emitted(asset_event: Any) -> None:
     if not extra.get("from_trigger") or not isinstance(payload, dict):
         return
     if payload.get("uuid") and payload.get("status") and ("runId" in payload or "batchId" in payload):
-        from airflow_healthomics.events.end_table import record_end
+        from airflow_healthomics.events.transaction import complete
 
-        record_end(asset_event.asset.name, asset_event.asset.uri, payload)
+        complete(asset_event.asset, payload)

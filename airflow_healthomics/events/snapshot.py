@@ -90,6 +90,22 @@ def take_snapshots() -> None:
                 _snapshots[key] = Snapshot(now, newest, frozenset(ends))
 
 
+def watched_asset_id(session: Any, name: str, uri: str) -> int | None:
+    """
+    Return the id of an asset if this package watches it.
+
+    :param session: session of Airflow's database
+    :param name: name of the asset
+    :param uri: URI of the asset
+    """
+    from airflow.models.trigger import Trigger
+    from sqlalchemy import select
+
+    triggers = session.scalars(select(Trigger).where(Trigger.classpath.in_(CLASS_PATHS)))
+    assets = (asset for trigger in triggers for asset in trigger.assets)
+    return next((asset.id for asset in assets if (asset.name, asset.uri) == (name, uri)), None)
+
+
 def _events_of(session: Any, asset_id: int) -> list[tuple[str, datetime]]:
     """Return the ends of the newest asset events, and the time of each."""
     from airflow.models.asset import AssetEvent

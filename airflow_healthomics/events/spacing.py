@@ -1,50 +1,31 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The time between two events of a watcher.
+The time between two events of a watcher (Airflow 3.0 to 3.2).
 
-Airflow queues a DAG at the first event of an asset. The DAG run consumes the events until then, and ends the
-queueing. Events between these two are consumed by the DAG run of the next event (Airflow 3.3.2, in
-``_create_dag_runs_asset_triggered``): the last ones of a burst would wait for a run that ends on another day.
-So the last event of a burst comes some seconds after the one before it.
+There the scheduler reads the queue of a DAG, makes the DAG run and then clears the queue, in one transaction.
+An event that is stored meanwhile loses its place in the queue, and the DAG run of the asset's next event
+consumes it. So that the last end of a burst does not wait for that, its event comes some seconds after the
+one before it, when the scheduler has made the DAG run of that one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from airflow_healthomics.events.queue import Delivery
+from airflow_healthomics.events.report import Report
 
 #: Seconds in which a scheduler makes the DAG run of an event, with a margin.
 SPACING_SECONDS: Final = 10.0
 
 
-@dataclass
-class Report:
+async def spaced(reports: AsyncGenerator[Report]) -> AsyncGenerator[Report]:
     """
-    An end to report.
-
-    :param payload: payload of the event
-    :param delivery: its message, if it has one
-    """
-
-    payload: Mapping[str, Any]
-    delivery: Delivery | None = None
-
-    def finish(self) -> None:
-        """Let the message be deleted, once its event is stored."""
-        if self.delivery is not None:
-            self.delivery.in_hand -= 1
-
-
-async def spaced(reports: AsyncGenerator[Report]) -> AsyncIterator[Mapping[str, Any]]:
-    """
-    Yield the payload of each report: at once after a pause, else when the next one comes or after a pause.
+    Yield each report: at once after a pause, else when the next one comes or after a pause.
 
     :param reports: the reports
     """
@@ -58,16 +39,14 @@ async def spaced(reports: AsyncGenerator[Report]) -> AsyncIterator[Mapping[str, 
             due = None if held is None else max(sent_at + SPACING_SECONDS - clock(), 0.0)
             await asyncio.wait({following}, timeout=due)
             if held is not None:
-                yield held.payload
-                held.finish()
+                yield held
                 held, sent_at = None, clock()
             if following.done():
                 report, following = following.result(), None
                 if clock() - sent_at < SPACING_SECONDS:
                     held = report
                     continue
-                yield report.payload
-                report.finish()
+                yield report
                 sent_at = clock()
     finally:
         if following is not None:

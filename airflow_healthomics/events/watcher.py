@@ -15,7 +15,7 @@ from airflow_healthomics.events.failures import FAILURES, Failures
 from airflow_healthomics.events.queue import Delivery, EndQueue
 from airflow_healthomics.events.reconciliation import Reconciliation
 from airflow_healthomics.events.record import STORING, EndRecord, Reported
-from airflow_healthomics.events.spacing import Report
+from airflow_healthomics.events.report import Report
 
 #: Longest pause between two passes of which the first failed.
 _LONGEST_PAUSE: Final = 60.0

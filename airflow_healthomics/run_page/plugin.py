@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 from airflow import __version__ as airflow_version
 
 from airflow_healthomics.compat import AirflowPlugin, conf
+from airflow_healthomics.events import earlier_listener
 from airflow_healthomics.events import listener as end_listener
-from airflow_healthomics.events import start_listener
 from airflow_healthomics.starting import kill_listener
 
 #: Path of the page below the base path of the API server. Airflow's paths are ``/api/v2``, ``/ui`` and so on.
@@ -62,8 +62,8 @@ class HealthOmicsRunPagePlugin(AirflowPlugin):
     listeners = (  # a name that Airflow reads
         [kill_listener, end_listener]
         if kill_listener.IS_SUPPORTED
-        else [start_listener]
-        if start_listener.IS_NEEDED
+        else [earlier_listener]
+        if earlier_listener.IS_NEEDED
         else []
     )
     external_views = (  # a name that Airflow reads

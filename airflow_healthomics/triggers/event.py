@@ -5,17 +5,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncGenerator, AsyncIterator, Hashable
+from contextlib import aclosing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import TriggerEvent
 
+from airflow_healthomics.events import earlier_listener
 from airflow_healthomics.events.calls import Calls
 from airflow_healthomics.events.ends import EndSource
 from airflow_healthomics.events.queue import Delivery, EndQueue
 from airflow_healthomics.events.reconciliation import Reconciliation
 from airflow_healthomics.events.record import EndRecord
+from airflow_healthomics.events.report import Report
 from airflow_healthomics.events.search import EndSearch
 from airflow_healthomics.events.snapshot import sent_by, snapshot_of
 from airflow_healthomics.events.spacing import spaced
@@ -108,8 +111,10 @@ class HealthOmicsEventTrigger(HealthOmicsTrigger, BaseEventTrigger):
             reports = watcher.run(self.poll_interval)
         else:
             reports = watcher.run_with_queue(self._queue, self.reconcile_interval)
-        async for payload in spaced(reports):
-            yield TriggerEvent(dict(payload))
+        if earlier_listener.IS_NEEDED:
+            reports = spaced(reports)
+        async for event in _events(reports):
+            yield event
 
     # --- shared streams: watchers of one queue share it (Airflow 3.3 and later) ---
 
@@ -139,8 +144,8 @@ class HealthOmicsEventTrigger(HealthOmicsTrigger, BaseEventTrigger):
         :param shared_stream: the ends of the queue
         """
         reports = self.watcher().run_with_stream(shared_stream, self.reconcile_interval)
-        async for payload in spaced(reports):
-            yield TriggerEvent(dict(payload))
+        async for event in _events(reports):
+            yield event
 
     @property
     def _calls(self) -> Calls:
@@ -149,3 +154,11 @@ class HealthOmicsEventTrigger(HealthOmicsTrigger, BaseEventTrigger):
     @property
     def _queue(self) -> EndQueue:
         return EndQueue(self._calls, str(self.queue_url), self.owns_queue, self.log)
+
+
+async def _events(reports: AsyncGenerator[Report]) -> AsyncIterator[TriggerEvent]:
+    """Yield the event of each report, which is finished when Airflow requests the next event."""
+    async with aclosing(reports):
+        async for report in reports:
+            yield TriggerEvent(dict(report.payload))
+            report.finish()

@@ -37,6 +37,8 @@ def handle(end: dict[str, Any], **context: Any) -> None:
 for name, trigger in TRIGGERS.items():
     with DAG(
         dag_id=f"run_events_{name}",
+        # The second DAG has reached its limit while most events arrive.
+        max_active_runs=16 if name == "queue" else 1,
         schedule=[Asset(f"ends_{name}", watchers=[AssetWatcher(name=f"ends_{name}", trigger=trigger)])],
     ):
         handle.expand(end=ends())

@@ -18,15 +18,16 @@ from tests.unit.conftest import HAS_STORE
 if not HAS_STORE:
     pytest.skip("Airflow has no asset state store before 3.3", allow_module_level=True)
 
-from airflow.models.asset import AssetActive, AssetEvent, AssetModel, AssetWatcherModel
+from airflow.models.asset import AssetActive, AssetDagRunQueue, AssetEvent, AssetModel, AssetWatcherModel
 from airflow.models.asset_state_store import AssetStateStoreModel
 from airflow.models.trigger import Trigger
+from airflow.sdk import Asset
 from airflow.sdk.execution_time.context import AssetStateStoreAccessors
 from airflow.triggers.base import TriggerEvent
 from airflow.utils.session import create_session
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
-from airflow_healthomics.events import end_table, snapshot, start_listener
+from airflow_healthomics.events import earlier_listener, end_table, snapshot, transaction
 from airflow_healthomics.events import record as record_module
 from airflow_healthomics.events.ends import End
 from airflow_healthomics.events.record import RETENTION, Reported, _stores_of
@@ -49,7 +50,15 @@ def _database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def trigger_id() -> int:
     """A watcher's trigger, of two assets. Airflow finds the listener by the plugin's entry point."""
     with create_session() as session:
-        for model in (AssetEvent, AssetStateStoreModel, AssetWatcherModel, AssetActive, AssetModel, Trigger):
+        for model in (
+            AssetDagRunQueue,
+            AssetEvent,
+            AssetStateStoreModel,
+            AssetWatcherModel,
+            AssetActive,
+            AssetModel,
+            Trigger,
+        ):
             session.query(model).delete()
         path, kwargs = HealthOmicsRunEventTrigger().serialize()
         trigger = Trigger(classpath=path, kwargs=kwargs)
@@ -64,6 +73,10 @@ def trigger_id() -> int:
                 AssetWatcherModel(name=f"watcher of {name}", asset_id=asset.id, trigger_id=trigger.id)
             )
         return int(trigger.id)
+
+
+def _crash(*_: Any) -> None:
+    raise OSError("the database is gone")
 
 
 def events() -> int:
@@ -88,12 +101,8 @@ def test_an_end_is_recorded_for_each_asset(trigger_id: int) -> None:
 
 def test_without_the_event_there_is_no_record(trigger_id: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crash before the commit leaves neither."""
-
-    def crash(*_: Any) -> None:
-        raise OSError("the database is gone")
-
     with monkeypatch.context() as patch:
-        patch.setattr("sqlalchemy.orm.Session.commit", crash)
+        patch.setattr("sqlalchemy.orm.Session.commit", _crash)
         with pytest.raises(OSError, match="gone"):
             Trigger.submit_event(trigger_id, TriggerEvent(PAYLOAD))
     assert (events(), recorded()) == (0, [])
@@ -121,17 +130,79 @@ def test_a_session_without_a_transaction_is_left_alone(
     trigger_id: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A tripwire: with another session than Airflow's, nobody would commit the record."""
-    end_table.record_end("ends", "healthomics://ends", PAYLOAD)
+    transaction.complete(Asset(name="ends", uri="healthomics://ends"), PAYLOAD)
     assert recorded() == []
     assert "is not recorded" in caplog.text
 
 
 def test_the_stores_of_all_assets_are_known() -> None:
     """A tripwire: Airflow's mapping has no public way to more than one asset."""
-    from airflow.sdk import Asset
-
     accessors = AssetStateStoreAccessors(inlets=[Asset("one"), Asset("two")])
     assert len(_stores_of(accessors)) == 2
+
+
+@pytest.fixture
+def queued_at(trigger_id: int) -> datetime:
+    """The time at which an earlier event has queued a DAG for one of the assets."""
+    queued_at = datetime.now(UTC) - timedelta(seconds=10)
+    with create_session() as session:
+        asset_id = session.scalar(select(AssetModel.id).where(AssetModel.name == "ends"))
+        session.execute(text("PRAGMA foreign_keys=OFF"))
+        session.add(AssetDagRunQueue(asset_id=asset_id, target_dag_id="a_dag", created_at=queued_at))
+    return queued_at
+
+
+def queue_times() -> list[datetime]:
+    """Return the times in the queue of DAGs."""
+    with create_session() as session:
+        return list(session.scalars(select(AssetDagRunQueue.created_at)))
+
+
+def test_a_queued_dag_consumes_the_event(trigger_id: int, queued_at: datetime) -> None:
+    """Airflow's DAG run consumes the events until the time in the queue."""
+    Trigger.submit_event(trigger_id, TriggerEvent(PAYLOAD))
+    with create_session() as session:
+        stored_at = session.scalar(
+            select(AssetEvent.timestamp)
+            .join(AssetModel, AssetModel.id == AssetEvent.asset_id)
+            .where(AssetModel.name == "ends")
+        )
+    (consumed_until,) = queue_times()
+    assert stored_at is not None
+    assert queued_at < stored_at <= consumed_until
+
+
+def test_a_crash_leaves_the_queue_as_it_was(
+    trigger_id: int, queued_at: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time belongs to the event that was not stored."""
+    with monkeypatch.context() as patch:
+        patch.setattr("sqlalchemy.orm.Session.commit", _crash)
+        with pytest.raises(OSError, match="gone"):
+            Trigger.submit_event(trigger_id, TriggerEvent(PAYLOAD))
+    assert queue_times() == [queued_at]
+
+
+def test_events_of_others_do_not_change_the_queue(trigger_id: int, queued_at: datetime) -> None:
+    """Other watchers rely on Airflow alone."""
+    Trigger.submit_event(trigger_id, TriggerEvent({"runId": "7"}))
+    assert queue_times() == [queued_at]
+
+
+def test_a_triggerer_without_a_store_queues_the_event(
+    trigger_id: int, queued_at: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow 3.0 to 3.2 names the asset only. It has no other way to notice an event."""
+    for argv in (["airflow", "scheduler"], ["airflow", "triggerer"]):
+        assert queue_times() == [queued_at]
+        monkeypatch.setattr(sys, "argv", argv)
+        with create_session() as session:
+            asset = session.scalars(select(AssetModel).where(AssetModel.name == "ends")).one()
+            session.add(AssetEvent(asset_id=asset.id))
+            session.flush()
+            earlier_listener.on_asset_changed(asset=asset.to_serialized())
+    (consumed_until,) = queue_times()
+    assert consumed_until > queued_at
 
 
 @pytest.fixture
@@ -139,7 +210,7 @@ def started(monkeypatch: pytest.MonkeyPatch, trigger_id: int) -> None:
     """A triggerer of Airflow 3.0 to 3.2 that starts after an end was stored for both assets."""
     Trigger.submit_event(trigger_id, TriggerEvent(PAYLOAD))
     monkeypatch.setattr(sys, "argv", ["airflow", "triggerer"])
-    start_listener.on_starting(component=None)
+    earlier_listener.on_starting(component=None)
 
 
 def test_a_triggerer_without_a_store_starts_from_the_asset_events(started: None) -> None:
@@ -175,5 +246,5 @@ def test_other_processes_read_nothing(trigger_id: int, monkeypatch: pytest.Monke
     """A scheduler starts without it."""
     Trigger.submit_event(trigger_id, TriggerEvent(PAYLOAD))
     monkeypatch.setattr(sys, "argv", ["airflow", "scheduler"])
-    start_listener.on_starting(component=None)
+    earlier_listener.on_starting(component=None)
     assert snapshot._snapshots == {}

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from airflow_healthomics.events.spacing import SPACING_SECONDS, Report, spaced
+from airflow_healthomics.events.report import Report
+from airflow_healthomics.events.spacing import SPACING_SECONDS, spaced
 from tests.unit import virtual_time
 from tests.unit.conftest import Clock
 
@@ -41,8 +42,8 @@ def test_the_last_event_of_a_burst_has_a_distance(
 
     async def main() -> None:
         async def collect() -> None:
-            async for payload in spaced(reports()):
-                seen.append((payload["runId"], clock.elapsed))  # noqa: PERF401 - kept when it is cancelled
+            async for report in spaced(reports()):
+                seen.append((report.payload["runId"], clock.elapsed))  # noqa: PERF401 - kept when it is cancelled
 
         task = asyncio.create_task(collect())
         await asyncio.sleep(200)
@@ -67,8 +68,8 @@ def test_an_error_comes_after_what_was_held(clock: Clock) -> None:
         raise ValueError("a defect")
 
     async def main() -> None:
-        async for payload in spaced(reports()):
-            seen.append(payload["runId"])  # noqa: PERF401 - kept when it fails
+        async for report in spaced(reports()):
+            seen.append(report.payload["runId"])  # noqa: PERF401 - kept when it fails
 
     with pytest.raises(ValueError, match="a defect"):
         virtual_time.run(clock, main())

@@ -173,19 +173,6 @@ def test_a_watcher_that_is_stopped_in_between_loses_nothing(
     assert queue.count == 1
 
 
-def test_the_last_event_of_a_burst_comes_later(
-    triggerer: Triggerer, watcher: Any, ends_later: Any, queue: Queue, visible: None
-) -> None:
-    """Airflow would leave it without a DAG run; its message stays until it is stored."""
-    watched = watcher()
-    first, second, third = ends_later(30), ends_later(31), ends_later(32)
-    triggerer.run(38, watched)
-    assert watched.ids == [first, second]
-    assert queue.count == 1
-    triggerer.run(60, again := watcher())
-    assert again.ids == [first, second, third]
-
-
 def test_an_end_that_was_deleted_by_healthomics_is_reported(
     triggerer: Triggerer, watcher: Any, ends_later: Any, queue: Queue, omics: Control, clock: Clock
 ) -> None:

@@ -1,9 +1,11 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Airflow listener that reads the asset events of watchers when a triggerer starts (Airflow 3.0 to 3.2).
+Airflow listener of the triggerer for watchers (Airflow 3.0 to 3.2).
 
-Every Airflow process imports this module, so it must be cheap.
+It reads the asset events when the triggerer starts, and queues the DAGs of each event.
+
+Every Airflow process imports this module, and calls it for every change of an asset, so it must be cheap.
 """
 
 from __future__ import annotations
@@ -26,8 +28,7 @@ log = logging.getLogger(__name__)
 @hookimpl
 def on_starting(component: Any) -> None:
     """Read the events. Airflow calls it for the job of a triggerer, before it forks."""
-    # The type of a job is not known yet.
-    if "triggerer" not in sys.argv:
+    if not _is_triggerer():
         return
     from airflow_healthomics.events.snapshot import take_snapshots
 
@@ -38,3 +39,23 @@ def on_starting(component: Any) -> None:
             "The asset events of watchers cannot be read: %s. Ends of the last hour may be reported again",
             type(error).__name__,
         )
+
+
+@hookimpl
+def on_asset_changed(asset: Any) -> None:
+    """Queue the DAGs of an event that a watcher has reported."""
+    if not _is_triggerer():
+        return
+    from airflow import settings
+
+    from airflow_healthomics.events.dag_queue import queue_event
+    from airflow_healthomics.events.snapshot import watched_asset_id
+
+    session: Any = settings.Session()  # type: ignore[misc]  # None only before Airflow is set up
+    if (asset_id := watched_asset_id(session, asset.name, asset.uri)) is not None:
+        queue_event(session, asset_id)
+
+
+def _is_triggerer() -> bool:
+    # The type of a job is not known yet when it starts.
+    return "triggerer" in sys.argv
