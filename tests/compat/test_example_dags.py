@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -235,3 +236,32 @@ def test_vpc_example_creates_its_configuration(
     (started,) = server.control.runs()
     run = boto3.client("omics").get_run(id=started["id"])
     assert run["configuration"]["name"] == "research-vpc"
+
+
+def test_run_event_sensor_example_ends_with_the_next_run(
+    server: HealthOmicsServer, airflow: Callable[..., Any]
+) -> None:
+    """A run whose name does not match, and one that ended before, are no ends for it."""
+    server.control.add_workflow("1234567")
+    server.control.set_options(manual=True)
+    omics = boto3.client("omics")
+
+    def start(name: str) -> str:
+        role = "arn:aws:iam::123456789012:role/HealthOmicsRun"
+        return str(
+            omics.start_run(
+                workflowId="1234567", roleArn=role, outputUri="s3://outputs", name=name, requestId=name
+            )["id"]
+        )
+
+    earlier, others, expected = start("lab-1"), start("nightly-1"), start("lab-2")
+    server.control.advance("COMPLETED", run_id=earlier)
+    with ThreadPoolExecutor(1) as pool:
+        tested = pool.submit(airflow, "dags", "test", "example_healthomics_run_event_sensor")
+        server.control.wait_for_call("ListRuns", count=3, timeout=240)
+        server.control.advance("COMPLETED", run_id=others)
+        server.control.advance("COMPLETED", run_id=expected)
+
+    log = tested.result().stdout + tested.result().stderr
+    assert tested.result().returncode == 0, log
+    assert f"HealthOmics run {expected} has ended: COMPLETED" in log
