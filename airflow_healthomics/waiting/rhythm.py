@@ -13,7 +13,7 @@ from airflow_healthomics.waiting.timetable import Subscription, shared_interval
 
 #: Factor for the poll interval if runs are listed. A pass takes time, because each end is confirmed by a
 #: separate call. This factor compensates for it even if half of the runs end in one interval.
-_LISTING_INTERVAL_FACTOR: Final = 0.78
+_LISTING_INTERVAL_FACTOR: Final = 0.75
 
 #: The factor is not applied if the passes would cost more than this share of the quota of ListRuns.
 _MAX_QUOTA_SHARE: Final = 0.25

@@ -39,7 +39,7 @@ def test_a_list_is_read_no_further_than_needed(make: Make) -> None:
         scene.omics.add(running(10000 + number, end=10 * HOUR))
     scene.omics._order.sort(key=lambda life: life.id)
     scene.run(scene.wait_for_all())
-    assert 50 <= scene.omics.count("ListRuns", since=120, until=HOUR - 60) <= (HOUR - 180) / 60 / 0.78 + 2
+    assert 50 <= scene.omics.count("ListRuns", since=120, until=HOUR - 60) <= (HOUR - 180) / 60 / 0.75 + 2
 
 
 def test_runs_in_two_states_cost_two_lists(make: Make) -> None:
@@ -50,7 +50,7 @@ def test_runs_in_two_states_cost_two_lists(make: Make) -> None:
     scene = make([*pending, *(running(number, 600) for number in range(30))])
     scene.run(scene.wait_for_all())
     assert scene.omics.count("GetRun", since=120, until=580) == 0
-    assert scene.omics.count("ListRuns", since=120, until=580) <= 2 * (460 / 60 / 0.78 + 1)
+    assert scene.omics.count("ListRuns", since=120, until=580) <= 2 * (460 / 60 / 0.75 + 1)
 
 
 @pytest.mark.parametrize("foreign", [0, 400])
@@ -89,7 +89,7 @@ def test_a_run_group_costs_its_own_pages(make: Make, groups: int) -> None:
         scene.omics.add(running(10000 + number, end=10 * HOUR))
     assert [each["status"] for each in scene.run(scene.wait_for_all())] == ["COMPLETED"] * 250
     total = scene.omics.count(since=120, until=HOUR - 60)
-    assert total <= (math.ceil(250 / 100) + groups) * (HOUR - 180) / 60 / 0.78
+    assert total <= (math.ceil(250 / 100) + groups) * (HOUR - 180) / 60 / 0.75
 
 
 def test_a_run_group_with_many_other_runs_is_not_read(make: Make) -> None:
@@ -108,7 +108,7 @@ def test_a_list_that_is_longer_than_expected_is_given_up_for_shorter_ones(make: 
         scene.omics.add(running(10000 + number, end=10 * HOUR))
     scene.run(scene.wait_for_all())
     assert scene.omics.count("GetRun", since=60, until=HOUR - 60) == 0
-    assert scene.omics.count(since=60, until=HOUR - 60) <= 15 * (HOUR - 120) / 60 / 0.78
+    assert scene.omics.count(since=60, until=HOUR - 60) <= 15 * (HOUR - 120) / 60 / 0.75
 
 
 def test_a_filter_that_is_refused_is_left_out(make: Make) -> None:
