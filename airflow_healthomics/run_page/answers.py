@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ INCOMPLETE_SECONDS: Final = 30
 ERROR_SECONDS: Final = 10
 #: and of an error that more calls would aggravate.
 THROTTLED_SECONDS: Final = 20
+
+#: That of Airflow's own answers.
+_COMPRESSION_LEVEL: Final = 5
 
 #: Other services by the prefix of their operations.
 _SERVICES: Final = {
@@ -64,8 +68,10 @@ class Page:
     """
     A serialized answer of the page's API.
 
-    :param body: JSON
-    :param body_without_logs: JSON for users who may not read logs
+    It is compressed once, in the thread that fetches it, and not by Airflow for each request.
+
+    :param body: JSON, compressed by gzip
+    :param body_without_logs: the same for users who may not read logs
     :param lifetime: in seconds
     :param memory: immutable facts for the next answer, so that these are not fetched again
     """
@@ -92,9 +98,14 @@ def make_page(answer: Mapping[str, Any], *, is_complete: bool = True, **more: An
     """
     ended = ENDED_SECONDS if is_complete else INCOMPLETE_SECONDS
     lifetime = float(answer["pollSeconds"] if answer["active"] else ended)
-    body = _bytes(answer)
-    bare = _bytes(payload.without_logs(answer))
-    return Page(body=body, body_without_logs=body if bare == body else bare, lifetime=lifetime, **more)
+    body = _compressed(answer)
+    bare = payload.without_logs(answer)
+    return Page(
+        body=body,
+        body_without_logs=body if bare == answer else _compressed(bare),
+        lifetime=lifetime,
+        **more,
+    )
 
 
 def make_restricted_page(answer: Mapping[str, Any], lifetime: float) -> Page:
@@ -104,7 +115,7 @@ def make_restricted_page(answer: Mapping[str, Any], lifetime: float) -> Page:
     :param answer: of the page's API
     :param lifetime: in seconds
     """
-    return Page(body=_bytes(answer), body_without_logs=b"{}", lifetime=lifetime)
+    return Page(body=_compressed(answer), body_without_logs=_compressed({}), lifetime=lifetime)
 
 
 def page_error(error: Exception, operation: str, subject: str, aws_conn_id: str | None) -> PageError:
@@ -150,5 +161,6 @@ def _owner(aws_conn_id: str | None) -> str:
     return f"the connection {aws_conn_id}" if aws_conn_id else "the API server"
 
 
-def _bytes(answer: Mapping[str, Any]) -> bytes:
-    return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
+def _compressed(answer: Mapping[str, Any]) -> bytes:
+    body = json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
+    return gzip.compress(body, _COMPRESSION_LEVEL)

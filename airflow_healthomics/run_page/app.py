@@ -10,7 +10,6 @@ log lines and outputs require the right to read its log.
 # Without ``from __future__ import annotations``, since FastAPI reads annotations of dependencies at run time.
 
 import pathlib
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -20,7 +19,6 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from airflow_healthomics.monitoring import metrics
 from airflow_healthomics.publishing.resource_xcom import TaskResource
 from airflow_healthomics.run_page import (
     action_routes,
@@ -34,21 +32,15 @@ from airflow_healthomics.run_page.answers import Page, PageError, error_lifetime
 from airflow_healthomics.run_page.cache import Cache
 from airflow_healthomics.run_page.dependencies import TASK, LogsDep, RunDep, TaskDep, respond
 from airflow_healthomics.run_page.lookup import FoundTask, TaskConnection
+from airflow_healthomics.run_page.middleware import Responses
 from airflow_healthomics.run_page.source import fetch_page
+from airflow_healthomics.run_page.turns import Turns
 
 STATIC: Final = pathlib.Path(__file__).parent / "static"
 
 #: Limits of the cache.
 MAX_ANSWERS: Final = 1_000
 MAX_BYTES: Final = 64 * 1024 * 1024
-
-#: The page loads nothing from other origins, and only Airflow may embed it.
-SECURITY_HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
 
 api: Final = APIRouter(
     prefix="/api",
@@ -114,40 +106,6 @@ def _refuse(request: Request, error: Exception) -> Response:
     return JSONResponse({"detail": error.detail}, error.status, headers)
 
 
-async def _refuse_nul(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Refuse NUL characters. No id has them, and PostgreSQL raises an error for them."""
-    if "\0" in request.scope["path"]:
-        return JSONResponse({"detail": "Not Found"}, 404)
-    return await call_next(request)
-
-
-async def _count(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    status = 500
-    try:
-        response = await call_next(request)
-        status = response.status_code
-    finally:
-        if _path_of(request).startswith(api.prefix):
-            metrics.page_answered(status)
-    return response
-
-
-async def _add_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    response = await call_next(request)
-    for name, value in SECURITY_HEADERS.items():
-        # A document that shows an output has a policy with the host of its frame.
-        response.headers.setdefault(name, value)
-    path = _path_of(request)
-    # Files keep their names across releases, so the browser must revalidate them.
-    is_file = path == "/page" or path.startswith("/static/")
-    response.headers["Cache-Control"] = "no-cache" if is_file else "no-store"
-    return response
-
-
-def _path_of(request: Request) -> str:
-    return request.url.path.removeprefix(request.scope.get("root_path", ""))
-
-
 def _page() -> Response:
     return FileResponse(STATIC / "index.html", media_type="text/html")
 
@@ -166,7 +124,6 @@ def create_app() -> FastAPI:
     app.add_api_route("/page", _page, methods=["GET"], response_model=None)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(PageError, _refuse)
-    app.middleware("http")(_refuse_nul)
-    app.middleware("http")(_add_headers)
-    app.middleware("http")(_count)
+    app.add_middleware(Turns, prefix=api.prefix)
+    app.add_middleware(Responses, api_prefix=api.prefix)
     return app

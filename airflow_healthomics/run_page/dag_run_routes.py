@@ -24,6 +24,7 @@ from airflow_healthomics.run_page.dag_run_lookup import (
 )
 from airflow_healthomics.run_page.lookup import TaskConnection
 from airflow_healthomics.run_page.overview import Board, Reading, StatesReader, board_of, list_answer
+from airflow_healthomics.run_page.turns import end_turn
 
 #: Seconds that the list waits for states. It shows those that it has.
 PATIENCE: Final = 3.0
@@ -92,6 +93,8 @@ def _readings(
 async def _await(readings: list[Entry[Reading]], notices: list[str], as_of: datetime) -> datetime:
     """Wait for states, but not for long, and return the time of the earliest."""
     futures = [asyncio.wrap_future(each.future) for each in readings]
+    if not all(each.future.done() for each in readings):
+        end_turn()
     if futures:
         await asyncio.wait([asyncio.shield(each) for each in futures], timeout=PATIENCE)
     for entry, future in zip(readings, futures, strict=True):

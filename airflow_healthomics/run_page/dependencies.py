@@ -5,6 +5,7 @@
 # Without ``from __future__ import annotations``, since FastAPI reads annotations of dependencies at run time.
 
 import asyncio
+import gzip
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Final, TypeVar
@@ -19,6 +20,7 @@ from airflow_healthomics.run_page.answers import THROTTLED_SECONDS, Page, PageEr
 from airflow_healthomics.run_page.cache import Answer, BusyError, Cache, Entry
 from airflow_healthomics.run_page.clients import lanes
 from airflow_healthomics.run_page.lookup import FoundTask, TaskConnection, find_task
+from airflow_healthomics.run_page.turns import end_turn
 
 #: Path of a task instance.
 TASK: Final = "/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/{map_index}"
@@ -88,9 +90,11 @@ async def answer_of(entry: Entry[A], seconds: float) -> A:
     :param seconds: to wait
     :raises PageError: if there is none by then
     """
-    future = asyncio.shield(asyncio.wrap_future(entry.future))
+    if entry.future.done():
+        return entry.future.result()
+    end_turn()
     try:
-        return await asyncio.wait_for(future, seconds)
+        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(entry.future)), seconds)
     except TimeoutError:
         raise PageError(503, "HealthOmics has not answered yet.", THROTTLED_SECONDS) from None
 
@@ -142,6 +146,7 @@ async def call_in_lane(
     future = lanes.get(connection, resource.region).begin(partial(call, connection, resource), None)
     if future is None:
         raise PageError(503, BUSY, THROTTLED_SECONDS)
+    end_turn()
     try:
         return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), PATIENCE)
     except TimeoutError:
@@ -162,6 +167,12 @@ async def respond(
     :raises PageError: if there is no answer
     """
     page, reason = await latest_answer(request.app.state.cache, task, key, fetch)
-    headers = {STALE_HEADER: quote(reason)} if reason else {}
+    headers = {"Vary": "Accept-Encoding"}
+    if reason:
+        headers[STALE_HEADER] = quote(reason)
     body = page.body if with_logs else page.body_without_logs
+    if "gzip" in request.headers.get("Accept-Encoding", ""):
+        headers["Content-Encoding"] = "gzip"
+    else:
+        body = gzip.decompress(body)
     return Response(body, media_type="application/json", headers=headers)

@@ -31,7 +31,9 @@ export class Timeline {
     const share = (at) => `${((100 * at) / (this.end - begin)).toFixed(3)}%`;
     keyed(this.node, this.ticks, ticks, (at) => `${at} ${step}`, (at) => ({ node: h("span", {}, f.tickLabel(at, step)) }), ({ node }, at) => {
       node.style.left = share(at);
+      // Labels that would be cut, in a very narrow column, a narrow one, or any.
       node.classList.toggle("late", at > 0.7 * (this.end - begin));
+      node.classList.toggle("later", at > 0.85 * (this.end - begin));
       node.classList.toggle("end", at > 0.94 * (this.end - begin));
     });
     setAttr(this.node, "data-long", step % HOUR ? "yes" : null); // "1 h 30 min": every second label in a narrow column

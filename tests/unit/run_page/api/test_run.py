@@ -59,6 +59,16 @@ def test_an_active_run(page: TestClient, omics: Control, start: Any) -> None:
     assert datetime.fromisoformat(answer["tasks"][0]["creationTime"]).tzinfo
 
 
+def test_a_client_that_accepts_no_compression(page: TestClient, start: Any) -> None:
+    """It gets the same answer."""
+    path, _ = start()
+    compressed = page.get(path, headers={"Accept-Encoding": "gzip"})
+    plain = page.get(path, headers={"Accept-Encoding": "identity"})
+    assert (compressed.headers["Content-Encoding"], compressed.json()) == ("gzip", plain.json())
+    assert "Content-Encoding" not in plain.headers
+    assert {answer.headers["Vary"] for answer in (compressed, plain)} == {"Accept-Encoding"}
+
+
 def test_an_ended_run(page: TestClient, omics: Control, start: Any) -> None:
     """It has its whole history, and the resources of its tasks."""
     path, run_id = start()
