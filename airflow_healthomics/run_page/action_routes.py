@@ -9,10 +9,8 @@ and logs it.
 
 # Without ``from __future__ import annotations``, since FastAPI reads annotations of dependencies at run time.
 
-from typing import Annotated, Final
+from typing import Final
 
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from airflow.api_fastapi.logging.decorators import action_logging
 from fastapi import APIRouter, Depends, HTTPException, Request
 
@@ -20,26 +18,10 @@ from airflow_healthomics.publishing.resource_xcom import TaskResource, is_resour
 from airflow_healthomics.run_page.cancellation import Cancellation
 from airflow_healthomics.run_page.dependencies import TASK, TaskDep, call_in_lane
 from airflow_healthomics.run_page.lookup import FoundTask, TaskConnection
-
-#: Says that the user may edit the task instance.
-MAY_EDIT_HEADER: Final = "Healthomics-May-Edit"
-
-_requires_edit: Final = requires_access_dag("PUT", DagAccessEntity.TASK_INSTANCE)
+from airflow_healthomics.run_page.rights import require_edit
 
 
-def may_edit(request: Request, user: GetUserDep) -> bool:
-    """Whether the user may edit the task instances of the DAG."""
-    try:
-        # None means permission. Anything else, such as a coroutine, means that nothing was checked.
-        return _requires_edit(request, user) is None
-    except HTTPException:
-        return False
-
-
-EditDep = Annotated[bool, Depends(may_edit)]
-
-
-def refuse_other_sites(request: Request) -> None:
+async def refuse_other_sites(request: Request) -> None:
     """
     Refuse a request that another site may have made with the user's cookie.
 
@@ -55,7 +37,7 @@ router: Final = APIRouter(
     dependencies=[
         Depends(refuse_other_sites),
         Depends(action_logging()),
-        Depends(_requires_edit),
+        Depends(require_edit),
     ]
 )
 

@@ -13,8 +13,6 @@ import pathlib
 from functools import partial
 from typing import Final
 
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.core_api.security import requires_access_dag
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
@@ -27,12 +25,12 @@ from airflow_healthomics.run_page import (
     log_routes,
     output_routes,
 )
-from airflow_healthomics.run_page.action_routes import MAY_EDIT_HEADER, EditDep
 from airflow_healthomics.run_page.answers import Page, PageError, error_lifetime
 from airflow_healthomics.run_page.cache import Cache
-from airflow_healthomics.run_page.dependencies import TASK, LogsDep, RunDep, TaskDep, respond
+from airflow_healthomics.run_page.dependencies import TASK, RunDep, TaskDep, respond
 from airflow_healthomics.run_page.lookup import FoundTask, TaskConnection
 from airflow_healthomics.run_page.middleware import Responses
+from airflow_healthomics.run_page.rights import Rights, RightsDep, authorize
 from airflow_healthomics.run_page.source import fetch_page
 from airflow_healthomics.run_page.turns import Turns
 
@@ -42,13 +40,10 @@ STATIC: Final = pathlib.Path(__file__).parent / "static"
 MAX_ANSWERS: Final = 1_000
 MAX_BYTES: Final = 64 * 1024 * 1024
 
-api: Final = APIRouter(
-    prefix="/api",
-    dependencies=[
-        Depends(requires_access_dag("GET", DagAccessEntity.TASK_INSTANCE)),
-        Depends(requires_access_dag("GET", DagAccessEntity.XCOM)),
-    ],
-)
+#: Says that the user may edit the task instance.
+MAY_EDIT_HEADER: Final = "Healthomics-May-Edit"
+
+api: Final = APIRouter(prefix="/api", dependencies=[Depends(authorize)])
 
 
 api.include_router(dag_run_routes.router)
@@ -59,30 +54,26 @@ api.include_router(action_routes.router)
 
 
 @api.get(TASK)
-async def task_instance(request: Request, task: TaskDep, with_logs: LogsDep, may_edit: EditDep) -> Response:
+async def task_instance(request: Request, task: TaskDep, rights: RightsDep) -> Response:
     """Return the run or batch of a task instance."""
     if task.resource is None:
         return JSONResponse({"kind": "none", "taskState": task.state, "delay": task.delay})
-    return await _answer(request, task, None, with_logs, may_edit)
+    return await _answer(request, task, None, rights)
 
 
 @api.get(TASK + "/runs/{healthomics_run_id}")
-async def run_of_task(
-    request: Request, task: TaskDep, run_id: RunDep, with_logs: LogsDep, may_edit: EditDep
-) -> Response:
+async def run_of_task(request: Request, task: TaskDep, run_id: RunDep, rights: RightsDep) -> Response:
     """Return the run of a task instance, or a run of its batch."""
-    return await _answer(request, task, run_id, with_logs, may_edit)
+    return await _answer(request, task, run_id, rights)
 
 
-async def _answer(
-    request: Request, task: FoundTask, run_id: str | None, with_logs: bool, may_edit: bool
-) -> Response:
+async def _answer(request: Request, task: FoundTask, run_id: str | None, rights: Rights) -> Response:
     # Siblings of a mapped task may have the same run, but not the same label.
     label = task.label if run_id is None else None
     lines = task.log_tail_lines
     fetch = partial(_fetch, run_id=run_id, label=label, log_tail_lines=lines)
-    response = await respond(request, task, (run_id, label, lines), fetch, with_logs=with_logs)
-    if may_edit:
+    response = await respond(request, task, (run_id, label, lines), fetch, with_logs=rights.may_read_logs)
+    if rights.may_edit:
         response.headers[MAY_EDIT_HEADER] = "yes"
     return response
 

@@ -11,8 +11,6 @@ from functools import partial
 from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import quote
 
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import Depends, HTTPException, Path, Request, Response
 
 from airflow_healthomics.publishing.resource_xcom import TaskResource, is_resource_id
@@ -43,8 +41,6 @@ MapIndex = Annotated[int, Path(ge=-1, le=LARGEST)]
 A = TypeVar("A", bound=Answer)
 T = TypeVar("T")
 
-_requires_logs: Final = requires_access_dag("GET", DagAccessEntity.TASK_LOGS)
-
 
 def found_task(dag_id: str, run_id: str, task_id: str, map_index: MapIndex) -> FoundTask:
     """Return the task instance of the path."""
@@ -57,7 +53,7 @@ def found_task(dag_id: str, run_id: str, task_id: str, map_index: MapIndex) -> F
 TaskDep = Annotated[FoundTask, Depends(found_task)]
 
 
-def run_of_path(task: TaskDep, healthomics_run_id: str) -> str | None:
+async def run_of_path(task: TaskDep, healthomics_run_id: str) -> str | None:
     """Return the id of a run of the task's batch, or None for the task's own run."""
     resource = task.resource
     if resource is not None and resource.kind == "run" and resource.id == healthomics_run_id:
@@ -68,18 +64,6 @@ def run_of_path(task: TaskDep, healthomics_run_id: str) -> str | None:
 
 
 RunDep = Annotated[str | None, Depends(run_of_path)]
-
-
-def may_read_logs(request: Request, user: GetUserDep) -> bool:
-    """Whether the user may read the logs of the DAG's tasks."""
-    try:
-        # None means permission. Anything else, such as a coroutine, means that nothing was checked.
-        return _requires_logs(request, user) is None
-    except HTTPException:
-        return False
-
-
-LogsDep = Annotated[bool, Depends(may_read_logs)]
 
 
 async def answer_of(entry: Entry[A], seconds: float) -> A:

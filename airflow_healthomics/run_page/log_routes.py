@@ -11,9 +11,10 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 
 from airflow_healthomics.publishing.resource_xcom import TaskResource
 from airflow_healthomics.run_page.answers import Page
-from airflow_healthomics.run_page.dependencies import TASK, LogsDep, RunDep, TaskDep, respond
+from airflow_healthomics.run_page.dependencies import TASK, RunDep, TaskDep, respond
 from airflow_healthomics.run_page.log_source import LogSource
 from airflow_healthomics.run_page.lookup import TaskConnection
+from airflow_healthomics.run_page.rights import RightsDep
 from airflow_healthomics.run_page.task_logs import MAX_EVENTS, PAGE_EVENTS, LogPosition
 
 router: Final = APIRouter()
@@ -24,13 +25,13 @@ async def log_of_run(
     request: Request,
     task: TaskDep,
     run_id: RunDep,
-    with_logs: LogsDep,
+    rights: RightsDep,
     omics_task_id: Annotated[str | None, Query(alias="task", pattern="^[0-9]{1,18}$")] = None,
     before: Annotated[str | None, Query(min_length=1, max_length=1_000)] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_EVENTS)] = PAGE_EVENTS,
 ) -> Response:
     """Return the last lines of the log of a task of a run, or of its engine, or the lines before these."""
-    if not with_logs:
+    if not rights.may_read_logs:
         raise HTTPException(403, "Reading logs requires the right to read the logs of this task.")
     if task.log_tail_lines <= 0:
         raise HTTPException(
@@ -38,7 +39,7 @@ async def log_of_run(
         )
     position = LogPosition(task_id=omics_task_id, before=before, limit=limit)
     fetch = partial(_fetch, run_id=run_id, position=position)
-    return await respond(request, task, (run_id, position), fetch, with_logs=with_logs)
+    return await respond(request, task, (run_id, position), fetch, with_logs=rights.may_read_logs)
 
 
 def _fetch(

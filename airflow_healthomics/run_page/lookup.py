@@ -19,7 +19,7 @@ from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
-from sqlalchemy import Text, cast, func, select
+from sqlalchemy import Text, and_, bindparam, cast, func, select
 
 from airflow_healthomics.publishing.resource import DELAY_KEY
 from airflow_healthomics.publishing.resource_xcom import (
@@ -38,6 +38,31 @@ IS_SMALL: Final = func.length(cast(XComModel.value, Text)) <= 10_000
 DEFAULT_CONNECTION: Final = "aws_default"
 
 _ARGUMENTS: Final = ("aws_conn_id", "verify", "log_tail_lines")
+
+
+def _is_key(model: Any) -> Any:
+    """Return the condition for the rows of one task instance."""
+    names = ("dag_id", "run_id", "task_id", "map_index")
+    return and_(*(getattr(model, name) == bindparam(name) for name in names))
+
+
+#: A column in some releases of Airflow, and an expression in others.
+_LABEL: Final[Any] = TaskInstance.rendered_map_index
+
+_TASK: Final = (
+    select(
+        TaskInstance.state,
+        TaskInstance.dag_version_id,
+        TaskInstance.try_number,
+        _LABEL.label("label"),
+        RenderedTaskInstanceFields.rendered_fields,
+    )
+    .outerjoin(RenderedTaskInstanceFields, _is_key(RenderedTaskInstanceFields))
+    .where(_is_key(TaskInstance))
+)
+_XCOMS: Final = select(XComModel.key, XComModel.value).where(
+    _is_key(XComModel), XComModel.key.in_((*RESOURCE_KEYS, DELAY_KEY, "summary")), IS_SMALL
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,45 +114,15 @@ def find_task(dag_id: str, run_id: str, task_id: str, map_index: int) -> FoundTa
     :param task_id: its task
     :param map_index: its map index; -1 if it is not mapped
     """
-    # A column in some releases of Airflow, and an expression in others.
-    label: Any = TaskInstance.rendered_map_index
+    key = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": map_index}
     with create_session() as session:
-        found = session.execute(
-            select(
-                TaskInstance.state,
-                TaskInstance.dag_version_id,
-                TaskInstance.try_number,
-                label.label("label"),
-            ).where(
-                TaskInstance.dag_id == dag_id,
-                TaskInstance.run_id == run_id,
-                TaskInstance.task_id == task_id,
-                TaskInstance.map_index == map_index,
-            )
-        ).one_or_none()
+        found = session.execute(_TASK, key).one_or_none()
         if found is None:
             return None
-        rows = session.execute(
-            select(XComModel.key, XComModel.value).where(
-                XComModel.dag_id == dag_id,
-                XComModel.run_id == run_id,
-                XComModel.task_id == task_id,
-                XComModel.map_index == map_index,
-                XComModel.key.in_((*RESOURCE_KEYS, DELAY_KEY, "summary")),
-                IS_SMALL,
-            )
-        ).all()
-        xcoms = {row.key: row.value for row in rows}
-        if (resource := parse_resource(xcoms)) is None:
-            return FoundTask(state=found.state, delay=parse_delay(xcoms.get(DELAY_KEY)))
-        rendered = session.execute(
-            select(RenderedTaskInstanceFields.rendered_fields).where(
-                RenderedTaskInstanceFields.dag_id == dag_id,
-                RenderedTaskInstanceFields.run_id == run_id,
-                RenderedTaskInstanceFields.task_id == task_id,
-                RenderedTaskInstanceFields.map_index == map_index,
-            )
-        ).scalar_one_or_none()
+        xcoms = {row.key: row.value for row in session.execute(_XCOMS, key)}
+    if (resource := parse_resource(xcoms)) is None:
+        return FoundTask(state=found.state, delay=parse_delay(xcoms.get(DELAY_KEY)))
+    rendered = found.rendered_fields
     arguments = arguments_of_task(rendered, found.dag_version_id, task_id)
     own_arguments = rendered if isinstance(rendered, Mapping) else {}
     # Without a template, the expression is the map index.

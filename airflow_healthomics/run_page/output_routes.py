@@ -26,7 +26,6 @@ from airflow_healthomics.publishing.resource_xcom import TaskResource
 from airflow_healthomics.run_page.answers import Page, PageError
 from airflow_healthomics.run_page.dependencies import (
     TASK,
-    LogsDep,
     RunDep,
     TaskDep,
     call_in_lane,
@@ -35,6 +34,7 @@ from airflow_healthomics.run_page.dependencies import (
 from airflow_healthomics.run_page.lookup import TaskConnection
 from airflow_healthomics.run_page.output_source import Link, OutputSource
 from airflow_healthomics.run_page.outputs import View, is_below, outputs_are_on, view_of
+from airflow_healthomics.run_page.rights import RightsDep
 
 #: Maximum length of keys in S3.
 _MAX_KEY: Final = 1024
@@ -46,11 +46,11 @@ _STYLE: Final = (
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 
 
-def require_outputs(with_logs: LogsDep) -> None:
+async def require_outputs(rights: RightsDep) -> None:
     """Refuse the request if outputs are turned off, or if the user may not read the logs of the task."""
     if not outputs_are_on():
         raise HTTPException(404, "[healthomics] page_outputs turns outputs off.")
-    if not with_logs:
+    if not rights.may_read_logs:
         raise HTTPException(403, "Reading outputs requires the right to read the logs of this task.")
 
 
@@ -80,13 +80,13 @@ async def outputs_of_run(
     request: Request,
     task: TaskDep,
     run_id: RunDep,
-    with_logs: LogsDep,
+    rights: RightsDep,
     folder: Annotated[str, Query(max_length=_MAX_KEY, pattern="^(.*/)?$")] = "",
 ) -> Response:
     """Return the files and folders in a folder of a run's outputs."""
     _check(folder)
     fetch = partial(_list, run_id=run_id, folder=folder)
-    return await respond(request, task, (run_id, "outputs", folder), fetch, with_logs=with_logs)
+    return await respond(request, task, (run_id, "outputs", folder), fetch, with_logs=rights.may_read_logs)
 
 
 @_documents.get(TASK + "/runs/{healthomics_run_id}/outputs/view")

@@ -21,6 +21,7 @@ from airflow_healthomics.publishing.resource import XCOM_KEY
 from airflow_healthomics.run_page import (
     dag_run_routes,
     dependencies,
+    rights,
 )
 from airflow_healthomics.run_page.plugin import URL_PREFIX
 from tests.healthomics import Control
@@ -75,13 +76,24 @@ def test_rights_of_an_unknown_form(
     plan_failure(omics)
     path, run_id = start()
     omics.advance("FAILED", run_id=run_id)
-    monkeypatch.setattr(dependencies, "_requires_logs", lambda *_: answer)
+    monkeypatch.setattr(rights, "_LOGS", lambda *_: answer)
     assert get(page, path)["failed"][0]["logLines"] == []
 
 
-def test_airflows_own_check() -> None:
-    """A tripwire: the check is called, not awaited, and raises to refuse."""
-    assert not inspect.iscoroutinefunction(dependencies._requires_logs)
+@pytest.mark.parametrize("answer", [True, False, object()])
+def test_required_rights_of_an_unknown_form(
+    page: TestClient, start: Any, monkeypatch: pytest.MonkeyPatch, answer: Any
+) -> None:
+    """They do not allow anything."""
+    path, _ = start()
+    monkeypatch.setattr(rights, "_REQUIRED", (lambda *_: None, lambda *_: answer))
+    assert page.get(path).status_code == 403
+
+
+def test_airflows_own_checks() -> None:
+    """A tripwire: the checks are called, not awaited, and raise to refuse."""
+    for check in (*rights._REQUIRED, rights._LOGS, rights._EDIT):
+        assert not inspect.iscoroutinefunction(check)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from airflow.utils.session import create_session
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from airflow_healthomics.run_page import action_routes
+from airflow_healthomics.run_page import app
 from airflow_healthomics.run_page.commands import start_run_command
 from tests.healthomics import Control
 from tests.unit.conftest import DAG_RUN_ID, Clock, calls_of
@@ -146,7 +146,7 @@ def test_who_may_cancel(server: FastAPI, omics: Control, start: Any, role: str |
     sent = {} if role == "nobody" else headers(role)
     client = TestClient(server, headers=sent)
     read = client.get(path)
-    assert (read.headers.get(action_routes.MAY_EDIT_HEADER) == "yes") == (status == 200)
+    assert (read.headers.get(app.MAY_EDIT_HEADER) == "yes") == (status == 200)
     assert client.post(f"{path}/cancel", json={}).status_code == status
     assert calls_of(omics, "CancelRun") == (status == 200)
 
