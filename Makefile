@@ -47,11 +47,11 @@ help:
 
 install: $(VENV)/.installed
 
-# uv comes by pip, everything else by uv.
+# uv comes by pip, everything else by uv. Older pins have a uv that lacks the options below.
 $(VENV)/.installed: pyproject.toml constraints/$(PINS).txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints/$(PINS).txt uv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints/$(NEWEST).txt uv
 	$(BIN)/uv pip install --system-certs --quiet --python $(BIN)/python --constraint constraints/$(PINS).txt \
 		--group $(GROUP) --editable '.[testing,engine]' 'apache-airflow==$(AIRFLOW)'
 	touch $@
