@@ -26,6 +26,12 @@ MAX_FRAMES = 6
 
 GERMLINE_PARAMETERS = ("sample_name", "fastq_pairs", "ecr_registry", "aws_region")
 
+PIPELINE_VCF = """##fileformat=VCFv4.2
+#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tsample
+chr1\t7\t.\tA\tT\t90\tPASS\tDP=9\tGT:AD\t0/1:4,5
+chr1\t9\t.\tC\tG\t90\tPASS\tDP=9\tGT:AD\t1/1:0,9
+"""
+
 
 def load(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -203,6 +209,32 @@ def test_register_workflow_example_registers_once(
     runs = [omics.get_run(id=run["id"]) for run in server.control.runs()]
     assert [run["status"] for run in runs] == ["COMPLETED"] * 2
     assert {run["workflowVersionName"] for run in runs} == {version["versionName"]}
+
+
+def test_pipeline_example_runs_to_its_report(server: HealthOmicsServer, airflow: Callable[..., Any]) -> None:
+    """It registers the workflow beside it, and reports on each sample. No log has the name of a sample."""
+    s3, omics = boto3.client("s3"), boto3.client("omics")
+    s3.create_bucket(Bucket="example-bucket")
+    names = ("patient-1", "patient-2")
+    sheet = "sample,fastq_1,fastq_2\n" + "".join(f"{name},s3://r/1,s3://r/2\n" for name in names)
+    s3.put_object(Bucket="example-bucket", Key="sheets/samples.csv", Body=sheet.encode())
+    for name in names:
+        server.control.plan_run(run_setting_id=name, outputs={f"vcf/{name}.vcf": PIPELINE_VCF})
+
+    tested = airflow("dags", "test", "example_healthomics_pipeline")
+
+    log = tested.stdout + tested.stderr
+    assert tested.returncode == 0, log
+    (batch,) = omics.list_batch()["items"]
+    started = omics.list_runs_in_batch(batchId=batch["id"])["runs"]
+    report = s3.get_object(Bucket="example-bucket", Key=f"germline/reports/{batch['id']}.csv")
+    header, *rows = report["Body"].read().decode().splitlines()
+    assert header == "sample,run,variants,heterozygous"
+    assert sorted(rows) == sorted(f"{each['runSettingId']},{each['runId']},2,1" for each in started)
+    (group,), (cache,) = omics.list_run_groups()["items"], omics.list_run_caches()["items"]
+    runs = [omics.get_run(id=each["runId"]) for each in started]
+    assert {(run["runGroupId"], run["cacheId"]) for run in runs} == {(group["id"], cache["id"])}
+    assert "patient" not in log
 
 
 def test_run_resources_example_creates_and_deletes(
