@@ -152,10 +152,12 @@ def test_read_sets_example_runs_to_its_end(server: HealthOmicsServer, airflow: C
 def test_nightly_example_runs_to_its_end(
     dag_id: str, server: HealthOmicsServer, airflow: Callable[..., Any]
 ) -> None:
-    """The example starts a run for each row of the sheet, and uses the outputs of each."""
+    """The example starts a run for each row of the sheet, and uses its outputs. No log has a parameter."""
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket="example-bucket")
-    sheet = "sample,fastq_1,fastq_2,depth\n" + "".join(f"s{n},s3://r/1,s3://r/2,{n}\n" for n in range(2))
+    sheet = "sample,fastq_1,fastq_2,depth\n" + "".join(
+        f"patient-{n},s3://r/1,s3://r/2,{n}\n" for n in range(2)
+    )
     # Airflow 2 ends the interval of a test with the night before.
     for date in ("2026-01-01", "2026-01-02"):
         s3.put_object(Bucket="example-bucket", Key=f"sheets/{date}.csv", Body=sheet.encode())
@@ -168,9 +170,11 @@ def test_nightly_example_runs_to_its_end(
     assert [run["status"] for run in runs] == ["COMPLETED"] * 2
     # Airflow determines the order of mapped tasks.
     parameters = [boto3.client("omics").get_run(id=run["id"])["parameters"] for run in runs]
-    assert {(each["sample_name"], each["min_depth"]) for each in parameters} == {("s0", 0), ("s1", 1)}
+    sent = {(each["sample_name"], each["min_depth"]) for each in parameters}
+    assert sent == {("patient-0", 0), ("patient-1", 1)}
     for run in runs:
         assert f"s3://outputs/germline/{run['id']}/out" in tested.stdout + tested.stderr
+    assert "patient" not in tested.stdout + tested.stderr
 
 
 def test_a_mistake_is_printed_without_frames_of_the_package(airflow: Callable[..., Any]) -> None:
