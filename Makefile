@@ -26,7 +26,7 @@ HOLD_3.2.2 := 'fastapi<0.137' 'svcs<26'
 
 help:
 	@echo 'make install        set up $(VENV) (does nothing when it is up to date)'
-	@echo 'make demo           reads to variants, computed here, in a real Airflow; KEEP=1 leaves it running'
+	@echo 'make demo           reads to a report, computed here, in a real Airflow; KEEP=1 leaves it running'
 	@echo 'make test           unit tests, the local HealthOmics, a smoke test in a real Airflow, and the docs'
 	@echo 'make test-all       adds the slow tests, the matrix and the release check;'
 	@echo '                    for root, installs chromium, PostgreSQL and Redis by apt if they are missing'

@@ -52,7 +52,8 @@ with DAG(
     },
 ) as dag:
     # [START sheet]
-    @task
+    # Parameters do not belong in logs.
+    @task(show_return_value_in_logs=False)
     def parameters_of_samples(sheet: str) -> list[dict[str, Any]]:
         """Read the sheet, a row for each sample."""
         settings = read_sample_sheet(

@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""A made-up genome, a sample with planted variants, and its reads; all from a seed."""
+"""A made-up genome, samples with planted variants, and their reads; all from seeds."""
 
 from __future__ import annotations
 
 import gzip
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -38,19 +38,22 @@ class Sample:
     """
     A sample.
 
+    :param seed: of its variants and reads
+    :param reference_seed: of the reference; samples with equal ones have the same
     :param contig_length: bases of each contig
     :param variants_per_contig: planted variants
     :param coverage: mean number of reads over a base
     """
 
-    seed: int = 7
-    contig_length: int = 20_000
-    variants_per_contig: int = 8
+    seed: int = 1
+    reference_seed: int = 7
+    contig_length: int = 10_000
+    variants_per_contig: int = 4
     coverage: int = 40
 
     def reference(self) -> dict[str, str]:
         """Return the bases of the reference by contig."""
-        chance = random.Random(f"{self.seed} reference")
+        chance = random.Random(f"{self.reference_seed} reference")
         return {contig: "".join(chance.choices(BASES, k=self.contig_length)) for contig in CONTIGS}
 
     def fasta(self) -> bytes:
@@ -85,26 +88,24 @@ class Sample:
             start + chance.randrange(stretch) for start in chance.sample(starts, self.variants_per_contig)
         )
 
-    def fastq_pairs(self, lanes: Sequence[str]) -> Iterator[tuple[str, bytes, bytes]]:
-        """Yield the reads of each lane: its name, and both gzipped FASTQ files."""
+    def fastq_pair(self) -> tuple[bytes, bytes]:
+        """Return the reads: both gzipped FASTQ files."""
         haplotypes = self._haplotypes()
-        pairs = self.coverage * self.contig_length * len(CONTIGS) // (2 * READ_LENGTH) // len(lanes)
-        for lane in lanes:
-            chance = random.Random(f"{self.seed} {lane}")
-            first: list[str] = []
-            second: list[str] = []
-            for number in range(pairs):
-                bases = chance.choice(haplotypes[chance.choice(CONTIGS)])
-                start = chance.randrange(len(bases) - FRAGMENT_LENGTH)
-                fragment = bases[start : start + FRAGMENT_LENGTH]
-                if chance.random() < 0.5:
-                    fragment = _reverse(fragment)
-                for reads, read in (
-                    (first, fragment[:READ_LENGTH]),
-                    (second, _reverse(fragment)[:READ_LENGTH]),
-                ):
-                    reads.append(_record(f"{lane}:{number}", read, chance))
-            yield lane, _gzipped(first), _gzipped(second)
+        chance = random.Random(f"{self.seed} reads")
+        first: list[str] = []
+        second: list[str] = []
+        for number in range(self.coverage * self.contig_length * len(CONTIGS) // (2 * READ_LENGTH)):
+            bases = chance.choice(haplotypes[chance.choice(CONTIGS)])
+            start = chance.randrange(len(bases) - FRAGMENT_LENGTH)
+            fragment = bases[start : start + FRAGMENT_LENGTH]
+            if chance.random() < 0.5:
+                fragment = _reverse(fragment)
+            for reads, read in (
+                (first, fragment[:READ_LENGTH]),
+                (second, _reverse(fragment)[:READ_LENGTH]),
+            ):
+                reads.append(_record(f"read-{number}", read, chance))
+        return _gzipped(first), _gzipped(second)
 
     def _haplotypes(self) -> dict[str, tuple[str, str]]:
         both = {contig: (list(bases), list(bases)) for contig, bases in self.reference().items()}

@@ -27,6 +27,12 @@ MAX_FRAMES = 6
 
 GERMLINE_PARAMETERS = ("sample_name", "fastq_pairs", "ecr_registry", "aws_region")
 
+PIPELINE_VCF = """##fileformat=VCFv4.2
+#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tsample
+chr1\t7\t.\tA\tT\t90\tPASS\tDP=9\tGT:AD\t0/1:4,5
+chr1\t9\t.\tC\tG\t90\tPASS\tDP=9\tGT:AD\t1/1:0,9
+"""
+
 
 def load(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -147,10 +153,12 @@ def test_read_sets_example_runs_to_its_end(server: HealthOmicsServer, airflow: C
 def test_nightly_example_runs_to_its_end(
     dag_id: str, server: HealthOmicsServer, airflow: Callable[..., Any]
 ) -> None:
-    """The example starts a run for each row of the sheet, and uses the outputs of each."""
+    """The example starts a run for each row of the sheet, and uses its outputs. No log has a parameter."""
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket="example-bucket")
-    sheet = "sample,fastq_1,fastq_2,depth\n" + "".join(f"s{n},s3://r/1,s3://r/2,{n}\n" for n in range(2))
+    sheet = "sample,fastq_1,fastq_2,depth\n" + "".join(
+        f"patient-{n},s3://r/1,s3://r/2,{n}\n" for n in range(2)
+    )
     # Airflow 2 ends the interval of a test with the night before.
     for date in ("2026-01-01", "2026-01-02"):
         s3.put_object(Bucket="example-bucket", Key=f"sheets/{date}.csv", Body=sheet.encode())
@@ -163,9 +171,11 @@ def test_nightly_example_runs_to_its_end(
     assert [run["status"] for run in runs] == ["COMPLETED"] * 2
     # Airflow determines the order of mapped tasks.
     parameters = [boto3.client("omics").get_run(id=run["id"])["parameters"] for run in runs]
-    assert {(each["sample_name"], each["min_depth"]) for each in parameters} == {("s0", 0), ("s1", 1)}
+    sent = {(each["sample_name"], each["min_depth"]) for each in parameters}
+    assert sent == {("patient-0", 0), ("patient-1", 1)}
     for run in runs:
         assert f"s3://outputs/germline/{run['id']}/out" in tested.stdout + tested.stderr
+    assert "patient" not in tested.stdout + tested.stderr
 
 
 def test_a_mistake_is_printed_without_frames_of_the_package(airflow: Callable[..., Any]) -> None:
@@ -204,6 +214,32 @@ def test_register_workflow_example_registers_once(
     runs = [omics.get_run(id=run["id"]) for run in server.control.runs()]
     assert [run["status"] for run in runs] == ["COMPLETED"] * 2
     assert {run["workflowVersionName"] for run in runs} == {version["versionName"]}
+
+
+def test_pipeline_example_runs_to_its_report(server: HealthOmicsServer, airflow: Callable[..., Any]) -> None:
+    """It registers the workflow beside it, and reports on each sample. No log has the name of a sample."""
+    s3, omics = boto3.client("s3"), boto3.client("omics")
+    s3.create_bucket(Bucket="example-bucket")
+    names = ("patient-1", "patient-2")
+    sheet = "sample,fastq_1,fastq_2\n" + "".join(f"{name},s3://r/1,s3://r/2\n" for name in names)
+    s3.put_object(Bucket="example-bucket", Key="sheets/samples.csv", Body=sheet.encode())
+    for name in names:
+        server.control.plan_run(run_setting_id=name, outputs={f"vcf/{name}.vcf": PIPELINE_VCF})
+
+    tested = airflow("dags", "test", "example_healthomics_pipeline")
+
+    log = tested.stdout + tested.stderr
+    assert tested.returncode == 0, log
+    (batch,) = omics.list_batch()["items"]
+    started = omics.list_runs_in_batch(batchId=batch["id"])["runs"]
+    report = s3.get_object(Bucket="example-bucket", Key=f"germline/reports/{batch['id']}.csv")
+    header, *rows = report["Body"].read().decode().splitlines()
+    assert header == "sample,run,variants,heterozygous"
+    assert sorted(rows) == sorted(f"{each['runSettingId']},{each['runId']},2,1" for each in started)
+    (group,), (cache,) = omics.list_run_groups()["items"], omics.list_run_caches()["items"]
+    runs = [omics.get_run(id=each["runId"]) for each in started]
+    assert {(run["runGroupId"], run["cacheId"]) for run in runs} == {(group["id"], cache["id"])}
+    assert "patient" not in log
 
 
 def test_run_resources_example_creates_and_deletes(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from airflow_healthomics.testing import Control
-from dev.demo import WORKFLOW_NAME, planned_tasks
+from dev.trigger_form import WORKFLOW_NAME, planned_tasks
 
 #: Seconds since the start of the runs.
 ELAPSED: Final = 3 * 3600 + 420

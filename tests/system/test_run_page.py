@@ -18,15 +18,10 @@ import pytest
 
 from airflow_healthomics.testing import HealthOmicsServer
 from dev.browser import Browser, browser
-from dev.demo import (
-    BUCKET,
-    FORM_DAG_ID,
-    FORM_WORKFLOW_ID,
-    PARAMETER_TEMPLATE,
-    WORKFLOW_NAME,
-    planned_tasks,
-)
 from dev.local_airflow import LocalAirflow
+from dev.trigger_form import BUCKET, PARAMETER_TEMPLATE, WORKFLOW_NAME, planned_tasks
+from dev.trigger_form import DAG_ID as FORM_DAG_ID
+from dev.trigger_form import WORKFLOW_ID as FORM_WORKFLOW_ID
 
 pytestmark = pytest.mark.slow
 

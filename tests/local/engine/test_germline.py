@@ -1,66 +1,78 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
-"""The workflow of the demo finds the variants that were planted, and no others."""
+"""The workflow of the pipeline example finds the variants that were planted, and no others."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_healthomics.testing import Control
-from dev.germline import definition
+from dev.germline.inputs import BUCKET as INPUTS
+from dev.germline.inputs import REFERENCE, write_inputs
 from dev.germline.sample import Sample, called_variants
+from tests.local.archives import archive
 from tests.local.conftest import BUCKET, ROLE, aws
 
 pytestmark = pytest.mark.parametrize("control", ["in-process"], indirect=True)
 
-LANES = ("L1", "L2")
-SMALL = Sample(contig_length=3_000, variants_per_contig=4)
-REFERENCE = "omics-us-east-1"
+WORKFLOW = Path(__file__).parents[3] / "example_dags" / "workflows" / "germline" / "main.wdl"
+
+SMALL = Sample(contig_length=3_000)
+OTHER = Sample(contig_length=3_000, seed=2)
 
 
-def test_its_variants_are_the_planted_ones(
-    control: Control, omics: Any, ended: Callable[[str], dict[str, Any]]
-) -> None:
-    """With their genotypes."""
+def test_its_variants_are_the_planted_ones(control: Control, omics: Any) -> None:
+    """With their genotypes, for two samples in one batch."""
     s3 = aws("s3")
-    s3.create_bucket(Bucket=REFERENCE)
-    s3.put_object(Bucket=REFERENCE, Key="references/tiny.fasta", Body=SMALL.fasta())
-    pairs = []
-    for lane, *files in SMALL.fastq_pairs(LANES):
-        pair = {"read_group": lane, "platform": "illumina"}
-        for number, content in enumerate(files, 1):
-            s3.put_object(Bucket=BUCKET, Key=f"{lane}.R{number}.fastq.gz", Body=content)
-            pair[f"fastq_{number}"] = f"s3://{BUCKET}/{lane}.R{number}.fastq.gz"
-        pairs.append(pair)
-    workflow = omics.create_workflow(definitionZip=definition())
-    run = omics.start_run(
-        workflowId=workflow["id"],
-        roleArn=ROLE,
-        outputUri=f"s3://{BUCKET}/results",
-        parameters={
-            "sample_name": "NA1",
-            "fastq_pairs": pairs,
-            "ecr_registry": "123456789012.dkr.ecr.us-east-1.amazonaws.com",
-            "aws_region": "us-east-1",
+    s3.create_bucket(Bucket=INPUTS)
+    samples = {"NA1": SMALL, "NA2": OTHER}
+    write_inputs(s3, samples)
+    workflow = omics.create_workflow(definitionZip=archive(main_wdl=WORKFLOW.read_text()))
+    reads = f"s3://{INPUTS}/reads"
+    batch = omics.start_run_batch(
+        requestId="germline",
+        defaultRunSetting={
+            "workflowId": workflow["id"],
+            "roleArn": ROLE,
+            "outputUri": f"s3://{BUCKET}/results",
+            "parameters": {"reference": f"s3://{INPUTS}/{REFERENCE}", "image": "python:3.12"},
+        },
+        batchRunSettings={
+            "inlineSettings": [
+                {
+                    "runSettingId": name,
+                    "parameters": {
+                        "sample_name": name,
+                        "fastq_1": f"{reads}/{name}_1.fastq.gz",
+                        "fastq_2": f"{reads}/{name}_2.fastq.gz",
+                    },
+                }
+                for name in samples
+            ]
         },
     )
-    ended(run["id"])
-    names = sorted(task["name"] for task in omics.list_run_tasks(id=run["id"])["items"])
-    assert [name.partition("-")[0] for name in names] == [
-        *["Align"] * 2,
-        *["CallVariants"] * 3,
-        "MarkDuplicates",
-        "MergeVcfs",
-    ]
-    vcf = s3.get_object(Bucket=BUCKET, Key=f"results/{run['id']}/out/vcf/NA1.vcf")["Body"].read().decode()
-    assert called_variants(vcf) == SMALL.variants()
+    control.wait_for_run("COMPLETED", count=2, timeout=60)
+    for item in omics.list_runs_in_batch(batchId=batch["id"])["runs"]:
+        name = item["runSettingId"]
+        tasks = omics.list_run_tasks(id=item["runId"])["items"]
+        assert sorted(task["name"].partition("-")[0] for task in tasks) == [
+            "Align",
+            *["CallVariants"] * 3,
+            "MarkDuplicates",
+            "MergeVcfs",
+        ]
+        key = f"results/{item['runId']}/out/vcf/{name}.vcf"
+        vcf = s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode()
+        assert called_variants(vcf) == samples.pop(name).variants()
+    assert samples == {}
+
+
+def test_a_sample_depends_on_its_seeds(control: Control) -> None:
+    """Only, so that the demo is the same everywhere. Samples have the same reference."""
+    assert SMALL.fastq_pair() == SMALL.fastq_pair()
+    assert SMALL.fasta() == OTHER.fasta()
     assert len(SMALL.variants()) == 12
-
-
-def test_a_sample_depends_on_its_seed(control: Control) -> None:
-    """Only, so that the demo is the same everywhere."""
-    assert list(SMALL.fastq_pairs(LANES)) == list(SMALL.fastq_pairs(LANES))
-    assert Sample(seed=8).variants() != Sample(seed=7).variants()
+    assert SMALL.variants() != OTHER.variants()

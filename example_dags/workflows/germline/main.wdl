@@ -3,30 +3,28 @@ version 1.1
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# From paired FASTQ files to variants, in pure Python: a model of a germline workflow for tiny genomes, which
-# the demo runs without containers. Reads are aligned without gaps, so it finds single-nucleotide variants only.
+# From paired FASTQ files to variants: a model of a germline workflow for tiny genomes, which requires only
+# Python, awk and sort. Reads are aligned without gaps, so it finds single-nucleotide variants only.
 
-struct FastqPair {
-  String read_group
-  File fastq_1
-  File fastq_2
-  String platform
-}
-
-workflow germline_fastqs_to_vcf {
+workflow germline {
   input {
     String sample_name
-    Array[FastqPair] fastq_pairs
-    String ecr_registry
-    String aws_region
-    File reference = "s3://omics-us-east-1/references/tiny.fasta"
+    File fastq_1
+    File fastq_2
+    File reference
+    String image
     Array[String] contigs = ["chr1", "chr2", "chr3"]
   }
-  String image = "~{ecr_registry}/python:3.11"
-
-  scatter (pair in fastq_pairs) {
-    call Align { input: pair, reference, image }
+  parameter_meta {
+    sample_name: "Name of the sample"
+    fastq_1: "First reads of the pairs, a gzipped FASTQ file"
+    fastq_2: "Second reads of the pairs, a gzipped FASTQ file"
+    reference: "Reference genome, a FASTA file"
+    image: "Amazon ECR image with Python 3.10 or newer"
+    contigs: "Contigs of the reference to call variants in"
   }
+
+  call Align { input: fastq_1, fastq_2, reference, image }
   call MarkDuplicates { input: alignments = Align.alignments, image }
   scatter (contig in contigs) {
     call CallVariants { input: alignments = MarkDuplicates.unique, reference, contig, image }
@@ -41,12 +39,13 @@ workflow germline_fastqs_to_vcf {
 
 task Align {
   input {
-    FastqPair pair
+    File fastq_1
+    File fastq_2
     File reference
     String image
   }
   command <<<
-    python3 - "~{reference}" "~{pair.fastq_1}" "~{pair.fastq_2}" > "~{pair.read_group}.sam" <<'PYTHON'
+    python3 - "~{reference}" "~{fastq_1}" "~{fastq_2}" > aligned.sam <<'PYTHON'
     import gzip, sys
 
     K, MOST_MISMATCHES = 20, 6
@@ -71,11 +70,11 @@ task Align {
                           quality[::-1] if strand else quality, f"NM:i:{mismatches}", sep="\t")
                     aligned += 1
                     break
-        print(f"{aligned} of {len(lines) // 4} reads of {path.rpartition('/')[2]} are aligned", file=sys.stderr)
+        print(f"{aligned} of {len(lines) // 4} reads of file {mate + 1} are aligned", file=sys.stderr)
     PYTHON
   >>>
   output {
-    File alignments = "~{pair.read_group}.sam"
+    File alignments = "aligned.sam"
   }
   runtime {
     container: image
@@ -86,12 +85,12 @@ task Align {
 
 task MarkDuplicates {
   input {
-    Array[File] alignments
+    File alignments
     String image
   }
   command <<<
     set -euo pipefail
-    cat "~{sep('" "', alignments)}" | sort -k3,3 -k4,4n -k1,1 -k2,2n > sorted.sam
+    sort -k3,3 -k4,4n -k1,1 -k2,2n "~{alignments}" > sorted.sam
     # A duplicate has the place and the bases of another read.
     awk -F '\t' '!seen[$3, $4, int($2 / 16) % 2, $10]++' sorted.sam > unique.sam
     printf 'reads\t%d\nduplicates\t%d\n' "$(wc -l < unique.sam)" \
