@@ -12,7 +12,8 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from airflow_healthomics.testing.local import LOCAL
 from airflow_healthomics.testing.omics.models import all_backends, apply_all_due_transitions, omics_backends
-from airflow_healthomics.testing.omics.run import ACTIVE, ENDED, Run
+from airflow_healthomics.testing.omics.run import Run
+from airflow_healthomics.testing.omics.states import ACTIVE, ENDED
 from airflow_healthomics.testing.plans import RunPlan, TaskPlan
 
 from .verbs import Verbs, verb, wait

@@ -63,6 +63,12 @@ class EngineProcess:
         finally:
             self.kill()
 
+    def admit(self, key: str) -> None:
+        """Let the process run the command of a task, which waits for this."""
+        with self._lock, suppress(BrokenPipeError):
+            if not self._ended and self._process.stdin is not None:
+                os.write(self._process.stdin.fileno(), json.dumps(key).encode() + b"\n")
+
     def terminate(self) -> None:
         """Send SIGTERM to the process and its children, and SIGKILL if they do not end by that."""
         with self._lock:

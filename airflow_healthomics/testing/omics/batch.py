@@ -15,7 +15,8 @@ from airflow_healthomics.testing.options import Options
 from airflow_healthomics.testing.plans import BatchPlan
 
 from .exceptions import HealthOmicsError
-from .run import ACTIVE, ENDED, Run
+from .run import Run
+from .states import ACTIVE, ENDED
 from .workflow import Definition, Workflow
 
 #: User guide, page "workflows-batch": the states of a batch that is not cancelled.

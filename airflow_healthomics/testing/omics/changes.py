@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from airflow_healthomics.testing.options import Options
 
 from .events import announce_task, announce_workflow
-from .run import Run, Task
+from .run import Run
+from .task import Task
 from .workflow import Definition
 
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from .backend import Backend
 from .changes import announce_change
 from .definitions import uris_of
 from .instances import instance_type
-from .run import Run, Task
+from .run import Run
 from .s3_inputs import parameters_of
 from .s3_objects import objects_below, stored_object, uris_in
+from .task import Task
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +34,21 @@ class Computation:
     The computation of a run.
 
     :param cache_id: Id of its run cache.
+    :param tasks_changed: Called with the run and the time after a task was queued or has ended.
     :ivar ended: local time of the end of its processes, or None
     """
 
-    def __init__(self, run: Run, cache_id: str | None, workspace: Workspace, backend: Backend) -> None:
+    def __init__(
+        self,
+        run: Run,
+        cache_id: str | None,
+        workspace: Workspace,
+        backend: Backend,
+        tasks_changed: Callable[[Run, float], None],
+    ) -> None:
         self._run, self._cache_id = run, cache_id
         self._workspace, self._backend = workspace, backend
+        self._tasks_changed = tasks_changed
         self._folder = workspace.run_folder(run.uuid)
         self._process: EngineProcess | None = None
         self._tasks: dict[str, Task] = {}
@@ -130,6 +141,7 @@ class Computation:
         cached = self._cache_id is not None
         return {
             "language": definition.engine,
+            "definition": str(unpacked),
             "main": str(unpacked / str(definition.main)),
             "strict": definition.engine != "WDL_LENIENT",
             "parameters": dict(parameters),
@@ -162,6 +174,7 @@ class Computation:
                 name=event["name"],
                 cpus=event["cpus"],
                 memory=event["memory"],
+                gpus=event["gpus"],
                 instance_type=instance_type(event["cpus"], event["memory"]),
                 image=event["image"],
                 cache_hit=cached,
@@ -170,11 +183,24 @@ class Computation:
             created=at,
             started=at,
             computed=True,
+            queued=not cached,
         )
         self._tasks[event["key"]] = self._run.tasks[task_id] = task
         if cached:
             task.enter("COMPLETED", at)
         announce_change(self._run, task, at)
+        if task.queued:
+            self._queue(task, event["key"])
+
+    def _queue(self, task: Task, key: str) -> None:
+        """Let the process run a task once its run group has the CPUs and GPUs."""
+        if self._process is not None:
+            task.admit = partial(self._process.admit, key)
+        now = LOCAL.clock.now()
+        if self._run.limited:
+            self._tasks_changed(self._run, now)
+        else:
+            task.dequeue(now)
 
     def _change_task(self, task: Task, event: Mapping[str, Any], at: float) -> None:
         kind = event["event"]
@@ -193,10 +219,14 @@ class Computation:
             )
         if self._run.status != "RUNNING" or kind == "usage":
             return  # A task of a cancelled run ends with the run.
+        task.queued = False
         if kind == "running":
             task.started = at
         task.enter("RUNNING" if kind == "running" else event["status"], at)
         announce_change(self._run, task, at)
+        if kind == "ended" and self._run.limited:
+            # Not at the time of the event, before which runs may be waiting since.
+            self._tasks_changed(self._run, LOCAL.clock.now())
 
     def _end(self, end: Mapping[str, Any]) -> None:
         """Set the outcome of the run, and let it continue."""

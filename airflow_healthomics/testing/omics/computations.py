@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 
@@ -41,10 +42,16 @@ class Computations:
         self._workspace = Workspace()
         self._active: dict[Computation, Future[None]] = {}
 
-    def begin(self, run: Run, cache_id: str | None, backend: Backend) -> None:
-        """Begin to compute a run once a CPU is free."""
+    def begin(
+        self,
+        run: Run,
+        cache_id: str | None,
+        backend: Backend,
+        tasks_changed: Callable[[Run, float], None],
+    ) -> None:
+        """Begin to compute a run once a CPU is free. The parameters are those of :class:`Computation`."""
         run.tasks = {}
-        computation = Computation(run, cache_id, self._workspace, backend)
+        computation = Computation(run, cache_id, self._workspace, backend, tasks_changed)
         run.computation = computation
         future = _threads().submit(computation.compute)
         self._active[computation] = future

@@ -17,7 +17,8 @@ from werkzeug.exceptions import HTTPException
 from airflow_healthomics.testing.local import LOCAL
 
 from .batch import Batch
-from .run import Run, Task
+from .run import Run
+from .task import Task
 from .workflow import Definition, Version
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,8 @@ from .changes import TaskChange
 from .exceptions import ResourceNotFoundException, error_of
 from .listing import name_matches, page
 from .quotas import check_quota
-from .run import Run, Task
+from .run import Run
+from .task import Task
 
 #: User guide, page "fixed-quotas".
 MAX_GROUPS = 1000
@@ -194,7 +195,7 @@ class RunGroups:
             if group is not None:
                 group.running[run.uuid] = run
         elif run.status == "RUNNING" and run.limited:
-            self.tasks_ended(run, at)
+            self.tasks_changed(run, at)
         elif not run.active and run.uuid in self._running:
             del self._running[run.uuid]
             if group is not None:
@@ -207,11 +208,11 @@ class RunGroups:
         group, quota = self._of(run), LOCAL.options.max_run_seconds
         limits = (quota, None if group is None else group.max_seconds)
         run.max_seconds = min((limit for limit in limits if limit is not None), default=None)
-        by_clock = not (run.by_hand or LOCAL.options.manual or run.computed)
+        by_clock = not (run.by_hand or LOCAL.options.manual)
         run.limited = group is not None and group.limits_tasks and by_clock
 
-    def tasks_ended(self, run: Run, at: float) -> None:
-        """Start queued tasks, and then queued runs, after tasks of a run have ended."""
+    def tasks_changed(self, run: Run, at: float) -> None:
+        """Start queued tasks, and then queued runs, after tasks of a run were queued or have ended."""
         group = self._of(run)
         if group is not None:
             self._start_tasks(group, at)

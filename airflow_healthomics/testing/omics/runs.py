@@ -17,12 +17,13 @@ from .configurations import Configurations
 from .exceptions import ResourceNotFoundException, error_of
 from .exports import exported
 from .listing import name_matches, page
-from .run import ENDED, Run
+from .run import Run
 from .run_caches import RunCaches
 from .run_groups import RunGroups
 from .run_rules import DEFAULT_STATIC_GIB, check_parameters, check_request, check_run
 from .s3_inputs import check_output_region
 from .s3_objects import presigned
+from .states import ENDED
 from .transitions import Transitions
 from .workflow import Definition, Workflow, check_active, check_own
 from .workflows import Workflows

@@ -25,8 +25,10 @@ from airflow_healthomics.testing.local import LOCAL
 
 from .deferred import RunObjects, RunStreams
 from .events import announce_run
-from .run import ENDED, LOG_GROUP, Run, StatusChange, Task
+from .run import LOG_GROUP, Run, StatusChange
 from .run_rules import DEFAULT_STATIC_GIB, provisioned_gib
+from .states import ENDED
+from .task import Task
 
 
 def announce(run: Run) -> None:

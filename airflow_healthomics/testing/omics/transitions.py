@@ -12,10 +12,12 @@ from . import side_effects
 from .backend import Backend
 from .changes import TaskChange, announce_change
 from .computations import COMPUTATIONS
-from .run import ENDED, FAILS_BEFORE_TASKS, ORDER, Run, Task
+from .run import FAILS_BEFORE_TASKS, Run
 from .run_caches import RunCaches
 from .run_groups import RunGroups
 from .s3_inputs import missing_input, parameters_problem, unusable_input
+from .states import ENDED, ORDER
+from .task import Task
 
 
 class Transitions:
@@ -99,7 +101,7 @@ class Transitions:
     def task_changed(self, change: TaskChange, at: float) -> None:
         """Give what an ended task used to others, and schedule the end of its run after its last task."""
         if change.run.limited and change.task.stopped is not None:
-            self._run_groups.tasks_ended(change.run, at)
+            self._run_groups.tasks_changed(change.run, at)
             self._backend.schedule.add(change.run)
 
     def enter(self, run: Run, status: str, at: float) -> None:
@@ -107,7 +109,8 @@ class Transitions:
         if status == "RUNNING":
             self._run_groups.limit(run)
             if run.computed and run.outcome == "COMPLETED":
-                COMPUTATIONS.begin(run, self._run_caches.id_of(run), self._backend)
+                cache_id = self._run_caches.id_of(run)
+                COMPUTATIONS.begin(run, cache_id, self._backend, self._run_groups.tasks_changed)
             else:
                 run.tasks = {task.id: task for task in self._make_tasks(run, at)}
         elif run.computation is not None:

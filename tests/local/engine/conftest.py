@@ -59,10 +59,12 @@ def put(omics: Any) -> Callable[[str, str], str]:
 
 @pytest.fixture
 def compute(omics: Any) -> Callable[..., str]:
-    """Start a run of a WDL document, and return its id."""
+    """Start a run of a WDL or CWL document, and return its id."""
 
     def start_run(document: str, parameters: dict[str, Any] | None = None, **fields: Any) -> str:
-        workflow = omics.create_workflow(definitionZip=archive(main_wdl=document), engine="WDL")
+        language = "CWL" if document.startswith("cwlVersion") else "WDL"
+        packed = archive(**{f"main_{language.lower()}": document})
+        workflow = omics.create_workflow(definitionZip=packed, engine=language)
         run = omics.start_run(
             workflowId=workflow["id"],
             roleArn=ROLE,

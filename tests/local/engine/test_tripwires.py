@@ -6,17 +6,23 @@ from __future__ import annotations
 
 import inspect
 import logging
+from importlib.resources import files
 from pathlib import Path
 
 import cwltool.command_line_tool
+import cwltool.context
 import cwltool.executors
 import cwltool.job
 import cwltool.load_tool
+import cwltool.process
+import cwltool.workflow_job
 import WDL
 from WDL._util import NOTICE_LEVEL
 from WDL.runtime import cache, config, task_container
 from WDL.runtime.task import run_local_task
 from WDL.runtime.workflow import run_local_workflow
+
+from airflow_healthomics.testing.engine.process.engine_run.cwl import EXTENSIONS
 
 
 def test_plugins_are_loaded_only_if_there_is_no_backend() -> None:
@@ -68,6 +74,52 @@ def test_a_cwl_tool_names_the_class_of_its_jobs() -> None:
     assert "construct_tool_object" in inspect.getsource(cwltool.load_tool)
 
 
+def test_a_cwl_tool_makes_its_jobs_from_inputs() -> None:
+    """A method evaluates the inputs before, without directories if they are given."""
+    tool = cwltool.command_line_tool.CommandLineTool
+    parameters = ["self", "job_order", "output_callbacks", "runtimeContext"]
+    assert list(inspect.signature(tool.job).parameters) == parameters
+    assert list(inspect.signature(tool._init_job).parameters) == ["self", "joborder", "runtime_context"]
+    for name in ("outdir", "tmpdir", "stagedir"):
+        assert f"if self.{name}:" in inspect.getsource(getattr(cwltool.context.RuntimeContext, f"get_{name}"))
+
+
+def test_a_cwl_tool_keeps_its_requirements() -> None:
+    """As they are in the definition."""
+    source = inspect.getsource(cwltool.process.Process.__init__)
+    assert "self.original_requirements = copy.deepcopy(self.requirements)" in source
+    assert "self.original_hints = copy.deepcopy(self.hints)" in source
+
+
+def test_a_step_without_jobs_may_be_complete() -> None:
+    """Its callback counts as progress, as that of a cache hit."""
+    assert "self.made_progress = True" in inspect.getsource(cwltool.workflow_job.WorkflowJob.receive_output)
+
+
+def test_an_unnamed_stream_has_the_name_of_a_digest() -> None:
+    """Of the definition, whose path is in it."""
+    source = inspect.getsource(cwltool.load_tool._convert_stdstreams_to_files)
+    assert "hashlib.sha1(" in source
+    assert ").hexdigest()" in source
+
+
+def test_a_schema_has_the_extensions_of_cwltool() -> None:
+    """If it is chosen; its files are in the package."""
+    assert list(inspect.signature(cwltool.process.use_custom_schema).parameters) == [
+        "version",
+        "name",
+        "text",
+    ]
+    for name in EXTENSIONS.values():
+        assert "CUDARequirement" in files("cwltool").joinpath(name).read_text()
+
+
+def test_a_cwl_job_checks_the_gpus_of_its_builder() -> None:
+    """Whose requirements are lists that can be replaced."""
+    source = inspect.getsource(cwltool.job.JobBase._setup)
+    assert 'self.builder.get_requirement("http://commonwl.org/cwltool#CUDARequirement")' in source
+
+
 def test_a_cwl_job_is_monitored_by_a_method() -> None:
     """It gets the process before cwltool waits for it, and waits itself."""
     job = cwltool.job.CommandLineJob
@@ -83,4 +135,5 @@ def test_the_cwl_executor_selects_resources() -> None:
     executor = cwltool.executors.MultithreadedJobExecutor()
     assert executor.max_cores >= 1
     assert executor.max_ram > 0
+    assert executor.max_cuda >= 0
     assert list(inspect.signature(executor.select_resources).parameters) == ["request", "runtime_context"]

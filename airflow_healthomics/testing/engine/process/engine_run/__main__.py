@@ -20,7 +20,7 @@ def main() -> None:
     """Run a job, and send how it ended."""
     events = Events()
     TASKS.report_to(events)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_obey_parent, daemon=True).start()
     job = json.loads(Path(sys.argv[1]).read_text())
     try:
         # Each import costs a fraction of a second, and the interpreter may have only one engine.
@@ -37,10 +37,12 @@ def main() -> None:
     events.send("end", **end)
 
 
-def _end_with_parent() -> None:
-    """End with all children once standard input does."""
-    while os.read(0, 1):
-        continue
+def _obey_parent() -> None:
+    """Run tasks as standard input admits them, and end with all children once it ends."""
+    # Unbuffered, since a buffer that a thread is reading cannot be closed at the end of the process.
+    with open(0, "rb", buffering=0, closefd=False) as stdin:
+        for key in stdin:
+            TASKS.admit(json.loads(key))
     os.killpg(0, signal.SIGKILL)
 
 

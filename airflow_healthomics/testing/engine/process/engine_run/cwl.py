@@ -11,6 +11,8 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping
+from functools import partial
+from importlib.resources import files
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,14 +22,19 @@ from cwltool.context import LoadingContext, RuntimeContext
 from cwltool.errors import WorkflowException
 from cwltool.executors import MultithreadedJobExecutor
 from cwltool.load_tool import load_tool
+from cwltool.process import use_custom_schema
 from schema_salad.exceptions import ValidationException
 
+from .cwl_cache import RunCache
 from .cwl_inputs import inputs_of
 from .cwl_job import REQUESTED_CORES, make_tool
 from .errors import RunError
 from .events import Events, LogEvents
 from .measured import GRACE_SECONDS
-from .tasks import TASKS
+from .tasks import TASKS, described
+
+#: Files of cwltool with the schemas of its extensions, by the version of CWL.
+EXTENSIONS = {"v1.0": "extensions.yml", "v1.1": "extensions-v1.1.yml", "v1.2": "extensions-v1.2.yml"}
 
 
 def run(job: Mapping[str, Any], events: Events) -> dict[str, Any]:
@@ -43,13 +50,21 @@ def run(job: Mapping[str, Any], events: Events) -> dict[str, Any]:
     logger.handlers.clear()
     # At level INFO, cwltool logs command lines with the values of inputs.
     logger.addHandler(LogEvents(events, logging.WARNING))
+    tasks = directory / "tasks"
+    tasks.mkdir()
+    # GPUs are requested by an extension.
+    for version, name in EXTENSIONS.items():
+        schema = files("cwltool").joinpath(name).read_text("utf-8")
+        use_custom_schema(version, "http://commonwl.org/cwltool", schema)
     loading = LoadingContext()
-    loading.construct_tool_object = make_tool
+    loading.construct_tool_object = partial(
+        make_tool, cache=_cache(job, tasks), send_hit=partial(_send_hit, events)
+    )
     try:
         tool = load_tool(job["main"], loading)
         inputs = inputs_of(tool, job["parameters"], job["objects"])
         executor = HostExecutor()
-        outputs, status = executor.execute(tool, inputs, _context(directory, executor))
+        outputs, status = executor.execute(tool, inputs, _context(directory, tasks, executor))
     except (ValidationException, WorkflowException) as error:
         if TASKS.failure is None:
             raise RunError("WORKFLOW_RUN_FAILED", str(error)) from None
@@ -66,7 +81,7 @@ class HostExecutor(MultithreadedJobExecutor):
 
     def __init__(self) -> None:
         super().__init__()
-        self.max_ram = sys.maxsize
+        self.max_ram = self.max_cuda = sys.maxsize
 
     def select_resources(self, request: dict[str, Any], runtime_context: Any) -> dict[str, Any]:
         """Return the resources of a task, with the requested and the available cores."""
@@ -75,9 +90,19 @@ class HostExecutor(MultithreadedJobExecutor):
         return {**selected, REQUESTED_CORES: math.ceil(request["coresMax"])}
 
 
-def _context(directory: Path, executor: HostExecutor) -> RuntimeContext:
-    prefix = str(directory / "tasks") + os.sep
-    Path(prefix).mkdir()
+def _cache(job: Mapping[str, Any], tasks: Path) -> RunCache | None:
+    """Return the run cache, if the run has one."""
+    if job["cache"] is None:
+        return None
+    return RunCache(found=job["cache"], stored=job["new_cache"], definition=job["definition"], scratch=tasks)
+
+
+def _send_hit(events: Events, name: str, values: Mapping[str, Any]) -> None:
+    events.send("cached", key=name, **described(name, values))
+
+
+def _context(directory: Path, tasks: Path, executor: HostExecutor) -> RuntimeContext:
+    prefix = f"{tasks}{os.sep}"
     return RuntimeContext(
         {
             "basedir": str(directory),
@@ -87,6 +112,8 @@ def _context(directory: Path, executor: HostExecutor) -> RuntimeContext:
             "select_resources": executor.select_resources,
             "use_container": False,
             "rm_tmpdir": False,
+            # The run cache has the paths of outputs.
+            "move_outputs": "copy",
         }
     )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from typing import Any
 from .events import Events
 from .usage import GIB
 
+#: Seconds between two looks at whether a task that waits for its admission still has to.
+WAIT_SECONDS = 0.1
 #: Of the runtime section, under miniwdl's names.
 DEFAULTS: Mapping[str, int] = {"cpu": 1, "memory_reservation": GIB}
 
@@ -27,6 +29,8 @@ class Task:
     description: Mapping[str, Any]
     #: What was measured, and the files of its logs, once its command has ended.
     measured: Mapping[str, Any] = field(default_factory=dict)
+    #: Set once its run group has the CPUs and GPUs for it.
+    admitted: threading.Event = field(default_factory=threading.Event)
 
 
 class Tasks:
@@ -48,16 +52,27 @@ class Tasks:
 
     def begin(self, directory: str, attempt: int, name: str, values: Mapping[str, Any]) -> None:
         """Send the beginning of an attempt."""
-        description = {
-            "name": name.removeprefix("call-"),
-            "cpus": values["cpu"],
-            "memory": math.ceil(values["memory_reservation"] / GIB),
-            "image": values.get("docker"),
-        }
+        description = described(name, values)
         task = Task(key=f"{directory}#{attempt}", description=description)
         with self._lock:
             self._tasks[directory] = task
         self._send("task", key=task.key, **description)
+
+    def admit(self, key: str) -> None:
+        """Let a task run."""
+        with self._lock:
+            task = self._tasks.get(key.rpartition("#")[0])
+        if task is not None and task.key == key:
+            task.admitted.set()
+
+    def await_admission(self, directory: str, terminating: Callable[[], bool]) -> bool:
+        """Wait until a task may run. If the run is ended before that, end the task and return False."""
+        admitted = self._tasks[directory].admitted
+        while not admitted.wait(WAIT_SECONDS):
+            if terminating():
+                self.end(directory, "CANCELLED")
+                return False
+        return True
 
     def running(self, directory: str) -> None:
         """Send that a task is running."""
@@ -103,6 +118,21 @@ class Tasks:
     def _send(self, event: str, **fields: Any) -> None:
         if self._events is not None:
             self._events.send(event, **fields)
+
+
+def described(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return what HealthOmics shows of a task.
+
+    :param values: Of its runtime section, under miniwdl's names; ``gpus`` is ours.
+    """
+    return {
+        "name": name.removeprefix("call-"),
+        "cpus": values["cpu"],
+        "memory": math.ceil(values["memory_reservation"] / GIB),
+        "gpus": values.get("gpus", 0),
+        "image": values.get("docker"),
+    }
 
 
 def _error_of(directory: Path) -> str | None:

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from WDL import Type
 from WDL.runtime import task_container
+from WDL.runtime.error import Terminated
 
 from .measured import await_command
 from .tasks import DEFAULTS, TASKS
@@ -37,12 +39,15 @@ class HostContainer(task_container.TaskContainer):
 
     def process_runtime(self, logger: Any, runtime_eval: dict[str, Any]) -> None:
         """
-        Add the defaults of HealthOmics.
+        Add the GPUs, which miniwdl does not know, and the defaults of HealthOmics.
 
+        ``acceleratorCount`` is their number (user guide, page "task-accelerators").
         "If you don't specify any compute or memory requirements, HealthOmics defaults to a CPU instance with
         1 vCPU and 1 GiB of memory" (user guide, page "task-compute-resources").
         """
         super().process_runtime(logger, runtime_eval)
+        if "acceleratorCount" in runtime_eval:
+            self.runtime_values["gpus"] = runtime_eval["acceleratorCount"].coerce(Type.Int()).value
         for name, value in DEFAULTS.items():
             self.runtime_values.setdefault(name, value)
 
@@ -58,6 +63,8 @@ class HostContainer(task_container.TaskContainer):
     def _run(self, logger: Any, terminating: Callable[[], bool], command: str) -> int:
         """Run the command, and return its exit status, or that of SIGKILL if it used too much memory."""
         TASKS.begin(self.host_dir, self.try_counter, self.run_id, self.runtime_values)
+        if not TASKS.await_admission(self.host_dir, terminating):
+            raise Terminated(quiet=True)
         self._link_inputs()
         exit_code, exceeded = await_command(
             self._start(command),
