@@ -147,6 +147,7 @@ screenshots: install browser
 bench: $(VENV)-bench/.installed
 	$(BIN)/python -m benchmarks.waiting --peer-python $(VENV)-bench/bin/python $(BENCH)
 	$(BIN)/python -m benchmarks.starting
+	$(BIN)/python -m benchmarks.local
 	$(if $(BEFORE),$(BIN)/python -m benchmarks.overhead $(BEFORE))
 	$(if $(BEFORE),$(BIN)/python -m benchmarks.quotas $(BEFORE))
 

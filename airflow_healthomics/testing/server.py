@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -26,11 +27,15 @@ from .activation import activated
 from .control import ERRORS, PATH, Control, perform
 from .local import LOCAL
 from .omics.computations import COMPUTATIONS
+from .omics.exceptions import NotImplementedHereError
 from .omics.models import apply_all_due_transitions
 from .omics.side_effects import forget_unread
 from .options import Options
 
 log = logging.getLogger(__name__)
+
+#: The service in the Authorization header of a signed request.
+SIGNED_SERVICE = re.compile(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/aws4_request")
 
 #: Seconds between applications of due transitions without calls; much shorter than the default states.
 TICK_SECONDS = 0.05
@@ -150,7 +155,7 @@ class _QuietHandler(MotoRequestHandler):
 
 
 def _application() -> Callable[..., Iterable[bytes]]:
-    moto = DomainDispatcherApplication(create_backend_app)
+    moto = DomainDispatcherApplication(_service_application)
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if LOCAL.options.compute and "HTTP_ORIGIN" in environ:
@@ -162,6 +167,21 @@ def _application() -> Callable[..., Iterable[bytes]]:
         return answer
 
     return application
+
+
+def _service_application(service: Any) -> Any:
+    """Return the application of a service; that of None, a service that moto does not have, refuses."""
+    return _refuse_service if service is None else create_backend_app(service)
+
+
+def _refuse_service(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    signed = SIGNED_SERVICE.search(environ.get("HTTP_AUTHORIZATION", ""))
+    name = f"service {signed[1]}" if signed else "service of this request"
+    error = NotImplementedHereError(f"moto does not have the {name}")
+    status, headers, _ = error.response()
+    # In the forms of the protocols with JSON.
+    body = json.dumps({"__type": error.code, "message": error.message})
+    return Response(body, status, headers)(environ, start_response)
 
 
 def _is_loopback(host: str) -> bool:

@@ -14,7 +14,7 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from benchmarks import overhead, quotas, report, starting
+from benchmarks import local, overhead, quotas, report, starting
 
 RESULTS: Final = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
 
@@ -28,6 +28,7 @@ PARTS: Final[dict[str, tuple[str, Callable[[Any], str]]]] = {
     "starting": ("starting.json", starting.starting_table),
     "run-page": ("run_page.json", report.run_page_table),
     "large-run": ("run_page.json", report.large_run_table),
+    "local": ("local.json", local.local_table),
 }
 
 

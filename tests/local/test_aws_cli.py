@@ -23,10 +23,14 @@ AWS = Path(sys.executable).with_name("aws")
 pytestmark = pytest.mark.skipif(not AWS.exists(), reason="the AWS CLI is not installed beside this Python")
 
 
+def environment(server: HealthOmicsServer, home: Path) -> dict[str, str]:
+    """Return the environment of the AWS CLI. An empty home hides the user's AWS configuration."""
+    return {"PATH": os.environ["PATH"], "HOME": str(home), **server.environ}
+
+
 def cli(server: HealthOmicsServer, home: Path) -> Callable[..., Any]:
     """Return a function that runs the AWS CLI against a server."""
-    # An empty home hides the user's AWS configuration.
-    environ = {"PATH": os.environ["PATH"], "HOME": str(home), **server.environ}
+    environ = environment(server, home)
 
     def aws(*arguments: str, expect: int = 0) -> Any:
         done = subprocess.run(

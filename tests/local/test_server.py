@@ -22,7 +22,7 @@ import pytest
 
 from airflow_healthomics.testing import Control, HealthOmicsServer, mock_healthomics
 
-from .conftest import ROLE, aws
+from .conftest import ROLE, aws, error_of
 
 
 def test_the_variables_are_all_that_a_client_needs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,6 +66,12 @@ def test_a_server_starts_empty_each_time(monkeypatch: pytest.MonkeyPatch) -> Non
             assert aws("s3").list_buckets()["Buckets"] == []
             aws("s3").create_bucket(Bucket="outputs")
             aws("omics").start_run(workflowId="1", roleArn=ROLE, outputUri="s3://outputs")
+
+
+def test_a_service_that_moto_does_not_have_is_named(healthomics_server: HealthOmicsServer) -> None:
+    """AWS's run analyzer calls the service of prices, for instance."""
+    refused = error_of(aws("pricing").describe_services)
+    assert refused == ("NotSupportedOperationException", 501, "moto does not have the service pricing")
 
 
 def test_a_process_has_one_server() -> None:

@@ -32,9 +32,10 @@ from .tags import Tagged, Tags
 from .transitions import Transitions
 from .workflows import Workflows
 
-#: Seconds for which transitions are applied before other callers get the lock, and for which they get it.
-SLICE_SECONDS = 0.02
-YIELD_SECONDS = 0.004
+#: Seconds for which transitions are applied before other callers get the lock, and for which they get it. A
+#: slice is as long as a thread's turn in the interpreter, which callers in the same process compete for, too.
+SLICE_SECONDS = 0.005
+YIELD_SECONDS = 0.01
 
 
 class OmicsBackend(BaseBackend):
