@@ -55,6 +55,60 @@ workflow two {{
 }}
 """
 
+#: One task fails when it is told to, and another waits for GPUs meanwhile.
+FAILING_WDL = """version 1.0
+task fail {{
+  command <<< {fail}; exit 3 >>>
+}}
+task prepare {{
+  command <<< {prepare} >>>
+  output {{ Boolean done = true }}
+}}
+task use {{
+  input {{ Boolean done }}
+  command <<< {use} >>>
+  runtime {{ acceleratorCount: 3 }}
+}}
+workflow failing {{
+  call fail
+  call prepare
+  call use {{ input: done = prepare.done }}
+}}
+"""
+
+FAILING_CWL = """cwlVersion: v1.2
+class: Workflow
+$namespaces: {{ cwltool: "http://commonwl.org/cwltool#" }}
+inputs: []
+steps:
+  fail:
+    run: {{ class: CommandLineTool, baseCommand: [sh, -c, "{fail}; exit 3"], inputs: [], outputs: [] }}
+    in: []
+    out: []
+  prepare:
+    run:
+      class: CommandLineTool
+      baseCommand: [sh, -c, "{prepare}"]
+      inputs: []
+      outputs: {{ done: stdout }}
+    in: []
+    out: [done]
+  use:
+    run:
+      class: CommandLineTool
+      requirements:
+        cwltool:CUDARequirement:
+          cudaDeviceCountMin: 3
+          cudaComputeCapability: nvidia-l4
+          cudaVersionMin: "1.0"
+      baseCommand: [sh, -c, "{use}"]
+      inputs: {{ done: File }}
+      outputs: []
+    in: {{ done: prepare/done }}
+    out: []
+outputs: []
+"""
+
 languages = pytest.mark.parametrize("language", ["WDL", "CWL"])
 
 
@@ -138,6 +192,30 @@ def test_a_run_whose_task_waits_can_be_cancelled(
     omics.cancel_run(id=second)
     ended(second, "CANCELLED")
     assert states_of(omics, second) == ["CANCELLED"]
+    go.touch()
+    ended(first)
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize("document", [FAILING_WDL, FAILING_CWL], ids=["WDL", "CWL"])
+def test_a_failed_run_does_not_wait_for_its_other_tasks(
+    omics: Any, compute: Compute, ended: Ended, tmp_path: Path, document: str
+) -> None:
+    """A task that waits when another one fails is cancelled, and runs nothing."""
+    group_id = omics.create_run_group(maxGpus=4)["id"]
+    go, fail, prepared, ran = (tmp_path / name for name in ("go", "fail", "prepared", "ran"))
+    first = compute(one_task("WDL", until(go), gpus=2), runGroupId=group_id)
+    wait_for(lambda: states_of(omics, first) == ["RUNNING"])
+    commands = {"fail": until(fail), "prepare": until(prepared), "use": f"touch {ran}"}
+    second = compute(document.format(**commands), runGroupId=group_id)
+    wait_for(lambda: states_of(omics, second) == ["RUNNING", "RUNNING"])
+    prepared.touch()
+    wait_for(lambda: sorted(states_of(omics, second)) == ["COMPLETED", "PENDING", "RUNNING"])
+    fail.touch()
+    assert ended(second, "FAILED")["failureReason"] == "RUN_TASK_FAILED"
+    states = {task["name"]: task["status"] for task in tasks_of(omics, second)}
+    assert states == {"fail": "FAILED", "prepare": "COMPLETED", "use": "CANCELLED"}
+    assert states_of(omics, first) == ["RUNNING"]
     go.touch()
     ended(first)
     assert not ran.exists()
