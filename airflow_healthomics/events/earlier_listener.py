@@ -3,7 +3,7 @@
 """
 Airflow listener of the triggerer for watchers (Airflow 3.0 to 3.2).
 
-It reads the asset events when the triggerer starts, and queues the DAGs of each event.
+It reads the asset events when the triggerer starts, and advances the queue of the DAGs of each event.
 
 Every Airflow process imports this module, and calls it for every change of an asset, so it must be cheap.
 """
@@ -43,17 +43,16 @@ def on_starting(component: Any) -> None:
 
 @hookimpl
 def on_asset_changed(asset: Any) -> None:
-    """Queue the DAGs of an event that a watcher has reported."""
+    """Advance the queue of the DAGs of an event that a watcher has reported."""
     if not _is_triggerer():
         return
-    from airflow import settings
-
-    from airflow_healthomics.events.dag_queue import queue_event
     from airflow_healthomics.events.snapshot import watched_asset_id
+    from airflow_healthomics.events.transaction import advance_queue, current_session
 
-    session: Any = settings.Session()  # type: ignore[misc]  # None only before Airflow is set up
+    if (session := current_session()) is None:
+        return
     if (asset_id := watched_asset_id(session, asset.name, asset.uri)) is not None:
-        queue_event(session, asset_id)
+        advance_queue(session, asset_id)
 
 
 def _is_triggerer() -> bool:

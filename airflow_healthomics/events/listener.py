@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Airflow listener that completes the transaction of a watcher's asset event (Airflow 3.3 and later).
+Airflow listener that adds to the transaction of a watcher's asset event (Airflow 3.3 and later).
 
 Airflow calls it in the triggerer, within the transaction that stores the asset event. The record of the end
 is written in the same transaction, so that an event is never stored without it: a trigger that starts after a
@@ -25,6 +25,6 @@ def on_asset_event_emitted(asset_event: Any) -> None:
     if not extra.get("from_trigger") or not isinstance(payload, dict):
         return
     if payload.get("uuid") and payload.get("status") and ("runId" in payload or "batchId" in payload):
-        from airflow_healthomics.events.transaction import complete
+        from airflow_healthomics.events.transaction import add_end
 
-        complete(asset_event.asset, payload)
+        add_end(asset_event.asset, payload)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The airflow-healthomics authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The time between two events of a watcher (Airflow 3.0 to 3.2).
+The time between two events of a watcher (Airflow 3.0 and 3.1).
 
 There the scheduler reads the queue of a DAG, makes the DAG run and then clears the queue, in one transaction.
 An event that is stored meanwhile loses its place in the queue, and the DAG run of the asset's next event
@@ -17,7 +17,12 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Final
 
+from airflow import __version__ as airflow_version
+
 from airflow_healthomics.events.report import Report
+
+#: Whether the scheduler clears the queue without having locked it.
+IS_NEEDED: Final = (3, 0) <= tuple(int(part) for part in airflow_version.split(".")[:2]) < (3, 2)
 
 #: Seconds in which a scheduler makes the DAG run of an event, with a margin.
 SPACING_SECONDS: Final = 10.0

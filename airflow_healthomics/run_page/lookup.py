@@ -40,7 +40,7 @@ DEFAULT_CONNECTION: Final = "aws_default"
 _ARGUMENTS: Final = ("aws_conn_id", "verify", "log_tail_lines")
 
 
-def _is_key(model: Any) -> Any:
+def _matches_key(model: Any) -> Any:
     """Return the condition for the rows of one task instance."""
     names = ("dag_id", "run_id", "task_id", "map_index")
     return and_(*(getattr(model, name) == bindparam(name) for name in names))
@@ -57,11 +57,11 @@ _TASK: Final = (
         _LABEL.label("label"),
         RenderedTaskInstanceFields.rendered_fields,
     )
-    .outerjoin(RenderedTaskInstanceFields, _is_key(RenderedTaskInstanceFields))
-    .where(_is_key(TaskInstance))
+    .outerjoin(RenderedTaskInstanceFields, _matches_key(RenderedTaskInstanceFields))
+    .where(_matches_key(TaskInstance))
 )
 _XCOMS: Final = select(XComModel.key, XComModel.value).where(
-    _is_key(XComModel), XComModel.key.in_((*RESOURCE_KEYS, DELAY_KEY, "summary")), IS_SMALL
+    _matches_key(XComModel), XComModel.key.in_((*RESOURCE_KEYS, DELAY_KEY, "summary")), IS_SMALL
 )
 
 

@@ -3,7 +3,7 @@
 """
 The rights of a user, which Airflow's auth manager decides.
 
-They are checked by one dependency, because FastAPI hands each dependency that is no coroutine to a thread.
+Several are checked by one dependency, because FastAPI hands each synchronous dependency to a thread.
 """
 
 # Without ``from __future__ import annotations``, since FastAPI reads annotations of dependencies at run time.
@@ -37,17 +37,21 @@ class Rights:
     may_edit: bool
 
 
-def authorize(request: Request, user: GetUserDep) -> Rights:
-    """Refuse the request without the required rights, and return the others."""
+def authorize(request: Request, user: GetUserDep) -> None:
+    """Refuse the request without the required rights."""
     for check in _REQUIRED:
         _require(check, request, user)
+
+
+def rights_of(request: Request, user: GetUserDep) -> Rights:
+    """Return the further rights."""
     return Rights(
         may_read_logs=_allows(_LOGS, request, user),
         may_edit=_allows(_EDIT, request, user),
     )
 
 
-RightsDep = Annotated[Rights, Depends(authorize)]
+RightsDep = Annotated[Rights, Depends(rights_of)]
 
 
 async def require_edit(rights: RightsDep) -> None:

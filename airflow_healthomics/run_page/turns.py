@@ -4,8 +4,8 @@
 The turns of the requests of the run page.
 
 The event loop and the threads of an API server serve all of Airflow. So only a few requests of the page are
-authorized, looked up and answered at a time, and the others wait for their turn, which costs nothing. A
-request that waits for AWS has ended its turn.
+authorized and looked up at a time, and the others wait for their turn without a thread. A request that waits
+for AWS has ended its turn.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def end_turn() -> None:
 
 class Turns:
     """
-    ASGI middleware that lets each request wait for its turn.
+    ASGI middleware that lets each GET request wait for its turn. Others wait for their body, too.
 
     :param app: the app
     :param prefix: of the paths that are concerned
@@ -58,7 +58,8 @@ class Turns:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
-        if scope["type"] != "http" or not path_in_app(scope).startswith(self._prefix):
+        is_read = scope["type"] == "http" and scope["method"] == "GET"
+        if not is_read or not path_in_app(scope).startswith(self._prefix):
             await self._app(scope, receive, send)
             return
         semaphore = self._semaphore_of_loop()

@@ -127,13 +127,13 @@ class HealthOmicsRunEventSensor(AwsBaseSensor[HealthOmicsHook]):
                 raise api_error(operation, "the search for ended runs", error) from error
             self.log.warning("Ended runs cannot be found: %s. The next poke tries again", error_code(error))
             return False
-        return False if end is None else PokeReturnValue(is_done=True, xcom_value=self._found(end.payload))
+        return False if end is None else PokeReturnValue(is_done=True, xcom_value=self._log_end(end.payload))
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the payload after a deferral."""
         from airflow_healthomics.waiting.events import summary_from_event
 
-        return self._found(summary_from_event(event))
+        return self._log_end(summary_from_event(event))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume. On every version of Airflow, a timeout is an AirflowSensorTimeout, which may be skipped."""
@@ -144,7 +144,7 @@ class HealthOmicsRunEventSensor(AwsBaseSensor[HealthOmicsHook]):
             raise AirflowSensorTimeout(message)
         return super().resume_execution(next_method, next_kwargs, context)
 
-    def _found(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+    def _log_end(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         self.log.info("HealthOmics run %s has ended: %s", payload["runId"], payload["status"])
         return dict(payload)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import TriggerEvent
 
-from airflow_healthomics.events import earlier_listener
+from airflow_healthomics.events import spacing
 from airflow_healthomics.events.calls import Calls
 from airflow_healthomics.events.ends import EndSource
 from airflow_healthomics.events.queue import Delivery, EndQueue
@@ -21,7 +21,6 @@ from airflow_healthomics.events.record import EndRecord
 from airflow_healthomics.events.report import Report
 from airflow_healthomics.events.search import EndSearch
 from airflow_healthomics.events.snapshot import sent_by, snapshot_of
-from airflow_healthomics.events.spacing import spaced
 from airflow_healthomics.events.watcher import Watcher, utc_now
 from airflow_healthomics.exceptions import HealthOmicsRequestError
 from airflow_healthomics.triggers.base import HealthOmicsTrigger
@@ -111,8 +110,8 @@ class HealthOmicsEventTrigger(HealthOmicsTrigger, BaseEventTrigger):
             reports = watcher.run(self.poll_interval)
         else:
             reports = watcher.run_with_queue(self._queue, self.reconcile_interval)
-        if earlier_listener.IS_NEEDED:
-            reports = spaced(reports)
+        if spacing.IS_NEEDED:
+            reports = spacing.spaced(reports)
         async for event in _events(reports):
             yield event
 

@@ -130,7 +130,7 @@ def test_a_session_without_a_transaction_is_left_alone(
     trigger_id: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A tripwire: with another session than Airflow's, nobody would commit the record."""
-    transaction.complete(Asset(name="ends", uri="healthomics://ends"), PAYLOAD)
+    transaction.add_end(Asset(name="ends", uri="healthomics://ends"), PAYLOAD)
     assert recorded() == []
     assert "is not recorded" in caplog.text
 
@@ -181,6 +181,34 @@ def test_a_crash_leaves_the_queue_as_it_was(
         with pytest.raises(OSError, match="gone"):
             Trigger.submit_event(trigger_id, TriggerEvent(PAYLOAD))
     assert queue_times() == [queued_at]
+
+
+@pytest.mark.parametrize(("table", "recorded_ends"), [("asset_dag_run_queue", 2), ("asset_state_store", 0)])
+def test_a_failure_leaves_the_event(
+    trigger_id: int, caplog: pytest.LogCaptureFixture, table: str, recorded_ends: int
+) -> None:
+    """Whatever Airflow has changed, its transaction goes on."""
+    with create_session() as session:
+        session.execute(text(f"ALTER TABLE {table} RENAME TO renamed"))
+    try:
+        Trigger.submit_event(trigger_id, TriggerEvent(PAYLOAD))
+    finally:
+        with create_session() as session:
+            session.execute(text(f"ALTER TABLE renamed RENAME TO {table}"))
+    assert (events(), len(recorded())) == (2, recorded_ends)
+    assert "OperationalError" in caplog.text
+
+
+def test_the_clock_of_another_triggerer_may_be_ahead(trigger_id: int) -> None:
+    """The event comes after those that are queued."""
+    with create_session() as session:
+        asset_id = session.scalar(select(AssetModel.id).where(AssetModel.name == "ends"))
+        session.execute(text("PRAGMA foreign_keys=OFF"))
+        ahead = datetime.now(UTC) + timedelta(seconds=10)
+        session.add(AssetDagRunQueue(asset_id=asset_id, target_dag_id="a_dag", created_at=ahead))
+    Trigger.submit_event(trigger_id, TriggerEvent(PAYLOAD))
+    (consumed_until,) = queue_times()
+    assert consumed_until > ahead
 
 
 def test_events_of_others_do_not_change_the_queue(trigger_id: int, queued_at: datetime) -> None:

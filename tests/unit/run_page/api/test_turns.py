@@ -39,13 +39,13 @@ async def settle() -> None:
 def requests_of(turns: Turns, *paths: str) -> list[asyncio.Task[None]]:
     """Send requests at once."""
     return [
-        asyncio.ensure_future(turns({"type": "http", "path": path}, None, None))  # type: ignore[arg-type]
+        asyncio.ensure_future(turns({"type": "http", "method": "GET", "path": path}, None, None))  # type: ignore[arg-type]
         for path in paths
     ]
 
 
 def test_the_others_wait_in_order() -> None:
-    """Until a request has ended."""
+    """The first in the queue has the next turn."""
 
     async def main() -> None:
         app = App()
@@ -96,7 +96,7 @@ def test_a_turn_ends_once() -> None:
 
 
 def test_a_failed_request_ends_its_turn() -> None:
-    """The others would wait for ever."""
+    """The next request begins."""
 
     async def main() -> None:
         app = App()
@@ -115,6 +115,43 @@ def test_files_need_no_turn() -> None:
     async def main() -> None:
         app = App()
         tasks = requests_of(Turns(app, "/api"), *["/static/page.js"] * REQUESTS)
+        await settle()
+        assert len(app.begun) == REQUESTS
+        app.may_end.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_request_ends_its_turn() -> None:
+    """Whether it had begun or still waited."""
+
+    async def main() -> None:
+        app = App()
+        turns = Turns(app, "/api")
+        tasks = requests_of(turns, *["/api"] * REQUESTS)
+        await settle()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        app.begun.clear()
+        tasks = requests_of(turns, *["/api"] * REQUESTS)
+        await settle()
+        assert len(app.begun) == MAX_TURNS
+        app.may_end.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(main())
+
+
+def test_a_request_with_a_body_needs_no_turn() -> None:
+    """A client that never sends it would keep the turn."""
+
+    async def main() -> None:
+        app = App()
+        turns = Turns(app, "/api")
+        scope = {"type": "http", "method": "POST", "path": "/api"}
+        tasks = [asyncio.ensure_future(turns(scope, None, None)) for _ in range(REQUESTS)]  # type: ignore[arg-type]
         await settle()
         assert len(app.begun) == REQUESTS
         app.may_end.set()
