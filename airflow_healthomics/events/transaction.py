@@ -34,31 +34,21 @@ def add_end(asset: Any, payload: Mapping[str, Any]) -> None:
     :param asset: asset of the event
     :param payload: of the asset event
     """
-    resource_id = payload.get("runId") or payload.get("batchId")
     session = current_session()
     if session is None:
         # Nobody would commit it.
         log.warning(
             "The end of %s is not recorded, since Airflow's session has no transaction. After a restart of "
             "the triggerer it may have a second asset event",
-            resource_id,
+            payload.get("runId") or payload.get("batchId"),
         )
         return
     asset_id = session.scalar(
         select(AssetModel.id).where(AssetModel.name == asset.name, AssetModel.uri == asset.uri)
     )
-    if asset_id is None:
-        return
-    advance_queue(session, asset_id)
-    from airflow_healthomics.events.end_table import record_end
-
-    if error := _error_of(session, record_end, asset_id, payload):
-        log.warning(
-            "The end of %s is not recorded: %s. After a restart of the triggerer it may have a second asset "
-            "event",
-            resource_id,
-            type(error).__name__,
-        )
+    if asset_id is not None:
+        advance_queue(session, asset_id)
+        _record(session, asset_id, payload)
 
 
 def advance_queue(session: Any, asset_id: int) -> None:
@@ -78,6 +68,18 @@ def advance_queue(session: Any, asset_id: int) -> None:
         asset_id,
         type(error).__name__,
     )
+
+
+def _record(session: Any, asset_id: int, payload: Mapping[str, Any]) -> None:
+    from airflow_healthomics.events.end_table import record_end
+
+    if error := _error_of(session, record_end, asset_id, payload):
+        log.warning(
+            "The end of %s is not recorded: %s. After a restart of the triggerer it may have a second asset "
+            "event",
+            payload.get("runId") or payload.get("batchId"),
+            type(error).__name__,
+        )
 
 
 def _error_of(session: Any, change: Callable[..., None], *args: Any) -> Exception | None:
