@@ -18,6 +18,8 @@ from typing import Any
 from airflow.models.asset import AssetDagRunQueue, AssetEvent, AssetModel
 from sqlalchemy import inspect, select, update
 
+from airflow_healthomics.events import spacing
+
 
 def advance_queue_time(session: Any, asset_id: int) -> None:
     """
@@ -25,19 +27,20 @@ def advance_queue_time(session: Any, asset_id: int) -> None:
 
     :param session: session of the transaction that has just stored an event of the asset
     :param asset_id: id of the asset
-    :raises OperationalError: if the scheduler is making the DAG run. Then Airflow queues the DAG again, once
-        the scheduler has removed it from the queue
+    :raises OperationalError: on Airflow 3.0 and 3.1, if the scheduler is making the DAG run. Then Airflow
+        queues the DAG again, once the scheduler has removed it from the queue
     """
     if {column.name for column in inspect(AssetDagRunQueue).primary_key} != {"asset_id", "target_dag_id"}:
         # The queue has more than one row for an asset and a DAG, so each event has its own.
         return
     # Two triggerers store their events one after another, and so in the order of the times below.
     session.execute(select(AssetModel.id).where(AssetModel.id == asset_id).with_for_update(key_share=True))
-    # Airflow 3.0 locks the rows of several DAGs one after another: waiting for them could be a deadlock.
+    # The scheduler of Airflow 3.0 and 3.1 deletes the rows of several DAGs one after another: waiting for it
+    # could be a deadlock. Later ones skip locked rows.
     queued = session.scalars(
         select(AssetDagRunQueue.created_at)
         .where(AssetDagRunQueue.asset_id == asset_id)
-        .with_for_update(nowait=True)
+        .with_for_update(nowait=spacing.IS_NEEDED)
     ).all()
     # The clock of another triggerer may be ahead.
     now = max([datetime.now(UTC), *(time + timedelta(microseconds=1) for time in queued)])

@@ -92,6 +92,14 @@ def test_the_simulated_starts_meet_every_target() -> None:
             assert statistics.median(figures) <= limit[result["starts"]], key
 
 
+def test_the_run_page_answers_quickly_under_load() -> None:
+    """Also while AWS does not answer another connection. Airflow's health does too."""
+    results = results_of("run_page")
+    for load in ("both_quick", "one_slow"):
+        assert results[load]["quick"]["longest"] < 1
+        assert results[load]["health"]["longest"] < 0.2
+
+
 def test_the_documented_arguments_exist() -> None:
     """Each argument that a page sets in running text belongs to the package or Airflow, or is an option."""
     known = {
