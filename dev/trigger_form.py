@@ -48,7 +48,7 @@ def prepare(control: Control, seconds: float) -> None:
     """
     Create the bucket and the workflow, and plan its runs.
 
-    :param control: control of the local HealthOmics, to which the AWS variables of this process lead
+    :param control: control of the local HealthOmics that the AWS variables of this process select
     :param seconds: that a run stays RUNNING
     """
     boto3.client("s3").create_bucket(Bucket=BUCKET)

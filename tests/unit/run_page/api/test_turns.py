@@ -7,6 +7,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from airflow_healthomics.run_page.turns import MAX_TURNS, Turns, end_turn
 
 REQUESTS = 3 * MAX_TURNS
@@ -36,12 +38,24 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def requests_of(turns: Turns, *paths: str) -> list[asyncio.Task[None]]:
+def requests_of(turns: Turns, *paths: str, method: str = "GET") -> list[asyncio.Task[None]]:
     """Send requests at once."""
     return [
-        asyncio.ensure_future(turns({"type": "http", "method": "GET", "path": path}, None, None))  # type: ignore[arg-type]
+        asyncio.ensure_future(turns({"type": "http", "method": method, "path": path}, None, None))  # type: ignore[arg-type]
         for path in paths
     ]
+
+
+async def begun_at_once(turns: Turns, app: App, path: str, method: str = "GET") -> int:
+    """Send many requests at once, return how many begin before one has ended, and let all end."""
+    app.begun.clear()
+    app.may_end.clear()
+    tasks = requests_of(turns, *[path] * REQUESTS, method=method)
+    await settle()
+    begun = len(app.begun)
+    app.may_end.set()
+    await asyncio.gather(*tasks)
+    return begun
 
 
 def test_the_others_wait_in_order() -> None:
@@ -61,36 +75,14 @@ def test_the_others_wait_in_order() -> None:
 
 
 def test_a_request_that_waits_for_aws_has_no_turn() -> None:
-    """Any number of them may wait."""
-
-    async def main() -> None:
-        app = App()
-        app.may_wait.set()
-        tasks = requests_of(Turns(app, "/api"), *["/api/waiting"] * REQUESTS)
-        await settle()
-        assert len(app.begun) == REQUESTS
-        app.may_end.set()
-        await asyncio.gather(*tasks)
-
-    asyncio.run(main())
-
-
-def test_a_turn_ends_once() -> None:
-    """A request that waited for AWS does not end the turn of another one."""
+    """Any number of them may wait, and none ends the turn of another request."""
 
     async def main() -> None:
         app = App()
         turns = Turns(app, "/api")
         app.may_wait.set()
-        app.may_end.set()
-        await asyncio.gather(*requests_of(turns, *["/api/waiting"] * REQUESTS))
-        app.may_end.clear()
-        app.begun.clear()
-        tasks = requests_of(turns, *["/api"] * REQUESTS)
-        await settle()
-        assert len(app.begun) == MAX_TURNS
-        app.may_end.set()
-        await asyncio.gather(*tasks)
+        assert await begun_at_once(turns, app, "/api/waiting") == REQUESTS
+        assert await begun_at_once(turns, app, "/api") == MAX_TURNS
 
     asyncio.run(main())
 
@@ -109,20 +101,6 @@ def test_a_failed_request_ends_its_turn() -> None:
     asyncio.run(main())
 
 
-def test_files_need_no_turn() -> None:
-    """They require neither authorization nor a look-up."""
-
-    async def main() -> None:
-        app = App()
-        tasks = requests_of(Turns(app, "/api"), *["/static/page.js"] * REQUESTS)
-        await settle()
-        assert len(app.begun) == REQUESTS
-        app.may_end.set()
-        await asyncio.gather(*tasks)
-
-    asyncio.run(main())
-
-
 def test_a_cancelled_request_ends_its_turn() -> None:
     """Whether it had begun or still waited."""
 
@@ -134,27 +112,23 @@ def test_a_cancelled_request_ends_its_turn() -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        app.begun.clear()
-        tasks = requests_of(turns, *["/api"] * REQUESTS)
-        await settle()
-        assert len(app.begun) == MAX_TURNS
-        app.may_end.set()
-        await asyncio.gather(*tasks)
+        assert await begun_at_once(turns, app, "/api") == MAX_TURNS
 
     asyncio.run(main())
 
 
-def test_a_request_with_a_body_needs_no_turn() -> None:
-    """A client that never sends it would keep the turn."""
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        pytest.param("GET", "/static/page.js", id="a file requires no look-up"),
+        pytest.param("POST", "/api", id="a client that never sends the body would keep the turn"),
+    ],
+)
+def test_other_requests_need_no_turn(method: str, path: str) -> None:
+    """All of them begin."""
 
     async def main() -> None:
         app = App()
-        turns = Turns(app, "/api")
-        scope = {"type": "http", "method": "POST", "path": "/api"}
-        tasks = [asyncio.ensure_future(turns(scope, None, None)) for _ in range(REQUESTS)]  # type: ignore[arg-type]
-        await settle()
-        assert len(app.begun) == REQUESTS
-        app.may_end.set()
-        await asyncio.gather(*tasks)
+        assert await begun_at_once(Turns(app, "/api"), app, path, method) == REQUESTS
 
     asyncio.run(main())
