@@ -33,6 +33,7 @@ DISTRIBUTIONS: Final = ROOT / "build" / "dist"
 #: Unit tests that depend on the row's versions of Airflow, amazon provider, common-compat or botocore.
 DIFFERING: Final = (
     "api_model",
+    "events/test_dag_queue.py",
     "hooks",
     "lineage/test_collector.py",
     "operators/test_start_run.py",

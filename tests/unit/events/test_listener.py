@@ -199,18 +199,6 @@ def test_a_failure_leaves_the_event(
     assert "OperationalError" in caplog.text
 
 
-def test_the_clock_of_another_triggerer_may_be_ahead(trigger_id: int) -> None:
-    """The event comes after those that are queued."""
-    with create_session() as session:
-        asset_id = session.scalar(select(AssetModel.id).where(AssetModel.name == "ends"))
-        session.execute(text("PRAGMA foreign_keys=OFF"))
-        ahead = datetime.now(UTC) + timedelta(seconds=10)
-        session.add(AssetDagRunQueue(asset_id=asset_id, target_dag_id="a_dag", created_at=ahead))
-    Trigger.submit_event(trigger_id, TriggerEvent(PAYLOAD))
-    (consumed_until,) = queue_times()
-    assert consumed_until > ahead
-
-
 def test_events_of_others_do_not_change_the_queue(trigger_id: int, queued_at: datetime) -> None:
     """Other watchers rely on Airflow alone."""
     Trigger.submit_event(trigger_id, TriggerEvent({"runId": "7"}))
